@@ -1,0 +1,37 @@
+"""The errors a person sees. Each message says what is wrong, where, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SweepError(Exception):
+    """The sweep could not do its work; the command line ends with status 1."""
+
+    exit_status = 1
+
+
+class InputError(SweepError):
+    """What the user gave (a file, an option, a name) is wrong; the command line ends with status 2."""
+
+    exit_status = 2
+
+
+def nearest(word: object, candidates: Iterable[str]) -> str | None:
+    """The candidate most like `word`, or None when none is like it."""
+    text = str(word).lower()
+    options = {candidate.lower(): candidate for candidate in candidates}
+    found = difflib.get_close_matches(text, options, n=1, cutoff=0.55)
+    if not found and len(text) >= 3:
+        found = [option for option in options if option.startswith(text) or text.startswith(option)][:1]
+    return options[found[0]] if found else None
+
+
+def suggestion(word: object, candidates: Iterable[str]) -> str:
+    """Say "did you mean 'x'?" where something is near, otherwise the list of what is possible."""
+    candidates = list(candidates)
+    near = nearest(word, candidates)
+    if near is not None:
+        return f"did you mean {near!r}?"
+    return "possible: " + ", ".join(candidates)

@@ -1,0 +1,131 @@
+"""The sweep file as frozen values: `SweepSpec` and its parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from sweep.errors import suggestion
+from sweep.spec.base import Model
+from sweep.spec.parameters import Parameter
+from sweep.spec.pruners import NoPruner, Pruner, typed
+from sweep.spec.types import (
+    DirectoryName,
+    NonNegativeInteger,
+    NonNegativeNumber,
+    Number,
+    PositiveInteger,
+    PositiveNumber,
+    Seconds,
+    Word,
+    mistake,
+    show,
+)
+
+GOALS = ("maximize", "minimize")
+SAMPLERS = ("tpe", "random", "grid")
+
+
+def _goal(value: Any) -> Any:
+    if value not in GOALS:
+        raise mistake(f"{show(value)} is no goal; {suggestion(value, GOALS)}")
+    return value
+
+
+class Metric(Model):
+    """What the sweep optimises: the name under which trials report it, and which way is better."""
+
+    name: Word
+    goal: Annotated[Literal["maximize", "minimize"], BeforeValidator(_goal)]
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`."""
+        return a > b if self.goal == "maximize" else a < b
+
+
+class Sampler(Model):
+    """How configurations are chosen. `seed` makes their sequence repeatable."""
+
+    type: Literal["tpe", "random", "grid"] = "tpe"
+    seed: NonNegativeInteger | None = None
+
+
+def _gpu_share(value: Any) -> Any:
+    if value > 1 and value != int(value):
+        raise mistake(f"{value} is neither a share of one GPU (up to 1) nor a whole number of GPUs")
+    return value
+
+
+class Resources(Model):
+    """What one trial occupies: cores (a share of one is possible) and GPUs (a share of one, or whole ones)."""
+
+    cpu: NonNegativeNumber = 1
+    gpu: Annotated[NonNegativeNumber, AfterValidator(_gpu_share)] = 0
+
+
+class Stop(Model):
+    """When the sweep has done enough. Whichever is reached first counts; without any it runs until stopped.
+
+    `trials` are finished ones of any outcome, in all; `hours` is time the sweep ran, downtime not counted;
+    `target` is a value of the metric.
+    """
+
+    trials: PositiveInteger | None = None
+    hours: PositiveNumber | None = None
+    target: Number | None = None
+
+
+class TrialRules(Model):
+    """What one trial may take: `timeout` ends an attempt, `retries` run a failed trial again."""
+
+    timeout: Seconds | None = None
+    retries: NonNegativeInteger = 0
+
+
+def _sampler(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        raw = {"type": "tpe", **raw}
+    return typed(raw, SAMPLERS)
+
+
+def _metric(raw: Any) -> Any:
+    if isinstance(raw, str):
+        raise mistake(f"has no goal; write {{name: {raw}, goal: maximize}} or {{name: {raw}, goal: minimize}}")
+    return raw
+
+
+def _parameters(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        if not raw:
+            raise mistake("is empty; give at least one, for example lr: {min: 1e-4, max: 1e-1, log: true}")
+        for name in raw:
+            if not isinstance(name, str) or not name or name != name.strip():
+                raise mistake(f"{show(name)} cannot name a parameter; put a word in quotes", key=name)
+    return raw
+
+
+class SweepSpec(Model):
+    """A whole sweep: what to run, what to vary, how to choose, and when to stop."""
+
+    name: DirectoryName
+    objective: Word
+    metric: Annotated[Metric, BeforeValidator(_metric)]
+    parameters: Annotated[dict[str, Parameter], BeforeValidator(_parameters)]
+    sampler: Annotated[Sampler, BeforeValidator(_sampler)] = Sampler()
+    pruner: Pruner = NoPruner(type="none")
+    resources: Resources = Resources()
+    max_parallel: PositiveInteger | None = None
+    stop: Stop = Stop()
+    trial: TrialRules = TrialRules()
+    storage: Annotated[Word | None, Field(description="An Optuna storage URL instead of the journal")] = None
+
+    def to_yaml(self) -> str:
+        """The same sweep as a sweep file. Reading it again gives an equal spec."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        data["parameters"] = {
+            name: parameter.model_dump(mode="json", exclude_defaults=True)
+            for name, parameter in self.parameters.items()
+        }
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)

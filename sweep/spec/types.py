@@ -1,0 +1,112 @@
+"""The kinds of value that keys of a sweep file take, each with an error a person understands."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+Scalar = None | bool | int | float | str
+
+
+def mistake(message: str, key: str | None = None) -> PydanticCustomError:
+    """A validation error with our own words. `key` names the entry below the validated one to point at."""
+    return PydanticCustomError("mistake", "{message}", {"message": message, "key": key})
+
+
+def show(value: Any) -> str:
+    """A value as it may appear in a one-line message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise mistake(f"expected a number, got {show(value)}")
+    if not math.isfinite(value):
+        raise mistake(f"expected a finite number, got {show(value)}")
+    return value
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 1e3 is how people write 1000
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise mistake(f"expected a whole number, got {show(value)}")
+    return value
+
+
+def _positive(value: Any) -> Any:
+    if value <= 0:
+        raise mistake(f"must be greater than 0, got {show(value)}")
+    return value
+
+
+def _not_negative(value: Any) -> Any:
+    if value < 0:
+        raise mistake(f"must not be negative, got {show(value)}")
+    return value
+
+
+def _flag(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise mistake(f"expected true or false, got {show(value)}")
+    return value
+
+
+def _word(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise mistake(f"expected a word, got {show(value)}")
+    if not value:
+        raise mistake("is empty; write a word")
+    if value != value.strip():
+        raise mistake(f"{value!r} has blanks at its ends; write {value.strip()!r}")
+    return value
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+
+
+def _directory_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise mistake(f"expected a name, got {show(value)}; put it in quotes")
+    if not _NAME.fullmatch(value) or len(value) > 100:
+        raise mistake(
+            f"{show(value)} cannot name a sweep; use at most 100 letters, digits, '-', '_' and '.', "
+            "not beginning with '.' or '-'"
+        )
+    return value
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.strip())
+        if found is None:
+            raise mistake(f"expected a duration such as 90s, 30m, 12h or 2d, got {show(value)}")
+        value = float(found[1]) * _SECONDS[found[2]]
+    return _positive(_number(value))
+
+
+def _dump_number(value: float) -> float | int:
+    """Whole seconds are written without a fraction."""
+    return int(value) if float(value).is_integer() else value
+
+
+Number = Annotated[int | float, BeforeValidator(_number)]
+PositiveNumber = Annotated[int | float, BeforeValidator(_number), AfterValidator(_positive)]
+NonNegativeNumber = Annotated[int | float, BeforeValidator(_number), AfterValidator(_not_negative)]
+Integer = Annotated[int, BeforeValidator(_integer)]
+PositiveInteger = Annotated[int, BeforeValidator(_integer), AfterValidator(_positive)]
+NonNegativeInteger = Annotated[int, BeforeValidator(_integer), AfterValidator(_not_negative)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Word = Annotated[str, BeforeValidator(_word)]
+DirectoryName = Annotated[str, BeforeValidator(_directory_name)]
+Seconds = Annotated[float, BeforeValidator(_duration), PlainSerializer(_dump_number)]
+"""A duration: a number of seconds, or a number with its unit: 90s, 30m, 12h, 2d."""
