@@ -1,0 +1,1 @@
+"""Looking at a sweep, running or finished: what the reading commands and the Python API show."""

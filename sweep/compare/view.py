@@ -1,0 +1,205 @@
+"""`SweepView`: a sweep as it stands on disk. It reads only; a running sweep does not notice."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.core import study as attributes
+from sweep.core.lock import is_locked
+from sweep.core.stop import StopRules
+from sweep.core.usage import Usage
+from sweep.directory import SweepDirectory
+from sweep.errors import InputError, nearest
+from sweep.space import SearchSpace
+from sweep.spec import SweepSpec, load_spec
+from sweep.tracking.run import best_tag
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial, as `sweep trials` shows it. Times are ISO 8601 with their zone, `duration_s` in seconds."""
+
+    number: int
+    state: str
+    value: float | None
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    attempts: int
+    reason: str | None
+    started: str | None
+    finished: str | None
+    duration_s: float | None
+    dir: str
+
+
+class SweepView:
+    """A sweep on disk, as it was when its study was first asked for.
+
+    Args:
+        directory: of an existing sweep.
+    """
+
+    def __init__(self, directory: SweepDirectory) -> None:
+        self.directory = directory
+        self.spec: SweepSpec = load_spec(directory.spec)
+        self._space = SearchSpace(self.spec.parameters)
+
+    @classmethod
+    def open(cls, name: str, runs: Path) -> SweepView:
+        """Find a sweep by its name below `runs`, or by the path of its directory.
+
+        Raises:
+            InputError: there is none.
+        """
+        for directory in (SweepDirectory.of(runs, name), SweepDirectory(Path(name).resolve())):
+            if directory.exists():
+                return cls(directory)
+        names = [path.parent.name for path in sorted(runs.glob("*/sweep.yaml"))]
+        near = nearest(name, names)
+        if near is not None:
+            hint = f"did you mean {near!r}?"
+        elif names:
+            hint = "there are " + ", ".join(names[:10])
+        else:
+            hint = "start one with `sweep run FILE`, or say where they are with --runs"
+        raise InputError(f"{name}: there is no such sweep in {runs}; {hint}")
+
+    @cached_property
+    def study(self) -> optuna.Study | None:
+        """Optuna's study; None if the sweep was killed before it had one."""
+        return attributes.load_study(self.spec, self.directory)
+
+    @cached_property
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """Optuna's trials, in the order of their numbers. Not to be changed."""
+        return self.study.get_trials(deepcopy=False) if self.study is not None else []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether some process runs it now."""
+        return is_locked(self.directory.lock)
+
+    @property
+    def state(self) -> str:
+        """running; finished: a stop rule is reached; interrupted: the same command would go on."""
+        if self.is_running:
+            return "running"
+        return "interrupted" if self.stopped_by is None else "finished"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by outcome; a trial without one waits unless some process runs the sweep."""
+        counts = Counter(self._state(trial) for trial in self.frozen_trials)
+        return {
+            "complete": counts["COMPLETE"],
+            "pruned": counts["PRUNED"],
+            "failed": counts["FAIL"],
+            "running": counts["RUNNING"],
+            "waiting": counts["WAITING"],
+        }
+
+    @property
+    def finished_trials(self) -> int:
+        """Trials with a final outcome."""
+        return sum(trial.state.is_finished() for trial in self.frozen_trials)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The first of the best complete trials."""
+        best: FrozenTrial | None = None
+        for trial in self.frozen_trials:
+            if trial.state == TrialState.COMPLETE and (
+                best is None or self.spec.metric.better(trial.value, best.value)
+            ):
+                best = trial
+        return best
+
+    @cached_property
+    def usage(self) -> Usage:
+        """Times up to the last time the sweep wrote them down."""
+        attribute = self.study.user_attrs.get(attributes.USAGE) if self.study is not None else None
+        return Usage.from_attribute(attribute)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds the sweep has run, downtime not counted."""
+        return self.usage.elapsed + (max(0.0, time.time() - self.usage.until) if self.is_running else 0.0)
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop rule that is reached, or None."""
+        best = self.best
+        return self._rules.reached(
+            self.finished_trials, best.value if best is not None else None, self.usage.elapsed
+        )
+
+    @property
+    def total(self) -> int | None:
+        """How many trials there will be; None if nothing limits them."""
+        return self._rules.total
+
+    @property
+    def _rules(self) -> StopRules:
+        grid_size = self._space.grid_size if self.spec.sampler.type == "grid" else None
+        return StopRules(self.spec.stop, self.spec.metric, grid_size)
+
+    def params(self, trial: FrozenTrial) -> dict[str, Any]:
+        """All parameters of a trial, constants too; those of a half-sampled trial as far as there are any."""
+        if len(trial.params) < len(self._space.distributions):
+            return dict(trial.params)
+        return self._space.complete(trial.params)
+
+    def rows(self) -> list[TrialRow]:
+        """All trials."""
+        return [self._row(trial) for trial in self.frozen_trials]
+
+    def _row(self, trial: FrozenTrial) -> TrialRow:
+        duration = trial.duration
+        return TrialRow(
+            number=trial.number,
+            state=self._state(trial),
+            value=trial.value if trial.state.is_finished() else None,
+            params=self.params(trial),
+            metrics=self._metrics(trial),
+            attempts=0 if trial.state == TrialState.WAITING else trial.user_attrs.get(attributes.ATTEMPTS, 1),
+            reason=trial.user_attrs.get(attributes.REASON),
+            started=_iso(trial.datetime_start),
+            finished=_iso(trial.datetime_complete),
+            duration_s=round(duration.total_seconds(), 3) if duration is not None else None,
+            dir=str(self.directory.trial(trial.number).root),
+        )
+
+    def _state(self, trial: FrozenTrial) -> str:
+        if trial.state == TrialState.RUNNING and not self.is_running:
+            return "WAITING"
+        return str(trial.state.name)
+
+    def _metrics(self, trial: FrozenTrial) -> dict[str, float]:
+        """The last value of everything logged, and the best of the metric: what TensorBoard's row shows."""
+        values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+        if trial.state == TrialState.COMPLETE and trial.value is not None:
+            values.append(trial.value)
+        metrics: dict[str, float] = {}
+        if values:
+            metrics[self.spec.metric.name] = values[-1]
+        numbers = [value for value in values if not math.isnan(value)]
+        if numbers:
+            best = max(numbers) if self.spec.metric.goal == "maximize" else min(numbers)
+            metrics[best_tag(self.spec.metric.name)] = best
+        return metrics | trial.user_attrs.get(attributes.METRICS, {})
+
+
+def _iso(moment: datetime.datetime | None) -> str | None:
+    """Optuna's times are local and without a zone."""
+    return moment.astimezone().isoformat(timespec="milliseconds") if moment is not None else None

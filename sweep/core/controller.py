@@ -1,0 +1,310 @@
+"""The Controller: the one owner of a sweep's study, and of every decision about its trials."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from sweep.core import study as attributes
+from sweep.core.messages import (
+    Assignment,
+    BestTrial,
+    Ending,
+    Outcome,
+    Progress,
+    Report,
+    RunningTrial,
+    TrialStateName,
+    Turn,
+)
+from sweep.core.pruners import make_pruner
+from sweep.core.samplers import derive_seed, make_sampler
+from sweep.core.stop import StopRules
+from sweep.core.study import create_or_load_study
+from sweep.core.usage import Usage, UsageMeter
+from sweep.directory import SweepDirectory
+from sweep.space import SearchSpace
+from sweep.space.columns import cell, column
+from sweep.spec import SweepSpec
+from sweep.tracking.hparams import Session, group_name
+from sweep.tracking.root import declare_experiment, end_session
+from sweep.tracking.run import best_tag
+
+_SAVE_USAGE_EVERY = 10.0  # seconds
+
+
+@dataclass
+class _Live:
+    """A trial that has no final outcome yet. One `optuna.Trial` serves it throughout: joint sampling happens
+    once per object."""
+
+    trial: optuna.Trial
+    params: dict[str, Any]
+    attempt: int
+    session: Session
+    steps: set[int] = field(default_factory=set)
+    last: Report | None = None
+
+
+class Controller:
+    """Decides which trial runs next, keeps what is reported, and records how each one ended.
+
+    It opens the sweep's study or creates it; trials that a former session left running are run again under
+    their own numbers. Not thread-safe, and to be used from one thread only: Optuna's caches are per thread.
+
+    Args:
+        spec: the sweep.
+        directory: where it lies; it exists.
+        slots: how many trials can run at once, for the record.
+    """
+
+    def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._space = SearchSpace(spec.parameters)
+        self._columns = {name: column(name, parameter) for name, parameter in spec.parameters.items()}
+        self._rules = StopRules(
+            spec.stop, spec.metric, self._space.grid_size if spec.sampler.type == "grid" else None
+        )
+        # The sampler needs the sweep's seed, which the study keeps.
+        self._study = create_or_load_study(spec, directory, optuna.samplers.RandomSampler(), make_pruner(spec.pruner))
+        self._seed = self._sweep_seed()
+        trials = self._study.get_trials(deepcopy=False)
+        self._study.sampler = make_sampler(spec.sampler, self._space, self._seed, len(trials))
+        declare_experiment(
+            directory.root,
+            self._columns.values(),
+            [spec.metric.name, best_tag(spec.metric.name)],
+            f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective}",
+        )
+        usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
+        self._meter = UsageMeter(usage, slots)
+        self._usage_saved = time.monotonic()
+        self._counts = Counter(trial.state for trial in trials if trial.state.is_finished())
+        self._best: BestTrial | None = None
+        for trial in trials:
+            if trial.state == TrialState.COMPLETE:
+                self._note_best(trial.number, trial.value, trial.params)
+        self._live: dict[int, _Live] = {}
+        self._again: deque[int] = deque()
+        """Numbers of live trials that wait for their next attempt."""
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._take_up(trial)
+
+    # What an engine asks for.
+
+    def next(self) -> Assignment | None:
+        """The next attempt to run, or None if there is nothing to do (any more)."""
+        if self.stopped_by() is not None:
+            return None
+        if self._again:
+            return self._assign(self._again.popleft())
+        if self._rules.total is not None and len(self._live) + self._finished >= self._rules.total:
+            return None
+        trial = self._study.ask(self._space.distributions)
+        self._live[trial.number] = self._make_live(trial, attempt=0)
+        return self._assign(trial.number)
+
+    def report(self, number: int, attempt: int, reports: Iterable[Report]) -> None:
+        """Keep intermediate values of a trial. A step that was reported before keeps its first value.
+
+        Word from an attempt that is no longer the current one is ignored.
+        """
+        self._save_usage_sometimes()
+        live = self._current(number, attempt)
+        if live is None:
+            return
+        for report in reports:
+            if report.step not in live.steps:
+                live.steps.add(report.step)
+                live.trial.report(report.value, report.step)
+                live.last = report
+
+    def should_prune(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
+        """Keep `reports`, then say whether the pruner would stop the trial."""
+        self.report(number, attempt, reports)
+        live = self._current(number, attempt)
+        return live is not None and live.trial.should_prune()
+
+    def turn(self, outcome: Outcome | None) -> Turn:
+        """A slot is free: record how its attempt ended, if it ran one, and give it the next."""
+        ending = self.finish(outcome) if outcome is not None else None
+        return Turn(ending, self.next())
+
+    def finish(self, outcome: Outcome) -> Ending | None:
+        """Record how an attempt ended. When this returns, a final outcome is durable.
+
+        Returns:
+            None if it is not the trial's current attempt: then nothing was recorded.
+        """
+        live = self._current(outcome.number, outcome.attempt)
+        if live is None:
+            return None
+        self.report(outcome.number, outcome.attempt, outcome.reports)
+        took = self._meter.end(outcome.number)
+        state, reason = _judge(outcome)
+        if state == "FAIL":
+            self._write_error(outcome, reason)
+            if live.attempt <= self._spec.trial.retries and self.stopped_by() is None:
+                self._again.append(outcome.number)
+                return Ending(outcome.number, outcome.attempt, None, reason=reason, duration=took)
+        return self._record(live, outcome, state, reason, took)
+
+    def progress(self) -> Progress:
+        """Where the sweep stands."""
+        self._save_usage_sometimes()
+        usage = self._meter.now()
+        waiting = set(self._again)
+        running = tuple(
+            RunningTrial(number, live.attempt, live.params, live.session.started, live.last)
+            for number, live in sorted(self._live.items())
+            if number not in waiting
+        )
+        return Progress(
+            counts={
+                "complete": self._counts[TrialState.COMPLETE],
+                "pruned": self._counts[TrialState.PRUNED],
+                "failed": self._counts[TrialState.FAIL],
+                "running": len(running),
+                "waiting": len(waiting),
+            },
+            total=self._rules.total,
+            best=self._best,
+            running=running,
+            elapsed=usage.elapsed,
+            seconds_left=self._rules.seconds_left(usage.elapsed),
+            stopped_by=self.stopped_by(),
+        )
+
+    def stopped_by(self) -> str | None:
+        """The stop rule that is reached, or None."""
+        best = self._best.value if self._best is not None else None
+        return self._rules.reached(self._finished, best, self._meter.now().elapsed)
+
+    def close(self) -> Progress:
+        """The session ends; live trials stay as they are, for the next one to run again."""
+        self._save_usage()
+        return self.progress()
+
+    # How it keeps its books.
+
+    @property
+    def _finished(self) -> int:
+        return sum(self._counts.values())
+
+    def _current(self, number: int, attempt: int) -> _Live | None:
+        live = self._live.get(number)
+        return live if live is not None and live.attempt == attempt and number not in self._again else None
+
+    def _assign(self, number: int) -> Assignment:
+        live = self._live[number]
+        live.attempt += 1
+        live.session = replace(live.session, started=time.time())
+        if live.attempt > 1:
+            live.trial.set_user_attr(attributes.ATTEMPTS, live.attempt)
+        self._meter.start(number)
+        return Assignment(
+            number=number,
+            attempt=live.attempt,
+            params=live.params,
+            session=live.session,
+            seed=derive_seed(self._seed, "trial", number),
+        )
+
+    def _take_up(self, frozen: optuna.trial.FrozenTrial) -> None:
+        """A trial that a former session left without an outcome waits for its next attempt."""
+        trial = optuna.Trial(self._study, frozen._trial_id)
+        for name, distribution in self._space.distributions.items():
+            if name not in frozen.params:  # the session died while it was being sampled
+                _suggest(trial, name, distribution)
+        attempts = frozen.user_attrs.get(attributes.ATTEMPTS, 1)
+        self._live[frozen.number] = self._make_live(trial, attempts)
+        self._live[frozen.number].steps.update(frozen.intermediate_values)
+        self._again.append(frozen.number)
+
+    def _make_live(self, trial: optuna.Trial, attempt: int) -> _Live:
+        params = self._space.complete(trial.params)
+        cells = {name: cell(params[name], column.kind) for name, column in self._columns.items()}
+        group = group_name(self._spec.name, trial.number)
+        return _Live(trial, params, attempt, Session(cells, group, time.time()))
+
+    def _record(
+        self, live: _Live, outcome: Outcome, state: TrialStateName, reason: str, took: float
+    ) -> Ending:
+        number = outcome.number
+        extra = {name: value for name, value in outcome.metrics.items() if math.isfinite(value)}
+        if extra:
+            live.trial.set_user_attr(attributes.METRICS, extra)
+        if reason:
+            live.trial.set_user_attr(attributes.REASON, reason)
+        told = self._study.tell(
+            live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state]
+        )
+        del self._live[number]
+        self._counts[TrialState[state]] += 1
+        is_best = state == "COMPLETE" and self._note_best(number, told.value, live.params)
+        end_session(self._directory.trial(number).root, live.session, state != "FAIL", time.time())
+        self._save_usage_sometimes()
+        return Ending(number, outcome.attempt, state, told.value, reason, is_best, took)
+
+    def _note_best(self, number: int, value: float, params: dict[str, Any]) -> bool:
+        if self._best is not None and not self._spec.metric.better(value, self._best.value):
+            return False
+        self._best = BestTrial(number, value, self._space.complete(params))
+        return True
+
+    def _write_error(self, outcome: Outcome, reason: str) -> None:
+        directory = self._directory.trial(outcome.number)
+        directory.root.mkdir(parents=True, exist_ok=True)
+        directory.error.write_text(outcome.traceback or reason + "\n", encoding="utf-8")
+
+    def _sweep_seed(self) -> int:
+        """The sweep file's seed, or one drawn once and kept with the study."""
+        if self._spec.sampler.seed is not None:
+            return self._spec.sampler.seed
+        if attributes.SEED not in self._study.user_attrs:
+            self._study.set_user_attr(attributes.SEED, secrets.randbits(32))
+        return int(self._study.user_attrs[attributes.SEED])
+
+    def _save_usage_sometimes(self) -> None:
+        if time.monotonic() - self._usage_saved >= _SAVE_USAGE_EVERY:
+            self._save_usage()
+
+    def _save_usage(self) -> None:
+        self._usage_saved = time.monotonic()
+        self._study.set_user_attr(attributes.USAGE, self._meter.now().to_attribute())
+
+
+def _judge(outcome: Outcome) -> tuple[TrialStateName, str]:
+    """What an attempt's end means for its trial, and why it failed if it did."""
+    if outcome.kind == "pruned":
+        return "PRUNED", ""
+    if outcome.kind != "returned":
+        return "FAIL", outcome.reason
+    if outcome.value is None or math.isnan(outcome.value):
+        return "FAIL", "the metric is NaN"
+    return "COMPLETE", ""
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    match distribution:
+        case FloatDistribution():
+            trial.suggest_float(
+                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        case IntDistribution():
+            trial.suggest_int(
+                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        case CategoricalDistribution():
+            trial.suggest_categorical(name, distribution.choices)

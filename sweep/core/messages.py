@@ -1,0 +1,151 @@
+"""What passes between the controller, the engine and the workers: frozen values, cheap to send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from sweep.tracking.hparams import Session
+
+
+class Report(NamedTuple):
+    """An intermediate value of the metric."""
+
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One attempt of a trial for a worker to run.
+
+    Args:
+        number: the trial's number, from 0.
+        attempt: which execution of the trial it is, from 1.
+        params: all its parameters, constants included.
+        session: its row in the HParams tab.
+        seed: for all random number generators, below 2**32; the same for every attempt.
+    """
+
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    session: Session
+    seed: int
+
+
+OutcomeKind = Literal["returned", "pruned", "error", "crash", "timeout"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended, as the worker (or, if that died, the supervisor) saw it.
+
+    Args:
+        number: of the trial.
+        attempt: of the trial.
+        kind: `returned`; `pruned`: stopped early by its own wish; `error`: it raised; `crash`: its process
+            died; `timeout`: it overran its limit.
+        value: what it returned for the metric, if anything. May be NaN.
+        metrics: the last value of everything it logged.
+        reports: those which have not been sent yet.
+        reason: one line for people why it did not return.
+        traceback: the whole story, for `error.txt`.
+    """
+
+    number: int
+    attempt: int
+    kind: OutcomeKind
+    value: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reports: tuple[Report, ...] = ()
+    reason: str = ""
+    traceback: str = ""
+
+
+TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A trial's final outcome, or a failed attempt that will be retried (`state` is None then).
+
+    Args:
+        number: of the trial.
+        attempt: the attempt that ended.
+        state: Optuna's.
+        value: of the metric; for a pruned trial its last reported one.
+        reason: why it failed.
+        best: whether no trial before it was as good.
+        duration: of the trial, in seconds.
+    """
+
+    number: int
+    attempt: int
+    state: TrialStateName | None
+    value: float | None = None
+    reason: str = ""
+    best: bool = False
+    duration: float = 0.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The controller's answer when a slot has become free.
+
+    Args:
+        ending: what became of the attempt that the slot ran; None if there was none, or if it is unknown.
+        assignment: what to run next; None if there is nothing to do.
+    """
+
+    ending: Ending | None
+    assignment: Assignment | None
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that is being run, for the display. `last` is its last report."""
+
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    started: float
+    last: Report | None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best complete trial so far."""
+
+    number: int
+    value: float
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep stands.
+
+    Args:
+        counts: trials by outcome: complete, pruned, failed, running, waiting.
+        total: how many trials there will be, None if the stop rules do not say.
+        best: the best trial.
+        running: what runs now.
+        elapsed: seconds the sweep has run, downtime not counted.
+        seconds_left: until `stop.hours` is reached, None without such a rule.
+        stopped_by: the stop rule that is reached: "trials", "hours", "target" or "grid".
+    """
+
+    counts: Mapping[str, int]
+    total: int | None
+    best: BestTrial | None
+    running: tuple[RunningTrial, ...]
+    elapsed: float
+    seconds_left: float | None
+    stopped_by: str | None
+
+    @property
+    def finished(self) -> int:
+        """Trials with a final outcome."""
+        return self.counts["complete"] + self.counts["pruned"] + self.counts["failed"]

@@ -1,0 +1,73 @@
+"""How long a sweep has run, over all its sessions, and how busy its slots were."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Times of a sweep up to `until`, all in seconds.
+
+    Args:
+        elapsed: time the sweep ran; downtime between sessions is not counted.
+        busy: the same time summed over the slots that had a trial.
+        capacity: the same time summed over all slots.
+        until: when this was true, in seconds since the epoch.
+    """
+
+    elapsed: float = 0.0
+    busy: float = 0.0
+    capacity: float = 0.0
+    until: float = 0.0
+
+    @property
+    def utilisation(self) -> float | None:
+        """The part of the slots' time that was spent on trials, 0 to 1; None at the very start."""
+        return min(1.0, self.busy / self.capacity) if self.capacity > 0 else None
+
+    def to_attribute(self) -> dict[str, float]:
+        return {name: round(value, 3) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_attribute(cls, attribute: dict[str, Any] | None) -> Usage:
+        return cls(**attribute) if attribute else cls()
+
+
+class UsageMeter:
+    """Measures one session of a sweep, on top of the sessions before it.
+
+    Args:
+        before: the usage at the end of the last session.
+        slots: how many this session has.
+    """
+
+    def __init__(self, before: Usage, slots: int) -> None:
+        self._before = before
+        self._slots = slots
+        self._began = time.monotonic()
+        self._finished_busy = 0.0
+        self._running: dict[int, float] = {}
+
+    def start(self, number: int) -> None:
+        """A slot has begun trial `number`."""
+        self._running[number] = time.monotonic()
+
+    def end(self, number: int) -> float:
+        """Its attempt has ended; returns how long it took."""
+        took = time.monotonic() - self._running.pop(number)
+        self._finished_busy += took
+        return took
+
+    def now(self) -> Usage:
+        """The usage of all sessions so far."""
+        now = time.monotonic()
+        busy = self._finished_busy + sum(now - started for started in self._running.values())
+        return Usage(
+            elapsed=self._before.elapsed + now - self._began,
+            busy=self._before.busy + busy,
+            capacity=self._before.capacity + (now - self._began) * self._slots,
+            until=time.time(),
+        )

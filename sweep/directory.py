@@ -1,0 +1,70 @@
+"""Where everything of a sweep lies on disk. All paths come from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SweepDirectory:
+    """`runs/<name>/`: a TensorBoard log directory, and all that a sweep needs to go on.
+
+    Args:
+        root: its absolute path.
+    """
+
+    root: Path
+
+    @classmethod
+    def of(cls, runs: Path, name: str) -> SweepDirectory:
+        """The directory of the sweep `name` below `runs`."""
+        return cls((runs / name).resolve())
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def spec(self) -> Path:
+        """The resolved sweep file. It is written last: where it is, there is a sweep."""
+        return self.root / "sweep.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal storage."""
+        return self.root / "journal.log"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that runs the sweep, for as long as it does."""
+        return self.root / ".lock"
+
+    @property
+    def attic(self) -> Path:
+        """Where `--fresh` moves old sweeps."""
+        return self.root.parent / ".old"
+
+    def exists(self) -> bool:
+        """Whether there is a sweep here."""
+        return self.spec.is_file()
+
+    def trial(self, number: int) -> TrialDirectory:
+        return TrialDirectory(self.root / f"trial-{number:04d}")
+
+
+@dataclass(frozen=True)
+class TrialDirectory:
+    """`runs/<name>/trial-0007/`: the run directory of one trial."""
+
+    root: Path
+
+    @property
+    def output(self) -> Path:
+        """What the trial printed, stdout and stderr."""
+        return self.root / "output.log"
+
+    @property
+    def error(self) -> Path:
+        """Why its last failed attempt failed."""
+        return self.root / "error.txt"

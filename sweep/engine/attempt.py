@@ -1,0 +1,134 @@
+"""One attempt of a trial, in whichever process it runs: from an assignment to its outcome."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.core.messages import Assignment, Outcome, OutcomeKind
+from sweep.directory import SweepDirectory
+from sweep.engine.surroundings import restored, seed_generators
+from sweep.objective.function import FunctionReference, Objective
+from sweep.objective.result import read_result
+from sweep.tracking.run import RunDirectory, best_tag
+from sweep.trial import Channel, Trial
+
+Capture = Callable[[Path], AbstractContextManager[None]]
+"""Sends what an objective prints to a file, for as long as it is entered."""
+
+
+@dataclass(frozen=True)
+class AttemptSettings:
+    """What all attempts of a sweep have in common. Light to unpickle: no spec, no Optuna.
+
+    Args:
+        directory: the sweep's.
+        objective: the function to call.
+        working_directory: where it runs.
+        metric: the name of what the sweep optimises.
+        maximize: whether more of it is better.
+        device: what `trial.device` says.
+    """
+
+    directory: SweepDirectory
+    objective: FunctionReference
+    working_directory: Path
+    metric: str
+    maximize: bool
+    device: str
+
+
+class ObjectiveImportError(Exception):
+    """The module of the objective cannot be imported; the text is for people."""
+
+
+class AttemptRunner:
+    """Runs one attempt after another in this process; the objective is imported once.
+
+    Args:
+        settings: what all attempts have in common.
+        capture: what to do with the output of the objective.
+
+    Raises:
+        ObjectiveImportError: the objective cannot be imported.
+    """
+
+    def __init__(self, settings: AttemptSettings, capture: Capture) -> None:
+        self._settings = settings
+        self._capture = capture
+        self._objective = _load(settings.objective)
+
+    def run(self, assignment: Assignment, channel: Channel) -> Outcome:
+        """Run the objective once. Whatever it raises becomes an outcome, except KeyboardInterrupt."""
+        settings = self._settings
+        directory = settings.directory.trial(assignment.number)
+        run = RunDirectory(directory.root, assignment.session, settings.metric, settings.maximize)
+        trial = Trial(assignment, directory.root, settings.metric, run, channel, settings.device)
+        kind: OutcomeKind = "returned"
+        value: float | None = None
+        reason = story = ""
+        try:
+            with restored(), self._capture(directory.output):
+                seed_generators(assignment.seed)
+                result = self._objective(trial)
+            last = trial.last_reported
+            value, metrics = read_result(result, settings.metric, last.value if last else None)
+            run.add_final(metrics)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+            if _is_pruned(error):
+                kind = "pruned"
+            else:
+                kind, reason, story = "error", _one_line(error), _story(error)
+        finally:
+            run.finish()
+        own = (settings.metric, best_tag(settings.metric))
+        return Outcome(
+            number=assignment.number,
+            attempt=assignment.attempt,
+            kind=kind,
+            value=value,
+            metrics={tag: last for tag, (_, last) in run.last.items() if tag not in own},
+            reason=reason,
+            traceback=story,
+        )
+
+
+def _load(objective: FunctionReference) -> Objective:
+    try:
+        return objective.load()
+    except (Exception, SystemExit) as error:
+        place = objective.source or objective.module
+        raise ObjectiveImportError(
+            f"{place} cannot be imported: {_one_line(error)}\n\n{_story(error).rstrip()}"
+        ) from None
+
+
+def _is_pruned(error: BaseException) -> bool:
+    # If nothing has imported Optuna, nothing can have raised its exception; importing it takes 0.3 s.
+    optuna = sys.modules.get("optuna")
+    return optuna is not None and isinstance(error, optuna.TrialPruned)
+
+
+_OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _story(error: BaseException) -> str:
+    """The traceback from the user's code on, without the frames of this package and of importlib."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith((_OWN_CODE, "<frozen importlib")):
+            break
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,147 @@
+"""What an engine is, and what it needs to know."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from sweep.core.messages import Assignment, Ending, Progress
+from sweep.directory import SweepDirectory
+from sweep.engine.attempt import AttemptSettings
+from sweep.objective.function import FunctionReference
+from sweep.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is ready to run.
+
+    Args:
+        spec: what to do.
+        directory: where it lies.
+        objective: the function to call.
+        working_directory: where objectives run, absolute.
+    """
+
+    spec: SweepSpec
+    directory: SweepDirectory
+    objective: FunctionReference
+    working_directory: Path
+
+    @property
+    def attempt_settings(self) -> AttemptSettings:
+        """What a worker needs of it."""
+        return AttemptSettings(
+            directory=self.directory,
+            objective=self.objective,
+            working_directory=self.working_directory,
+            metric=self.spec.metric.name,
+            maximize=self.spec.metric.goal == "maximize",
+            device="cuda" if self.spec.resources.gpu > 0 else "cpu",
+        )
+
+
+class Observer(Protocol):
+    """Is told what happens while a sweep runs."""
+
+    def starting(self, what: str) -> None:
+        """Something that takes seconds begins."""
+
+    def opened(self, slots: int, progress: Progress) -> None:
+        """Trials can start now."""
+
+    def started(self, assignment: Assignment) -> None:
+        """An attempt has been given to a worker."""
+
+    def ended(self, ending: Ending) -> None:
+        """An attempt has ended."""
+
+    def tick(self, progress: Progress) -> None:
+        """How things stand, a few times a second if `wants_ticks`."""
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether it is worth asking the controller a few times a second."""
+        ...
+
+
+class Interruption:
+    """Whether the sweep was asked to stop, by Ctrl-C or by a signal; a flag, so that no call is torn.
+
+    The second request ends the process at once.
+
+    Attributes:
+        signal: the number of the signal that asked, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._raises = False
+
+    @contextmanager
+    def listening(self) -> Iterator[Interruption]:
+        """Catch SIGINT and SIGTERM meanwhile. Only the main thread can; elsewhere nothing is caught."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in before:
+            signal.signal(number, self._on_signal)
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt at a request meanwhile: for code that knows nothing of the flag."""
+        self._raises = True
+        try:
+            yield
+        finally:
+            self._raises = False
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.signal = number
+        if self._raises:
+            raise KeyboardInterrupt
+
+
+class Engine(ABC):
+    """Runs the trials of a sweep. A context manager: what it started, it ends."""
+
+    @abstractmethod
+    def __enter__(self) -> Engine: ...
+
+    @abstractmethod
+    def __exit__(self, *error: object) -> None: ...
+
+    @abstractmethod
+    def slots(self, spec: SweepSpec) -> int:
+        """How many trials of `spec` can run at once here.
+
+        Raises:
+            InputError: not even one.
+        """
+
+    @abstractmethod
+    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption) -> Progress:
+        """Run trials until a stop rule is reached, there is nothing to do any more, or it is interrupted.
+
+        Returns:
+            where the sweep stands then. Trials that were interrupted count as running: they have no outcome.
+
+        Raises:
+            SweepError: it could not do its work.
+        """

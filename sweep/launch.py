@@ -1,0 +1,173 @@
+"""From a spec to a running sweep: find what it names, open its directory, run it on an engine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.compare.view import SweepView
+from sweep.core.lock import SweepLock, is_locked
+from sweep.core.messages import Progress
+from sweep.core.study import open_storage
+from sweep.directory import SweepDirectory
+from sweep.engine.base import Engine, Interruption, Observer, Sweep
+from sweep.engine.inline import InlineEngine
+from sweep.errors import InputError
+from sweep.objective.function import FunctionReference
+from sweep.space import SearchSpace
+from sweep.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What became of a call to `launch`.
+
+    Args:
+        directory: the sweep's.
+        progress: where it stands; None if it was finished before and nothing was run.
+        signal: the signal that interrupted it, if one did.
+    """
+
+    directory: SweepDirectory
+    progress: Progress | None
+    signal: int | None = None
+
+
+def launch(
+    spec: SweepSpec,
+    observer: Observer,
+    *,
+    near: Path,
+    runs: Path,
+    address: str | None = None,
+    inline: bool = False,
+    fresh: bool = False,
+) -> Launch:
+    """Run a sweep, or go on with it where it stopped.
+
+    Args:
+        spec: the sweep.
+        observer: is told what happens.
+        near: the sweep file's directory; files it names are looked for in the current one and here.
+        runs: the folder in which the sweep's directory lies.
+        address: of a running Ray cluster; None starts Ray on this machine.
+        inline: run one trial at a time in this process, without Ray.
+        fresh: move an old sweep of this name out of the way instead of going on with it.
+
+    Raises:
+        InputError: something that was asked for is not there, or contradicts what is.
+        SweepError: the sweep could not do its work.
+    """
+    directory = SweepDirectory.of(runs, spec.name)
+    sweep = Sweep(spec, directory, FunctionReference.find(spec.objective, near), Path.cwd())
+    _check_sampler(spec)
+    if fresh and directory.root.exists():
+        _move_aside(directory)
+    if directory.exists():
+        _check_same(spec, directory)
+        if _is_finished(spec, directory):
+            return Launch(directory, None)
+    else:
+        _check_free(spec, directory)
+    interruption = Interruption()
+    observer.starting("the objective" if inline else "Ray")
+    with _engine(address, inline) as engine, interruption.listening():
+        engine.slots(spec)  # before anything is written: there may be no machine for such a trial
+        directory.root.mkdir(parents=True, exist_ok=True)
+        with SweepLock(directory.lock, spec.name):
+            _write(directory.spec, spec.to_yaml())
+            progress = engine.run(sweep, observer, interruption)
+    return Launch(directory, progress, interruption.signal)
+
+
+def _engine(address: str | None, inline: bool) -> Engine:
+    if inline:
+        return InlineEngine()
+    from sweep.engine.ray import RayEngine  # importing Ray takes half a second
+
+    return RayEngine(address)
+
+
+def _check_sampler(spec: SweepSpec) -> None:
+    if spec.sampler.type == "grid":
+        SearchSpace(spec.parameters).grid_axes()
+
+
+def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
+    """A new sweep must not run into something that is there already."""
+    root = directory.root
+    if root.exists() and (not root.is_dir() or any(path != directory.lock for path in root.iterdir())):
+        raise InputError(f"{root}: is there already and is no sweep; choose another --name, or move it away")
+    if spec.storage is not None:
+        import optuna
+
+        names = optuna.study.get_all_study_names(open_storage(spec, directory))
+        if spec.name in names:
+            raise InputError(
+                f"storage: {spec.storage} has a study {spec.name!r} already, of another sweep; choose another --name"
+            )
+
+
+_IDENTITY = ("objective", "metric", "parameters", "storage")
+"""What must not change in the life of a sweep: its trials could not be compared any more."""
+
+
+def _check_same(spec: SweepSpec, directory: SweepDirectory) -> None:
+    old: dict[str, Any] = SweepView(directory).spec.model_dump(mode="json")
+    new: dict[str, Any] = spec.model_dump(mode="json")
+    changes = [change for key in _IDENTITY for change in _differences(key, old[key], new[key])]
+    if old["sampler"]["type"] != new["sampler"]["type"] and "grid" in (
+        old["sampler"]["type"],
+        new["sampler"]["type"],
+    ):
+        changes.append(f"sampler.type: {old['sampler']['type']} -> {new['sampler']['type']}")
+    if changes:
+        raise InputError(
+            f"{spec.name}: the sweep in {directory.root} was started with another "
+            f"{changes[0].split(':')[0].split('.')[0]}:\n  "
+            + "\n  ".join(changes)
+            + "\nkeep it and start another one with --name NAME, or move it aside and start anew with --fresh"
+        )
+
+
+def _differences(key: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [
+            change for name in keys for change in _differences(f"{key}.{name}", old.get(name), new.get(name))
+        ]
+    return [] if old == new and type(old) is type(new) else [f"{key}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _shown(value: Any) -> str:
+    return "(absent)" if value is None else str(value)
+
+
+def _is_finished(spec: SweepSpec, directory: SweepDirectory) -> bool:
+    """Whether the sweep on disk has reached the stop rules of `spec`."""
+    view = SweepView(directory)
+    view.spec = spec
+    return not view.is_running and view.stopped_by is not None
+
+
+def _move_aside(directory: SweepDirectory) -> None:
+    if is_locked(directory.lock):
+        with SweepLock(directory.lock, directory.name):
+            pass  # raises, and names the process that runs it
+    directory.attic.mkdir(exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    place = directory.attic / f"{directory.name}-{stamp}"
+    count = 1
+    while place.exists():
+        count += 1
+        place = directory.attic / f"{directory.name}-{stamp}-{count}"
+    directory.root.rename(place)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    aside = path.with_suffix(".tmp")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

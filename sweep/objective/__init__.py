@@ -1,0 +1,1 @@
+"""How user code is found, called, and what it gives back."""

@@ -1,0 +1,135 @@
+"""An objective that is a function: `train.py:train` or `package.module:train`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sweep.errors import InputError, nearest, suggestion
+from sweep.trial import Trial
+
+Objective = Callable[[Trial], Any]
+
+
+@dataclass(frozen=True)
+class FunctionReference:
+    """Where a function is, found without running any of its code, so that a worker can load it.
+
+    Args:
+        source: the absolute path of a Python file, or None for an importable module.
+        module: the module's name.
+        function: the name in it, dots allowed.
+    """
+
+    source: str | None
+    module: str
+    function: str
+
+    @classmethod
+    def find(cls, text: str, near: Path) -> FunctionReference:
+        """Find what a sweep file's `objective` names.
+
+        Args:
+            text: `file.py:function` or `module:function`.
+            near: the sweep file's directory, where a relative file is looked for after the current one.
+
+        Raises:
+            InputError: it has not that form, or there is no such file or function.
+        """
+        place, colon, function = text.rpartition(":")
+        if not colon or not place or not all(part.isidentifier() for part in function.split(".")):
+            raise InputError(f"{text!r} names no function; write file.py:function or package.module:function")
+        if place.endswith(".py") or "/" in place:
+            path = _find_file(place, near)
+            _check_defined(path, function, text)
+            return cls(str(path), path.stem, function)
+        return cls._find_module(place, function, text)
+
+    @classmethod
+    def _find_module(cls, module: str, function: str, text: str) -> FunctionReference:
+        try:
+            found = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise InputError(f"{text!r}: there is no module {module!r}; for a file write {module}.py:{function}")
+        if found.origin is not None and found.origin.endswith(".py"):
+            _check_defined(Path(found.origin), function, text)
+        return cls(None, module, function)
+
+    def load(self) -> Objective:
+        """Import the module and return the function. Whatever the user's code raises comes through."""
+        target: Any = self._import()
+        for part in self.function.split("."):
+            target = getattr(target, part)
+        if not callable(target):
+            raise TypeError(f"{self.function} in {self.source or self.module} is no function")
+        return target  # type: ignore[no-any-return]
+
+    def _import(self) -> ModuleType:
+        if self.source is None:
+            return importlib.import_module(self.module)
+        directory = str(Path(self.source).parent)
+        if directory not in sys.path:
+            sys.path.insert(0, directory)  # as `python file.py` would: its neighbours can be imported
+        name = self.module if self.module not in sys.modules else f"{self.module}_objective"
+        spec = importlib.util.spec_from_file_location(name, self.source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+
+def _find_file(place: str, near: Path) -> Path:
+    candidates = [Path(place), near / place]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate.resolve()
+    folders = dict.fromkeys(candidate.parent for candidate in candidates)
+    found = [file.name for folder in folders if folder.is_dir() for file in sorted(folder.glob("*.py"))]
+    hint = nearest(Path(place).name, found)
+    raise InputError(
+        f"there is no file {place}"
+        + (f"; did you mean {place[: -len(Path(place).name)]}{hint}?" if hint else "")
+        + f" (looked in {' and '.join(dict.fromkeys(str(folder.resolve()) for folder in folders))})"
+    )
+
+
+def _check_defined(path: Path, function: str, text: str) -> None:
+    """See that a file defines a name, without running it: that may take seconds and have effects."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise InputError(f"{text!r}: {path}:{error.lineno}: {error.msg}") from None
+    names, is_open = _top_level_names(tree)
+    wanted = function.split(".")[0]
+    if wanted not in names and not is_open:
+        functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        hint = suggestion(wanted, functions) if functions else "it defines no function"
+        raise InputError(f"{text!r}: {path.name} has no {wanted!r}; {hint}")
+
+
+def _top_level_names(tree: ast.Module) -> tuple[set[str], bool]:
+    """All names a module may bind, and whether there may be more (`from x import *`, `__getattr__`)."""
+    names: set[str] = set()
+    is_open = False
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.Import() | ast.ImportFrom():
+                for alias in node.names:
+                    is_open |= alias.name == "*"
+                    names.add(alias.asname or alias.name.split(".")[0])
+    return names, is_open or "__getattr__" in names

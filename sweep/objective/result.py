@@ -1,0 +1,60 @@
+"""What an objective may return, and what the metric is then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sweep.errors import suggestion
+
+
+class BadResultError(ValueError):
+    """An objective returned something that says nothing about the metric."""
+
+
+def as_number(value: Any, what: str) -> float:
+    """A Python, numpy or 0-dimensional tensor number as a float.
+
+    Raises:
+        BadResultError: it is none.
+    """
+    if isinstance(value, (str, bytes)):
+        raise BadResultError(f"{what} is {value!r}; it has to be a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadResultError(f"{what} is {_short(value)}; it has to be a number") from error
+
+
+def read_result(result: Any, metric: str, last_reported: float | None) -> tuple[float, dict[str, float]]:
+    """The metric's value and all metrics of what an objective returned.
+
+    Args:
+        result: a number (the metric), a mapping of metrics, or None (then the last reported value counts,
+            as it does for a mapping without the metric).
+        metric: the metric's name.
+        last_reported: its last reported value.
+
+    Raises:
+        BadResultError: there is no number to be had for the metric.
+    """
+    if isinstance(result, Mapping):
+        metrics = {str(name): as_number(value, f"{name!r}") for name, value in result.items()}
+    elif result is None:
+        metrics = {}
+    else:
+        metrics = {metric: as_number(result, "what the objective returned")}
+    if metric in metrics:
+        return metrics[metric], metrics
+    if last_reported is not None:
+        return last_reported, metrics
+    if metrics:
+        raise BadResultError(f"the objective returned no {metric!r}; {suggestion(metric, metrics)}")
+    raise BadResultError(
+        "the objective returned nothing and reported nothing; return the metric or call trial.report"
+    )
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

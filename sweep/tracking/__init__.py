@@ -1,0 +1,1 @@
+"""What TensorBoard reads: run directories, event files and the HParams protocol."""

@@ -1,0 +1,127 @@
+"""Event files that lose nothing: every record is in the operating system's hands when the call returns.
+
+tensorboardX's own writer has two threads and a queue, and writes a file every two minutes; what a killed
+process had not written is lost. It also names a file by second and host, so that two writers of one second
+overwrite each other. Here there is one file per writer, written in the calling thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sweep.tracking.tensorboardx import FileWriter, RecordWriter, SummaryWriter, event_pb2
+
+_FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
+
+
+def event_files(directory: Path) -> list[Path]:
+    """The event files of a run directory in the order in which TensorBoard reads them."""
+    return sorted(path for path in directory.glob("*tfevents*") if path.is_file())
+
+
+def next_event_file(directory: Path) -> Path:
+    """The name of a new event file that sorts behind all that are there.
+
+    TensorBoard's Python loader follows only the last file of a directory, by name.
+    """
+    second = int(time.time())
+    for path in event_files(directory):
+        found = _FILE_NAME.fullmatch(path.name)
+        if found is not None:
+            second = max(second, int(found[1]) + 1)
+    return directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}.sweep"
+
+
+class EventFile:
+    """A new event file in `directory`, created at once; the directory is made if it is missing.
+
+    Thread-safe. It has the methods that tensorboardX's `FileWriter` expects of an event writer.
+
+    Args:
+        directory: the run directory.
+        purge_step: what earlier files of the directory hold from this step on is void. TensorBoard's Python
+            loader heeds it only if the first file of a directory has one too; so every attempt gives one.
+    """
+
+    def __init__(self, directory: Path, purge_step: int | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = next_event_file(directory)
+        self._lock = threading.Lock()
+        self._records: _Records | None = _Records(str(self.path))
+        self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if purge_step is not None:
+            session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self.add_event(event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=session))
+
+    def add_summary(self, summary: Any, step: int | None = None) -> None:
+        """Write one summary, now."""
+        self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
+
+    def add_event(self, event: Any) -> None:
+        """Write one event; it survives the death of this process. After `finish` nothing is written."""
+        with self._lock:
+            if self._records is not None:
+                self._records.write(event.SerializeToString())
+                self._records.push()
+
+    def sync(self) -> None:
+        """Wait until all that was written survives the death of the machine."""
+        with self._lock:
+            if self._records is not None:
+                self._records.flush()
+
+    def finish(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._records is not None:
+                self._records.close()
+                self._records = None
+
+    def get_logdir(self) -> str:
+        """The run directory, as tensorboardX asks for it."""
+        return str(self.path.parent)
+
+    def flush(self) -> None:
+        """Nothing to do: nothing waits in a buffer."""
+
+    def close(self) -> None:
+        """An objective may close its writer before the trial ends; the file stays open until `finish`."""
+
+    def reopen(self) -> None:
+        """Nothing to do: see `close`."""
+
+
+class _Records(RecordWriter):  # type: ignore[misc]
+    def push(self) -> None:
+        """Hand what was written to the operating system, without waiting for the disk as `flush` does."""
+        self._writer.flush()
+
+
+class RunWriter(SummaryWriter):  # type: ignore[misc]
+    """A tensorboardX `SummaryWriter` whose records go into one `EventFile`.
+
+    An objective gets it as `trial.writer`; closing it does no harm.
+    """
+
+    def __init__(self, file: EventFile) -> None:
+        self._file = file
+        super().__init__(logdir=file.get_logdir())
+
+    def _get_file_writer(self) -> FileWriter:
+        # The one place where SummaryWriter makes its FileWriter, with threads, a queue and a file of its own.
+        if self.file_writer is None:
+            self.file_writer = _FileWriter(self._file)
+            self.all_writers = {self._file.get_logdir(): self.file_writer}
+        return self.file_writer
+
+
+class _FileWriter(FileWriter):  # type: ignore[misc]
+    def __init__(self, file: EventFile) -> None:
+        self.event_writer = file
+        self._default_metadata: dict[str, Any] = {}

@@ -1,0 +1,123 @@
+"""The three records of TensorBoard's HParams protocol.
+
+An *experiment* at the root of the log directory declares the columns; a *session start* in each run
+directory makes a row and a *session end* gives it its outcome. TensorBoard keeps the first record of each
+kind in a run and takes one experiment at random if there are several, so each is written exactly once.
+tensorboardX's `add_hparams` is of no use here: it opens a second run directory and always says success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sweep.tracking.tensorboardx import api_pb2, plugin_hparams_pb2, summary_pb2
+
+Kind = Literal["float", "bool", "string"]
+Cell = float | bool | str
+
+EXPERIMENT_TAG = "_hparams_/experiment"
+SESSION_START_TAG = "_hparams_/session_start_info"
+SESSION_END_TAG = "_hparams_/session_end_info"
+
+_TYPES = {
+    "float": api_pb2.DATA_TYPE_FLOAT64,
+    "bool": api_pb2.DATA_TYPE_BOOL,
+    "string": api_pb2.DATA_TYPE_STRING,
+}
+_DIFFERS = b"\x38\x01"
+"""`differs = true`, field 7 of HParamInfo, which tensorboardX's copy of the protocol lacks. TensorBoard puts
+columns that differ first."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A parameter's column.
+
+    Args:
+        name: the parameter.
+        kind: the type of all its cells.
+        domain: the possible cells, or (lowest, highest) if `interval`.
+        interval: whether `domain` is one.
+        differs: whether trials can differ in it; constants stand last.
+    """
+
+    name: str
+    kind: Kind
+    domain: tuple[Cell, ...]
+    interval: bool = False
+    differs: bool = True
+
+
+@dataclass(frozen=True)
+class Session:
+    """A row: one execution of a trial.
+
+    Args:
+        cells: the trial's parameters.
+        group: runs with the same group share one row. Equal names of several sweeps would share one too.
+        started: in seconds since the epoch, as are all times here.
+    """
+
+    cells: Mapping[str, Cell]
+    group: str
+    started: float
+
+
+def group_name(sweep: str, number: int) -> str:
+    """The session group of a trial."""
+    return f"{sweep}/t{number:04d}"
+
+
+def experiment(columns: Iterable[Column], metrics: Iterable[str], description: str, created: float) -> Any:
+    """The record that declares all columns: parameters, and metrics by their tags."""
+    record = api_pb2.Experiment(
+        description=description,
+        time_created_secs=created,
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(group="", tag=tag)) for tag in metrics],
+    )
+    for column in columns:
+        info = record.hparam_infos.add(name=column.name, type=_TYPES[column.kind])
+        if column.interval:
+            low, high = column.domain
+            info.domain_interval.min_value, info.domain_interval.max_value = low, high
+        else:
+            info.domain_discrete.extend(list(column.domain))
+        if column.differs:
+            info.MergeFromString(_DIFFERS)
+    return _summary(EXPERIMENT_TAG, plugin_hparams_pb2.HParamsPluginData(version=0, experiment=record))
+
+
+def session_start(session: Session) -> Any:
+    """The record that makes a row."""
+    record = plugin_hparams_pb2.SessionStartInfo(
+        group_name=session.group, start_time_secs=session.started
+    )
+    for name, value in session.cells.items():
+        if isinstance(value, bool):
+            record.hparams[name].bool_value = value
+        elif isinstance(value, str):
+            record.hparams[name].string_value = value
+        else:
+            record.hparams[name].number_value = value
+    return _summary(
+        SESSION_START_TAG, plugin_hparams_pb2.HParamsPluginData(version=0, session_start_info=record)
+    )
+
+
+def session_end(success: bool, ended: float) -> Any:
+    """The record that gives a row its outcome."""
+    record = plugin_hparams_pb2.SessionEndInfo(
+        status=api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE, end_time_secs=ended
+    )
+    return _summary(SESSION_END_TAG, plugin_hparams_pb2.HParamsPluginData(version=0, session_end_info=record))
+
+
+def _summary(tag: str, data: Any) -> Any:
+    metadata = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(
+            plugin_name="hparams", content=data.SerializeToString()
+        )
+    )
+    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, metadata=metadata)])

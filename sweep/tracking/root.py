@@ -1,0 +1,47 @@
+"""The TensorBoard records that the sweep's owner writes: the columns, and each trial's outcome."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from sweep.tracking import hparams
+from sweep.tracking.events import EventFile, event_files
+from sweep.tracking.hparams import Column, Session
+
+
+def declare_experiment(root: Path, columns: Iterable[Column], metrics: Iterable[str], description: str) -> None:
+    """Write the one experiment record of a sweep, unless it is there already.
+
+    It is written aside and moved into place: a sweep killed meanwhile has either none or a whole one.
+    """
+    if event_files(root):
+        return
+    aside = EventFile(root / ".experiment")
+    aside.add_summary(hparams.experiment(columns, metrics, description, time.time()))
+    aside.sync()
+    aside.finish()
+    aside.path.replace(root / aside.path.name)
+    shutil.rmtree(aside.path.parent)
+
+
+def end_session(run: Path, session: Session, success: bool, ended: float) -> None:
+    """Write the outcome of a trial: once, when it is final, for TensorBoard keeps the first.
+
+    It goes into a file of its own. The worker's file may end in the middle of a record if the worker was
+    killed, and TensorBoard's Python loader reads only on in files that sort behind it.
+
+    Args:
+        run: the trial's directory.
+        session: the row; written here if the worker died before it could.
+        success: whether it did its work; a pruned trial did.
+        ended: in seconds since the epoch.
+    """
+    never_started = not event_files(run)
+    file = EventFile(run)
+    if never_started:
+        file.add_summary(hparams.session_start(session))
+    file.add_summary(hparams.session_end(success, ended))
+    file.finish()

@@ -1,0 +1,80 @@
+"""The TensorBoard side of one attempt of a trial, as its worker writes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from sweep.tracking import hparams
+from sweep.tracking.events import EventFile, RunWriter
+from sweep.tracking.hparams import Session
+from sweep.tracking.tensorboardx import summary_pb2
+
+
+def best_tag(metric: str) -> str:
+    """The tag of the best value so far. TensorBoard shows the last value of a tag, never the best."""
+    return f"best/{metric}"
+
+
+class RunDirectory:
+    """Writes one attempt's event file; the row is there, and durable, when the constructor returns.
+
+    Args:
+        path: the trial's directory; made if it is missing.
+        session: the row.
+        metric: the tag of the sweep's metric.
+        maximize: whether more of it is better.
+    """
+
+    def __init__(self, path: Path, session: Session, metric: str, maximize: bool) -> None:
+        self._file = EventFile(path, purge_step=0)
+        self._file.add_summary(hparams.session_start(session))
+        self._file.sync()
+        self._metric = metric
+        self._maximize = maximize
+        self._best: float | None = None
+        self.last: dict[str, tuple[int, float]] = {}
+        """The last step and value of each tag."""
+
+    @cached_property
+    def writer(self) -> RunWriter:
+        """A tensorboardX `SummaryWriter` that writes into the same file."""
+        return RunWriter(self._file)
+
+    def add_scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write scalars of one step; with the metric among them, its best so far too."""
+        scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
+        if self._metric in scalars and self._is_best(scalars[self._metric]):
+            self._best = scalars[self._metric]
+        if self._metric in scalars and self._best is not None:
+            scalars[best_tag(self._metric)] = self._best
+        if scalars:
+            summary = summary_pb2.Summary(
+                value=[summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+            )
+            self._file.add_summary(summary, step)
+            self.last.update({tag: (step, value) for tag, value in scalars.items()})
+
+    def add_final(self, metrics: Mapping[str, float]) -> None:
+        """Write what the objective returned, one step behind everything else, where the last value differs.
+
+        NaN is left out: one would make the whole row NaN.
+        """
+        step = max((step for step, _ in self.last.values()), default=-1) + 1
+        news = {
+            tag: value
+            for tag, value in metrics.items()
+            if not math.isnan(value) and (tag not in self.last or self.last[tag][1] != value)
+        }
+        self.add_scalars(news, step)
+
+    def _is_best(self, value: float) -> bool:
+        if math.isnan(value):
+            return False
+        return self._best is None or (value > self._best if self._maximize else value < self._best)
+
+    def finish(self) -> None:
+        """Close the file. The end record comes from whoever knows the outcome (`root.end_session`)."""
+        self._file.finish()

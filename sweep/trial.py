@@ -1,0 +1,152 @@
+"""What an objective sees of its trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from sweep.core.messages import Assignment, Report
+from sweep.errors import suggestion
+from sweep.objective.result import as_number
+from sweep.tracking.events import RunWriter
+from sweep.tracking.run import RunDirectory
+
+_STEPS = 2**31
+"""TensorBoard's HParams tab answers HTTP 500 from this step on."""
+
+
+class Params(Mapping[str, Any]):
+    """The parameters of a trial: `params["lr"]`, `params.lr`, `**params`. They cannot be changed."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__["_values"] = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise KeyError(f"no parameter {name!r}; {suggestion(name, self._values)}") from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"no parameter {name!r}; {suggestion(name, self._values)}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("the parameters of a trial cannot be changed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+    def __reduce__(self) -> Any:
+        return Params, (self._values,)
+
+
+class Channel(Protocol):
+    """A trial's connection to the controller."""
+
+    def report(self, report: Report) -> None:
+        """Send an intermediate value; returns at once."""
+
+    def should_prune(self) -> bool:
+        """The pruner's verdict on everything that was reported so far; waits for it."""
+
+
+class Trial:
+    """One attempt of one trial, as its objective sees it.
+
+    Attributes:
+        number: the trial's number, from 0.
+        params: its parameters.
+        seed: below 2**32 and the same for every attempt; random, numpy and torch (if it is loaded) have been
+            seeded with it.
+        directory: the trial's own directory, which is its TensorBoard run directory.
+        device: "cuda" if the trial has a GPU, or a share of one, otherwise "cpu".
+    """
+
+    def __init__(
+        self, assignment: Assignment, directory: Path, metric: str, run: RunDirectory, channel: Channel, device: str
+    ) -> None:
+        self.number = assignment.number
+        self.params = Params(assignment.params)
+        self.seed = assignment.seed
+        self.directory = directory
+        self.device = device
+        self._metric = metric
+        self._run = run
+        self._channel = channel
+        self._reported: dict[int, float] = {}
+
+    @property
+    def writer(self) -> RunWriter:
+        """A tensorboardX `SummaryWriter` on the trial's run directory, for pictures, histograms, text, and so on."""
+        return self._run.writer
+
+    def report(self, value: float, step: int) -> None:
+        """Say how the metric stands at `step`. Returns at once.
+
+        It goes to the pruner and to TensorBoard. As in Optuna, a step keeps the first value reported for it.
+
+        Args:
+            value: of the metric.
+            step: an epoch or a count of batches: whole, from 0, below 2**31.
+
+        Raises:
+            ValueError: `value` is no number or `step` is out of its range.
+        """
+        self.log({self._metric: value}, step)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Write scalars to TensorBoard. The sweep's metric among them counts as reported.
+
+        Args:
+            values: numbers by name.
+            step: as for `report`.
+
+        Raises:
+            ValueError: a value is no number or `step` is out of its range.
+        """
+        step = _check_step(step)
+        numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
+        if self._metric in numbers:
+            if step in self._reported:
+                del numbers[self._metric]
+            else:
+                self._reported[step] = numbers[self._metric]
+                self._channel.report(Report(step, numbers[self._metric]))
+        self._run.add_scalars(numbers, step)
+
+    def should_prune(self) -> bool:
+        """Whether the pruner would stop this trial now, all reported values considered.
+
+        If so, clean up and raise `sweep.TrialPruned` (the same as `optuna.TrialPruned`).
+        """
+        return self._channel.should_prune()
+
+    @property
+    def last_reported(self) -> Report | None:
+        """The value reported for the metric at the highest step; Optuna takes the same for a pruned trial."""
+        if not self._reported:
+            return None
+        step = max(self._reported)
+        return Report(step, self._reported[step])
+
+    def __repr__(self) -> str:
+        return f"Trial(number={self.number}, params={self.params!r})"
+
+
+def _check_step(step: int) -> int:
+    number = as_number(step, "step")
+    if number != int(number) or not 0 <= number < _STEPS:
+        raise ValueError(f"step is {step!r}; it has to be a whole number from 0 to {_STEPS - 1}")
+    return int(number)
