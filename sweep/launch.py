@@ -125,10 +125,9 @@ def _check_same(spec: SweepSpec, directory: SweepDirectory) -> None:
         changes.append(f"sampler.type: {old['sampler']['type']} -> {new['sampler']['type']}")
     if changes:
         raise InputError(
-            f"{spec.name}: the sweep in {directory.root} was started with another "
-            f"{changes[0].split(':')[0].split('.')[0]}:\n  "
+            f"{spec.name}: cannot go on, for the sweep in {directory.root} was started with something else:\n  "
             + "\n  ".join(changes)
-            + "\nkeep it and start another one with --name NAME, or move it aside and start anew with --fresh"
+            + "\n  keep it and start another one with --name NAME, or move it aside and start anew with --fresh"
         )
 
 

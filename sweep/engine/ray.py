@@ -134,6 +134,11 @@ class Supervisor:
         self._observer.opened(self._slots, progress)
         return progress
 
+    def _patience(self, next_tick: float) -> float:
+        """How long to wait for an answer before there is something else to do, in seconds."""
+        deadlines = [slot.deadline for slot, _ in self._waiting.values() if slot.deadline is not None]
+        return max(0.0, min([next_tick, *deadlines]) - time.monotonic())
+
     def _start_worker(self, slot: _Slot) -> None:
         slot.worker = self._worker_class.remote(
             self._sweep.attempt_settings, self._controller, self._threads

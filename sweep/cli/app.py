@@ -1,0 +1,49 @@
+"""The Typer application with all its commands."""
+
+from __future__ import annotations
+
+import typer
+
+from sweep.cli.check import check
+from sweep.cli.run import run
+from sweep.cli.show import best, status, trials
+from sweep.cli.tensorboard import tensorboard
+
+_HELP = """Hyperparameter sweeps: Optuna samples, Ray runs trials side by side, TensorBoard compares them.
+
+\b
+Examples:
+  sweep check space.yaml         look at a sweep file without running anything
+  sweep run space.yaml           run it; the same command goes on after an interruption
+  sweep status NAME              where it stands
+  sweep trials NAME              all trials as a table, JSON or CSV
+  sweep best NAME                the best parameters, ready to use
+  sweep tensorboard NAME         compare the runs, live, in the HParams tab
+"""
+
+app = typer.Typer(
+    name="sweep",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, check, status, trials, best, tensorboard):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sweep {version('sweep-hpo')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say which one."),
+) -> None:
+    pass

@@ -1,0 +1,94 @@
+"""`sweep check`: what a sweep file means, without running anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep.cli.options import File, Name, Set
+
+if TYPE_CHECKING:
+    from sweep.spec.parameters import Parameter
+
+
+def check(
+    file: File,
+    name: Name = None,
+    changes: Set = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check a sweep file and show what it means: its space, the size of its grid, some configurations.
+
+    \b
+    Examples:
+      sweep check space.yaml
+      sweep check space.yaml --set sampler=grid --json
+    """
+    from sweep.cli.run import overrides
+    from sweep.cli.show import print_json
+    from sweep.spec.load import load_spec
+
+    spec = load_spec(file, overrides(name, None, None, changes))
+
+    from sweep.compare.preview import preview
+
+    seen = preview(spec, near=file.parent)
+    if as_json:
+        print_json(
+            {
+                "parameters": {
+                    key: parameter.model_dump(mode="json", exclude_none=True)
+                    for key, parameter in spec.parameters.items()
+                },
+                "grid": seen.grid,
+                "samples": seen.samples,
+                "command": None,
+                "notes": seen.notes,
+            }
+        )
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from sweep.cli import text
+
+    space = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("parameter", "values", "scale"):
+        space.add_column(title)
+    for key, parameter in spec.parameters.items():
+        space.add_row(key, *_describe(parameter))
+    samples = Table(box=None, header_style="bold", pad_edge=False)
+    for key in spec.parameters:
+        samples.add_column(key, justify="right")
+    for sample in seen.samples:
+        samples.add_row(*(text.parameter(sample[key]) for key in spec.parameters))
+    console = Console()
+    console.print(
+        f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective} with {spec.sampler.type}, "
+        f"pruner {spec.pruner.type}",
+        highlight=False,
+        markup=False,
+    )
+    console.print()
+    console.print(space, highlight=False)
+    console.print(f"\ngrid: {'unbounded' if seen.grid is None else seen.grid}\n", highlight=False)
+    console.print(samples, highlight=False)
+    for note in seen.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _describe(parameter: Parameter) -> tuple[Any, str]:
+    from rich.text import Text
+
+    from sweep.spec.parameters import Choice, Constant
+
+    if isinstance(parameter, Constant):
+        return Text(repr(parameter.value)), "constant"
+    if isinstance(parameter, Choice):
+        return Text(", ".join(map(repr, parameter.values))), "choice"
+    kind = "int" if parameter.is_int else "float"
+    scale = f"{kind}, log" if parameter.log else kind
+    step = f" step {parameter.step}" if parameter.step is not None else ""
+    return Text(f"{parameter.min} to {parameter.max}{step}"), scale

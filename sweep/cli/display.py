@@ -1,0 +1,202 @@
+"""What `sweep run` shows while it runs: a live display, a line per event, or nothing."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live as RichLive
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sweep.cli import text
+from sweep.core.messages import Assignment, Ending, Progress
+
+
+class Quiet:
+    """Shows nothing. Also the base of the others: an `Observer` and a context manager."""
+
+    wants_ticks = False
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def starting(self, what: str) -> None:
+        pass
+
+    def opened(self, slots: int, progress: Progress) -> None:
+        pass
+
+    def started(self, assignment: Assignment) -> None:
+        pass
+
+    def ended(self, ending: Ending) -> None:
+        pass
+
+    def tick(self, progress: Progress) -> None:
+        pass
+
+
+Display = Quiet
+
+
+class LineLog(Quiet):
+    """One line per event, for logs and terminals that cannot redraw.
+
+    Args:
+        metric: the name of what is optimised.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+
+    def starting(self, what: str) -> None:
+        _say(f"starting {what} ..." if not what.startswith("reading") else what)
+
+    def opened(self, slots: int, progress: Progress) -> None:
+        total = "no end of trials" if progress.total is None else f"{progress.total} trials"
+        done = f", {progress.finished} of them finished before" if progress.finished else ""
+        _say(f"{total}{done}; {slots} at once")
+
+    def started(self, assignment: Assignment) -> None:
+        again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
+        _say(f"trial {assignment.number} started{again}: {text.parameters(assignment.params)}")
+
+    def ended(self, ending: Ending) -> None:
+        took = text.duration(ending.duration)
+        if ending.state is None:
+            _say(f"trial {ending.number} failed after {took} and will run again: {ending.reason}")
+        elif ending.state == "FAIL":
+            _say(f"trial {ending.number} FAIL after {took}: {ending.reason}")
+        else:
+            best = " (best so far)" if ending.best else ""
+            value = f"{self._metric}={text.number(ending.value)}"
+            _say(f"trial {ending.number} {ending.state} after {took}: {value}{best}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+_OUTCOME_STYLE = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", None: "red"}
+_SHOWN_ROWS = 16
+
+
+class Live(Quiet):
+    """A display that is redrawn a few times a second: progress, the best trial, and what runs now.
+
+    Args:
+        metric: the name of what is optimised.
+        console: where to draw it.
+    """
+
+    wants_ticks = True
+
+    def __init__(self, metric: str, console: Console | None = None) -> None:
+        self._metric = metric
+        self._console = console or Console()
+        self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
+        self._what = ""
+        self._slots = 0
+        self._progress: Progress | None = None
+        self._opened = 0.0
+        self._finished_before = 0
+
+    def __enter__(self) -> Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def starting(self, what: str) -> None:
+        self._what = what
+        self._live.update(Spinner("dots", f" starting {what} ..."))
+
+    def opened(self, slots: int, progress: Progress) -> None:
+        self._slots = slots
+        self._opened = time.monotonic()
+        self._finished_before = progress.finished
+        self.tick(progress)
+
+    def ended(self, ending: Ending) -> None:
+        """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
+        if ending.state == "FAIL" or ending.state is None:
+            again = " and will run again" if ending.state is None else ""
+            self._live.console.print(
+                Text(f"trial {ending.number} failed{again}: {ending.reason}", style="red"), highlight=False
+            )
+
+    def tick(self, progress: Progress) -> None:
+        self._progress = progress
+        self._live.update(self._draw(progress))
+
+    def _draw(self, progress: Progress) -> Group:
+        parts: list[Table | Text] = [self._headline(progress)]
+        if progress.best is not None:
+            best = progress.best
+            parts.append(
+                Text.assemble(
+                    ("best  ", "bold"),
+                    (f"{self._metric} {text.number(best.value)}", "green"),
+                    f"  trial {best.number}  {text.parameters(best.params)}",
+                    overflow="ellipsis",
+                    no_wrap=True,
+                )
+            )
+        if progress.running:
+            parts.append(self._running(progress))
+        return Group(*parts)
+
+    def _headline(self, progress: Progress) -> Table:
+        counts = {name: count for name, count in progress.counts.items() if name not in ("running", "waiting")}
+        of = "" if progress.total is None else f"/{progress.total}"
+        line = Table.grid(padding=(0, 2))
+        cells: list[ProgressBar | Text | str] = [Text(f"{progress.finished}{of} trials", style="bold")]
+        if progress.total is not None:
+            cells.append(ProgressBar(total=progress.total, completed=progress.finished, width=24))
+        cells.append(f"{text.duration(progress.elapsed)}{self._time_left(progress)}")
+        cells.append(f"{len(progress.running)}/{self._slots} slots busy")
+        cells.append(Text(text.counts(counts) if progress.finished else "", style="dim"))
+        line.add_row(*cells)
+        return line
+
+    def _time_left(self, progress: Progress) -> str:
+        """From the pace of this session; nothing is said before a trial has ended."""
+        here = progress.finished - self._finished_before
+        estimates = []
+        if progress.total is not None and here > 0:
+            pace = (time.monotonic() - self._opened) / here
+            estimates.append(pace * (progress.total - progress.finished))
+        if progress.seconds_left is not None:
+            estimates.append(progress.seconds_left)
+        return f", {text.duration(max(0.0, min(estimates)))} left" if estimates else ""
+
+    def _running(self, progress: Progress) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+        for name in ("trial", "time", "step"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(self._metric, justify="right", no_wrap=True)
+        table.add_column("parameters", no_wrap=True, overflow="ellipsis")
+        now = time.time()
+        for trial in progress.running[:_SHOWN_ROWS]:
+            table.add_row(
+                str(trial.number),
+                text.duration(max(0.0, now - trial.started)),
+                str(trial.last.step) if trial.last else "-",
+                text.number(trial.last.value) if trial.last else "-",
+                text.parameters(trial.params),
+            )
+        if len(progress.running) > _SHOWN_ROWS:
+            table.add_row("...", "", "", "", f"and {len(progress.running) - _SHOWN_ROWS} more")
+        return table

@@ -1,0 +1,114 @@
+"""`sweep run`: run a sweep, or go on with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sweep.cli.options import RUNS, File, Name, Runs, Set
+
+if TYPE_CHECKING:
+    from sweep.cli.display import Display
+    from sweep.spec.load import Override
+
+
+def run(
+    file: File,
+    name: Name = None,
+    runs: Runs = RUNS,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", "-n", metavar="N", help="Stop after N trials in all.", show_default="the file's"),
+    ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel", "-p", metavar="N", help="At most N trials at once.", show_default="as many as fit"
+        ),
+    ] = None,
+    changes: Set = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="ADDR",
+            help="Join a running Ray cluster (auto, HOST:6379).",
+            show_default="Ray on this machine",
+        ),
+    ] = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="One trial at a time in this process, without Ray; breakpoint() works.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew; the old sweep is moved to .old/ below --runs.")
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="A line per event instead of the live display.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Run the sweep that FILE describes. The same command goes on where it stopped.
+
+    \b
+    Examples:
+      sweep run space.yaml
+      sweep run space.yaml -n 100 -p 4
+      sweep run space.yaml --name longer --set parameters.epochs=20
+      sweep run space.yaml --address auto       on the Ray cluster that runs here
+
+    Exit status: 0 done, with at least one complete trial; 1 no trial could do its work; 2 bad input;
+    130 or 143 interrupted: the same command goes on.
+    """
+    from sweep.spec.load import load_spec
+
+    spec = load_spec(file, overrides(name, trials, parallel, changes))
+    display = _display(plain or inline, quiet, spec.metric.name)
+    display.starting("reading " + str(file))
+
+    from sweep.cli.summary import exit_status, summarise
+    from sweep.launch import launch
+
+    with display:
+        launched = launch(
+            spec, display, near=file.parent, runs=runs, address=address, inline=inline, fresh=fresh
+        )
+    if not quiet:
+        summarise(launched, runs)
+    raise typer.Exit(exit_status(launched))
+
+
+def overrides(
+    name: str | None, trials: int | None, parallel: int | None, changes: list[str] | None
+) -> list[Override]:
+    """The command line's changes to the sweep file; options come after, and win over, `--set`."""
+    from sweep.spec.load import parse_override
+
+    found = [parse_override(change) for change in changes or []]
+    for option, key, value in (
+        ("--name", "name", name),
+        ("--trials", "stop.trials", trials),
+        ("--parallel", "max_parallel", parallel),
+    ):
+        if value is not None:
+            found.append((option, key, value))
+    return found
+
+
+def _display(plain: bool, quiet: bool, metric: str) -> Display:
+    from sweep.cli import display
+
+    if quiet:
+        return display.Quiet()
+    if plain or not sys.stdout.isatty():
+        return display.LineLog(metric)
+    return display.Live(metric)
+
+
+def path_or_name(directory: Path, runs: Path) -> str:
+    """How the next command names a sweep."""
+    import shlex
+
+    return directory.name if runs == RUNS else shlex.quote(str(runs / directory.name))

@@ -1,0 +1,201 @@
+"""`sweep status`, `sweep trials`, `sweep best`: look at a sweep, running or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+import sys
+from dataclasses import asdict
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep.cli.options import RUNS, Runs, SweepName
+from sweep.errors import SweepError
+
+if TYPE_CHECKING:
+    from sweep.compare.view import SweepView, TrialRow
+
+
+class TableFormat(str, Enum):
+    """How `sweep trials` writes."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class BestFormat(str, Enum):
+    """How `sweep best` writes."""
+
+    yaml = "yaml"
+    json = "json"
+    args = "args"
+
+
+def status(
+    name: SweepName,
+    runs: Runs = RUNS,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say where a sweep stands.
+
+    \b
+    Examples:
+      sweep status digits-cnn
+      sweep status digits-cnn --json
+    """
+    from sweep.cli import text
+    from sweep.compare.view import SweepView
+
+    view = SweepView.open(name, runs)
+    best = view.best
+    if as_json:
+        utilisation = view.usage.utilisation
+        print_json(
+            {
+                "name": view.spec.name,
+                "dir": str(view.directory.root),
+                "state": view.state,
+                "metric": view.spec.metric.name,
+                "goal": view.spec.metric.goal,
+                "counts": view.counts,
+                "best": None
+                if best is None
+                else {"number": best.number, "value": best.value, "params": view.params(best)},
+                "elapsed_s": round(view.elapsed, 1),
+                "utilisation": None if utilisation is None else round(utilisation, 4),
+            }
+        )
+        return
+    of = "" if view.total is None else f" of {view.total}"
+    print(f"{view.spec.name}: {view.state}, {view.finished_trials}{of} trials in {text.duration(view.elapsed)}")
+    print(f"trials: {text.counts(view.counts)}")
+    if best is not None:
+        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
+        print(f"      {text.parameters(view.params(best))}")
+    if view.usage.utilisation is not None:
+        print(f"slots busy: {view.usage.utilisation:.0%}")
+    print(f"in {view.directory.root}")
+
+
+def trials(
+    name: SweepName,
+    runs: Runs = RUNS,
+    form: Annotated[TableFormat, typer.Option("--format", help="How to write them.")] = TableFormat.table,
+) -> None:
+    """List all trials.
+
+    \b
+    Examples:
+      sweep trials digits-cnn
+      sweep trials digits-cnn --format csv > trials.csv
+      sweep trials digits-cnn --format json | jq '.[] | select(.state == "FAIL")'
+    """
+    from sweep.compare.view import SweepView
+
+    view = SweepView.open(name, runs)
+    rows = view.rows()
+    if form is TableFormat.json:
+        print_json([asdict(row) for row in rows])
+    elif form is TableFormat.csv:
+        _print_csv(rows)
+    else:
+        _print_table(view, rows)
+
+
+def best(
+    name: SweepName,
+    runs: Runs = RUNS,
+    form: Annotated[BestFormat, typer.Option("--format", help="How to write them.")] = BestFormat.yaml,
+) -> None:
+    """Print the parameters of the best trial.
+
+    \b
+    Examples:
+      sweep best digits-cnn > best.yaml
+      python train.py $(sweep best digits-cnn --format args)
+    """
+    from sweep.compare.view import SweepView
+
+    view = SweepView.open(name, runs)
+    found = view.best
+    if found is None:
+        raise SweepError(f"{view.spec.name}: no trial is complete yet; see `sweep status {name}`")
+    params = view.params(found)
+    if form is BestFormat.json:
+        print_json(params)
+    elif form is BestFormat.args:
+        print(shlex.join(f"--{key}={value}" for key, value in params.items()))
+    else:
+        import yaml
+
+        print(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), end="")
+
+
+def print_json(data: Any) -> None:
+    """Print `data` as JSON that every program reads."""
+    print(json.dumps(_finite(data), indent=2, ensure_ascii=False))
+
+
+def _finite(data: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
+
+
+def _print_csv(rows: list[TrialRow]) -> None:
+    params = list(dict.fromkeys(name for row in rows for name in row.params))
+    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    plain = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*plain, *(f"params.{name}" for name in params), *(f"metrics.{name}" for name in metrics)])
+    for row in rows:
+        writer.writerow(
+            [
+                *(getattr(row, name) for name in plain),
+                *(row.params.get(name) for name in params),
+                *(row.metrics.get(name) for name in metrics),
+            ]
+        )
+
+
+def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sweep.cli import text
+
+    styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
+    varied = [name for name in view.spec.parameters if len({repr(row.params.get(name)) for row in rows}) > 1]
+    best = view.best
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("trial", "state", view.spec.metric.name, "time"):
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    for name in varied:
+        table.add_column(name, justify="right")
+    table.add_column("why", overflow="fold")
+    for row in rows:
+        is_best = best is not None and row.number == best.number
+        table.add_row(
+            str(row.number),
+            f"[{styles[row.state]}]{row.state}[/]",
+            text.number(row.value) + (" *" if is_best else ""),
+            "-" if row.duration_s is None else text.duration(row.duration_s),
+            *(text.parameter(row.params[name]) if name in row.params else "-" for name in varied),
+            _plain(row.reason or ""),
+        )
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table, highlight=False)
+
+
+def _plain(words: str) -> Any:
+    from rich.text import Text
+
+    return Text(words)  # square brackets in it are no markup

@@ -1,0 +1,65 @@
+"""What `sweep run` says at its end: what was found, where it is, and what to type next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from sweep.cli import text
+from sweep.cli.run import path_or_name
+from sweep.compare.view import SweepView
+from sweep.launch import Launch
+
+
+def exit_status(launched: Launch) -> int:
+    """0: a stop rule is reached and a trial is complete; 1: none is; 128 + n: ended by signal n."""
+    if launched.signal is not None:
+        return 128 + launched.signal
+    return 0 if SweepView(launched.directory).best is not None else 1
+
+
+def summarise(launched: Launch, runs: Path) -> None:
+    """Print the end of a run."""
+    view = SweepView(launched.directory)
+    name = path_or_name(launched.directory.root, runs)
+    counts = text.counts(view.counts)
+    if launched.progress is None:
+        print(f"{view.spec.name} is finished: {counts}. For more trials say -n, for a new sweep --fresh.")
+    elif launched.signal is not None:
+        print(f"interrupted after {text.duration(view.elapsed)}: {counts}. The same command goes on.")
+    else:
+        print(f"{view.finished_trials} trials in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
+    best = view.best
+    if best is not None:
+        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
+        for parameter, value in view.params(best).items():
+            print(f"  {parameter}: {text.parameter(value)}")
+    _explain_failures(view)
+    print()
+    print(f"  sweep tensorboard {name:20}  compare the runs in the HParams tab")
+    print(f"  sweep trials {name:25}  all trials as a table")
+    if best is not None:
+        print(f"  sweep best {name:27}  these parameters, ready to use")
+    print(f"  {_shorten(launched.directory.root)}/")
+
+
+def _why(view: SweepView) -> str:
+    reasons = {"target": "; the target is reached", "hours": "; the time is up", "grid": ", the whole grid"}
+    return reasons.get(view.stopped_by or "", "")
+
+
+def _explain_failures(view: SweepView) -> None:
+    failed = [row for row in view.rows() if row.state == "FAIL"]
+    if not failed:
+        return
+    reason, times = Counter(row.reason or "" for row in failed).most_common(1)[0]
+    first = next(row for row in failed if (row.reason or "") == reason)
+    print(f"{len(failed)} failed, {times} of them with: {reason}")
+    print(f"  {_shorten(Path(first.dir))}/error.txt")
+
+
+def _shorten(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

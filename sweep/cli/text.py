@@ -1,0 +1,40 @@
+"""How numbers, times and parameters are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def number(value: float | None) -> str:
+    """A metric's value."""
+    return "-" if value is None else f"{value:.6g}"
+
+
+def parameter(value: Any) -> str:
+    """A parameter's value, floats with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def parameters(params: Mapping[str, Any]) -> str:
+    """All parameters on one line."""
+    return " ".join(f"{name}={parameter(value)}" for name, value in params.items())
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: 0.4 s, 12 s, 3m05s, 2h07m."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Trials by outcome, those that there are."""
+    return ", ".join(f"{count} {name}" for name, count in numbers.items() if count) or "none yet"

@@ -1,0 +1,61 @@
+"""What a sweep would do, without running any of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweep.core.samplers import make_sampler
+from sweep.objective.function import FunctionReference
+from sweep.space import SearchSpace
+from sweep.spec import SweepSpec
+
+_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What `sweep check` shows.
+
+    Args:
+        grid: how many configurations there are, None without an end.
+        samples: some configurations as the sampler would choose them.
+        notes: what its author may want to know.
+    """
+
+    grid: int | None
+    samples: list[dict[str, Any]]
+    notes: list[str]
+
+
+def preview(spec: SweepSpec, near: Path) -> Preview:
+    """See what a sweep would do.
+
+    Args:
+        spec: the sweep.
+        near: the sweep file's directory.
+
+    Raises:
+        InputError: it could not run: its objective is not there, or its sampler cannot serve its space.
+    """
+    FunctionReference.find(spec.objective, near)
+    space = SearchSpace(spec.parameters)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = make_sampler(spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0)
+    study = optuna.create_study(sampler=sampler)
+    count = _SAMPLES
+    if spec.sampler.type == "grid":
+        count = min(count, space.grid_size or count)
+    samples = [space.complete(study.ask(space.distributions).params) for _ in range(count)]
+    return Preview(space.grid_size, samples, _notes(spec))
+
+
+def _notes(spec: SweepSpec) -> list[str]:
+    stop = spec.stop
+    if spec.sampler.type != "grid" and stop.trials is None and stop.hours is None:
+        return ["nothing ends this sweep but Ctrl-C" + (" or its target" if stop.target is not None else "")
+                + "; write for example stop: {trials: 100}"]
+    return []
