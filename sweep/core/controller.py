@@ -36,6 +36,7 @@ from sweep.space import SearchSpace
 from sweep.space.columns import cell, column
 from sweep.spec import SweepSpec
 from sweep.tracking.hparams import Session, group_name
+from sweep.tracking.read import read_scalars
 from sweep.tracking.root import declare_experiment, end_session
 from sweep.tracking.run import best_tag
 
@@ -150,6 +151,8 @@ class Controller:
         live = self._current(outcome.number, outcome.attempt)
         if live is None:
             return None
+        if outcome.kind in ("crash", "timeout"):
+            outcome = self._recover(outcome)
         self.report(outcome.number, outcome.attempt, outcome.reports)
         took = self._meter.end(outcome.number)
         state, reason = _judge(outcome)
@@ -262,6 +265,17 @@ class Controller:
             return False
         self._best = BestTrial(number, value, self._space.complete(params))
         return True
+
+    def _recover(self, outcome: Outcome) -> Outcome:
+        """Add what a killed worker had written to its event file but not reported yet."""
+        scalars = read_scalars(self._directory.trial(outcome.number).root)
+        reported = scalars.pop(self._spec.metric.name, {})
+        scalars.pop(best_tag(self._spec.metric.name), None)
+        return replace(
+            outcome,
+            reports=tuple(Report(step, value) for step, value in reported.items()),
+            metrics={tag: list(values.values())[-1] for tag, values in scalars.items()},
+        )
 
     def _write_error(self, outcome: Outcome, reason: str) -> None:
         directory = self._directory.trial(outcome.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class Supervisor:
             return final
         except RayActorError as error:
             raise SweepError(
-                f"the controller's process died; type the same command again to go on ({_cause(error)})"
+                f"the controller died ({_cause(error)}); type the same command again to go on"
             ) from None
 
     def end(self) -> None:
@@ -152,7 +153,8 @@ class Supervisor:
             self._failed_starts += 1
             if self._failed_starts >= _MOST_FAILED_STARTS:
                 raise SweepError(
-                    f"{self._failed_starts} workers in a row died while they imported the objective: {_cause(error)}"
+                    f"{self._failed_starts} workers in a row died while they imported the objective: "
+                    f"{_cause(error)}"
                 ) from None
             self._start_worker(slot)
             return
@@ -194,7 +196,7 @@ class Supervisor:
             outcome: Outcome = ray.get(call)
         except RayActorError as error:
             slot.worker = None
-            self._ask(slot, self._failure(slot, "crash", f"its process died: {_cause(error)}"))
+            self._ask(slot, self._failure(slot, "crash", f"{_cause(error)}; output.log may say why"))
         except RayTaskError as error:  # not the objective's error, which is an outcome: the disk is full, say
             cause = error.cause or error
             self._ask(slot, self._failure(slot, "error", f"{type(cause).__name__}: {cause}", str(error)))
@@ -226,6 +228,10 @@ def _is_time_up(progress: Progress) -> bool:
 
 
 def _cause(error: RayActorError) -> str:
-    """The one sentence of Ray's message that says why a process died."""
-    text = " ".join(str(error).split())
-    return text
+    """What is known about the death of a process; Ray's message is a page that says little more."""
+    text = str(error)
+    if "node" in text and "died" in text and "worker process has died" not in text:
+        return "its machine was lost"
+    found = re.search(r"\bpid: (\d+)", text)
+    process = f"process {found[1]}" if found else "the process"
+    return f"{process} crashed or was killed"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
 import ray
 
+from sweep.engine.ray_quiet import quiet_ray
 from sweep.errors import SweepError
 
 
@@ -26,9 +28,10 @@ class RayCluster:
 
     def __init__(self, address: str | None) -> None:
         self._address = address
-        self._is_ours = False
+        self._exits = ExitStack()
 
     def __enter__(self) -> RayCluster:
+        self._exits.enter_context(quiet_ray())
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             # Ray would announce that it will one day leave CUDA_VISIBLE_DEVICES alone for trials without GPUs.
@@ -41,17 +44,17 @@ class RayCluster:
                     include_dashboard=None if self._address else False,
                 )
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                self._exits.close()
                 text = " ".join(str(error).split())[:300]
                 where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
                 raise SweepError(f"{where} cannot be reached: {text}") from None
-            self._is_ours = True
+            self._exits.callback(ray.shutdown)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_ours:
-            ray.shutdown()
+        self._exits.close()
 
     def machines(self) -> Sequence[Mapping[str, float]]:
         """The resources of each machine that is alive."""

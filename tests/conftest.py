@@ -1,0 +1,64 @@
+"""Fixtures for all tests. One Ray serves the whole session; it has four GPUs that are not there."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray with eight cores and four GPUs, as far as it knows."""
+    import ray
+
+    ray.init(
+        address="local", num_cpus=8, num_gpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+MakeSweep = Callable[..., Path]
+
+
+@pytest.fixture
+def make_sweep(project: Path) -> MakeSweep:
+    """Writes an objective and its sweep file into the project; returns the sweep file.
+
+    The code is the body of a module with a function `train`; keys are added to, or replace those of, a sweep
+    that minimises `loss` over x from 0 to 1 with random sampling in six trials.
+    """
+
+    def make(code: str, name: str = "demo", **keys: Any) -> Path:
+        (project / f"{name}_objective.py").write_text(textwrap.dedent(code))
+        spec = {
+            "objective": f"{name}_objective.py:train",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "sampler": {"type": "random", "seed": 1},
+            "parameters": {"x": {"min": 0.0, "max": 1.0}},
+            "stop": {"trials": 6},
+            **keys,
+        }
+        file = project / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(spec, sort_keys=False))
+        return file
+
+    return make

@@ -1,0 +1,100 @@
+"""A real TensorBoard, asked over HTTP as its own front end asks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
+
+
+class TensorBoard:
+    """The HTTP interface of a running TensorBoard."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def experiment(self) -> dict[str, Any]:
+        """The declared columns."""
+        return self._post("experiment", {"experimentName": ""})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The session groups: one row of the HParams table each."""
+        answer = self._post(
+            "session_groups",
+            {"experimentName": "", "allowedStatuses": _STATUSES, "startIndex": 0, "sliceSize": 10_000},
+        )
+        return list(answer.get("sessionGroups", []))
+
+    def wait_for_rows(self, count: int, seconds: float = 30.0) -> list[dict[str, Any]]:
+        """The rows, as soon as there are `count` of them."""
+        end = time.monotonic() + seconds
+        while len(rows := self.rows()) < count and time.monotonic() < end:
+            time.sleep(0.3)
+        return rows
+
+    def scalars(self, run: str, tag: str) -> list[tuple[int, float]]:
+        """Steps and values of one curve."""
+        query = urllib.parse.urlencode({"run": run, "tag": tag})
+        with urllib.request.urlopen(f"{self.url}/data/plugin/scalars/scalars?{query}", timeout=30) as answer:
+            return [(step, value) for _, step, value in json.load(answer)]
+
+    def _post(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{self.url}/data/plugin/hparams/{what}",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return dict(json.load(answer))
+
+
+@contextmanager
+def tensorboard(logdir: Path, fast: bool = True) -> Iterator[TensorBoard]:
+    """Start TensorBoard on a log directory, with its data server (fast) or its Python loader."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1"),
+            *("--port", "0", "--reload_interval", "1", f"--load_fast={'true' if fast else 'false'}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            found = re.search(r"http://\S+", line)
+            if found and "at http" in line:
+                break
+        else:
+            raise RuntimeError("TensorBoard ended without saying where it is")
+        yield TensorBoard(found[0])
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def hparams(row: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a row."""
+    return dict(row.get("hparams", {}))
+
+
+def metrics(row: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a row by their tags."""
+    return {value["name"]["tag"]: value["value"] for value in row.get("metricValues", [])}
+
+
+def status(row: dict[str, Any]) -> str:
+    """The outcome of the row's only session."""
+    (session,) = row["sessions"]
+    return str(session.get("status", "STATUS_UNKNOWN"))
