@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from sweep.core.controller import Controller
+from sweep.engine.ray_controller import RayController
 from sweep.core.messages import Assignment, Outcome, OutcomeKind, Progress, Turn
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.ray_cluster import RayCluster
@@ -82,7 +82,7 @@ class Supervisor:
         self._observer = observer
         resources = sweep.spec.resources
         self._controller = (
-            ray.remote(Controller)
+            ray.remote(RayController)
             .options(num_cpus=0, scheduling_strategy=here)
             .remote(sweep.spec, sweep.directory, slots)
         )
