@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""What scheduling costs: this project and Ray Tune, side by side on this machine.
+
+    pip install -e '.[bench]'
+    python scripts/bench_overhead.py
+
+Two questions, each asked of every contestant in a process of its own, with two cores for Ray:
+
+* cost per trial: an empty objective with ten reports, two slots, TPE sampling; TensorBoard files and a stored
+  study or experiment state as each contestant writes them by default. Wall time from the end of `ray.init` to
+  the end of the sweep, divided by the number of trials.
+* slots busy: trials that sleep for one second, eight slots of a quarter core. The sleeping time, divided by
+  eight times the wall time from the end of `ray.init`; and the same only from the moment when all eight slots
+  have begun until the last trial begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CORES = 2
+SLOTS = 8
+CONTESTANTS = {"sweep": "sweep", "tune": "Ray Tune", "tune-reuse": "Ray Tune, reuse_actors"}
+COST_TRIALS = {"sweep": 300, "tune": 16, "tune-reuse": 60}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of wall time for `trials` empty trials."""
+
+    trials: int
+    seconds: float
+
+    @property
+    def per_trial_ms(self) -> float:
+        return 1000 * self.seconds / self.trials
+
+
+@dataclass(frozen=True)
+class Busy:
+    """How much of the slots' time was spent in trials, 0 to 1: over all, and once all had started."""
+
+    overall: float
+    once_started: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--busy-trials", type=int, default=96, help="trials of one second (default 96)")
+    parser.add_argument("--only", choices=CONTESTANTS, action="append", help="leave the others out")
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        run_inside(*options.inside, options.busy_trials)
+        return
+    names = options.only or list(CONTESTANTS)
+    costs = {name: Cost(**measure("cost", name, options)) for name in names}
+    print_costs(costs)
+    busy = {name: Busy(**measure("busy", name, options)) for name in names}
+    print_busy(busy, options.busy_trials)
+
+
+def measure(question: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Ask one question of one contestant, in a process of its own."""
+    print(f"... {question}: {CONTESTANTS[name]}", file=sys.stderr, flush=True)
+    command = [sys.executable, __file__, "--inside", question, name, "--busy-trials", str(options.busy_trials)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def print_costs(costs: dict[str, Cost]) -> None:
+    print(f"\ncost per trial ({CORES} slots, empty objective, 10 reports)\n")
+    print(f"{'':26}{'trials':>8}{'ms a trial':>12}{'ratio':>8}")
+    for name, cost in costs.items():
+        ratio = cost.per_trial_ms / costs["sweep"].per_trial_ms if "sweep" in costs else float("nan")
+        print(f"{CONTESTANTS[name]:26}{cost.trials:8}{cost.per_trial_ms:12.1f}{ratio:8.1f}")
+
+
+def print_busy(busy: dict[str, Busy], trials: int) -> None:
+    print(f"\nslots busy ({trials} trials of 1 s on {SLOTS} slots)\n")
+    print(f"{'':26}{'overall':>10}{'once started':>14}")
+    for name, share in busy.items():
+        print(f"{CONTESTANTS[name]:26}{share.overall:10.1%}{share.once_started:14.1%}")
+
+
+def run_inside(question: str, name: str, busy_trials: int) -> None:
+    """Measure, and print the result as the last line of stdout."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    run = run_sweep if name == "sweep" else tune_runner(reuse=name == "tune-reuse")
+    with tempfile.TemporaryDirectory() as folder:
+        ray.init(
+            address="local", num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+        )
+        if question == "cost":
+            trials = COST_TRIALS[name]
+            seconds = run(Path(folder), "empty", trials, 1.0, CORES)
+            print("\n" + json.dumps({"trials": trials, "seconds": seconds}))
+        else:
+            times = Path(folder) / "times"
+            os.environ["BENCH_TIMES"] = str(times)
+            seconds = run(Path(folder), "nap", busy_trials, CORES / SLOTS, SLOTS, str(times))
+            print("\n" + json.dumps(read_times(times, seconds)))
+
+
+def read_times(times: Path, seconds: float) -> dict[str, float]:
+    """From the trials' own stamps to shares of the slots' time."""
+    naps = [tuple(map(float, line.split())) for line in times.read_text().splitlines()]
+    begin = sorted(start for start, _ in naps)[SLOTS - 1]
+    end = max(start for start, _ in naps)
+    inside = sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in naps)
+    return {
+        "overall": sum(stop - start for start, stop in naps) / (SLOTS * seconds),
+        "once_started": inside / (SLOTS * (end - begin)),
+    }
+
+
+OBJECTIVES = '''
+import time
+
+def empty(trial):
+    for step in range(10):
+        trial.report(trial.params.x, step)
+
+def nap(trial):
+    start = time.time()
+    time.sleep(1)
+    with open(trial.params.times, "a") as file:
+        file.write(f"{start} {time.time()}\\n")
+    return trial.params.x
+'''
+
+
+def run_sweep(folder: Path, objective: str, trials: int, cpu: float, parallel: int, times: str = "") -> float:
+    import yaml
+
+    import sweep
+
+    (folder / "bench_objective.py").write_text(OBJECTIVES)
+    spec = {
+        "objective": f"{folder}/bench_objective.py:{objective}",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}, "times": times},
+        "resources": {"cpu": cpu},
+        "max_parallel": parallel,
+        "stop": {"trials": trials},
+    }
+    file = folder / "bench.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    began = time.perf_counter()
+    result = sweep.run(file, runs=folder / "runs")
+    seconds = time.perf_counter() - began
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * trials
+    return seconds
+
+
+def tune_runner(reuse: bool) -> Callable[..., float]:
+    def run(folder: Path, objective: str, trials: int, cpu: float, parallel: int, times: str = "") -> float:
+        from ray import tune
+        from ray.tune.search.optuna import OptunaSearch
+
+        def empty(config: dict[str, Any]) -> None:
+            for _ in range(10):
+                tune.report({"loss": config["x"]})
+
+        def nap(config: dict[str, Any]) -> None:
+            start = time.time()
+            time.sleep(1)
+            with open(times, "a") as file:
+                file.write(f"{start} {time.time()}\n")
+            tune.report({"loss": config["x"]})
+
+        function = tune.with_resources({"empty": empty, "nap": nap}[objective], {"cpu": cpu})
+        tuner = tune.Tuner(
+            function,
+            param_space={"x": tune.uniform(0, 1), "y": tune.uniform(0, 1)},
+            tune_config=tune.TuneConfig(
+                metric="loss",
+                mode="min",
+                search_alg=OptunaSearch(),
+                num_samples=trials,
+                max_concurrent_trials=parallel,
+                reuse_actors=reuse,
+            ),
+            run_config=tune.RunConfig(storage_path=str(folder / "tune"), verbose=0),
+        )
+        began = time.perf_counter()
+        results = tuner.fit()
+        seconds = time.perf_counter() - began
+        assert len(results) == trials
+        assert not results.errors
+        return seconds
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
