@@ -10,8 +10,8 @@ Two questions, each asked of every contestant in a process of its own, with two 
   study or experiment state as each contestant writes them by default. Wall time from the end of `ray.init` to
   the end of the sweep, divided by the number of trials.
 * slots busy: trials that sleep for one second, eight slots of a quarter core. The sleeping time, divided by
-  eight times the wall time from the end of `ray.init`; and the same only from the moment when all eight slots
-  have begun until the last trial begins.
+  eight times the wall time from the end of `ray.init`; and the same only from the moment when eight trials (or
+  as many as ever did) first run at once until the last trial begins.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ def run_inside(question: str, name: str, busy_trials: int) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
+    if name == "sweep":
+        import sweep.api  # noqa: F401 - as in `sweep run`, imports come before Ray starts
+    else:
+        import ray.tune.search.optuna
     run = run_sweep if name == "sweep" else tune_runner(reuse=name == "tune-reuse")
     with tempfile.TemporaryDirectory() as folder:
         ray.init(
@@ -119,7 +123,8 @@ def run_inside(question: str, name: str, busy_trials: int) -> None:
 def read_times(times: Path, seconds: float) -> dict[str, float]:
     """From the trials' own stamps to shares of the slots' time."""
     naps = [tuple(map(float, line.split())) for line in times.read_text().splitlines()]
-    begin = sorted(start for start, _ in naps)[SLOTS - 1]
+    at_once = [sum(start <= moment < stop for start, stop in naps) for moment, _ in naps]
+    begin = min(start for (start, _), count in zip(naps, at_once, strict=True) if count == max(at_once))
     end = max(start for start, _ in naps)
     inside = sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in naps)
     return {

@@ -10,7 +10,7 @@ from typing import Any
 from sweep.compare.view import SweepView
 from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
-from sweep.core.study import open_storage
+from sweep.core.study import open_url
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
@@ -103,7 +103,7 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
     if spec.storage is not None:
         import optuna
 
-        names = optuna.study.get_all_study_names(open_storage(spec, directory))
+        names = optuna.study.get_all_study_names(open_url(spec.storage))
         if spec.name in names:
             raise InputError(
                 f"storage: {spec.storage} has a study {spec.name!r} already, of another sweep; choose another --name"

@@ -7,14 +7,17 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
 from sweep.core import study as attributes
+from sweep.core.journal import Journal
 from sweep.core.messages import (
     Assignment,
     BestTrial,
@@ -29,7 +32,7 @@ from sweep.core.messages import (
 from sweep.core.pruners import make_pruner
 from sweep.core.samplers import derive_seed, make_sampler
 from sweep.core.stop import StopRules
-from sweep.core.study import create_or_load_study
+from sweep.core.study import create_or_load_study, open_url
 from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
 from sweep.space import SearchSpace
@@ -76,10 +79,12 @@ class Controller:
         self._rules = StopRules(
             spec.stop, spec.metric, self._space.grid_size if spec.sampler.type == "grid" else None
         )
-        # The sampler needs the sweep's seed, which the study keeps.
-        self._study = create_or_load_study(spec, directory, optuna.samplers.RandomSampler(), make_pruner(spec.pruner))
+        self._journal = Journal(directory.journal) if spec.storage is None else None
+        storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
+        self._study = create_or_load_study(spec, storage)
         self._seed = self._sweep_seed()
         trials = self._study.get_trials(deepcopy=False)
+        self._study.pruner = make_pruner(spec.pruner)
         self._study.sampler = make_sampler(spec.sampler, self._space, self._seed, len(trials))
         declare_experiment(
             directory.root,
@@ -96,6 +101,8 @@ class Controller:
             if trial.state == TrialState.COMPLETE:
                 self._note_best(trial.number, trial.value, trial.params)
         self._live: dict[int, _Live] = {}
+        self._sessions: dict[int, Session] = {}
+        """Rows of finished trials whose outcome TensorBoard has not been told."""
         self._again: deque[int] = deque()
         """Numbers of live trials that wait for their next attempt."""
         for trial in trials:
@@ -104,32 +111,15 @@ class Controller:
 
     # What an engine asks for.
 
-    def next(self) -> Assignment | None:
-        """The next attempt to run, or None if there is nothing to do (any more)."""
-        if self.stopped_by() is not None:
-            return None
-        if self._again:
-            return self._assign(self._again.popleft())
-        if self._rules.total is not None and len(self._live) + self._finished >= self._rules.total:
-            return None
-        trial = self._study.ask(self._space.distributions)
-        self._live[trial.number] = self._make_live(trial, attempt=0)
-        return self._assign(trial.number)
-
     def report(self, number: int, attempt: int, reports: Iterable[Report]) -> None:
         """Keep intermediate values of a trial. A step that was reported before keeps its first value.
 
         Word from an attempt that is no longer the current one is ignored.
         """
-        self._save_usage_sometimes()
         live = self._current(number, attempt)
-        if live is None:
-            return
-        for report in reports:
-            if report.step not in live.steps:
-                live.steps.add(report.step)
-                live.trial.report(report.value, report.step)
-                live.last = report
+        if live is not None:
+            with self._batch():
+                self._keep(live, reports)
 
     def should_prune(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
         """Keep `reports`, then say whether the pruner would stop the trial."""
@@ -138,30 +128,30 @@ class Controller:
         return live is not None and live.trial.should_prune()
 
     def turn(self, outcome: Outcome | None) -> Turn:
-        """A slot is free: record how its attempt ended, if it ran one, and give it the next."""
-        ending = self.finish(outcome) if outcome is not None else None
-        return Turn(ending, self.next())
+        """A slot is free: record how its attempt ended, if it ran one, and give it the next.
+
+        When this returns, a final outcome is durable.
+        """
+        with self._batch():
+            ending = self._finish(outcome) if outcome is not None else None
+            assignment = self._next()
+        self._announce(ending)
+        return Turn(ending, assignment)
+
+    def next(self) -> Assignment | None:
+        """The next attempt to run, or None if there is nothing to do (any more)."""
+        return self.turn(None).assignment
 
     def finish(self, outcome: Outcome) -> Ending | None:
-        """Record how an attempt ended. When this returns, a final outcome is durable.
+        """Record how an attempt ended, and hand out nothing new.
 
         Returns:
             None if it is not the trial's current attempt: then nothing was recorded.
         """
-        live = self._current(outcome.number, outcome.attempt)
-        if live is None:
-            return None
-        if outcome.kind in ("crash", "timeout"):
-            outcome = self._recover(outcome)
-        self.report(outcome.number, outcome.attempt, outcome.reports)
-        took = self._meter.end(outcome.number)
-        state, reason = _judge(outcome)
-        if state == "FAIL":
-            self._write_error(outcome, reason)
-            if live.attempt <= self._spec.trial.retries and self.stopped_by() is None:
-                self._again.append(outcome.number)
-                return Ending(outcome.number, outcome.attempt, None, reason=reason, duration=took)
-        return self._record(live, outcome, state, reason, took)
+        with self._batch():
+            ending = self._finish(outcome)
+        self._announce(ending)
+        return ending
 
     def progress(self) -> Progress:
         """Where the sweep stands."""
@@ -204,6 +194,52 @@ class Controller:
     @property
     def _finished(self) -> int:
         return sum(self._counts.values())
+
+    def _next(self) -> Assignment | None:
+        if self.stopped_by() is not None:
+            return None
+        if self._again:
+            return self._assign(self._again.popleft())
+        if self._rules.total is not None and len(self._live) + self._finished >= self._rules.total:
+            return None
+        trial = self._study.ask(self._space.distributions)
+        self._live[trial.number] = self._make_live(trial, attempt=0)
+        return self._assign(trial.number)
+
+    def _finish(self, outcome: Outcome) -> Ending | None:
+        live = self._current(outcome.number, outcome.attempt)
+        if live is None:
+            return None
+        if outcome.kind in ("crash", "timeout"):
+            outcome = self._recover(outcome)
+        self._keep(live, outcome.reports)
+        took = self._meter.end(outcome.number)
+        state, reason = _judge(outcome)
+        if state == "FAIL":
+            self._write_error(outcome, reason)
+            if live.attempt <= self._spec.trial.retries and self.stopped_by() is None:
+                self._again.append(outcome.number)
+                return Ending(outcome.number, outcome.attempt, None, reason=reason, duration=took)
+        return self._record(live, outcome, state, reason, took)
+
+    def _keep(self, live: _Live, reports: Iterable[Report]) -> None:
+        for report in reports:
+            if report.step not in live.steps:
+                live.steps.add(report.step)
+                live.trial.report(report.value, report.step)
+                live.last = report
+
+    def _batch(self) -> AbstractContextManager[None]:
+        """What is written to the journal meanwhile is written together, at the end."""
+        self._save_usage_sometimes()
+        return self._journal.batch() if self._journal is not None else nullcontext()
+
+    def _announce(self, ending: Ending | None) -> None:
+        """Tell TensorBoard an outcome. Only once it is durable: what TensorBoard was told stands for ever."""
+        if ending is not None and ending.state is not None:
+            session = self._sessions.pop(ending.number)
+            directory = self._directory.trial(ending.number).root
+            end_session(directory, session, ending.state != "FAIL", time.time())
 
     def _current(self, number: int, attempt: int) -> _Live | None:
         live = self._live.get(number)
@@ -253,11 +289,9 @@ class Controller:
         told = self._study.tell(
             live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state]
         )
-        del self._live[number]
+        self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1
         is_best = state == "COMPLETE" and self._note_best(number, told.value, live.params)
-        end_session(self._directory.trial(number).root, live.session, state != "FAIL", time.time())
-        self._save_usage_sometimes()
         return Ending(number, outcome.attempt, state, told.value, reason, is_best, took)
 
     def _note_best(self, number: int, value: float, params: dict[str, Any]) -> bool:

@@ -4,38 +4,109 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
 
 
-class Journal(JournalFileBackend):
-    """A `JournalFileBackend` that syncs to disk what must not be lost: studies, trials and their outcomes.
+class Journal(BaseJournalBackend):
+    """Writes the same file as Optuna's `JournalFileBackend`, under the same lock, at a third of the cost.
 
-    Optuna syncs every line: a trial with six parameters and ten reports waits for the disk eighteen times.
-    Here parameters and reports are handed to the operating system, which keeps them when this process is
-    killed, and reach the disk with the next outcome: a file is synced whole. Measured with three parameters,
-    ten reports and random sampling: 1.6 ms instead of 5.9 ms a trial.
+    Optuna opens, locks, syncs and closes the file for every line: a trial with six parameters and ten reports
+    waits for the disk eighteen times. Here lines belong together in a `batch`: one lock, one write, and one
+    sync if an outcome is among them. Parameters and reports alone are handed to the operating system, which
+    keeps them when this process is killed; they reach the disk with the next outcome.
 
-    The file is the same; any Optuna tool reads and writes it, under the same lock.
+    Any Optuna tool may read and write the file meanwhile.
+
+    Args:
+        path: the file; made if it is missing. A last line that was cut off when its writer died is moved to
+            `<path>.torn`: the next line would be glued on to it, and nobody could read the file any more.
     """
 
     def __init__(self, path: Path) -> None:
-        lock = JournalFileSymlinkLock(str(path))
-        super().__init__(str(path), lock_obj=lock)
-        self._guard = lock
         self._path = path
+        self._lock = JournalFileSymlinkLock(str(path))
+        path.touch()
+        with self._locked():
+            _mend(path)
+        self._next = 0
+        """The number of the first line that has not been read."""
+        self._position = 0
+        """Where it begins in the file, in bytes."""
+        self._batch: list[dict[str, Any]] | None = None
+        self._given = 0
+        """How many lines of the batch have been read."""
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The lines from this number on: those of the file, then those of the batch."""
+        if self._given == 0:  # nobody else writes while a batch holds the lock
+            yield from self._read_file(log_number_from)
+        while self._batch is not None and self._given < len(self._batch):
+            self._given += 1
+            yield self._batch[self._given - 1]
+
+    def _read_file(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        if log_number_from != self._next:
+            self._next = self._position = 0
+        with open(self._path, "rb") as file:
+            file.seek(self._position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # another process is writing it
+                self._position += len(line)
+                self._next += 1
+                if self._next > log_number_from:
+                    yield json.loads(line)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append `logs`; when it returns, outcomes are on the disk."""
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._guard.acquire()
-        try:
+        """Append lines, or add them to the batch. Outcomes are on the disk when this, or the batch, ends."""
+        if self._batch is not None:
+            self._batch.extend(logs)
+            return
+        with self._locked():
+            self._write(logs)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Write all lines of the block together at its end, whatever happens in it."""
+        with self._locked():
+            self._batch, self._given = [], 0
+            try:
+                yield
+            finally:
+                batch, given = self._batch, self._given
+                self._batch, self._given = None, 0
+                lines = self._write(batch)
+                self._next += given
+                self._position += sum(map(len, lines[:given]))
+
+    def _write(self, logs: list[dict[str, Any]]) -> list[bytes]:
+        lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
+        if lines:
             with open(self._path, "ab") as file:
-                file.write(lines.encode())
-                file.flush()
+                file.write(b"".join(lines))
                 if any("state" in log or "study_name" in log for log in logs):
+                    file.flush()
                     os.fsync(file.fileno())
+        return lines
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._lock.acquire()
+        try:
+            yield
         finally:
-            self._guard.release()
+            self._lock.release()
+
+
+def _mend(path: Path) -> None:
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with open(path.with_name(f"{path.name}.torn"), "ab") as torn:
+            torn.write(content[whole:] + b"\n")
+        os.truncate(path, whole)

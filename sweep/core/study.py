@@ -5,11 +5,9 @@ from __future__ import annotations
 
 
 import optuna
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
-from sweep.core.journal import Journal
 from sweep.directory import SweepDirectory
 from sweep.errors import InputError
 from sweep.spec import SweepSpec
@@ -26,18 +24,11 @@ ATTEMPTS = "attempts"
 """Trial attribute: how often it was executed; absent means once."""
 
 
-def create_or_load_study(
-    spec: SweepSpec, directory: SweepDirectory, sampler: BaseSampler, pruner: BasePruner
-) -> optuna.Study:
-    """The study a controller owns."""
+def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
+    """The study a controller owns; it chooses sampler and pruner."""
     _quiet()
     return optuna.create_study(
-        study_name=spec.name,
-        storage=open_storage(spec, directory),
-        direction=spec.metric.goal,
-        sampler=sampler,
-        pruner=pruner,
-        load_if_exists=True,
+        study_name=spec.name, storage=storage, direction=spec.metric.goal, load_if_exists=True
     )
 
 
@@ -46,26 +37,27 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     _quiet()
     if spec.storage is None and not directory.journal.exists():
         return None
+    if spec.storage is None:
+        storage: BaseStorage = JournalStorage(JournalFileBackend(str(directory.journal)))
+    else:
+        storage = open_url(spec.storage)
     try:
-        return optuna.load_study(study_name=spec.name, storage=open_storage(spec, directory))
+        return optuna.load_study(study_name=spec.name, storage=storage)
     except KeyError:
         return None
 
 
-def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """The journal, or what the sweep file's `storage` names.
+def open_url(url: str) -> BaseStorage:
+    """What the sweep file's `storage` names.
 
     Raises:
-        InputError: that storage cannot be opened.
+        InputError: it cannot be opened.
     """
-    if spec.storage is None:
-        return JournalStorage(Journal(directory.journal))
     try:
-        return optuna.storages.get_storage(spec.storage)
+        return optuna.storages.get_storage(url)
     except Exception as error:  # noqa: BLE001 - every database driver raises its own
         text = " ".join(str(error).split())[:300]
-        raise InputError(f"storage: {spec.storage} cannot be opened: {type(error).__name__}: {text}") from None
-
+        raise InputError(f"storage: {url} cannot be opened: {type(error).__name__}: {text}") from None
 
 
 def _quiet() -> None:

@@ -47,7 +47,10 @@ class RayEngine(Engine):
         return count_slots(self._cluster.machines(), spec.resources, spec.max_parallel)
 
     def run(self, sweep: Sweep, observer: Observer, interruption: Interruption) -> Progress:
-        supervisor = Supervisor(sweep, self.slots(sweep.spec), observer, self._cluster.here())
+        cores = int(sum(machine.get("CPU", 0) for machine in self._cluster.machines()))
+        supervisor = Supervisor(
+            sweep, self.slots(sweep.spec), observer, self._cluster.here(), starters=max(1, cores)
+        )
         try:
             return supervisor.run(interruption)
         finally:
@@ -74,9 +77,10 @@ class Supervisor:
         slots: how many workers.
         observer: is told what happens.
         here: a scheduling strategy that keeps the controller on this machine.
+        starters: how many workers may be starting at the same time.
     """
 
-    def __init__(self, sweep: Sweep, slots: int, observer: Observer, here: Any) -> None:
+    def __init__(self, sweep: Sweep, slots: int, observer: Observer, here: Any, starters: int) -> None:
         self._sweep = sweep
         self._slots = slots
         self._observer = observer
@@ -91,6 +95,8 @@ class Supervisor:
         self._waiting: dict[Any, tuple[_Slot, _Handler]] = {}
         """The call each slot waits for, and what takes its answer."""
         self._failed_starts = 0
+        self._starters = starters
+        self._unstarted = 0
 
     def run(self, interruption: Interruption) -> Progress:
         """Run until there is nothing to do any more, or until interrupted.
@@ -130,10 +136,21 @@ class Supervisor:
         # The controller first: it is what all wait for, and it finds one of the processes that Ray has ready.
         progress: Progress = ray.get(self._controller.progress.remote())
         left = self._slots if progress.total is None else progress.total - progress.finished
-        for _ in range(min(self._slots, max(left, 1))):
-            self._start_worker(_Slot())
+        self._unstarted = min(self._slots, max(left, 1))
+        for _ in range(self._starters):
+            self._start_next()
         self._observer.opened(self._slots, progress)
         return progress
+
+    def _start_next(self) -> None:
+        """Start one more of the workers there are to be.
+
+        Not all at once: eight processes that import on two cores are all ready at the end, while two at a time
+        give the first slots work after a quarter of that time. It takes no longer for the last one.
+        """
+        if self._unstarted > 0:
+            self._unstarted -= 1
+            self._start_worker(_Slot())
 
     def _patience(self, next_tick: float) -> float:
         """How long to wait for an answer before there is something else to do, in seconds."""
@@ -161,6 +178,7 @@ class Supervisor:
         if problem:
             raise SweepError(problem)
         self._failed_starts = 0
+        self._start_next()
         if slot.assignment is not None:
             self._run(slot, slot.assignment)
         else:

@@ -17,12 +17,16 @@ from typing import Any
 
 from sweep.tracking.tensorboardx import FileWriter, RecordWriter, SummaryWriter, event_pb2
 
+_HOST = socket.gethostname()
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
 
 
 def event_files(directory: Path) -> list[Path]:
     """The event files of a run directory in the order in which TensorBoard reads them."""
-    return sorted(path for path in directory.glob("*tfevents*") if path.is_file())
+    if not directory.is_dir():
+        return []
+    with os.scandir(directory) as entries:
+        return [directory / name for name in sorted(e.name for e in entries if "tfevents" in e.name)]
 
 
 def next_event_file(directory: Path) -> Path:
@@ -35,7 +39,7 @@ def next_event_file(directory: Path) -> Path:
         found = _FILE_NAME.fullmatch(path.name)
         if found is not None:
             second = max(second, int(found[1]) + 1)
-    return directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}.sweep"
+    return directory / f"events.out.tfevents.{second:010d}.{_HOST}.sweep"
 
 
 class EventFile:
