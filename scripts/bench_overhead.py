@@ -6,12 +6,13 @@
 
 Two questions, each asked of every contestant in a process of its own, with two cores for Ray:
 
-* cost per trial: an empty objective with ten reports, two slots, TPE sampling; TensorBoard files and a stored
-  study or experiment state as each contestant writes them by default. Wall time from the end of `ray.init` to
-  the end of the sweep, divided by the number of trials.
+* cost per trial: an empty objective with ten reports, two slots; TensorBoard files and a stored study or
+  experiment state as each contestant writes them by default. Wall time from the end of `ray.init` to the end
+  of the sweep, divided by the number of trials. All sample at random through Optuna, so that scheduling is
+  compared and not Optuna's arithmetic with itself; `--sampler tpe` adds that (3 to 5 ms a trial) to each.
 * slots busy: trials that sleep for one second, eight slots of a quarter core. The sleeping time, divided by
-  eight times the wall time from the end of `ray.init`; and the same only from the moment when eight trials (or
-  as many as ever did) first run at once until the last trial begins.
+  eight times the wall time from the end of `ray.init`; and the same only from the moment when eight trials
+  (or as many as ever did) first run at once until the last trial begins.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any
 CORES = 2
 SLOTS = 8
 CONTESTANTS = {"sweep": "sweep", "tune": "Ray Tune", "tune-reuse": "Ray Tune, reuse_actors"}
-COST_TRIALS = {"sweep": 300, "tune": 16, "tune-reuse": 60}
+COST_TRIALS = {"sweep": 1000, "tune": 16, "tune-reuse": 1000}
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,18 @@ class Busy:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--busy-trials", type=int, default=96, help="trials of one second (default 96)")
     parser.add_argument("--only", choices=CONTESTANTS, action="append", help="leave the others out")
+    parser.add_argument(
+        "--sampler", choices=["random", "tpe"], default="random", help="Optuna's (default random)"
+    )
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        run_inside(*options.inside, options.busy_trials)
+        run_inside(*options.inside, options)
         return
     names = options.only or list(CONTESTANTS)
     costs = {name: Cost(**measure("cost", name, options)) for name in names}
@@ -73,8 +79,9 @@ def main() -> None:
 def measure(question: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Ask one question of one contestant, in a process of its own."""
     print(f"... {question}: {CONTESTANTS[name]}", file=sys.stderr, flush=True)
-    command = [sys.executable, __file__, "--inside", question, name, "--busy-trials", str(options.busy_trials)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, __file__, "--inside", question, name, "--sampler", options.sampler]
+    command += ["--busy-trials", str(options.busy_trials)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
@@ -95,7 +102,7 @@ def print_busy(busy: dict[str, Busy], trials: int) -> None:
         print(f"{CONTESTANTS[name]:26}{share.overall:10.1%}{share.once_started:14.1%}")
 
 
-def run_inside(question: str, name: str, busy_trials: int) -> None:
+def run_inside(question: str, name: str, options: argparse.Namespace) -> None:
     """Measure, and print the result as the last line of stdout."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
@@ -104,19 +111,27 @@ def run_inside(question: str, name: str, busy_trials: int) -> None:
         import sweep.api  # noqa: F401 - as in `sweep run`, imports come before Ray starts
     else:
         import ray.tune.search.optuna
-    run = run_sweep if name == "sweep" else tune_runner(reuse=name == "tune-reuse")
+    run = (
+        sweep_runner(options.sampler)
+        if name == "sweep"
+        else tune_runner(options.sampler, name == "tune-reuse")
+    )
     with tempfile.TemporaryDirectory() as folder:
         ray.init(
-            address="local", num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            address="local",
+            num_cpus=CORES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
         )
         if question == "cost":
             trials = COST_TRIALS[name]
-            seconds = run(Path(folder), "empty", trials, 1.0, CORES)
+            seconds = run(Path(folder), "empty", trials, 1.0, CORES, "")
             print("\n" + json.dumps({"trials": trials, "seconds": seconds}))
         else:
             times = Path(folder) / "times"
             os.environ["BENCH_TIMES"] = str(times)
-            seconds = run(Path(folder), "nap", busy_trials, CORES / SLOTS, SLOTS, str(times))
+            seconds = run(Path(folder), "nap", options.busy_trials, CORES / SLOTS, SLOTS, str(times))
             print("\n" + json.dumps(read_times(times, seconds)))
 
 
@@ -133,7 +148,7 @@ def read_times(times: Path, seconds: float) -> dict[str, float]:
     }
 
 
-OBJECTIVES = '''
+OBJECTIVES = """
 import time
 
 def empty(trial):
@@ -146,34 +161,43 @@ def nap(trial):
     with open(trial.params.times, "a") as file:
         file.write(f"{start} {time.time()}\\n")
     return trial.params.x
-'''
+"""
 
 
-def run_sweep(folder: Path, objective: str, trials: int, cpu: float, parallel: int, times: str = "") -> float:
-    import yaml
-
-    import sweep
-
-    (folder / "bench_objective.py").write_text(OBJECTIVES)
-    spec = {
-        "objective": f"{folder}/bench_objective.py:{objective}",
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}, "times": times},
-        "resources": {"cpu": cpu},
-        "max_parallel": parallel,
-        "stop": {"trials": trials},
-    }
-    file = folder / "bench.yaml"
-    file.write_text(yaml.safe_dump(spec))
-    began = time.perf_counter()
-    result = sweep.run(file, runs=folder / "runs")
-    seconds = time.perf_counter() - began
-    assert [trial.state for trial in result.trials] == ["COMPLETE"] * trials
-    return seconds
+Runner = Callable[[Path, str, int, float, int, str], float]
+"""Runs an objective: folder, its name, trials, cores each, slots, where to note times. Gives seconds."""
 
 
-def tune_runner(reuse: bool) -> Callable[..., float]:
-    def run(folder: Path, objective: str, trials: int, cpu: float, parallel: int, times: str = "") -> float:
+def sweep_runner(sampler: str) -> Runner:
+    def run(folder: Path, objective: str, trials: int, cpu: float, parallel: int, times: str) -> float:
+        import yaml
+
+        import sweep
+
+        (folder / "bench_objective.py").write_text(OBJECTIVES)
+        spec = {
+            "objective": f"{folder}/bench_objective.py:{objective}",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "sampler": sampler,
+            "parameters": {"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}, "times": times},
+            "resources": {"cpu": cpu},
+            "max_parallel": parallel,
+            "stop": {"trials": trials},
+        }
+        file = folder / "bench.yaml"
+        file.write_text(yaml.safe_dump(spec))
+        began = time.perf_counter()
+        result = sweep.run(file, runs=folder / "runs")
+        seconds = time.perf_counter() - began
+        assert [trial.state for trial in result.trials] == ["COMPLETE"] * trials
+        return seconds
+
+    return run
+
+
+def tune_runner(sampler: str, reuse: bool) -> Runner:
+    def run(folder: Path, objective: str, trials: int, cpu: float, parallel: int, times: str) -> float:
+        import optuna
         from ray import tune
         from ray.tune.search.optuna import OptunaSearch
 
@@ -195,7 +219,11 @@ def tune_runner(reuse: bool) -> Callable[..., float]:
             tune_config=tune.TuneConfig(
                 metric="loss",
                 mode="min",
-                search_alg=OptunaSearch(),
+                search_alg=OptunaSearch(
+                    sampler=optuna.samplers.TPESampler()
+                    if sampler == "tpe"
+                    else optuna.samplers.RandomSampler()
+                ),
                 num_samples=trials,
                 max_concurrent_trials=parallel,
                 reuse_actors=reuse,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.compare.view import SweepView, TrialRow
 from sweep.errors import SweepError
 from sweep.launch import launch
-from sweep.spec import SweepSpec, load_spec
+from sweep.spec import SweepSpec, read_sweep_file
 
 if TYPE_CHECKING:
     import optuna
@@ -49,15 +50,18 @@ def run(
     from sweep.cli.display import Quiet
 
     near = Path.cwd()
+    locating: AbstractContextManager[None] = nullcontext()
     if not isinstance(spec, SweepSpec):
         near = Path(spec).parent
         changes = [(f"overrides[{key!r}]", key, value) for key, value in (overrides or {}).items()]
-        spec = load_spec(spec, changes)
+        file = read_sweep_file(spec, changes)
+        spec, locating = file.spec, file.locating()
     elif overrides:
         raise TypeError("overrides change a sweep file; change a SweepSpec with model_copy")
-    launched = launch(
-        spec, observer or Quiet(), near=near, runs=Path(runs), address=address, inline=inline, fresh=fresh
-    )
+    with locating:
+        launched = launch(
+            spec, observer or Quiet(), near=near, runs=Path(runs), address=address, inline=inline, fresh=fresh
+        )
     if launched.signal is not None:
         raise KeyboardInterrupt
     return SweepResult(SweepView(launched.directory))

@@ -18,6 +18,19 @@ class InputError(SweepError):
     exit_status = 2
 
 
+class EntryError(InputError):
+    """An entry of the sweep file asks for something that is not there, or cannot be.
+
+    Args:
+        key: the entry, with dots.
+        message: what is wrong and what to write instead.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+
+
 def nearest(word: object, candidates: Iterable[str]) -> str | None:
     """The candidate most like `word`, or None when none is like it."""
     text = str(word).lower()

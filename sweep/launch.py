@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sweep.compare.view import SweepView
+from sweep.core.identity import changes
 from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
 from sweep.core.study import open_url
@@ -106,42 +106,18 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
         names = optuna.study.get_all_study_names(open_url(spec.storage))
         if spec.name in names:
             raise InputError(
-                f"storage: {spec.storage} has a study {spec.name!r} already, of another sweep; choose another --name"
+                f"storage: {spec.storage} has a study {spec.name!r} of another sweep; choose another --name"
             )
 
 
-_IDENTITY = ("objective", "metric", "parameters", "storage")
-"""What must not change in the life of a sweep: its trials could not be compared any more."""
-
-
 def _check_same(spec: SweepSpec, directory: SweepDirectory) -> None:
-    old: dict[str, Any] = SweepView(directory).spec.model_dump(mode="json")
-    new: dict[str, Any] = spec.model_dump(mode="json")
-    changes = [change for key in _IDENTITY for change in _differences(key, old[key], new[key])]
-    if old["sampler"]["type"] != new["sampler"]["type"] and "grid" in (
-        old["sampler"]["type"],
-        new["sampler"]["type"],
-    ):
-        changes.append(f"sampler.type: {old['sampler']['type']} -> {new['sampler']['type']}")
-    if changes:
+    found = changes(SweepView(directory).spec, spec)
+    if found:
         raise InputError(
-            f"{spec.name}: cannot go on, for the sweep in {directory.root} was started with something else:\n  "
-            + "\n  ".join(changes)
-            + "\n  keep it and start another one with --name NAME, or move it aside and start anew with --fresh"
+            f"{spec.name}: cannot go on, for the sweep in {directory.root} was another one:\n  "
+            + "\n  ".join(found)
+            + "\n  keep it and start another one with --name NAME, or move it aside with --fresh"
         )
-
-
-def _differences(key: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = list(dict.fromkeys([*old, *new]))
-        return [
-            change for name in keys for change in _differences(f"{key}.{name}", old.get(name), new.get(name))
-        ]
-    return [] if old == new and type(old) is type(new) else [f"{key}: {_shown(old)} -> {_shown(new)}"]
-
-
-def _shown(value: Any) -> str:
-    return "(absent)" if value is None else str(value)
 
 
 def _is_finished(spec: SweepSpec, directory: SweepDirectory) -> bool:

@@ -75,7 +75,13 @@ class Trial:
     """
 
     def __init__(
-        self, assignment: Assignment, directory: Path, metric: str, run: RunDirectory, channel: Channel, device: str
+        self,
+        assignment: Assignment,
+        directory: Path,
+        metric: str,
+        run: RunDirectory,
+        channel: Channel,
+        device: str,
     ) -> None:
         self.number = assignment.number
         self.params = Params(assignment.params)
@@ -89,7 +95,7 @@ class Trial:
 
     @property
     def writer(self) -> RunWriter:
-        """A tensorboardX `SummaryWriter` on the trial's run directory, for pictures, histograms, text, and so on."""
+        """A tensorboardX `SummaryWriter` on the trial's run directory: for pictures, histograms, text."""
         return self._run.writer
 
     def report(self, value: float, step: int) -> None:

@@ -27,13 +27,15 @@ def check(
     """
     from sweep.cli.run import overrides
     from sweep.cli.show import print_json
-    from sweep.spec.load import load_spec
+    from sweep.spec import read_sweep_file
 
-    spec = load_spec(file, overrides(name, None, None, changes))
+    sweep_file = read_sweep_file(file, overrides(name, None, None, changes))
+    spec = sweep_file.spec
 
     from sweep.compare.preview import preview
 
-    seen = preview(spec, near=file.parent)
+    with sweep_file.locating():
+        seen = preview(spec, near=file.parent)
     if as_json:
         print_json(
             {

@@ -159,7 +159,9 @@ class Live(Quiet):
         return Group(*parts)
 
     def _headline(self, progress: Progress) -> Table:
-        counts = {name: count for name, count in progress.counts.items() if name not in ("running", "waiting")}
+        counts = {
+            name: count for name, count in progress.counts.items() if name not in ("running", "waiting")
+        }
         of = "" if progress.total is None else f"/{progress.total}"
         line = Table.grid(padding=(0, 2))
         cells: list[ProgressBar | Text | str] = [Text(f"{progress.finished}{of} trials", style="bold")]

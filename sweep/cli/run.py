@@ -21,7 +21,9 @@ def run(
     runs: Runs = RUNS,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", "-n", metavar="N", help="Stop after N trials in all.", show_default="the file's"),
+        typer.Option(
+            "--trials", "-n", metavar="N", help="Stop after N trials in all.", show_default="the file's"
+        ),
     ] = None,
     parallel: Annotated[
         int | None,
@@ -40,7 +42,10 @@ def run(
         ),
     ] = None,
     inline: Annotated[
-        bool, typer.Option("--inline", help="One trial at a time in this process, without Ray; breakpoint() works.")
+        bool,
+        typer.Option(
+            "--inline", help="One trial at a time in this process, without Ray; breakpoint() works."
+        ),
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew; the old sweep is moved to .old/ below --runs.")
@@ -62,18 +67,18 @@ def run(
     Exit status: 0 done, with at least one complete trial; 1 no trial could do its work; 2 bad input;
     130 or 143 interrupted: the same command goes on.
     """
-    from sweep.spec.load import load_spec
+    from sweep.spec import read_sweep_file
 
-    spec = load_spec(file, overrides(name, trials, parallel, changes))
-    display = _display(plain or inline, quiet, spec.metric.name)
+    sweep_file = read_sweep_file(file, overrides(name, trials, parallel, changes))
+    display = _display(plain or inline, quiet, sweep_file.spec.metric.name)
     display.starting("reading " + str(file))
 
     from sweep.cli.summary import exit_status, summarise
     from sweep.launch import launch
 
-    with display:
+    with display, sweep_file.locating():
         launched = launch(
-            spec, display, near=file.parent, runs=runs, address=address, inline=inline, fresh=fresh
+            sweep_file.spec, display, near=file.parent, runs=runs, address=address, inline=inline, fresh=fresh
         )
     if not quiet:
         summarise(launched, runs)

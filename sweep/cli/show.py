@@ -72,7 +72,9 @@ def status(
         )
         return
     of = "" if view.total is None else f" of {view.total}"
-    print(f"{view.spec.name}: {view.state}, {view.finished_trials}{of} trials in {text.duration(view.elapsed)}")
+    print(
+        f"{view.spec.name}: {view.state}, {view.finished_trials}{of} trials in {text.duration(view.elapsed)}"
+    )
     print(f"trials: {text.counts(view.counts)}")
     if best is not None:
         print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
@@ -155,7 +157,9 @@ def _print_csv(rows: list[TrialRow]) -> None:
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     plain = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*plain, *(f"params.{name}" for name in params), *(f"metrics.{name}" for name in metrics)])
+    writer.writerow(
+        [*plain, *(f"params.{name}" for name in params), *(f"metrics.{name}" for name in metrics)]
+    )
     for row in rows:
         writer.writerow(
             [

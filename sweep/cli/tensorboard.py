@@ -17,7 +17,9 @@ def tensorboard(
     runs: Runs = RUNS,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", help="Where to listen.", show_default="6006 or the next free one"),
+        typer.Option(
+            "--port", metavar="N", help="Where to listen.", show_default="6006 or the next free one"
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="On which address.")] = "127.0.0.1",
 ) -> None:

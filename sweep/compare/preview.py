@@ -56,6 +56,9 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
 def _notes(spec: SweepSpec) -> list[str]:
     stop = spec.stop
     if spec.sampler.type != "grid" and stop.trials is None and stop.hours is None:
-        return ["nothing ends this sweep but Ctrl-C" + (" or its target" if stop.target is not None else "")
-                + "; write for example stop: {trials: 100}"]
+        return [
+            "nothing ends this sweep but Ctrl-C"
+            + (" or its target" if stop.target is not None else "")
+            + "; write for example stop: {trials: 100}"
+        ]
     return []

@@ -117,13 +117,9 @@ class SweepView:
     @property
     def best(self) -> FrozenTrial | None:
         """The first of the best complete trials."""
-        best: FrozenTrial | None = None
-        for trial in self.frozen_trials:
-            if trial.state == TrialState.COMPLETE and (
-                best is None or self.spec.metric.better(trial.value, best.value)
-            ):
-                best = trial
-        return best
+        complete = [trial for trial in self.frozen_trials if trial.state == TrialState.COMPLETE]
+        choose = max if self.spec.metric.goal == "maximize" else min
+        return choose(complete, key=lambda trial: trial.values[0], default=None)
 
     @cached_property
     def usage(self) -> Usage:
@@ -197,7 +193,7 @@ class SweepView:
         if numbers:
             best = max(numbers) if self.spec.metric.goal == "maximize" else min(numbers)
             metrics[best_tag(self.spec.metric.name)] = best
-        return metrics | trial.user_attrs.get(attributes.METRICS, {})
+        return {**metrics, **trial.user_attrs.get(attributes.METRICS, {})}
 
 
 def _iso(moment: datetime.datetime | None) -> str | None:

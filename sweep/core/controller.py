@@ -99,7 +99,7 @@ class Controller:
         self._best: BestTrial | None = None
         for trial in trials:
             if trial.state == TrialState.COMPLETE:
-                self._note_best(trial.number, trial.value, trial.params)
+                self._note_best(trial.number, trial.values[0], trial.params)
         self._live: dict[int, _Live] = {}
         self._sessions: dict[int, Session] = {}
         """Rows of finished trials whose outcome TensorBoard has not been told."""
@@ -286,12 +286,10 @@ class Controller:
             live.trial.set_user_attr(attributes.METRICS, extra)
         if reason:
             live.trial.set_user_attr(attributes.REASON, reason)
-        told = self._study.tell(
-            live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state]
-        )
+        told = self._study.tell(live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state])
         self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1
-        is_best = state == "COMPLETE" and self._note_best(number, told.value, live.params)
+        is_best = state == "COMPLETE" and self._note_best(number, told.values[0], live.params)
         return Ending(number, outcome.attempt, state, told.value, reason, is_best, took)
 
     def _note_best(self, number: int, value: float, params: dict[str, Any]) -> bool:

@@ -35,8 +35,10 @@ class StopRules:
             best: the best value so far.
             elapsed: seconds the sweep has run.
         """
-        if self._stop.target is not None and best is not None and not self._metric.better(
-            self._stop.target, best
+        if (
+            self._stop.target is not None
+            and best is not None
+            and not self._metric.better(self._stop.target, best)
         ):
             return "target"
         if self._stop.trials is not None and finished >= self._stop.trials:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-
-
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep.directory import SweepDirectory
-from sweep.errors import InputError
+from sweep.errors import EntryError
 from sweep.spec import SweepSpec
 
 SEED = "seed"
@@ -51,13 +49,13 @@ def open_url(url: str) -> BaseStorage:
     """What the sweep file's `storage` names.
 
     Raises:
-        InputError: it cannot be opened.
+        EntryError: it cannot be opened.
     """
     try:
         return optuna.storages.get_storage(url)
     except Exception as error:  # noqa: BLE001 - every database driver raises its own
         text = " ".join(str(error).split())[:300]
-        raise InputError(f"storage: {url} cannot be opened: {type(error).__name__}: {text}") from None
+        raise EntryError("storage", f"{url} cannot be opened: {type(error).__name__}: {text}") from None
 
 
 def _quiet() -> None:

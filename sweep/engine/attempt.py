@@ -101,7 +101,7 @@ class AttemptRunner:
 def _load(objective: FunctionReference) -> Objective:
     try:
         return objective.load()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
         place = objective.source or objective.module
         raise ObjectiveImportError(
             f"{place} cannot be imported: {_one_line(error)}\n\n{_story(error).rstrip()}"

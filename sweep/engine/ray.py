@@ -11,10 +11,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from sweep.engine.ray_controller import RayController
 from sweep.core.messages import Assignment, Outcome, OutcomeKind, Progress, Turn
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.ray_cluster import RayCluster
+from sweep.engine.ray_controller import RayController
 from sweep.engine.ray_worker import RayWorker
 from sweep.engine.slots import count_slots
 from sweep.errors import SweepError
@@ -121,9 +121,7 @@ class Supervisor:
             final: Progress = ray.get(self._controller.close.remote())
             return final
         except RayActorError as error:
-            raise SweepError(
-                f"the controller died ({_cause(error)}); type the same command again to go on"
-            ) from None
+            raise SweepError(f"the controller died ({_cause(error)}); the same command goes on") from None
 
     def end(self) -> None:
         """End all processes; what they ran stays without an outcome."""
@@ -133,20 +131,24 @@ class Supervisor:
         ray.kill(self._controller)
 
     def _open(self) -> Progress:
-        # The controller first: it is what all wait for, and it finds one of the processes that Ray has ready.
-        progress: Progress = ray.get(self._controller.progress.remote())
-        left = self._slots if progress.total is None else progress.total - progress.finished
-        self._unstarted = min(self._slots, max(left, 1))
+        # The controller's call goes first, for it takes the longest; meanwhile the first workers start.
+        opening = self._controller.progress.remote()
+        total = self._sweep.spec.stop.trials
+        self._unstarted = self._slots if total is None else min(self._slots, total)
         for _ in range(self._starters):
             self._start_next()
+        progress: Progress = ray.get(opening)
+        if progress.total is not None:
+            left = progress.total - progress.finished
+            self._unstarted = min(self._unstarted, max(0, left - len(self._waiting)))
         self._observer.opened(self._slots, progress)
         return progress
 
     def _start_next(self) -> None:
         """Start one more of the workers there are to be.
 
-        Not all at once: eight processes that import on two cores are all ready at the end, while two at a time
-        give the first slots work after a quarter of that time. It takes no longer for the last one.
+        Not all at once: eight processes that import on two cores are all ready at the end, while two at a
+        time give the first slots work after a quarter of that time, and the last is no later.
         """
         if self._unstarted > 0:
             self._unstarted -= 1
@@ -158,9 +160,7 @@ class Supervisor:
         return max(0.0, min([next_tick, *deadlines]) - time.monotonic())
 
     def _start_worker(self, slot: _Slot) -> None:
-        slot.worker = self._worker_class.remote(
-            self._sweep.attempt_settings, self._controller, self._threads
-        )
+        slot.worker = self._worker_class.remote(self._sweep.attempt_settings, self._controller, self._threads)
         self._waiting[slot.worker.load.remote()] = (slot, self._on_loaded)
 
     def _on_loaded(self, call: Any, slot: _Slot) -> None:

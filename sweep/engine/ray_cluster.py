@@ -34,7 +34,7 @@ class RayCluster:
         self._exits.enter_context(quiet_ray())
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            # Ray would announce that it will one day leave CUDA_VISIBLE_DEVICES alone for trials without GPUs.
+            # Without it Ray announces that it will one day show all GPUs to trials that asked for none.
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
             try:
                 ray.init(

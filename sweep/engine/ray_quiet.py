@@ -32,7 +32,7 @@ class _WithoutRay:
 def quiet_ray() -> Iterator[None]:
     """Keep what Ray's own thread prints off stdout."""
     before = sys.stdout
-    sys.stdout = _WithoutRay(before)  # type: ignore[assignment]
+    sys.stdout = _WithoutRay(before)
     try:
         yield
     finally:

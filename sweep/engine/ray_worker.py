@@ -105,4 +105,3 @@ class _RayChannel:
                 if reports:
                     ray.get(self._controller.report.remote(*self._trial, reports))
             time.sleep(_SEND_EVERY)
-

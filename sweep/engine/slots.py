@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sweep.errors import InputError
+from sweep.errors import EntryError
 from sweep.spec.model import Resources
 
 _UNITS = 10_000
@@ -22,17 +22,20 @@ def count_slots(
         max_parallel: the upper limit, if there is one.
 
     Raises:
-        InputError: no machine has room for a trial, or trials occupy nothing and there is no limit.
+        EntryError: no machine has room for a trial, or trials occupy nothing and there is no limit.
     """
     if resources.cpu == 0 and resources.gpu == 0:
         if max_parallel is None:
-            raise InputError("resources: a trial occupies nothing; say how many may run at once with max_parallel")
+            raise EntryError(
+                "resources", "a trial occupies nothing; say how many may run at once with max_parallel"
+            )
         return max_parallel
     slots = sum(_fit(machine, resources) for machine in machines)
     if slots == 0:
-        raise InputError(
-            f"resources: no machine has {resources.cpu:g} cores and {resources.gpu:g} GPUs for a trial; "
-            f"there {'is' if len(machines) == 1 else 'are'} {_describe(machines)}"
+        raise EntryError(
+            "resources",
+            f"no machine has {resources.cpu:g} cores and {resources.gpu:g} GPUs for a trial; "
+            f"there {'is' if len(machines) == 1 else 'are'} {_describe(machines)}",
         )
     return slots if max_parallel is None else min(slots, max_parallel)
 

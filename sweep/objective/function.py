@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sweep.errors import InputError, nearest, suggestion
+from sweep.errors import EntryError, nearest, suggestion
 from sweep.trial import Trial
 
 Objective = Callable[[Trial], Any]
@@ -41,11 +41,13 @@ class FunctionReference:
             near: the sweep file's directory, where a relative file is looked for after the current one.
 
         Raises:
-            InputError: it has not that form, or there is no such file or function.
+            EntryError: it has not that form, or there is no such file or function.
         """
         place, colon, function = text.rpartition(":")
         if not colon or not place or not all(part.isidentifier() for part in function.split(".")):
-            raise InputError(f"{text!r} names no function; write file.py:function or package.module:function")
+            raise EntryError(
+                "objective", f"{text!r} names no function; write file.py:function or package.module:function"
+            )
         if place.endswith(".py") or "/" in place:
             path = _find_file(place, near)
             _check_defined(path, function, text)
@@ -59,7 +61,10 @@ class FunctionReference:
         except (ImportError, ValueError):
             found = None
         if found is None:
-            raise InputError(f"{text!r}: there is no module {module!r}; for a file write {module}.py:{function}")
+            raise EntryError(
+                "objective",
+                f"{text!r}: there is no module {module!r}; for a file write {module}.py:{function}",
+            )
         if found.origin is not None and found.origin.endswith(".py"):
             _check_defined(Path(found.origin), function, text)
         return cls(None, module, function)
@@ -97,10 +102,11 @@ def _find_file(place: str, near: Path) -> Path:
     folders = dict.fromkeys(candidate.parent for candidate in candidates)
     found = [file.name for folder in folders if folder.is_dir() for file in sorted(folder.glob("*.py"))]
     hint = nearest(Path(place).name, found)
-    raise InputError(
+    raise EntryError(
+        "objective",
         f"there is no file {place}"
         + (f"; did you mean {place[: -len(Path(place).name)]}{hint}?" if hint else "")
-        + f" (looked in {' and '.join(dict.fromkeys(str(folder.resolve()) for folder in folders))})"
+        + f" (looked in {' and '.join(dict.fromkeys(str(folder.resolve()) for folder in folders))})",
     )
 
 
@@ -109,13 +115,13 @@ def _check_defined(path: Path, function: str, text: str) -> None:
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
-        raise InputError(f"{text!r}: {path}:{error.lineno}: {error.msg}") from None
+        raise EntryError("objective", f"{text!r}: {path}:{error.lineno}: {error.msg}") from None
     names, is_open = _top_level_names(tree)
     wanted = function.split(".")[0]
     if wanted not in names and not is_open:
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         hint = suggestion(wanted, functions) if functions else "it defines no function"
-        raise InputError(f"{text!r}: {path.name} has no {wanted!r}; {hint}")
+        raise EntryError("objective", f"{text!r}: {path.name} has no {wanted!r}; {hint}")
 
 
 def _top_level_names(tree: ast.Module) -> tuple[set[str], bool]:

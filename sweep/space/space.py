@@ -15,7 +15,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sweep.errors import InputError
+from sweep.errors import EntryError
 from sweep.spec.parameters import Choice, Constant, Parameter, Range
 
 
@@ -55,7 +55,7 @@ class SearchSpace:
         """All values of every parameter that is no constant.
 
         Raises:
-            InputError: a parameter has no end of them.
+            EntryError: a parameter has no end of them.
         """
         return {name: _axis(name, self.parameters[name]) for name in self.distributions}
 
@@ -67,8 +67,8 @@ def _axis(name: str, parameter: Parameter) -> list[Any]:
         return list(parameter.values)
     size = _size(parameter)
     if size is None:
-        raise InputError(
-            f"parameters.{name}: a grid needs an end: give it a step, or values: [...], or another sampler"
+        raise EntryError(
+            f"parameters.{name}", "a grid needs an end: give it a step, or values: [...], or another sampler"
         )
     return [_nth(parameter, index) for index in range(size)]
 

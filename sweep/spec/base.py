@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, model_validator
+
+from sweep.errors import suggestion
+from sweep.spec.types import mistake
 
 
 class Model(BaseModel):
     """Frozen, and strict about its keys: an unknown one is a mistake, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_all_keys(cls, raw: Any) -> Any:
+        # Before pydantic's own check: what is missing often only follows from what is misspelt.
+        if isinstance(raw, dict):
+            aliases = {
+                str(alias)
+                for field in cls.model_fields.values()
+                if isinstance(field.validation_alias, AliasChoices)
+                for alias in field.validation_alias.choices
+            }
+            for key in raw:
+                if key not in cls.model_fields and key not in aliases:
+                    raise mistake(f"unknown key; {suggestion(key, cls.model_fields)}", key=key)
+        return raw

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from sweep.errors import InputError, nearest
+from sweep.errors import EntryError, InputError, nearest
 from sweep.spec import yaml as sweep_yaml
-from sweep.spec.mistakes import SpecError, spec_error
+from sweep.spec.mistakes import SpecError, place, spec_error
 from sweep.spec.model import SweepSpec
 from sweep.spec.types import show
 
@@ -36,7 +38,42 @@ def parse_override(text: str) -> Override:
         raise InputError(f"--set {text}: the value is no YAML: {_problem(error)}") from None
 
 
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep file that has been read: its spec, and where each entry of it comes from.
+
+    Args:
+        spec: what it says.
+        path: the file, as messages name it.
+        document: its data and line numbers.
+        origins: the entries that came from options, and from which.
+    """
+
+    spec: SweepSpec
+    path: Path
+    document: sweep_yaml.Document
+    origins: Mapping[sweep_yaml.Path, str]
+
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Say in errors about entries where these stand.
+
+        Raises:
+            SpecError: instead of an `EntryError`.
+        """
+        try:
+            yield
+        except EntryError as error:
+            where = place(tuple(error.key.split(".")), self.document, str(self.path), self.origins)
+            raise SpecError(f"{where}: {error}") from None
+
+
 def load_spec(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepSpec:
+    """What a sweep file says; see `read_sweep_file`."""
+    return read_sweep_file(path, overrides).spec
+
+
+def read_sweep_file(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepFile:
     """Read a sweep file; its name without the ending is the sweep's name unless it says otherwise.
 
     Args:
@@ -44,23 +81,15 @@ def load_spec(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) 
         overrides: changes to it, applied in order.
 
     Raises:
-        InputError: it cannot be read, is no YAML, or says something that is no valid sweep.
+        InputError: it cannot be read, is no YAML, or says something that is no valid sweep: a line for each
+            mistake.
     """
-    return parse_spec(_read_text(Path(path)), str(path), Path(path).stem, overrides)
+    return parse_sweep_file(_read_text(Path(path)), Path(path), overrides)
 
 
-def parse_spec(text: str, file: str, default_name: str, overrides: Sequence[Override] = ()) -> SweepSpec:
-    """Like `load_spec` for text that is already there.
-
-    Args:
-        text: the sweep file's content.
-        file: its name in error messages.
-        default_name: the sweep's name unless the content has one.
-        overrides: changes to it, applied in order.
-
-    Raises:
-        SpecError: one line for each mistake.
-    """
+def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) -> SweepFile:
+    """Like `read_sweep_file` for text that is already there."""
+    file = str(path)
     try:
         document = sweep_yaml.read_document(text)
     except yaml.YAMLError as error:
@@ -72,16 +101,16 @@ def parse_spec(text: str, file: str, default_name: str, overrides: Sequence[Over
             f"{file}:{document.line(())}: expected keys such as objective, metric and parameters, "
             f"got {show(document.data)}"
         )
-    data = _without_nulls({"name": default_name, **document.data})
+    data = _without_nulls({"name": path.stem, **document.data})
     origins: dict[sweep_yaml.Path, str] = {}
     for origin, key, value in overrides:
-        path = _set(data, key, value, origin)
-        origins[path] = origin
+        origins[_set(data, key, value, origin)] = origin
+    document = sweep_yaml.Document(data, document.lines)
     try:
-        return SweepSpec.model_validate(data)
+        spec = SweepSpec.model_validate(data)
     except ValidationError as error:
-        located = sweep_yaml.Document(data, document.lines)
-        raise spec_error(error, SweepSpec, located, file, origins) from None
+        raise spec_error(error, document, file, origins) from None
+    return SweepFile(spec, path, document, origins)
 
 
 def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:

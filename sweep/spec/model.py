@@ -59,7 +59,7 @@ def _gpu_share(value: Any) -> Any:
 
 
 class Resources(Model):
-    """What one trial occupies: cores (a share of one is possible) and GPUs (a share of one, or whole ones)."""
+    """What one trial occupies: cores (or a share of one) and GPUs (a share of one, or whole ones)."""
 
     cpu: NonNegativeNumber = 1
     gpu: Annotated[NonNegativeNumber, AfterValidator(_gpu_share)] = 0
@@ -92,7 +92,9 @@ def _sampler(raw: Any) -> Any:
 
 def _metric(raw: Any) -> Any:
     if isinstance(raw, str):
-        raise mistake(f"has no goal; write {{name: {raw}, goal: maximize}} or {{name: {raw}, goal: minimize}}")
+        raise mistake(
+            f"has no goal; write {{name: {raw}, goal: maximize}} or {{name: {raw}, goal: minimize}}"
+        )
     return raw
 
 

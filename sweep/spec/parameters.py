@@ -125,7 +125,7 @@ def _normalise(raw: Any) -> Any:
         if not raw:
             raise mistake("is empty; give {min, max}, {values: [...]} or a value")
         key = next(iter(raw))
-        raise mistake(f"unknown key {key!r}; {suggestion(key, _KEYS)}", key=key)
+        raise mistake(f"unknown key; {suggestion(key, _KEYS)}", key=key)
     for key in raw:
         if key in _KEYS and key not in _FORMS[form].model_fields:
             raise mistake(f"{key!r} does not go with {form_key(form)}; leave one out", key=key)
@@ -142,4 +142,3 @@ Parameter = Annotated[
     Discriminator(_form),
     BeforeValidator(_normalise),
 ]
-

@@ -75,7 +75,7 @@ class AshaPruner(Model):
 
 
 class HyperbandPruner(Model):
-    """Several brackets of successive halving (Li et al., 2017). `max_resource` is the last step of a trial."""
+    """Several brackets of successive halving (Li et al., 2017); `max_resource` is a trial's last step."""
 
     type: Literal["hyperband"]
     min_resource: PositiveInteger = 1

@@ -54,7 +54,8 @@ class EventFile:
     """
 
     def __init__(self, directory: Path, purge_step: int | None = None) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(parents=True, exist_ok=True)
         self.path = next_event_file(directory)
         self._lock = threading.Lock()
         self._records: _Records | None = _Records(str(self.path))
@@ -119,9 +120,9 @@ class RunWriter(SummaryWriter):  # type: ignore[misc]
 
     def _get_file_writer(self) -> FileWriter:
         # The one place where SummaryWriter makes its FileWriter, with threads, a queue and a file of its own.
-        if self.file_writer is None:
-            self.file_writer = _FileWriter(self._file)
-            self.all_writers = {self._file.get_logdir(): self.file_writer}
+        # Both attributes are None at first and after close().
+        self.file_writer: FileWriter | None = self.file_writer or _FileWriter(self._file)
+        self.all_writers = {self._file.get_logdir(): self.file_writer}
         return self.file_writer
 
 

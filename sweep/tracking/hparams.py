@@ -91,9 +91,7 @@ def experiment(columns: Iterable[Column], metrics: Iterable[str], description: s
 
 def session_start(session: Session) -> Any:
     """The record that makes a row."""
-    record = plugin_hparams_pb2.SessionStartInfo(
-        group_name=session.group, start_time_secs=session.started
-    )
+    record = plugin_hparams_pb2.SessionStartInfo(group_name=session.group, start_time_secs=session.started)
     for name, value in session.cells.items():
         if isinstance(value, bool):
             record.hparams[name].bool_value = value

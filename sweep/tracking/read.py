@@ -10,7 +10,7 @@ from sweep.tracking.events import event_files
 def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     """All scalars of a run directory: for each tag its values by step, in the order written.
 
-    A record that was cut off in the middle ends its file. Values have single precision, as TensorBoard's have.
+    A record that was cut off in the middle ends its file. Values have single precision, as in TensorBoard.
     """
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 

@@ -12,7 +12,9 @@ from sweep.tracking.events import EventFile, event_files
 from sweep.tracking.hparams import Column, Session
 
 
-def declare_experiment(root: Path, columns: Iterable[Column], metrics: Iterable[str], description: str) -> None:
+def declare_experiment(
+    root: Path, columns: Iterable[Column], metrics: Iterable[str], description: str
+) -> None:
     """Write the one experiment record of a sweep, unless it is there already.
 
     It is written aside and moved into place: a sweep killed meanwhile has either none or a whole one.

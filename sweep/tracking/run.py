@@ -52,7 +52,9 @@ class RunDirectory:
             scalars[best_tag(self._metric)] = self._best
         if scalars:
             summary = summary_pb2.Summary(
-                value=[summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+                value=[
+                    summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()
+                ]
             )
             self._file.add_summary(summary, step)
             self.last.update({tag: (step, value) for tag, value in scalars.items()})

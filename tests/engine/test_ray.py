@@ -246,9 +246,13 @@ def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -
     assert [trial.value for trial in again.trials] == values, "seeded by number"
 
 
-def test_an_objective_that_cannot_be_imported_ends_the_sweep_with_its_traceback(make_sweep: MakeSweep) -> None:
+def test_an_objective_that_cannot_be_imported_ends_the_sweep_with_its_traceback(
+    make_sweep: MakeSweep,
+) -> None:
     file = make_sweep("import there_is_no_such_module\n\ndef train(trial): ...\n")
-    with pytest.raises(sweep.SweepError, match="ModuleNotFoundError: No module named 'there_is_no_such_module'"):
+    with pytest.raises(
+        sweep.SweepError, match="ModuleNotFoundError: No module named 'there_is_no_such_module'"
+    ):
         sweep.run(file)
 
 
