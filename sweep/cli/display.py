@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live as RichLive
@@ -14,6 +16,8 @@ from rich.text import Text
 
 from sweep.cli import text
 from sweep.core.messages import Assignment, Ending, Progress
+from sweep.spec import SweepSpec
+from sweep.spec.parameters import Constant
 
 
 class Quiet:
@@ -52,14 +56,15 @@ class LineLog(Quiet):
     """One line per event, for logs and terminals that cannot redraw.
 
     Args:
-        metric: the name of what is optimised.
+        spec: what runs.
     """
 
-    def __init__(self, metric: str) -> None:
-        self._metric = metric
+    def __init__(self, spec: SweepSpec) -> None:
+        self._metric = spec.metric.name
+        self._parameters = _Parameters(spec)
 
     def starting(self, what: str) -> None:
-        _say(f"starting {what} ..." if not what.startswith("reading") else what)
+        _say(f"starting {what} ...")
 
     def opened(self, slots: int, progress: Progress) -> None:
         total = "no end of trials" if progress.total is None else f"{progress.total} trials"
@@ -68,7 +73,7 @@ class LineLog(Quiet):
 
     def started(self, assignment: Assignment) -> None:
         again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
-        _say(f"trial {assignment.number} started{again}: {text.parameters(assignment.params)}")
+        _say(f"trial {assignment.number} started{again}: {self._parameters.line(assignment.params)}")
 
     def ended(self, ending: Ending) -> None:
         took = text.duration(ending.duration)
@@ -80,6 +85,16 @@ class LineLog(Quiet):
             best = " (best so far)" if ending.best else ""
             value = f"{self._metric}={text.number(ending.value)}"
             _say(f"trial {ending.number} {ending.state} after {took}: {value}{best}")
+
+
+class _Parameters:
+    """The parameters of a trial on one line, without the constants: they say nothing about it."""
+
+    def __init__(self, spec: SweepSpec) -> None:
+        self._constants = {name for name, value in spec.parameters.items() if isinstance(value, Constant)}
+
+    def line(self, params: Mapping[str, Any]) -> str:
+        return text.parameters({key: value for key, value in params.items() if key not in self._constants})
 
 
 def _say(line: str) -> None:
@@ -94,14 +109,15 @@ class Live(Quiet):
     """A display that is redrawn a few times a second: progress, the best trial, and what runs now.
 
     Args:
-        metric: the name of what is optimised.
+        spec: what runs.
         console: where to draw it.
     """
 
     wants_ticks = True
 
-    def __init__(self, metric: str, console: Console | None = None) -> None:
-        self._metric = metric
+    def __init__(self, spec: SweepSpec, console: Console | None = None) -> None:
+        self._metric = spec.metric.name
+        self._parameters = _Parameters(spec)
         self._console = console or Console()
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
         self._what = ""
@@ -149,7 +165,7 @@ class Live(Quiet):
                 Text.assemble(
                     ("best  ", "bold"),
                     (f"{self._metric} {text.number(best.value)}", "green"),
-                    f"  trial {best.number}  {text.parameters(best.params)}",
+                    f"  trial {best.number}  {self._parameters.line(best.params)}",
                     overflow="ellipsis",
                     no_wrap=True,
                 )
@@ -185,11 +201,11 @@ class Live(Quiet):
         return f", {text.duration(max(0.0, min(estimates)))} left" if estimates else ""
 
     def _running(self, progress: Progress) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, expand=True)
         for name in ("trial", "time", "step"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column(self._metric, justify="right", no_wrap=True)
-        table.add_column("parameters", no_wrap=True, overflow="ellipsis")
+        table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.time()
         for trial in progress.running[:_SHOWN_ROWS]:
             table.add_row(
@@ -197,7 +213,7 @@ class Live(Quiet):
                 text.duration(max(0.0, now - trial.started)),
                 str(trial.last.step) if trial.last else "-",
                 text.number(trial.last.value) if trial.last else "-",
-                text.parameters(trial.params),
+                self._parameters.line(trial.params),
             )
         if len(progress.running) > _SHOWN_ROWS:
             table.add_row("...", "", "", "", f"and {len(progress.running) - _SHOWN_ROWS} more")

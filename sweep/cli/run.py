@@ -12,6 +12,7 @@ from sweep.cli.options import RUNS, File, Name, Runs, Set
 
 if TYPE_CHECKING:
     from sweep.cli.display import Display
+    from sweep.spec import SweepSpec
     from sweep.spec.load import Override
 
 
@@ -70,9 +71,7 @@ def run(
     from sweep.spec import read_sweep_file
 
     sweep_file = read_sweep_file(file, overrides(name, trials, parallel, changes))
-    display = _display(plain or inline, quiet, sweep_file.spec.metric.name)
-    display.starting("reading " + str(file))
-
+    display = _display(plain or inline, quiet, sweep_file.spec)
     from sweep.cli.summary import exit_status, summarise
     from sweep.launch import launch
 
@@ -102,14 +101,14 @@ def overrides(
     return found
 
 
-def _display(plain: bool, quiet: bool, metric: str) -> Display:
+def _display(plain: bool, quiet: bool, spec: SweepSpec) -> Display:
     from sweep.cli import display
 
     if quiet:
         return display.Quiet()
     if plain or not sys.stdout.isatty():
-        return display.LineLog(metric)
-    return display.Live(metric)
+        return display.LineLog(spec)
+    return display.Live(spec)
 
 
 def path_or_name(directory: Path, runs: Path) -> str:

@@ -305,7 +305,7 @@ class Controller:
         scalars.pop(best_tag(self._spec.metric.name), None)
         return replace(
             outcome,
-            reports=tuple(Report(step, value) for step, value in reported.items()),
+            reports=(*outcome.reports, *(Report(step, value) for step, value in reported.items())),
             metrics={tag: list(values.values())[-1] for tag, values in scalars.items()},
         )
 

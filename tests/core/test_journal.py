@@ -1,0 +1,95 @@
+"""The journal is Optuna's own file, written in fewer pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from sweep.core.journal import Journal
+
+X = {"x": optuna.distributions.FloatDistribution(0, 1)}
+
+
+def make_study(journal: Journal) -> optuna.Study:
+    return optuna.create_study(storage=JournalStorage(journal), study_name="s", load_if_exists=True)
+
+
+def read(path: Path) -> optuna.Study:
+    return optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(str(path))))
+
+
+def facts(study: optuna.Study) -> list[tuple[object, ...]]:
+    return [
+        (t.number, t.state, t.values, t.params, t.intermediate_values, t.user_attrs) for t in study.trials
+    ]
+
+
+def test_optuna_reads_what_a_batch_wrote(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.log")
+    study = make_study(journal)
+    for number in range(3):
+        with journal.batch():
+            trial = study.ask(X)
+            trial.report(0.5, 0)
+        with journal.batch():
+            trial.report(0.25, 1)
+            trial.set_user_attr("note", number)
+            study.tell(trial, trial.params["x"])
+    assert len(study.trials) == 3
+    assert facts(read(tmp_path / "journal.log")) == facts(study)
+
+
+def test_nothing_of_a_batch_is_in_the_file_before_its_end_and_all_of_it_after_an_error(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError), journal.batch():
+        trial = study.ask(X)
+        study.tell(trial, 1.0)
+        assert path.read_bytes() == before
+        raise ZeroDivisionError
+    assert facts(read(path)) == facts(study)
+    assert read(path).trials[0].value == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(["batch", "single", "other"]), min_size=1, max_size=12))
+def test_another_process_may_write_between_batches(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    journal = Journal(path)
+    ours = make_study(journal)
+    theirs = read(path)
+    for turn in turns:
+        if turn == "batch":
+            with journal.batch():
+                ours.tell(ours.ask(X), 1.0)
+        elif turn == "single":
+            ours.tell(ours.ask(X), 2.0)
+        else:
+            theirs.tell(theirs.ask(X), 3.0)
+    assert len(ours.trials) == len(turns)
+    assert facts(ours) == facts(theirs) == facts(read(path))
+
+
+def test_a_last_line_that_was_cut_off_is_moved_aside(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    study = make_study(Journal(path))
+    study.tell(study.ask(X), 1.0)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":4,"worker')
+    again = make_study(Journal(path))
+    again.tell(again.ask(X), 2.0)
+    assert path.read_bytes().startswith(whole + b"{")
+    assert [trial.value for trial in read(path).trials] == [1.0, 2.0]
+    assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'

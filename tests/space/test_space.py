@@ -1,0 +1,108 @@
+"""From parameters to Optuna's distributions, grids and TensorBoard's columns."""
+
+from __future__ import annotations
+
+import warnings
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from sweep.core.samplers import GridSampler
+from sweep.errors import InputError
+from sweep.space import SearchSpace
+from sweep.space.columns import cell, column
+from sweep.spec.parameters import Choice, Constant, Parameter, Range
+
+SPACE = SearchSpace(
+    {
+        "lr": Range(min=1e-4, max=1e-1, log=True),
+        "layers": Range(min=1, max=6, step=2),
+        "share": Range(min=0.0, max=0.3, step=0.1),
+        "act": Choice(values=["relu", None]),
+        "epochs": Constant(value=8),
+    }
+)
+
+
+def test_each_parameter_has_its_distribution() -> None:
+    assert SPACE.distributions == {
+        "lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "layers": IntDistribution(1, 5, step=2),
+        "share": FloatDistribution(0.0, 0.3, step=0.1),
+        "act": CategoricalDistribution(["relu", None]),
+    }
+
+
+def test_a_trial_gets_all_parameters_in_the_files_order() -> None:
+    sampled = {"act": None, "share": 0.1, "layers": 3, "lr": 0.01}
+    assert list(SPACE.complete(sampled).items()) == [
+        ("lr", 0.01),
+        ("layers", 3),
+        ("share", 0.1),
+        ("act", None),
+        ("epochs", 8),
+    ]
+
+
+def test_a_grid_has_every_configuration_once_and_the_last_parameter_varies_fastest() -> None:
+    space = SearchSpace({name: SPACE.parameters[name] for name in ("layers", "share", "act", "epochs")})
+    assert space.grid_size == 3 * 4 * 2
+    study = optuna.create_study(sampler=GridSampler(space))
+    points = [study.ask(space.distributions).params for _ in range(24)]
+    assert points[:3] == [
+        {"layers": 1, "share": 0.0, "act": "relu"},
+        {"layers": 1, "share": 0.0, "act": None},
+        {"layers": 1, "share": 0.1, "act": "relu"},
+    ]
+    assert points[-1] == {"layers": 5, "share": 0.3, "act": None}
+    assert len({tuple(point.items()) for point in points}) == 24
+
+
+def test_a_grid_over_a_range_without_steps_is_an_error() -> None:
+    assert SPACE.grid_size is None
+    with pytest.raises(InputError, match=r"parameters\.lr: a grid needs an end"):
+        SPACE.grid_axes()
+
+
+DECIMALS = st.integers(1, 10**6).flatmap(lambda n: st.sampled_from([n / 10, n / 1000, n / 10**6]))
+
+
+@given(DECIMALS, DECIMALS, st.integers(1, 50))
+def test_every_point_of_a_stepped_range_is_a_member_of_its_distribution(
+    low: float, step: float, steps: int
+) -> None:
+    parameter = Range(min=low, max=round(low + (steps + 0.5) * step, 9), step=step)
+    space = SearchSpace({"x": parameter})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Optuna warns when it has to cut a range
+        distribution = space.distributions["x"]
+        assert isinstance(distribution, FloatDistribution)
+        axis = space.grid_axes()["x"]
+    assert len(axis) == space.grid_size
+    assert axis[0] == pytest.approx(low)
+    assert all(distribution._contains(point) for point in axis)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "kind", "domain"),
+    [
+        (Range(min=1, max=3), "float", (1.0, 3.0)),
+        (Choice(values=[1, 2.5]), "float", (1.0, 2.5)),
+        (Choice(values=list(range(12))), "float", (0.0, 11.0)),
+        (Choice(values=[True, False]), "bool", (True, False)),
+        (Choice(values=[True, 0]), "string", ("True", "0")),
+        (Choice(values=[None, 0.1]), "string", ("None", "0.1")),
+        (Constant(value=[1, 2]), "string", ("[1, 2]",)),
+        (Constant(value=3), "float", (3.0,)),
+    ],
+)
+def test_a_column_has_one_type_for_all_its_values(
+    parameter: Parameter, kind: str, domain: tuple[object]
+) -> None:
+    shown = column("x", parameter)
+    assert (shown.kind, shown.domain) == (kind, domain)
+    values = parameter.values if isinstance(parameter, Choice) else [shown.domain[0]]
+    assert len({type(cell(value, shown.kind)) for value in values}) == 1
