@@ -135,7 +135,8 @@ class Controller:
         with self._batch():
             ending = self._finish(outcome) if outcome is not None else None
             assignment = self._next()
-        self._announce(ending)
+        if outcome is not None and ending is not None:
+            self._announce(ending, outcome)
         return Turn(ending, assignment)
 
     def next(self) -> Assignment | None:
@@ -150,7 +151,8 @@ class Controller:
         """
         with self._batch():
             ending = self._finish(outcome)
-        self._announce(ending)
+        if ending is not None:
+            self._announce(ending, outcome)
         return ending
 
     def progress(self) -> Progress:
@@ -210,7 +212,7 @@ class Controller:
         live = self._current(outcome.number, outcome.attempt)
         if live is None:
             return None
-        if outcome.kind in ("crash", "timeout"):
+        if outcome.was_killed:
             outcome = self._recover(outcome)
         self._keep(live, outcome.reports)
         took = self._meter.end(outcome.number)
@@ -234,12 +236,16 @@ class Controller:
         self._save_usage_sometimes()
         return self._journal.batch() if self._journal is not None else nullcontext()
 
-    def _announce(self, ending: Ending | None) -> None:
+    def _announce(self, ending: Ending, outcome: Outcome) -> None:
         """Tell TensorBoard an outcome. Only once it is durable: what TensorBoard was told stands for ever."""
-        if ending is not None and ending.state is not None:
-            session = self._sessions.pop(ending.number)
-            directory = self._directory.trial(ending.number).root
-            end_session(directory, session, ending.state != "FAIL", time.time())
+        if ending.state is not None:
+            end_session(
+                self._directory.trial(ending.number).root,
+                self._sessions.pop(ending.number),
+                success=ending.state != "FAIL",
+                is_whole=not outcome.was_killed,
+                ended=time.time(),
+            )
 
     def _current(self, number: int, attempt: int) -> _Live | None:
         live = self._live.get(number)

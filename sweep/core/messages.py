@@ -63,6 +63,11 @@ class Outcome:
     reason: str = ""
     traceback: str = ""
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether the worker could not see its attempt through to the end: what it wrote may be cut off."""
+        return self.kind in ("crash", "timeout")
+
 
 TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
 

@@ -217,7 +217,7 @@ class Supervisor:
             self._ask(slot, self._failure(slot, "crash", f"{_cause(error)}; output.log may say why"))
         except RayTaskError as error:  # not the objective's error, which is an outcome: the disk is full, say
             cause = error.cause or error
-            self._ask(slot, self._failure(slot, "error", f"{type(cause).__name__}: {cause}", str(error)))
+            self._ask(slot, self._failure(slot, "crash", f"{type(cause).__name__}: {cause}", str(error)))
         else:
             self._ask(slot, outcome)
 

@@ -18,6 +18,7 @@ from typing import Any
 from sweep.tracking.tensorboardx import FileWriter, RecordWriter, SummaryWriter, event_pb2
 
 _HOST = socket.gethostname()
+_SUFFIX = ".sweep"
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
 
 
@@ -39,7 +40,21 @@ def next_event_file(directory: Path) -> Path:
         found = _FILE_NAME.fullmatch(path.name)
         if found is not None:
             second = max(second, int(found[1]) + 1)
-    return directory / f"events.out.tfevents.{second:010d}.{_HOST}.sweep"
+    return directory / f"events.out.tfevents.{second:010d}.{_HOST}{_SUFFIX}"
+
+
+def append_summary(directory: Path, summary: Any) -> None:
+    """Write one summary behind everything in a run directory whose own writer has closed its file.
+
+    It goes into that file: a second one for each trial would double what TensorBoard has to open.
+    """
+    files = event_files(directory)
+    if files and files[-1].name.endswith(_SUFFIX):
+        file = EventFile(directory, path=files[-1])
+    else:
+        file = EventFile(directory)  # the objective has written files of its own
+    file.add_summary(summary)
+    file.finish()
 
 
 class EventFile:
@@ -51,15 +66,17 @@ class EventFile:
         directory: the run directory.
         purge_step: what earlier files of the directory hold from this step on is void. TensorBoard's Python
             loader heeds it only if the first file of a directory has one too; so every attempt gives one.
+        path: write on behind a file that is there and whole, instead of a new one.
     """
 
-    def __init__(self, directory: Path, purge_step: int | None = None) -> None:
+    def __init__(self, directory: Path, purge_step: int | None = None, path: Path | None = None) -> None:
         if not directory.is_dir():
             directory.mkdir(parents=True, exist_ok=True)
-        self.path = next_event_file(directory)
+        self.path = path or next_event_file(directory)
         self._lock = threading.Lock()
-        self._records: _Records | None = _Records(str(self.path))
-        self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._records: _Records | None = _Records(self.path)
+        if path is None:
+            self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
         if purge_step is not None:
             session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self.add_event(event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=session))
@@ -103,6 +120,10 @@ class EventFile:
 
 
 class _Records(RecordWriter):  # type: ignore[misc]
+    def __init__(self, path: Path) -> None:
+        # RecordWriter itself would empty a file that is there.
+        self._writer = open(path, "ab")  # noqa: SIM115 - closed by `close`
+
     def push(self) -> None:
         """Hand what was written to the operating system, without waiting for the disk as `flush` does."""
         self._writer.flush()

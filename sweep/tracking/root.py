@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, event_files
+from sweep.tracking.events import EventFile, append_summary, event_files
 from sweep.tracking.hparams import Column, Session
 
 
@@ -29,21 +29,24 @@ def declare_experiment(
     shutil.rmtree(aside.path.parent)
 
 
-def end_session(run: Path, session: Session, success: bool, ended: float) -> None:
+def end_session(run: Path, session: Session, success: bool, is_whole: bool, ended: float) -> None:
     """Write the outcome of a trial: once, when it is final, for TensorBoard keeps the first.
-
-    It goes into a file of its own. The worker's file may end in the middle of a record if the worker was
-    killed, and TensorBoard's Python loader reads only on in files that sort behind it.
 
     Args:
         run: the trial's directory.
         session: the row; written here if the worker died before it could.
         success: whether it did its work; a pruned trial did.
+        is_whole: whether the worker has closed its event file. If it was killed, the file may end in the
+            middle of a record, behind which nothing is read, and the outcome needs a file of its own.
         ended: in seconds since the epoch.
     """
+    end = hparams.session_end(success, ended)
+    if is_whole:
+        append_summary(run, end)
+        return
     never_started = not event_files(run)
     file = EventFile(run)
     if never_started:
         file.add_summary(hparams.session_start(session))
-    file.add_summary(hparams.session_end(success, ended))
+    file.add_summary(end)
     file.finish()

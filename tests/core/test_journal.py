@@ -52,11 +52,15 @@ def test_nothing_of_a_batch_is_in_the_file_before_its_end_and_all_of_it_after_an
     journal = Journal(path)
     study = make_study(journal)
     before = path.read_bytes()
-    with pytest.raises(ZeroDivisionError), journal.batch():
-        trial = study.ask(X)
-        study.tell(trial, 1.0)
-        assert path.read_bytes() == before
-        raise ZeroDivisionError
+
+    def fail_in_a_batch() -> None:
+        with journal.batch():
+            study.tell(study.ask(X), 1.0)
+            assert path.read_bytes() == before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_a_batch()
     assert facts(read(path)) == facts(study)
     assert read(path).trials[0].value == 1.0
 

@@ -107,17 +107,13 @@ MISTAKES = {
     GOOD + "sampler: tpee\n": "dir/space.yaml:8: sampler.type: unknown type 'tpee'; did you mean 'tpe'?",
     GOOD
     + "sampler:\n  type: baysian\n": "dir/space.yaml:9: sampler.type: unknown type 'baysian'; possible: ",
-    GOOD.replace(
-        "objective:", "objectve:"
-    ): "dir/space.yaml:1: objectve: unknown key; did you mean 'objective'?",
+    GOOD.replace("objective:", "objectve:"): "dir/space.yaml:1: objectve: unknown key; did you mean",
     GOOD.replace("1e-4", "small"): "dir/space.yaml:4: parameters.lr.min: expected a number, got 'small'",
     GOOD.replace("1e-4", "true"): "dir/space.yaml:4: parameters.lr.min: expected a number, got True",
     GOOD.replace("1e-4", ".inf"): "dir/space.yaml:4: parameters.lr.min: expected a finite number, got inf",
     GOOD.replace("1e-1", "1e-5"): "dir/space.yaml:4: parameters.lr.max: max 1e-05 is below min 0.0001; swap",
     GOOD.replace("1e-4", "0"): "dir/space.yaml:4: parameters.lr.min: log needs a min above 0, got 0; use a",
-    GOOD.replace(
-        "min: 1e-4", "mn: 1e-4"
-    ): "dir/space.yaml:4: parameters.lr.mn: unknown key; did you mean 'min'?",
+    GOOD.replace("min: 1e-4", "mn: 1e-4"): "dir/space.yaml:4: parameters.lr.mn: unknown key; did you mean",
     GOOD.replace(", log", ", step: 0.1, log"): "dir/space.yaml:4: parameters.lr.step: step and log exclude",
     GOOD.replace("max: 5", "max: 5, step: 0.5"): "dir/space.yaml:5: parameters.layers.step: 0.5 is not whole",
     GOOD.replace("max: 5", "max: 5, step: 9"): "dir/space.yaml:5: parameters.layers.step: 9 is larger than",
@@ -137,12 +133,8 @@ MISTAKES = {
     ): "dir/space.yaml:7: parameters.epochs: is a list; write {values",
     GOOD.replace("epochs: 8", "epochs: {}"): "dir/space.yaml:7: parameters.epochs: is empty; give {min, max}",
     GOOD.replace("epochs: 8", "8: 8"): "dir/space.yaml:7: parameters.8: 8 cannot name a parameter",
-    GOOD.replace(
-        "minimize", "min"
-    ): "dir/space.yaml:2: metric.goal: 'min' is no goal; did you mean 'minimize'?",
-    GOOD.replace(
-        "val/loss,", "'val/loss ',"
-    ): "dir/space.yaml:2: metric.name: 'val/loss ' has blanks at its ends",
+    GOOD.replace("minimize", "min"): "dir/space.yaml:2: metric.goal: 'min' is no goal; did you mean",
+    GOOD.replace("val/loss,", "'val/loss ',"): "dir/space.yaml:2: metric.name: 'val/loss ' has blanks at",
     GOOD.replace(
         "{name: val/loss, goal: minimize}", "loss"
     ): "dir/space.yaml:2: metric: has no goal; write {",
@@ -150,8 +142,7 @@ MISTAKES = {
         "metric: {name: val/loss, goal: minimize}\n", ""
     ): "dir/space.yaml:1: metric: is missing; write",
     GOOD + "pruner: {type: percentile}\n": "dir/space.yaml:8: pruner.percentile: is missing",
-    GOOD
-    + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must lie between",
+    GOOD + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must lie",
     GOOD
     + "pruner: {warmup_steps: 1}\n": "dir/space.yaml:8: pruner: 'type' is missing; possible: none, median",
     GOOD
@@ -168,7 +159,7 @@ MISTAKES = {
     GOOD + "stop: *there\n": "dir/space.yaml:8: no valid YAML: found undefined alias 'there'",
     "": "dir/space.yaml: is empty; a sweep file needs objective, metric and parameters",
     "# nothing\n": "dir/space.yaml: is empty; a sweep file needs objective, metric and parameters",
-    "just words": "dir/space.yaml:1: expected keys such as objective, metric and parameters, got 'just words'",
+    "just words": "dir/space.yaml:1: expected keys such as objective, metric and parameters, got 'just",
     "- 1\n- 2": "dir/space.yaml:1: expected keys such as objective, metric and parameters, got [1, 2]",
     "a: [1": "dir/space.yaml:1: no valid YAML: expected ',' or ']', but got '<stream end>'",
     "a:\n\t- 1": "dir/space.yaml:2: no valid YAML: found character '\\t' that cannot start any token",

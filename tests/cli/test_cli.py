@@ -1,0 +1,330 @@
+"""The commands as a person types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY, MakeSweep
+
+LOSS_IS_X = "def train(trial):\n    trial.report(trial.params.x, 0)\n    return trial.params.x\n"
+
+
+def sweep_command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", "from sweep.cli import main; main()", *map(str, arguments)]
+
+
+def call(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command, see that it ends with `status`, and that an error is no traceback."""
+    done = subprocess.run(sweep_command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def finished(make_sweep: MakeSweep) -> Path:
+    file = make_sweep(
+        """
+        def train(trial):
+            trial.log({"loss": trial.params.x, "speed": 2.0}, 0)
+            if trial.number == 1:
+                raise RuntimeError("[red] herring")
+            return trial.params.x
+        """,
+        parameters={"x": {"min": 0.0, "max": 1.0}, "act": {"values": ["re lu", "gelu"]}, "epochs": 3},
+    )
+    call("run", file, "--inline", "--quiet")
+    return file
+
+
+def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom sweep.cli import main\nsys.argv = ['sweep', '--help']\n"
+        "try:\n    main()\nfinally:\n"
+        "    print([m for m in ('torch', 'ray', 'optuna', 'tensorboardX', 'numpy') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "sweep run space.yaml" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "status", "trials", "best", "tensorboard"])
+def test_every_command_has_help_with_examples(command: str) -> None:
+    assert "Examples:" in call(command, "--help").stdout
+
+
+def test_a_run_says_what_happens_a_line_each_and_what_to_type_next(make_sweep: MakeSweep) -> None:
+    done = call("run", make_sweep(LOSS_IS_X), "--inline", "-n", "3")
+    lines = done.stdout.splitlines()
+    assert "3 trials; 1 at once" in lines
+    assert sum(bool(re.match(r"trial \d started: x=0\.\d+", line)) for line in lines) == 3
+    assert sum(bool(re.match(r"trial \d COMPLETE after .* s: loss=0\.\d+", line)) for line in lines) == 3
+    assert any(re.match(r"3 trials in .*: 3 complete\.", line) for line in lines)
+    assert any(line.strip().startswith("sweep tensorboard demo") for line in lines)
+    assert done.stderr == ""
+
+
+def test_run_on_rays_own_terms_is_free_of_rays_words(make_sweep: MakeSweep) -> None:
+    done = call("run", make_sweep(LOSS_IS_X), "-n", "4", "-p", "2")
+    assert "4 trials; 2 at once" in done.stdout
+    assert done.stderr == ""
+    assert "ray" not in done.stdout.lower().replace("starting ray ...", "")
+
+
+def test_quiet_is_quiet(make_sweep: MakeSweep) -> None:
+    done = call("run", make_sweep(LOSS_IS_X), "--inline", "--quiet")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_finished_sweep_says_so_and_a_larger_number_extends_it(make_sweep: MakeSweep) -> None:
+    file = make_sweep(LOSS_IS_X)
+    call("run", file, "--inline", "--quiet")
+    before = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert "demo is finished: 6 complete" in call("run", file, "--inline").stdout
+    assert "8 trials, 6 of them finished before" in call("run", file, "--inline", "-n", "8").stdout
+    after = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert after[:6] == before
+    assert len(after) == 8
+
+
+def test_another_space_under_the_same_name_is_refused_with_the_difference(make_sweep: MakeSweep) -> None:
+    file = make_sweep(LOSS_IS_X)
+    call("run", file, "--inline", "--quiet")
+    refused = call("run", file, "--inline", "--set", "parameters.x.max=2.0", "-n", "9", status=2)
+    assert "parameters.x.max: 1.0 -> 2.0" in refused.stderr
+    assert "--name NAME" in refused.stderr
+    assert "--fresh" in refused.stderr
+    call("run", file, "--inline", "--quiet", "--set", "parameters.x.max=2.0", "--fresh")
+    assert [path.name for path in Path("runs").glob("demo")] == ["demo"]
+    assert len(list(Path("runs/.old").glob("demo-*/journal.log"))) == 1
+
+
+def test_status_says_where_it_stands(finished: Path) -> None:
+    text = call("status", "demo").stdout
+    assert "demo: finished, 6 of 6 trials" in text
+    data = json.loads(call("status", "demo", "--json").stdout)
+    assert data["name"] == "demo"
+    assert data["dir"] == str(Path("runs/demo").resolve())
+    assert (data["state"], data["metric"], data["goal"]) == ("finished", "loss", "minimize")
+    assert data["counts"] == {"complete": 5, "pruned": 0, "failed": 1, "running": 0, "waiting": 0}
+    assert data["best"].keys() == {"number", "value", "params"}
+    assert data["best"]["params"].keys() == {"x", "act", "epochs"}
+    assert data["elapsed_s"] >= 0
+    assert 0 <= data["utilisation"] <= 1
+
+
+def test_trials_come_as_json_csv_and_table(finished: Path) -> None:
+    rows: list[dict[str, Any]] = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert [row["number"] for row in rows] == list(range(6))
+    assert list(rows[0]) == [
+        *("number", "state", "value", "params", "metrics", "attempts", "reason"),
+        *("started", "finished", "duration_s", "dir"),
+    ]
+    assert rows[0]["metrics"] == {"loss": rows[0]["value"], "best/loss": rows[0]["value"], "speed": 2.0}
+    assert rows[1]["state"] == "FAIL"
+    assert rows[1]["value"] is None
+    assert rows[1]["reason"] == "RuntimeError: [red] herring"
+    table = list(csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout)))
+    assert [float(row["params.x"]) for row in table] == [row["params"]["x"] for row in rows]
+    text = call("trials", "demo").stdout
+    assert "RuntimeError: [red] herring" in text
+    assert "epochs" not in text, "constants are no column"
+
+
+def test_best_is_ready_to_use(finished: Path) -> None:
+    params = json.loads(call("best", "demo", "--format", "json").stdout)
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    complete = [row for row in rows if row["state"] == "COMPLETE"]
+    assert params == min(complete, key=lambda row: row["value"])["params"]
+    arguments = call("best", "demo", "--format", "args").stdout
+    echo = subprocess.run(
+        f"printf '%s\\n' {arguments}", shell=True, capture_output=True, text=True, check=True
+    )
+    assert echo.stdout.splitlines() == [f"--{key}={value}" for key, value in params.items()]
+    assert f"x: {params['x']}" in call("best", "demo").stdout
+
+
+def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
+    for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
+        assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"
+    assert "did you mean 'demo'?" in call("status", "dmo", status=2).stderr
+
+
+def test_a_sweep_without_a_complete_trial_exits_with_1_and_says_why(make_sweep: MakeSweep) -> None:
+    file = make_sweep("def train(trial):\n    raise OSError('no data')\n")
+    done = call("run", file, "--inline", status=1)
+    assert "6 failed, 6 of them with: OSError: no data" in done.stdout
+    assert "no trial is complete" in call("best", "demo", status=1).stderr
+
+
+def test_check_shows_the_space_and_runs_nothing(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        "raise SystemExit('I was run')\ndef train(trial): ...",
+        parameters={"x": {"min": 1, "max": 4}, "act": {"values": ["a", "b", "c"]}, "epochs": 3},
+    )
+    text = call("check", file).stdout
+    assert "grid: 12" in text
+    data = json.loads(call("check", file, "--json").stdout)
+    assert data.keys() == {"parameters", "grid", "samples", "command", "notes"}
+    assert data["grid"] == 12
+    assert len(data["samples"]) == 5
+    assert data["parameters"]["act"] == {"values": ["a", "b", "c"]}
+    unbounded = json.loads(call("check", file, "--json", "--set", "parameters.x.max=4.5").stdout)
+    assert unbounded["grid"] is None
+    assert "grid: unbounded" in call("check", file, "--set", "parameters.x.max=4.5").stdout
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"objective": "demo_objective.py:trian"}, "demo.yaml:1: objective: "),
+        ({"objective": "nowhere.py:train"}, "demo.yaml:1: objective: "),
+        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: a grid needs an end"),
+        ({"storage": "nosuchdb://x"}, "demo.yaml:14: storage: "),
+    ],
+)
+def test_a_sweep_that_cannot_run_is_one_line_and_leaves_nothing(
+    make_sweep: MakeSweep, keys: dict[str, Any], place: str
+) -> None:
+    file = make_sweep(LOSS_IS_X, **keys)
+    done = call("run", file.name, status=2)
+    assert done.stdout in ("", "starting Ray ...\n")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: " + place), line
+    assert not Path("runs").exists()
+
+
+def test_a_second_run_of_a_running_sweep_is_refused_and_names_the_first(make_sweep: MakeSweep) -> None:
+    file = make_sweep("import time\ndef train(trial):\n    time.sleep(60)\n", stop={"trials": 1})
+    first = subprocess.Popen(sweep_command("run", file, "--inline", "--quiet"))
+    try:
+        wait_for_state("running")
+        done = call("run", file, "--inline", status=2)
+        assert f"is already being run by process {first.pid}" in done.stderr
+        call("run", file, "--inline", "--fresh", status=2)
+        assert Path("runs/demo/journal.log").exists()
+    finally:
+        first.kill()
+        first.wait()
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "options"),
+    [(signal.SIGINT, 130, []), (signal.SIGTERM, 143, []), (signal.SIGINT, 130, ["--inline"])],
+)
+def test_an_interrupted_sweep_goes_on_with_the_same_command(
+    make_sweep: MakeSweep, number: int, status: int, options: list[str]
+) -> None:
+    file = make_sweep(
+        """
+        import pathlib, time
+
+        def train(trial):
+            while trial.number >= 2 and not pathlib.Path("go").exists():
+                time.sleep(0.05)
+            return trial.params.x
+        """,
+        stop={"trials": 4},
+        max_parallel=2,
+    )
+    process = subprocess.Popen(sweep_command("run", file, *options), stdout=subprocess.PIPE, text=True)
+    wait_for_state("running", complete=2)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "The same command goes on." in out
+    before = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert json.loads(call("status", "demo", "--json").stdout)["state"] == "interrupted"
+    Path("go").touch()
+    call("run", file, "--quiet", *options)
+    after = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert after[:2] == before[:2]
+    assert [(row["number"], row["state"]) for row in after] == [(n, "COMPLETE") for n in range(4)]
+
+
+def wait_for_state(state: str, complete: int = 0) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if Path("runs/demo/sweep.yaml").exists():
+            data = json.loads(call("status", "demo", "--json").stdout)
+            if data["state"] == state and data["counts"]["complete"] >= complete:
+                return
+        time.sleep(0.2)
+    raise TimeoutError
+
+
+@pytest.fixture
+def server(finished: Path) -> Iterator[str]:
+    process = subprocess.Popen(
+        sweep_command("tensorboard", "demo", "--port", "0"), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/#hparams", line):
+            break
+    else:
+        raise RuntimeError("no address")
+    yield found[0]
+    process.terminate()
+    assert process.wait(20) == 128 + signal.SIGTERM
+
+
+def test_tensorboard_serves_the_hparams_tab(server: str) -> None:
+    from tests.tensorboard_client import TensorBoard
+
+    board = TensorBoard(server.removesuffix("/#hparams"))
+    assert len(board.wait_for_rows(6)) == 6
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (REPOSITORY / "search_spaces").glob("*.yaml")))
+def test_the_ready_made_sweep_files_are_valid(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    call("check", f"search_spaces/{file}")
+
+
+def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSweep) -> None:
+    ray_command = Path(sys.executable).with_name("ray")
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    file = make_sweep(
+        "import os, time\ndef train(trial):\n    time.sleep(1)\n    return float(os.environ['CUDA_VISIBLE_DEVICES'])\n",
+        resources={"cpu": 1, "gpu": 1},
+        stop={"trials": 4},
+    )
+    subprocess.run(
+        [
+            ray_command,
+            "start",
+            "--head",
+            "--port=0",
+            "--num-cpus=2",
+            "--num-gpus=2",
+            "--include-dashboard=false",
+        ],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
+    try:
+        done = call("run", file, "--address", "auto")
+        assert "4 trials; 2 at once" in done.stdout
+        rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+        assert {row["value"] for row in rows} == {0.0, 1.0}
+        call("run", file, "--address", "auto", "-n", "5", "--quiet")
+    finally:
+        subprocess.run([ray_command, "stop"], check=True, capture_output=True)
+    refused = call("run", file, "--address", "127.0.0.1:1", "-n", "6", status=1)
+    assert "the Ray cluster at 127.0.0.1:1 cannot be reached" in refused.stderr

@@ -1,0 +1,93 @@
+"""The ready-made network learns to read, from scikit-learn's digits or from MNIST's files."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import sweep
+from tests.conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "objectives"))
+import digits_cnn
+
+
+def test_the_network_is_the_one_described() -> None:
+    shapes = {name: tuple(weights.shape) for name, weights in digits_cnn.Net(0.0).named_parameters()}
+    assert shapes == {
+        "conv1.weight": (10, 1, 5, 5),
+        "conv1.bias": (10,),
+        "conv2.weight": (20, 10, 5, 5),
+        "conv2.bias": (20,),
+        "fc1.weight": (50, 320),
+        "fc1.bias": (50,),
+        "fc2.weight": (10, 50),
+        "fc2.bias": (10,),
+    }
+    outputs = digits_cnn.Net(0.0)(torch.rand(3, 1, 28, 28))
+    assert outputs.exp().sum(dim=1).tolist() == pytest.approx([1.0] * 3, rel=1e-5)
+
+
+def test_validation_digits_are_a_fifth_of_each_digit_and_never_trained_on() -> None:
+    training, validation = digits_cnn.load(None)
+    assert len(training.labels) + len(validation.labels) == 1797
+    assert training.images.shape[1:] == (1, 28, 28)
+    assert 0 <= training.images.min() <= training.images.max() <= 1
+    for digit in range(10):
+        kept = int((validation.labels == digit).sum())
+        assert kept == pytest.approx(0.2 * (kept + int((training.labels == digit).sum())), abs=1)
+
+
+def write_idx(path: Path, array: np.ndarray[Any, Any]) -> None:
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    content = header + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def test_mnists_files_are_read_where_data_dir_names_them(tmp_path: Path) -> None:
+    labels = np.arange(100) % 10
+    images = np.random.default_rng(0).integers(0, 256, (100, 28, 28))
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", labels)
+    training, validation = digits_cnn.load(str(tmp_path))
+    assert (len(training.labels), len(validation.labels)) == (80, 20)
+    assert training.images.max() <= 1
+    with pytest.raises(FileNotFoundError, match="data_dir: there is no train-images-idx3-ubyte"):
+        digits_cnn.load(str(tmp_path / "elsewhere"))
+
+
+def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path, ray_cluster: None) -> None:
+    result = sweep.run(
+        REPOSITORY / "search_spaces" / "digits_cnn.yaml",
+        overrides={
+            "objective": f"{REPOSITORY}/objectives/digits_cnn.py:train",
+            "parameters.lr": 0.01,
+            "parameters.momentum": 0.5,
+            "parameters.optimizer": {"values": ["sgd", "adamw"]},
+            "parameters.batch_size": 16,
+            "parameters.dropout": 0.1,
+            "parameters.weight_decay": 1e-5,
+            "parameters.epochs": 8,
+            "sampler": "grid",
+            "pruner": "none",
+            "stop.trials": 2,
+        },
+    )
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 2
+    assert result.best_value > 0.9
+    for trial in result.trials:
+        assert {"val/accuracy", "val/loss", "train/loss", "best/val/accuracy"} <= trial.metrics.keys()
+        assert (Path(trial.dir) / "output.log").read_text() == ""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(result.trials[0].dir).Reload()
+    assert any(tag.startswith("misread") for tag in events.Tags()["images"])
+    assert "weights/conv1.weight" in events.Tags()["histograms"]
+    assert len(events.Scalars("val/accuracy")) == 8
