@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -11,7 +13,9 @@ from typing import Any
 import ray
 
 from sweep.engine.ray_quiet import quiet_ray
-from sweep.errors import SweepError
+from sweep.errors import InputError, SweepError
+
+_SECONDS_TO_ANSWER = 5.0
 
 
 class RayCluster:
@@ -31,25 +35,32 @@ class RayCluster:
         self._exits = ExitStack()
 
     def __enter__(self) -> RayCluster:
-        self._exits.enter_context(quiet_ray())
-        if not ray.is_initialized():
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            # Without it Ray announces that it will one day show all GPUs to trials that asked for none.
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
-            try:
-                ray.init(
-                    address=self._address or "local",
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    include_dashboard=None if self._address else False,
-                )
-            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                self._exits.close()
-                text = " ".join(str(error).split())[:300]
-                where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
-                raise SweepError(f"{where} cannot be reached: {text}") from None
-            self._exits.callback(ray.shutdown)
+        with self._exits:
+            self._exits.enter_context(quiet_ray())
+            if not ray.is_initialized():
+                self._connect()
+                self._exits.callback(ray.shutdown)
+            self._exits = self._exits.pop_all()  # nothing went wrong: it is all undone in __exit__
         return self
+
+    def _connect(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Without it Ray announces that it will one day show all GPUs to trials that asked for none.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+        if self._address is not None:
+            _check_answers(self._address)
+            _use_token()
+        try:
+            ray.init(
+                address=self._address or "local",
+                log_to_driver=False,
+                logging_level="ERROR",
+                include_dashboard=None if self._address else False,
+            )
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            text = " ".join(str(error).split())[:300]
+            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
+            raise SweepError(f"{where} cannot be reached: {text}") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -65,3 +76,35 @@ class RayCluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _use_token() -> None:
+    """Send the cluster this user's token, if there is one.
+
+    `ray start` demands it once any `ray.init` has made one; joining by `auto` sends it, by HOST:PORT it
+    is not sent (InvalidAuthToken). Ray has no public call for it. A cluster that wants none ignores it.
+    """
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available,
+    )
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def _check_answers(address: str) -> None:
+    """See that somebody listens at an address: Ray itself tries for minutes, and warns all the while."""
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise InputError(
+            f"--address {address}: expected auto, or HOST:PORT of a cluster, for example 10.0.0.1:6379"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise SweepError(
+            f"the Ray cluster at {address} cannot be reached: {error}; "
+            "`ray start --head` says at which address it listens"
+        ) from None

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -296,35 +297,50 @@ def test_the_ready_made_sweep_files_are_valid(file: str, monkeypatch: pytest.Mon
     call("check", f"search_spaces/{file}")
 
 
-def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSweep) -> None:
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """A Ray with two cores and two GPUs that somebody else has started; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     ray_command = Path(sys.executable).with_name("ray")
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    arguments = [f"--port={port}", "--num-cpus=2", "--num-gpus=2", "--include-dashboard=false"]
+    head = subprocess.Popen(
+        [ray_command, "start", "--head", "--block", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert head.stdout is not None
+    assert any("Ray runtime started" in line for line in head.stdout)
+    yield f"127.0.0.1:{port}"
+    head.terminate()  # `ray stop` would end every Ray on this machine
+    head.wait(30)
+
+
+def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSweep, cluster: str) -> None:
     file = make_sweep(
-        "import os, time\ndef train(trial):\n    time.sleep(1)\n    return float(os.environ['CUDA_VISIBLE_DEVICES'])\n",
+        """
+        import os, time
+
+        def train(trial):
+            time.sleep(1)
+            return float(os.environ["CUDA_VISIBLE_DEVICES"])
+        """,
         resources={"cpu": 1, "gpu": 1},
         stop={"trials": 4},
     )
-    subprocess.run(
-        [
-            ray_command,
-            "start",
-            "--head",
-            "--port=0",
-            "--num-cpus=2",
-            "--num-gpus=2",
-            "--include-dashboard=false",
-        ],
-        check=True,
-        capture_output=True,
-        env=environment,
-    )
-    try:
-        done = call("run", file, "--address", "auto")
-        assert "4 trials; 2 at once" in done.stdout
-        rows = json.loads(call("trials", "demo", "--format", "json").stdout)
-        assert {row["value"] for row in rows} == {0.0, 1.0}
-        call("run", file, "--address", "auto", "-n", "5", "--quiet")
-    finally:
-        subprocess.run([ray_command, "stop"], check=True, capture_output=True)
-    refused = call("run", file, "--address", "127.0.0.1:1", "-n", "6", status=1)
-    assert "the Ray cluster at 127.0.0.1:1 cannot be reached" in refused.stderr
+    done = call("run", file, "--address", cluster)
+    assert "4 trials; 2 at once" in done.stdout
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert {row["value"] for row in rows} == {0.0, 1.0}
+    call("run", file, "--address", cluster, "-n", "5", "--quiet")
+
+
+def test_an_address_where_nobody_listens_is_an_error_at_once(make_sweep: MakeSweep) -> None:
+    file = make_sweep(LOSS_IS_X)
+    done = call("run", file, "--address", "127.0.0.1:1", status=1)
+    assert "the Ray cluster at 127.0.0.1:1 cannot be reached" in done.stderr
+    assert "expected auto, or HOST:PORT" in call("run", file, "--address", "there", status=2).stderr
+    assert not Path("runs").exists()
