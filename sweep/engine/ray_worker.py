@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +33,7 @@ class RayWorker:
         os.chdir(settings.working_directory)
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         self._settings = settings
-        self._channel = _RayChannel(controller)
+        self._controller = controller
         self._runner: AttemptRunner | None = None
 
     def load(self) -> str:
@@ -48,60 +47,62 @@ class RayWorker:
     def run(self, assignment: Assignment) -> Outcome:
         """Run one attempt. Its last reports travel with the outcome."""
         assert self._runner is not None
-        self._channel.open(assignment)
-        outcome = self._runner.run(assignment, self._channel)
-        return self._channel.close(outcome)
+        channel = _RayChannel(self._controller, assignment)
+        outcome = self._runner.run(assignment, channel)
+        unsent = channel.close()
+        return replace(outcome, reports=unsent) if unsent else outcome
 
 
 class _RayChannel:
-    """Reports to the controller from a thread of its own, so that `trial.report` returns at once.
+    """Reports of one attempt, sent by a thread of their own, so that `trial.report` returns at once.
 
     A call takes about a millisecond of both processes, so what is reported within a tenth of a second goes in
-    one; a short trial's reports need no call at all, for they travel with its outcome.
+    one; a shorter trial's reports need no call at all, for they travel with its outcome.
     """
 
-    def __init__(self, controller: Any) -> None:
+    def __init__(self, controller: Any, assignment: Assignment) -> None:
         self._controller = controller
-        self._trial = (-1, -1)
+        self._attempt = assignment.number, assignment.attempt
         self._pending: list[Report] = []
-        self._news = threading.Condition()
+        self._pending_lock = threading.Lock()
         # Held while a call is made and answered: calls leave in order, and `close` waits for the last one.
         self._sending = threading.Lock()
-        threading.Thread(target=self._send_forever, name="sweep-reports", daemon=True).start()
-
-    def open(self, assignment: Assignment) -> None:
-        with self._news:
-            self._trial = (assignment.number, assignment.attempt)
-            self._pending = []
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def report(self, report: Report) -> None:
-        with self._news:
+        """Send it soon. A thread that the objective left behind reports into nothing."""
+        if self._closed.is_set():
+            return
+        with self._pending_lock:
             self._pending.append(report)
-            self._news.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._send_regularly, name="sweep-reports", daemon=True
+                )
+                self._thread.start()
 
     def should_prune(self) -> bool:
+        if self._closed.is_set():
+            return True
         with self._sending:
-            verdict = self._controller.should_prune.remote(*self._trial, self._take())
+            verdict = self._controller.should_prune.remote(*self._attempt, self._take())
             return bool(ray.get(verdict))
 
-    def close(self, outcome: Outcome) -> Outcome:
-        """The outcome together with the reports that have not been sent. All others have arrived."""
+    def close(self) -> tuple[Report, ...]:
+        """The reports that have not been sent. All others have arrived."""
+        self._closed.set()
         with self._sending:
-            left = self._take()
-        return replace(outcome, reports=left) if left else outcome
+            return self._take()
 
     def _take(self) -> tuple[Report, ...]:
-        with self._news:
+        with self._pending_lock:
             reports, self._pending = tuple(self._pending), []
             return reports
 
-    def _send_forever(self) -> None:
-        while True:
-            with self._news:
-                while not self._pending:
-                    self._news.wait()
+    def _send_regularly(self) -> None:
+        while not self._closed.wait(_SEND_EVERY):
             with self._sending:
                 reports = self._take()
                 if reports:
-                    ray.get(self._controller.report.remote(*self._trial, reports))
-            time.sleep(_SEND_EVERY)
+                    ray.get(self._controller.report.remote(*self._attempt, reports))

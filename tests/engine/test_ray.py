@@ -246,6 +246,34 @@ def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -
     assert [trial.value for trial in again.trials] == values, "seeded by number"
 
 
+def test_a_thread_left_behind_does_not_report_into_the_next_trial(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import threading, time
+
+        def nag(trial):
+            for step in range(1000):
+                trial.report(99.0, 1000 + step)
+                trial.writer.add_scalar("nag", 99.0, step)
+                time.sleep(0.002)
+
+        def train(trial):
+            if trial.number == 0:
+                threading.Thread(target=nag, args=(trial,), daemon=True).start()
+            for step in range(5):
+                trial.report(trial.number, step)
+                time.sleep(0.05)
+            return trial.number
+        """,
+        max_parallel=1,
+        stop={"trials": 3},
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 3
+    for trial in result.study.trials[1:]:
+        assert trial.intermediate_values == {step: float(trial.number) for step in range(5)}
+
+
 def test_an_objective_that_cannot_be_imported_ends_the_sweep_with_its_traceback(
     make_sweep: MakeSweep,
 ) -> None:
