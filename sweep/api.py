@@ -82,6 +82,9 @@ class SweepResult:
             raise SweepError(f"{view.spec.name}: has no study")
         self.study: optuna.Study = view.study
 
+    def __repr__(self) -> str:
+        return f"SweepResult({str(self.directory)!r}, {len(self.trials)} trials)"
+
     @property
     def best_params(self) -> dict[str, Any]:
         """All parameters of the best trial, constants included.

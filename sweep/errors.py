@@ -18,6 +18,10 @@ class InputError(SweepError):
     exit_status = 2
 
 
+class SpecError(InputError):
+    """One or more mistakes in a sweep file, each on its own line of the message."""
+
+
 class EntryError(InputError):
     """An entry of the sweep file asks for something that is not there, or cannot be.
 

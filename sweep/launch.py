@@ -64,7 +64,7 @@ def launch(
     sweep = Sweep(spec, directory, FunctionReference.find(spec.objective, near), Path.cwd())
     _check_sampler(spec)
     if fresh and directory.root.exists():
-        _move_aside(directory)
+        observer.note(f"the old sweep is now in {_move_aside(directory)}")
     if directory.exists():
         _check_same(spec, directory)
         if _is_finished(spec, directory):
@@ -72,7 +72,11 @@ def launch(
     else:
         _check_free(spec, directory)
     interruption = Interruption()
-    observer.starting("the objective" if inline else "Ray")
+    if inline and spec.trial.timeout is not None:
+        observer.note(
+            "trial.timeout is not kept with --inline: nothing can end a trial from within its process"
+        )
+    observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
     with _engine(address, inline) as engine, interruption.listening():
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial
         directory.root.mkdir(parents=True, exist_ok=True)
@@ -127,7 +131,7 @@ def _is_finished(spec: SweepSpec, directory: SweepDirectory) -> bool:
     return not view.is_running and view.stopped_by is not None
 
 
-def _move_aside(directory: SweepDirectory) -> None:
+def _move_aside(directory: SweepDirectory) -> Path:
     if is_locked(directory.lock):
         with SweepLock(directory.lock, directory.name):
             pass  # raises, and names the process that runs it
@@ -138,7 +142,7 @@ def _move_aside(directory: SweepDirectory) -> None:
     while place.exists():
         count += 1
         place = directory.attic / f"{directory.name}-{stamp}-{count}"
-    directory.root.rename(place)
+    return directory.root.rename(place)
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,14 +8,17 @@ import sys
 def main() -> None:
     """The `sweep` command. Errors are printed without a traceback; the exit status says their kind."""
     from sweep.cli.app import app
-    from sweep.errors import SweepError
+    from sweep.errors import SpecError, SweepError
 
     try:
         app()
     except SweepError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}" if line and not line.startswith(" ") else line, file=sys.stderr)
+        separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # a mistake in a file is a line
+        print("error: " + separator.join(str(error).splitlines()), file=sys.stderr)
         sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # `sweep trials x | head`
         sys.stderr.close()
         sys.exit(1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -36,6 +39,9 @@ class Quiet:
     def starting(self, what: str) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        pass
+
     def opened(self, slots: int, progress: Progress) -> None:
         pass
 
@@ -66,8 +72,11 @@ class LineLog(Quiet):
     def starting(self, what: str) -> None:
         _say(f"starting {what} ...")
 
+    def note(self, text: str) -> None:
+        _say(f"note: {text}")
+
     def opened(self, slots: int, progress: Progress) -> None:
-        total = "no end of trials" if progress.total is None else f"{progress.total} trials"
+        total = "no end of trials" if progress.total is None else text.plural(progress.total, "trial")
         done = f", {progress.finished} of them finished before" if progress.finished else ""
         _say(f"{total}{done}; {slots} at once")
 
@@ -101,8 +110,23 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-_OUTCOME_STYLE = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", None: "red"}
 _SHOWN_ROWS = 16
+
+
+@contextmanager
+def _no_echo() -> Iterator[None]:
+    """Keep the terminal from showing what is typed: a `^C` in the display moves it by a line."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 class Live(Quiet):
@@ -120,24 +144,26 @@ class Live(Quiet):
         self._parameters = _Parameters(spec)
         self._console = console or Console()
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
-        self._what = ""
+        self._exits = ExitStack()
         self._slots = 0
-        self._progress: Progress | None = None
         self._opened = 0.0
         self._finished_before = 0
 
     def __enter__(self) -> Live:
-        self._live.__enter__()
+        self._exits.enter_context(_no_echo())
+        self._exits.enter_context(self._live)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        self._exits.close()
 
     def starting(self, what: str) -> None:
-        self._what = what
         self._live.update(Spinner("dots", f" starting {what} ..."))
+
+    def note(self, text: str) -> None:
+        self._live.console.print(f"note: {text}", highlight=False, markup=False)
 
     def opened(self, slots: int, progress: Progress) -> None:
         self._slots = slots
@@ -150,15 +176,17 @@ class Live(Quiet):
         if ending.state == "FAIL" or ending.state is None:
             again = " and will run again" if ending.state is None else ""
             self._live.console.print(
-                Text(f"trial {ending.number} failed{again}: {ending.reason}", style="red"), highlight=False
+                Text(f"trial {ending.number} failed{again}: {ending.reason}", style="red"), soft_wrap=True
             )
 
     def tick(self, progress: Progress) -> None:
-        self._progress = progress
         self._live.update(self._draw(progress))
 
     def _draw(self, progress: Progress) -> Group:
         parts: list[Table | Text] = [self._headline(progress)]
+        ended = {name: progress.counts[name] for name in ("complete", "pruned", "failed")}
+        if progress.finished:
+            parts.append(Text.assemble(("ended ", "bold"), text.counts(ended)))
         if progress.best is not None:
             best = progress.best
             parts.append(
@@ -175,17 +203,15 @@ class Live(Quiet):
         return Group(*parts)
 
     def _headline(self, progress: Progress) -> Table:
-        counts = {
-            name: count for name, count in progress.counts.items() if name not in ("running", "waiting")
-        }
         of = "" if progress.total is None else f"/{progress.total}"
         line = Table.grid(padding=(0, 2))
-        cells: list[ProgressBar | Text | str] = [Text(f"{progress.finished}{of} trials", style="bold")]
+        cells: list[ProgressBar | Text] = [Text(f"{progress.finished}{of} trials", style="bold")]
         if progress.total is not None:
-            cells.append(ProgressBar(total=progress.total, completed=progress.finished, width=24))
-        cells.append(f"{text.duration(progress.elapsed)}{self._time_left(progress)}")
-        cells.append(f"{len(progress.running)}/{self._slots} slots busy")
-        cells.append(Text(text.counts(counts) if progress.finished else "", style="dim"))
+            cells.append(ProgressBar(total=progress.total, completed=progress.finished, width=16))
+        cells.append(Text(f"{text.duration(progress.elapsed)}{self._time_left(progress)}"))
+        cells.append(Text(f"{len(progress.running)}/{self._slots} slots busy"))
+        for _ in cells:
+            line.add_column(no_wrap=True)
         line.add_row(*cells)
         return line
 

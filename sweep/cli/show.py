@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sweep.compare.view import SweepView, TrialRow
 
 
+_ENDLESS = 100_000
+"""The width of what is no terminal."""
+
+
 class TableFormat(str, Enum):
     """How `sweep trials` writes."""
 
@@ -114,12 +118,12 @@ def best(
     runs: Runs = RUNS,
     form: Annotated[BestFormat, typer.Option("--format", help="How to write them.")] = BestFormat.yaml,
 ) -> None:
-    """Print the parameters of the best trial.
+    """Print the parameters of the best trial. As arguments they are quoted for the shell.
 
     \b
     Examples:
       sweep best digits-cnn > best.yaml
-      python train.py $(sweep best digits-cnn --format args)
+      eval python train.py "$(sweep best digits-cnn --format args)"
     """
     from sweep.compare.view import SweepView
 
@@ -171,31 +175,33 @@ def _print_csv(rows: list[TrialRow]) -> None:
 
 
 def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
+    """One line per trial: too long reasons are cut, numbers are not; without a terminal nothing is."""
     from rich.console import Console
     from rich.table import Table
 
     from sweep.cli import text
+    from sweep.spec.parameters import Constant
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
-    varied = [name for name in view.spec.parameters if len({repr(row.params.get(name)) for row in rows}) > 1]
+    varied = [name for name, value in view.spec.parameters.items() if not isinstance(value, Constant)]
+    console = Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
     best = view.best
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("trial", "state", view.spec.metric.name, "time"):
-        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    for name in varied:
-        table.add_column(name, justify="right")
-    table.add_column("why", overflow="fold")
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < _ENDLESS)
+    for name in ("trial", "state", view.spec.metric.name, "time", *varied):
+        table.add_column(_plain(name), justify="left" if name == "state" else "right", no_wrap=True)
+    if any(row.reason for row in rows):
+        table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
     for row in rows:
         is_best = best is not None and row.number == best.number
-        table.add_row(
+        cells: list[Any] = [
             str(row.number),
             f"[{styles[row.state]}]{row.state}[/]",
             text.number(row.value) + (" *" if is_best else ""),
             "-" if row.duration_s is None else text.duration(row.duration_s),
-            *(text.parameter(row.params[name]) if name in row.params else "-" for name in varied),
+            *(_plain(text.parameter(row.params[name]) if name in row.params else "-") for name in varied),
             _plain(row.reason or ""),
-        )
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+        ]
+        table.add_row(*cells[: len(table.columns)])
     console.print(table, highlight=False)
 
 

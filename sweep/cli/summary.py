@@ -24,11 +24,14 @@ def summarise(launched: Launch, runs: Path) -> None:
     name = path_or_name(launched.directory.root, runs)
     counts = text.counts(view.counts)
     if launched.progress is None:
-        print(f"{view.spec.name} is finished: {counts}. For more trials say -n, for a new sweep --fresh.")
+        more = f"-n {2 * view.finished_trials}" if view.stopped_by == "trials" else "a larger stop rule"
+        print(f"{view.spec.name} is finished: {counts}.")
+        print(f"For more trials say {more}, for a new sweep --fresh or --name.")
     elif launched.signal is not None:
         print(f"interrupted after {text.duration(view.elapsed)}: {counts}. The same command goes on.")
     else:
-        print(f"{view.finished_trials} trials in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
+        trials = text.plural(view.finished_trials, "trial")
+        print(f"{trials} in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
     best = view.best
     if best is not None:
         print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
@@ -36,10 +39,15 @@ def summarise(launched: Launch, runs: Path) -> None:
             print(f"  {parameter}: {text.parameter(value)}")
     _explain_failures(view)
     print()
-    print(f"  sweep tensorboard {name:20}  compare the runs in the HParams tab")
-    print(f"  sweep trials {name:25}  all trials as a table")
+    commands = {
+        f"sweep tensorboard {name}": "compare the runs in the HParams tab",
+        f"sweep trials {name}": "all trials as a table",
+    }
     if best is not None:
-        print(f"  sweep best {name:27}  these parameters, ready to use")
+        commands[f"sweep best {name}"] = "these parameters, ready to use"
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        print(f"  {command:{width}}   {purpose}")
     print(f"  {_shorten(launched.directory.root)}/")
 
 
@@ -54,7 +62,8 @@ def _explain_failures(view: SweepView) -> None:
         return
     reason, times = Counter(row.reason or "" for row in failed).most_common(1)[0]
     first = next(row for row in failed if (row.reason or "") == reason)
-    print(f"{len(failed)} failed, {times} of them with: {reason}")
+    share = "all" if times == len(failed) else f"{times} of them"
+    print(f"{len(failed)} failed, {share} with: {reason}")
     print(f"  {_shorten(Path(first.dir))}/error.txt")
 
 

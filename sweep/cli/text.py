@@ -11,6 +11,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
+def plural(count: int, noun: str) -> str:
+    """1 trial, 2 trials."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def parameter(value: Any) -> str:
     """A parameter's value, floats with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -161,7 +161,8 @@ class SweepView:
         return [self._row(trial) for trial in self.frozen_trials]
 
     def _row(self, trial: FrozenTrial) -> TrialRow:
-        duration = trial.duration
+        duration = trial.duration.total_seconds() if trial.duration is not None else None
+        duration = trial.user_attrs.get(attributes.DURATION, duration)
         return TrialRow(
             number=trial.number,
             state=self._state(trial),
@@ -172,7 +173,7 @@ class SweepView:
             reason=trial.user_attrs.get(attributes.REASON),
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
-            duration_s=round(duration.total_seconds(), 3) if duration is not None else None,
+            duration_s=round(duration, 3) if duration is not None else None,
             dir=str(self.directory.trial(trial.number).root),
         )
 

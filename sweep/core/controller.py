@@ -43,7 +43,7 @@ from sweep.tracking.read import read_scalars
 from sweep.tracking.root import declare_experiment, end_session
 from sweep.tracking.run import best_tag
 
-_SAVE_USAGE_EVERY = 10.0  # seconds
+_SAVE_USAGE_EVERY = 2.0  # seconds
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Controller:
         )
         usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
         self._meter = UsageMeter(usage, slots)
-        self._usage_saved = time.monotonic()
+        self._save_usage()
         self._counts = Counter(trial.state for trial in trials if trial.state.is_finished())
         self._best: BestTrial | None = None
         for trial in trials:
@@ -292,6 +292,8 @@ class Controller:
             live.trial.set_user_attr(attributes.METRICS, extra)
         if reason:
             live.trial.set_user_attr(attributes.REASON, reason)
+        if live.attempt > 1:  # Optuna's own times count from the first attempt on, with all downtime
+            live.trial.set_user_attr(attributes.DURATION, round(took, 3))
         told = self._study.tell(live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state])
         self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1

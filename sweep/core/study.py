@@ -18,6 +18,8 @@ METRICS = "metrics"
 """Trial attribute: the last value of everything logged beside the metric."""
 REASON = "reason"
 """Trial attribute: why it failed."""
+DURATION = "duration_s"
+"""Trial attribute: how long its last attempt took, if it had several."""
 ATTEMPTS = "attempts"
 """Trial attribute: how often it was executed; absent means once."""
 

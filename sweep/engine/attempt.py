@@ -73,6 +73,9 @@ class AttemptRunner:
         value: float | None = None
         reason = story = ""
         try:
+            if assignment.attempt > 1:
+                with open(directory.output, "a", encoding="utf-8") as output:
+                    output.write(f"--- attempt {assignment.attempt} ---\n")
             with restored(), self._capture(directory.output):
                 seed_generators(assignment.seed)
                 result = self._objective(trial)

@@ -54,6 +54,9 @@ class Observer(Protocol):
     def starting(self, what: str) -> None:
         """Something that takes seconds begins."""
 
+    def note(self, text: str) -> None:
+        """Something worth knowing, once."""
+
     def opened(self, slots: int, progress: Progress) -> None:
         """Trials can start now."""
 
@@ -75,7 +78,7 @@ class Observer(Protocol):
 class Interruption:
     """Whether the sweep was asked to stop, by Ctrl-C or by a signal; a flag, so that no call is torn.
 
-    The second request ends the process at once.
+    The second request raises KeyboardInterrupt, wherever the program is; the third ends the process at once.
 
     Attributes:
         signal: the number of the signal that asked, or None.
@@ -112,7 +115,7 @@ class Interruption:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            raise KeyboardInterrupt
         self.signal = number
         if self._raises:
             raise KeyboardInterrupt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +96,8 @@ class Supervisor:
         self._failed_starts = 0
         self._starters = starters
         self._unstarted = 0
+        self._opening: Progress | None = None
+        """Where the sweep stood at its start, until the first worker is ready."""
 
     def run(self, interruption: Interruption) -> Progress:
         """Run until there is nothing to do any more, or until interrupted.
@@ -115,7 +116,8 @@ class Supervisor:
                 self._end_overdue()
                 if time.monotonic() >= next_tick:
                     next_tick = time.monotonic() + _TICK
-                    if self._observer.wants_ticks or progress.seconds_left is not None:
+                    watched = self._observer.wants_ticks or progress.seconds_left is not None
+                    if watched and self._opening is None:
                         progress = ray.get(self._controller.progress.remote())
                         self._observer.tick(progress)
             final: Progress = ray.get(self._controller.close.remote())
@@ -141,7 +143,8 @@ class Supervisor:
         if progress.total is not None:
             left = progress.total - progress.finished
             self._unstarted = min(self._unstarted, max(0, left - len(self._waiting)))
-        self._observer.opened(self._slots, progress)
+        self._opening = progress
+        self._observer.starting("workers")
         return progress
 
     def _start_next(self) -> None:
@@ -178,6 +181,9 @@ class Supervisor:
         if problem:
             raise SweepError(problem)
         self._failed_starts = 0
+        if self._opening is not None:
+            self._observer.opened(self._slots, self._opening)
+            self._opening = None
         self._start_next()
         if slot.assignment is not None:
             self._run(slot, slot.assignment)
@@ -214,7 +220,7 @@ class Supervisor:
             outcome: Outcome = ray.get(call)
         except RayActorError as error:
             slot.worker = None
-            self._ask(slot, self._failure(slot, "crash", f"{_cause(error)}; output.log may say why"))
+            self._ask(slot, self._failure(slot, "crash", _cause(error), str(error)))
         except RayTaskError as error:  # not the objective's error, which is an outcome: the disk is full, say
             cause = error.cause or error
             self._ask(slot, self._failure(slot, "crash", f"{type(cause).__name__}: {cause}", str(error)))
@@ -250,6 +256,4 @@ def _cause(error: RayActorError) -> str:
     text = str(error)
     if "node" in text and "died" in text and "worker process has died" not in text:
         return "its machine was lost"
-    found = re.search(r"\bpid: (\d+)", text)
-    process = f"process {found[1]}" if found else "the process"
-    return f"{process} crashed or was killed"
+    return "its process crashed or was killed"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
 from typing import Any
 
@@ -39,7 +40,7 @@ class RayCluster:
             self._exits.enter_context(quiet_ray())
             if not ray.is_initialized():
                 self._connect()
-                self._exits.callback(ray.shutdown)
+                self._exits.callback(_shut_down)
             self._exits = self._exits.pop_all()  # nothing went wrong: it is all undone in __exit__
         return self
 
@@ -76,6 +77,12 @@ class RayCluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _shut_down() -> None:
+    # At its end Ray prints what it had held back of what it says over and over.
+    with redirect_stdout(io.StringIO()):
+        ray.shutdown()
 
 
 def _use_token() -> None:

@@ -34,8 +34,8 @@ def count_slots(
     if slots == 0:
         raise EntryError(
             "resources",
-            f"no machine has {resources.cpu:g} cores and {resources.gpu:g} GPUs for a trial; "
-            f"there {'is' if len(machines) == 1 else 'are'} {_describe(machines)}",
+            f"no machine has cpu: {resources.cpu:g}, gpu: {resources.gpu:g} for a trial; "
+            f"the largest has {_describe(machines)}",
         )
     return slots if max_parallel is None else min(slots, max_parallel)
 
@@ -60,6 +60,5 @@ def _whole(amount: float) -> int:
 
 
 def _describe(machines: Sequence[Mapping[str, float]]) -> str:
-    return "; ".join(
-        f"{machine.get('CPU', 0):g} cores and {machine.get('GPU', 0):g} GPUs" for machine in machines
-    )
+    largest = max(machines, key=lambda machine: (machine.get("GPU", 0.0), machine.get("CPU", 0.0)))
+    return f"cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}"

@@ -20,6 +20,8 @@ def as_number(value: Any, what: str) -> float:
     """
     if isinstance(value, (str, bytes)):
         raise BadResultError(f"{what} is {value!r}; it has to be a number")
+    if hasattr(value, "detach"):
+        value = value.detach()  # a loss as it is: torch would warn that its gradient is lost
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError) as error:

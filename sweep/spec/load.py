@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sweep.errors import EntryError, InputError, nearest
+from sweep.errors import EntryError, InputError, SpecError, nearest
 from sweep.spec import yaml as sweep_yaml
-from sweep.spec.mistakes import SpecError, place, spec_error
+from sweep.spec.mistakes import place, spec_error
 from sweep.spec.model import SweepSpec
 from sweep.spec.types import show
 
@@ -143,10 +143,12 @@ def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.
     path = tuple(key.split("."))
     target = data
     for depth, part in enumerate(path[:-1], start=1):
-        below = target.setdefault(part, {})
+        below = target.get(part)
+        if below is None:
+            below = {}
         if not isinstance(below, dict):
             where = ".".join(path[:depth])
-            raise InputError(f"{origin}: {where} is {show(below)} in the file and has no keys below it")
+            raise InputError(f"{origin}: {where} is {show(below)} and has no keys below it")
         target[part] = target = dict(below)  # the document's own data stays as it is
     target[path[-1]] = value
     return path

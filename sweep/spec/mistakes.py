@@ -7,13 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sweep.errors import InputError
+from sweep.errors import SpecError
 from sweep.spec.types import show
 from sweep.spec.yaml import Document, Path
-
-
-class SpecError(InputError):
-    """One or more mistakes in a sweep file, each on its own line of the message."""
 
 
 def spec_error(

@@ -167,7 +167,7 @@ def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
 def test_a_sweep_without_a_complete_trial_exits_with_1_and_says_why(make_sweep: MakeSweep) -> None:
     file = make_sweep("def train(trial):\n    raise OSError('no data')\n")
     done = call("run", file, "--inline", status=1)
-    assert "6 failed, 6 of them with: OSError: no data" in done.stdout
+    assert "6 failed, all with: OSError: no data" in done.stdout
     assert "no trial is complete" in call("best", "demo", status=1).stderr
 
 

@@ -288,7 +288,7 @@ def test_a_trial_no_machine_has_room_for_is_an_error_and_nothing_is_written(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     file = make_sweep("def train(trial): ...", resources={"gpu": 5})
-    with pytest.raises(sweep.InputError, match="no machine has 1 cores and 5 GPUs"):
+    with pytest.raises(sweep.InputError, match="no machine has cpu: 1, gpu: 5 for a trial"):
         sweep.run(file)
     assert not (project / "runs").exists()
 

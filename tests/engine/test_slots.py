@@ -38,7 +38,7 @@ def test_slots_follow_the_resources(
 
 def test_a_trial_without_a_machine_is_an_error_that_says_what_there_is() -> None:
     with pytest.raises(
-        InputError, match="no machine has 1 cores and 8 GPUs for a trial; there are 8 cores and 4"
+        InputError, match="no machine has cpu: 1, gpu: 8 for a trial; the largest has cpu: 8, gpu: 4"
     ):
         count_slots(TWO_MACHINES, Resources(gpu=8), None)
     with pytest.raises(InputError, match="say how many may run at once with max_parallel"):

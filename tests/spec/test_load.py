@@ -194,7 +194,7 @@ def test_several_mistakes_are_a_line_each() -> None:
         ("stop.trials", "--set stop.trials: expected key=value, for example --set stop.trials=20"),
         ("stop..x=1", "--set stop..x=1: expected key=value"),
         ("stop.trials=[1", "--set stop.trials=[1: the value is no YAML"),
-        ("objective.file=3", "--set objective.file=3: objective is 'train.py:train' in the file and has no"),
+        ("objective.file=3", "--set objective.file=3: objective is 'train.py:train' and has no keys"),
     ],
 )
 def test_a_mistake_in_an_option_names_the_option(change: str, message: str) -> None:
