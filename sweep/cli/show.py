@@ -139,7 +139,7 @@ def best(
     else:
         import yaml
 
-        print(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(params, sort_keys=False), end="")
 
 
 def print_json(data: Any) -> None:

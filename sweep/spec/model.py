@@ -130,4 +130,5 @@ class SweepSpec(Model):
             name: parameter.model_dump(mode="json", exclude_defaults=True)
             for name, parameter in self.parameters.items()
         }
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        # Not allow_unicode: PyYAML then writes some line separators (U+0085) as they are, and reads blanks.
+        return yaml.safe_dump(data, sort_keys=False)
