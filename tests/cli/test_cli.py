@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -141,6 +142,7 @@ def test_trials_come_as_json_csv_and_table(finished: Path) -> None:
     table = list(csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout)))
     assert [float(row["params.x"]) for row in table] == [row["params"]["x"] for row in rows]
     text = call("trials", "demo").stdout
+    assert len(text.splitlines()) == 7, "a line each"
     assert "RuntimeError: [red] herring" in text
     assert "epochs" not in text, "constants are no column"
 
@@ -150,9 +152,9 @@ def test_best_is_ready_to_use(finished: Path) -> None:
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
     complete = [row for row in rows if row["state"] == "COMPLETE"]
     assert params == min(complete, key=lambda row: row["value"])["params"]
-    arguments = call("best", "demo", "--format", "args").stdout
+    command = shlex.join(sweep_command("best", "demo", "--format", "args"))
     echo = subprocess.run(
-        f"printf '%s\\n' {arguments}", shell=True, capture_output=True, text=True, check=True
+        ["bash", "-c", f"""eval "printf '%s\\n' $({command})\""""], capture_output=True, text=True, check=True
     )
     assert echo.stdout.splitlines() == [f"--{key}={value}" for key, value in params.items()]
     assert f"x: {params['x']}" in call("best", "demo").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     killed.finish(returned(done, 0.5))
     killed.report(interrupted.number, interrupted.attempt, [Report(0, 0.7)])
     before = view(spec, directory).rows()[0]
+    time.sleep(1.0)
 
     resumed = Controller(spec, directory, slots=2)
     assert resumed.progress().counts["waiting"] == 1
@@ -193,6 +195,8 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     assert rows[0] == before
     assert [row.state for row in rows] == ["COMPLETE"] * 4
     assert rows[1].attempts == 2
+    assert rows[1].duration_s is not None
+    assert rows[1].duration_s < 1.0, "of the last attempt; Optuna's own counts the downtime"
 
 
 def test_a_resumed_sweep_does_not_repeat_its_first_suggestions(directory: SweepDirectory) -> None:
