@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.compare.view import SweepView, TrialRow
+from sweep.engine.base import Observer
 from sweep.errors import SweepError
 from sweep.launch import launch
 from sweep.spec import SweepSpec, read_sweep_file
 
 if TYPE_CHECKING:
     import optuna
-
-    from sweep.engine.base import Observer
 
 
 def run(
@@ -47,8 +46,6 @@ def run(
         SweepError: the sweep could not do its work.
         KeyboardInterrupt: it was interrupted; the same call goes on.
     """
-    from sweep.cli.display import Quiet
-
     near = Path.cwd()
     locating: AbstractContextManager[None] = nullcontext()
     if not isinstance(spec, SweepSpec):
@@ -60,7 +57,13 @@ def run(
         raise TypeError("overrides change a sweep file; change a SweepSpec with model_copy")
     with locating:
         launched = launch(
-            spec, observer or Quiet(), near=near, runs=Path(runs), address=address, inline=inline, fresh=fresh
+            spec,
+            observer or Observer(),
+            near=near,
+            runs=Path(runs),
+            address=address,
+            inline=inline,
+            fresh=fresh,
         )
     if launched.signal is not None:
         raise KeyboardInterrupt

@@ -27,7 +27,7 @@ class SweepDirectory:
 
     @property
     def spec(self) -> Path:
-        """The resolved sweep file. It is written last: where it is, there is a sweep."""
+        """The resolved sweep file. Where it is, there is a sweep."""
         return self.root / "sweep.yaml"
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from sweep.compare.view import SweepView
@@ -63,27 +64,63 @@ def launch(
     directory = SweepDirectory.of(runs, spec.name)
     sweep = Sweep(spec, directory, FunctionReference.find(spec.objective, near), Path.cwd())
     _check_sampler(spec)
-    if fresh and directory.root.exists():
-        observer.note(f"the old sweep is now in {_move_aside(directory)}")
-    if directory.exists():
-        _check_same(spec, directory)
-        if _is_finished(spec, directory):
-            return Launch(directory, None)
-    else:
-        _check_free(spec, directory)
-    interruption = Interruption()
+    start = _check_start(spec, directory, fresh)
+    if start is _Start.FINISHED:
+        return Launch(directory, None)
     if inline and spec.trial.timeout is not None:
         observer.note(
             "trial.timeout is not kept with --inline: nothing can end a trial from within its process"
         )
+    interruption = Interruption()
     observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
     with _engine(address, inline) as engine, interruption.listening():
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial
+        if start is _Start.ANEW:
+            observer.note(f"the old sweep is now in {_move_aside(directory)}")
         directory.root.mkdir(parents=True, exist_ok=True)
         with SweepLock(directory.lock, spec.name):
+            _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             _write(directory.spec, spec.to_yaml())
             progress = engine.run(sweep, observer, interruption)
     return Launch(directory, progress, interruption.signal)
+
+
+class _Start(Enum):
+    """How a sweep begins, seen from what is on disk."""
+
+    NEW = "there is nothing yet"
+    ANEW = "an old sweep of that name has to be moved aside"
+    GO_ON = "it has been started before"
+    FINISHED = "there is nothing to do"
+
+
+def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _Start:
+    """See how a sweep would begin. Changes nothing.
+
+    Raises:
+        InputError: it must not: something else is in its place.
+    """
+    if not directory.exists():
+        _check_free(spec, directory)
+        return _Start.NEW
+    if fresh:
+        if spec.storage is not None:
+            raise InputError(
+                f"storage: --fresh cannot move the study {spec.name!r} aside there; choose another --name"
+            )
+        return _Start.ANEW
+    view = SweepView(directory)
+    found = changes(view.spec, spec)
+    if found and not view.frozen_trials and spec.storage is None and not view.is_running:
+        return _Start.ANEW  # it never ran a trial: there is nothing that could be mixed up
+    if found:
+        raise InputError(
+            f"{spec.name}: cannot go on, for the sweep in {directory.root} was another one:\n  "
+            + "\n  ".join(found)
+            + "\n  keep it and start another one with --name NAME, or move it aside with --fresh"
+        )
+    is_finished = not view.is_running and view.with_spec(spec).stopped_by is not None
+    return _Start.FINISHED if is_finished else _Start.GO_ON
 
 
 def _engine(address: str | None, inline: bool) -> Engine:
@@ -99,10 +136,14 @@ def _check_sampler(spec: SweepSpec) -> None:
         SearchSpace(spec.parameters).grid_axes()
 
 
+_REMAINS = (".lock", "sweep.tmp")
+"""What a start leaves that was killed at once."""
+
+
 def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
     """A new sweep must not run into something that is there already."""
     root = directory.root
-    if root.exists() and (not root.is_dir() or any(path != directory.lock for path in root.iterdir())):
+    if root.exists() and (not root.is_dir() or any(path.name not in _REMAINS for path in root.iterdir())):
         raise InputError(f"{root}: is there already and is no sweep; choose another --name, or move it away")
     if spec.storage is not None:
         import optuna
@@ -112,23 +153,6 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
             raise InputError(
                 f"storage: {spec.storage} has a study {spec.name!r} of another sweep; choose another --name"
             )
-
-
-def _check_same(spec: SweepSpec, directory: SweepDirectory) -> None:
-    found = changes(SweepView(directory).spec, spec)
-    if found:
-        raise InputError(
-            f"{spec.name}: cannot go on, for the sweep in {directory.root} was another one:\n  "
-            + "\n  ".join(found)
-            + "\n  keep it and start another one with --name NAME, or move it aside with --fresh"
-        )
-
-
-def _is_finished(spec: SweepSpec, directory: SweepDirectory) -> bool:
-    """Whether the sweep on disk has reached the stop rules of `spec`."""
-    view = SweepView(directory)
-    view.spec = spec
-    return not view.is_running and view.stopped_by is not None
 
 
 def _move_aside(directory: SweepDirectory) -> Path:

@@ -16,9 +16,12 @@ def main() -> None:
         separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # a mistake in a file is a line
         print("error: " + separator.join(str(error).splitlines()), file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:  # `sweep trials x | head`
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # the disk is full, a folder may not be written
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)

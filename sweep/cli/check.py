@@ -66,19 +66,18 @@ def check(
         samples.add_column(key, justify="right")
     for sample in seen.samples:
         samples.add_row(*(text.parameter(sample[key]) for key in spec.parameters))
-    console = Console()
+    console = Console(markup=False)
     console.print(
         f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective} with {spec.sampler.type}, "
         f"pruner {spec.pruner.type}",
         highlight=False,
-        markup=False,
     )
     console.print()
     console.print(space, highlight=False)
     console.print(f"\ngrid: {'unbounded' if seen.grid is None else seen.grid}\n", highlight=False)
     console.print(samples, highlight=False)
     for note in seen.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}", highlight=False)
 
 
 def _describe(parameter: Parameter) -> tuple[Any, str]:

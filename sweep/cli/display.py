@@ -19,16 +19,15 @@ from rich.text import Text
 
 from sweep.cli import text
 from sweep.core.messages import Assignment, Ending, Progress
+from sweep.engine.base import Observer
 from sweep.spec import SweepSpec
 from sweep.spec.parameters import Constant
 
 
-class Quiet:
-    """Shows nothing. Also the base of the others: an `Observer` and a context manager."""
+class Display(Observer):
+    """Shows nothing; the base of those that do. Entered for as long as it may draw."""
 
-    wants_ticks = False
-
-    def __enter__(self) -> Quiet:
+    def __enter__(self) -> Display:
         return self
 
     def __exit__(
@@ -36,29 +35,8 @@ class Quiet:
     ) -> None:
         pass
 
-    def starting(self, what: str) -> None:
-        pass
 
-    def note(self, text: str) -> None:
-        pass
-
-    def opened(self, slots: int, progress: Progress) -> None:
-        pass
-
-    def started(self, assignment: Assignment) -> None:
-        pass
-
-    def ended(self, ending: Ending) -> None:
-        pass
-
-    def tick(self, progress: Progress) -> None:
-        pass
-
-
-Display = Quiet
-
-
-class LineLog(Quiet):
+class LineLog(Display):
     """One line per event, for logs and terminals that cannot redraw.
 
     Args:
@@ -129,7 +107,7 @@ def _no_echo() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-class Live(Quiet):
+class Live(Display):
     """A display that is redrawn a few times a second: progress, the best trial, and what runs now.
 
     Args:
@@ -142,7 +120,7 @@ class Live(Quiet):
     def __init__(self, spec: SweepSpec, console: Console | None = None) -> None:
         self._metric = spec.metric.name
         self._parameters = _Parameters(spec)
-        self._console = console or Console()
+        self._console = console or Console(markup=False)
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
         self._exits = ExitStack()
         self._slots = 0

@@ -105,7 +105,7 @@ def _display(plain: bool, quiet: bool, spec: SweepSpec) -> Display:
     from sweep.cli import display
 
     if quiet:
-        return display.Quiet()
+        return display.Display()
     if plain or not sys.stdout.isatty():
         return display.LineLog(spec)
     return display.Live(spec)

@@ -137,9 +137,9 @@ def best(
     elif form is BestFormat.args:
         print(shlex.join(f"--{key}={value}" for key, value in params.items()))
     else:
-        import yaml
+        from sweep.spec.yaml import write_yaml
 
-        print(yaml.safe_dump(params, sort_keys=False), end="")
+        print(write_yaml(params), end="")
 
 
 def print_json(data: Any) -> None:
@@ -178,34 +178,29 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
     """One line per trial: too long reasons are cut, numbers are not; without a terminal nothing is."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from sweep.cli import text
     from sweep.spec.parameters import Constant
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = [name for name, value in view.spec.parameters.items() if not isinstance(value, Constant)]
-    console = Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
+    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=_ENDLESS)
     best = view.best
     table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < _ENDLESS)
     for name in ("trial", "state", view.spec.metric.name, "time", *varied):
-        table.add_column(_plain(name), justify="left" if name == "state" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     if any(row.reason for row in rows):
         table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
     for row in rows:
         is_best = best is not None and row.number == best.number
         cells: list[Any] = [
             str(row.number),
-            f"[{styles[row.state]}]{row.state}[/]",
+            Text(row.state, style=styles[row.state]),
             text.number(row.value) + (" *" if is_best else ""),
             "-" if row.duration_s is None else text.duration(row.duration_s),
-            *(_plain(text.parameter(row.params[name]) if name in row.params else "-") for name in varied),
-            _plain(row.reason or ""),
+            *(text.parameter(row.params[name]) if name in row.params else "-" for name in varied),
+            row.reason or "",
         ]
         table.add_row(*cells[: len(table.columns)])
     console.print(table, highlight=False)
-
-
-def _plain(words: str) -> Any:
-    from rich.text import Text
-
-    return Text(words)  # square brackets in it are no markup

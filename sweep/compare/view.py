@@ -48,11 +48,12 @@ class SweepView:
 
     Args:
         directory: of an existing sweep.
+        spec: what to judge it by instead of its own sweep file.
     """
 
-    def __init__(self, directory: SweepDirectory) -> None:
+    def __init__(self, directory: SweepDirectory, spec: SweepSpec | None = None) -> None:
         self.directory = directory
-        self.spec: SweepSpec = load_spec(directory.spec)
+        self.spec: SweepSpec = spec or load_spec(directory.spec)
         self._space = SearchSpace(self.spec.parameters)
 
     @classmethod
@@ -85,7 +86,11 @@ class SweepView:
         """Optuna's trials, in the order of their numbers. Not to be changed."""
         return self.study.get_trials(deepcopy=False) if self.study is not None else []
 
-    @property
+    def with_spec(self, spec: SweepSpec) -> SweepView:
+        """The same sweep, judged by other stop rules."""
+        return SweepView(self.directory, spec)
+
+    @cached_property
     def is_running(self) -> bool:
         """Whether some process runs it now."""
         return is_locked(self.directory.lock)

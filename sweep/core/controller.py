@@ -7,14 +7,14 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.core import study as attributes
 from sweep.core.journal import Journal
@@ -39,7 +39,7 @@ from sweep.space import SearchSpace
 from sweep.space.columns import cell, column
 from sweep.spec import SweepSpec
 from sweep.tracking.hparams import Session, group_name
-from sweep.tracking.read import read_scalars
+from sweep.tracking.read import has_ended, read_scalars
 from sweep.tracking.root import declare_experiment, end_session
 from sweep.tracking.run import best_tag
 
@@ -55,8 +55,11 @@ class _Live:
     params: dict[str, Any]
     attempt: int
     session: Session
+    failures: int = 0
     steps: set[int] = field(default_factory=set)
+    """All steps reported so far, by any attempt."""
     last: Report | None = None
+    """The last report of the current attempt."""
 
 
 class Controller:
@@ -105,6 +108,7 @@ class Controller:
         """Rows of finished trials whose outcome TensorBoard has not been told."""
         self._again: deque[int] = deque()
         """Numbers of live trials that wait for their next attempt."""
+        self._announce_last(trials)
         for trial in trials:
             if trial.state == TrialState.RUNNING:
                 self._take_up(trial)
@@ -125,7 +129,11 @@ class Controller:
         """Keep `reports`, then say whether the pruner would stop the trial."""
         self.report(number, attempt, reports)
         live = self._current(number, attempt)
-        return live is not None and live.trial.should_prune()
+        if live is None or live.last is None:
+            return False
+        # Pruners look at the highest step: until an attempt has caught up with what an earlier one had
+        # reported, they would judge that one.
+        return live.last.step == max(live.steps) and live.trial.should_prune()
 
     def turn(self, outcome: Outcome | None) -> Turn:
         """A slot is free: record how its attempt ended, if it ran one, and give it the next.
@@ -219,17 +227,19 @@ class Controller:
         state, reason = _judge(outcome)
         if state == "FAIL":
             self._write_error(outcome, reason)
-            if live.attempt <= self._spec.trial.retries and self.stopped_by() is None:
+            live.failures += 1
+            if live.failures <= self._spec.trial.retries and self.stopped_by() is None:
+                live.trial.set_user_attr(attributes.FAILURES, live.failures)
                 self._again.append(outcome.number)
                 return Ending(outcome.number, outcome.attempt, None, reason=reason, duration=took)
         return self._record(live, outcome, state, reason, took)
 
     def _keep(self, live: _Live, reports: Iterable[Report]) -> None:
         for report in reports:
-            if report.step not in live.steps:
+            live.last = report
+            if report.step not in live.steps:  # Optuna keeps the first value of a step
                 live.steps.add(report.step)
                 live.trial.report(report.value, report.step)
-                live.last = report
 
     def _batch(self) -> AbstractContextManager[None]:
         """What is written to the journal meanwhile is written together, at the end."""
@@ -239,13 +249,22 @@ class Controller:
     def _announce(self, ending: Ending, outcome: Outcome) -> None:
         """Tell TensorBoard an outcome. Only once it is durable: what TensorBoard was told stands for ever."""
         if ending.state is not None:
-            end_session(
-                self._directory.trial(ending.number).root,
-                self._sessions.pop(ending.number),
-                success=ending.state != "FAIL",
-                is_whole=not outcome.was_killed,
-                ended=time.time(),
-            )
+            run = self._directory.trial(ending.number).root
+            session = self._sessions.pop(ending.number)
+            with suppress(OSError):  # an objective may do anything to its directory; the outcome is recorded
+                end_session(run, session, ending.state != "FAIL", not outcome.was_killed, time.time())
+
+    def _announce_last(self, trials: list[FrozenTrial]) -> None:
+        """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome at most."""
+        ended = {trial.datetime_complete: trial for trial in trials if trial.datetime_complete is not None}
+        if not ended:
+            return
+        moment = max(ended)
+        last = ended[moment]
+        run = self._directory.trial(last.number).root
+        if not has_ended(run):
+            session = self._session(last.number, self._space.complete(last.params))
+            end_session(run, session, last.state != TrialState.FAIL, False, moment.timestamp())
 
     def _current(self, number: int, attempt: int) -> _Live | None:
         live = self._live.get(number)
@@ -254,6 +273,7 @@ class Controller:
     def _assign(self, number: int) -> Assignment:
         live = self._live[number]
         live.attempt += 1
+        live.last = None
         live.session = replace(live.session, started=time.time())
         if live.attempt > 1:
             live.trial.set_user_attr(attributes.ATTEMPTS, live.attempt)
@@ -266,7 +286,7 @@ class Controller:
             seed=derive_seed(self._seed, "trial", number),
         )
 
-    def _take_up(self, frozen: optuna.trial.FrozenTrial) -> None:
+    def _take_up(self, frozen: FrozenTrial) -> None:
         """A trial that a former session left without an outcome waits for its next attempt."""
         trial = optuna.Trial(self._study, frozen._trial_id)
         for name, distribution in self._space.distributions.items():
@@ -274,22 +294,31 @@ class Controller:
                 _suggest(trial, name, distribution)
         attempts = frozen.user_attrs.get(attributes.ATTEMPTS, 1)
         self._live[frozen.number] = self._make_live(trial, attempts)
+        self._live[frozen.number].failures = frozen.user_attrs.get(attributes.FAILURES, 0)
         self._live[frozen.number].steps.update(frozen.intermediate_values)
         self._again.append(frozen.number)
 
     def _make_live(self, trial: optuna.Trial, attempt: int) -> _Live:
         params = self._space.complete(trial.params)
+        return _Live(trial, params, attempt, self._session(trial.number, params))
+
+    def _session(self, number: int, params: dict[str, Any]) -> Session:
         cells = {name: cell(params[name], column.kind) for name, column in self._columns.items()}
-        group = group_name(self._spec.name, trial.number)
-        return _Live(trial, params, attempt, Session(cells, group, time.time()))
+        return Session(cells, group_name(self._spec.name, number), time.time())
 
     def _record(
         self, live: _Live, outcome: Outcome, state: TrialStateName, reason: str, took: float
     ) -> Ending:
         number = outcome.number
-        extra = {name: value for name, value in outcome.metrics.items() if math.isfinite(value)}
-        if extra:
-            live.trial.set_user_attr(attributes.METRICS, extra)
+        own = (self._spec.metric.name, best_tag(self._spec.metric.name))
+        metrics = {
+            name: value
+            for name, value in outcome.metrics.items()
+            # With one attempt the reports say the same; with several they are a mixture.
+            if math.isfinite(value) and (live.attempt > 1 or name not in own)
+        }
+        if metrics:
+            live.trial.set_user_attr(attributes.METRICS, metrics)
         if reason:
             live.trial.set_user_attr(attributes.REASON, reason)
         if live.attempt > 1:  # Optuna's own times count from the first attempt on, with all downtime
@@ -309,8 +338,7 @@ class Controller:
     def _recover(self, outcome: Outcome) -> Outcome:
         """Add what a killed worker had written to its event file but not reported yet."""
         scalars = read_scalars(self._directory.trial(outcome.number).root)
-        reported = scalars.pop(self._spec.metric.name, {})
-        scalars.pop(best_tag(self._spec.metric.name), None)
+        reported = scalars.get(self._spec.metric.name, {})
         return replace(
             outcome,
             reports=(*outcome.reports, *(Report(step, value) for step, value in reported.items())),

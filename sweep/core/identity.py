@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sweep.spec import SweepSpec
@@ -26,7 +27,7 @@ def _differences(key: str, old: Any, new: Any) -> list[str]:
         return [
             line for name in names for line in _differences(f"{key}.{name}", old.get(name), new.get(name))
         ]
-    if old == new and type(old) is type(new):  # 1 and 1.0 are an int and a float range
+    if json.dumps(old) == json.dumps(new):  # not ==: true, 1 and 1.0 are different choices and ranges
         return []
     return [f"{key}: {_shown(old)} -> {_shown(new)}"]
 

@@ -23,7 +23,8 @@ class Journal(BaseJournalBackend):
     Any Optuna tool may read and write the file meanwhile.
 
     Args:
-        path: the file; made if it is missing. A last line that was cut off when its writer died is moved to
+        path: the file; made if it is missing. Only one process writes a sweep (`SweepLock`), so a lock with
+            which its predecessor was killed is void. A last line that was cut off when that died is moved to
             `<path>.torn`: the next line would be glued on to it, and nobody could read the file any more.
     """
 
@@ -31,6 +32,7 @@ class Journal(BaseJournalBackend):
         self._path = path
         self._lock = JournalFileSymlinkLock(str(path))
         path.touch()
+        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
         with self._locked():
             _mend(path)
         self._next = 0
@@ -40,6 +42,7 @@ class Journal(BaseJournalBackend):
         self._batch: list[dict[str, Any]] | None = None
         self._given = 0
         """How many lines of the batch have been read."""
+        self._is_broken = False
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The lines from this number on: those of the file, then those of the batch."""
@@ -72,7 +75,11 @@ class Journal(BaseJournalBackend):
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Write all lines of the block together at its end, whatever happens in it."""
+        """Write all lines of the block together at its end, also if the block raises.
+
+        Raises:
+            OSError: they cannot be written. None of them is, and nothing can be from then on.
+        """
         with self._locked():
             self._batch, self._given = [], 0
             try:
@@ -86,12 +93,23 @@ class Journal(BaseJournalBackend):
 
     def _write(self, logs: list[dict[str, Any]]) -> list[bytes]:
         lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
-        if lines:
+        if not lines:
+            return lines
+        if self._is_broken:
+            raise OSError(f"{self._path}: an earlier write failed; what came after it was not recorded")
+        size = os.path.getsize(self._path)
+        try:
             with open(self._path, "ab") as file:
                 file.write(b"".join(lines))
+                file.flush()
                 if any("state" in log or "study_name" in log for log in logs):
-                    file.flush()
                     os.fsync(file.fileno())
+        except OSError:
+            # The disk is full, say. Half a line would spoil the next one, and Optuna's memory is ahead of the
+            # file now: nothing more may be written by this process.
+            self._is_broken = True
+            os.truncate(self._path, size)
+            raise
         return lines
 
     @contextmanager

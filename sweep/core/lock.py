@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -30,15 +31,13 @@ class SweepLock:
 
     def __enter__(self) -> SweepLock:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock_soon(file):
             holder = os.read(file, 4096).decode(errors="replace")
             os.close(file)
             raise InputError(
                 f"{self._name}: is already being run by {_describe(holder)}; "
                 f"watch it with `sweep status {self._name}`, or start another one with --name"
-            ) from None
+            )
         os.ftruncate(file, 0)
         os.write(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         self._file = file
@@ -50,6 +49,18 @@ class SweepLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _lock_soon(file: int) -> bool:
+    """Get the lock; for a moment it may be held by somebody who only asks whether it is (`is_locked`)."""
+    for _ in range(20):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.025)
+        else:
+            return True
+    return False
 
 
 def is_locked(path: Path) -> bool:

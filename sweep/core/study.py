@@ -7,7 +7,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep.directory import SweepDirectory
-from sweep.errors import EntryError
+from sweep.errors import EntryError, InputError
 from sweep.spec import SweepSpec
 
 SEED = "seed"
@@ -20,6 +20,8 @@ REASON = "reason"
 """Trial attribute: why it failed."""
 DURATION = "duration_s"
 """Trial attribute: how long its last attempt took, if it had several."""
+FAILURES = "failures"
+"""Trial attribute: how many of its attempts have failed so far; interrupted ones do not count."""
 ATTEMPTS = "attempts"
 """Trial attribute: how often it was executed; absent means once."""
 
@@ -33,18 +35,26 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
 
 
 def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:
-    """The study of an existing sweep to read from, or None if it has none yet. Writes nothing."""
+    """The study of an existing sweep to read from, or None if it has none yet. Writes nothing.
+
+    Raises:
+        InputError: its journal is damaged.
+    """
     _quiet()
     if spec.storage is None and not directory.journal.exists():
         return None
-    if spec.storage is None:
-        storage: BaseStorage = JournalStorage(JournalFileBackend(str(directory.journal)))
-    else:
-        storage = open_url(spec.storage)
     try:
-        return optuna.load_study(study_name=spec.name, storage=storage)
+        return optuna.load_study(study_name=spec.name, storage=_open_to_read(spec, directory))
     except KeyError:
         return None
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(f"{directory.journal}: cannot be read: {error}") from None
+
+
+def _open_to_read(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
+    if spec.storage is not None:
+        return open_url(spec.storage)
+    return JournalStorage(JournalFileBackend(str(directory.journal)))
 
 
 def open_url(url: str) -> BaseStorage:

@@ -15,7 +15,7 @@ from sweep.directory import SweepDirectory
 from sweep.engine.surroundings import restored, seed_generators
 from sweep.objective.function import FunctionReference, Objective
 from sweep.objective.result import read_result
-from sweep.tracking.run import RunDirectory, best_tag
+from sweep.tracking.run import RunDirectory
 from sweep.trial import Channel, Trial
 
 Capture = Callable[[Path], AbstractContextManager[None]]
@@ -53,18 +53,21 @@ class AttemptRunner:
     Args:
         settings: what all attempts have in common.
         capture: what to do with the output of the objective.
+        passes_interrupts: whether KeyboardInterrupt means that the person at the terminal wants to end it
+            all, and not only that the objective has raised it.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
     """
 
-    def __init__(self, settings: AttemptSettings, capture: Capture) -> None:
+    def __init__(self, settings: AttemptSettings, capture: Capture, passes_interrupts: bool = False) -> None:
+        self._passes_interrupts = passes_interrupts
         self._settings = settings
         self._capture = capture
         self._objective = _load(settings.objective)
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
-        """Run the objective once. Whatever it raises becomes an outcome, except KeyboardInterrupt."""
+        """Run the objective once. Whatever it raises becomes an outcome."""
         settings = self._settings
         directory = settings.directory.trial(assignment.number)
         run = RunDirectory(directory.root, assignment.session, settings.metric, settings.maximize)
@@ -81,21 +84,22 @@ class AttemptRunner:
                 result = self._objective(trial)
             last = trial.last_reported
             value, metrics = read_result(result, settings.metric, last.value if last else None)
-            run.add_final(metrics)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+            run.add_final({settings.metric: value, **metrics})
+        except BaseException as error:  # user code may raise anything
+            if isinstance(error, KeyboardInterrupt) and self._passes_interrupts:
+                raise
             if _is_pruned(error):
                 kind = "pruned"
             else:
                 kind, reason, story = "error", _one_line(error), _story(error)
         finally:
             run.finish()
-        own = (settings.metric, best_tag(settings.metric))
         return Outcome(
             number=assignment.number,
             attempt=assignment.attempt,
             kind=kind,
             value=value,
-            metrics={tag: last for tag, (_, last) in run.last.items() if tag not in own},
+            metrics={tag: last for tag, (_, last) in run.last.items()},
             reason=reason,
             traceback=story,
         )
@@ -132,6 +136,9 @@ def _story(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001 - its __str__ is user code too
+        lines = []
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."

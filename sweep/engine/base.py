@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from sweep.core.messages import Assignment, Ending, Progress
 from sweep.directory import SweepDirectory
@@ -48,8 +47,11 @@ class Sweep:
         )
 
 
-class Observer(Protocol):
-    """Is told what happens while a sweep runs."""
+class Observer:
+    """Is told what happens while a sweep runs. This one does nothing of it; subclasses show it."""
+
+    wants_ticks = False
+    """Whether it is worth asking the controller a few times a second."""
 
     def starting(self, what: str) -> None:
         """Something that takes seconds begins."""
@@ -68,11 +70,6 @@ class Observer(Protocol):
 
     def tick(self, progress: Progress) -> None:
         """How things stand, a few times a second if `wants_ticks`."""
-
-    @property
-    def wants_ticks(self) -> bool:
-        """Whether it is worth asking the controller a few times a second."""
-        ...
 
 
 class Interruption:
@@ -102,6 +99,18 @@ class Interruption:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within `raising`: raise only at the end of the block, for what must not be torn."""
+        self._raises, before = False, self._raises
+        already = self.signal
+        try:
+            yield
+        finally:
+            self._raises = before
+        if before and self.signal is not None and already is None:
+            raise KeyboardInterrupt
 
     @contextmanager
     def raising(self) -> Iterator[None]:

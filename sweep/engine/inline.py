@@ -28,7 +28,7 @@ class InlineEngine(Engine):
     def run(self, sweep: Sweep, observer: Observer, interruption: Interruption) -> Progress:
         os.chdir(sweep.working_directory)
         try:
-            runner = AttemptRunner(sweep.attempt_settings, copied_output)
+            runner = AttemptRunner(sweep.attempt_settings, copied_output, passes_interrupts=True)
         except ObjectiveImportError as error:
             raise SweepError(str(error)) from None
         controller = Controller(sweep.spec, sweep.directory, slots=1)
@@ -37,7 +37,7 @@ class InlineEngine(Engine):
             while interruption.signal is None and (assignment := controller.next()) is not None:
                 observer.started(assignment)
                 with interruption.raising():
-                    outcome = runner.run(assignment, _DirectChannel(controller, assignment))
+                    outcome = runner.run(assignment, _DirectChannel(controller, assignment, interruption))
                 ending = controller.finish(outcome)
                 if ending is not None:
                     observer.ended(ending)
@@ -50,12 +50,15 @@ class InlineEngine(Engine):
 class _DirectChannel:
     """Calls the controller, which lives in the same process."""
 
-    def __init__(self, controller: Controller, assignment: Assignment) -> None:
+    def __init__(self, controller: Controller, assignment: Assignment, interruption: Interruption) -> None:
         self._controller = controller
+        self._interruption = interruption
         self._trial = assignment.number, assignment.attempt
 
     def report(self, report: Report) -> None:
-        self._controller.report(*self._trial, [report])
+        with self._interruption.waiting():
+            self._controller.report(*self._trial, [report])
 
     def should_prune(self) -> bool:
-        return self._controller.should_prune(*self._trial, [])
+        with self._interruption.waiting():
+            return self._controller.should_prune(*self._trial, [])

@@ -93,6 +93,7 @@ class Supervisor:
         self._threads = max(1, int(resources.cpu))
         self._waiting: dict[Any, tuple[_Slot, _Handler]] = {}
         """The call each slot waits for, and what takes its answer."""
+        self._workers: set[Any] = set()
         self._failed_starts = 0
         self._starters = starters
         self._unstarted = 0
@@ -123,13 +124,18 @@ class Supervisor:
             final: Progress = ray.get(self._controller.close.remote())
             return final
         except RayActorError as error:
+            if error.actor_init_failed:  # its message ends with what the controller's constructor raised
+                raise SweepError(str(error).strip().splitlines()[-1]) from None
             raise SweepError(f"the controller died ({_cause(error)}); the same command goes on") from None
+        except RayTaskError as error:
+            raise SweepError(
+                f"{type(error.cause).__name__}: {error.cause}; nothing more was recorded"
+            ) from None
 
     def end(self) -> None:
         """End all processes; what they ran stays without an outcome."""
-        for slot, _ in self._waiting.values():
-            if slot.worker is not None:
-                ray.kill(slot.worker)
+        for worker in self._workers:
+            ray.kill(worker)
         ray.kill(self._controller)
 
     def _open(self) -> Progress:
@@ -164,6 +170,7 @@ class Supervisor:
 
     def _start_worker(self, slot: _Slot) -> None:
         slot.worker = self._worker_class.remote(self._sweep.attempt_settings, self._controller, self._threads)
+        self._workers.add(slot.worker)
         self._waiting[slot.worker.load.remote()] = (slot, self._on_loaded)
 
     def _on_loaded(self, call: Any, slot: _Slot) -> None:
@@ -176,6 +183,7 @@ class Supervisor:
                     f"{self._failed_starts} workers in a row died while they imported the objective: "
                     f"{_cause(error)}"
                 ) from None
+            self._dismiss(slot)
             self._start_worker(slot)
             return
         if problem:
@@ -200,8 +208,7 @@ class Supervisor:
         if turn.ending is not None:
             self._observer.ended(turn.ending)
         if turn.assignment is None:
-            if slot.worker is not None:
-                ray.kill(slot.worker)  # there is nothing more to do: others may have its cores
+            self._dismiss(slot)  # there is nothing more to do: others may have its cores
         elif slot.worker is None:
             slot.assignment = turn.assignment
             self._start_worker(slot)
@@ -219,7 +226,7 @@ class Supervisor:
         try:
             outcome: Outcome = ray.get(call)
         except RayActorError as error:
-            slot.worker = None
+            self._dismiss(slot)
             self._ask(slot, self._failure(slot, "crash", _cause(error), str(error)))
         except RayTaskError as error:  # not the objective's error, which is an outcome: the disk is full, say
             cause = error.cause or error
@@ -227,14 +234,22 @@ class Supervisor:
         else:
             self._ask(slot, outcome)
 
+    def _dismiss(self, slot: _Slot) -> None:
+        """Make sure that a slot's worker is dead."""
+        if slot.worker is not None:
+            ray.kill(slot.worker)
+            self._workers.discard(slot.worker)
+            slot.worker = None
+
     def _end_overdue(self) -> None:
         """Kill the workers whose attempts overran their limit."""
         now = time.monotonic()
         for call, (slot, _) in list(self._waiting.items()):
             if slot.deadline is not None and now >= slot.deadline:
+                if ray.wait([call], timeout=0)[0]:
+                    continue  # it has just made it
                 del self._waiting[call]
-                ray.kill(slot.worker)
-                slot.worker = None
+                self._dismiss(slot)
                 self._ask(slot, self._failure(slot, "timeout", f"ran longer than {self._limit}"))
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from sweep.core.messages import Assignment, Outcome, Report
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
@@ -104,5 +105,11 @@ class _RayChannel:
         while not self._closed.wait(_SEND_EVERY):
             with self._sending:
                 reports = self._take()
-                if reports:
+                if not reports:
+                    continue
+                try:
                     ray.get(self._controller.report.remote(*self._attempt, reports))
+                except RayError:  # the controller is gone or failing: the supervisor sees that too
+                    with self._pending_lock:
+                        self._pending[:0] = reports
+                    return

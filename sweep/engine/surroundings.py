@@ -7,9 +7,9 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 
 def seed_generators(seed: int) -> None:
@@ -38,7 +38,8 @@ def restored() -> Iterator[None]:
 @contextmanager
 def redirected_descriptors(path: Path) -> Iterator[None]:
     """Append everything this process and its children print to `path`, whatever they print it with."""
-    _flush()
+    streams = sys.stdout, sys.stderr
+    _flush(*streams)
     saved = os.dup(1), os.dup(2)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 1)
@@ -47,10 +48,14 @@ def redirected_descriptors(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        _flush()
+        _flush(sys.stdout, sys.stderr, *streams)
         for descriptor, original in zip((1, 2), saved, strict=True):
             os.dup2(original, descriptor)
             os.close(original)
+        sys.stdout, sys.stderr = (
+            stream if not stream.closed else os.fdopen(descriptor, "w", buffering=1, closefd=False)
+            for descriptor, stream in zip((1, 2), streams, strict=True)
+        )
 
 
 @contextmanager
@@ -84,7 +89,8 @@ class _Tee(io.TextIOBase):
         return self._terminal.fileno()
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:
+def _flush(*streams: Any) -> None:
+    """Flush what can be flushed: objectives put all kinds of things into sys.stdout, or close it."""
+    for stream in streams:
+        with suppress(Exception):
             stream.flush()

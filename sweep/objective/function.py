@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ Objective = Callable[[Trial], Any]
 
 @dataclass(frozen=True)
 class FunctionReference:
-    """Where a function is, found without running any of its code, so that a worker can load it.
+    """Where a function is, found without running its module, so that a worker can load it.
 
     Args:
         source: the absolute path of a Python file, or None for an importable module.
@@ -48,7 +49,9 @@ class FunctionReference:
             raise EntryError(
                 "objective", f"{text!r} names no function; write file.py:function or package.module:function"
             )
-        if place.endswith(".py") or "/" in place:
+        if "/" in place and not place.endswith(".py"):
+            place += ".py"
+        if place.endswith(".py"):
             path = _find_file(place, near)
             _check_defined(path, function, text)
             return cls(str(path), path.stem, function)
@@ -56,9 +59,10 @@ class FunctionReference:
 
     @classmethod
     def _find_module(cls, module: str, function: str, text: str) -> FunctionReference:
+        _look_here()
         try:
             found = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
+        except Exception:  # noqa: BLE001 - it imports the packages above, which may raise anything
             found = None
         if found is None:
             raise EntryError(
@@ -80,6 +84,7 @@ class FunctionReference:
 
     def _import(self) -> ModuleType:
         if self.source is None:
+            _look_here()
             return importlib.import_module(self.module)
         directory = str(Path(self.source).parent)
         if directory not in sys.path:
@@ -92,6 +97,12 @@ class FunctionReference:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
+
+
+def _look_here() -> None:
+    """Find modules of the current folder, as `python -m` does: a console script's own place says nothing."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 def _find_file(place: str, near: Path) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -51,7 +52,7 @@ class SearchSpace:
         sizes = [_size(parameter) for parameter in self.parameters.values()]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
-    def grid_axes(self) -> dict[str, list[Any]]:
+    def grid_axes(self) -> dict[str, Sequence[Any]]:
         """All values of every parameter that is no constant.
 
         Raises:
@@ -60,7 +61,7 @@ class SearchSpace:
         return {name: _axis(name, self.parameters[name]) for name in self.distributions}
 
 
-def _axis(name: str, parameter: Parameter) -> list[Any]:
+def _axis(name: str, parameter: Parameter) -> Sequence[Any]:
     if isinstance(parameter, Constant):
         return [parameter.value]
     if isinstance(parameter, Choice):
@@ -86,8 +87,8 @@ def _size(parameter: Parameter) -> int | None:
         return len(parameter.values)
     if parameter.step is None and not parameter.is_int:
         return None
-    width = Decimal(str(parameter.max)) - Decimal(str(parameter.min))
-    return int(width // Decimal(str(parameter.step or 1))) + 1
+    width = Fraction(str(parameter.max)) - Fraction(str(parameter.min))
+    return int(width // Fraction(str(parameter.step or 1))) + 1
 
 
 def _distribution(parameter: Choice | Range) -> BaseDistribution:

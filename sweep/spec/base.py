@@ -28,5 +28,7 @@ class Model(BaseModel):
             }
             for key in raw:
                 if key not in cls.model_fields and key not in aliases:
-                    raise mistake(f"unknown key; {suggestion(key, cls.model_fields)}", key=key)
+                    raise mistake(f"unknown key; {suggestion(key, cls.model_fields)}", key=str(key))
+                if key in aliases - set(cls.model_fields) and str(key).removeprefix("n_") in raw:
+                    raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw

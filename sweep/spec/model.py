@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sweep.errors import suggestion
@@ -23,6 +22,7 @@ from sweep.spec.types import (
     mistake,
     show,
 )
+from sweep.spec.yaml import write_yaml
 
 GOALS = ("maximize", "minimize")
 SAMPLERS = ("tpe", "random", "grid")
@@ -125,10 +125,8 @@ class SweepSpec(Model):
 
     def to_yaml(self) -> str:
         """The same sweep as a sweep file. Reading it again gives an equal spec."""
-        data = self.model_dump(mode="json", exclude_none=True)
+        data = self.model_dump(mode="json", exclude_none=True, exclude={"parameters"})
         data["parameters"] = {
-            name: parameter.model_dump(mode="json", exclude_defaults=True)
-            for name, parameter in self.parameters.items()
+            name: parameter.model_dump(exclude_defaults=True) for name, parameter in self.parameters.items()
         }
-        # Not allow_unicode: PyYAML then writes some line separators (U+0085) as they are, and reads blanks.
-        return yaml.safe_dump(data, sort_keys=False)
+        return write_yaml(data)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from sweep.errors import suggestion
 from sweep.spec.base import Model
-from sweep.spec.types import Flag, Number, Scalar, mistake, show
+from sweep.spec.types import Flag, Number, Scalar, is_sound, mistake, show
 
 
 class Constant(Model):
@@ -19,9 +18,24 @@ class Constant(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Constant:
-        if isinstance(self.value, float) and not math.isfinite(self.value):
-            raise mistake(f"expected a finite number, got {show(self.value)}", key="value")
+        _check_plain(self.value)
         return self
+
+
+def _check_plain(value: Any) -> None:
+    """See that a value is the same after a journey through YAML or JSON."""
+    if isinstance(value, list):
+        for item in value:
+            _check_plain(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise mistake(f"key {show(key)} has to be a word; put it in quotes", key="value")
+            _check_plain(item)
+    elif not isinstance(value, Scalar):
+        raise mistake(f"{show(value)} is neither a number, a word, a list nor a mapping", key="value")
+    elif not is_sound(value):
+        raise mistake(f"{show(value)} cannot be used; give a finite number or a word", key="value")
 
 
 class Choice(Model):
@@ -40,12 +54,16 @@ class Choice(Model):
                     "and let the objective look up what they stand for",
                     key="values",
                 )
-            if isinstance(value, float) and not math.isfinite(value):
-                raise mistake(f"expected finite numbers, got {show(value)}", key="values")
+            if not is_sound(value):
+                raise mistake(f"{show(value)} cannot be used; give finite numbers or words", key="values")
             # 1, 1.0 and true are equal in Python: Optuna could not tell them apart.
             if value in self.values[:index]:
                 raise mistake(f"{show(value)} is there twice; write each value once", key="values")
         return self
+
+
+_LARGEST_INT = 2**53
+"""Samplers compute with floats, which tell whole numbers apart up to here."""
 
 
 class Range(Model):
@@ -67,6 +85,8 @@ class Range(Model):
     def _check(self) -> Range:
         if self.min > self.max:
             raise mistake(f"max {self.max} is below min {self.min}; swap them", key="max")
+        if self.is_int and max(abs(self.min), abs(self.max)) > _LARGEST_INT:
+            raise mistake("whole numbers reach to 2**53 (about 9e15) here; use floats", key="max")
         if self.log and self.min <= 0:
             raise mistake(
                 f"log needs a min above 0, got {self.min}; "

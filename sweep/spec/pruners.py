@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from sweep.errors import suggestion
 from sweep.spec.base import Model
@@ -39,7 +39,7 @@ class PercentilePruner(Model):
     """Keeps the best `percentile` percent at each step: 75 stops the worst quarter."""
 
     type: Literal["percentile"]
-    percentile: Annotated[Number, BeforeValidator(_percentile)]
+    percentile: Annotated[Number, AfterValidator(_percentile)]
     startup_trials: Annotated[NonNegativeInteger, _optuna_alias("startup_trials")] = 5
     warmup_steps: Annotated[NonNegativeInteger, _optuna_alias("warmup_steps")] = 0
     interval_steps: PositiveInteger = 1

@@ -19,15 +19,30 @@ def mistake(message: str, key: str | None = None) -> PydanticCustomError:
 
 def show(value: Any) -> str:
     """A value as it may appear in a one-line message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        text = "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_LARGEST = 1e150
+"""Larger numbers are mistakes, and their squares and differences leave the range of floats."""
+
+
+def is_sound(value: Any) -> bool:
+    """Whether a scalar can be computed with and written down: finite, not huge, and encodable text."""
+    if isinstance(value, str):
+        return all(not 0xD800 <= ord(letter) <= 0xDFFF for letter in value)
+    return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise mistake(f"expected a number, got {show(value)}")
-    if not math.isfinite(value):
-        raise mistake(f"expected a finite number, got {show(value)}")
+    if not is_sound(value):
+        kind = "smaller" if isinstance(value, int) or math.isfinite(value) else "finite"
+        raise mistake(f"expected a {kind} number, got {show(value)}")
     return value
 
 

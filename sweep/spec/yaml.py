@@ -11,13 +11,17 @@ import yaml
 
 Path = tuple[str | int, ...]
 
+_MOST_ENTRIES = 100_000
+"""Aliases of aliases can make a few lines into more than any memory holds."""
+
 
 class DuplicateKey(yaml.MarkedYAMLError):
     """The same key twice in one mapping: YAML would silently keep the last."""
 
 
 class SweepLoader(yaml.SafeLoader):
-    """PyYAML's SafeLoader (YAML 1.1) with YAML 1.2's numbers: `1e-4` is a float; dates stay words."""
+    """PyYAML's SafeLoader (YAML 1.1) without its surprises in numbers: `1e-4` is one; `16:9`, `010` and dates
+    are words."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -32,15 +36,33 @@ class SweepLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-SweepLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-SweepLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+"),
-    list("-+.0123456789"),
+class _SweepDumper(yaml.SafeDumper):
+    """Quotes every word that `SweepLoader` would not read as one."""
+
+
+_FLOAT = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
+    r"|\.(?:nan|NaN|NAN)"
 )
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)")
+_REPLACED = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float", "tag:yaml.org,2002:int")
+for _class in (SweepLoader, _SweepDumper):
+    _class.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag not in _REPLACED]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(f"(?:{_FLOAT.pattern})$"), list("-+.0123456789")
+    )
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:int", re.compile(f"(?:{_INT.pattern})$"), list("-+0123456789")
+    )
+
+
+def write_yaml(data: Any) -> str:
+    """Plain data as YAML. `read_document` gives the same data back."""
+    # Not allow_unicode: PyYAML then writes some line separators (U+0085) as they are, and reads blanks.
+    return yaml.dump(data, Dumper=_SweepDumper, sort_keys=False)
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,10 @@ def read_document(text: str) -> Document:
         lines: dict[Path, int] = {}
         _note_lines(node, (), node.start_mark.line + 1, lines, set())
         return Document(data=loader.construct_document(node), lines=lines)
+    except (ValueError, KeyError, AttributeError) as error:  # from `!!int words` and the like
+        raise yaml.MarkedYAMLError(problem=f"a value does not fit its tag: {error}") from None
+    except RecursionError:
+        raise yaml.MarkedYAMLError(problem="is nested too deeply") from None
     finally:
         loader.dispose()
 
@@ -86,6 +112,8 @@ def _note_lines(node: yaml.Node, path: Path, line: int, lines: dict[Path, int], 
     if id(node) in above:
         raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
     lines[path] = line
+    if len(lines) > _MOST_ENTRIES:
+        raise yaml.MarkedYAMLError(problem=f"more than {_MOST_ENTRIES} entries", problem_mark=node.start_mark)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":

@@ -43,18 +43,15 @@ def next_event_file(directory: Path) -> Path:
     return directory / f"events.out.tfevents.{second:010d}.{_HOST}{_SUFFIX}"
 
 
-def append_summary(directory: Path, summary: Any) -> None:
-    """Write one summary behind everything in a run directory whose own writer has closed its file.
+def last_event_file(directory: Path) -> EventFile:
+    """The last event file of a run whose writer has closed it, to write on behind its end.
 
-    It goes into that file: a second one for each trial would double what TensorBoard has to open.
+    A second file for each trial would double what TensorBoard has to open.
     """
-    files = event_files(directory)
-    if files and files[-1].name.endswith(_SUFFIX):
-        file = EventFile(directory, path=files[-1])
-    else:
-        file = EventFile(directory)  # the objective has written files of its own
-    file.add_summary(summary)
-    file.finish()
+    last = event_files(directory)[-1]
+    if not last.name.endswith(_SUFFIX):
+        return EventFile(directory)  # the objective's own, which we leave alone
+    return EventFile(directory, path=last)
 
 
 class EventFile:
@@ -138,6 +135,17 @@ class RunWriter(SummaryWriter):  # type: ignore[misc]
     def __init__(self, file: EventFile) -> None:
         self._file = file
         super().__init__(logdir=file.get_logdir())
+
+    def add_hparams(
+        self, hparam_dict: Any, metric_dict: Any, name: str | None = None, global_step: int | None = None
+    ) -> None:
+        """Write the metrics as scalars. The row with the parameters is there already.
+
+        tensorboardX would open another run and declare the columns again, whereupon TensorBoard shows either
+        these or the sweep's.
+        """
+        for tag, value in metric_dict.items():
+            self.add_scalar(tag, value, global_step)
 
     def _get_file_writer(self) -> FileWriter:
         # The one place where SummaryWriter makes its FileWriter, with threads, a queue and a file of its own.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, append_summary, event_files
+from sweep.tracking.events import EventFile, event_files, last_event_file
 from sweep.tracking.hparams import Column, Session
 
 
@@ -34,19 +34,19 @@ def end_session(run: Path, session: Session, success: bool, is_whole: bool, ende
 
     Args:
         run: the trial's directory.
-        session: the row; written here if the worker died before it could.
+        session: the row; written here if there is none.
         success: whether it did its work; a pruned trial did.
         is_whole: whether the worker has closed its event file. If it was killed, the file may end in the
             middle of a record, behind which nothing is read, and the outcome needs a file of its own.
         ended: in seconds since the epoch.
     """
     end = hparams.session_end(success, ended)
-    if is_whole:
-        append_summary(run, end)
-        return
-    never_started = not event_files(run)
-    file = EventFile(run)
-    if never_started:
+    if not event_files(run):  # the worker died before it could write, or the objective removed its directory
+        file = EventFile(run)
         file.add_summary(hparams.session_start(session))
+    elif is_whole:
+        file = last_event_file(run)
+    else:
+        file = EventFile(run)
     file.add_summary(end)
     file.finish()

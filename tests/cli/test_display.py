@@ -37,7 +37,7 @@ def progress(finished: int) -> Progress:
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int) -> None:
     file = io.StringIO()
-    console = Console(file=file, width=width)
+    console = Console(file=file, width=width, markup=False)
     live = Live(SPEC, console)
     live.opened(2, progress(0))
     console.print(live._draw(progress(3)))
@@ -57,7 +57,7 @@ def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int)
 
 def test_failures_stay_on_the_screen() -> None:
     file = io.StringIO()
-    live = Live(SPEC, Console(file=file, width=80))
+    live = Live(SPEC, Console(file=file, width=80, markup=False))
     live.ended(Ending(4, 1, "FAIL", reason="ValueError: [bold]no"))
     live.ended(Ending(5, 1, "COMPLETE", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"

@@ -44,6 +44,8 @@ def test_every_form_of_parameter_is_read_with_its_type() -> None:
           word: adam
           nothing: null
           date: 2026-01-01
+          ratio: 16:9
+          padded: 010
         """
     ).parameters
     assert parameters["exponent"] == Range(min=1e-4, max=0.1, log=True)
@@ -57,6 +59,8 @@ def test_every_form_of_parameter_is_read_with_its_type() -> None:
     assert parameters["word"] == Constant(value="adam")
     assert parameters["nothing"] == Constant(value=None)
     assert parameters["date"] == Constant(value="2026-01-01")
+    assert parameters["ratio"] == Constant(value="16:9")
+    assert parameters["padded"] == Constant(value="010")
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -143,6 +147,25 @@ MISTAKES = {
     ): "dir/space.yaml:1: metric: is missing; write",
     GOOD + "pruner: {type: percentile}\n": "dir/space.yaml:8: pruner.percentile: is missing",
     GOOD + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must lie",
+    GOOD + "pruner: {type: percentile, percentile: abc}\n": "dir/space.yaml:8: pruner.percentile: expected a",
+    GOOD
+    + "pruner: {type: median, warmup_steps: 1, n_warmup_steps: 2}\n": "dir/space.yaml:8: pruner.n_warmup",
+    GOOD.replace(
+        "1e-4", "1" + "0" * 400
+    ): "dir/space.yaml:4: parameters.lr.min: expected a smaller number, got 1",
+    GOOD.replace("epochs: 8", "epochs: 1" + "0" * 400): "dir/space.yaml:7: parameters.epochs.value: 1000",
+    GOOD.replace(
+        "epochs: 8", "epochs: {value: {1: a}}"
+    ): "dir/space.yaml:7: parameters.epochs.value: key 1 has",
+    GOOD.replace(
+        "epochs: 8", "epochs: !!int abc"
+    ): "dir/space.yaml: no valid YAML: a value does not fit its tag",
+    GOOD.replace("epochs: 8", 'epochs: "\\ud800"'): "dir/space.yaml:7: parameters.epochs.value: ",
+    "[" * 3000: "dir/space.yaml: no valid YAML: is nested too deeply",
+    "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
+    + "".join(
+        f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 10)}]\n" for n in range(8)
+    ): "dir/space.yaml:1: no valid",
     GOOD
     + "pruner: {warmup_steps: 1}\n": "dir/space.yaml:8: pruner: 'type' is missing; possible: none, median",
     GOOD
@@ -168,7 +191,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("text", MISTAKES, ids=lambda text: text[-40:])
+@pytest.mark.parametrize("text", MISTAKES, ids=range(len(MISTAKES)))
 def test_a_mistake_is_one_line_that_names_place_and_mend(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse(text)
@@ -214,9 +237,29 @@ def test_a_file_that_cannot_be_read_is_named_with_what_is_near(tmp_path: Path) -
         load_spec(tmp_path / "bytes.yaml")
 
 
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.floats(allow_nan=False, allow_infinity=False)
-) | st.text(max_size=8)
+LOOKS_LIKE_SOMETHING_ELSE = [
+    "1e-4",
+    "1E5",
+    "16:9",
+    "010",
+    "0x1f",
+    "1_0",
+    ".5",
+    "1.",
+    "on",
+    "~",
+    "null",
+    ".inf",
+    "2026-01-01",
+]
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.floats(-1e100, 1e100)
+    | st.text(max_size=8)
+    | st.sampled_from(LOOKS_LIKE_SOMETHING_ELSE)
+)
 
 
 @st.composite
