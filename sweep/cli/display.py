@@ -89,6 +89,7 @@ def _say(line: str) -> None:
 
 
 _SHOWN_ROWS = 16
+_WIDTH_FOR_BAR = 76
 
 
 @contextmanager
@@ -184,7 +185,7 @@ class Live(Display):
         of = "" if progress.total is None else f"/{progress.total}"
         line = Table.grid(padding=(0, 2))
         cells: list[ProgressBar | Text] = [Text(f"{progress.finished}{of} trials", style="bold")]
-        if progress.total is not None:
+        if progress.total is not None and self._console.width >= _WIDTH_FOR_BAR:
             cells.append(ProgressBar(total=progress.total, completed=progress.finished, width=16))
         cells.append(Text(f"{text.duration(progress.elapsed)}{self._time_left(progress)}"))
         cells.append(Text(f"{len(progress.running)}/{self._slots} slots busy"))

@@ -255,7 +255,7 @@ class Controller:
                 end_session(run, session, ending.state != "FAIL", not outcome.was_killed, time.time())
 
     def _announce_last(self, trials: list[FrozenTrial]) -> None:
-        """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome at most."""
+        """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome."""
         ended = {trial.datetime_complete: trial for trial in trials if trial.datetime_complete is not None}
         if not ended:
             return

@@ -346,3 +346,66 @@ def test_an_address_where_nobody_listens_is_an_error_at_once(make_sweep: MakeSwe
     assert "the Ray cluster at 127.0.0.1:1 cannot be reached" in done.stderr
     assert "expected auto, or HOST:PORT" in call("run", file, "--address", "there", status=2).stderr
     assert not Path("runs").exists()
+
+
+def test_names_and_values_with_brackets_are_no_markup(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        "def train(trial):\n    return 1.0\n",
+        metric={"name": "[/m]", "goal": "minimize"},
+        parameters={"[/red]x": {"values": ["[/x]", "[bold]"]}},
+    )
+    assert "[/x]" in call("check", file).stdout
+    call("run", file, "--inline", "--quiet")
+    assert "[bold]" in call("trials", "demo").stdout
+
+
+def test_a_sweep_that_never_ran_a_trial_may_still_become_another_one(make_sweep: MakeSweep) -> None:
+    file = make_sweep("import no_such_module_at_all\n\ndef train(trial): ...\n")
+    done = subprocess.run(sweep_command("run", file, "--inline"), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "attempt.py" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("error: ") == 1
+    assert done.stderr.count("ModuleNotFoundError") == 2, "in the first line, and in the traceback"
+    make_sweep(LOSS_IS_X, parameters={"x": {"min": 0.0, "max": 2.0}})
+    assert "note: the old sweep is now in" in call("run", file, "--inline").stdout
+
+
+def test_two_different_sweeps_started_at_once_under_one_name_do_not_mix(make_sweep: MakeSweep) -> None:
+    code = "def train(trial):\n    return 1.0\n"
+    first, second = make_sweep(code), make_sweep(code, name="other", parameters={"y": {"min": 0, "max": 9}})
+    slow = subprocess.Popen(  # it starts Ray between looking and locking
+        sweep_command("run", first, "--plain"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert slow.stdout is not None
+    assert slow.stdout.readline() == "starting Ray ...\n"
+    call("run", second, "--inline", "--quiet", "--name", "demo")
+    _, errors = slow.communicate(timeout=60)
+    assert slow.returncode == 2
+    assert "was another one" in errors
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert [list(row["params"]) for row in rows] == [["y"]] * 6
+
+
+def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: MakeSweep) -> None:
+    (project / "my_package").mkdir()
+    (project / "my_package" / "__init__.py").touch()
+    (project / "my_package" / "work.py").write_text(LOSS_IS_X)
+    file = make_sweep("", objective="my_package.work:train")
+    console_script = "import sys\nsys.path[0] = '/usr/bin'\nfrom sweep.cli import main\nmain()"
+    for options in ([], ["--inline"]):
+        command = [sys.executable, "-c", console_script, "run", str(file), "--fresh", "-q", *options]
+        subprocess.run(command, check=True, timeout=60)
+
+
+def test_a_folder_that_may_not_be_written_is_an_error(make_sweep: MakeSweep, project: Path) -> None:
+    (project / "file").touch()
+    done = call("run", make_sweep(LOSS_IS_X), "--inline", "--runs", "file/runs", status=1)
+    assert "error: " in done.stderr
+
+
+def test_a_damaged_journal_is_named(finished: Path) -> None:
+    journal = Path("runs/demo/journal.log")
+    journal.write_text("what is this\n" + journal.read_text())
+    assert "runs/demo/journal.log: cannot be read" in call("status", "demo", status=2).stderr
+    assert "runs/demo/journal.log: cannot be read" in call("run", finished, "-n", "9", status=2).stderr

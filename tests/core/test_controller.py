@@ -15,6 +15,7 @@ from sweep.core.controller import Controller
 from sweep.core.messages import Assignment, Outcome, Report
 from sweep.directory import SweepDirectory
 from sweep.spec import SweepSpec
+from sweep.tracking.read import has_ended
 
 
 @pytest.fixture
@@ -265,3 +266,37 @@ def test_every_sampler_works_with_every_pruner(directory: SweepDirectory, sample
     counts = controller.progress().counts
     assert counts["complete"] + counts["pruned"] == 15
     assert (counts["pruned"] > 0) == (pruner != "none")
+
+
+def test_interruptions_eat_no_retries(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 1})
+    assigned(Controller(spec, directory, slots=1))
+    assigned(Controller(spec, directory, slots=1))
+    controller = Controller(spec, directory, slots=1)
+    third = assigned(controller)
+    assert third.attempt == 3
+    failed = controller.finish(Outcome(0, 3, "error", reason="no"))
+    assert failed is not None
+    assert failed.state is None, "the first failure"
+    assert assigned(controller).attempt == 4
+    again = Controller(spec, directory, slots=1)
+    assert assigned(again).attempt == 5
+    failed = again.finish(Outcome(0, 5, "error", reason="no"))
+    assert failed is not None
+    assert failed.state == "FAIL", "the second one"
+
+
+def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec()
+    killed = Controller(spec, directory, slots=1)
+    first, second = assigned(killed), assigned(killed)
+    killed.finish(returned(first, 0.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(Controller, "_announce", lambda *_: None)  # it dies between the two
+        killed.finish(returned(second, 0.5))
+    assert has_ended(directory.trial(0).root)
+    assert not has_ended(directory.trial(1).root)
+    Controller(spec, directory, slots=1)
+    assert has_ended(directory.trial(1).root)

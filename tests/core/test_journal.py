@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import optuna
@@ -97,3 +99,35 @@ def test_a_last_line_that_was_cut_off_is_moved_aside(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(whole + b"{")
     assert [trial.value for trial in read(path).trials] == [1.0, 2.0]
     assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'
+
+
+def test_a_write_that_fails_half_way_spoils_nothing_and_nothing_is_claimed_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    study = make_study(Journal(path))
+    trial = study.ask(X)
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            trial.report(0.5, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    with pytest.raises(OSError, match="an earlier write failed"):
+        study.tell(trial, 1.0)
+    assert path.read_bytes() == before
+    again = make_study(Journal(path))
+    again.tell(0, 2.0)
+    assert read(path).best_value == 2.0
+
+
+def test_a_lock_left_by_a_killed_owner_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    make_study(Journal(path))
+    path.with_name("journal.log.lock").symlink_to(path)
+    study = make_study(Journal(path))
+    study.tell(study.ask(X), 1.0)
+    assert len(read(path).trials) == 1

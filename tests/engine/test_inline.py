@@ -11,6 +11,7 @@ import pytest
 
 import sweep
 from tests.conftest import MakeSweep
+from tests.tensorboard_client import metrics, status, tensorboard
 
 
 def test_no_ray_is_started_or_imported_and_the_result_is_the_same(
@@ -77,3 +78,84 @@ def test_breakpoint_works(make_sweep: MakeSweep) -> None:
     )
     assert "42" in done.stdout
     assert "COMPLETE" in done.stdout
+
+
+def test_whatever_an_objective_raises_or_removes_the_sweep_goes_on(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import asyncio, shutil
+
+        class Mute(Exception):
+            def __str__(self):
+                raise RuntimeError
+
+        class Odd(BaseException):
+            pass
+
+        def train(trial):
+            if trial.number == 0:
+                raise Mute
+            if trial.number == 1:
+                raise Odd("how odd")
+            if trial.number == 2:
+                raise asyncio.CancelledError
+            shutil.rmtree(trial.directory)
+            return 1.0
+        """,
+        stop={"trials": 4},
+    )
+    result = sweep.run(file, inline=True)
+    assert [trial.state for trial in result.trials] == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
+    assert [trial.reason for trial in result.trials] == ["Mute", "Odd: how odd", "CancelledError", None]
+    with tensorboard(result.directory) as board:
+        rows = board.wait_for_rows(4)
+    assert [status(row) for row in rows] == ["STATUS_FAILURE"] * 3 + ["STATUS_SUCCESS"]
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
+def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
+    make_sweep: MakeSweep, fast: bool
+) -> None:
+    file = make_sweep(
+        """
+        import pathlib
+        import sweep
+
+        def train(trial):
+            first = not pathlib.Path(f"seen-{trial.number}").exists()
+            pathlib.Path(f"seen-{trial.number}").touch()
+            if trial.number == 3:  # against the order of steps
+                trial.report(0.9, 10)
+                trial.report(0.1, 3)
+                return None
+            if first:
+                for step in range(10):
+                    trial.log({"loss": step / 100, "only in the first": 1.0}, step)
+                raise ValueError
+            trial.report(5.0, 0)
+            assert not trial.should_prune(), "not by what the first attempt reported"
+            trial.writer.add_hparams({"lr": 1.0}, {"late": 2.0})
+            if trial.number == 0:
+                return 3.0
+            trial.report(4.0, 1)
+            raise ValueError("again")
+        """,
+        trial={"retries": 1},
+        stop={"trials": 4},
+        pruner={"type": "median", "startup_trials": 0},
+    )
+    result = sweep.run(file, inline=True)
+    assert [(trial.state, trial.attempts) for trial in result.trials] == [
+        ("COMPLETE", 2),
+        ("FAIL", 2),
+        ("FAIL", 2),
+        ("COMPLETE", 1),
+    ]
+    assert result.trials[0].metrics == {"loss": 3.0, "best/loss": 3.0}
+    assert result.trials[1].metrics == {"loss": 4.0, "best/loss": 4.0}
+    with tensorboard(result.directory, fast) as board:
+        rows = board.wait_for_rows(4)
+    assert len(rows) == 4
+    for row, trial in zip(rows, result.trials, strict=True):
+        shown = {name: value for name, value in trial.metrics.items() if name in ("loss", "best/loss")}
+        assert metrics(row) == pytest.approx(shown, rel=1e-6)

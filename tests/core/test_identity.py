@@ -1,0 +1,66 @@
+"""What may change when a sweep goes on, and what may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweep.core.identity import changes
+from sweep.spec import SweepSpec
+
+
+def make_spec(**keys: Any) -> SweepSpec:
+    return SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "objective": "a.py:f",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}},
+            **keys,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"stop": {"trials": 9}},
+        {"max_parallel": 3},
+        {"resources": {"cpu": 2}},
+        {"pruner": "median"},
+        {"sampler": "random"},
+        {"trial": {"timeout": "1h"}},
+    ],
+)
+def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
+    assert changes(make_spec(), make_spec(**keys)) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"objective": "b.py:f"}, "objective: a.py:f -> b.py:f"),
+        ({"metric": {"name": "loss", "goal": "maximize"}}, "metric.goal: minimize -> maximize"),
+        ({"sampler": "grid"}, "sampler.type: tpe -> grid"),
+        ({"storage": "sqlite:///x"}, "storage: (absent) -> sqlite:///x"),
+    ],
+)
+def test_what_it_is_may_not(keys: dict[str, Any], line: str) -> None:
+    assert changes(make_spec(), make_spec(**keys)) == [line]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [
+        ({"x": {"min": 0, "max": 8}}, "parameters.x.max: 9 -> 8"),
+        ({"x": {"min": 0.0, "max": 9}}, "parameters.x.min: 0 -> 0.0"),
+        ({"x": {"min": 1, "max": 9, "log": True}}, "parameters.x.log: False -> True"),
+        ({"c": {"values": [False, True]}}, "parameters.c.values: [0, 1] -> [False, True]"),
+        ({"c": {"values": [0.0, 1.0]}}, "parameters.c.values: [0, 1] -> [0.0, 1.0]"),
+        ({"d": 3}, "parameters.d: (absent) -> {'value': 3}"),
+    ],
+)
+def test_nor_may_its_space(parameters: dict[str, Any], line: str) -> None:
+    old = {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}}
+    assert line in changes(make_spec(), make_spec(parameters={**old, **parameters}))
