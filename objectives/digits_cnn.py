@@ -108,7 +108,8 @@ def show(trial: sweep.Trial, model: Net, digits: Digits, predicted: Tensor, epoc
     """Put misread digits and the weights' histograms into TensorBoard."""
     wrong = (predicted != digits.labels).nonzero().flatten()[:SHOWN]
     if len(wrong):
-        trial.writer.add_images("misread", digits.images[wrong].cpu(), epoch)
+        framed = functional.pad(digits.images[wrong].cpu(), (1, 1, 1, 1), value=0.5)
+        trial.writer.add_images("misread", framed, epoch)
         pairs = zip(digits.labels[wrong].tolist(), predicted[wrong].tolist(), strict=True)
         rows = [f"| {label} | {read} |" for label, read in pairs]
         trial.writer.add_text("misread", "\n".join(["| digit | read as |", "|---|---|", *rows]), epoch)

@@ -371,22 +371,6 @@ def test_a_sweep_that_never_ran_a_trial_may_still_become_another_one(make_sweep:
     assert "note: the old sweep is now in" in call("run", file, "--inline").stdout
 
 
-def test_two_different_sweeps_started_at_once_under_one_name_do_not_mix(make_sweep: MakeSweep) -> None:
-    code = "def train(trial):\n    return 1.0\n"
-    first, second = make_sweep(code), make_sweep(code, name="other", parameters={"y": {"min": 0, "max": 9}})
-    slow = subprocess.Popen(  # it starts Ray between looking and locking
-        sweep_command("run", first, "--plain"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert slow.stdout is not None
-    assert slow.stdout.readline() == "starting Ray ...\n"
-    call("run", second, "--inline", "--quiet", "--name", "demo")
-    _, errors = slow.communicate(timeout=60)
-    assert slow.returncode == 2
-    assert "was another one" in errors
-    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
-    assert [list(row["params"]) for row in rows] == [["y"]] * 6
-
-
 def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: MakeSweep) -> None:
     (project / "my_package").mkdir()
     (project / "my_package" / "__init__.py").touch()
