@@ -109,6 +109,34 @@ def test_a_crashed_attempt_runs_again_under_the_same_number(make_sweep: MakeSwee
     assert len(set(seeds)) == 1, "every attempt has the same seed"
 
 
+def test_when_the_time_is_up_running_trials_are_interrupted_and_more_time_lets_them_go_on(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep(
+        """
+        import pathlib, time
+
+        def train(trial):
+            trial.report(trial.params.x, 0)
+            while trial.number and not pathlib.Path("go").exists():
+                time.sleep(0.05)
+            return trial.params.x
+        """,
+        stop={"hours": 4 / 3600, "trials": 3},
+        max_parallel=2,
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "WAITING", "WAITING"]
+    Path("go").touch()
+    again = sweep.run(file, overrides={"stop.hours": 1})
+    assert [(trial.state, trial.attempts) for trial in again.trials] == [
+        ("COMPLETE", 1),
+        ("COMPLETE", 2),
+        ("COMPLETE", 2),
+    ]
+    assert again.trials[0] == result.trials[0]
+
+
 def test_pruned_trials_keep_their_intermediate_values(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
