@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -109,10 +108,3 @@ def _display(plain: bool, quiet: bool, spec: SweepSpec) -> Display:
     if plain or not sys.stdout.isatty():
         return display.LineLog(spec)
     return display.Live(spec)
-
-
-def path_or_name(directory: Path, runs: Path) -> str:
-    """How the next command names a sweep."""
-    import shlex
-
-    return directory.name if runs == RUNS else shlex.quote(str(runs / directory.name))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 
 from sweep.cli import text
-from sweep.cli.run import path_or_name
+from sweep.cli.options import RUNS
 from sweep.compare.view import SweepView
 from sweep.launch import Launch
 
@@ -21,7 +22,7 @@ def exit_status(launched: Launch) -> int:
 def summarise(launched: Launch, runs: Path) -> None:
     """Print the end of a run."""
     view = SweepView(launched.directory)
-    name = path_or_name(launched.directory.root, runs)
+    name = _path_or_name(launched.directory.root, runs)
     counts = text.counts(view.counts)
     if launched.progress is None:
         more = f"-n {2 * view.finished_trials}" if view.stopped_by == "trials" else "a larger stop rule"
@@ -49,6 +50,11 @@ def summarise(launched: Launch, runs: Path) -> None:
     for command, purpose in commands.items():
         print(f"  {command:{width}}   {purpose}")
     print(f"  {_shorten(launched.directory.root)}/")
+
+
+def _path_or_name(directory: Path, runs: Path) -> str:
+    """How the next command names the sweep."""
+    return directory.name if runs == RUNS else shlex.quote(str(runs / directory.name))
 
 
 def _why(view: SweepView) -> str:
