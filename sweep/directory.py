@@ -41,6 +41,16 @@ class SweepDirectory:
         return self.root / ".lock"
 
     @property
+    def fence(self) -> Path:
+        """Locked by everything that takes part in a run of the sweep (`core/lock.py`)."""
+        return self.root / ".fence"
+
+    @property
+    def requests(self) -> Path:
+        """Where other processes leave word for the one that runs the sweep."""
+        return self.root / ".requests"
+
+    @property
     def attic(self) -> Path:
         """Where `--fresh` moves old sweeps."""
         return self.root.parent / ".old"
@@ -63,6 +73,11 @@ class TrialDirectory:
     def output(self) -> Path:
         """What the trial printed, stdout and stderr."""
         return self.root / "output.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What it saved to go on from."""
+        return self.root / "checkpoint"
 
     @property
     def error(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sweep.compare.view import SweepView
 from sweep.core.identity import changes
 from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
+from sweep.core.requests import forget_requests
 from sweep.core.study import open_url
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
@@ -19,6 +20,9 @@ from sweep.errors import InputError
 from sweep.objective.function import FunctionReference
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
+
+GRACE = 30.0
+"""Seconds that running trials have to reach a checkpoint when their sweep is interrupted."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def launch(
     address: str | None = None,
     inline: bool = False,
     fresh: bool = False,
+    grace: float = GRACE,
 ) -> Launch:
     """Run a sweep, or go on with it where it stopped.
 
@@ -56,6 +61,7 @@ def launch(
         address: of a running Ray cluster; None starts Ray on this machine.
         inline: run one trial at a time in this process, without Ray.
         fresh: move an old sweep of this name out of the way instead of going on with it.
+        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
 
     Raises:
         InputError: something that was asked for is not there, or contradicts what is.
@@ -78,10 +84,12 @@ def launch(
         if start is _Start.ANEW:
             observer.note(f"the old sweep is now in {_move_aside(directory)}")
         directory.root.mkdir(parents=True, exist_ok=True)
-        with SweepLock(directory.lock, spec.name):
+        with SweepLock(directory.lock, spec.name) as run:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+            engine.clear(directory, observer)
+            forget_requests(directory.requests)
             _write(directory.spec, spec.to_yaml())
-            progress = engine.run(sweep, observer, interruption)
+            progress = engine.run(replace(sweep, run=run), observer, interruption, grace)
     return Launch(directory, progress, interruption.signal)
 
 
@@ -136,7 +144,7 @@ def _check_sampler(spec: SweepSpec) -> None:
         SearchSpace(spec.parameters).grid_axes()
 
 
-_REMAINS = (".lock", "sweep.tmp")
+_REMAINS = (".lock", ".fence", ".requests", "sweep.tmp")
 """What a start leaves that was killed at once."""
 
 

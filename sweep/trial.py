@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweep.checkpoint import Checkpoints
 from sweep.core.messages import Assignment, Report
 from sweep.errors import suggestion
 from sweep.objective.result import as_number
@@ -61,6 +62,16 @@ class Channel(Protocol):
     def should_prune(self) -> bool:
         """The pruner's verdict on everything that was reported so far; waits for it."""
 
+    def saved(self) -> bool:
+        """A checkpoint has been saved: whether the trial has to end there. All reports have arrived then."""
+
+
+class Interrupted(BaseException):
+    """The sweep is being stopped, and the trial has just saved a checkpoint to go on from.
+
+    Not an `Exception`: objectives that catch those need not know of it.
+    """
+
 
 class Trial:
     """One attempt of one trial, as its objective sees it.
@@ -72,6 +83,7 @@ class Trial:
             seeded with it.
         directory: the trial's own directory, which is its TensorBoard run directory.
         device: "cuda" if the trial has a GPU, or a share of one, otherwise "cpu".
+        checkpoint: saves the trial's state, and finds what an earlier attempt saved.
     """
 
     def __init__(
@@ -82,6 +94,7 @@ class Trial:
         run: RunDirectory,
         channel: Channel,
         device: str,
+        keep_checkpoints: int = 1,
     ) -> None:
         self.number = assignment.number
         self.params = Params(assignment.params)
@@ -92,6 +105,9 @@ class Trial:
         self._run = run
         self._channel = channel
         self._reported: dict[int, float] = {}
+        self.checkpoint = Checkpoints(
+            directory / "checkpoint", keep_checkpoints, self._state, self._on_saved, self._resume
+        )
 
     @property
     def writer(self) -> RunWriter:
@@ -146,6 +162,18 @@ class Trial:
             return None
         step = max(self._reported)
         return Report(step, self._reported[step])
+
+    def _state(self) -> dict[str, Any]:
+        return {**self._run.state, "reported": self.last_reported}
+
+    def _on_saved(self) -> None:
+        if self._channel.saved():
+            raise Interrupted
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        if self._run.resume(state) and state["reported"] is not None:
+            last = Report(*state["reported"])
+            self._reported = {last.step: last.value}
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, params={self.params!r})"

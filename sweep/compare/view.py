@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.core import study as attributes
 from sweep.core.lock import is_locked
+from sweep.core.rerun import count_reruns
 from sweep.core.stop import StopRules
 from sweep.core.usage import Usage
 from sweep.directory import SweepDirectory
@@ -36,6 +37,7 @@ class TrialRow:
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
     attempts: int
+    retry_of: int | None
     reason: str | None
     started: str | None
     finished: str | None
@@ -142,13 +144,17 @@ class SweepView:
         """The stop rule that is reached, or None."""
         best = self.best
         return self._rules.reached(
-            self.finished_trials, best.value if best is not None else None, self.usage.elapsed
+            self.finished_trials - self._rerun, best.value if best is not None else None, self.usage.elapsed
         )
 
     @property
     def total(self) -> int | None:
         """How many trials there will be; None if nothing limits them."""
-        return self._rules.total
+        return None if self._rules.total is None else self._rules.total + self._rerun
+
+    @cached_property
+    def _rerun(self) -> int:
+        return count_reruns(self.frozen_trials)
 
     @property
     def _rules(self) -> StopRules:
@@ -175,6 +181,7 @@ class SweepView:
             params=self.params(trial),
             metrics=self._metrics(trial),
             attempts=0 if trial.state == TrialState.WAITING else trial.user_attrs.get(attributes.ATTEMPTS, 1),
+            retry_of=trial.user_attrs.get(attributes.RETRY_OF),
             reason=trial.user_attrs.get(attributes.REASON),
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
@@ -193,6 +200,8 @@ class SweepView:
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             values.append(trial.value)
         metrics: dict[str, float] = {}
+        if attributes.METRICS in trial.user_attrs and trial.user_attrs.get(attributes.ATTEMPTS, 1) > 1:
+            values = []  # they are those of several attempts
         if values:
             metrics[self.spec.metric.name] = values[-1]
         numbers = [value for value in values if not math.isnan(value)]

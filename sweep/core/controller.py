@@ -25,11 +25,14 @@ from sweep.core.messages import (
     Outcome,
     Progress,
     Report,
+    RunningAttempt,
     RunningTrial,
     TrialStateName,
     Turn,
 )
 from sweep.core.pruners import make_pruner
+from sweep.core.rerun import count_reruns, enqueue_reruns, failed_trials
+from sweep.core.retry import RetryRules
 from sweep.core.samplers import derive_seed, make_sampler
 from sweep.core.stop import StopRules
 from sweep.core.study import create_or_load_study, open_url
@@ -56,6 +59,9 @@ class _Live:
     attempt: int
     session: Session
     failures: int = 0
+    """How many of its attempts count against its retries."""
+    ready: float = 0.0
+    """When its next attempt may begin, on the monotonic clock."""
     steps: set[int] = field(default_factory=set)
     """All steps reported so far, by any attempt."""
     last: Report | None = None
@@ -68,13 +74,19 @@ class Controller:
     It opens the sweep's study or creates it; trials that a former session left running are run again under
     their own numbers. Not thread-safe, and to be used from one thread only: Optuna's caches are per thread.
 
+    What it must not forget is in the journal when a call returns, so it can die at any moment and be
+    replaced: the calls that went unanswered are made again, and have no second effect (see `adopt`).
+
     Args:
         spec: the sweep.
         directory: where it lies; it exists.
         slots: how many trials can run at once, for the record.
+        replaces: whether it takes the place of one that died while its trials ran on.
     """
 
-    def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int) -> None:
+    def __init__(
+        self, spec: SweepSpec, directory: SweepDirectory, slots: int, replaces: bool = False
+    ) -> None:
         self._spec = spec
         self._directory = directory
         self._space = SearchSpace(spec.parameters)
@@ -82,6 +94,8 @@ class Controller:
         self._rules = StopRules(
             spec.stop, spec.metric, self._space.grid_size if spec.sampler.type == "grid" else None
         )
+        self._retries = RetryRules(spec.trial)
+        self._gives_way = False
         self._journal = Journal(directory.journal) if spec.storage is None else None
         storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
         self._study = create_or_load_study(spec, storage)
@@ -99,10 +113,14 @@ class Controller:
         self._meter = UsageMeter(usage, slots)
         self._save_usage()
         self._counts = Counter(trial.state for trial in trials if trial.state.is_finished())
+        self._rerun = count_reruns(trials)
+        self._enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
         self._best: BestTrial | None = None
         for trial in trials:
             if trial.state == TrialState.COMPLETE:
                 self._note_best(trial.number, trial.values[0], trial.params)
+        self._told = {trial.number: trial for trial in trials if replaces and trial.state.is_finished()}
+        """Outcomes that a dead controller recorded; its last answers may not have arrived."""
         self._live: dict[int, _Live] = {}
         self._sessions: dict[int, Session] = {}
         """Rows of finished trials whose outcome TensorBoard has not been told."""
@@ -111,7 +129,7 @@ class Controller:
         self._announce_last(trials)
         for trial in trials:
             if trial.state == TrialState.RUNNING:
-                self._take_up(trial)
+                self._take_up(trial, runs_on=replaces)
 
     # What an engine asks for.
 
@@ -145,7 +163,7 @@ class Controller:
             assignment = self._next()
         if outcome is not None and ending is not None:
             self._announce(ending, outcome)
-        return Turn(ending, assignment)
+        return Turn(ending, assignment, None if assignment is not None else self.ask_again_in())
 
     def next(self) -> Assignment | None:
         """The next attempt to run, or None if there is nothing to do (any more)."""
@@ -163,6 +181,49 @@ class Controller:
             self._announce(ending, outcome)
         return ending
 
+    def give_way(self) -> None:
+        """The sweep is being stopped: hand out nothing new, and tell trials so at their checkpoints."""
+        self._gives_way = True
+
+    def saved(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
+        """A trial has saved a checkpoint: keep `reports`, then say whether it has to end there."""
+        self.report(number, attempt, reports)
+        return self._gives_way
+
+    def adopt(self, running: Iterable[RunningAttempt]) -> None:
+        """Learn which attempts run on, after having taken a dead controller's place.
+
+        Args:
+            running: those whose outcomes have not been told, or not been answered. Attempts beside these were
+                handed out by the dead controller, but nobody heard of them: they are handed out anew.
+        """
+        attempts = {known.number: known for known in running}
+        for number, live in self._live.items():
+            known = attempts.get(number)
+            if number in self._again:
+                continue
+            if known is not None and known.attempt == live.attempt:
+                self._meter.start(number, time.time() - known.started)
+                live.session = replace(live.session, started=known.started)
+            else:
+                live.attempt -= 1
+                self._again.append(number)
+
+    def rerun(self, numbers: Iterable[int]) -> list[int]:
+        """Have failed trials run again, as new trials with the same parameters.
+
+        Returns:
+            those that will be; trials that have not failed, or are being run again already, will not.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        failed = set(failed_trials(trials))
+        chosen = [number for number in dict.fromkeys(numbers) if number in failed]
+        with self._batch():
+            enqueue_reruns(self._study, chosen)
+        self._rerun += len(chosen)
+        self._enqueued += len(chosen)
+        return chosen
+
     def progress(self) -> Progress:
         """Where the sweep stands."""
         self._save_usage_sometimes()
@@ -179,9 +240,9 @@ class Controller:
                 "pruned": self._counts[TrialState.PRUNED],
                 "failed": self._counts[TrialState.FAIL],
                 "running": len(running),
-                "waiting": len(waiting),
+                "waiting": len(waiting) + self._enqueued,
             },
-            total=self._rules.total,
+            total=self._total,
             best=self._best,
             running=running,
             elapsed=usage.elapsed,
@@ -192,7 +253,7 @@ class Controller:
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
         best = self._best.value if self._best is not None else None
-        return self._rules.reached(self._finished, best, self._meter.now().elapsed)
+        return self._rules.reached(self._finished - self._rerun, best, self._meter.now().elapsed)
 
     def close(self) -> Progress:
         """The session ends; live trials stay as they are, for the next one to run again."""
@@ -205,21 +266,41 @@ class Controller:
     def _finished(self) -> int:
         return sum(self._counts.values())
 
+    @property
+    def _total(self) -> int | None:
+        """How many trials there will be; those that are run again are there twice."""
+        return None if self._rules.total is None else self._rules.total + self._rerun
+
     def _next(self) -> Assignment | None:
-        if self.stopped_by() is not None:
+        if self._gives_way or self.stopped_by() is not None:
             return None
-        if self._again:
-            return self._assign(self._again.popleft())
-        if self._rules.total is not None and len(self._live) + self._finished >= self._rules.total:
+        now = time.monotonic()
+        for number in self._again:
+            if self._live[number].ready <= now:
+                self._again.remove(number)
+                return self._assign(number)
+        if self._total is not None and len(self._live) + self._finished >= self._total:
             return None
         trial = self._study.ask(self._space.distributions)
+        if self._enqueued:  # Optuna gives those first
+            self._enqueued -= 1
         self._live[trial.number] = self._make_live(trial, attempt=0)
         return self._assign(trial.number)
+
+    def ask_again_in(self) -> float | None:
+        """Seconds until there is something to hand out; None if there will not be, as far as is known."""
+        if self._gives_way or self.stopped_by() is not None:
+            return None
+        if self._total is None or len(self._live) + self._finished < self._total:
+            return 0.0
+        if not self._again:
+            return None
+        return max(0.0, min(self._live[number].ready for number in self._again) - time.monotonic())
 
     def _finish(self, outcome: Outcome) -> Ending | None:
         live = self._current(outcome.number, outcome.attempt)
         if live is None:
-            return None
+            return self._tell_again(outcome)
         if outcome.was_killed:
             outcome = self._recover(outcome)
         self._keep(live, outcome.reports)
@@ -227,12 +308,38 @@ class Controller:
         state, reason = _judge(outcome)
         if state == "FAIL":
             self._write_error(outcome, reason)
-            live.failures += 1
-            if live.failures <= self._spec.trial.retries and self.stopped_by() is None:
+            if self._retries.counts(outcome.kind):
+                live.failures += 1
+            if self._retries.allow(outcome.kind, live.failures) and self.stopped_by() is None:
+                live.ready = time.monotonic() + self._retries.delay(live.failures)
                 live.trial.set_user_attr(attributes.FAILURES, live.failures)
-                self._again.append(outcome.number)
-                return Ending(outcome.number, outcome.attempt, None, reason=reason, duration=took)
+                return self._pause(live, outcome, reason, took)
+        elif state is None:
+            return self._pause(live, outcome, reason, took)
         return self._record(live, outcome, state, reason, took)
+
+    def _tell_again(self, outcome: Outcome) -> Ending | None:
+        trial = self._told.pop(outcome.number, None)
+        if trial is None or trial.user_attrs.get(attributes.ATTEMPTS, 1) != outcome.attempt:
+            return None
+        is_best = self._best is not None and self._best.number == trial.number
+        state: TrialStateName = "FAIL" if trial.state == TrialState.FAIL else trial.state.name  # type: ignore
+        return Ending(
+            trial.number,
+            outcome.attempt,
+            state,
+            outcome.kind,
+            trial.value,
+            outcome.reason,
+            is_best,
+            trial.duration.total_seconds() if trial.duration is not None else 0.0,
+        )
+
+    def _pause(self, live: _Live, outcome: Outcome, reason: str, took: float) -> Ending:
+        """The trial goes on later, with another attempt."""
+        live.trial.set_user_attr(attributes.ENDED, outcome.attempt)
+        self._again.append(outcome.number)
+        return Ending(outcome.number, outcome.attempt, None, outcome.kind, reason=reason, duration=took)
 
     def _keep(self, live: _Live, reports: Iterable[Report]) -> None:
         for report in reports:
@@ -286,16 +393,24 @@ class Controller:
             seed=derive_seed(self._seed, "trial", number),
         )
 
-    def _take_up(self, frozen: FrozenTrial) -> None:
-        """A trial that a former session left without an outcome waits for its next attempt."""
+    def _take_up(self, frozen: FrozenTrial, runs_on: bool) -> None:
+        """A trial that a former session left without an outcome waits for its next attempt.
+
+        Unless it runs on, because only the controller died.
+        """
         trial = optuna.Trial(self._study, frozen._trial_id)
         for name, distribution in self._space.distributions.items():
             if name not in frozen.params:  # the session died while it was being sampled
                 _suggest(trial, name, distribution)
         attempts = frozen.user_attrs.get(attributes.ATTEMPTS, 1)
-        self._live[frozen.number] = self._make_live(trial, attempts)
-        self._live[frozen.number].failures = frozen.user_attrs.get(attributes.FAILURES, 0)
-        self._live[frozen.number].steps.update(frozen.intermediate_values)
+        live = self._live[frozen.number] = self._make_live(trial, attempts)
+        live.failures = frozen.user_attrs.get(attributes.FAILURES, 0)
+        live.steps.update(frozen.intermediate_values)
+        has_ended = frozen.user_attrs.get(attributes.ENDED) == attempts
+        if runs_on and not has_ended:
+            return
+        if not has_ended:  # what its worker had written, but not lived to report
+            self._keep(live, self._written_reports(frozen.number))
         self._again.append(frozen.number)
 
     def _make_live(self, trial: optuna.Trial, attempt: int) -> _Live:
@@ -317,7 +432,7 @@ class Controller:
             # With one attempt the reports say the same; with several they are a mixture.
             if math.isfinite(value) and (live.attempt > 1 or name not in own)
         }
-        if metrics:
+        if metrics or live.attempt > 1:
             live.trial.set_user_attr(attributes.METRICS, metrics)
         if reason:
             live.trial.set_user_attr(attributes.REASON, reason)
@@ -327,7 +442,7 @@ class Controller:
         self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1
         is_best = state == "COMPLETE" and self._note_best(number, told.values[0], live.params)
-        return Ending(number, outcome.attempt, state, told.value, reason, is_best, took)
+        return Ending(number, outcome.attempt, state, outcome.kind, told.value, reason, is_best, took)
 
     def _note_best(self, number: int, value: float, params: dict[str, Any]) -> bool:
         if self._best is not None and not self._spec.metric.better(value, self._best.value):
@@ -338,17 +453,23 @@ class Controller:
     def _recover(self, outcome: Outcome) -> Outcome:
         """Add what a killed worker had written to its event file but not reported yet."""
         scalars = read_scalars(self._directory.trial(outcome.number).root)
-        reported = scalars.get(self._spec.metric.name, {})
         return replace(
             outcome,
-            reports=(*outcome.reports, *(Report(step, value) for step, value in reported.items())),
+            reports=(*outcome.reports, *self._reports(scalars)),
             metrics={tag: list(values.values())[-1] for tag, values in scalars.items()},
         )
 
+    def _written_reports(self, number: int) -> list[Report]:
+        return self._reports(read_scalars(self._directory.trial(number).root))
+
+    def _reports(self, scalars: dict[str, dict[int, float]]) -> list[Report]:
+        return [Report(step, value) for step, value in scalars.get(self._spec.metric.name, {}).items()]
+
     def _write_error(self, outcome: Outcome, reason: str) -> None:
         directory = self._directory.trial(outcome.number)
-        directory.root.mkdir(parents=True, exist_ok=True)
-        directory.error.write_text(outcome.traceback or reason + "\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk, say: what counts is that the outcome is recorded
+            directory.root.mkdir(parents=True, exist_ok=True)
+            directory.error.write_text(outcome.traceback or reason + "\n", encoding="utf-8")
 
     def _sweep_seed(self) -> int:
         """The sweep file's seed, or one drawn once and kept with the study."""
@@ -367,10 +488,12 @@ class Controller:
         self._study.set_user_attr(attributes.USAGE, self._meter.now().to_attribute())
 
 
-def _judge(outcome: Outcome) -> tuple[TrialStateName, str]:
-    """What an attempt's end means for its trial, and why it failed if it did."""
-    if outcome.kind == "pruned":
-        return "PRUNED", ""
+def _judge(outcome: Outcome) -> tuple[TrialStateName | None, str]:
+    """What an attempt's end means for its trial (None: nothing), and why if it did not end well."""
+    if outcome.kind in ("interrupted", "disk_full"):
+        return None, outcome.reason
+    if outcome.kind in ("pruned", "stopped"):
+        return "PRUNED", outcome.reason
     if outcome.kind != "returned":
         return "FAIL", outcome.reason
     if outcome.value is None or math.isnan(outcome.value):

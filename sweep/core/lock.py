@@ -1,20 +1,54 @@
-"""One process runs a sweep at a time."""
+"""One process runs a sweep at a time, and nothing that an earlier one left behind writes beside it.
+
+Two locks on files, which the system releases when their holders die:
+
+* The *sweep lock* is held, exclusively, by the process that runs the sweep.
+* The *fence* is shared by everything that writes in its name: the controller, the workers, and what their
+  trials start. When the process that runs the sweep is killed these live on for a while. So the next one,
+  with the sweep lock in its hand, waits until the fence is free.
+
+A worker that was still being started when its sweep was killed takes the fence too late to be waited for. So
+each run of a sweep has a word of its own, written into the sweep lock's file; who finds another one there
+when it has taken the fence, comes from a run that is over.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import secrets
 import socket
 import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from sweep.errors import InputError
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who runs a sweep.
+
+    Args:
+        pid: the process.
+        host: its machine.
+        run: the word of this run of the sweep.
+    """
+
+    pid: int
+    host: str
+    run: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
 class SweepLock:
-    """The right to run a sweep: an exclusive lock on a file, which the system releases when its holder dies.
+    """The right to run a sweep. A context manager that gives the word of this run.
 
     Args:
         path: the lock file; made if it is missing.
@@ -29,19 +63,20 @@ class SweepLock:
         self._name = name
         self._file: int | None = None
 
-    def __enter__(self) -> SweepLock:
+    def __enter__(self) -> str:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _lock_soon(file):
-            holder = os.read(file, 4096).decode(errors="replace")
+        # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
+        if not _lock(file, fcntl.LOCK_EX, patience=0.5):
             os.close(file)
             raise InputError(
-                f"{self._name}: is already being run by {_describe(holder)}; "
+                f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
                 f"watch it with `sweep status {self._name}`, or start another one with --name"
             )
+        mine = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
         os.ftruncate(file, 0)
-        os.write(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        os.write(file, json.dumps(asdict(mine)).encode())
         self._file = file
-        return self
+        return mine.run
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -51,18 +86,6 @@ class SweepLock:
             self._file = None
 
 
-def _lock_soon(file: int) -> bool:
-    """Get the lock; for a moment it may be held by somebody who only asks whether it is (`is_locked`)."""
-    for _ in range(20):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.025)
-        else:
-            return True
-    return False
-
-
 def is_locked(path: Path) -> bool:
     """Whether some process runs the sweep now. Changes nothing."""
     try:
@@ -70,17 +93,79 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _lock(file, fcntl.LOCK_SH, patience=0)
     finally:
         os.close(file)
-    return False
 
 
-def _describe(holder: str) -> str:
+def holder(path: Path) -> Holder | None:
+    """Who runs the sweep, or ran it last; None if that is not known."""
     try:
-        data = json.loads(holder)
-        return f"process {data['pid']} on {data['host']}"
-    except (ValueError, KeyError):
-        return "another process"
+        return Holder(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def join_fence(fence: Path, lock: Path, run: str) -> int:
+    """Take part in a run of a sweep, for as long as the returned descriptor is open in any process.
+
+    Args:
+        fence: the fence's file.
+        lock: the sweep lock's file.
+        run: the word of the run.
+
+    Raises:
+        RunIsOver: that run has ended.
+    """
+    file = os.open(fence, os.O_RDONLY | os.O_CREAT, 0o644)
+    _lock(file, fcntl.LOCK_SH, patience=None)
+    current = holder(lock)
+    if current is None or current.run != run:
+        os.close(file)
+        raise RunIsOver(f"run {run} of the sweep is over")
+    return file
+
+
+class RunIsOver(Exception):
+    """A process belongs to a run of a sweep that has ended."""
+
+
+def wait_for_fence(fence: Path, patience: float) -> bool:
+    """Wait until nobody takes part in an earlier run; to be called by the holder of the sweep lock.
+
+    Args:
+        fence: the fence's file.
+        patience: how long to wait at most, in seconds.
+
+    Returns:
+        whether it is free.
+    """
+    file = os.open(fence, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        return _lock(file, fcntl.LOCK_EX, patience)
+    finally:
+        os.close(file)
+
+
+def lock_file(file: Any, patience: float) -> bool:
+    """Lock an open file exclusively for whoever has its descriptor, inherited ones included.
+
+    Returns:
+        whether it was free within `patience` seconds.
+    """
+    return _lock(file, fcntl.LOCK_EX, patience)
+
+
+def _lock(file: Any, kind: int, patience: float | None) -> bool:
+    """Lock a descriptor within `patience` seconds, None for ever; says whether that worked."""
+    if patience is None:
+        fcntl.flock(file, kind)
+        return True
+    end = time.monotonic() + patience
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.02)

@@ -35,7 +35,18 @@ class Assignment:
     seed: int
 
 
-OutcomeKind = Literal["returned", "pruned", "error", "crash", "timeout"]
+OutcomeKind = Literal[
+    "returned",
+    "pruned",
+    "error",
+    "crash",
+    "oom",
+    "lost_node",
+    "timeout",
+    "stopped",
+    "interrupted",
+    "disk_full",
+]
 
 
 @dataclass(frozen=True)
@@ -46,12 +57,16 @@ class Outcome:
         number: of the trial.
         attempt: of the trial.
         kind: `returned`; `pruned`: stopped early by its own wish; `error`: it raised; `crash`: its process
-            died; `timeout`: it overran its limit.
+            died; `oom`: it ran out of memory, the machine's or the GPU's; `lost_node`: its machine died;
+            `timeout`: it overran its limit; `stopped`: somebody did not want to see its end; `interrupted`:
+            it gave way at a checkpoint because the sweep is being stopped; `disk_full`: it could not write.
         value: what it returned for the metric, if anything. May be NaN.
         metrics: the last value of everything it logged.
         reports: those which have not been sent yet.
         reason: one line for people why it did not return.
         traceback: the whole story, for `error.txt`.
+        was_killed: whether the worker could not see the attempt through to the end: what it wrote may be cut
+            off in the middle.
     """
 
     number: int
@@ -62,11 +77,7 @@ class Outcome:
     reports: tuple[Report, ...] = ()
     reason: str = ""
     traceback: str = ""
-
-    @property
-    def was_killed(self) -> bool:
-        """Whether the worker could not see its attempt through to the end: what it wrote may be cut off."""
-        return self.kind in ("crash", "timeout")
+    was_killed: bool = False
 
 
 TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -74,13 +85,14 @@ TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass(frozen=True)
 class Ending:
-    """A trial's final outcome, or a failed attempt that will be retried (`state` is None then).
+    """A trial's final outcome, or that of an attempt which is not the trial's last (`state` is None then).
 
     Args:
         number: of the trial.
         attempt: the attempt that ended.
         state: Optuna's.
         value: of the metric; for a pruned trial its last reported one.
+        kind: how the attempt ended.
         reason: why it failed.
         best: whether no trial before it was as good.
         duration: of the trial, in seconds.
@@ -89,6 +101,7 @@ class Ending:
     number: int
     attempt: int
     state: TrialStateName | None
+    kind: OutcomeKind
     value: float | None = None
     reason: str = ""
     best: bool = False
@@ -102,10 +115,22 @@ class Turn:
     Args:
         ending: what became of the attempt that the slot ran; None if there was none, or if it is unknown.
         assignment: what to run next; None if there is nothing to do.
+        ask_again_in: seconds after which there will be something to do, for a trial waits out its backoff;
+            None if there will not, as far as is known.
     """
 
     ending: Ending | None
     assignment: Assignment | None
+    ask_again_in: float | None = None
+
+
+@dataclass(frozen=True)
+class RunningAttempt:
+    """An attempt that a worker has been given. `started` is in seconds since the epoch."""
+
+    number: int
+    attempt: int
+    started: float
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from sweep.core.rerun import count_reruns
 from sweep.space import SearchSpace
 from sweep.spec.model import Sampler
 
@@ -41,7 +42,7 @@ def derive_seed(*parts: object) -> int:
 
 
 class GridSampler(BaseSampler):
-    """Trial n gets the n-th configuration of the grid: every one exactly once, in the file's order.
+    """The n-th trial gets the n-th configuration of the grid: every one exactly once, in the file's order.
 
     Optuna's own keeps the whole grid in memory, writes the search space into each trial, scans all trials at
     each end of one, and ends a sweep by a call that only `Study.optimize` allows.
@@ -67,7 +68,9 @@ class GridSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        return grid_point(self._axes, trial.number)[param_name]
+        # A trial that repeats a failed one by hand has a number, but no place in the grid.
+        trials = study.get_trials(deepcopy=False)
+        return grid_point(self._axes, trial.number - count_reruns(trials[: trial.number]))[param_name]
 
 
 def grid_point(axes: Mapping[str, Sequence[Any]], index: int) -> dict[str, Any]:

@@ -20,10 +20,14 @@ REASON = "reason"
 """Trial attribute: why it failed."""
 DURATION = "duration_s"
 """Trial attribute: how long its last attempt took, if it had several."""
-FAILURES = "failures"
-"""Trial attribute: how many of its attempts have failed so far; interrupted ones do not count."""
 ATTEMPTS = "attempts"
 """Trial attribute: how often it was executed; absent means once."""
+ENDED = "ended"
+"""Trial attribute: the last attempt whose end is recorded although the trial goes on."""
+FAILURES = "failures"
+"""Trial attribute: how many of its attempts count against its retries so far."""
+RETRY_OF = "retry_of"
+"""Trial attribute: the failed trial whose parameters it was given by hand."""
 
 
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:

@@ -51,13 +51,14 @@ class UsageMeter:
         self._finished_busy = 0.0
         self._running: dict[int, float] = {}
 
-    def start(self, number: int) -> None:
-        """A slot has begun trial `number`."""
-        self._running[number] = time.monotonic()
+    def start(self, number: int, ago: float = 0.0) -> None:
+        """A slot has begun trial `number`, now or some seconds ago."""
+        self._running[number] = time.monotonic() - ago
 
     def end(self, number: int) -> float:
         """Its attempt has ended; returns how long it took."""
-        took = time.monotonic() - self._running.pop(number)
+        now = time.monotonic()
+        took = now - self._running.pop(number, now)
         self._finished_busy += took
         return took
 

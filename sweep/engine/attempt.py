@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.checkpoint import find_checkpoints
 from sweep.core.messages import Assignment, Outcome, OutcomeKind
 from sweep.directory import SweepDirectory
+from sweep.engine.classify import classify
+from sweep.engine.processes import TRIAL_DIRECTORY
 from sweep.engine.surroundings import restored, seed_generators
 from sweep.objective.function import FunctionReference, Objective
 from sweep.objective.result import read_result
@@ -33,6 +35,7 @@ class AttemptSettings:
         metric: the name of what the sweep optimises.
         maximize: whether more of it is better.
         device: what `trial.device` says.
+        keep_checkpoints: how many of the last checkpoints of a trial are kept.
     """
 
     directory: SweepDirectory
@@ -41,6 +44,7 @@ class AttemptSettings:
     metric: str
     maximize: bool
     device: str
+    keep_checkpoints: int
 
 
 class ObjectiveImportError(Exception):
@@ -70,30 +74,47 @@ class AttemptRunner:
         """Run the objective once. Whatever it raises becomes an outcome."""
         settings = self._settings
         directory = settings.directory.trial(assignment.number)
-        run = RunDirectory(directory.root, assignment.session, settings.metric, settings.maximize)
-        trial = Trial(assignment, directory.root, settings.metric, run, channel, settings.device)
+        directory.root.mkdir(parents=True, exist_ok=True)
         kind: OutcomeKind = "returned"
         value: float | None = None
         reason = story = ""
-        try:
+        with ExitStack() as exits:
+            exits.enter_context(restored({TRIAL_DIRECTORY: str(directory.root)}))
+            exits.enter_context(self._capture(directory.output))
             if assignment.attempt > 1:
-                with open(directory.output, "a", encoding="utf-8") as output:
-                    output.write(f"--- attempt {assignment.attempt} ---\n")
-            with restored(), self._capture(directory.output):
+                print(f"--- attempt {assignment.attempt} ---", flush=True)
+            saved = find_checkpoints(directory.checkpoints)
+            run = RunDirectory(
+                directory.root,
+                assignment.session,
+                settings.metric,
+                settings.maximize,
+                resume_after=saved[-1].step if saved else None,
+            )
+            exits.callback(run.finish)
+            trial = Trial(
+                assignment,
+                directory.root,
+                settings.metric,
+                run,
+                channel,
+                settings.device,
+                settings.keep_checkpoints,
+            )
+            try:
                 seed_generators(assignment.seed)
                 result = self._objective(trial)
-            last = trial.last_reported
-            value, metrics = read_result(result, settings.metric, last.value if last else None)
-            run.add_final({settings.metric: value, **metrics})
-        except BaseException as error:  # user code may raise anything
-            if isinstance(error, KeyboardInterrupt) and self._passes_interrupts:
-                raise
-            if _is_pruned(error):
-                kind = "pruned"
-            else:
-                kind, reason, story = "error", _one_line(error), _story(error)
-        finally:
-            run.finish()
+                last = trial.last_reported
+                value, metrics = read_result(result, settings.metric, last.value if last else None)
+                run.add_final({settings.metric: value, **metrics})
+            except BaseException as error:  # user code may raise anything
+                if isinstance(error, KeyboardInterrupt) and self._passes_interrupts:
+                    raise
+                kind = classify(error, directory.root)
+                if kind == "interrupted":
+                    reason = "interrupted at a checkpoint"
+                elif kind != "pruned":
+                    reason, story = _one_line(error), _story(error)
         return Outcome(
             number=assignment.number,
             attempt=assignment.attempt,
@@ -113,12 +134,6 @@ def _load(objective: FunctionReference) -> Objective:
         raise ObjectiveImportError(
             f"{place} cannot be imported: {_one_line(error)}\n\n{_story(error).rstrip()}"
         ) from None
-
-
-def _is_pruned(error: BaseException) -> bool:
-    # If nothing has imported Optuna, nothing can have raised its exception; importing it takes 0.3 s.
-    optuna = sys.modules.get("optuna")
-    return optuna is not None and isinstance(error, optuna.TrialPruned)
 
 
 _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -10,12 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from sweep.core.lock import wait_for_fence
 from sweep.core.messages import Assignment, Ending, Progress
 from sweep.directory import SweepDirectory
+from sweep.engine import processes
 from sweep.engine.attempt import AttemptSettings
+from sweep.errors import SweepError
 from sweep.objective.function import FunctionReference
 from sweep.spec import SweepSpec
+
+_PATIENCE = 60.0  # seconds
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,14 @@ class Sweep:
         directory: where it lies.
         objective: the function to call.
         working_directory: where objectives run, absolute.
+        run: the word of this run of it (`core/lock.py`).
     """
 
     spec: SweepSpec
     directory: SweepDirectory
     objective: FunctionReference
     working_directory: Path
+    run: str = ""
 
     @property
     def attempt_settings(self) -> AttemptSettings:
@@ -44,6 +53,7 @@ class Sweep:
             metric=self.spec.metric.name,
             maximize=self.spec.metric.goal == "maximize",
             device="cuda" if self.spec.resources.gpu > 0 else "cpu",
+            keep_checkpoints=self.spec.trial.keep_checkpoints,
         )
 
 
@@ -84,20 +94,24 @@ class Interruption:
     def __init__(self) -> None:
         self.signal: int | None = None
         self._raises = False
+        self._before: dict[signal.Signals, Any] = {}
 
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
-        """Catch SIGINT and SIGTERM meanwhile. Only the main thread can; elsewhere nothing is caught."""
+        """Catch Ctrl-C, SIGTERM and the loss of the terminal meanwhile.
+
+        Only the main thread can; elsewhere nothing is caught. What is ignored (`nohup`) stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            signal.signal(number, self._on_signal)
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+        self.listen_again()
         try:
             yield self
         finally:
-            for number, handler in before.items():
+            for number, handler in self._before.items():
                 signal.signal(number, handler)
 
     @contextmanager
@@ -120,6 +134,16 @@ class Interruption:
             yield
         finally:
             self._raises = False
+
+    def listen_again(self) -> None:
+        """Within `listening`: Ray has put its own handlers into place since."""
+        for number in self._before:
+            signal.signal(number, self._on_signal)
+
+    def request(self, number: int) -> None:
+        """Ask as the signal `number` would."""
+        if self.signal is None:
+            self.signal = number
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
@@ -147,9 +171,35 @@ class Engine(ABC):
             InputError: not even one.
         """
 
+    def end_survivors(self, directory: SweepDirectory) -> None:
+        """End what a killed run of a sweep has left behind."""
+        processes.end(processes.find([directory.root], [directory.fence]))
+
+    def clear(self, directory: SweepDirectory, observer: Observer) -> None:
+        """See to it that nothing of an earlier run of a sweep lives; the sweep lock is held.
+
+        Raises:
+            SweepError: something does not end.
+        """
+        if wait_for_fence(directory.fence, patience=0):
+            return
+        observer.starting("once the processes of the last run have ended")
+        self.end_survivors(directory)
+        if not wait_for_fence(directory.fence, _PATIENCE):
+            raise SweepError(
+                f"{directory.name}: processes of its last run are still there, on this machine or another, "
+                f"and do not end: `fuser {directory.fence}` shows them"
+            )
+
     @abstractmethod
-    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption) -> Progress:
+    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption, grace: float) -> Progress:
         """Run trials until a stop rule is reached, there is nothing to do any more, or it is interrupted.
+
+        Args:
+            sweep: what to run.
+            observer: is told what happens.
+            interruption: asks for an end.
+            grace: how long running trials may go on then to reach a checkpoint, in seconds.
 
         Returns:
             where the sweep stands then. Trials that were interrupted count as running: they have no outcome.

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 
 from sweep.core.controller import Controller
 from sweep.core.messages import Assignment, Progress, Report
+from sweep.core.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
-from sweep.engine.surroundings import copied_output
+from sweep.engine.output import copied_output
 from sweep.errors import SweepError
 from sweep.spec import SweepSpec
+
+_NAP = 0.25  # seconds
 
 
 class InlineEngine(Engine):
@@ -25,7 +30,7 @@ class InlineEngine(Engine):
     def slots(self, spec: SweepSpec) -> int:
         return 1
 
-    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption) -> Progress:
+    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption, grace: float) -> Progress:
         os.chdir(sweep.working_directory)
         try:
             runner = AttemptRunner(sweep.attempt_settings, copied_output, passes_interrupts=True)
@@ -34,17 +39,38 @@ class InlineEngine(Engine):
         controller = Controller(sweep.spec, sweep.directory, slots=1)
         observer.opened(1, controller.progress())
         try:
-            while interruption.signal is None and (assignment := controller.next()) is not None:
+            while interruption.signal is None:
+                self._heed(controller, sweep, interruption)
+                turn = controller.turn(None)
+                assignment = turn.assignment
+                if assignment is None:
+                    if turn.ask_again_in is None:
+                        break
+                    time.sleep(min(turn.ask_again_in, _NAP))
+                    continue
                 observer.started(assignment)
                 with interruption.raising():
                     outcome = runner.run(assignment, _DirectChannel(controller, assignment, interruption))
                 ending = controller.finish(outcome)
                 if ending is not None:
                     observer.ended(ending)
+                if outcome.kind == "disk_full":
+                    raise SweepError(
+                        f"{outcome.reason}; trial {outcome.number} stays as it is. "
+                        "Make room, then the same command goes on"
+                    )
         except KeyboardInterrupt:
             if interruption.signal is None:  # raised by the objective, not by a signal we know of
                 raise
         return controller.close()
+
+    @staticmethod
+    def _heed(controller: Controller, sweep: Sweep, interruption: Interruption) -> None:
+        """Do what other processes have asked for. A trial that is to be stopped has ended by now."""
+        for request in take_requests(sweep.directory.requests):
+            if request.stop:
+                interruption.request(signal.SIGINT)
+            controller.rerun(request.rerun)
 
 
 class _DirectChannel:
@@ -62,3 +88,7 @@ class _DirectChannel:
     def should_prune(self) -> bool:
         with self._interruption.waiting():
             return self._controller.should_prune(*self._trial, [])
+
+    def saved(self) -> bool:
+        with self._interruption.waiting():
+            return self._controller.saved(*self._trial, [])

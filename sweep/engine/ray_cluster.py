@@ -11,12 +11,17 @@ from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
 from typing import Any
 
+import psutil
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep.directory import SweepDirectory
+from sweep.engine import processes
 from sweep.engine.ray_quiet import quiet_ray
 from sweep.errors import InputError, SweepError
 
 _SECONDS_TO_ANSWER = 5.0
+_SECONDS_TO_END = 10.0
 
 
 class RayCluster:
@@ -34,6 +39,8 @@ class RayCluster:
     def __init__(self, address: str | None) -> None:
         self._address = address
         self._exits = ExitStack()
+        self._children: list[psutil.Process] = []
+        """Ray's own processes, if they were started here."""
 
     def __enter__(self) -> RayCluster:
         with self._exits:
@@ -62,21 +69,65 @@ class RayCluster:
             text = " ".join(str(error).split())[:300]
             where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
             raise SweepError(f"{where} cannot be reached: {text}") from None
+        if self._address is None:
+            children = psutil.Process().children()
+            self._children = [child for child in children if child.name() in ("raylet", "gcs_server")]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exits.close()
 
+    def restart(self) -> None:
+        """Start Ray again after it died.
+
+        Raises:
+            SweepError: it is not ours to start, or does not start.
+        """
+        if not self._children:
+            raise SweepError("Ray died; the same command goes on once it runs again")
+        _shut_down()
+        self._connect()
+
+    def is_alive(self) -> bool:
+        """Whether Ray's processes live, as far as they are ours: Ray itself finds out after a quarter of a
+        minute."""
+        return all(processes.is_alive(child) for child in self._children)
+
     def machines(self) -> Sequence[Mapping[str, float]]:
         """The resources of each machine that is alive."""
         return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
-    def here(self) -> Any:
-        """A scheduling strategy that keeps an actor on this machine."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    def cores(self) -> int:
+        """How many there are on all machines; at least one."""
+        return max(1, int(sum(machine.get("CPU", 0) for machine in self.machines())))
 
-        return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    def node(self) -> str:
+        """Ray's word for this machine."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def on_node(self, node: str) -> Any:
+        """A scheduling strategy that keeps an actor or a task on a machine."""
+        return NodeAffinitySchedulingStrategy(node, soft=False)
+
+    def end_processes(self, directory: SweepDirectory) -> None:
+        """End all that is left of a run of a sweep, on all machines."""
+        _end_processes(directory)
+        if not self.is_alive():
+            return
+        here = self.node()
+        others = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
+        end = ray.remote(_end_processes).options(num_cpus=0)
+        calls = [
+            end.options(num_cpus=0, scheduling_strategy=self.on_node(node)).remote(directory)
+            for node in others
+        ]
+        if calls:
+            ray.wait(calls, num_returns=len(calls), timeout=_SECONDS_TO_END)
+
+
+def _end_processes(directory: SweepDirectory) -> None:
+    processes.end(processes.find([directory.root], [directory.fence]))
 
 
 def _shut_down() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sweep.core.messages import Outcome, Progress, Report, Turn
+from sweep.core.messages import Outcome, Progress, Report, RunningAttempt, Turn
 
 if TYPE_CHECKING:
-    from sweep.directory import SweepDirectory
-    from sweep.spec import SweepSpec
+    from sweep.engine.base import Sweep
 
 
 class RayController:
@@ -17,21 +16,46 @@ class RayController:
 
     Whoever gets an actor's handle imports its class: were that `Controller` itself, every worker would import
     Optuna and pydantic, a third of a second of processor time each.
+
+    When it is killed, Ray starts another one in its place.
     """
 
-    def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int) -> None:
-        from sweep.core.controller import Controller
+    def __init__(self, sweep: Sweep, slots: int) -> None:
+        import ray
 
-        self._controller = Controller(spec, directory, slots)
+        from sweep.core.controller import Controller
+        from sweep.core.lock import join_fence
+        from sweep.engine.processes import end_with_parent
+
+        end_with_parent()
+        self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run)
+        is_replacement = ray.get_runtime_context().was_current_actor_reconstructed
+        self._controller = Controller(sweep.spec, sweep.directory, slots, replaces=is_replacement)
 
     def turn(self, outcome: Outcome | None) -> Turn:
         return self._controller.turn(outcome)
+
+    def finish(self, outcome: Outcome) -> Turn:
+        ending = self._controller.finish(outcome)
+        return Turn(ending, None, self._controller.ask_again_in())
 
     def report(self, number: int, attempt: int, reports: Iterable[Report]) -> None:
         self._controller.report(number, attempt, reports)
 
     def should_prune(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
         return self._controller.should_prune(number, attempt, reports)
+
+    def saved(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
+        return self._controller.saved(number, attempt, reports)
+
+    def adopt(self, running: Iterable[RunningAttempt]) -> None:
+        self._controller.adopt(running)
+
+    def give_way(self) -> None:
+        self._controller.give_way()
+
+    def rerun(self, numbers: Iterable[int]) -> list[int]:
+        return self._controller.rerun(numbers)
 
     def progress(self) -> Progress:
         return self._controller.progress()

@@ -3,19 +3,68 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 
+from sweep.core.lock import join_fence
 from sweep.core.messages import Assignment, Outcome, Report
+from sweep.engine import processes
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
-from sweep.engine.surroundings import redirected_descriptors
+from sweep.engine.output import redirected_descriptors
+from sweep.engine.surroundings import count_descriptors
 
 _SEND_EVERY = 0.1  # seconds
+_PATIENCE = 60.0
+"""How long to wait for a controller that is being replaced, in seconds."""
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """When a worker has served its time.
+
+    Args:
+        trials: after so many, None for any number.
+        memory: when it occupies so much, in bytes, None for any amount.
+    """
+
+    trials: int | None
+    memory: float | None
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a worker says of itself when it has started.
+
+    Args:
+        problem: why the objective cannot be imported, or nothing.
+        node: Ray's word for the machine it runs on.
+        kernel_kills: the machine's `processes.count_kernel_kills`.
+    """
+
+    problem: str
+    node: str
+    kernel_kills: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """An attempt's outcome.
+
+    Args:
+        outcome: of the attempt.
+        is_spent: whether the worker is to be replaced before the next one.
+    """
+
+    outcome: Outcome
+    is_spent: bool
 
 
 class RayWorker:
@@ -23,11 +72,22 @@ class RayWorker:
 
     Args:
         settings: what all attempts have in common.
+        run: the word of the sweep's run.
         controller: the actor to report to.
         threads: how many threads numeric libraries may use: a trial's share of the cores.
+        limits: when it has served its time.
     """
 
-    def __init__(self, settings: AttemptSettings, controller: Any, threads: int) -> None:
+    def __init__(
+        self, settings: AttemptSettings, run: str, controller: Any, threads: int, limits: WorkerLimits
+    ) -> None:
+        processes.end_with_parent()
+        processes.adopt_orphans()
+        # As standard input, for this is what all child processes inherit unless they are given another one.
+        # Reading from it is like reading from /dev/null.
+        fence = join_fence(settings.directory.fence, settings.directory.lock, run)
+        os.dup2(fence, 0)
+        os.close(fence)
         # Before numpy or torch is imported, which read these once. Ray has set the first one its own way.
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
             os.environ[variable] = str(threads)
@@ -35,30 +95,48 @@ class RayWorker:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         self._settings = settings
         self._controller = controller
+        self._limits = limits
         self._runner: AttemptRunner | None = None
+        self._served = 0
 
-    def load(self) -> str:
-        """Import the objective; returns what is wrong with it, or nothing."""
+    def load(self) -> Started:
+        """Import the objective."""
+        problem = ""
         try:
             self._runner = AttemptRunner(self._settings, redirected_descriptors)
         except ObjectiveImportError as error:
-            return str(error)
-        return ""
+            problem = str(error)
+        node = ray.get_runtime_context().get_node_id()
+        return Started(problem, node, processes.count_kernel_kills())
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment) -> Served:
         """Run one attempt. Its last reports travel with the outcome."""
         assert self._runner is not None
         channel = _RayChannel(self._controller, assignment)
         outcome = self._runner.run(assignment, channel)
         unsent = channel.close()
-        return replace(outcome, reports=unsent) if unsent else outcome
+        self._served += 1
+        return Served(replace(outcome, reports=unsent) if unsent else outcome, self._is_spent(outcome))
+
+    def probe(self) -> None:
+        """Answer: then this process lives."""
+
+    def _is_spent(self, outcome: Outcome) -> bool:
+        limits = self._limits
+        return (
+            outcome.kind == "oom"  # what has filled the memory may still be there
+            or (limits.trials is not None and self._served >= limits.trials)
+            or (limits.memory is not None and psutil.Process().memory_info().rss >= limits.memory)
+            or count_descriptors() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
+        )
 
 
 class _RayChannel:
     """Reports of one attempt, sent by a thread of their own, so that `trial.report` returns at once.
 
     A call takes about a millisecond of both processes, so what is reported within a tenth of a second goes in
-    one; a shorter trial's reports need no call at all, for they travel with its outcome.
+    one; a shorter trial's reports need no call at all, for they travel with its outcome. A call that was not
+    answered, because the controller died, is made again when there is another one.
     """
 
     def __init__(self, controller: Any, assignment: Assignment) -> None:
@@ -84,17 +162,37 @@ class _RayChannel:
                 self._thread.start()
 
     def should_prune(self) -> bool:
-        if self._closed.is_set():
-            return True
-        with self._sending:
-            verdict = self._controller.should_prune.remote(*self._attempt, self._take())
-            return bool(ray.get(verdict))
+        return self._closed.is_set() or bool(self._ask(self._controller.should_prune))
+
+    def saved(self) -> bool:
+        return self._closed.is_set() or bool(self._ask(self._controller.saved))
 
     def close(self) -> tuple[Report, ...]:
         """The reports that have not been sent. All others have arrived."""
         self._closed.set()
         with self._sending:
             return self._take()
+
+    def _ask(self, method: Any) -> Any:
+        """Make a call that takes the pending reports along, until it is answered."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._send(method)
+            except ActorUnavailableError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(_SEND_EVERY)
+
+    def _send(self, method: Any) -> Any:
+        with self._sending:
+            reports = self._take()
+            try:
+                return ray.get(method.remote(*self._attempt, reports))
+            except RayError:
+                with self._pending_lock:
+                    self._pending[:0] = reports
+                raise
 
     def _take(self) -> tuple[Report, ...]:
         with self._pending_lock:
@@ -103,13 +201,11 @@ class _RayChannel:
 
     def _send_regularly(self) -> None:
         while not self._closed.wait(_SEND_EVERY):
-            with self._sending:
-                reports = self._take()
-                if not reports:
-                    continue
-                try:
-                    ray.get(self._controller.report.remote(*self._attempt, reports))
-                except RayError:  # the controller is gone or failing: the supervisor sees that too
-                    with self._pending_lock:
-                        self._pending[:0] = reports
-                    return
+            if not self._pending:
+                continue
+            try:
+                self._send(self._controller.report)
+            except ActorUnavailableError:  # another one will be there soon
+                continue
+            except RayError:  # it is gone or failing: the supervisor sees that too
+                return

@@ -1,15 +1,24 @@
-"""The surroundings of an objective in its process: random generators, environment, output."""
+"""The surroundings of an objective in its process: what one trial changes, the next one finds as it was."""
 
 from __future__ import annotations
 
-import io
+import gc
+import logging
 import os
 import random
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from pathlib import Path
-from typing import Any, TextIO
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing import resource_tracker
+from typing import Any
+
+from sweep.engine import processes
+
+_SECONDS_FOR_CHILDREN = 0.5
+"""How long children that a trial left behind have between SIGTERM and SIGKILL."""
 
 
 def seed_generators(seed: int) -> None:
@@ -22,75 +31,165 @@ def seed_generators(seed: int) -> None:
 
 
 @contextmanager
-def restored() -> Iterator[None]:
-    """Put the working directory and the environment back afterwards."""
-    directory = os.getcwd()
-    environment = dict(os.environ)
-    try:
+def restored(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set some environment variables, and put things back afterwards.
+
+    Put back are the working directory, the environment, sys.argv and sys.path, the random generators, torch's
+    switches, the root logger's handlers, signal handlers and timers, and the child processes: those that were
+    not there before are ended.
+    """
+    with ExitStack() as exits:
+        exits.callback(_release_memory, count_descriptors())
+        for keep in (
+            _directory,
+            _environment,
+            _arguments,
+            _generators,
+            _torch,
+            _logging,
+            _signals,
+            _children,
+        ):
+            exits.callback(keep())
+        os.environ.update(variables)
         yield
-    finally:
-        os.chdir(directory)
-        if os.environ != environment:
+
+
+_Restore = Callable[[], None]
+
+
+def _directory() -> _Restore:
+    before = os.getcwd()
+    return lambda: os.chdir(before)
+
+
+def _environment() -> _Restore:
+    before = dict(os.environ)
+
+    def restore() -> None:
+        if os.environ != before:
             os.environ.clear()
-            os.environ.update(environment)
+            os.environ.update(before)
+
+    return restore
 
 
-@contextmanager
-def redirected_descriptors(path: Path) -> Iterator[None]:
-    """Append everything this process and its children print to `path`, whatever they print it with."""
-    streams = sys.stdout, sys.stderr
-    _flush(*streams)
-    saved = os.dup(1), os.dup(2)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
+def _arguments() -> _Restore:
+    argv, path = list(sys.argv), list(sys.path)
+
+    def restore() -> None:
+        sys.argv[:] = argv
+        sys.path[:] = path
+
+    return restore
+
+
+def _generators() -> _Restore:
+    states: list[tuple[Callable[[Any], Any], Any]] = [(random.setstate, random.getstate())]
+    if "numpy" in sys.modules:
+        generator = sys.modules["numpy"].random
+        states.append((generator.set_state, generator.get_state()))
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        states.append((torch.set_rng_state, torch.get_rng_state()))
+
+    def restore() -> None:
+        for put, state in states:
+            put(state)
+
+    return restore
+
+
+def _torch() -> _Restore:
+    if "torch" not in sys.modules:
+        return lambda: None
+    before = _torch_switches(sys.modules["torch"])
+
+    def restore() -> None:
+        for (put, value), (_, now) in zip(before, _torch_switches(sys.modules["torch"]), strict=True):
+            if value != now:
+                put(value)
+
+    return restore
+
+
+def _torch_switches(torch: Any) -> list[tuple[Callable[[Any], Any], Any]]:
+    """Torch's global switches: how each one is set, and how it stands."""
+
+    def set_device(device: Any) -> None:
+        torch.set_default_device(None if device.type == "cpu" else device)  # "cpu" itself would cost time
+
+    return [
+        (torch.set_grad_enabled, torch.is_grad_enabled()),
+        (torch.set_default_dtype, torch.get_default_dtype()),
+        (set_device, torch.get_default_device()),
+        (torch.set_num_threads, torch.get_num_threads()),
+        (torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()),
+        (torch.set_anomaly_enabled, torch.is_anomaly_enabled()),
+        (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()),
+        (partial(setattr, torch.backends.cudnn, "benchmark"), torch.backends.cudnn.benchmark),
+        (partial(setattr, torch.backends.cudnn, "deterministic"), torch.backends.cudnn.deterministic),
+    ]
+
+
+def _logging() -> _Restore:
+    """A log file that a trial configures would get the lines of all later trials."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def restore() -> None:
+        for handler in root.handlers[:]:
+            if handler not in handlers:
+                root.removeHandler(handler)
+                handler.close()
+        root.setLevel(level)
+
+    return restore
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+
+def _signals() -> _Restore:
+    """An alarm that a trial has set would end the next one."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def restore() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+    return restore
+
+
+def _children() -> _Restore:
+    before = {process.pid for process in processes.descendants()}
+
+    def restore() -> None:
+        # Python's own helper cleans up shared memory behind others, and ends with this process.
+        helper = getattr(resource_tracker._resource_tracker, "_pid", None)
+        left = [process for process in processes.descendants() if process.pid not in {*before, helper}]
+        processes.end(left, grace=_SECONDS_FOR_CHILDREN)
+
+    return restore
+
+
+def _release_memory(descriptors: int) -> None:
+    """Have what nobody can reach any more closed and freed: it waits for Python's collector otherwise."""
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+    if gpu is not None or count_descriptors() > descriptors:
+        gc.collect()
+    if gpu is not None:
+        gpu.empty_cache()
+
+
+def count_descriptors() -> int:
+    """How many files, sockets and pipes this process has open, as far as the system tells."""
     try:
-        yield
-    finally:
-        _flush(sys.stdout, sys.stderr, *streams)
-        for descriptor, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        sys.stdout, sys.stderr = (
-            stream if not stream.closed else os.fdopen(descriptor, "w", buffering=1, closefd=False)
-            for descriptor, stream in zip((1, 2), streams, strict=True)
-        )
-
-
-@contextmanager
-def copied_output(path: Path) -> Iterator[None]:
-    """Print as always, and append it to `path` too: for a terminal on which `breakpoint()` has to work."""
-    with (
-        open(path, "a", encoding="utf-8", buffering=1) as file,
-        redirect_stdout(_Tee(sys.stdout, file)),
-        redirect_stderr(_Tee(sys.stderr, file)),
-    ):
-        yield
-
-
-class _Tee(io.TextIOBase):
-    def __init__(self, terminal: TextIO, file: TextIO) -> None:
-        self._terminal = terminal
-        self._file = file
-
-    def write(self, text: str) -> int:
-        self._file.write(text)
-        return self._terminal.write(text)
-
-    def flush(self) -> None:
-        self._file.flush()
-        self._terminal.flush()
-
-    def isatty(self) -> bool:
-        return self._terminal.isatty()
-
-    def fileno(self) -> int:
-        return self._terminal.fileno()
-
-
-def _flush(*streams: Any) -> None:
-    """Flush what can be flushed: objectives put all kinds of things into sys.stdout, or close it."""
-    for stream in streams:
-        with suppress(Exception):
-            stream.flush()
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0

@@ -11,7 +11,9 @@ from sweep.spec.base import Model
 from sweep.spec.parameters import Parameter
 from sweep.spec.pruners import NoPruner, Pruner, typed
 from sweep.spec.types import (
+    Delay,
     DirectoryName,
+    Flag,
     NonNegativeInteger,
     NonNegativeNumber,
     Number,
@@ -77,11 +79,38 @@ class Stop(Model):
     target: Number | None = None
 
 
+CAUSES = ("crash", "oom", "lost_node", "timeout", "error")
+"""Why an attempt can fail: its process died, memory ran out, its machine was lost, it overran `timeout`, the
+objective raised."""
+
+
+def _causes(value: Any) -> Any:
+    causes = [value] if isinstance(value, str) else value
+    if not isinstance(causes, list | tuple):
+        raise mistake(f"expected a list of causes, got {show(value)}; {suggestion(value, CAUSES)}")
+    for cause in causes:
+        if cause not in CAUSES:
+            raise mistake(f"{show(cause)} is no cause; {suggestion(cause, CAUSES)}")
+    return tuple(dict.fromkeys(causes))
+
+
 class TrialRules(Model):
-    """What one trial may take: `timeout` ends an attempt, `retries` run a failed trial again."""
+    """What one trial may take, and how it is run.
+
+    `timeout` ends an attempt. A failed attempt is run again up to `retries` times if `retry_on` names its
+    cause, after `backoff` (twice as long each time); lost machines do not count. The last `keep_checkpoints`
+    of a trial are kept. A worker process is replaced after `recycle_after` trials, once it occupies
+    `recycle_at_gb` of memory, or, with `isolate`, after each trial.
+    """
 
     timeout: Seconds | None = None
-    retries: NonNegativeInteger = 0
+    retries: NonNegativeInteger = 2
+    retry_on: Annotated[tuple[str, ...], BeforeValidator(_causes)] = ("crash", "oom", "lost_node")
+    backoff: Delay = 0.0
+    keep_checkpoints: PositiveInteger = 1
+    recycle_after: PositiveInteger | None = None
+    recycle_at_gb: PositiveNumber | None = None
+    isolate: Flag = False
 
 
 def _sampler(raw: Any) -> Any:

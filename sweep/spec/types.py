@@ -101,12 +101,16 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _duration(value: Any) -> Any:
+    return _positive(_delay(value))
+
+
+def _delay(value: Any) -> Any:
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         if found is None:
             raise mistake(f"expected a duration such as 90s, 30m, 12h or 2d, got {show(value)}")
         value = float(found[1]) * _SECONDS[found[2]]
-    return _positive(_number(value))
+    return _not_negative(_number(value))
 
 
 def _dump_number(value: float) -> float | int:
@@ -125,3 +129,5 @@ Word = Annotated[str, BeforeValidator(_word)]
 DirectoryName = Annotated[str, BeforeValidator(_directory_name)]
 Seconds = Annotated[float, BeforeValidator(_duration), PlainSerializer(_dump_number)]
 """A duration: a number of seconds, or a number with its unit: 90s, 30m, 12h, 2d."""
+Delay = Annotated[float, BeforeValidator(_delay), PlainSerializer(_dump_number)]
+"""A duration that may be 0."""

@@ -61,22 +61,26 @@ class EventFile:
 
     Args:
         directory: the run directory.
-        purge_step: what earlier files of the directory hold from this step on is void. TensorBoard's Python
-            loader heeds it only if the first file of a directory has one too; so every attempt gives one.
         path: write on behind a file that is there and whole, instead of a new one.
     """
 
-    def __init__(self, directory: Path, purge_step: int | None = None, path: Path | None = None) -> None:
+    def __init__(self, directory: Path, path: Path | None = None) -> None:
         if not directory.is_dir():
             directory.mkdir(parents=True, exist_ok=True)
         self.path = path or next_event_file(directory)
         self._lock = threading.Lock()
         self._records: _Records | None = _Records(self.path)
+        self._void_from: int | None = None
         if path is None:
             self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
-        if purge_step is not None:
-            session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self.add_event(event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=session))
+
+    def void(self, step: int) -> None:
+        """Once something more is written here, what earlier files of the run hold from `step` on is void.
+
+        Until then another call can say it better. TensorBoard's Python loader heeds it only if the first file
+        of a directory says so too; so every attempt does.
+        """
+        self._void_from = step
 
     def add_summary(self, summary: Any, step: int | None = None) -> None:
         """Write one summary, now."""
@@ -86,8 +90,16 @@ class EventFile:
         """Write one event; it survives the death of this process. After `finish` nothing is written."""
         with self._lock:
             if self._records is not None:
+                self._write_void()
                 self._records.write(event.SerializeToString())
                 self._records.push()
+
+    def _write_void(self) -> None:
+        if self._records is not None and self._void_from is not None:
+            session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            start = event_pb2.Event(wall_time=time.time(), step=self._void_from, session_log=session)
+            self._records.write(start.SerializeToString())
+            self._void_from = None
 
     def sync(self) -> None:
         """Wait until all that was written survives the death of the machine."""
@@ -98,6 +110,7 @@ class EventFile:
     def finish(self) -> None:
         """Close the file."""
         with self._lock:
+            self._write_void()
             if self._records is not None:
                 self._records.close()
                 self._records = None

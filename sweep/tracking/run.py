@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, RunWriter
@@ -26,17 +27,51 @@ class RunDirectory:
         session: the row.
         metric: the tag of the sweep's metric.
         maximize: whether more of it is better.
+        resume_after: the step of the checkpoint from which the trial can go on, if there is one.
     """
 
-    def __init__(self, path: Path, session: Session, metric: str, maximize: bool) -> None:
-        self._file = EventFile(path, purge_step=0)
+    def __init__(
+        self, path: Path, session: Session, metric: str, maximize: bool, resume_after: int | None = None
+    ) -> None:
+        self._file = EventFile(path)
         self._file.add_summary(hparams.session_start(session))
         self._file.sync()
+        self._resume_after = resume_after
+        self._is_resumed = False
+        self._has_scalars = False
+        self._file.void(0 if resume_after is None else resume_after + 1)
         self._metric = metric
         self._maximize = maximize
         self._best: float | None = None
         self.last: dict[str, tuple[int, float]] = {}
         """The last step and value of each tag."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """How far the curves are, as JSON takes it."""
+        return {"last": self.last, "best": self._best}
+
+    def resume(self, state: Mapping[str, Any]) -> bool:
+        """Go on with the curves of an earlier attempt; says whether that is still possible.
+
+        Args:
+            state: the other attempt's `state` when the checkpoint was saved.
+        """
+        if self._has_scalars:
+            return False
+        self._is_resumed = True
+        self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
+        self._best = state["best"]
+        return True
+
+    def _begin_scalars(self, step: int) -> None:
+        """What earlier attempts have drawn beyond the point at which this one begins is void."""
+        self._has_scalars = True
+        if self._resume_after is not None:
+            if not self._is_resumed:  # it begins at its beginning, although it could have gone on
+                self._file.void(0)
+            elif step <= self._resume_after:
+                self._file.void(step)
 
     @cached_property
     def writer(self) -> RunWriter:
@@ -51,6 +86,8 @@ class RunDirectory:
         if self._metric in scalars and self._best is not None:
             scalars[best_tag(self._metric)] = self._best
         if scalars:
+            if not self._has_scalars:
+                self._begin_scalars(step)
             summary = summary_pb2.Summary(
                 value=[
                     summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()

@@ -95,7 +95,7 @@ def test_the_end_of_an_attempt_counts_once(directory: SweepDirectory) -> None:
 def test_each_kind_of_end_is_a_state_with_its_reason(
     directory: SweepDirectory, outcome: dict[str, Any], state: str, reason: str
 ) -> None:
-    spec = make_spec()
+    spec = make_spec(trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     assignment = assigned(controller)
     reports = (Report(0, 3.0), Report(1, 2.0), Report(1, 9.0))
@@ -129,7 +129,7 @@ def test_word_from_an_old_attempt_is_ignored(directory: SweepDirectory) -> None:
 
 
 def test_retries_are_counted(directory: SweepDirectory) -> None:
-    spec = make_spec(trial={"retries": 2})
+    spec = make_spec(trial={"retries": 2, "retry_on": ["error"]})
     controller = Controller(spec, directory, slots=1)
     for attempt in (1, 2, 3):
         assignment = assigned(controller)
@@ -269,7 +269,7 @@ def test_every_sampler_works_with_every_pruner(directory: SweepDirectory, sample
 
 
 def test_interruptions_eat_no_retries(directory: SweepDirectory) -> None:
-    spec = make_spec(trial={"retries": 1})
+    spec = make_spec(trial={"retries": 1, "retry_on": ["error"]})
     assigned(Controller(spec, directory, slots=1))
     assigned(Controller(spec, directory, slots=1))
     controller = Controller(spec, directory, slots=1)

@@ -140,7 +140,7 @@ def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
             trial.report(4.0, 1)
             raise ValueError("again")
         """,
-        trial={"retries": 1},
+        trial={"retries": 1, "retry_on": ["error"]},
         stop={"trials": 4},
         pruner={"type": "median", "startup_trials": 0},
     )

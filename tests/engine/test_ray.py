@@ -54,6 +54,7 @@ def test_a_trial_that_kills_its_process_fails_alone(make_sweep: MakeSweep) -> No
             return trial.params.x
         """,
         max_parallel=2,
+        trial={"retries": 0},
     )
     result = sweep.run(file)
     states = [trial.state for trial in result.trials]

@@ -9,7 +9,7 @@ from pathlib import Path
 SCRIPT = """
 import sys
 from pathlib import Path
-from sweep.engine.surroundings import redirected_descriptors
+from sweep.engine.output import redirected_descriptors
 
 class Logger:  # as research code has it
     def __init__(self, stream): self.stream = stream

@@ -71,7 +71,9 @@ def test_what_is_left_out_has_its_default() -> None:
     assert (spec.resources.cpu, spec.resources.gpu) == (1, 0)
     assert spec.stop.trials is None
     assert spec.trial.timeout is None
-    assert spec.trial.retries == 0
+    assert (spec.trial.retries, spec.trial.backoff) == (2, 0)
+    assert spec.trial.retry_on == ("crash", "oom", "lost_node")
+    assert spec.trial.keep_checkpoints == 1
 
 
 def test_short_forms_mean_the_long_ones() -> None:

@@ -1,0 +1,31 @@
+"""Failed trials that are run again by hand: as new trials with their parameters, linked to the old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.core.study import RETRY_OF
+
+
+def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:
+    """The numbers of the trials that failed and have not been given another one yet."""
+    trials = list(trials)
+    repeated = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    return [
+        trial.number for trial in trials if trial.state == TrialState.FAIL and trial.number not in repeated
+    ]
+
+
+def count_reruns(trials: Iterable[FrozenTrial]) -> int:
+    """How many trials repeat another one. So many more trials than the stop rule says belong to the sweep."""
+    return sum(RETRY_OF in trial.user_attrs for trial in trials)
+
+
+def enqueue_reruns(study: optuna.Study, numbers: Sequence[int]) -> None:
+    """Enqueue a new trial for each of these: samplers leave its parameters as they are."""
+    trials = study.get_trials(deepcopy=False)
+    for number in numbers:
+        study.enqueue_trial(trials[number].params, user_attrs={RETRY_OF: number})

@@ -1,0 +1,65 @@
+"""What kind of end an exception means for an attempt."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sys
+from pathlib import Path
+
+from sweep.core.messages import OutcomeKind
+from sweep.trial import Interrupted
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_LITTLE = 1 << 16
+"""Bytes; with less than these the disk is full."""
+
+_OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",  # torch on the CPU
+    "DefaultCPUAllocator: not enough memory",
+    "RESOURCE_EXHAUSTED",  # JAX
+)
+
+
+def classify(error: BaseException, directory: Path) -> OutcomeKind:
+    """What an exception that an objective raised says about its attempt.
+
+    Args:
+        error: the exception.
+        directory: the trial's; its disk is asked, for not everything that fails to write says why.
+    """
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    # If nothing has imported Optuna, nothing can have raised its exception; importing it takes 0.3 s.
+    optuna = sys.modules.get("optuna")
+    if optuna is not None and isinstance(error, optuna.TrialPruned):
+        return "pruned"
+    if any(_is_out_of_memory(link) for link in _chain(error)):
+        return "oom"
+    if any(isinstance(link, OSError) and link.errno in _NO_SPACE for link in _chain(error)):
+        return "disk_full"
+    return "disk_full" if _is_full(directory) else "error"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception and those it was raised from."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+        chain.append(cause)
+    return chain
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, CuPy's
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        return shutil.disk_usage(directory).free < _LITTLE
+    except OSError:
+        return False
