@@ -60,7 +60,7 @@ def train(trial: sweep.Trial) -> None:
     training, validation = (part.to(trial.device) for part in load(params.get("data_dir")))
     model = Net(params.dropout).to(trial.device)
     optimizer = make_optimizer(model, params)
-    for epoch in range(params.epochs):
+    for epoch in range(restore(trial, model, optimizer), params.epochs):
         train_loss = train_epoch(model, optimizer, training, params.batch_size)
         val_loss, predicted = evaluate(model, validation)
         accuracy = (predicted == validation.labels).float().mean().item()
@@ -68,7 +68,35 @@ def train(trial: sweep.Trial) -> None:
         if trial.should_prune():
             show(trial, model, validation, predicted, epoch)
             raise sweep.TrialPruned
-    show(trial, model, validation, predicted, epoch)
+        save(trial, model, optimizer, epoch)
+    show(trial, model, validation, evaluate(model, validation)[1], params.epochs - 1)
+
+
+def save(trial: sweep.Trial, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    """Save all that the next epoch depends on."""
+    with trial.checkpoint.save(epoch) as path:
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        if trial.device == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state()
+        torch.save(state, path / "state.pt")
+
+
+def restore(trial: sweep.Trial, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Go on from the newest checkpoint, if there is one; returns the first epoch to train."""
+    found = trial.checkpoint.latest()
+    if found is None:
+        return 0
+    state = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    if trial.device == "cuda" and "random_cuda" in state:
+        torch.cuda.set_rng_state(state["random_cuda"])
+    return found.step + 1
 
 
 def make_optimizer(model: nn.Module, params: sweep.trial.Params) -> torch.optim.Optimizer:

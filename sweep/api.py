@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.compare.view import SweepView, TrialRow
 from sweep.engine.base import Observer
 from sweep.errors import SweepError
-from sweep.launch import launch
+from sweep.launch import GRACE, launch
 from sweep.spec import SweepSpec, read_sweep_file
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def run(
     address: str | None = None,
     inline: bool = False,
     fresh: bool = False,
+    grace: float = GRACE,
     observer: Observer | None = None,
 ) -> SweepResult:
     """Run a sweep, or go on with it where it stopped; the same as the command `sweep run`.
@@ -39,6 +40,7 @@ def run(
         address: of a running Ray cluster; by default Ray is started on this machine.
         inline: one trial at a time in this process, without Ray.
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
+        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
         observer: is told what happens; by default nothing is printed.
 
     Raises:
@@ -64,6 +66,7 @@ def run(
             address=address,
             inline=inline,
             fresh=fresh,
+            grace=grace,
         )
     if launched.signal is not None:
         raise KeyboardInterrupt

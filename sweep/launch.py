@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -12,7 +13,8 @@ from sweep.core.identity import changes
 from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
 from sweep.core.requests import forget_requests
-from sweep.core.study import open_url
+from sweep.core.rerun import enqueue_reruns
+from sweep.core.study import create_or_load_study, open_storage, open_url
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
@@ -91,6 +93,22 @@ def launch(
             _write(directory.spec, spec.to_yaml())
             progress = engine.run(replace(sweep, run=run), observer, interruption, grace)
     return Launch(directory, progress, interruption.signal)
+
+
+def rerun(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int]) -> None:
+    """Have failed trials of a sweep that does not run now run again when it goes on.
+
+    Args:
+        spec: the sweep.
+        directory: where it lies.
+        numbers: which trials.
+
+    Raises:
+        InputError: another process runs it.
+    """
+    with SweepLock(directory.lock, spec.name):
+        InlineEngine().clear(directory, Observer())
+        enqueue_reruns(create_or_load_study(spec, open_storage(spec, directory)), numbers)
 
 
 class _Start(Enum):

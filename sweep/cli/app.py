@@ -7,6 +7,7 @@ import typer
 from sweep.cli.check import check
 from sweep.cli.run import run
 from sweep.cli.show import best, status, trials
+from sweep.cli.steer import retry, stop
 from sweep.cli.tensorboard import tensorboard
 
 _HELP = """Hyperparameter sweeps: Optuna samples, Ray runs trials side by side, TensorBoard compares them.
@@ -18,6 +19,8 @@ Examples:
   sweep status NAME              where it stands
   sweep trials NAME              all trials as a table, JSON or CSV
   sweep best NAME                the best parameters, ready to use
+  sweep stop NAME                stop it, or one trial, from another terminal
+  sweep retry NAME --failed      run failed trials again
   sweep tensorboard NAME         compare the runs, live, in the HParams tab
 """
 
@@ -30,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, status, trials, best, tensorboard):
+for command in (run, check, status, trials, best, stop, retry, tensorboard):
     app.command()(command)
 
 

@@ -64,12 +64,14 @@ class LineLog(Display):
 
     def ended(self, ending: Ending) -> None:
         took = text.duration(ending.duration)
-        if ending.state is None:
+        if ending.kind == "interrupted":
+            _say(f"trial {ending.number} has saved a checkpoint and was interrupted after {took}")
+        elif ending.state is None:
             _say(f"trial {ending.number} failed after {took} and will run again: {ending.reason}")
         elif ending.state == "FAIL":
             _say(f"trial {ending.number} FAIL after {took}: {ending.reason}")
         else:
-            best = " (best so far)" if ending.best else ""
+            best = " (best so far)" if ending.best else f" ({ending.reason})" if ending.reason else ""
             value = f"{self._metric}={text.number(ending.value)}"
             _say(f"trial {ending.number} {ending.state} after {took}: {value}{best}")
 
@@ -152,7 +154,7 @@ class Live(Display):
 
     def ended(self, ending: Ending) -> None:
         """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
-        if ending.state == "FAIL" or ending.state is None:
+        if ending.state == "FAIL" or (ending.state is None and ending.kind != "interrupted"):
             again = " and will run again" if ending.state is None else ""
             self._live.console.print(
                 Text(f"trial {ending.number} failed{again}: {ending.reason}", style="red"), soft_wrap=True

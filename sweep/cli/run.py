@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweep.cli.options import RUNS, File, Name, Runs, Set
+from sweep.errors import InputError
 
 if TYPE_CHECKING:
     from sweep.cli.display import Display
@@ -50,12 +51,23 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew; the old sweep is moved to .old/ below --runs.")
     ] = False,
+    grace: Annotated[
+        str,
+        typer.Option(
+            "--grace",
+            metavar="TIME",
+            help="After Ctrl-C, how long running trials may take to reach a checkpoint: 90s, 5m, 0.",
+        ),
+    ] = "30s",
     plain: Annotated[
         bool, typer.Option("--plain", help="A line per event instead of the live display.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run the sweep that FILE describes. The same command goes on where it stopped.
+
+    Ctrl-C (or SIGTERM) begins nothing new and gives running trials --grace to reach a checkpoint; a second
+    one ends at once. Nothing is lost either way.
 
     \b
     Examples:
@@ -69,6 +81,7 @@ def run(
     """
     from sweep.spec import read_sweep_file
 
+    seconds = _grace(grace)
     sweep_file = read_sweep_file(file, overrides(name, trials, parallel, changes))
     display = _display(plain or inline, quiet, sweep_file.spec)
     from sweep.cli.summary import exit_status, summarise
@@ -76,11 +89,29 @@ def run(
 
     with display, sweep_file.locating():
         launched = launch(
-            sweep_file.spec, display, near=file.parent, runs=runs, address=address, inline=inline, fresh=fresh
+            sweep_file.spec,
+            display,
+            near=file.parent,
+            runs=runs,
+            address=address,
+            inline=inline,
+            fresh=fresh,
+            grace=seconds,
         )
     if not quiet:
         summarise(launched, runs)
     raise typer.Exit(exit_status(launched))
+
+
+def _grace(text: str) -> float:
+    from pydantic import TypeAdapter, ValidationError
+
+    from sweep.spec.types import Delay
+
+    try:
+        return TypeAdapter(Delay).validate_python(float(text) if text.replace(".", "", 1).isdigit() else text)
+    except ValidationError as error:
+        raise InputError(f"--grace: {error.errors()[0]['msg']}") from None
 
 
 def overrides(

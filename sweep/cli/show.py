@@ -7,7 +7,6 @@ import json
 import math
 import shlex
 import sys
-from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +105,7 @@ def trials(
     view = SweepView.open(name, runs)
     rows = view.rows()
     if form is TableFormat.json:
-        print_json([asdict(row) for row in rows])
+        print_json([row.to_dict() for row in rows])
     elif form is TableFormat.csv:
         _print_csv(rows)
     else:
@@ -160,6 +159,8 @@ def _print_csv(rows: list[TrialRow]) -> None:
     params = list(dict.fromkeys(name for row in rows for name in row.params))
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     plain = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
+    if any(row.retry_of is not None for row in rows):
+        plain.append("retry_of")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(
         [*plain, *(f"params.{name}" for name in params), *(f"metrics.{name}" for name in metrics)]

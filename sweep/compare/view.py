@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,18 @@ class TrialRow:
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
     attempts: int
-    retry_of: int | None
     reason: str | None
     started: str | None
     finished: str | None
     duration_s: float | None
     dir: str
+    retry_of: int | None = None
+    """The failed trial that it repeats."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs; without `retry_of` where there is nothing of the kind."""
+        data = asdict(self)
+        return data if self.retry_of is not None else {k: v for k, v in data.items() if k != "retry_of"}
 
 
 class SweepView:
@@ -164,7 +170,7 @@ class SweepView:
     def params(self, trial: FrozenTrial) -> dict[str, Any]:
         """All parameters of a trial, constants too; those of a half-sampled trial as far as there are any."""
         if len(trial.params) < len(self._space.distributions):
-            return dict(trial.params)
+            return dict(trial.params or trial.system_attrs.get("fixed_params", {}))  # enqueued, not begun
         return self._space.complete(trial.params)
 
     def rows(self) -> list[TrialRow]:
@@ -181,12 +187,12 @@ class SweepView:
             params=self.params(trial),
             metrics=self._metrics(trial),
             attempts=0 if trial.state == TrialState.WAITING else trial.user_attrs.get(attributes.ATTEMPTS, 1),
-            retry_of=trial.user_attrs.get(attributes.RETRY_OF),
             reason=trial.user_attrs.get(attributes.REASON),
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
             dir=str(self.directory.trial(trial.number).root),
+            retry_of=trial.user_attrs.get(attributes.RETRY_OF),
         )
 
     def _state(self, trial: FrozenTrial) -> str:

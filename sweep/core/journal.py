@@ -24,7 +24,7 @@ class Journal(BaseJournalBackend):
 
     Args:
         path: the file; made if it is missing. Only one process writes a sweep (`SweepLock`), so a lock with
-            which its predecessor was killed is void. A last line that was cut off when that died is moved to
+            which its predecessor was killed is void. What was cut off when that died is moved to
             `<path>.torn`: the next line would be glued on to it, and nobody could read the file any more.
     """
 
@@ -122,9 +122,31 @@ class Journal(BaseJournalBackend):
 
 
 def _mend(path: Path) -> None:
+    """Make the end of the file whole: what was cut off is moved to `<path>.torn`.
+
+    A process that is killed may leave half a line. A machine that dies may leave bytes that were never
+    written, zeros as a rule. If just the end of a line is missing, the line is kept.
+    """
     content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    end = len(content)
+    while end > 0:
+        start = content.rfind(b"\n", 0, end - 1) + 1
+        if _is_whole(content[start:end]):
+            break
+        end = start
+    if end < len(content):
         with open(path.with_name(f"{path.name}.torn"), "ab") as torn:
-            torn.write(content[whole:] + b"\n")
-        os.truncate(path, whole)
+            torn.write(content[end:] + b"\n")
+            torn.flush()
+            os.fsync(torn.fileno())
+        os.truncate(path, end)
+    if end > 0 and content[end - 1 : end] != b"\n":
+        with open(path, "ab") as file:
+            file.write(b"\n")
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -6,6 +6,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from sweep.core.journal import Journal
 from sweep.directory import SweepDirectory
 from sweep.errors import EntryError, InputError
 from sweep.spec import SweepSpec
@@ -36,6 +37,11 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     return optuna.create_study(
         study_name=spec.name, storage=storage, direction=spec.metric.goal, load_if_exists=True
     )
+
+
+def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
+    """Where a sweep's study is kept, to write to it."""
+    return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
 
 
 def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:

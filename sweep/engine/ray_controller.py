@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from sweep.engine.base import Sweep
 
 
+class NotIntroduced(Exception):
+    """The controller has taken a dead one's place and does not know yet what is running."""
+
+
 class RayController:
     """Hands every call to a `Controller`.
 
     Whoever gets an actor's handle imports its class: were that `Controller` itself, every worker would import
     Optuna and pydantic, a third of a second of processor time each.
 
-    When it is killed, Ray starts another one in its place.
+    When it is killed, Ray starts another one in its place. That has to be introduced (`adopt`) before it
+    takes part in the course of things; trials can report to it at once.
     """
 
     def __init__(self, sweep: Sweep, slots: int) -> None:
@@ -29,13 +34,19 @@ class RayController:
 
         end_with_parent()
         self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run)
-        is_replacement = ray.get_runtime_context().was_current_actor_reconstructed
-        self._controller = Controller(sweep.spec, sweep.directory, slots, replaces=is_replacement)
+        self._is_new: bool = ray.get_runtime_context().was_current_actor_reconstructed
+        self._controller = Controller(sweep.spec, sweep.directory, slots, replaces=self._is_new)
+
+    def _check_introduced(self) -> None:
+        if self._is_new:
+            raise NotIntroduced
 
     def turn(self, outcome: Outcome | None) -> Turn:
+        self._check_introduced()
         return self._controller.turn(outcome)
 
     def finish(self, outcome: Outcome) -> Turn:
+        self._check_introduced()
         ending = self._controller.finish(outcome)
         return Turn(ending, None, self._controller.ask_again_in())
 
@@ -50,14 +61,18 @@ class RayController:
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         self._controller.adopt(running)
+        self._is_new = False
 
     def give_way(self) -> None:
+        self._check_introduced()
         self._controller.give_way()
 
     def rerun(self, numbers: Iterable[int]) -> list[int]:
+        self._check_introduced()
         return self._controller.rerun(numbers)
 
     def progress(self) -> Progress:
+        self._check_introduced()
         return self._controller.progress()
 
     def close(self) -> Progress:

@@ -25,7 +25,7 @@ from sweep.core.requests import Request, take_requests
 from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
 from sweep.engine.ray_cluster import RayCluster
-from sweep.engine.ray_controller import RayController
+from sweep.engine.ray_controller import NotIntroduced, RayController
 from sweep.engine.ray_worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
 
@@ -293,7 +293,7 @@ class Supervisor:
         self._asked -= 1
         try:
             answer = ray.get(call)
-        except ActorUnavailableError:
+        except (ActorUnavailableError, NotIntroduced):
             self._unanswered.append(question)
             if self._is_lost_since is None:
                 self._is_lost_since = time.monotonic()

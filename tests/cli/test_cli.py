@@ -227,7 +227,12 @@ def test_a_second_run_of_a_running_sweep_is_refused_and_names_the_first(make_swe
 
 @pytest.mark.parametrize(
     ("number", "status", "options"),
-    [(signal.SIGINT, 130, []), (signal.SIGTERM, 143, []), (signal.SIGINT, 130, ["--inline"])],
+    [
+        (signal.SIGINT, 130, ["--grace", "0"]),
+        (signal.SIGTERM, 143, ["--grace", "1s"]),
+        (signal.SIGHUP, 129, ["--grace", "1"]),
+        (signal.SIGINT, 130, ["--inline"]),
+    ],
 )
 def test_an_interrupted_sweep_goes_on_with_the_same_command(
     make_sweep: MakeSweep, number: int, status: int, options: list[str]

@@ -58,6 +58,6 @@ def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int)
 def test_failures_stay_on_the_screen() -> None:
     file = io.StringIO()
     live = Live(SPEC, Console(file=file, width=80, markup=False))
-    live.ended(Ending(4, 1, "FAIL", reason="ValueError: [bold]no"))
-    live.ended(Ending(5, 1, "COMPLETE", 0.5))
+    live.ended(Ending(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
+    live.ended(Ending(5, 1, "COMPLETE", "returned", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"

@@ -131,3 +131,53 @@ def test_a_lock_left_by_a_killed_owner_holds_nobody_up(tmp_path: Path) -> None:
     study = make_study(Journal(path))
     study.tell(study.ask(X), 1.0)
     assert len(read(path).trials) == 1
+
+
+@pytest.fixture(scope="module")
+def long_journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    for number in range(12):
+        with journal.batch():
+            trial = study.ask(X)
+            trial.report(0.5, 0)
+            trial.set_user_attr("note", "äöü" * number)
+        study.tell(trial, float(number))
+    content = path.read_bytes()
+    assert len(content) > 2048
+    return content
+
+
+def test_cut_at_any_byte_a_journal_opens_and_keeps_every_whole_line(
+    long_journal: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.log"
+    torn = tmp_path / "journal.log.torn"
+    for cut in range(len(long_journal) - 2048, len(long_journal)):
+        path.write_bytes(long_journal[:cut])
+        torn.unlink(missing_ok=True)
+        Journal(path)
+        is_whole = long_journal[cut : cut + 1] == b"\n" or long_journal[cut - 1 : cut] == b"\n"
+        lines = long_journal[:cut].splitlines(keepends=True)
+        if not is_whole:
+            assert torn.read_bytes() == lines.pop() + b"\n"
+        else:
+            assert not torn.exists()
+        assert path.read_bytes().splitlines() == [line.rstrip(b"\n") for line in lines]
+
+
+@settings(max_examples=40, deadline=None)
+@given(cut=st.integers(1, 2048), rubbish=st.sampled_from([b"", b"\0" * 700, b"\0\n\0\0", b"\xff{\n"]))
+def test_however_its_end_is_spoilt_the_study_goes_on(
+    long_journal: bytes, tmp_path_factory: pytest.TempPathFactory, cut: int, rubbish: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    path.write_bytes(long_journal[:-cut] + rubbish)
+    study = make_study(Journal(path))
+    known = facts(study)
+    finished = [trial for trial in study.trials if trial.state.is_finished()]
+    assert [trial.value for trial in finished] == [float(number) for number in range(len(finished))]
+    study.tell(study.ask(X), 99.0)
+    assert facts(read(path))[: len(known)] == known
+    assert read(path).trials[-1].value == 99.0

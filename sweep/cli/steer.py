@@ -1,0 +1,136 @@
+"""`sweep stop`, `sweep retry`: take the reins of a sweep from another terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sweep.cli.options import RUNS, Runs, SweepName
+from sweep.errors import InputError, SweepError
+
+if TYPE_CHECKING:
+    from sweep.compare.view import SweepView
+
+_PATIENCE = 20.0  # seconds
+
+
+def stop(
+    name: SweepName,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", metavar="N", help="Only this trial; the others go on.", show_default=False),
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Stop a running sweep as Ctrl-C does, or one of its trials, from anywhere.
+
+    Running trials have the time that `sweep run --grace` gave them to reach a checkpoint; the same
+    `sweep run` goes on from there. A single trial is ended at once, for good: it counts as pruned.
+
+    \b
+    Examples:
+      sweep stop digits-cnn
+      sweep stop digits-cnn --trial 7
+    """
+    from sweep.compare.view import SweepView
+    from sweep.core.lock import is_locked
+    from sweep.core.requests import Request, leave_request
+
+    view = SweepView.open(name, runs)
+    if not view.is_running:
+        raise InputError(f"{view.spec.name}: does not run now; see `sweep status {name}`")
+    if trial is None:
+        leave_request(view.directory.requests, Request(stop=True))
+        print(f"stopping {view.spec.name}; its running trials may still reach a checkpoint ...", flush=True)
+        while is_locked(view.directory.lock):
+            time.sleep(0.1)
+        print("stopped. The same `sweep run` goes on.")
+        return
+    state = _state(view, trial)
+    if state != "RUNNING":
+        raise InputError(f"trial {trial} of {view.spec.name} does not run: it is {state}")
+    leave_request(view.directory.requests, Request(stop_trial=trial))
+    _wait(
+        lambda: _state(SweepView(view.directory), trial) != "RUNNING",
+        f"trial {trial} has not ended; with --inline nothing can end a trial from outside",
+    )
+    print(f"trial {trial} is stopped: {_state(SweepView(view.directory), trial)}")
+
+
+def retry(
+    name: SweepName,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="[N]...", help="Numbers of trials.", show_default=False)
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All trials that failed.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Run failed trials again, as new trials with the same parameters.
+
+    The old ones stay as they are; `sweep trials --format json` links the new ones to them (retry_of). They
+    come on top of the number of trials the sweep has.
+
+    \b
+    Examples:
+      sweep retry digits-cnn --failed
+      sweep retry digits-cnn 3 17
+    """
+    from sweep.compare.view import SweepView
+    from sweep.core.requests import Request, leave_request
+    from sweep.launch import rerun
+
+    view = SweepView.open(name, runs)
+    chosen = _choose(view, numbers or [], failed)
+    if view.is_running:
+        leave_request(view.directory.requests, Request(rerun=tuple(chosen)))
+        _wait(
+            lambda: all(number in _successors(SweepView(view.directory)) for number in chosen),
+            "the sweep has not answered",
+        )
+        then = "now"
+    else:
+        rerun(view.spec, view.directory, chosen)
+        then = "when `sweep run` goes on"
+    successors = _successors(SweepView(view.directory))
+    for number in chosen:
+        print(f"trial {number} is run again as trial {successors[number]}, {then}")
+
+
+def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:
+    from sweep.core.rerun import failed_trials
+
+    if failed == bool(numbers):
+        raise InputError("say which trials: their numbers, or --failed for all that failed")
+    possible = failed_trials(view.frozen_trials)
+    if failed:
+        if not possible:
+            raise InputError(f"{view.spec.name}: no trial failed that has not been run again")
+        return possible
+    for number in numbers:
+        if number not in possible:
+            state = _state(view, number)
+            why = "has been run again already" if state == "FAIL" else f"has not failed: it is {state}"
+            raise InputError(f"trial {number} of {view.spec.name} {why}")
+    return list(dict.fromkeys(numbers))
+
+
+def _state(view: SweepView, number: int) -> str:
+    rows = view.rows()
+    if not 0 <= number < len(rows):
+        raise InputError(f"{view.spec.name}: there is no trial {number}; there are {len(rows)}")
+    return rows[number].state
+
+
+def _successors(view: SweepView) -> dict[int, int]:
+    return {row.retry_of: row.number for row in view.rows() if row.retry_of is not None}
+
+
+def _wait(is_done: Callable[[], bool], complaint: str) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not is_done():
+        if time.monotonic() >= end:
+            raise SweepError(complaint)
+        time.sleep(0.2)
