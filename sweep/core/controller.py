@@ -355,9 +355,9 @@ class Controller:
 
     def _announce(self, ending: Ending, outcome: Outcome) -> None:
         """Tell TensorBoard an outcome. Only once it is durable: what TensorBoard was told stands for ever."""
-        if ending.state is not None:
+        session = self._sessions.pop(ending.number, None)
+        if session is not None:
             run = self._directory.trial(ending.number).root
-            session = self._sessions.pop(ending.number)
             with suppress(OSError):  # an objective may do anything to its directory; the outcome is recorded
                 end_session(run, session, ending.state != "FAIL", not outcome.was_killed, time.time())
 
@@ -494,6 +494,8 @@ def _judge(outcome: Outcome) -> tuple[TrialStateName | None, str]:
         return None, outcome.reason
     if outcome.kind in ("pruned", "stopped"):
         return "PRUNED", outcome.reason
+    if outcome.kind == "oom":
+        return "FAIL", f"oom: {outcome.reason}"
     if outcome.kind != "returned":
         return "FAIL", outcome.reason
     if outcome.value is None or math.isnan(outcome.value):

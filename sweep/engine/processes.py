@@ -100,17 +100,21 @@ def end(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
 def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Wait until processes are gone; returns those that are not.
 
-    A zombie is as good as gone: it waits for a parent that may never ask. Ours do not have to.
+    A zombie is as good as gone: it waits for a parent that may never ask.
     """
     end = time.monotonic() + seconds
     while True:
-        for process in processes:
-            with suppress(ChildProcessError):
-                os.waitpid(process.pid, os.WNOHANG)
         processes = [process for process in processes if is_alive(process)]
         if not processes or time.monotonic() >= end:
             return processes
         time.sleep(0.01)
+
+
+def reap(processes: Iterable[psutil.Process]) -> None:
+    """Take leave of children that have ended, for there may be nobody else to do so."""
+    for process in processes:
+        with suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -173,6 +173,7 @@ def _children() -> _Restore:
         helper = getattr(resource_tracker._resource_tracker, "_pid", None)
         left = [process for process in processes.descendants() if process.pid not in {*before, helper}]
         processes.end(left, grace=_SECONDS_FOR_CHILDREN)
+        processes.reap(left)
 
     return restore
 

@@ -12,10 +12,11 @@ import pytest
 
 from sweep.compare.view import SweepView
 from sweep.core.controller import Controller
-from sweep.core.messages import Assignment, Outcome, Report
+from sweep.core.messages import Assignment, Outcome, Report, RunningAttempt
 from sweep.directory import SweepDirectory
 from sweep.spec import SweepSpec
 from sweep.tracking.read import has_ended
+from sweep.tracking.run import RunDirectory
 
 
 @pytest.fixture
@@ -300,3 +301,139 @@ def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
     assert not has_ended(directory.trial(1).root)
     Controller(spec, directory, slots=1)
     assert has_ended(directory.trial(1).root)
+
+
+def test_a_failed_attempt_waits_for_its_backoff_while_others_run(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(trial={"backoff": "30s"}, stop={"trials": 2}), directory, slots=1)
+    first = assigned(controller)
+    turn = controller.turn(Outcome(0, first.attempt, "crash", reason="killed"))
+    assert turn.assignment is not None
+    assert turn.assignment.number == 1, "trial 0 has to wait"
+    turn = controller.turn(returned(turn.assignment, 0.5))
+    assert turn.assignment is None
+    assert turn.ask_again_in == pytest.approx(30, abs=5)
+    assert controller.progress().counts["waiting"] == 1
+    controller._live[0].ready = time.monotonic()
+    assert assigned(controller).number == 0
+
+
+def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    first = assigned(controller)
+    assert not controller.saved(0, first.attempt, [Report(0, 1.0)])
+    controller.give_way()
+    assert controller.saved(0, first.attempt, [Report(1, 0.9)])
+    turn = controller.turn(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
+    assert turn.ending is not None
+    assert (turn.ending.state, turn.assignment, turn.ask_again_in) == (None, None, None)
+    assert not directory.trial(0).error.exists()
+    resumed = Controller(spec, directory, slots=1)
+    again = assigned(resumed)
+    assert (again.number, again.attempt) == (0, 2)
+    assert resumed._study.trials[0].intermediate_values == {0: 1.0, 1: 0.9}
+
+
+def test_a_trial_stopped_by_hand_counts_as_pruned_and_says_so(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    controller = Controller(spec, directory, slots=1)
+    assignment = assigned(controller)
+    outcome = Outcome(0, assignment.attempt, "stopped", reports=(Report(0, 0.4),), reason="stopped by hand")
+    ending = controller.finish(outcome)
+    assert ending is not None
+    assert (ending.state, ending.value) == ("PRUNED", 0.4)
+    assert view(spec, directory).rows()[0].reason == "stopped by hand"
+
+
+def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory: SweepDirectory) -> None:
+    spec = make_spec(stop={"trials": 6})
+    dead = Controller(spec, directory, slots=4)
+    known, told, unheard = assigned(dead), assigned(dead), assigned(dead)
+    ended = assigned(dead)
+    dead.report(known.number, known.attempt, [Report(0, 0.9)])
+    dead.finish(returned(ended, 0.7))  # its answer does not arrive
+    # It dies. `known` runs on; the outcome of `told` was under way; nobody has heard of `unheard`.
+    new = Controller(spec, directory, slots=4, replaces=True)
+    new.report(known.number, known.attempt, [Report(1, 0.8)])
+    started = time.time() - 5
+    new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, told, ended)])
+    first = new.turn(returned(told, 0.5))
+    assert first.ending is not None
+    assert (first.ending.number, first.ending.state) == (told.number, "COMPLETE")
+    assert first.ending.duration == pytest.approx(5, abs=2)
+    assert first.assignment is not None
+    assert (first.assignment.number, first.assignment.attempt) == (unheard.number, unheard.attempt)
+    assert first.assignment.params == unheard.params
+    again = new.turn(returned(ended, 0.7))
+    assert again.ending is not None
+    assert (again.ending.number, again.ending.state, again.ending.value) == (ended.number, "COMPLETE", 0.7)
+    assert new.finish(returned(ended, 0.1)) is None, "once"
+    new.finish(returned(known, 0.6, reports=(Report(2, 0.6),)))
+    assert new._study.trials[known.number].intermediate_values == {0: 0.9, 1: 0.8, 2: 0.6}
+    assert new.progress().counts["complete"] == 3
+
+
+def test_a_failure_told_twice_counts_once(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 1})
+    dead = Controller(spec, directory, slots=1)
+    first = assigned(dead)
+    crash = Outcome(0, first.attempt, "crash", reason="killed")
+    assert dead.finish(crash) is not None
+    new = Controller(spec, directory, slots=1, replaces=True)
+    new.adopt([RunningAttempt(0, first.attempt, time.time())])
+    turn = new.turn(crash)
+    assert turn.ending is None
+    assert turn.assignment is not None
+    assert (turn.assignment.number, turn.assignment.attempt) == (0, 2)
+
+
+def test_what_a_killed_worker_had_written_but_not_reported_is_not_lost(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    assignment = assigned(Controller(spec, directory, slots=1))
+    run = RunDirectory(directory.trial(0).root, assignment.session, "loss", maximize=False)
+    for step in range(3):
+        run.add_scalars({"loss": 1.0 - 0.25 * step}, step)
+    # Everything is killed here.
+    resumed = Controller(spec, directory, slots=1)
+    assert resumed._study.trials[0].intermediate_values == {0: 1.0, 1: 0.75, 2: 0.5}
+
+
+def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: SweepDirectory) -> None:
+    spec = make_spec(stop={"trials": 3}, trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    for number in range(3):
+        assignment = assigned(controller)
+        outcome = returned(assignment, 0.5) if number == 1 else Outcome(number, 1, "crash", reason="killed")
+        controller.finish(outcome)
+    assert controller.next() is None
+    assert controller.rerun([2, 1, 2, 0, 17]) == [2, 0]
+    assert controller.rerun([0]) == [], "it is being run again already"
+    progress = controller.progress()
+    assert (progress.total, progress.counts["waiting"], progress.stopped_by) == (5, 2, None)
+    assert [row.retry_of for row in view(spec, directory).rows()] == [None, None, None, 2, 0]
+    resumed = Controller(spec, directory, slots=1)
+    assert resumed.progress().counts["waiting"] == 2
+    for number, original in ((3, 2), (4, 0)):
+        again = assigned(resumed)
+        assert (again.number, again.attempt) == (number, 1)
+        assert again.params == resumed._space.complete(resumed._study.trials[original].params)
+        resumed.finish(returned(again, 0.4))
+    assert resumed.next() is None
+    assert resumed.progress().stopped_by == "trials"
+    assert view(spec, directory).stopped_by == "trials"
+    assert [row.state for row in view(spec, directory).rows()] == ["FAIL", "COMPLETE", "FAIL"] + 2 * [
+        "COMPLETE"
+    ]
+
+
+def test_a_trial_that_is_run_again_takes_no_place_in_the_grid(directory: SweepDirectory) -> None:
+    spec = make_spec(sampler="grid", parameters={"x": {"values": [1, 2, 3]}}, stop={}, trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    assigned(controller)
+    controller.finish(Outcome(0, 1, "error", reason="no"))
+    controller.rerun([0])
+    seen = []
+    while (assignment := controller.next()) is not None:
+        seen.append((assignment.number, assignment.params["x"]))
+        controller.finish(returned(assignment, 1.0))
+    assert seen == [(1, 1), (2, 2), (3, 3)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from sweep.core.lock import SweepLock, is_locked
+from sweep.core.lock import RunIsOver, SweepLock, is_locked, join_fence, wait_for_fence
 from sweep.errors import InputError
 
 
@@ -42,3 +46,84 @@ def test_asking_whether_a_sweep_runs_does_not_keep_it_from_running(tmp_path: Pat
     finally:
         stop.set()
         thread.join()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sweep.core.lock import join_fence
+import os
+fence = join_fence(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+os.dup2(fence, 0)
+if len(sys.argv) > 4:
+    import subprocess
+    child = subprocess.Popen(["sleep", "300"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    print(child.pid, flush=True)
+else:
+    print("held", flush=True)
+    time.sleep(300)
+"""
+
+
+def hold(fence: Path, lock: Path, run: str, *more: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(fence), str(lock), run, *more], stdout=subprocess.PIPE, text=True
+    )
+    return process
+
+
+def test_the_fence_is_free_when_the_last_one_of_a_run_has_died(tmp_path: Path) -> None:
+    fence, path = tmp_path / "fence", tmp_path / "lock"
+    with SweepLock(path, "demo") as run:
+        workers = [hold(fence, path, run) for _ in range(2)]
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "held\n"
+    with SweepLock(path, "demo"):
+        assert not wait_for_fence(fence, 0)
+        workers[0].kill()
+        assert not wait_for_fence(fence, 0.2)
+        workers[1].kill()
+        assert wait_for_fence(fence, 10)
+    for worker in workers:
+        worker.wait()
+
+
+def test_a_child_that_knows_nothing_of_the_fence_keeps_it(tmp_path: Path) -> None:
+    fence, path = tmp_path / "fence", tmp_path / "lock"
+    with SweepLock(path, "demo") as run:
+        parent = hold(fence, path, run, "with a child")
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.wait()
+        assert not wait_for_fence(fence, 0.2)
+        os.kill(child, signal.SIGKILL)
+        assert wait_for_fence(fence, 10)
+
+
+def test_who_comes_from_a_run_that_is_over_is_turned_away(tmp_path: Path) -> None:
+    fence, path = tmp_path / "fence", tmp_path / "lock"
+    with SweepLock(path, "demo") as old:
+        os.close(join_fence(fence, path, old))
+    with SweepLock(path, "demo") as new:
+        with pytest.raises(RunIsOver):
+            join_fence(fence, path, old)
+        os.close(join_fence(fence, path, new))
+        assert wait_for_fence(fence, 0)
+
+
+def test_a_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = (
+        "import sys, time; from pathlib import Path; from sweep.core.lock import SweepLock\n"
+        "with SweepLock(Path(sys.argv[1]), 'demo'): print('held', flush=True); time.sleep(300)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"process {holder.pid} on"), SweepLock(path, "demo"):
+        pass
+    holder.kill()
+    holder.wait()
+    with SweepLock(path, "demo"):
+        pass

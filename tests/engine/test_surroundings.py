@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 from sweep.engine.output import redirected_descriptors
 
@@ -41,3 +43,76 @@ def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_text() == "first\nthrough a logger\n"
     assert (tmp_path / "two").read_text() == "second\n"
     assert (tmp_path / "three").read_text() == "third\n"
+
+
+def test_what_a_trial_changes_is_put_back(tmp_path: Path) -> None:
+    script = """
+import logging, os, random, signal, subprocess, sys
+import numpy, torch
+from sweep.engine import processes
+from sweep.engine.surroundings import count_descriptors, restored
+
+processes.adopt_orphans()
+
+def look():
+    return (
+        os.getcwd(), dict(os.environ), list(sys.argv), list(sys.path), random.getstate(),
+        numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist(), torch.get_default_dtype(),
+        torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
+        torch.get_num_threads(), logging.getLogger().level, list(logging.getLogger().handlers),
+        signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), count_descriptors(),
+        [process.pid for process in processes.descendants()],
+    )
+
+class Cycle:
+    def __init__(self, path):
+        self.me, self.file = self, open(path, "w")
+
+earlier = subprocess.Popen(["sleep", "300"])
+before = look()
+with restored({"SWEEP_TRIAL_DIR": "here"}):
+    assert os.environ["SWEEP_TRIAL_DIR"] == "here"
+    os.chdir("/")
+    os.environ["LEFT"] = "over"
+    sys.argv.append("--flag")
+    sys.path.insert(0, "/nowhere")
+    random.seed(1), numpy.random.seed(1), torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = True
+    torch.set_num_threads(1 if torch.get_num_threads() > 1 else 2)
+    logging.basicConfig(filename=sys.argv[1] + "/log", level=logging.DEBUG)
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.alarm(100)
+    Cycle(sys.argv[1] + "/file")
+    subprocess.Popen(["sleep", "300"])
+    subprocess.run("setsid nohup sleep 300 &", shell=True, stderr=subprocess.DEVNULL)
+after = look()
+for was, now in zip(before, after):
+    assert was == now, (was, now)
+assert earlier.poll() is None, "what was there before lives"
+earlier.kill()
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
+
+
+def test_two_attempts_never_have_the_same_output(tmp_path: Path) -> None:
+    """What is left of the first one is ended before the second one begins."""
+    output = tmp_path / "output.log"
+    hold = """
+import subprocess, sys, time
+from pathlib import Path
+from sweep.engine.output import redirected_descriptors
+with redirected_descriptors(Path(sys.argv[1])):
+    subprocess.Popen(["sleep", "300"], start_new_session=True, env={})
+    print("first", flush=True)
+    time.sleep(300)
+"""
+    first = subprocess.Popen([sys.executable, "-c", hold, str(output)])
+    while not output.exists() or not output.read_text():
+        time.sleep(0.05)
+    second = hold.replace("first", "second").replace("    time.sleep(300)\n", "").replace("300", "0")
+    subprocess.run([sys.executable, "-c", second, str(output)], check=True, timeout=60)
+    assert first.wait(10) == -9
+    assert output.read_text() == "first\nsecond\n"

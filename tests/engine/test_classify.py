@@ -1,0 +1,58 @@
+"""What an exception says about the attempt that raised it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from sweep.engine import classify as module
+from sweep.engine.classify import classify
+from sweep.trial import Interrupted
+
+
+def caused_by(cause: BaseException) -> RuntimeError:
+    error = RuntimeError("training failed")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("no"), "error"),
+        (SystemExit(1), "error"),
+        (optuna.TrialPruned(), "pruned"),
+        (Interrupted(), "interrupted"),
+        (MemoryError(), "oom"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), "oom"),
+        (RuntimeError("CUDA error: out of memory"), "oom"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "oom"),
+        (caused_by(torch.OutOfMemoryError("CUDA out of memory")), "oom"),
+        (ValueError("the phrase CUDA out of memory in another exception"), "error"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full"),
+        (caused_by(OSError(errno.ENOSPC, "No space left on device")), "disk_full"),
+        (OSError(errno.ENOENT, "No such file"), "error"),
+    ],
+)
+def test_an_exception_says_what_went_wrong(error: BaseException, kind: str, tmp_path: Path) -> None:
+    assert classify(error, tmp_path) == kind
+
+
+def test_torch_really_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert classify(caught.value, tmp_path) == "oom"
+
+
+def test_an_error_on_a_full_disk_is_the_disks_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Any) -> Any:
+        return module.shutil._ntuple_diskusage(10**9, 10**9, 0)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(module.shutil, "disk_usage", full)
+    assert classify(RuntimeError("PytorchStreamWriter failed writing file"), tmp_path) == "disk_full"

@@ -1,0 +1,112 @@
+"""The curve of a trial that was killed and goes on from a checkpoint continues instead of doubling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.checkpoint import find_checkpoints
+from sweep.core.messages import Assignment, Report
+from sweep.tracking.hparams import Session
+from sweep.tracking.read import read_scalars
+from sweep.tracking.run import RunDirectory
+from sweep.trial import Trial
+from tests.tensorboard_client import metrics, tensorboard
+
+SESSION = Session({"lr": 0.1}, "demo/t0000", 1.0)
+
+
+class Silent:
+    def report(self, report: Report) -> None: ...
+
+    def should_prune(self) -> bool:
+        return False
+
+    def saved(self) -> bool:
+        return False
+
+
+def attempt(directory: Path, number: int) -> Trial:
+    saved = find_checkpoints(directory / "checkpoint")
+    run = RunDirectory(
+        directory, SESSION, "loss", maximize=False, resume_after=saved[-1].step if saved else None
+    )
+    return Trial(Assignment(0, number, {"lr": 0.1}, SESSION, 7), directory, "loss", run, Silent(), "cpu")
+
+
+def run_steps(trial: Trial, first: int, last: int, plus: float = 0.0) -> None:
+    for step in range(first, last + 1):
+        trial.log({"loss": 10.0 - step + plus, "speed": step}, step)
+
+
+def save(trial: Trial, step: int) -> None:
+    with trial.checkpoint.save(step):
+        pass
+
+
+def resume_and_finish(directory: Path) -> None:
+    first = attempt(directory, 1)
+    run_steps(first, 0, 3)
+    save(first, 3)
+    run_steps(first, 4, 6, plus=100.0)  # lost when it is killed here
+    second = attempt(directory, 2)
+    second.writer.add_text("note", "written before the checkpoint is asked for")
+    found = second.checkpoint.latest()
+    assert found is not None
+    run_steps(second, found.step + 1, 7)
+    second._run.finish()
+
+
+def begin_anew(directory: Path) -> None:
+    first = attempt(directory, 1)
+    run_steps(first, 0, 3, plus=50.0)
+    save(first, 3)
+    run_steps(first, 4, 6, plus=50.0)
+    second = attempt(directory, 2)  # it does not ask for the checkpoint
+    second.writer.add_text("note", "written before the first step")
+    run_steps(second, 0, 7)
+    second._run.finish()
+
+
+def repeat_the_step_of_the_checkpoint(directory: Path) -> None:
+    first = attempt(directory, 1)
+    run_steps(first, 0, 3)
+    save(first, 3)
+    second = attempt(directory, 2)
+    assert second.checkpoint.latest() is not None
+    run_steps(second, 3, 7)
+    second._run.finish()
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
+@pytest.mark.parametrize("story", [resume_and_finish, begin_anew, repeat_the_step_of_the_checkpoint])
+def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
+    directory = tmp_path / "trial-0000"
+    story(directory)
+    expected = [(step, 10.0 - step) for step in range(8)]
+    assert list(read_scalars(directory)["loss"].items()) == expected
+    with tensorboard(tmp_path, fast) as board:
+        (row,) = board.wait_for_rows(1)
+        assert board.scalars("trial-0000", "loss") == expected
+        assert board.scalars("trial-0000", "speed") == [(step, float(step)) for step in range(8)]
+        assert metrics(row)["loss"] == 3.0
+        assert metrics(row)["best/loss"] == 3.0
+
+
+def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
+    first = attempt(tmp_path, 1)
+    run_steps(first, 0, 3)
+    save(first, 3)
+    second = attempt(tmp_path, 2)
+    second.checkpoint.latest()
+    assert second.last_reported == Report(3, 7.0)
+    assert {tag: value for tag, (_, value) in second._run.last.items()} == {
+        "loss": 7.0,
+        "best/loss": 7.0,
+        "speed": 3.0,
+    }
+    second._run.finish()
+    assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
