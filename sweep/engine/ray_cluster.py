@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweep.directory import SweepDirectory
 from sweep.engine import processes
 from sweep.engine.ray_quiet import quiet_ray
+from sweep.engine.ray_token import can_be_answered, use_no_token, use_token
 from sweep.errors import InputError, SweepError
 
 _SECONDS_TO_ANSWER = 5.0
@@ -39,8 +39,8 @@ class RayCluster:
     def __init__(self, address: str | None) -> None:
         self._address = address
         self._exits = ExitStack()
-        self._children: list[psutil.Process] = []
-        """Ray's own processes, if they were started here."""
+        self._daemons: list[psutil.Process] = []
+        """Ray's own processes on this machine, if the connection is ours."""
 
     def __enter__(self) -> RayCluster:
         with self._exits:
@@ -57,21 +57,26 @@ class RayCluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         if self._address is not None:
             _check_answers(self._address)
-            _use_token()
         try:
-            ray.init(
-                address=self._address or "local",
-                log_to_driver=False,
-                logging_level="ERROR",
-                include_dashboard=None if self._address else False,
-            )
+            sends_token = self._address is not None and use_token()
+            self._init()
+            if sends_token and not can_be_answered():
+                ray.shutdown()
+                use_no_token()
+                self._init()
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             text = " ".join(str(error).split())[:300]
             where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
             raise SweepError(f"{where} cannot be reached: {text}") from None
-        if self._address is None:
-            children = psutil.Process().children()
-            self._children = [child for child in children if child.name() in ("raylet", "gcs_server")]
+        self._daemons = _started_daemons() if self._address is None else _raylet(self.node())
+
+    def _init(self) -> None:
+        ray.init(
+            address=self._address or "local",
+            log_to_driver=False,
+            logging_level="ERROR",
+            include_dashboard=None if self._address else False,
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -79,20 +84,19 @@ class RayCluster:
         self._exits.close()
 
     def restart(self) -> None:
-        """Start Ray again after it died.
+        """Start Ray again after it died, or join the cluster again.
 
         Raises:
-            SweepError: it is not ours to start, or does not start.
+            SweepError: it is not ours to start, or cannot be reached.
         """
-        if not self._children:
+        if not self._daemons:
             raise SweepError("Ray died; the same command goes on once it runs again")
         _shut_down()
         self._connect()
 
     def is_alive(self) -> bool:
-        """Whether Ray's processes live, as far as they are ours: Ray itself finds out after a quarter of a
-        minute."""
-        return all(processes.is_alive(child) for child in self._children)
+        """Whether Ray's daemons on this machine live. Ray itself finds out after a quarter of a minute."""
+        return all(processes.is_alive(daemon) for daemon in self._daemons)
 
     def machines(self) -> Sequence[Mapping[str, float]]:
         """The resources of each machine that is alive."""
@@ -117,7 +121,7 @@ class RayCluster:
             return
         here = self.node()
         others = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
-        end = ray.remote(_end_processes).options(num_cpus=0)
+        end = ray.remote(_end_processes)
         calls = [
             end.options(num_cpus=0, scheduling_strategy=self.on_node(node)).remote(directory)
             for node in others
@@ -130,24 +134,26 @@ def _end_processes(directory: SweepDirectory) -> None:
     processes.end(processes.find([directory.root], [directory.fence]))
 
 
+def _started_daemons() -> list[psutil.Process]:
+    """What `ray.init` has started that it cannot do without."""
+    return [child for child in psutil.Process().children() if child.name() in ("raylet", "gcs_server")]
+
+
+def _raylet(node: str) -> list[psutil.Process]:
+    """The daemon of a node, if it runs on this machine."""
+    name = next((known["RayletSocketName"] for known in ray.nodes() if known["NodeID"] == node), None)
+    found = []
+    for process in psutil.process_iter() if name else ():
+        with suppress(psutil.Error):
+            if process.name() == "raylet" and any(name in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
 def _shut_down() -> None:
     # At its end Ray prints what it had held back of what it says over and over.
     with redirect_stdout(io.StringIO()):
         ray.shutdown()
-
-
-def _use_token() -> None:
-    """Send the cluster this user's token, if there is one.
-
-    `ray start` demands it once any `ray.init` has made one; joining by `auto` sends it, by HOST:PORT it
-    is not sent (InvalidAuthToken). Ray has no public call for it. A cluster that wants none ignores it.
-    """
-    from ray._private.authentication.authentication_token_setup import (
-        maybe_enable_token_auth_if_token_available,
-    )
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _check_answers(address: str) -> None:
