@@ -145,7 +145,7 @@ def _raylet(node: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter() if name else ():
         with suppress(psutil.Error):
-            if process.name() == "raylet" and any(name in word for word in process.cmdline()):
+            if process.name() == "raylet" and any(str(name) in word for word in process.cmdline()):
                 found.append(process)
     return found
 

@@ -1,0 +1,285 @@
+"""Sweeps that are killed, stopped or run out of disk go on with the same command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.cli.test_cli import call, sweep_command
+from tests.conftest import MakeSweep
+
+STEPS = """
+import os, pathlib, subprocess, time
+
+def train(trial):
+    found = trial.checkpoint.latest()
+    child = subprocess.Popen(["sleep", "1000003"], start_new_session=True, stdin=subprocess.DEVNULL)
+    for step in range(found.step + 1 if found else 0, 20):
+        trial.report(20 - step, step)
+        with open("diary.txt", "a") as diary:
+            diary.write(f"{time.time()} {os.getpid()} {trial.number} {step}\\n")
+        if step % 4 == 3:
+            with trial.checkpoint.save(step):
+                pass
+        time.sleep(0.05)
+    return trial.params.x
+"""
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def diary() -> list[list[str]]:
+    path = Path("diary.txt")
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rows() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(call("trials", "demo", "--format", "json").stdout)
+    return found
+
+
+def start(*arguments: object, mark: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        sweep_command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "SWEEP_TEST_MARK": mark},
+    )
+
+
+def marked(mark: str) -> list[str]:
+    """The command lines of living processes that inherited the mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("SWEEP_TEST_MARK") == mark:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_nothing(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep(STEPS, stop={"trials": 8}, max_parallel=2)
+    old: list[set[str]] = []
+    for moment in (0.5, 3.0, None):
+        driver = start("run", file, "--quiet")
+        if moment is None:  # in the middle of things
+            count = len(diary())
+            wait_for(lambda count=count: len(diary()) > count + 30)  # type: ignore[misc]
+        else:
+            time.sleep(moment)
+        driver.kill()
+        driver.wait()
+        old.append({pid for _, pid, _, _ in diary()})
+    last = start("run", file)
+    before = {row["number"]: row for row in rows() if row["state"] == "COMPLETE"}
+    out, _ = last.communicate(timeout=120)
+    assert last.returncode == 0, out
+    after = rows()
+    assert [(row["number"], row["state"]) for row in after] == [(n, "COMPLETE") for n in range(8)]
+    assert all(after[number] == row for number, row in before.items()), "what was complete is untouched"
+    for pids in old:
+        theirs = [float(when) for when, pid, _, _ in diary() if pid in pids]
+        ours = [float(when) for when, pid, _, _ in diary() if pid not in pids]
+        assert max(theirs, default=0) < min(ours), "nothing of the old run is written beside the new one"
+    assert not any("1000003" in line for line in _all_commands())
+
+
+def _all_commands() -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_of_two_drivers_started_at_once_one_runs_and_one_is_refused(make_sweep: MakeSweep) -> None:
+    file = make_sweep(STEPS, stop={"trials": 2})
+    drivers = [start("run", file) for _ in range(2)]
+    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
+    assert sorted(driver.returncode for driver in drivers) == [0, 2], outputs
+    (refused,) = [out for driver, out in zip(drivers, outputs, strict=True) if driver.returncode == 2]
+    (runner,) = [driver for driver in drivers if driver.returncode == 0]
+    assert f"demo: is already being run by process {runner.pid}" in refused
+    assert [row["state"] for row in rows()] == ["COMPLETE"] * 2
+    assert [row["attempts"] for row in rows()] == [1, 1]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
+    make_sweep: MakeSweep, number: int, status: int
+) -> None:
+    file = make_sweep(STEPS, stop={"trials": 4}, max_parallel=2)
+    mark = f"{os.getpid()}-{time.time()}"
+    driver = start("run", file, mark=mark)
+    wait_for(lambda: len(diary()) > 6)
+    driver.send_signal(number)
+    out, _ = driver.communicate(timeout=60)
+    assert driver.returncode == status
+    assert "2 running trials have 30 s to reach a checkpoint; Ctrl-C ends them at once" in out
+    assert "has saved a checkpoint and was interrupted" in out
+    assert "The same command goes on." in out
+    wait_for(lambda: not marked(mark), seconds=10)
+    call("run", file, "--quiet")
+    assert [row["state"] for row in rows()] == ["COMPLETE"] * 4
+    done = [(trial, step) for _, _, trial, step in diary()]
+    assert len(done) == len(set(done)) == 4 * 20, "no step was done twice"
+
+
+def test_the_second_signal_ends_at_once(make_sweep: MakeSweep) -> None:
+    file = make_sweep("import time\ndef train(trial):\n    print('on', flush=True)\n    time.sleep(1000)\n")
+    mark = f"{os.getpid()}-{time.time()}"
+    driver = start("run", file, mark=mark)
+    wait_for(lambda: any(path.read_text() for path in Path("runs/demo").glob("trial-*/output.log")))
+    driver.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert driver.poll() is None, "the trials have 30 s"
+    driver.send_signal(signal.SIGINT)
+    out, _ = driver.communicate(timeout=20)
+    assert driver.returncode == 130
+    assert "The same command goes on." in out
+    wait_for(lambda: not marked(mark), seconds=10)
+
+
+@pytest.fixture
+def small_disk(project: Path) -> Iterator[Callable[[str], None]]:
+    """`runs/` is a disk of 1 MB; gives what makes it larger."""
+    runs = project / "runs"
+    runs.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(runs)], check=False)
+    if made.returncode != 0:
+        pytest.skip("only root can mount a small disk")
+
+    def resize(size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(runs)], check=True)
+
+    yield resize
+    subprocess.run(["umount", "--lazy", str(runs)], check=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--inline"]], ids=["ray", "inline"])
+def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is_room(
+    make_sweep: MakeSweep, small_disk: Callable[[str], None], options: list[str]
+) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            trial.report(1.0, 0)
+            with open(trial.directory / "weights", "wb") as file:
+                file.write(bytes(200_000))
+            return trial.params.x
+        """,
+        stop={"trials": 10},
+    )
+    done = call("run", file, "--quiet", *options, status=1)
+    (line,) = done.stderr.splitlines()
+    assert "No space left on device" in line
+    assert "the same command goes on" in line
+    stopped = rows()
+    assert not any(row["state"] == "FAIL" for row in stopped), "it is not the trials' fault"
+    small_disk("20m")
+    call("run", file, "--quiet", *options)
+    after = rows()
+    assert [row["state"] for row in after] == ["COMPLETE"] * 10
+    for row in stopped:
+        if row["state"] == "COMPLETE":
+            assert after[row["number"]] == row
+
+
+def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: MakeSweep) -> None:
+    assert "there is no such sweep" in call("stop", "demo", status=2).stderr
+    file = make_sweep(
+        """
+        import time
+
+        def train(trial):
+            trial.report(0.5, 0)
+            time.sleep(1000 if trial.number < 2 else 0.1)
+            return trial.params.x
+        """,
+        stop={"trials": 4},
+        max_parallel=2,
+    )
+    driver = start("run", file, "--grace", "1")
+    running = Path("runs/demo/trial-0001/output.log")
+    wait_for(running.exists)
+    assert "there is no trial 9" in call("stop", "demo", "--trial", "9", status=2).stderr
+    assert "trial 1 is stopped: PRUNED" in call("stop", "demo", "--trial", "1").stdout
+    assert (
+        "trial 1 of demo does not run: it is PRUNED" in call("stop", "demo", "--trial", "1", status=2).stderr
+    )
+    wait_for(lambda: rows()[-1]["number"] == 3 and rows()[-1]["state"] == "COMPLETE")
+    assert "stopped. The same `sweep run` goes on." in call("stop", "demo").stdout
+    assert driver.wait(20) == 130
+    assert [row["state"] for row in rows()] == ["WAITING", "PRUNED", "COMPLETE", "COMPLETE"]
+    assert "demo: does not run now" in call("stop", "demo", status=2).stderr
+
+
+def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import pathlib, time
+
+        def train(trial):
+            if trial.number in (0, 2):
+                raise ValueError("not yet")
+            while trial.number == 3 and not pathlib.Path("go").exists():
+                time.sleep(0.05)
+            return trial.params.x
+        """,
+        stop={"trials": 4},
+        max_parallel=2,
+    )
+    driver = start("run", file)
+    wait_for(lambda: Path("runs/demo/trial-0003").exists())
+    wait_for(lambda: rows()[2]["state"] == "FAIL")
+    assert call("retry", "demo", "0").stdout == "trial 0 is run again as trial 4, now\n"
+    assert "trial 0 of demo has been run again already" in call("retry", "demo", "0", status=2).stderr
+    assert "trial 1 of demo has not failed: it is COMPLETE" in call("retry", "demo", "1", status=2).stderr
+    assert "say which trials" in call("retry", "demo", status=2).stderr
+    Path("go").touch()
+    assert driver.wait(60) == 0
+    assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert call("retry", "demo", "--failed").stdout == (
+        "trial 2 is run again as trial 5, when `sweep run` goes on\n"
+    )
+    assert json.loads(call("status", "demo", "--json").stdout)["counts"]["waiting"] == 1
+    call("run", file, "--quiet")
+    after = rows()
+    assert [(row["number"], row["state"], row.get("retry_of")) for row in after[4:]] == [
+        (4, "COMPLETE", 0),
+        (5, "COMPLETE", 2),
+    ]
+    assert [after[new]["params"] for new in (4, 5)] == [after[old]["params"] for old in (0, 2)]
+    assert "no trial failed that has not been run again" in call("retry", "demo", "--failed", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("soon", "expected a duration"), ("-3", "expected a duration")]
+)
+def test_a_grace_time_that_is_none_is_refused(make_sweep: MakeSweep, text: str, message: str) -> None:
+    file = make_sweep("def train(trial): ...")
+    assert f"--grace: {message}" in call("run", file, f"--grace={text}", status=2).stderr
+    assert not Path("runs").exists()
