@@ -294,8 +294,9 @@ class Chaos:
             self._nodes.lose(self._random.randrange(2))
         else:
             victims = self._victims(kind)
-            if not victims:
-                return  # it has just been killed, and is not there again yet
+            if not victims:  # it has just been killed, and is not there again yet
+                self._deck.append(kind)
+                return
             victim = self._random.choice(sorted(victims, key=lambda process: process.pid))
             with suppress(psutil.NoSuchProcess):
                 victim.kill()

@@ -30,6 +30,9 @@ class Recorder:
     def should_prune(self) -> bool:
         return len(self.reports) > 2
 
+    def saved(self) -> bool:
+        return False
+
 
 @pytest.fixture
 def channel() -> Recorder:

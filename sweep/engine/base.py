@@ -79,7 +79,7 @@ class Observer:
         """An attempt has ended."""
 
     def tick(self, progress: Progress) -> None:
-        """How things stand, a few times a second if `wants_ticks`."""
+        """How things stand, now and then; a few times a second if `wants_ticks`."""
 
 
 class Interruption:

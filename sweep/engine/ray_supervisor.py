@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from sweep.engine.ray_worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
 
 _TICK = 0.25  # seconds
+_SAVE = 2.0
+"""So often, in seconds, the controller is asked at least; it writes down then how long the sweep has run."""
 _MOST_FAILED_STARTS = 6
 _PATIENCE = 60.0
 """How long to wait for a controller that is being replaced, in seconds."""
@@ -121,6 +124,7 @@ class Supervisor:
             1 if self._rules.isolate else self._rules.recycle_after, memory * 1e9 if memory else None
         )
         self._progress: Progress | None = None
+        self._next_progress = 0.0
         self._is_open = False
         self._draining_until: float | None = None
         self._end: float | None = None
@@ -233,7 +237,9 @@ class Supervisor:
         self._check_ray()
         for request in take_requests(self._sweep.directory.requests):
             self._heed(request, interruption)
-        if self._observer.wants_ticks and self._is_open and not self._asked:
+        now = time.monotonic()
+        if self._is_open and now >= self._next_progress:
+            self._next_progress = math.inf  # until it is answered
             self._ask("progress", then=self._on_progress)
 
     def _check_ray(self) -> None:
@@ -242,6 +248,7 @@ class Supervisor:
 
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
+        self._next_progress = time.monotonic() + (_TICK if self._observer.wants_ticks else _SAVE)
         self._observer.tick(progress)
 
     def _heed(self, request: Request, interruption: Interruption) -> None:

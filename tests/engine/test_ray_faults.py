@@ -327,6 +327,41 @@ def test_memory_that_runs_out_in_the_objective_is_told_apart_and_retried(make_sw
     assert result.trials[1].reason.startswith("oom: ")
 
 
+@pytest.fixture
+def small_memory() -> Iterator[Path]:
+    """A control group with 200 MB of memory; a process that writes its number into the file has no more."""
+    group = Path(f"/sys/fs/cgroup/memory/sweep-test-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text("200000000")
+    except OSError:
+        pytest.skip("only root can make a control group, and only version 1 is known here")
+    yield group / "cgroup.procs"
+    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def test_a_worker_that_the_kernel_killed_for_memory_is_told_apart(
+    make_sweep: MakeSweep, small_memory: Path
+) -> None:
+    file = make_sweep(
+        f"""
+        import os, pathlib
+
+        def train(trial):
+            if trial.number == 1:
+                pathlib.Path("{small_memory}").write_text(str(os.getpid()))
+                bytearray(os.urandom(1) * 400_000_000)
+            return trial.params.x
+        """,
+        stop={"trials": 2},
+        trial={"retry_on": "oom", "retries": 1},
+    )
+    result = sweep.run(file)
+    assert [(trial.state, trial.attempts) for trial in result.trials] == [("COMPLETE", 1), ("FAIL", 2)]
+    assert result.trials[1].reason == "oom: memory ran out, and the kernel killed it"
+
+
 def test_what_a_finished_trial_left_behind_is_gone_before_the_next_one(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """

@@ -13,6 +13,11 @@ import pytest
 import torch
 
 import sweep
+from sweep.checkpoint import find_checkpoints
+from sweep.core.messages import Assignment, Report
+from sweep.tracking.hparams import Session
+from sweep.tracking.run import RunDirectory
+from sweep.trial import Interrupted
 from tests.conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "objectives"))
@@ -91,3 +96,52 @@ def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path
     assert any(tag.startswith("misread") for tag in events.Tags()["images"])
     assert "weights/conv1.weight" in events.Tags()["histograms"]
     assert len(events.Scalars("val/accuracy")) == 8
+
+
+def test_interrupted_at_a_checkpoint_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    whole = Story(tmp_path / "whole")
+    whole.run(attempt=1)
+    torn = Story(tmp_path / "torn", stop_after=2)
+    with pytest.raises(Interrupted):
+        torn.run(attempt=1)
+    assert torn.accuracies.keys() == {0, 1}
+    torn.stop_after = None
+    torn.run(attempt=2)
+    assert torn.accuracies == whole.accuracies
+    assert len(torn.accuracies) == 4
+    torn.run(attempt=3)
+    assert len(torn.accuracies) == 4, "there was nothing left to do"
+
+
+class Story:
+    """A trial whose sweep is stopped when it has saved some checkpoints."""
+
+    def __init__(self, directory: Path, stop_after: int | None = None) -> None:
+        self.accuracies: dict[int, float] = {}
+        self.stop_after = stop_after
+        self._directory = directory
+        self._saved = 0
+
+    def run(self, attempt: int) -> None:
+        params = {"lr": 0.01, "momentum": 0.5, "optimizer": "sgd", "batch_size": 64, "dropout": 0.3}
+        session = Session({}, "demo/t0000", 0.0)
+        found = find_checkpoints(self._directory / "checkpoint")
+        run = RunDirectory(self._directory, session, "val/accuracy", True, found[-1].step if found else None)
+        assignment = Assignment(0, attempt, {**params, "weight_decay": 0.0, "epochs": 4}, session, 1)
+        trial = sweep.Trial(assignment, self._directory, "val/accuracy", run, self, "cpu")
+        torch.manual_seed(1)
+        try:
+            digits_cnn.train(trial)
+        finally:
+            run.finish()
+
+    def report(self, report: Report) -> None:
+        assert report.step not in self.accuracies, "an epoch was trained twice"
+        self.accuracies[report.step] = report.value
+
+    def should_prune(self) -> bool:
+        return False
+
+    def saved(self) -> bool:
+        self._saved += 1
+        return self._saved == self.stop_after
