@@ -57,15 +57,15 @@ class AttemptRunner:
     Args:
         settings: what all attempts have in common.
         capture: what to do with the output of the objective.
-        passes_interrupts: whether KeyboardInterrupt means that the person at the terminal wants to end it
-            all, and not only that the objective has raised it.
+        is_guest: whether this process belongs to somebody else. Then KeyboardInterrupt means that the person
+            at the terminal wants to end it all, and child processes may not be the objective's.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
     """
 
-    def __init__(self, settings: AttemptSettings, capture: Capture, passes_interrupts: bool = False) -> None:
-        self._passes_interrupts = passes_interrupts
+    def __init__(self, settings: AttemptSettings, capture: Capture, is_guest: bool = False) -> None:
+        self._is_guest = is_guest
         self._settings = settings
         self._capture = capture
         self._objective = _load(settings.objective)
@@ -79,7 +79,8 @@ class AttemptRunner:
         value: float | None = None
         reason = story = ""
         with ExitStack() as exits:
-            exits.enter_context(restored({TRIAL_DIRECTORY: str(directory.root)}))
+            variables = {TRIAL_DIRECTORY: str(directory.root)}
+            exits.enter_context(restored(variables, ends_children=not self._is_guest))
             exits.enter_context(self._capture(directory.output))
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
@@ -108,7 +109,7 @@ class AttemptRunner:
                 value, metrics = read_result(result, settings.metric, last.value if last else None)
                 run.add_final({settings.metric: value, **metrics})
             except BaseException as error:  # user code may raise anything
-                if isinstance(error, KeyboardInterrupt) and self._passes_interrupts:
+                if isinstance(error, KeyboardInterrupt) and self._is_guest:
                     raise
                 kind = classify(error, directory.root)
                 if kind == "interrupted":

@@ -33,7 +33,7 @@ class InlineEngine(Engine):
     def run(self, sweep: Sweep, observer: Observer, interruption: Interruption, grace: float) -> Progress:
         os.chdir(sweep.working_directory)
         try:
-            runner = AttemptRunner(sweep.attempt_settings, copied_output, passes_interrupts=True)
+            runner = AttemptRunner(sweep.attempt_settings, copied_output, is_guest=True)
         except ObjectiveImportError as error:
             raise SweepError(str(error)) from None
         controller = Controller(sweep.spec, sweep.directory, slots=1)

@@ -31,26 +31,22 @@ def seed_generators(seed: int) -> None:
 
 
 @contextmanager
-def restored(variables: Mapping[str, str]) -> Iterator[None]:
+def restored(variables: Mapping[str, str], ends_children: bool = True) -> Iterator[None]:
     """Set some environment variables, and put things back afterwards.
 
     Put back are the working directory, the environment, sys.argv and sys.path, the random generators, torch's
-    switches, the root logger's handlers, signal handlers and timers, and the child processes: those that were
-    not there before are ended.
+    switches, the root logger's handlers, signal handlers and timers.
+
+    Args:
+        variables: what to set.
+        ends_children: whether to end child processes that were not there before.
     """
     with ExitStack() as exits:
         exits.callback(_release_memory, count_descriptors())
-        for keep in (
-            _directory,
-            _environment,
-            _arguments,
-            _generators,
-            _torch,
-            _logging,
-            _signals,
-            _children,
-        ):
+        for keep in (_directory, _environment, _arguments, _generators, _torch, _logging, _signals):
             exits.callback(keep())
+        if ends_children:
+            exits.callback(_children())
         os.environ.update(variables)
         yield
 
