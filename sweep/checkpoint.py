@@ -42,6 +42,7 @@ class Checkpoints:
         keep: how many of the last ones are kept.
         state: gives what is saved with each one, as JSON takes it.
         on_saved: is called when one has been saved. May raise to end the trial there.
+        before_asked: is called when the newest one is asked for. May raise.
         on_found: is called with the saved state when a checkpoint is about to be used.
     """
 
@@ -51,12 +52,15 @@ class Checkpoints:
         keep: int,
         state: Callable[[], Any],
         on_saved: Callable[[], None],
+        before_asked: Callable[[], None],
         on_found: Callable[[Any], None],
     ) -> None:
         self._directory = directory
         self._keep = keep
         self._state = state
         self._on_saved = on_saved
+        self._before_asked = before_asked
+        self._has_saved = False
         self._on_found = on_found
 
     @contextmanager
@@ -90,20 +94,28 @@ class Checkpoints:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         _sync_one(self._directory)
+        self._has_saved = True
         for old in find_checkpoints(self._directory)[: -self._keep]:
             shutil.rmtree(old.path, ignore_errors=True)
         self._on_saved()
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint, or None. Ask before anything is logged: the trial's curves go on from there.
+        """The newest checkpoint, or None if the trial begins at its beginning.
 
-        None means that the trial begins at its beginning. Its directory is not to be written to.
+        Ask before anything is logged: the trial's curves go on from there. The directory is not to be written
+        to.
+
+        Raises:
+            RuntimeError: something has been logged.
         """
+        if not self._has_saved:
+            self._before_asked()
         found = find_checkpoints(self._directory)
         if not found:
             return None
         newest = found[-1]
-        self._on_found(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
+        if not self._has_saved:  # else it is this attempt's own
+            self._on_found(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
         return newest
 
     def _remove_unfinished(self) -> None:

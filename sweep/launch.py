@@ -10,9 +10,8 @@ from pathlib import Path
 
 from sweep.compare.view import SweepView
 from sweep.core.identity import changes
-from sweep.core.lock import SweepLock, is_locked
+from sweep.core.lock import SweepLock
 from sweep.core.messages import Progress
-from sweep.core.requests import forget_requests
 from sweep.core.rerun import enqueue_reruns
 from sweep.core.study import create_or_load_study, open_storage, open_url
 from sweep.directory import SweepDirectory
@@ -84,14 +83,13 @@ def launch(
     with _engine(address, inline) as engine, interruption.listening():
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial
         if start is _Start.ANEW:
-            observer.note(f"the old sweep is now in {_move_aside(directory)}")
+            observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
         directory.root.mkdir(parents=True, exist_ok=True)
-        with SweepLock(directory.lock, spec.name) as run:
+        with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             engine.clear(directory, observer)
-            forget_requests(directory.requests)
             _write(directory.spec, spec.to_yaml())
-            progress = engine.run(replace(sweep, run=run), observer, interruption, grace)
+            progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, grace)
     return Launch(directory, progress, interruption.signal)
 
 
@@ -181,10 +179,13 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
             )
 
 
-def _move_aside(directory: SweepDirectory) -> Path:
-    if is_locked(directory.lock):
-        with SweepLock(directory.lock, directory.name):
-            pass  # raises, and names the process that runs it
+def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -> Path:
+    with SweepLock(directory.lock, directory.name):
+        engine.clear(directory, observer)  # what a killed run has left behind would write into the new sweep
+        return _rename(directory)
+
+
+def _rename(directory: SweepDirectory) -> Path:
     directory.attic.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     place = directory.attic / f"{directory.name}-{stamp}"

@@ -105,8 +105,15 @@ class Trial:
         self._run = run
         self._channel = channel
         self._reported: dict[int, float] = {}
+        self._inherited: Report | None = None
+        """The last report of an earlier attempt before the checkpoint from which this one goes on."""
         self.checkpoint = Checkpoints(
-            directory / "checkpoint", keep_checkpoints, self._state, self._on_saved, self._resume
+            directory / "checkpoint",
+            keep_checkpoints,
+            state=self._state,
+            on_saved=self._on_saved,
+            before_asked=self._check_asked_in_time,
+            on_found=self._resume,
         )
 
     @property
@@ -159,7 +166,7 @@ class Trial:
     def last_reported(self) -> Report | None:
         """The value reported for the metric at the highest step; Optuna takes the same for a pruned trial."""
         if not self._reported:
-            return None
+            return self._inherited
         step = max(self._reported)
         return Report(step, self._reported[step])
 
@@ -170,10 +177,16 @@ class Trial:
         if self._channel.saved():
             raise Interrupted
 
+    def _check_asked_in_time(self) -> None:
+        if self._run.has_scalars:
+            raise RuntimeError(
+                "trial.checkpoint.latest() was called after something had been logged; call it first, so "
+                "that the curves go on at the right step"
+            )
+
     def _resume(self, state: Mapping[str, Any]) -> None:
-        if self._run.resume(state) and state["reported"] is not None:
-            last = Report(*state["reported"])
-            self._reported = {last.step: last.value}
+        self._run.resume(state)
+        self._inherited = Report(*state["reported"]) if state["reported"] is not None else None
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, params={self.params!r})"

@@ -16,7 +16,7 @@ from sweep.checkpoint import Checkpoint, Checkpoints, find_checkpoints
 
 
 def make(directory: Path, keep: int = 1, state: Any = None) -> Checkpoints:
-    return Checkpoints(directory, keep, lambda: state, lambda: None, lambda found: None)
+    return Checkpoints(directory, keep, lambda: state, lambda: None, lambda: None, lambda found: None)
 
 
 def save(checkpoints: Checkpoints, step: int) -> None:
@@ -73,7 +73,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from sweep.checkpoint import Checkpoints
-checkpoints = Checkpoints(Path(sys.argv[1]), 1, lambda: None, lambda: None, lambda found: None)
+checkpoints = Checkpoints(Path(sys.argv[1]), 1, lambda: None, lambda: None, lambda: None, lambda found: None)
 with checkpoints.save(1) as path:
     (path / "state").write_text("1")
 with checkpoints.save(2) as path:
@@ -96,10 +96,11 @@ def test_what_a_killed_process_had_not_finished_is_not_seen_and_goes_away(tmp_pa
 
 def test_the_state_is_saved_with_it_and_given_back(tmp_path: Path) -> None:
     found: list[Any] = []
-    checkpoints = Checkpoints(tmp_path, 1, lambda: {"best": 0.5}, lambda: None, found.append)
+    checkpoints = Checkpoints(tmp_path, 1, lambda: {"best": 0.5}, lambda: None, lambda: None, found.append)
     save(checkpoints, 1)
-    assert found == []
     checkpoints.latest()
+    assert found == [], "it is its own"
+    Checkpoints(tmp_path, 1, lambda: None, lambda: None, lambda: None, found.append).latest()
     assert found == [{"best": 0.5}]
     assert json.loads((tmp_path / "0000-step-1" / ".sweep.json").read_text()) == {"best": 0.5}
 

@@ -36,23 +36,23 @@ def stop(
       sweep stop digits-cnn --trial 7
     """
     from sweep.compare.view import SweepView
-    from sweep.core.lock import is_locked
     from sweep.core.requests import Request, leave_request
 
     view = SweepView.open(name, runs)
-    if not view.is_running:
+    run_id = _run_id(view)
+    if run_id is None:
         raise InputError(f"{view.spec.name}: does not run now; see `sweep status {name}`")
     if trial is None:
-        leave_request(view.directory.requests, Request(stop=True))
+        leave_request(view.directory.requests, Request(run_id, stop=True))
         print(f"stopping {view.spec.name}; its running trials may still reach a checkpoint ...", flush=True)
-        while is_locked(view.directory.lock):
+        while _run_id(view) == run_id:
             time.sleep(0.1)
         print("stopped. The same `sweep run` goes on.")
         return
     state = _state(view, trial)
     if state != "RUNNING":
         raise InputError(f"trial {trial} of {view.spec.name} does not run: it is {state}")
-    leave_request(view.directory.requests, Request(stop_trial=trial))
+    leave_request(view.directory.requests, Request(run_id, stop_trial=trial))
     _wait(
         lambda: _state(SweepView(view.directory), trial) != "RUNNING",
         f"trial {trial} has not ended; with --inline nothing can end a trial from outside",
@@ -84,14 +84,13 @@ def retry(
 
     view = SweepView.open(name, runs)
     chosen = _choose(view, numbers or [], failed)
-    if view.is_running:
-        leave_request(view.directory.requests, Request(rerun=tuple(chosen)))
-        _wait(
-            lambda: all(number in _successors(SweepView(view.directory)) for number in chosen),
-            "the sweep has not answered",
-        )
+    run_id = _run_id(view)
+    then = "when `sweep run` goes on"
+    if run_id is not None:
+        leave_request(view.directory.requests, Request(run_id, rerun=tuple(chosen)))
+        _wait(lambda: _run_id(view) != run_id or _all_enqueued(view, chosen), "the sweep has not answered")
         then = "now"
-    else:
+    if not _all_enqueued(view, chosen):  # it does not run, or ended meanwhile
         rerun(view.spec, view.directory, chosen)
         then = "when `sweep run` goes on"
     successors = _successors(SweepView(view.directory))
@@ -104,6 +103,11 @@ def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:
 
     if failed == bool(numbers):
         raise InputError("say which trials: their numbers, or --failed for all that failed")
+    if view.stopped_by in ("target", "hours"):
+        raise InputError(
+            f"{view.spec.name}: nothing more will be run, for its {view.stopped_by} is reached; "
+            f"first give `sweep run` another one with --set stop.{view.stopped_by}=..."
+        )
     possible = failed_trials(view.frozen_trials)
     if failed:
         if not possible:
@@ -122,6 +126,18 @@ def _state(view: SweepView, number: int) -> str:
     if not 0 <= number < len(rows):
         raise InputError(f"{view.spec.name}: there is no trial {number}; there are {len(rows)}")
     return rows[number].state
+
+
+def _run_id(view: SweepView) -> str | None:
+    """The id of the run that is going on now, or None."""
+    from sweep.core.lock import holder, is_locked
+
+    found = holder(view.directory.lock) if is_locked(view.directory.lock) else None
+    return found.run_id if found is not None else None
+
+
+def _all_enqueued(view: SweepView, numbers: list[int]) -> bool:
+    return set(numbers) <= _successors(type(view)(view.directory)).keys()
 
 
 def _successors(view: SweepView) -> dict[int, int]:

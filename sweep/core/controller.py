@@ -31,7 +31,7 @@ from sweep.core.messages import (
     Turn,
 )
 from sweep.core.pruners import make_pruner
-from sweep.core.rerun import count_reruns, enqueue_reruns, failed_trials
+from sweep.core.rerun import count_reruns, enqueue_reruns
 from sweep.core.retry import RetryRules
 from sweep.core.samplers import derive_seed, make_sampler
 from sweep.core.stop import StopRules
@@ -47,6 +47,11 @@ from sweep.tracking.root import declare_experiment, end_session
 from sweep.tracking.run import best_tag
 
 _SAVE_USAGE_EVERY = 2.0  # seconds
+_STATES: dict[TrialState, TrialStateName] = {
+    TrialState.COMPLETE: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAIL: "FAIL",
+}
 
 
 @dataclass
@@ -81,12 +86,11 @@ class Controller:
         spec: the sweep.
         directory: where it lies; it exists.
         slots: how many trials can run at once, for the record.
-        replaces: whether it takes the place of one that died while its trials ran on.
+        run_id: of this run of the sweep. If the study was last used by the same run, this controller takes
+            the place of one that died while its trials ran on.
     """
 
-    def __init__(
-        self, spec: SweepSpec, directory: SweepDirectory, slots: int, replaces: bool = False
-    ) -> None:
+    def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int, run_id: str = "") -> None:
         self._spec = spec
         self._directory = directory
         self._space = SearchSpace(spec.parameters)
@@ -101,6 +105,7 @@ class Controller:
         self._study = create_or_load_study(spec, storage)
         self._seed = self._sweep_seed()
         trials = self._study.get_trials(deepcopy=False)
+        replaces = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
         self._study.pruner = make_pruner(spec.pruner)
         self._study.sampler = make_sampler(spec.sampler, self._space, self._seed, len(trials))
         declare_experiment(
@@ -127,9 +132,11 @@ class Controller:
         self._again: deque[int] = deque()
         """Numbers of live trials that wait for their next attempt."""
         self._announce_last(trials)
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                self._take_up(trial, runs_on=replaces)
+        with self._batch():
+            for trial in trials:
+                if trial.state == TrialState.RUNNING:
+                    self._take_up(trial, runs_on=replaces)
+            self._study.set_user_attr(attributes.RUN, run_id)
 
     # What an engine asks for.
 
@@ -206,8 +213,37 @@ class Controller:
                 self._meter.start(number, time.time() - known.started)
                 live.session = replace(live.session, started=known.started)
             else:
-                live.attempt -= 1
-                self._again.append(number)
+                self._take_back(live, number)
+
+    def give_back(self, number: int, attempt: int) -> None:
+        """An attempt was handed out that nobody will run now: it is handed out anew later."""
+        live = self._current(number, attempt)
+        if live is not None:
+            self._meter.end(number)
+            with self._batch():
+                self._take_back(live, number)
+
+    def _take_back(self, live: _Live, number: int) -> None:
+        live.attempt -= 1
+        live.trial.set_user_attr(attributes.ATTEMPTS, live.attempt)
+        live.trial.set_user_attr(attributes.ENDED, live.attempt)
+        self._again.append(number)
+
+    def abandon(self, number: int, reason: str) -> Ending | None:
+        """A trial that waits for its next attempt is not to have one.
+
+        Returns:
+            None if it does not wait.
+        """
+        if number not in self._again:
+            return None
+        live = self._live[number]
+        outcome = Outcome(number, live.attempt, "stopped", reason=reason, was_killed=True)
+        with self._batch():
+            self._again.remove(number)
+            ending = self._record(live, self._recover(outcome), "PRUNED", reason, 0.0)
+        self._announce(ending, outcome)
+        return ending
 
     def rerun(self, numbers: Iterable[int]) -> list[int]:
         """Have failed trials run again, as new trials with the same parameters.
@@ -215,11 +251,8 @@ class Controller:
         Returns:
             those that will be; trials that have not failed, or are being run again already, will not.
         """
-        trials = self._study.get_trials(deepcopy=False)
-        failed = set(failed_trials(trials))
-        chosen = [number for number in dict.fromkeys(numbers) if number in failed]
         with self._batch():
-            enqueue_reruns(self._study, chosen)
+            chosen = enqueue_reruns(self._study, numbers)
         self._rerun += len(chosen)
         self._enqueued += len(chosen)
         return chosen
@@ -323,16 +356,19 @@ class Controller:
         if trial is None or trial.user_attrs.get(attributes.ATTEMPTS, 1) != outcome.attempt:
             return None
         is_best = self._best is not None and self._best.number == trial.number
-        state: TrialStateName = "FAIL" if trial.state == TrialState.FAIL else trial.state.name  # type: ignore
+        reason = trial.user_attrs.get(attributes.REASON, "")
+        took = trial.user_attrs.get(attributes.DURATION)
+        if took is None and trial.duration is not None:
+            took = trial.duration.total_seconds()
         return Ending(
             trial.number,
             outcome.attempt,
-            state,
+            _STATES[trial.state],
             outcome.kind,
             trial.value,
-            outcome.reason,
+            reason,
             is_best,
-            trial.duration.total_seconds() if trial.duration is not None else 0.0,
+            took or 0.0,
         )
 
     def _pause(self, live: _Live, outcome: Outcome, reason: str, took: float) -> Ending:
@@ -382,7 +418,7 @@ class Controller:
         live.attempt += 1
         live.last = None
         live.session = replace(live.session, started=time.time())
-        if live.attempt > 1:
+        if live.attempt > 1 or attributes.ATTEMPTS in live.trial.user_attrs:
             live.trial.set_user_attr(attributes.ATTEMPTS, live.attempt)
         self._meter.start(number)
         return Assignment(
@@ -411,6 +447,7 @@ class Controller:
             return
         if not has_ended:  # what its worker had written, but not lived to report
             self._keep(live, self._written_reports(frozen.number))
+            trial.set_user_attr(attributes.ENDED, attempts)
         self._again.append(frozen.number)
 
     def _make_live(self, trial: optuna.Trial, attempt: int) -> _Live:

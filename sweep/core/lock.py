@@ -8,8 +8,8 @@ Two locks on files, which the system releases when their holders die:
   with the sweep lock in its hand, waits until the fence is free.
 
 A worker that was still being started when its sweep was killed takes the fence too late to be waited for. So
-each run of a sweep has a word of its own, written into the sweep lock's file; who finds another one there
-when it has taken the fence, comes from a run that is over.
+each run of a sweep has an id, written into the sweep lock's file; who finds another one there when it has
+taken the fence, comes from a run that is over.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class Holder:
     Args:
         pid: the process.
         host: its machine.
-        run: the word of this run of the sweep.
+        run_id: a word that no other run of the sweep has.
     """
 
     pid: int
     host: str
-    run: str
+    run_id: str
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
 
 class SweepLock:
-    """The right to run a sweep. A context manager that gives the word of this run.
+    """The right to run a sweep. A context manager that gives the run its id.
 
     Args:
         path: the lock file; made if it is missing.
@@ -64,7 +64,7 @@ class SweepLock:
         self._file: int | None = None
 
     def __enter__(self) -> str:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = _open(self._path)
         # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
         if not _lock(file, fcntl.LOCK_EX, patience=0.5):
             os.close(file)
@@ -72,18 +72,41 @@ class SweepLock:
                 f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
                 f"watch it with `sweep status {self._name}`, or start another one with --name"
             )
-        mine = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
-        os.ftruncate(file, 0)
-        os.write(file, json.dumps(asdict(mine)).encode())
+        _held.add(file)
         self._file = file
-        return mine.run
+        return renew_run(self._path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
+            _held.discard(self._file)
             os.close(self._file)
             self._file = None
+
+
+_held: set[int] = set()
+"""The sweep locks of this process. A process that is forked must not keep them: it may live longer."""
+
+
+def _forget_locks() -> None:
+    for file in _held:
+        os.close(file)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
+def renew_run(path: Path) -> str:
+    """Give a run of a sweep a new id; who has the old one is turned away by the fence from now on.
+
+    Args:
+        path: the sweep lock's file, which this process holds.
+    """
+    mine = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
+    path.write_text(json.dumps(asdict(mine)))
+    return mine.run_id
 
 
 def is_locked(path: Path) -> bool:
@@ -106,23 +129,23 @@ def holder(path: Path) -> Holder | None:
         return None
 
 
-def join_fence(fence: Path, lock: Path, run: str) -> int:
+def join_fence(fence: Path, lock: Path, run_id: str) -> int:
     """Take part in a run of a sweep, for as long as the returned descriptor is open in any process.
 
     Args:
         fence: the fence's file.
         lock: the sweep lock's file.
-        run: the word of the run.
+        run_id: of the run.
 
     Raises:
         RunIsOver: that run has ended.
     """
-    file = os.open(fence, os.O_RDONLY | os.O_CREAT, 0o644)
+    file = _open(fence)
     _lock(file, fcntl.LOCK_SH, patience=None)
     current = holder(lock)
-    if current is None or current.run != run:
+    if current is None or current.run_id != run_id:
         os.close(file)
-        raise RunIsOver(f"run {run} of the sweep is over")
+        raise RunIsOver(f"run {run_id} of the sweep is over")
     return file
 
 
@@ -140,7 +163,7 @@ def wait_for_fence(fence: Path, patience: float) -> bool:
     Returns:
         whether it is free.
     """
-    file = os.open(fence, os.O_RDONLY | os.O_CREAT, 0o644)
+    file = _open(fence)
     try:
         return _lock(file, fcntl.LOCK_EX, patience)
     finally:
@@ -154,6 +177,11 @@ def lock_file(file: Any, patience: float) -> bool:
         whether it was free within `patience` seconds.
     """
     return _lock(file, fcntl.LOCK_EX, patience)
+
+
+def _open(path: Path) -> int:
+    # For writing too: on NFS an exclusive lock is refused otherwise.
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _lock(file: Any, kind: int, patience: float | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,11 +15,13 @@ class Request:
     """Something to be done in a running sweep.
 
     Args:
+        run_id: of the run that is asked; others do not heed it.
         stop: stop the sweep, as Ctrl-C does.
         stop_trial: end this trial.
         rerun: run these failed trials again as new ones.
     """
 
+    run_id: str
     stop: bool = False
     stop_trial: int | None = None
     rerun: tuple[int, ...] = ()
@@ -35,8 +36,8 @@ def leave_request(folder: Path, request: Request) -> None:
     aside.rename(folder / name)
 
 
-def take_requests(folder: Path) -> list[Request]:
-    """What has been asked for since the last time."""
+def take_requests(folder: Path, run_id: str) -> list[Request]:
+    """What this run has been asked for since the last time; what others were asked is forgotten."""
     if not folder.is_dir():
         return []
     requests = []
@@ -45,9 +46,4 @@ def take_requests(folder: Path) -> list[Request]:
             content = json.loads(path.read_text(encoding="utf-8"))
             requests.append(Request(**{**content, "rerun": tuple(content["rerun"])}))
         path.unlink(missing_ok=True)
-    return requests
-
-
-def forget_requests(folder: Path) -> None:
-    """What was asked of an earlier run is void."""
-    shutil.rmtree(folder, ignore_errors=True)
+    return [request for request in requests if request.run_id == run_id]

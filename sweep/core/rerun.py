@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -24,8 +24,15 @@ def count_reruns(trials: Iterable[FrozenTrial]) -> int:
     return sum(RETRY_OF in trial.user_attrs for trial in trials)
 
 
-def enqueue_reruns(study: optuna.Study, numbers: Sequence[int]) -> None:
-    """Enqueue a new trial for each of these: samplers leave its parameters as they are."""
+def enqueue_reruns(study: optuna.Study, numbers: Iterable[int]) -> list[int]:
+    """Enqueue a new trial for each of these that is a `failed_trial`; samplers leave its parameters alone.
+
+    Returns:
+        the failed trials for which there is a new one now.
+    """
     trials = study.get_trials(deepcopy=False)
-    for number in numbers:
+    failed = set(failed_trials(trials))
+    chosen = [number for number in dict.fromkeys(numbers) if number in failed]
+    for number in chosen:
         study.enqueue_trial(trials[number].params, user_attrs={RETRY_OF: number})
+    return chosen

@@ -36,5 +36,6 @@ class RetryRules:
     def delay(self, failures: int) -> float:
         """Seconds to wait before the next attempt: `backoff`, and twice as long after each further one."""
         return min(
-            self._rules.backoff * 2.0 ** max(0, failures - 1), max(_LONGEST_DELAY, self._rules.backoff)
+            self._rules.backoff * 2.0 ** min(max(0, failures - 1), 30),
+            max(_LONGEST_DELAY, self._rules.backoff),
         )

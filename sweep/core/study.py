@@ -13,6 +13,8 @@ from sweep.spec import SweepSpec
 
 SEED = "seed"
 """Study attribute: what all seeds of the sweep are derived from."""
+RUN = "run"
+"""Study attribute: the id of the run of the sweep that used it last."""
 USAGE = "usage"
 """Study attribute: a `core.usage.Usage` as a mapping."""
 METRICS = "metrics"

@@ -58,14 +58,16 @@ class UsageMeter:
     def end(self, number: int) -> float:
         """Its attempt has ended; returns how long it took."""
         now = time.monotonic()
-        took = now - self._running.pop(number, now)
-        self._finished_busy += took
-        return took
+        started = self._running.pop(number, now)
+        self._finished_busy += now - max(started, self._began)
+        return now - started
 
     def now(self) -> Usage:
         """The usage of all sessions so far."""
         now = time.monotonic()
-        busy = self._finished_busy + sum(now - started for started in self._running.values())
+        # What was before this session is in its usage already.
+        running = sum(now - max(started, self._began) for started in self._running.values())
+        busy = self._finished_busy + running
         return Usage(
             elapsed=self._before.elapsed + now - self._began,
             busy=self._before.busy + busy,

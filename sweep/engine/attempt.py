@@ -66,6 +66,8 @@ class AttemptRunner:
 
     def __init__(self, settings: AttemptSettings, capture: Capture, is_guest: bool = False) -> None:
         self._is_guest = is_guest
+        self.is_sound = True
+        """Whether this process was put back into its state after the last attempt."""
         self._settings = settings
         self._capture = capture
         self._objective = _load(settings.objective)
@@ -80,7 +82,7 @@ class AttemptRunner:
         reason = story = ""
         with ExitStack() as exits:
             variables = {TRIAL_DIRECTORY: str(directory.root)}
-            exits.enter_context(restored(variables, ends_children=not self._is_guest))
+            problems = exits.enter_context(restored(variables, ends_children=not self._is_guest))
             exits.enter_context(self._capture(directory.output))
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
@@ -116,6 +118,7 @@ class AttemptRunner:
                     reason = "interrupted at a checkpoint"
                 elif kind != "pruned":
                     reason, story = _one_line(error), _story(error)
+        self.is_sound = not problems
         return Outcome(
             number=assignment.number,
             attempt=assignment.attempt,

@@ -34,14 +34,14 @@ class Sweep:
         directory: where it lies.
         objective: the function to call.
         working_directory: where objectives run, absolute.
-        run: the word of this run of it (`core/lock.py`).
+        run_id: of this run of it (`core/lock.py`); not known before it begins.
     """
 
     spec: SweepSpec
     directory: SweepDirectory
     objective: FunctionReference
     working_directory: Path
-    run: str = ""
+    run_id: str = ""
 
     @property
     def attempt_settings(self) -> AttemptSettings:
@@ -129,11 +129,13 @@ class Interruption:
     @contextmanager
     def raising(self) -> Iterator[None]:
         """Raise KeyboardInterrupt at a request meanwhile: for code that knows nothing of the flag."""
-        self._raises = True
+        self._raises, before = True, self._raises
         try:
+            if self.signal is not None:
+                raise KeyboardInterrupt
             yield
         finally:
-            self._raises = False
+            self._raises = before
 
     def listen_again(self) -> None:
         """Within `listening`: Ray has put its own handlers into place since."""
@@ -181,10 +183,11 @@ class Engine(ABC):
         Raises:
             SweepError: something does not end.
         """
-        if wait_for_fence(directory.fence, patience=0):
-            return
-        observer.starting("once the processes of the last run have ended")
-        self.end_survivors(directory)
+        if not directory.journal.exists():
+            return  # nothing has been run here
+        if not wait_for_fence(directory.fence, patience=0):
+            observer.note("waiting for what is left of the last run to end")
+        self.end_survivors(directory)  # those too that have got rid of the fence
         if not wait_for_fence(directory.fence, _PATIENCE):
             raise SweepError(
                 f"{directory.name}: processes of its last run are still there, on this machine or another, "

@@ -7,6 +7,7 @@ import signal
 import time
 
 from sweep.core.controller import Controller
+from sweep.core.lock import join_fence
 from sweep.core.messages import Assignment, Progress, Report
 from sweep.core.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
@@ -36,6 +37,15 @@ class InlineEngine(Engine):
             runner = AttemptRunner(sweep.attempt_settings, copied_output, is_guest=True)
         except ObjectiveImportError as error:
             raise SweepError(str(error)) from None
+        fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+        try:
+            return self._run(runner, sweep, observer, interruption)
+        finally:
+            os.close(fence)
+
+    def _run(
+        self, runner: AttemptRunner, sweep: Sweep, observer: Observer, interruption: Interruption
+    ) -> Progress:
         controller = Controller(sweep.spec, sweep.directory, slots=1)
         observer.opened(1, controller.progress())
         try:
@@ -67,7 +77,7 @@ class InlineEngine(Engine):
     @staticmethod
     def _heed(controller: Controller, sweep: Sweep, interruption: Interruption) -> None:
         """Do what other processes have asked for. A trial that is to be stopped has ended by now."""
-        for request in take_requests(sweep.directory.requests):
+        for request in take_requests(sweep.directory.requests, sweep.run_id):
             if request.stop:
                 interruption.request(signal.SIGINT)
             controller.rerun(request.rerun)

@@ -60,7 +60,7 @@ def _open_alone(path: Path) -> int:
 def copied_output(path: Path) -> Iterator[None]:
     """Print as always, and append it to `path` too: for a terminal on which `breakpoint()` has to work."""
     with (
-        open(path, "a", encoding="utf-8", buffering=1) as file,
+        os.fdopen(_open_alone(path), "a", encoding="utf-8", buffering=1) as file,
         redirect_stdout(_Tee(sys.stdout, file)),
         redirect_stderr(_Tee(sys.stderr, file)),
     ):

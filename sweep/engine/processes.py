@@ -25,7 +25,10 @@ def end_with_parent() -> None:
 
     A worker outlives the Ray daemon of its machine for a quarter of a minute otherwise, and works on.
     """
+    parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was too late
+        os._exit(1)
 
 
 def adopt_orphans() -> None:
@@ -48,13 +51,13 @@ def descendants() -> list[psutil.Process]:
 
 
 def find(trials: Sequence[Path] = (), files: Iterable[Path] = ()) -> list[psutil.Process]:
-    """Processes on this machine that belong to some trials, or have some files open.
+    """Processes on this machine that belong to some trials, or can write to some files.
 
     This process and its ancestors are left out.
 
     Args:
         trials: directories of trials, or directories in which they lie.
-        files: files that only the processes that are looked for have open.
+        files: files that only the processes that are looked for have open for writing.
     """
     paths = {str(file) for file in files}
     places = tuple(f"{place}{os.sep}" for place in trials)
@@ -68,16 +71,19 @@ def find(trials: Sequence[Path] = (), files: Iterable[Path] = ()) -> list[psutil
                 continue
             place = process.environ().get(TRIAL_DIRECTORY)
             is_of_trial = place is not None and f"{place}{os.sep}".startswith(places)
-            if is_of_trial or (paths and _has_open(process.pid, paths)):
+            if is_of_trial or (paths and _can_write(process.pid, paths)):
                 found.append(process)
     return found
 
 
-def _has_open(pid: int, paths: set[str]) -> bool:
-    folder = f"/proc/{pid}/fd"
-    for descriptor in os.listdir(folder):
+def _can_write(pid: int, paths: set[str]) -> bool:
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
         with suppress(OSError):
-            if os.readlink(f"{folder}/{descriptor}") in paths:
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") not in paths:
+                continue
+            info = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()
+            flags = int(info.partition("flags:")[2].split()[0], 8)
+            if flags & os.O_ACCMODE != os.O_RDONLY:  # others may read them
                 return True
     return False
 

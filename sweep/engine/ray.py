@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from sweep.core.lock import renew_run
 from sweep.core.messages import Progress
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
@@ -63,5 +65,6 @@ class RayEngine(Engine):
             finally:
                 supervisor.end()
             self._cluster.restart()
+            sweep = replace(sweep, run_id=renew_run(sweep.directory.lock))
             interruption.listen_again()
             self.clear(sweep.directory, observer)

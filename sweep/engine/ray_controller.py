@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sweep.core.messages import Outcome, Progress, Report, RunningAttempt, Turn
+from sweep.core.messages import Ending, Outcome, Progress, Report, RunningAttempt, Turn
 
 if TYPE_CHECKING:
     from sweep.engine.base import Sweep
@@ -33,12 +33,12 @@ class RayController:
         from sweep.engine.processes import end_with_parent
 
         end_with_parent()
-        self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run)
-        self._is_new: bool = ray.get_runtime_context().was_current_actor_reconstructed
-        self._controller = Controller(sweep.spec, sweep.directory, slots, replaces=self._is_new)
+        self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+        self._controller = Controller(sweep.spec, sweep.directory, slots, sweep.run_id)
+        self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
 
     def _check_introduced(self) -> None:
-        if self._is_new:
+        if not self._is_introduced:
             raise NotIntroduced
 
     def turn(self, outcome: Outcome | None) -> Turn:
@@ -61,7 +61,7 @@ class RayController:
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         self._controller.adopt(running)
-        self._is_new = False
+        self._is_introduced = True
 
     def give_way(self) -> None:
         self._check_introduced()
@@ -70,6 +70,14 @@ class RayController:
     def rerun(self, numbers: Iterable[int]) -> list[int]:
         self._check_introduced()
         return self._controller.rerun(numbers)
+
+    def give_back(self, number: int, attempt: int) -> None:
+        self._check_introduced()
+        self._controller.give_back(number, attempt)
+
+    def abandon(self, number: int, reason: str) -> Ending | None:
+        self._check_introduced()
+        return self._controller.abandon(number, reason)
 
     def progress(self) -> Progress:
         self._check_introduced()

@@ -21,7 +21,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from sweep.core.messages import Assignment, Outcome, OutcomeKind, Progress, RunningAttempt, Turn
+from sweep.core.messages import Assignment, Ending, Outcome, OutcomeKind, Progress, RunningAttempt, Turn
 from sweep.core.requests import Request, take_requests
 from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
@@ -34,6 +34,7 @@ _TICK = 0.25  # seconds
 _SAVE = 2.0
 """So often, in seconds, the controller is asked at least; it writes down then how long the sweep has run."""
 _MOST_FAILED_STARTS = 6
+_BY_HAND = "stopped by hand"
 _PATIENCE = 60.0
 """How long to wait for a controller that is being replaced, in seconds."""
 
@@ -49,7 +50,7 @@ class _Slot:
     Attributes:
         worker: the actor; None while there is none.
         node: Ray's word for its machine, once it has started.
-        kernel_kills: how often the kernel had killed for memory there by then.
+        kernel_kills: how often the kernel had killed for memory there when it began its attempt.
         assignment: what it runs, or ran: until the controller knows how that ended.
         started: when it was given that, in seconds since the epoch.
         deadline: when the attempt has to be over, on the monotonic clock.
@@ -156,9 +157,7 @@ class Supervisor:
                     break
                 ready, _ = ray.wait(list(self._waiting), timeout=self._patience(next_tick))
                 for call in ready:
-                    handle = self._waiting.pop(call, None)  # handling one may have dropped another
-                    if handle is not None:
-                        handle(call)
+                    self._waiting.pop(call)(call)
                 self._look_at_clock()
                 if time.monotonic() >= next_tick:
                     next_tick = time.monotonic() + _TICK
@@ -168,7 +167,7 @@ class Supervisor:
             if not self._cluster.is_alive():
                 raise RayLost from None
             if error.actor_init_failed:  # its message ends with what the controller's constructor raised
-                raise SweepError(str(error).strip().splitlines()[-1]) from None
+                raise SweepError(_last_line(error)) from None
             raise SweepError("the controller died; the same command goes on") from None
         except RayTaskError as error:
             raise SweepError(
@@ -235,7 +234,7 @@ class Supervisor:
 
     def _tick(self, interruption: Interruption) -> None:
         self._check_ray()
-        for request in take_requests(self._sweep.directory.requests):
+        for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
             self._heed(request, interruption)
         now = time.monotonic()
         if self._is_open and now >= self._next_progress:
@@ -255,17 +254,34 @@ class Supervisor:
         if request.stop:
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
-            for slot in list(self._slots):
-                if slot.assignment is not None and slot.assignment.number == request.stop_trial:
-                    self._end_attempt(slot, "stopped", "stopped by hand")
+            self._stop_trial(request.stop_trial)
         if request.rerun:
-            self._ask("rerun", request.rerun, then=lambda numbers: None)
+            self._ask("rerun", request.rerun, then=self._on_enqueued)
+
+    def _stop_trial(self, number: int) -> None:
+        for slot in self._slots:
+            if slot.assignment is not None and slot.assignment.number == number:
+                self._end_attempt(slot, "stopped", _BY_HAND)
+                return
+        self._ask("abandon", number, _BY_HAND, then=self._on_abandoned)
+
+    def _on_abandoned(self, ending: Ending | None) -> None:
+        if ending is not None:
+            self._observer.ended(ending)
+
+    def _on_enqueued(self, numbers: list[int]) -> None:
+        """There is more to do: free slots that have been given up are needed again."""
+        if self._draining_until is None:
+            free = self._capacity - len(self._slots) - self._unstarted
+            for _ in range(min(len(numbers), free)):
+                self._unstarted += 1
+                self._start_next()
 
     def _drain(self, grace: float) -> None:
         """Begin nothing new; trials that run have some time to reach a checkpoint, or their end."""
         self._draining_until = time.monotonic() + grace
         self._drop_idle()
-        self._ask("give_way", then=lambda answer: None)
+        self._ask("give_way", then=_ignore)
         running = sum(slot.assignment is not None for slot in self._slots)
         if running and grace > 0:
             trials = "1 running trial has" if running == 1 else f"{running} running trials have"
@@ -279,7 +295,7 @@ class Supervisor:
         for slot in list(self._slots):
             if slot.wake is not None and now >= slot.wake:
                 slot.wake = None
-                self._next(slot)
+                self._await(slot, slot.worker.probe.remote(), self._on_awake)
             elif slot.deadline is not None and now >= slot.deadline and not _is_answered(slot.call):
                 self._end_attempt(slot, "timeout", f"ran longer than {self._rules.timeout:g} s")
 
@@ -332,7 +348,7 @@ class Supervisor:
             return
         self._is_lost_since = None
         if self._draining_until is not None:
-            self._ask("give_way", then=lambda answer: None)
+            self._ask("give_way", then=_ignore)
         questions, self._unanswered = self._unanswered, []
         for question in questions:
             self._ask(question.method, *question.arguments, then=question.then)
@@ -353,7 +369,7 @@ class Supervisor:
 
     def _start_worker(self, slot: _Slot) -> None:
         slot.worker = self._worker_class.remote(
-            self._sweep.attempt_settings, self._sweep.run, self._controller, self._threads, self._limits
+            self._sweep.attempt_settings, self._sweep.run_id, self._controller, self._threads, self._limits
         )
         slot.node = None
         self._await(slot, slot.worker.load.remote(), self._on_loaded)
@@ -370,6 +386,8 @@ class Supervisor:
             return
         except RayError as error:
             kind, reason = _cause(error)
+            if isinstance(error, RayActorError) and error.actor_init_failed:
+                raise SweepError(f"a worker cannot start: {_last_line(error)}") from None
             self._failed_starts += kind != "lost_node"
             if self._failed_starts >= _MOST_FAILED_STARTS:
                 self._check_ray()
@@ -399,6 +417,15 @@ class Supervisor:
             self._observer.opened(self._capacity, self._progress)
         self._next(slot)
 
+    def _on_awake(self, slot: _Slot, call: Any) -> None:
+        try:
+            ray.get(call)
+        except RayError:  # it died while it had nothing to do: no trial is to blame
+            self._dismiss(slot)
+            self._start_worker(slot)
+        else:
+            self._next(slot)
+
     def _next(self, slot: _Slot) -> None:
         slot.call, slot.is_asking = None, True
         self._ask("turn", None, then=partial(self._on_turn, slot))
@@ -418,7 +445,11 @@ class Supervisor:
         slot.assignment, slot.is_asking = None, False
         if turn.ending is not None:
             self._observer.ended(turn.ending)
-        if (turn.ask_again_in is None and turn.assignment is None) or self._draining_until is not None:
+        if self._draining_until is not None:
+            if turn.assignment is not None:
+                self._ask("give_back", turn.assignment.number, turn.assignment.attempt, then=_ignore)
+            self._remove(slot)
+        elif turn.assignment is None and turn.ask_again_in is None:
             self._remove(slot)  # there is nothing more to do: others may have its cores
             self._drop_idle()
         elif turn.assignment is not None:
@@ -452,6 +483,7 @@ class Supervisor:
         except RayError as error:
             self._fail(slot, *_cause(error), str(error))
         else:
+            slot.kernel_kills = served.kernel_kills
             if served.is_spent:
                 self._dismiss(slot)
             self._tell(slot, served.outcome)
@@ -503,7 +535,7 @@ class Supervisor:
         return outcome
 
     def _dismiss(self, slot: _Slot) -> None:
-        """Make sure that a slot's worker is dead."""
+        """Have a slot's worker killed."""
         if slot.worker is not None:
             ray.kill(slot.worker)
             slot.worker = None
@@ -530,6 +562,14 @@ def _examine(trial: Path, output: Path) -> int:
 
 def _is_answered(call: Any) -> bool:
     return bool(ray.wait([call], timeout=0)[0])
+
+
+def _last_line(error: RayActorError) -> str:
+    """What an actor's constructor raised."""
+    return str(error).strip().splitlines()[-1]
+
+
+def _ignore(answer: Any) -> None: ...
 
 
 def _cause(error: RayError) -> tuple[OutcomeKind, str]:

@@ -61,10 +61,12 @@ class Served:
     Args:
         outcome: of the attempt.
         is_spent: whether the worker is to be replaced before the next one.
+        kernel_kills: the machine's `processes.count_kernel_kills` now.
     """
 
     outcome: Outcome
     is_spent: bool
+    kernel_kills: int
 
 
 class RayWorker:
@@ -72,20 +74,20 @@ class RayWorker:
 
     Args:
         settings: what all attempts have in common.
-        run: the word of the sweep's run.
+        run_id: of the sweep's run.
         controller: the actor to report to.
         threads: how many threads numeric libraries may use: a trial's share of the cores.
         limits: when it has served its time.
     """
 
     def __init__(
-        self, settings: AttemptSettings, run: str, controller: Any, threads: int, limits: WorkerLimits
+        self, settings: AttemptSettings, run_id: str, controller: Any, threads: int, limits: WorkerLimits
     ) -> None:
         processes.end_with_parent()
         processes.adopt_orphans()
         # As standard input, for this is what all child processes inherit unless they are given another one.
         # Reading from it is like reading from /dev/null.
-        fence = join_fence(settings.directory.fence, settings.directory.lock, run)
+        fence = join_fence(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
         os.close(fence)
         # Before numpy or torch is imported, which read these once. Ray has set the first one its own way.
@@ -116,7 +118,11 @@ class RayWorker:
         outcome = self._runner.run(assignment, channel)
         unsent = channel.close()
         self._served += 1
-        return Served(replace(outcome, reports=unsent) if unsent else outcome, self._is_spent(outcome))
+        return Served(
+            replace(outcome, reports=unsent) if unsent else outcome,
+            self._is_spent(outcome),
+            processes.count_kernel_kills(),
+        )
 
     def probe(self) -> None:
         """Answer: then this process lives."""
@@ -125,6 +131,7 @@ class RayWorker:
         limits = self._limits
         return (
             outcome.kind == "oom"  # what has filled the memory may still be there
+            or (self._runner is not None and not self._runner.is_sound)
             or (limits.trials is not None and self._served >= limits.trials)
             or (limits.memory is not None and psutil.Process().memory_info().rss >= limits.memory)
             or count_descriptors() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing import resource_tracker
 from typing import Any
 
 from sweep.engine import processes
@@ -31,7 +30,7 @@ def seed_generators(seed: int) -> None:
 
 
 @contextmanager
-def restored(variables: Mapping[str, str], ends_children: bool = True) -> Iterator[None]:
+def restored(variables: Mapping[str, str], ends_children: bool = True) -> Iterator[list[str]]:
     """Set some environment variables, and put things back afterwards.
 
     Put back are the working directory, the environment, sys.argv and sys.path, the random generators, torch's
@@ -40,15 +39,26 @@ def restored(variables: Mapping[str, str], ends_children: bool = True) -> Iterat
     Args:
         variables: what to set.
         ends_children: whether to end child processes that were not there before.
+
+    Yields:
+        a list into which it writes, at the end, what could not be put back.
     """
+    problems: list[str] = []
+
+    def put_back(restore: _Restore) -> None:
+        try:
+            restore()
+        except Exception as error:  # noqa: BLE001 - handlers and the like are user code
+            problems.append(f"{type(error).__name__}: {error}")
+
     with ExitStack() as exits:
-        exits.callback(_release_memory, count_descriptors())
+        exits.callback(put_back, partial(_release_memory, count_descriptors()))
         for keep in (_directory, _environment, _arguments, _generators, _torch, _logging, _signals):
-            exits.callback(keep())
+            exits.callback(put_back, keep())
         if ends_children:
-            exits.callback(_children())
+            exits.callback(put_back, _children())
         os.environ.update(variables)
-        yield
+        yield problems
 
 
 _Restore = Callable[[], None]
@@ -97,16 +107,31 @@ def _generators() -> _Restore:
 
 
 def _torch() -> _Restore:
-    if "torch" not in sys.modules:
-        return lambda: None
-    before = _torch_switches(sys.modules["torch"])
+    before = _torch_switches(sys.modules["torch"]) if "torch" in sys.modules else None
 
     def restore() -> None:
+        if "torch" not in sys.modules:
+            return
+        if before is None:  # the trial has imported it
+            _reset_torch(sys.modules["torch"])
+            return
         for (put, value), (_, now) in zip(before, _torch_switches(sys.modules["torch"]), strict=True):
             if value != now:
                 put(value)
 
     return restore
+
+
+def _reset_torch(torch: Any) -> None:
+    """Torch's switches as they are when it has been imported."""
+    torch.set_grad_enabled(True)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.use_deterministic_algorithms(False)
+    torch.set_anomaly_enabled(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = False
 
 
 def _torch_switches(torch: Any) -> list[tuple[Callable[[Any], Any], Any]]:
@@ -134,11 +159,11 @@ def _logging() -> _Restore:
     handlers, level = list(root.handlers), root.level
 
     def restore() -> None:
-        for handler in root.handlers[:]:
-            if handler not in handlers:
-                root.removeHandler(handler)
-                handler.close()
+        new = [handler for handler in root.handlers if handler not in handlers]
+        root.handlers[:] = handlers
         root.setLevel(level)
+        for handler in new:
+            handler.close()
 
     return restore
 
@@ -165,13 +190,25 @@ def _children() -> _Restore:
     before = {process.pid for process in processes.descendants()}
 
     def restore() -> None:
-        # Python's own helper cleans up shared memory behind others, and ends with this process.
-        helper = getattr(resource_tracker._resource_tracker, "_pid", None)
-        left = [process for process in processes.descendants() if process.pid not in {*before, helper}]
+        spared = {*before, *_helpers()}
+        left = [process for process in processes.descendants() if process.pid not in spared]
         processes.end(left, grace=_SECONDS_FOR_CHILDREN)
         processes.reap(left)
 
     return restore
+
+
+def _helpers() -> set[int | None]:
+    """Processes that Python starts once and then relies on. They end with this one."""
+    helpers = {
+        "multiprocessing.resource_tracker": ("_resource_tracker", "_pid"),
+        "multiprocessing.forkserver": ("_forkserver", "_forkserver_pid"),
+        "joblib.externals.loky.backend.resource_tracker": ("_resource_tracker", "_pid"),
+    }
+    return {
+        getattr(getattr(sys.modules.get(module), owner, None), attribute, None)
+        for module, (owner, attribute) in helpers.items()
+    }
 
 
 def _release_memory(descriptors: int) -> None:

@@ -38,7 +38,8 @@ class RunDirectory:
         self._file.sync()
         self._resume_after = resume_after
         self._is_resumed = False
-        self._has_scalars = False
+        self.has_scalars = False
+        """Whether anything has been drawn yet."""
         self._file.void(0 if resume_after is None else resume_after + 1)
         self._metric = metric
         self._maximize = maximize
@@ -51,27 +52,25 @@ class RunDirectory:
         """How far the curves are, as JSON takes it."""
         return {"last": self.last, "best": self._best}
 
-    def resume(self, state: Mapping[str, Any]) -> bool:
-        """Go on with the curves of an earlier attempt; says whether that is still possible.
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on with the curves of an earlier attempt; to be called before anything is drawn.
 
         Args:
             state: the other attempt's `state` when the checkpoint was saved.
         """
-        if self._has_scalars:
-            return False
         self._is_resumed = True
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
         self._best = state["best"]
-        return True
 
     def _begin_scalars(self, step: int) -> None:
         """What earlier attempts have drawn beyond the point at which this one begins is void."""
-        self._has_scalars = True
+        self.has_scalars = True
         if self._resume_after is not None:
             if not self._is_resumed:  # it begins at its beginning, although it could have gone on
                 self._file.void(0)
             elif step <= self._resume_after:
                 self._file.void(step)
+                self.last = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
 
     @cached_property
     def writer(self) -> RunWriter:
@@ -80,14 +79,14 @@ class RunDirectory:
 
     def add_scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write scalars of one step; with the metric among them, its best so far too."""
+        if values and not self.has_scalars:
+            self._begin_scalars(step)
         scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
         if self._metric in scalars and self._is_best(scalars[self._metric]):
             self._best = scalars[self._metric]
         if self._metric in scalars and self._best is not None:
             scalars[best_tag(self._metric)] = self._best
         if scalars:
-            if not self._has_scalars:
-                self._begin_scalars(step)
             summary = summary_pb2.Summary(
                 value=[
                     summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()

@@ -347,13 +347,13 @@ def test_a_trial_stopped_by_hand_counts_as_pruned_and_says_so(directory: SweepDi
 
 def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 6})
-    dead = Controller(spec, directory, slots=4)
+    dead = Controller(spec, directory, slots=4, run_id="r")
     known, told, unheard = assigned(dead), assigned(dead), assigned(dead)
     ended = assigned(dead)
     dead.report(known.number, known.attempt, [Report(0, 0.9)])
     dead.finish(returned(ended, 0.7))  # its answer does not arrive
     # It dies. `known` runs on; the outcome of `told` was under way; nobody has heard of `unheard`.
-    new = Controller(spec, directory, slots=4, replaces=True)
+    new = Controller(spec, directory, slots=4, run_id="r")
     new.report(known.number, known.attempt, [Report(1, 0.8)])
     started = time.time() - 5
     new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, told, ended)])
@@ -375,11 +375,11 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory:
 
 def test_a_failure_told_twice_counts_once(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 1})
-    dead = Controller(spec, directory, slots=1)
+    dead = Controller(spec, directory, slots=1, run_id="r")
     first = assigned(dead)
     crash = Outcome(0, first.attempt, "crash", reason="killed")
     assert dead.finish(crash) is not None
-    new = Controller(spec, directory, slots=1, replaces=True)
+    new = Controller(spec, directory, slots=1, run_id="r")
     new.adopt([RunningAttempt(0, first.attempt, time.time())])
     turn = new.turn(crash)
     assert turn.ending is None
@@ -437,3 +437,55 @@ def test_a_trial_that_is_run_again_takes_no_place_in_the_grid(directory: SweepDi
         seen.append((assignment.number, assignment.params["x"]))
         controller.finish(returned(assignment, 1.0))
     assert seen == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_controller_killed_at_once_leaves_the_trials_of_an_earlier_session_waiting(
+    directory: SweepDirectory,
+) -> None:
+    spec = make_spec()
+    first = assigned(Controller(spec, directory, slots=1, run_id="one"))
+    Controller(spec, directory, slots=1, run_id="two")  # and it dies before it has been asked anything
+    again = Controller(spec, directory, slots=1, run_id="two")
+    again.adopt([])
+    second = assigned(again)
+    assert (second.number, second.attempt) == (first.number, 2)
+
+
+def test_an_attempt_that_is_given_back_was_none(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    controller = Controller(spec, directory, slots=1)
+    first = assigned(controller)
+    controller.give_back(first.number, first.attempt)
+    controller.give_back(first.number, first.attempt)
+    resumed = Controller(spec, directory, slots=1)
+    again = assigned(resumed)
+    assert (again.number, again.attempt) == (first.number, 1)
+    resumed.finish(returned(again, 0.5))
+    assert view(spec, directory).rows()[0].attempts == 1
+
+
+def test_a_trial_that_waits_can_be_abandoned(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"backoff": "1h"}, stop={"trials": 1})
+    controller = Controller(spec, directory, slots=1)
+    assigned(controller)
+    assert controller.abandon(0, "stopped by hand") is None, "it runs"
+    controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
+    ending = controller.abandon(0, "stopped by hand")
+    assert ending is not None
+    assert (ending.state, ending.value) == ("PRUNED", 0.5)
+    assert controller.progress().stopped_by == "trials"
+    assert has_ended(directory.trial(0).root)
+
+
+def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    dead = Controller(spec, directory, slots=1, run_id="r")
+    first = assigned(dead)
+    time.sleep(0.5)
+    dead._save_usage()
+    new = Controller(spec, directory, slots=1, run_id="r")
+    new.adopt([RunningAttempt(0, first.attempt, time.time() - 0.5)])
+    ending = new.finish(returned(first, 0.5))
+    assert ending is not None
+    assert ending.duration >= 0.5
+    assert new._meter.now().busy < 0.9

@@ -84,6 +84,7 @@ subprocess.run("setsid sleep 300 & setsid sleep 301 &", shell=True)
 while len(left := processes.descendants()) < 2:
     time.sleep(0.05)
 processes.end(left)
+processes.reap(left)
 assert processes.descendants() == []
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import sweep
+from sweep.core.lock import holder
 from sweep.core.messages import Assignment, Ending
 from sweep.core.requests import Request, leave_request
 from sweep.engine.base import Observer
@@ -32,6 +33,12 @@ def find(title: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def run_id(project: Path) -> str:
+    found = holder(project / "runs/demo/.lock")
+    assert found is not None
+    return found.run_id
 
 
 @contextmanager
@@ -243,7 +250,7 @@ def test_a_stopped_sweep_ends_its_trials_at_their_next_checkpoint(
     def stop() -> None:
         wait_for(lambda: (project / "runs/demo/trial-0001").exists())
         time.sleep(0.3)
-        leave_request(project / "runs/demo/.requests", Request(stop=True))
+        leave_request(project / "runs/demo/.requests", Request(run_id(project), stop=True))
 
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt), meanwhile(stop):
@@ -273,7 +280,7 @@ def test_one_trial_can_be_stopped_while_the_others_go_on(make_sweep: MakeSweep, 
     def stop() -> None:
         wait_for(lambda: (project / "runs/demo/trial-0001/output.log").exists())
         time.sleep(0.5)
-        leave_request(project / "runs/demo/.requests", Request(stop_trial=1))
+        leave_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
 
     with meanwhile(stop):
         result = sweep.run(file)

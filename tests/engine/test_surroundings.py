@@ -116,3 +116,44 @@ with redirected_descriptors(Path(sys.argv[1])):
     subprocess.run([sys.executable, "-c", second, str(output)], check=True, timeout=60)
     assert first.wait(10) == -9
     assert output.read_text() == "first\nsecond\n"
+
+
+def test_what_pythons_own_helpers_need_lives_on_and_a_failing_restore_is_told(tmp_path: Path) -> None:
+    script = """
+import logging, multiprocessing, sys
+from sweep.engine.surroundings import restored
+
+def work():
+    pass
+
+class Bad(logging.Handler):
+    def close(self):
+        raise ValueError("no")
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    for _ in range(2):
+        with restored({}) as problems:
+            process = context.Process(target=work)
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+        assert problems == [], problems
+    first = logging.StreamHandler()
+    logging.getLogger().addHandler(first)
+    with restored({}) as problems:
+        logging.basicConfig(force=True, handlers=[Bad()])
+        import torch
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+    assert problems == ["ValueError: no"], problems
+    assert logging.getLogger().handlers == [first]
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+"""
+    file = tmp_path / "script.py"
+    file.write_text(script)
+    done = subprocess.run(
+        [sys.executable, str(file)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

@@ -73,7 +73,8 @@ def begin_anew(directory: Path) -> None:
 
 def repeat_the_step_of_the_checkpoint(directory: Path) -> None:
     first = attempt(directory, 1)
-    run_steps(first, 0, 3)
+    run_steps(first, 0, 2)
+    first.log({"loss": 7.0, "speed": 99.0}, 3)
     save(first, 3)
     second = attempt(directory, 2)
     assert second.checkpoint.latest() is not None
@@ -110,3 +111,12 @@ def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) ->
     }
     second._run.finish()
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
+
+
+def test_a_checkpoint_is_to_be_asked_for_before_anything_is_logged(tmp_path: Path) -> None:
+    trial = attempt(tmp_path, 1)
+    trial.log({"parameters": 1000.0}, 0)
+    with pytest.raises(RuntimeError, match="call it first, so that the curves go on"):
+        trial.checkpoint.latest()
+    save(trial, 0)
+    assert trial.checkpoint.latest() is not None, "its own may be asked for at any time"
