@@ -252,7 +252,7 @@ class Chaos:
         total = max(trials, len(self._sweep.trials()))
         print(f"no more kills; {total} trials are to be finished", flush=True)
         self._start(total, "")
-        status = self._sweep.wait(1800)
+        status = self._sweep.wait(600)
         if status != 0:
             self.book.violations.append(f"the last run ended with status {status}")
         self._look()
@@ -331,12 +331,19 @@ class Chaos:
 
 def check(sweep: Sweep, book: Book) -> dict[str, int]:
     """The invariants, as numbers; all but the first are to be 0."""
+    from optuna.storages.journal._storage import JournalOperation
+    from optuna.trial import TrialState
+
     trials = sweep.trials()
     journal = [json.loads(line) for line in (sweep.root / "journal.log").read_text().splitlines()]
     outcomes = Counter(
-        entry["trial_id"] for entry in journal if entry["op_code"] == 6 and entry.get("state", 0) in (1, 2, 3)
+        entry["trial_id"]
+        for entry in journal
+        if entry["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES
+        and TrialState(entry["state"]).is_finished()
     )
-    lost = [number for number, trial in enumerate(trials) if trial.number != number]
+    created = sum(entry["op_code"] == JournalOperation.CREATE_TRIAL for entry in journal)
+    lost = list(range(len(trials), created))
     lost += [trial.number for trial in trials if not trial.state.is_finished()]
     lost += [number for number in book.finished if number >= len(trials)]
     twice = [trial.number for trial in trials if outcomes[trial._trial_id] != 1]

@@ -17,12 +17,14 @@ import pytest
 from tests.cli.test_cli import call, sweep_command
 from tests.conftest import MakeSweep
 
+LONG = str(10**7 + os.getpid())
+"""Seconds that nobody else on this machine sleeps."""
 STEPS = """
 import os, pathlib, subprocess, time
 
 def train(trial):
     found = trial.checkpoint.latest()
-    child = subprocess.Popen(["sleep", "1000003"], start_new_session=True, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(["sleep", "LONG"], start_new_session=True, stdin=subprocess.DEVNULL)
     for step in range(found.step + 1 if found else 0, 20):
         trial.report(20 - step, step)
         with open("diary.txt", "a") as diary:
@@ -32,7 +34,7 @@ def train(trial):
                 pass
         time.sleep(0.05)
     return trial.params.x
-"""
+""".replace("LONG", LONG)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -83,8 +85,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     for moment in (0.5, 3.0, None):
         driver = start("run", file, "--quiet")
         if moment is None:  # in the middle of things
-            count = len(diary())
-            wait_for(lambda count=count: len(diary()) > count + 30)  # type: ignore[misc]
+            wait_for(lambda: any(row["state"] == "COMPLETE" for row in rows()))
         else:
             time.sleep(moment)
         driver.kill()
@@ -92,6 +93,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
         old.append({pid for _, pid, _, _ in diary()})
     last = start("run", file)
     before = {row["number"]: row for row in rows() if row["state"] == "COMPLETE"}
+    assert before
     out, _ = last.communicate(timeout=120)
     assert last.returncode == 0, out
     after = rows()
@@ -101,7 +103,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
         theirs = [float(when) for when, pid, _, _ in diary() if pid in pids]
         ours = [float(when) for when, pid, _, _ in diary() if pid not in pids]
         assert max(theirs, default=0) < min(ours), "nothing of the old run is written beside the new one"
-    assert not any("1000003" in line for line in _all_commands())
+    assert not any(LONG in line for line in _all_commands())
 
 
 def _all_commands() -> list[str]:
@@ -116,8 +118,20 @@ def _all_commands() -> list[str]:
 
 
 def test_of_two_drivers_started_at_once_one_runs_and_one_is_refused(make_sweep: MakeSweep) -> None:
-    file = make_sweep(STEPS, stop={"trials": 2})
+    file = make_sweep(
+        """
+        import pathlib, time
+
+        def train(trial):
+            while not pathlib.Path("go").exists():
+                time.sleep(0.05)
+            return trial.params.x
+        """,
+        stop={"trials": 2},
+    )
     drivers = [start("run", file) for _ in range(2)]
+    wait_for(lambda: any(driver.poll() is not None for driver in drivers))
+    Path("go").touch()
     outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
     assert sorted(driver.returncode for driver in drivers) == [0, 2], outputs
     (refused,) = [out for driver, out in zip(drivers, outputs, strict=True) if driver.returncode == 2]

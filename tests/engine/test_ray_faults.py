@@ -23,10 +23,14 @@ from tests.conftest import MakeSweep
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
-def find(title: str) -> list[psutil.Process]:
-    """Living processes with such a command line."""
+LONG = str(10**7 + os.getpid())
+"""Seconds that nobody else on this machine sleeps."""
+
+
+def find(title: str, anywhere: bool = True) -> list[psutil.Process]:
+    """Living processes with such a command line, on the whole machine or among our descendants."""
     found = []
-    for process in psutil.process_iter():
+    for process in psutil.process_iter() if anywhere else psutil.Process().children(recursive=True):
         try:
             if title in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
@@ -73,9 +77,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 HANGS = {
     "an endless loop": "while True: pass",
     "a long sleep": "time.sleep(10**6)",
-    "a child": 'subprocess.run(["sleep", "1000000"])',
+    "a child": f'subprocess.run(["sleep", "{LONG}"])',
     "a child in a session of its own, deaf to SIGTERM": (
-        "subprocess.run(['sh', '-c', 'trap \"\" TERM; sleep 1000000'], start_new_session=True)"
+        f"subprocess.run(['sh', '-c', 'trap \"\" TERM; sleep {LONG}'], start_new_session=True)"
     ),
     "a loop that catches everything": (
         "\n    while True:\n        try: time.sleep(100)\n        except BaseException: pass"
@@ -112,7 +116,7 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
         began = float((Path(trial.dir) / "began").read_text())
         assert ended[trial.number] - began < 2 + 5
     assert all(trial.attempts == 1 for trial in result.trials[hung:]), "the others did not notice"
-    assert not find("sleep 1000000")
+    assert not find(f"sleep {LONG}")
 
 
 def test_a_worker_that_is_killed_from_outside_takes_its_children_along(
@@ -127,27 +131,27 @@ def test_a_worker_that_is_killed_from_outside_takes_its_children_along(
             if not (here / "first").exists():
                 (here / "first").touch()
                 for new in (True, False):
-                    child = subprocess.Popen(["sleep", "1000001"], start_new_session=new)
-                hidden = "setsid nohup sleep 1000001 </dev/null >/dev/null 2>&1 &"
+                    child = subprocess.Popen(["sleep", "LONG"], start_new_session=new)
+                hidden = "setsid nohup sleep LONG </dev/null >/dev/null 2>&1 &"
                 subprocess.run(hidden, shell=True)
                 (here / "pid").write_text(str(os.getpid()))
                 time.sleep(1000)
             return trial.params.x
-        """,
+        """.replace("LONG", LONG),
         stop={"trials": 1},
     )
 
     def kill() -> None:
         pid = project / "runs/demo/trial-0000/pid"
         wait_for(lambda: pid.exists() and pid.read_text())
-        wait_for(lambda: len(find("sleep 1000001")) == 3)
+        wait_for(lambda: len(find(f"sleep {LONG}")) == 3)
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
     with meanwhile(kill):
         result = sweep.run(file)
     (trial,) = result.trials
     assert (trial.state, trial.attempts) == ("COMPLETE", 2)
-    assert not find("sleep 1000001")
+    assert not find(f"sleep {LONG}")
 
 
 CHECKPOINTING = """
@@ -210,8 +214,8 @@ def test_the_controller_may_die_at_any_time(make_sweep: MakeSweep) -> None:
         nonlocal killed
         for least in (3, 10, 18):
             wait_for(lambda least=least: len(started) > least)  # type: ignore[misc]
-            wait_for(lambda: find("ray::RayController"))
-            for process in find("ray::RayController"):
+            wait_for(lambda: find("ray::RayController", anywhere=False))
+            for process in find("ray::RayController", anywhere=False):
                 process.kill()
             killed += 1
 
@@ -337,12 +341,16 @@ def test_memory_that_runs_out_in_the_objective_is_told_apart_and_retried(make_sw
 @pytest.fixture
 def small_memory() -> Iterator[Path]:
     """A control group with 200 MB of memory; a process that writes its number into the file has no more."""
-    group = Path(f"/sys/fs/cgroup/memory/sweep-test-{os.getpid()}")
+    root = Path("/sys/fs/cgroup")
+    is_first_version = (root / "memory").is_dir()
+    group = (root / "memory" if is_first_version else root) / f"sweep-test-{os.getpid()}"
     try:
+        if not is_first_version:
+            (root / "cgroup.subtree_control").write_text("+memory")
         group.mkdir()
-        (group / "memory.limit_in_bytes").write_text("200000000")
+        (group / ("memory.limit_in_bytes" if is_first_version else "memory.max")).write_text("200000000")
     except OSError:
-        pytest.skip("only root can make a control group, and only version 1 is known here")
+        pytest.skip("only root can make a control group")
     yield group / "cgroup.procs"
     wait_for(lambda: not (group / "cgroup.procs").read_text())
     group.rmdir()
@@ -375,14 +383,14 @@ def test_what_a_finished_trial_left_behind_is_gone_before_the_next_one(make_swee
         import pathlib, subprocess
 
         def train(trial):
-            alive = subprocess.run(["pgrep", "-f", "sleep 1000002"], stdout=subprocess.PIPE).stdout
-            subprocess.Popen(["sleep", "1000002"], start_new_session=True)
-            subprocess.run("setsid sleep 1000002 &", shell=True)
+            alive = subprocess.run(["pgrep", "-f", "sleep LONG"], stdout=subprocess.PIPE).stdout
+            subprocess.Popen(["sleep", "LONG"], start_new_session=True)
+            subprocess.run("setsid sleep LONG &", shell=True)
             return len(alive.split())
-        """,
+        """.replace("LONG", LONG),
         max_parallel=1,
         stop={"trials": 3},
     )
     result = sweep.run(file)
     assert [trial.value for trial in result.trials] == [0.0] * 3
-    assert not find("sleep 1000002")
+    assert not find(f"sleep {LONG}")
