@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -80,7 +82,7 @@ def launch(
         )
     interruption = Interruption()
     observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
-    with _engine(address, inline) as engine, interruption.listening():
+    with interruption.listening(), _start(_engine(address, inline), interruption) as engine:
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial
         if start is _Start.ANEW:
             observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
@@ -145,6 +147,25 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
         )
     is_finished = not view.is_running and view.with_spec(spec).stopped_by is not None
     return _Start.FINISHED if is_finished else _Start.GO_ON
+
+
+@contextmanager
+def _start(engine: Engine, interruption: Interruption) -> Iterator[Engine]:
+    """Enter an engine; a signal meanwhile ends it at once, for there is nothing yet that could be lost.
+
+    Raises:
+        KeyboardInterrupt: with the exit status that the signal calls for.
+    """
+    with ExitStack() as exits:
+        try:
+            with interruption.raising():
+                exits.enter_context(engine)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(128 + (interruption.signal or signal.SIGINT)) from None
+        except SystemExit:  # this is what Ray's own handler does while Ray is being started
+            raise KeyboardInterrupt(128 + signal.SIGTERM) from None
+        interruption.listen_again()
+        yield engine
 
 
 def _engine(address: str | None, inline: bool) -> Engine:

@@ -22,6 +22,6 @@ def main() -> None:
     except OSError as error:  # the disk is full, a folder may not be written
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(error.args[0] if error.args else 130)

@@ -405,9 +405,10 @@ class Controller:
         moment = max(ended)
         last = ended[moment]
         run = self._directory.trial(last.number).root
-        if not has_ended(run):
-            session = self._session(last.number, self._space.complete(last.params))
-            end_session(run, session, last.state != TrialState.FAIL, False, moment.timestamp())
+        with suppress(OSError):  # as above
+            if not has_ended(run):
+                session = self._session(last.number, self._space.complete(last.params))
+                end_session(run, session, last.state != TrialState.FAIL, False, moment.timestamp())
 
     def _current(self, number: int, attempt: int) -> _Live | None:
         live = self._live.get(number)
@@ -446,7 +447,7 @@ class Controller:
         if runs_on and not has_ended:
             return
         if not has_ended:  # what its worker had written, but not lived to report
-            self._keep(live, self._written_reports(frozen.number))
+            self._keep(live, self._reports(self._written(frozen.number)))
             trial.set_user_attr(attributes.ENDED, attempts)
         self._again.append(frozen.number)
 
@@ -489,18 +490,22 @@ class Controller:
 
     def _recover(self, outcome: Outcome) -> Outcome:
         """Add what a killed worker had written to its event file but not reported yet."""
-        scalars = read_scalars(self._directory.trial(outcome.number).root)
+        scalars = self._written(outcome.number)
         return replace(
             outcome,
             reports=(*outcome.reports, *self._reports(scalars)),
             metrics={tag: list(values.values())[-1] for tag, values in scalars.items()},
         )
 
-    def _written_reports(self, number: int) -> list[Report]:
-        return self._reports(read_scalars(self._directory.trial(number).root))
+    def _written(self, number: int) -> dict[str, dict[int, float]]:
+        """The scalars in a trial's event files, as far as they can be read."""
+        with suppress(OSError):
+            return read_scalars(self._directory.trial(number).root)
+        return {}
 
     def _reports(self, scalars: dict[str, dict[int, float]]) -> list[Report]:
-        return [Report(step, value) for step, value in scalars.get(self._spec.metric.name, {}).items()]
+        written = scalars.get(self._spec.metric.name, {})
+        return [Report(step, value) for step, value in written.items() if step >= 0]
 
     def _write_error(self, outcome: Outcome, reason: str) -> None:
         directory = self._directory.trial(outcome.number)

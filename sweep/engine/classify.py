@@ -45,11 +45,14 @@ def classify(error: BaseException, directory: Path) -> OutcomeKind:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An exception and those it was raised from."""
+    """An exception and those it was raised from, or while they were handled."""
     chain = [error]
-    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+    while True:
+        last = chain[-1]
+        cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        if cause is None or cause in chain:
+            return chain
         chain.append(cause)
-    return chain
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

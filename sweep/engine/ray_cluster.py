@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout, suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +23,45 @@ from sweep.errors import InputError, SweepError
 
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_END = 10.0
+
+
+class _Connections:
+    """There is one connection to Ray in a process; several sweeps, in threads of their own, may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+
+    @contextmanager
+    def share(self, connect: Callable[[], None]) -> Iterator[None]:
+        """Use the connection; the first one makes it, the last one closes it. A stranger's is left open."""
+        with self._lock:
+            is_ours = self._users > 0 or not ray.is_initialized()
+            if is_ours and self._users == 0:
+                _connect_or_clean_up(connect)
+            self._users += is_ours
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= is_ours
+                if is_ours and self._users == 0:
+                    _shut_down()
+
+
+_connections = _Connections()
+
+
+def _connect_or_clean_up(connect: Callable[[], None]) -> None:
+    """Whatever goes wrong, or whoever interrupts: nothing that was started meanwhile is left behind."""
+    before = {child.pid for child in processes.descendants()}
+    try:
+        connect()
+    except BaseException:
+        left = [child for child in processes.descendants() if child.pid not in before]
+        processes.end(left)
+        processes.reap(left)
+        raise
 
 
 class RayCluster:
@@ -45,9 +85,7 @@ class RayCluster:
     def __enter__(self) -> RayCluster:
         with self._exits:
             self._exits.enter_context(quiet_ray())
-            if not ray.is_initialized():
-                self._connect()
-                self._exits.callback(_shut_down)
+            self._exits.enter_context(_connections.share(self._connect))
             self._exits = self._exits.pop_all()  # nothing went wrong: it is all undone in __exit__
         return self
 

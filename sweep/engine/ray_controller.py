@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class RayController:
         from sweep.engine.processes import end_with_parent
 
         end_with_parent()
+        os.chdir(sweep.working_directory)  # a database may be named by a relative path
         self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
         self._controller = Controller(sweep.spec, sweep.directory, slots, sweep.run_id)
         self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed

@@ -26,7 +26,8 @@ from sweep.core.requests import Request, take_requests
 from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
 from sweep.engine.ray_cluster import RayCluster
-from sweep.engine.ray_controller import NotIntroduced, RayController
+from sweep.engine.ray_controller import RayController
+from sweep.engine.ray_line import ControllerLine
 from sweep.engine.ray_worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
 
@@ -70,15 +71,6 @@ class _Slot:
     wake: float | None = None
 
 
-@dataclass(frozen=True)
-class _Question:
-    """A call to the controller, to be made again if it dies before it answers."""
-
-    method: str
-    arguments: tuple[Any, ...]
-    then: Callable[[Any], None]
-
-
 class Supervisor:
     """Owns the workers: gives them work, watches over them, and replaces those that die.
 
@@ -111,12 +103,7 @@ class Supervisor:
             .options(num_cpus=0, scheduling_strategy=cluster.on_node(self._here), max_restarts=-1)
             .remote(sweep, slots)
         )
-        self._asked = 0
-        """How many calls to the controller have no answer."""
-        self._unanswered: list[_Question] = []
-        """Calls that a controller did not live to answer."""
-        self._is_lost_since: float | None = None
-        """Since when a dead controller's place is being taken, on the monotonic clock."""
+        self._line = ControllerLine(self._controller, self._waiting, self._running, self._on_replaced)
         resources = sweep.spec.resources
         self._worker_class = ray.remote(RayWorker).options(num_cpus=resources.cpu, num_gpus=resources.gpu)
         self._threads = max(1, int(resources.cpu))
@@ -155,7 +142,7 @@ class Supervisor:
                     self._drain(grace)
                 if self._is_over():
                     break
-                ready, _ = ray.wait(list(self._waiting), timeout=self._patience(next_tick))
+                ready = self._wait(self._patience(next_tick))
                 for call in ready:
                     self._waiting.pop(call)(call)
                 self._look_at_clock()
@@ -188,7 +175,7 @@ class Supervisor:
 
     def _open(self) -> None:
         # The controller's call goes first, for it takes the longest; meanwhile the first workers start.
-        self._ask("progress", then=self._on_opened)
+        self._line.ask("progress", then=self._on_opened)
         total = self._sweep.spec.stop.trials
         self._unstarted = self._capacity if total is None else min(self._capacity, total)
         for _ in range(self._cluster.cores()):
@@ -224,6 +211,13 @@ class Supervisor:
             self._draining_until is not None and now >= self._draining_until
         )
 
+    def _wait(self, seconds: float) -> list[Any]:
+        """Wait for an answer; returns the call that has one, if any."""
+        if not self._waiting:  # Ray would not wait for nothing
+            time.sleep(seconds)
+            return []
+        return list(ray.wait(list(self._waiting), timeout=seconds)[0])
+
     def _patience(self, next_tick: float) -> float:
         """How long to wait for an answer before there is something else to do, in seconds."""
         times = [next_tick]
@@ -239,7 +233,7 @@ class Supervisor:
         now = time.monotonic()
         if self._is_open and now >= self._next_progress:
             self._next_progress = math.inf  # until it is answered
-            self._ask("progress", then=self._on_progress)
+            self._line.ask("progress", then=self._on_progress)
 
     def _check_ray(self) -> None:
         if not self._cluster.is_alive():
@@ -256,14 +250,14 @@ class Supervisor:
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
         if request.rerun:
-            self._ask("rerun", request.rerun, then=self._on_enqueued)
+            self._line.ask("rerun", request.rerun, then=self._on_enqueued)
 
     def _stop_trial(self, number: int) -> None:
         for slot in self._slots:
             if slot.assignment is not None and slot.assignment.number == number:
                 self._end_attempt(slot, "stopped", _BY_HAND)
                 return
-        self._ask("abandon", number, _BY_HAND, then=self._on_abandoned)
+        self._line.ask("abandon", number, _BY_HAND, then=self._on_abandoned)
 
     def _on_abandoned(self, ending: Ending | None) -> None:
         if ending is not None:
@@ -281,7 +275,7 @@ class Supervisor:
         """Begin nothing new; trials that run have some time to reach a checkpoint, or their end."""
         self._draining_until = time.monotonic() + grace
         self._drop_idle()
-        self._ask("give_way", then=_ignore)
+        self._line.ask("give_way", then=_ignore)
         running = sum(slot.assignment is not None for slot in self._slots)
         if running and grace > 0:
             trials = "1 running trial has" if running == 1 else f"{running} running trials have"
@@ -299,59 +293,17 @@ class Supervisor:
             elif slot.deadline is not None and now >= slot.deadline and not _is_answered(slot.call):
                 self._end_attempt(slot, "timeout", f"ran longer than {self._rules.timeout:g} s")
 
-    # The controller.
-
-    def _ask(self, method: str, *arguments: Any, then: Callable[[Any], None]) -> None:
-        """Call the controller; if it dies meanwhile, call the one that takes its place."""
-        question = _Question(method, arguments, then)
-        if self._is_lost_since is not None:
-            self._unanswered.append(question)
-            return
-        self._asked += 1
-        self._waiting[getattr(self._controller, method).remote(*arguments)] = partial(
-            self._on_answer, question
-        )
-
-    def _on_answer(self, question: _Question, call: Any) -> None:
-        self._asked -= 1
-        try:
-            answer = ray.get(call)
-        except (ActorUnavailableError, NotIntroduced):
-            self._unanswered.append(question)
-            if self._is_lost_since is None:
-                self._is_lost_since = time.monotonic()
-        else:
-            question.then(answer)
-        if self._is_lost_since is not None and not self._asked:
-            # Only now: an answer that was still under way might have brought an assignment.
-            self._introduce()
-
-    def _introduce(self) -> None:
-        """Tell a new controller what is running."""
-        running = [
+    def _running(self) -> list[RunningAttempt]:
+        """What a controller that takes a dead one's place has to know."""
+        return [
             RunningAttempt(slot.assignment.number, slot.assignment.attempt, slot.started)
             for slot in self._slots
             if slot.assignment is not None
         ]
-        self._waiting[self._controller.adopt.remote(running)] = self._on_introduced
 
-    def _on_introduced(self, call: Any) -> None:
-        assert self._is_lost_since is not None
-        try:
-            ray.get(call)
-        except ActorUnavailableError:
-            self._check_ray()
-            if time.monotonic() - self._is_lost_since > _PATIENCE:
-                raise
-            time.sleep(0.1)
-            self._introduce()
-            return
-        self._is_lost_since = None
+    def _on_replaced(self) -> None:
         if self._draining_until is not None:
-            self._ask("give_way", then=_ignore)
-        questions, self._unanswered = self._unanswered, []
-        for question in questions:
-            self._ask(question.method, *question.arguments, then=question.then)
+            self._line.ask("give_way", then=_ignore)
 
     # The slots.
 
@@ -428,7 +380,7 @@ class Supervisor:
 
     def _next(self, slot: _Slot) -> None:
         slot.call, slot.is_asking = None, True
-        self._ask("turn", None, then=partial(self._on_turn, slot))
+        self._line.ask("turn", None, then=partial(self._on_turn, slot))
 
     def _tell(self, slot: _Slot, outcome: Outcome) -> None:
         """Tell the controller how the slot's attempt ended. If there is a worker, it says what is next."""
@@ -439,7 +391,7 @@ class Supervisor:
                 "Make room, then the same command goes on"
             )
         method = "turn" if slot.worker is not None else "finish"
-        self._ask(method, outcome, then=partial(self._on_turn, slot))
+        self._line.ask(method, outcome, then=partial(self._on_turn, slot))
 
     def _on_turn(self, slot: _Slot, turn: Turn) -> None:
         slot.assignment, slot.is_asking = None, False
@@ -447,7 +399,7 @@ class Supervisor:
             self._observer.ended(turn.ending)
         if self._draining_until is not None:
             if turn.assignment is not None:
-                self._ask("give_back", turn.assignment.number, turn.assignment.attempt, then=_ignore)
+                self._line.ask("give_back", turn.assignment.number, turn.assignment.attempt, then=_ignore)
             self._remove(slot)
         elif turn.assignment is None and turn.ask_again_in is None:
             self._remove(slot)  # there is nothing more to do: others may have its cores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
@@ -156,12 +157,13 @@ def _torch_switches(torch: Any) -> list[tuple[Callable[[Any], Any], Any]]:
 def _logging() -> _Restore:
     """A log file that a trial configures would get the lines of all later trials."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
 
     def restore() -> None:
         new = [handler for handler in root.handlers if handler not in handlers]
         root.handlers[:] = handlers
         root.setLevel(level)
+        logging.disable(disabled)
         for handler in new:
             handler.close()
 
@@ -178,7 +180,9 @@ def _signals() -> _Restore:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def restore() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        faulthandler.cancel_dump_traceback_later()
         for number, handler in before.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)

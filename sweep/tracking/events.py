@@ -27,7 +27,8 @@ def event_files(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     with os.scandir(directory) as entries:
-        return [directory / name for name in sorted(e.name for e in entries if "tfevents" in e.name)]
+        names = [entry.name for entry in entries if "tfevents" in entry.name and entry.is_file()]
+    return [directory / name for name in sorted(names)]
 
 
 def next_event_file(directory: Path) -> Path:

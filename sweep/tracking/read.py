@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sweep.tracking.events import event_files
 from sweep.tracking.hparams import SESSION_END_TAG
+from sweep.tracking.tensorboardx import event_pb2
+
+_LARGE = 1 << 18
+"""Bytes; larger records hold pictures and the like, and are skipped: there may be gigabytes of them."""
 
 
 def read_scalars(run: Path) -> dict[str, dict[int, float]]:
@@ -13,29 +20,44 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
 
     A record that was cut off in the middle ends its file. Values have single precision, as in TensorBoard.
     """
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import SessionLog
-
     scalars: dict[str, dict[int, float]] = {}
-    for file in event_files(run):
-        for event in LegacyEventFileLoader(str(file)).Load():
-            if event.HasField("session_log") and event.session_log.status == SessionLog.START:
-                # Another attempt began: what the last one wrote from this step on is void.
-                for tag, values in scalars.items():
-                    scalars[tag] = {step: value for step, value in values.items() if step < event.step}
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    scalars.setdefault(value.tag, {})[event.step] = value.simple_value
+    for event in _events(run):
+        if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
+            # Another attempt began: what the last one wrote from this step on is void.
+            for tag, values in scalars.items():
+                scalars[tag] = {step: value for step, value in values.items() if step < event.step}
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                scalars.setdefault(value.tag, {})[event.step] = value.simple_value
     return {tag: values for tag, values in scalars.items() if values}
 
 
 def has_ended(run: Path) -> bool:
     """Whether TensorBoard has been told the outcome of a run."""
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+    return any(value.tag == SESSION_END_TAG for event in _events(run) for value in event.summary.value)
 
-    return any(
-        value.tag == SESSION_END_TAG
-        for file in event_files(run)
-        for event in LegacyEventFileLoader(str(file)).Load()
-        for value in event.summary.value
-    )
+
+def _events(run: Path) -> Iterator[Any]:
+    """The events of a run, but for those with large contents."""
+    for path in event_files(run):
+        for record in _records(path):
+            event = event_pb2.Event()
+            try:
+                event.ParseFromString(record)
+            except Exception:  # noqa: BLE001 - protobuf's implementations differ in what they raise
+                break  # the disk or its machine died: behind this there is nothing to be relied on
+            yield event
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """The records of a TFRecord file: length (8 bytes), its checksum (4), content, its checksum (4)."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        while len(head := file.read(12)) == 12:
+            (length,) = struct.unpack("<Q", head[:8])
+            end = file.tell() + length + 4
+            if end > size:
+                return  # cut off
+            if length <= _LARGE:
+                yield file.read(length)
+            file.seek(end)

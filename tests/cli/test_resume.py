@@ -85,6 +85,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     for moment in (0.5, 3.0, None):
         driver = start("run", file, "--quiet")
         if moment is None:  # in the middle of things
+            wait_for(lambda: Path("runs/demo/journal.log").exists())
             wait_for(lambda: any(row["state"] == "COMPLETE" for row in rows()))
         else:
             time.sleep(moment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -489,3 +490,25 @@ def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -
     assert ending is not None
     assert ending.duration >= 0.5
     assert new._meter.now().busy < 0.9
+
+
+def test_whatever_is_in_a_killed_trials_directory_the_sweep_goes_on(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 0})
+    killed = Controller(spec, directory, slots=1)
+    first, second = assigned(killed), assigned(killed)
+    for assignment in (first, second):
+        root = directory.trial(assignment.number).root
+        run = RunDirectory(root, assignment.session, "loss", maximize=False)
+        run.writer.add_scalar("loss", 0.5, -1)  # before the training
+        run.writer.add_scalar("loss", 0.25, 0)
+        (root / "old_tfevents").mkdir()
+        run.finish()
+    killed.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
+    resumed = Controller(spec, directory, slots=1)
+    for trial in resumed._study.trials:
+        assert trial.intermediate_values == {0: 0.25}
+    again = assigned(resumed)
+    shutil.rmtree(directory.trial(again.number).root)
+    directory.trial(again.number).root.write_text("no directory any more")
+    resumed.finish(returned(again, 0.5))
+    Controller(spec, directory, slots=1)
