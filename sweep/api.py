@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.compare.view import SweepView, TrialRow
 from sweep.engine.base import Observer
-from sweep.errors import SweepError
+from sweep.errors import StartInterrupted, SweepError
 from sweep.launch import GRACE, launch
 from sweep.spec import SweepSpec, read_sweep_file
 
@@ -57,17 +57,20 @@ def run(
         spec, locating = file.spec, file.locating()
     elif overrides:
         raise TypeError("overrides change a sweep file; change a SweepSpec with model_copy")
-    with locating:
-        launched = launch(
-            spec,
-            observer or Observer(),
-            near=near,
-            runs=Path(runs),
-            address=address,
-            inline=inline,
-            fresh=fresh,
-            grace=grace,
-        )
+    try:
+        with locating:
+            launched = launch(
+                spec,
+                observer or Observer(),
+                near=near,
+                runs=Path(runs),
+                address=address,
+                inline=inline,
+                fresh=fresh,
+                grace=grace,
+            )
+    except StartInterrupted:
+        raise KeyboardInterrupt from None
     if launched.signal is not None:
         raise KeyboardInterrupt
     return SweepResult(SweepView(launched.directory))

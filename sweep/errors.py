@@ -18,6 +18,18 @@ class InputError(SweepError):
     exit_status = 2
 
 
+class StartInterrupted(SweepError):
+    """A signal came before the sweep had begun anything.
+
+    Args:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted; the same command goes on")
+        self.exit_status = 128 + signal
+
+
 class SpecError(InputError):
     """One or more mistakes in a sweep file, each on its own line of the message."""
 

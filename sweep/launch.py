@@ -19,7 +19,7 @@ from sweep.core.study import create_or_load_study, open_storage, open_url
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
-from sweep.errors import InputError
+from sweep.errors import InputError, StartInterrupted
 from sweep.objective.function import FunctionReference
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
@@ -68,6 +68,7 @@ def launch(
 
     Raises:
         InputError: something that was asked for is not there, or contradicts what is.
+        StartInterrupted: it was interrupted before it had begun anything.
         SweepError: the sweep could not do its work.
     """
     directory = SweepDirectory.of(runs, spec.name)
@@ -154,16 +155,16 @@ def _start(engine: Engine, interruption: Interruption) -> Iterator[Engine]:
     """Enter an engine; a signal meanwhile ends it at once, for there is nothing yet that could be lost.
 
     Raises:
-        KeyboardInterrupt: with the exit status that the signal calls for.
+        StartInterrupted: there was a signal.
     """
     with ExitStack() as exits:
         try:
             with interruption.raising():
                 exits.enter_context(engine)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(128 + (interruption.signal or signal.SIGINT)) from None
+            raise StartInterrupted(interruption.signal or signal.SIGINT) from None
         except SystemExit:  # this is what Ray's own handler does while Ray is being started
-            raise KeyboardInterrupt(128 + signal.SIGTERM) from None
+            raise StartInterrupted(signal.SIGTERM) from None
         interruption.listen_again()
         yield engine
 

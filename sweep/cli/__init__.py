@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """The `sweep` command. Errors are printed without a traceback; the exit status says their kind."""
     from sweep.cli.app import app
-    from sweep.errors import SpecError, SweepError
+    from sweep.errors import SpecError, StartInterrupted, SweepError
 
     try:
         app()
     except SweepError as error:
         separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # a mistake in a file is a line
         print("error: " + separator.join(str(error).splitlines()), file=sys.stderr)
+        if isinstance(error, StartInterrupted):
+            sys.stderr.flush()
+            os._exit(
+                error.exit_status
+            )  # a Ray that was interrupted while it started may crash on the way out
         sys.exit(error.exit_status)
     except BrokenPipeError:  # `sweep trials x | head`
         sys.stderr.close()
@@ -22,6 +28,6 @@ def main() -> None:
     except OSError as error:  # the disk is full, a folder may not be written
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(error.args[0] if error.args else 130)
+        sys.exit(130)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -298,3 +299,82 @@ def test_a_grace_time_that_is_none_is_refused(make_sweep: MakeSweep, text: str, 
     file = make_sweep("def train(trial): ...")
     assert f"--grace: {message}" in call("run", file, f"--grace={text}", status=2).stderr
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("moment", [0.7, 1.5, 2.5])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_while_it_starts_it_leaves_nothing_behind_either(
+    make_sweep: MakeSweep, number: int, status: int, moment: float
+) -> None:
+    file = make_sweep("import time\ndef train(trial): time.sleep(1000)", stop={"trials": 2})
+    mark = f"{os.getpid()}-{time.time()}"
+    driver = start("run", file, "--grace", "0", mark=mark)
+    wait_for(lambda: driver.stdout is not None and driver.stdout.readline() == "starting Ray ...\n")
+    time.sleep(moment)
+    driver.send_signal(number)
+    out, _ = driver.communicate(timeout=60)
+    assert driver.returncode == status, out
+    assert "he same command goes on" in out
+    assert "Traceback" not in out
+    wait_for(lambda: not marked(mark), seconds=10)
+
+
+FORKS = """
+import multiprocessing, os, time
+
+def write(name):
+    while True:
+        with open("lines.txt", "a") as file:
+            file.write(f"{time.time()} {name}\\n")
+        time.sleep(0.02)
+
+def train(trial):
+    if trial.number == 0 and not os.path.exists("lines.txt"):
+        multiprocessing.get_context("fork").Process(target=write, args=(os.getpid(),)).start()
+        time.sleep(1000)
+    return trial.params.x
+"""
+
+
+@pytest.mark.parametrize("options", [["--inline"], ["--inline", "--fresh"], ["--fresh"], []])
+def test_a_killed_runs_children_are_ended_before_anything_else_is_done(
+    make_sweep: MakeSweep, options: list[str]
+) -> None:
+    file = make_sweep(FORKS, stop={"trials": 2})
+    lines = Path("lines.txt")
+    driver = start("run", file, *[option for option in options if option != "--fresh"])
+    wait_for(lambda: lines.exists() and lines.read_text())
+    driver.kill()
+    driver.wait()
+    call("run", file, "--quiet", *options)
+    ended = [row["finished"] for row in rows()]
+    assert all(ended)
+    size = lines.stat().st_size
+    time.sleep(0.5)
+    assert lines.stat().st_size == size
+    assert [row["state"] for row in rows()] == ["COMPLETE"] * 2
+    assert len(list(Path("runs").glob(".old/demo-*"))) == options.count("--fresh")
+
+
+def test_sweeps_in_threads_share_one_ray(project: Path) -> None:
+    code = """
+import threading, sweep
+from sweep.spec import SweepSpec
+
+def go(name):
+    spec = SweepSpec.model_validate({
+        "name": name, "objective": "thing.py:train", "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"x": {"min": 0.0, "max": 1.0}}, "stop": {"trials": 3}, "max_parallel": 1,
+    })
+    done[name] = sweep.run(spec)
+
+done = {}
+threads = [threading.Thread(target=go, args=(name,)) for name in ("one", "two")]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert all(len(result.trials) == 3 for result in done.values()) and len(done) == 2
+import ray
+assert not ray.is_initialized()
+"""
+    Path("thing.py").write_text("def train(trial): return trial.params.x")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
