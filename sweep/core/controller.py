@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,14 +36,14 @@ from sweep.core.retry import RetryRules
 from sweep.core.samplers import derive_seed, make_sampler
 from sweep.core.stop import StopRules
 from sweep.core.study import create_or_load_study, open_url
+from sweep.core.trialfiles import TrialFiles
 from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
 from sweep.space import SearchSpace
 from sweep.space.columns import cell, column
 from sweep.spec import SweepSpec
 from sweep.tracking.hparams import Session, group_name
-from sweep.tracking.read import has_ended, read_scalars
-from sweep.tracking.root import declare_experiment, end_session
+from sweep.tracking.root import declare_experiment
 from sweep.tracking.run import best_tag
 
 _SAVE_USAGE_EVERY = 2.0  # seconds
@@ -92,7 +92,7 @@ class Controller:
 
     def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int, run_id: str = "") -> None:
         self._spec = spec
-        self._directory = directory
+        self._files = TrialFiles(directory, spec.metric.name)
         self._space = SearchSpace(spec.parameters)
         self._columns = {name: column(name, parameter) for name, parameter in spec.parameters.items()}
         self._rules = StopRules(
@@ -241,7 +241,7 @@ class Controller:
         outcome = Outcome(number, live.attempt, "stopped", reason=reason, was_killed=True)
         with self._batch():
             self._again.remove(number)
-            ending = self._record(live, self._recover(outcome), "PRUNED", reason, 0.0)
+            ending = self._record(live, self._files.recover(outcome), "PRUNED", reason, 0.0)
         self._announce(ending, outcome)
         return ending
 
@@ -335,12 +335,12 @@ class Controller:
         if live is None:
             return self._tell_again(outcome)
         if outcome.was_killed:
-            outcome = self._recover(outcome)
+            outcome = self._files.recover(outcome)
         self._keep(live, outcome.reports)
         took = self._meter.end(outcome.number)
         state, reason = _judge(outcome)
         if state == "FAIL":
-            self._write_error(outcome, reason)
+            self._files.write_error(outcome, reason)
             if self._retries.counts(outcome.kind):
                 live.failures += 1
             if self._retries.allow(outcome.kind, live.failures) and self.stopped_by() is None:
@@ -390,25 +390,20 @@ class Controller:
         return self._journal.batch() if self._journal is not None else nullcontext()
 
     def _announce(self, ending: Ending, outcome: Outcome) -> None:
-        """Tell TensorBoard an outcome. Only once it is durable: what TensorBoard was told stands for ever."""
+        """Tell TensorBoard an outcome, now that it is durable."""
         session = self._sessions.pop(ending.number, None)
         if session is not None:
-            run = self._directory.trial(ending.number).root
-            with suppress(OSError):  # an objective may do anything to its directory; the outcome is recorded
-                end_session(run, session, ending.state != "FAIL", not outcome.was_killed, time.time())
+            self._files.tell_end(ending.number, session, ending.state != "FAIL", not outcome.was_killed)
 
     def _announce_last(self, trials: list[FrozenTrial]) -> None:
         """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome."""
         ended = {trial.datetime_complete: trial for trial in trials if trial.datetime_complete is not None}
-        if not ended:
-            return
-        moment = max(ended)
-        last = ended[moment]
-        run = self._directory.trial(last.number).root
-        with suppress(OSError):  # as above
-            if not has_ended(run):
-                session = self._session(last.number, self._space.complete(last.params))
-                end_session(run, session, last.state != TrialState.FAIL, False, moment.timestamp())
+        if ended:
+            moment = max(ended)
+            last = ended[moment]
+            session = self._session(last.number, self._space.complete(last.params))
+            success = last.state != TrialState.FAIL
+            self._files.make_up_end(last.number, session, success, moment.timestamp())
 
     def _current(self, number: int, attempt: int) -> _Live | None:
         live = self._live.get(number)
@@ -447,7 +442,7 @@ class Controller:
         if runs_on and not has_ended:
             return
         if not has_ended:  # what its worker had written, but not lived to report
-            self._keep(live, self._reports(self._written(frozen.number)))
+            self._keep(live, self._files.written_reports(frozen.number))
             trial.set_user_attr(attributes.ENDED, attempts)
         self._again.append(frozen.number)
 
@@ -487,31 +482,6 @@ class Controller:
             return False
         self._best = BestTrial(number, value, self._space.complete(params))
         return True
-
-    def _recover(self, outcome: Outcome) -> Outcome:
-        """Add what a killed worker had written to its event file but not reported yet."""
-        scalars = self._written(outcome.number)
-        return replace(
-            outcome,
-            reports=(*outcome.reports, *self._reports(scalars)),
-            metrics={tag: list(values.values())[-1] for tag, values in scalars.items()},
-        )
-
-    def _written(self, number: int) -> dict[str, dict[int, float]]:
-        """The scalars in a trial's event files, as far as they can be read."""
-        with suppress(OSError):
-            return read_scalars(self._directory.trial(number).root)
-        return {}
-
-    def _reports(self, scalars: dict[str, dict[int, float]]) -> list[Report]:
-        written = scalars.get(self._spec.metric.name, {})
-        return [Report(step, value) for step, value in written.items() if step >= 0]
-
-    def _write_error(self, outcome: Outcome, reason: str) -> None:
-        directory = self._directory.trial(outcome.number)
-        with suppress(OSError):  # a full disk, say: what counts is that the outcome is recorded
-            directory.root.mkdir(parents=True, exist_ok=True)
-            directory.error.write_text(outcome.traceback or reason + "\n", encoding="utf-8")
 
     def _sweep_seed(self) -> int:
         """The sweep file's seed, or one drawn once and kept with the study."""
