@@ -74,9 +74,12 @@ def _environment() -> _Restore:
     before = dict(os.environ)
 
     def restore() -> None:
-        if os.environ != before:
-            os.environ.clear()
-            os.environ.update(before)
+        now = dict(os.environ)
+        for name in now.keys() - before.keys():
+            del os.environ[name]
+        for name, value in before.items():
+            if now.get(name) != value:
+                os.environ[name] = value
 
     return restore
 
