@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sweep.compare.view import SweepView
 from sweep.core.identity import changes
-from sweep.core.lock import SweepLock
+from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
 from sweep.core.rerun import enqueue_reruns
 from sweep.core.study import create_or_load_study, open_storage, open_url
@@ -77,6 +77,9 @@ def launch(
     start = _check_start(spec, directory, fresh)
     if start is _Start.FINISHED:
         return Launch(directory, None)
+    if is_locked(directory.lock):
+        with SweepLock(directory.lock, spec.name):
+            pass  # raises as a rule, and names the process: before Ray is started for nothing
     if inline and spec.trial.timeout is not None:
         observer.note(
             "trial.timeout is not kept with --inline: nothing can end a trial from within its process"

@@ -133,6 +133,9 @@ def test_of_two_drivers_started_at_once_one_runs_and_one_is_refused(make_sweep: 
     )
     drivers = [start("run", file) for _ in range(2)]
     wait_for(lambda: any(driver.poll() is not None for driver in drivers))
+    third = call("run", file, status=2)
+    assert "is already being run by process" in third.stderr
+    assert third.stdout == "", "it is refused before Ray is started"
     Path("go").touch()
     outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
     assert sorted(driver.returncode for driver in drivers) == [0, 2], outputs
