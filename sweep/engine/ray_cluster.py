@@ -25,31 +25,22 @@ _SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_END = 10.0
 
 
-class _Connections:
-    """There is one connection to Ray in a process; several sweeps, in threads of their own, may share it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-
-    @contextmanager
-    def share(self, connect: Callable[[], None]) -> Iterator[None]:
-        """Use the connection; the first one makes it, the last one closes it. A stranger's is left open."""
-        with self._lock:
-            is_ours = self._users > 0 or not ray.is_initialized()
-            if is_ours and self._users == 0:
-                _connect_or_clean_up(connect)
-            self._users += is_ours
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= is_ours
-                if is_ours and self._users == 0:
-                    _shut_down()
+_ours = threading.Lock()
+"""Held while the connection of this process is ours. Ray dies with the thread that started it, so no other
+thread can share it."""
 
 
-_connections = _Connections()
+@contextmanager
+def _hold(lock: threading.Lock) -> Iterator[None]:
+    if not lock.acquire(blocking=False):
+        raise SweepError(
+            "another thread of this process runs a sweep on a Ray of its own; call ray.init() first, and all "
+            "sweeps share that, or run them one after the other"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _connect_or_clean_up(connect: Callable[[], None]) -> None:
@@ -85,7 +76,10 @@ class RayCluster:
     def __enter__(self) -> RayCluster:
         with self._exits:
             self._exits.enter_context(quiet_ray())
-            self._exits.enter_context(_connections.share(self._connect))
+            if _ours.locked() or not ray.is_initialized():
+                self._exits.enter_context(_hold(_ours))
+                _connect_or_clean_up(self._connect)
+                self._exits.callback(_shut_down)
             self._exits = self._exits.pop_all()  # nothing went wrong: it is all undone in __exit__
         return self
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -357,27 +356,3 @@ def test_a_killed_runs_children_are_ended_before_anything_else_is_done(
     assert lines.stat().st_size == size
     assert [row["state"] for row in rows()] == ["COMPLETE"] * 2
     assert len(list(Path("runs").glob(".old/demo-*"))) == options.count("--fresh")
-
-
-def test_sweeps_in_threads_share_one_ray(project: Path) -> None:
-    code = """
-import threading, sweep
-from sweep.spec import SweepSpec
-
-def go(name):
-    spec = SweepSpec.model_validate({
-        "name": name, "objective": "thing.py:train", "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": {"min": 0.0, "max": 1.0}}, "stop": {"trials": 3}, "max_parallel": 1,
-    })
-    done[name] = sweep.run(spec)
-
-done = {}
-threads = [threading.Thread(target=go, args=(name,)) for name in ("one", "two")]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert all(len(result.trials) == 3 for result in done.values()) and len(done) == 2
-import ray
-assert not ray.is_initialized()
-"""
-    Path("thing.py").write_text("def train(trial): return trial.params.x")
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -394,3 +394,19 @@ def test_what_a_finished_trial_left_behind_is_gone_before_the_next_one(make_swee
     result = sweep.run(file)
     assert [trial.value for trial in result.trials] == [0.0] * 3
     assert not find(f"sleep {LONG}")
+
+
+def test_sweeps_in_threads_share_a_ray_that_was_there_before(make_sweep: MakeSweep) -> None:
+    code = """
+    import pathlib, time
+
+    def train(trial):
+        while len(list(pathlib.Path("runs").glob("*/trial-0000"))) < 2:
+            time.sleep(0.05)
+        return trial.params.x
+    """
+    files = [make_sweep(code, name=name, stop={"trials": 2}, max_parallel=1) for name in ("one", "two")]
+    results: list[sweep.SweepResult] = []
+    with meanwhile(lambda: results.append(sweep.run(files[0]))):
+        results.append(sweep.run(files[1]))
+    assert [len(result.trials) for result in results] == [2, 2]
