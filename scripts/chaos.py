@@ -140,6 +140,10 @@ class Sweep:
             stderr=self.log,
         )
 
+    def said(self) -> list[str]:
+        """The lines that the drivers have printed."""
+        return (self.folder / "driver.log").read_text().splitlines()
+
     def is_running(self) -> bool:
         return self.driver is not None and self.driver.poll() is None
 
@@ -283,7 +287,8 @@ class Chaos:
         while not self._sweep.is_under_way():
             if not self._sweep.is_running():
                 status = self._sweep.wait(1)
-                self.book.violations.append(f"the driver ended by itself with status {status}")
+                said = [line for line in self._sweep.said() if "rror" in line][-1:]
+                self.book.violations.append(f"the driver ended by itself with status {status}: {said}")
                 self._start(1_000_000, "")
             if time.monotonic() > end:
                 raise TimeoutError("the sweep does not get under way")

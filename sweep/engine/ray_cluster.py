@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from types import TracebackType
@@ -23,6 +24,7 @@ from sweep.errors import InputError, SweepError
 
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_END = 10.0
+_SECONDS_TO_RETURN = 45.0
 
 
 _ours = threading.Lock()
@@ -123,8 +125,15 @@ class RayCluster:
         """
         if not self._daemons:
             raise SweepError("Ray died; the same command goes on once it runs again")
-        _shut_down()
-        self._connect()
+        end = time.monotonic() + _SECONDS_TO_RETURN
+        while True:
+            _shut_down()
+            try:
+                return self._connect()
+            except SweepError:  # for a while Ray may still send us to the daemon that died
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(1)
 
     def is_alive(self) -> bool:
         """Whether Ray's daemons on this machine live. Ray itself finds out after a quarter of a minute."""
