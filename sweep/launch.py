@@ -145,9 +145,10 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
         return _Start.ANEW  # it never ran a trial: there is nothing that could be mixed up
     if found:
         raise InputError(
-            f"{spec.name}: cannot go on, for the sweep in {directory.root} was another one:\n  "
+            f"{spec.name}: cannot go on: this is not the sweep in {directory.root}:\n  "
             + "\n  ".join(found)
-            + "\n  keep it and start another one with --name NAME, or move it aside with --fresh"
+            + "\n  undo the change to go on with it, start another sweep with --name NAME, "
+            "or move the old one aside with --fresh"
         )
     is_finished = not view.is_running and view.with_spec(spec).stopped_by is not None
     return _Start.FINISHED if is_finished else _Start.GO_ON

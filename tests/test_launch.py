@@ -27,7 +27,7 @@ def test_of_two_different_sweeps_started_at_once_under_one_name_one_is_refused(
         return make_engine(address, inline)
 
     monkeypatch.setattr(launch, "_engine", make_engine_slowly)
-    with pytest.raises(sweep.InputError, match="was another one"):
+    with pytest.raises(sweep.InputError, match="this is not the sweep in"):
         sweep.run(slow, inline=True)
     again = sweep.run(fast, overrides={"name": "demo"}, inline=True)
     assert [list(trial.params) for trial in again.trials] == [["y"]] * 6

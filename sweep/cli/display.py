@@ -67,13 +67,13 @@ class LineLog(Display):
         if ending.kind == "interrupted":
             _say(f"trial {ending.number} has saved a checkpoint and was interrupted after {took}")
         elif ending.state is None:
-            _say(f"trial {ending.number} failed after {took} and will run again: {ending.reason}")
+            _say(f"trial {ending.number} failed after {took}{_again(ending)}: {ending.reason}")
         elif ending.state == "FAIL":
             _say(f"trial {ending.number} FAIL after {took}: {ending.reason}")
         else:
             best = " (best so far)" if ending.best else f" ({ending.reason})" if ending.reason else ""
-            value = f"{self._metric}={text.number(ending.value)}"
-            _say(f"trial {ending.number} {ending.state} after {took}: {value}{best}")
+            value = "" if ending.value is None else f": {self._metric}={text.number(ending.value)}"
+            _say(f"trial {ending.number} {ending.state} after {took}{value}{best}")
 
 
 class _Parameters:
@@ -84,6 +84,13 @@ class _Parameters:
 
     def line(self, params: Mapping[str, Any]) -> str:
         return text.parameters({key: value for key, value in params.items() if key not in self._constants})
+
+
+def _again(ending: Ending) -> str:
+    if ending.state is not None:
+        return ""
+    when = f" in {text.duration(ending.again_in)}" if ending.again_in >= 1 else ""
+    return f" and will run again{when}"
 
 
 def _say(line: str) -> None:
@@ -155,9 +162,9 @@ class Live(Display):
     def ended(self, ending: Ending) -> None:
         """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
         if ending.state == "FAIL" or (ending.state is None and ending.kind != "interrupted"):
-            again = " and will run again" if ending.state is None else ""
             self._live.console.print(
-                Text(f"trial {ending.number} failed{again}: {ending.reason}", style="red"), soft_wrap=True
+                Text(f"trial {ending.number} failed{_again(ending)}: {ending.reason}", style="red"),
+                soft_wrap=True,
             )
 
     def tick(self, progress: Progress) -> None:

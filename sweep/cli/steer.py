@@ -27,8 +27,9 @@ def stop(
 ) -> None:
     """Stop a running sweep as Ctrl-C does, or one of its trials, from anywhere.
 
-    Running trials have the time that `sweep run --grace` gave them to reach a checkpoint; the same
-    `sweep run` goes on from there. A single trial is ended at once, for good: it counts as pruned.
+    Running trials have the time that `sweep run --grace` gave them to reach a checkpoint; the same command
+    again ends them now. `sweep run` goes on from there. A single trial is ended at once, for good: it counts
+    as pruned.
 
     \b
     Examples:
@@ -41,10 +42,16 @@ def stop(
     view = SweepView.open(name, runs)
     run_id = _run_id(view)
     if run_id is None:
-        raise InputError(f"{view.spec.name}: does not run now; see `sweep status {name}`")
+        raise InputError(
+            f"{view.spec.name}: does not run now, so there is nothing to stop; see `sweep status {name}`"
+        )
     if trial is None:
         leave_request(view.directory.requests, Request(run_id, stop=True))
-        print(f"stopping {view.spec.name}; its running trials may still reach a checkpoint ...", flush=True)
+        print(
+            f"stopping {view.spec.name}: its running trials have some time to reach a checkpoint; "
+            "the same command again ends them now ...",
+            flush=True,
+        )
         while _run_id(view) == run_id:
             time.sleep(0.1)
         print("stopped. The same `sweep run` goes on.")
@@ -70,8 +77,9 @@ def retry(
 ) -> None:
     """Run failed trials again, as new trials with the same parameters.
 
-    The old ones stay as they are; `sweep trials --format json` links the new ones to them (retry_of). They
-    come on top of the number of trials the sweep has.
+    If the sweep does not run, give `sweep run` again afterwards. The old trials stay as they are;
+    `sweep trials --format json` links the new ones to them (retry_of). These come on top of the number of
+    trials the sweep has, and begin at their beginning, with a seed of their own.
 
     \b
     Examples:

@@ -25,9 +25,13 @@ def summarise(launched: Launch, runs: Path) -> None:
     name = _path_or_name(launched.directory.root, runs)
     counts = text.counts(view.counts)
     if launched.progress is None:
-        more = f"-n {2 * view.finished_trials}" if view.stopped_by == "trials" else "a larger stop rule"
-        print(f"{view.spec.name} is finished: {counts}.")
-        print(f"For more trials say {more}, for a new sweep --fresh or --name.")
+        print(f"{view.spec.name} is finished: {counts}{_why(view)}.")
+        more = {
+            "trials": f"For more trials say -n {2 * view.finished_trials}, for",
+            "target": "For more trials say --set stop.target=..., for",
+            "hours": "For more trials say --set stop.hours=..., for",
+        }
+        print(f"{more.get(view.stopped_by or '', 'For')} a new sweep --fresh or --name.")
     elif launched.signal is not None:
         print(f"interrupted after {text.duration(view.elapsed)}: {counts}. The same command goes on.")
     else:
@@ -38,7 +42,7 @@ def summarise(launched: Launch, runs: Path) -> None:
         print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
         for parameter, value in view.params(best).items():
             print(f"  {parameter}: {text.parameter(value)}")
-    _explain_failures(view)
+    _explain_failures(view, name)
     print()
     commands = {
         f"sweep tensorboard {name}": "compare the runs in the HParams tab",
@@ -62,7 +66,7 @@ def _why(view: SweepView) -> str:
     return reasons.get(view.stopped_by or "", "")
 
 
-def _explain_failures(view: SweepView) -> None:
+def _explain_failures(view: SweepView, name: str) -> None:
     failed = [row for row in view.rows() if row.state == "FAIL"]
     if not failed:
         return
@@ -70,7 +74,7 @@ def _explain_failures(view: SweepView) -> None:
     first = next(row for row in failed if (row.reason or "") == reason)
     share = "all" if times == len(failed) else f"{times} of them"
     print(f"{len(failed)} failed, {share} with: {reason}")
-    print(f"  {_shorten(Path(first.dir))}/error.txt")
+    print(f"  {_shorten(Path(first.dir))}/error.txt; `sweep retry {name} --failed` runs them again")
 
 
 def _shorten(path: Path) -> str:

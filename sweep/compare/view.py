@@ -143,7 +143,9 @@ class SweepView:
     @property
     def elapsed(self) -> float:
         """Seconds the sweep has run, downtime not counted."""
-        return self.usage.elapsed + (max(0.0, time.time() - self.usage.until) if self.is_running else 0.0)
+        usage = self.usage
+        runs_on = self.is_running and usage.until > 0  # else it is only being started
+        return usage.elapsed + (max(0.0, time.time() - usage.until) if runs_on else 0.0)
 
     @property
     def stopped_by(self) -> str | None:

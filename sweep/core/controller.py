@@ -375,7 +375,16 @@ class Controller:
         """The trial goes on later, with another attempt."""
         live.trial.set_user_attr(attributes.ENDED, outcome.attempt)
         self._again.append(outcome.number)
-        return Ending(outcome.number, outcome.attempt, None, outcome.kind, reason=reason, duration=took)
+        again_in = max(0.0, live.ready - time.monotonic())
+        return Ending(
+            outcome.number,
+            outcome.attempt,
+            None,
+            outcome.kind,
+            reason=reason,
+            duration=took,
+            again_in=again_in,
+        )
 
     def _keep(self, live: _Live, reports: Iterable[Report]) -> None:
         for report in reports:

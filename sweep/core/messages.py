@@ -95,7 +95,8 @@ class Ending:
         kind: how the attempt ended.
         reason: why it failed.
         best: whether no trial before it was as good.
-        duration: of the trial, in seconds.
+        duration: of the attempt, in seconds.
+        again_in: seconds until the trial may go on, if it does.
     """
 
     number: int
@@ -106,6 +107,7 @@ class Ending:
     reason: str = ""
     best: bool = False
     duration: float = 0.0
+    again_in: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.ray_cluster import RayCluster
 from sweep.engine.ray_supervisor import RayLost, Supervisor
 from sweep.engine.slots import count_slots
-from sweep.errors import SweepError
+from sweep.errors import StartInterrupted, SweepError
 from sweep.spec import SweepSpec
 
 _MOST_DEATHS = 5
@@ -49,8 +49,10 @@ class RayEngine(Engine):
             try:
                 return supervisor.run(interruption, grace)
             except KeyboardInterrupt:
-                if interruption.signal is None or supervisor.progress is None:
+                if interruption.signal is None:
                     raise
+                if supervisor.progress is None:
+                    raise StartInterrupted(interruption.signal) from None
                 return supervisor.progress
             except RayLost:
                 progress = supervisor.progress

@@ -245,7 +245,9 @@ class Supervisor:
         self._observer.tick(progress)
 
     def _heed(self, request: Request, interruption: Interruption) -> None:
-        if request.stop:
+        if request.stop and self._draining_until is not None:
+            self._draining_until = time.monotonic()  # asked again: at once
+        elif request.stop:
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
@@ -266,6 +268,9 @@ class Supervisor:
     def _on_enqueued(self, numbers: list[int]) -> None:
         """There is more to do: free slots that have been given up are needed again."""
         if self._draining_until is None:
+            for slot in self._slots:
+                if slot.wake is not None:
+                    slot.wake = time.monotonic()
             free = self._capacity - len(self._slots) - self._unstarted
             for _ in range(min(len(numbers), free)):
                 self._unstarted += 1
@@ -278,9 +283,10 @@ class Supervisor:
         self._line.ask("give_way", then=_ignore)
         running = sum(slot.assignment is not None for slot in self._slots)
         if running and grace > 0:
-            trials = "1 running trial has" if running == 1 else f"{running} running trials have"
+            trials, them = ("trial has", "it") if running == 1 else ("trials have", "them")
             self._observer.note(
-                f"stopping: {trials} {grace:g} s to reach a checkpoint; Ctrl-C ends them at once"
+                f"stopping: {running} running {trials} {grace:g} s to reach a checkpoint; "
+                f"the same again ends {them} at once"
             )
 
     def _look_at_clock(self) -> None:
