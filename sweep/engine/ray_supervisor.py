@@ -115,6 +115,7 @@ class Supervisor:
         self._next_progress = 0.0
         self._is_open = False
         self._draining_until: float | None = None
+        self._is_urgent = False
         self._end: float | None = None
         """When the time of the sweep is up, on the monotonic clock."""
 
@@ -207,9 +208,8 @@ class Supervisor:
 
     def _is_over(self) -> bool:
         now = time.monotonic()
-        return (self._end is not None and now >= self._end) or (
-            self._draining_until is not None and now >= self._draining_until
-        )
+        is_drained = self._draining_until is not None and (now >= self._draining_until or self._is_urgent)
+        return is_drained or (self._end is not None and now >= self._end)
 
     def _wait(self, seconds: float) -> list[Any]:
         """Wait for an answer; returns the call that has one, if any."""
@@ -245,9 +245,8 @@ class Supervisor:
         self._observer.tick(progress)
 
     def _heed(self, request: Request, interruption: Interruption) -> None:
-        if request.stop and self._draining_until is not None:
-            self._draining_until = time.monotonic()  # asked again: at once
-        elif request.stop:
+        if request.stop:
+            self._is_urgent = interruption.signal is not None  # it was asked before
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
