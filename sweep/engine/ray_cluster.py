@@ -14,12 +14,13 @@ from typing import Any
 
 import psutil
 import ray
+from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.directory import SweepDirectory
 from sweep.engine import processes
 from sweep.engine.ray_quiet import quiet_ray
-from sweep.engine.ray_token import can_be_answered, use_no_token, use_token
+from sweep.engine.ray_token import suit_token
 from sweep.errors import InputError, SweepError
 
 _SECONDS_TO_ANSWER = 5.0
@@ -89,28 +90,23 @@ class RayCluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Without it Ray announces that it will one day show all GPUs to trials that asked for none.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
-        if self._address is not None:
-            _check_answers(self._address)
         try:
-            sends_token = self._address is not None and use_token()
-            self._init()
-            if sends_token and not can_be_answered():
-                ray.shutdown()
-                use_no_token()
-                self._init()
+            if self._address is not None:
+                suit_token(_find(self._address))
+            ray.init(
+                address=self._address or "local",
+                log_to_driver=False,
+                logging_level="ERROR",
+                include_dashboard=None if self._address else False,
+            )
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            text = " ".join(str(error).split())[:300]
+            text = str(error.__cause__ or error).strip()
+            if "Traceback" in text:  # Ray's message ends with the error behind it
+                text = text.splitlines()[-1]
+            text = " ".join(text.split())[:300]
             where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
             raise SweepError(f"{where} cannot be reached: {text}") from None
         self._daemons = _started_daemons() if self._address is None else _raylet(self.node())
-
-    def _init(self) -> None:
-        ray.init(
-            address=self._address or "local",
-            log_to_driver=False,
-            logging_level="ERROR",
-            include_dashboard=None if self._address else False,
-        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -197,10 +193,10 @@ def _shut_down() -> None:
         ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
-    """See that somebody listens at an address: Ray itself tries for minutes, and warns all the while."""
+def _find(address: str) -> str:
+    """Where a cluster listens, as HOST:PORT. Somebody does: Ray itself would try for minutes, and warn."""
     if address == "auto":
-        return
+        return str(canonicalize_bootstrap_address_or_die(address))
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdigit():
         raise InputError(
@@ -213,3 +209,4 @@ def _check_answers(address: str) -> None:
             f"the Ray cluster at {address} cannot be reached: {error}; "
             "`ray start --head` says at which address it listens"
         ) from None
+    return address

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import ray
 
@@ -14,3 +18,52 @@ def test_a_second_thread_is_told_why_it_cannot_have_a_ray_of_its_own(monkeypatch
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("nothing is started"))
     with ray_cluster._ours, pytest.raises(SweepError, match=r"another thread .* call ray.init\(\) first"):
         RayCluster(None).__enter__()
+
+
+_CLUSTER = """
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+print(cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+_JOIN = """
+import sys
+import ray
+from sweep.engine.ray_cluster import RayCluster
+
+@ray.remote(num_cpus=0)
+class Actor:
+    def answer(self):
+        return "answered"
+
+with RayCluster(sys.argv[1]):
+    print(ray.get(Actor.remote().answer.remote(), timeout=30))
+"""
+
+
+@pytest.mark.parametrize("of_cluster", ["token", "disabled"])
+def test_clusters_with_and_without_a_token_are_joined_whatever_the_environment_says(of_cluster: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLUSTER],
+        env={**os.environ, "RAY_AUTH_MODE": of_cluster},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as cluster:
+        assert cluster.stdin is not None
+        assert cluster.stdout is not None
+        address = next(line.strip() for line in cluster.stdout if line[:1].isdigit() and line.count(":") == 1)
+        for mode in ("token", "disabled", None):
+            environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+            joined = subprocess.run(
+                [sys.executable, "-c", _JOIN, address],
+                env=environment if mode is None else {**environment, "RAY_AUTH_MODE": mode},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+            assert joined.stdout.strip() == "answered", (mode, joined.stderr)
+        cluster.communicate("\n", timeout=60)
