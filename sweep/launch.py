@@ -183,7 +183,7 @@ def _engine(address: str | None, inline: bool) -> Engine:
 
 def _check_sampler(spec: SweepSpec) -> None:
     if spec.sampler.type == "grid":
-        SearchSpace(spec.parameters).grid_axes()
+        SearchSpace.of(spec).check_grid()
 
 
 _REMAINS = (".lock", ".fence", ".requests", "sweep.tmp")

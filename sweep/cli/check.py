@@ -9,7 +9,8 @@ import typer
 from sweep.cli.options import File, Name, Set
 
 if TYPE_CHECKING:
-    from sweep.spec.parameters import Parameter
+    from sweep.spec.parameters import Leaf
+    from sweep.spec.tree import Node
 
 
 def check(
@@ -40,8 +41,8 @@ def check(
         print_json(
             {
                 "parameters": {
-                    key: parameter.model_dump(mode="json", exclude_none=True)
-                    for key, parameter in spec.parameters.items()
+                    key: parameter.model_dump(mode="json", by_alias=True, exclude_unset=True)
+                    for key, parameter in seen.parameters.items()
                 },
                 "grid": seen.grid,
                 "samples": seen.samples,
@@ -55,21 +56,23 @@ def check(
     from rich.table import Table
 
     from sweep.cli import text
+    from sweep.spec.tree import flatten
 
     space = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("parameter", "values", "scale"):
+    is_conditional = any(node.conditions for node in flatten(spec.parameters).values())
+    for title in ("parameter", "values", "scale", *(["when"] if is_conditional else [])):
         space.add_column(title)
-    for key, parameter in spec.parameters.items():
-        space.add_row(key, *_describe(parameter))
+    nodes = flatten(spec.parameters)
+    for key, node in nodes.items():
+        space.add_row(key, *_describe(node.parameter), *([_conditions(node)] if is_conditional else []))
     samples = Table(box=None, header_style="bold", pad_edge=False)
-    for key in spec.parameters:
+    for key in nodes:
         samples.add_column(key, justify="right")
     for sample in seen.samples:
-        samples.add_row(*(text.parameter(sample[key]) for key in spec.parameters))
+        samples.add_row(*(text.parameter(sample[key]) if key in sample else "-" for key in nodes))
     console = Console(markup=False)
     console.print(
-        f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective} with {spec.sampler.type}, "
-        f"pruner {spec.pruner.type}",
+        f"{spec.name}: {spec.aim} of {spec.objective} with {spec.sampler.type}, pruner {spec.pruner.type}",
         highlight=False,
     )
     console.print()
@@ -80,16 +83,31 @@ def check(
         console.print(f"note: {note}", highlight=False)
 
 
-def _describe(parameter: Parameter) -> tuple[Any, str]:
+def _conditions(node: Node) -> str:
+    return ", ".join(
+        f"{one.name} {'=' if len(one.values) == 1 else 'in'} {' '.join(map(str, one.values))}"
+        for one in node.conditions
+    )
+
+
+def _describe(parameter: Leaf) -> tuple[Any, str]:
     from rich.text import Text
 
-    from sweep.spec.parameters import Choice, Constant
+    from sweep.spec.parameters import DISTRIBUTIONS, Choice, Constant, Distribution
 
     if isinstance(parameter, Constant):
         return Text(repr(parameter.value)), "constant"
     if isinstance(parameter, Choice):
-        return Text(", ".join(map(repr, parameter.values))), "choice"
+        if parameter.probabilities is None:
+            return Text(", ".join(map(repr, parameter.values))), "choice"
+        total = sum(parameter.probabilities)
+        shares = zip(parameter.values, parameter.probabilities, strict=True)
+        return Text(", ".join(f"{value!r} {weight / total:.0%}" for value, weight in shares)), "choice"
+    if isinstance(parameter, Distribution):
+        keys = DISTRIBUTIONS[parameter.distribution]
+        return Text(", ".join(f"{key} {getattr(parameter, key)}" for key in keys)), parameter.distribution
     kind = "int" if parameter.is_int else "float"
     scale = f"{kind}, log" if parameter.log else kind
     step = f" step {parameter.step}" if parameter.step is not None else ""
-    return Text(f"{parameter.min} to {parameter.max}{step}"), scale
+    others = "".join(f" or {value!r}" for value in parameter.alternatives or ())
+    return Text(f"{parameter.min} to {parameter.max}{step}{others}"), scale

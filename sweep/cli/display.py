@@ -21,7 +21,6 @@ from sweep.cli import text
 from sweep.core.messages import Assignment, Ending, Progress
 from sweep.engine.base import Observer
 from sweep.spec import SweepSpec
-from sweep.spec.parameters import Constant
 
 
 class Display(Observer):
@@ -80,10 +79,10 @@ class _Parameters:
     """The parameters of a trial on one line, without the constants: they say nothing about it."""
 
     def __init__(self, spec: SweepSpec) -> None:
-        self._constants = {name for name, value in spec.parameters.items() if isinstance(value, Constant)}
+        self._varied = set(spec.varied)
 
     def line(self, params: Mapping[str, Any]) -> str:
-        return text.parameters({key: value for key, value in params.items() if key not in self._constants})
+        return text.parameters({key: value for key, value in params.items() if key in self._varied})
 
 
 def _again(ending: Ending) -> str:

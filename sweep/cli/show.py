@@ -182,10 +182,9 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
     from rich.text import Text
 
     from sweep.cli import text
-    from sweep.spec.parameters import Constant
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
-    varied = [name for name, value in view.spec.parameters.items() if not isinstance(value, Constant)]
+    varied = view.spec.varied
     console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=_ENDLESS)
     best = view.best
     table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < _ENDLESS)

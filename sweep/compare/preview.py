@@ -12,6 +12,7 @@ from sweep.core.samplers import make_sampler
 from sweep.objective.function import FunctionReference
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
+from sweep.spec.parameters import Leaf
 
 _SAMPLES = 5
 
@@ -21,11 +22,13 @@ class Preview:
     """What `sweep check` shows.
 
     Args:
+        parameters: by their dotted names.
         grid: how many configurations there are, None without an end.
         samples: some configurations as the sampler would choose them.
         notes: what its author may want to know.
     """
 
+    parameters: dict[str, Leaf]
     grid: int | None
     samples: list[dict[str, Any]]
     notes: list[str]
@@ -42,15 +45,15 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
         InputError: it could not run: its objective is not there, or its sampler cannot serve its space.
     """
     FunctionReference.find(spec.objective, near)
-    space = SearchSpace(spec.parameters)
+    space = SearchSpace.of(spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = make_sampler(spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0)
     study = optuna.create_study(sampler=sampler)
     count = _SAMPLES
     if spec.sampler.type == "grid":
         count = min(count, space.grid_size or count)
-    samples = [space.complete(study.ask(space.distributions).params) for _ in range(count)]
-    return Preview(space.grid_size, samples, _notes(spec))
+    samples = [space.suggest(study.ask()) for _ in range(count)]
+    return Preview(space.parameters, space.grid_size, samples, _notes(spec))
 
 
 def _notes(spec: SweepSpec) -> list[str]:

@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.core import study as attributes
 from sweep.core.lock import is_locked
+from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns
-from sweep.core.stop import StopRules
+from sweep.core.stop import Standing, StopRules, in_order_of_ending
 from sweep.core.usage import Usage
 from sweep.directory import SweepDirectory
 from sweep.errors import InputError, nearest
@@ -44,11 +45,16 @@ class TrialRow:
     dir: str
     retry_of: int | None = None
     """The failed trial that it repeats."""
+    values: tuple[float, ...] | None = None
+    """With several goals, the value of each."""
+    feasible: bool | None = None
+    """With limits on metrics, whether a complete trial keeps within them."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs; without `retry_of` where there is nothing of the kind."""
+        """For programs; without those of the last ones that there is nothing of."""
         data = asdict(self)
-        return data if self.retry_of is not None else {k: v for k, v in data.items() if k != "retry_of"}
+        rare = ("retry_of", "values", "feasible")
+        return {key: value for key, value in data.items() if key not in rare or value is not None}
 
 
 class SweepView:
@@ -62,7 +68,8 @@ class SweepView:
     def __init__(self, directory: SweepDirectory, spec: SweepSpec | None = None) -> None:
         self.directory = directory
         self.spec: SweepSpec = spec or load_spec(directory.spec)
-        self._space = SearchSpace(self.spec.parameters)
+        self._space = SearchSpace.of(self.spec)
+        self._ranking = Ranking(self.spec)
 
     @classmethod
     def open(cls, name: str, runs: Path) -> SweepView:
@@ -129,10 +136,13 @@ class SweepView:
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The first of the best complete trials."""
-        complete = [trial for trial in self.frozen_trials if trial.state == TrialState.COMPLETE]
-        choose = max if self.spec.metric.goal == "maximize" else min
-        return choose(complete, key=lambda trial: trial.values[0], default=None)
+        """The first of the best complete trials within the limits (with several goals, of the front)."""
+        return next(iter(self.front), None)
+
+    @cached_property
+    def front(self) -> list[FrozenTrial]:
+        """The trials that none is better than: one, or with several goals the Pareto front."""
+        return self._ranking.best(self.frozen_trials)
 
     @cached_property
     def usage(self) -> Usage:
@@ -150,10 +160,10 @@ class SweepView:
     @property
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
-        best = self.best
-        return self._rules.reached(
-            self.finished_trials - self._rerun, best.value if best is not None else None, self.usage.elapsed
-        )
+        standing = Standing(self.spec.metric)
+        for trial in in_order_of_ending(self.frozen_trials):
+            standing.add_trial(trial)
+        return self._rules.reached(standing, self._rerun, self.usage.elapsed)
 
     @property
     def total(self) -> int | None:
@@ -166,14 +176,11 @@ class SweepView:
 
     @property
     def _rules(self) -> StopRules:
-        grid_size = self._space.grid_size if self.spec.sampler.type == "grid" else None
-        return StopRules(self.spec.stop, self.spec.metric, grid_size)
+        return StopRules(self.spec, self._space)
 
     def params(self, trial: FrozenTrial) -> dict[str, Any]:
-        """All parameters of a trial, constants too; those of a half-sampled trial as far as there are any."""
-        if len(trial.params) < len(self._space.distributions):
-            return dict(trial.params or trial.system_attrs.get("fixed_params", {}))  # enqueued, not begun
-        return self._space.complete(trial.params)
+        """All parameters of a trial, constants too; of an enqueued one, those that are given."""
+        return self._space.complete(trial.params or trial.system_attrs.get("fixed_params", {}))
 
     def rows(self) -> list[TrialRow]:
         """All trials."""
@@ -185,7 +192,7 @@ class SweepView:
         return TrialRow(
             number=trial.number,
             state=self._state(trial),
-            value=trial.value if trial.state.is_finished() else None,
+            value=trial.values[0] if trial.values and trial.state.is_finished() else None,
             params=self.params(trial),
             metrics=self._metrics(trial),
             attempts=0 if trial.state == TrialState.WAITING else trial.user_attrs.get(attributes.ATTEMPTS, 1),
@@ -195,6 +202,10 @@ class SweepView:
             duration_s=round(duration, 3) if duration is not None else None,
             dir=str(self.directory.trial(trial.number).root),
             retry_of=trial.user_attrs.get(attributes.RETRY_OF),
+            values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
+            feasible=self._ranking.is_feasible(trial)
+            if self.spec.limits and trial.state == TrialState.COMPLETE
+            else None,
         )
 
     def _state(self, trial: FrozenTrial) -> str:
@@ -205,8 +216,8 @@ class SweepView:
     def _metrics(self, trial: FrozenTrial) -> dict[str, float]:
         """The last value of everything logged, and the best of the metric: what TensorBoard's row shows."""
         values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
-        if trial.state == TrialState.COMPLETE and trial.value is not None:
-            values.append(trial.value)
+        if trial.state == TrialState.COMPLETE:
+            values.append(trial.values[0])
         metrics: dict[str, float] = {}
         if attributes.METRICS in trial.user_attrs and trial.user_attrs.get(attributes.ATTEMPTS, 1) > 1:
             values = []  # they are those of several attempts

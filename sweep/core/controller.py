@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,16 +30,18 @@ from sweep.core.messages import (
     Turn,
 )
 from sweep.core.pruners import make_pruner
+from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns, enqueue_reruns
 from sweep.core.retry import RetryRules
 from sweep.core.samplers import derive_seed, make_sampler
-from sweep.core.stop import StopRules
+from sweep.core.stop import Standing, StopRules, in_order_of_ending
 from sweep.core.study import create_or_load_study, open_url
 from sweep.core.trialfiles import TrialFiles
 from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
+from sweep.errors import suggestion
 from sweep.space import SearchSpace
-from sweep.space.columns import cell, column
+from sweep.space.columns import cells, columns
 from sweep.spec import SweepSpec
 from sweep.tracking.hparams import Session, group_name
 from sweep.tracking.root import declare_experiment
@@ -93,11 +94,9 @@ class Controller:
     def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int, run_id: str = "") -> None:
         self._spec = spec
         self._files = TrialFiles(directory, spec.metric.name)
-        self._space = SearchSpace(spec.parameters)
-        self._columns = {name: column(name, parameter) for name, parameter in spec.parameters.items()}
-        self._rules = StopRules(
-            spec.stop, spec.metric, self._space.grid_size if spec.sampler.type == "grid" else None
-        )
+        self._space = SearchSpace.of(spec)
+        self._columns = columns(self._space)
+        self._rules = StopRules(spec, self._space)
         self._retries = RetryRules(spec.trial)
         self._gives_way = False
         self._journal = Journal(directory.journal) if spec.storage is None else None
@@ -111,19 +110,22 @@ class Controller:
         declare_experiment(
             directory.root,
             self._columns.values(),
-            [spec.metric.name, best_tag(spec.metric.name)],
-            f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective}",
+            self._metric_tags(),
+            f"{spec.name}: {spec.aim} of {spec.objective}",
         )
         usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
         self._meter = UsageMeter(usage, slots)
         self._save_usage()
+        self._ranking = Ranking(spec)
+        self._standing = Standing(spec.metric)
         self._counts = Counter(trial.state for trial in trials if trial.state.is_finished())
         self._rerun = count_reruns(trials)
         self._enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
         self._best: BestTrial | None = None
-        for trial in trials:
-            if trial.state == TrialState.COMPLETE:
-                self._note_best(trial.number, trial.values[0], trial.params)
+        for trial in in_order_of_ending(trials):
+            if self._standing.add_trial(trial):
+                params = self._space.complete(trial.params)
+                self._best = BestTrial(trial.number, trial.values[0], params)
         self._told = {trial.number: trial for trial in trials if replaces and trial.state.is_finished()}
         """Outcomes that a dead controller recorded; its last answers may not have arrived."""
         self._live: dict[int, _Live] = {}
@@ -285,8 +287,7 @@ class Controller:
 
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
-        best = self._best.value if self._best is not None else None
-        return self._rules.reached(self._finished - self._rerun, best, self._meter.now().elapsed)
+        return self._rules.reached(self._standing, self._rerun, self._meter.now().elapsed)
 
     def close(self) -> Progress:
         """The session ends; live trials stay as they are, for the next one to run again."""
@@ -314,11 +315,17 @@ class Controller:
                 return self._assign(number)
         if self._total is not None and len(self._live) + self._finished >= self._total:
             return None
-        trial = self._study.ask(self._space.distributions)
+        trial = self._study.ask()
+        self._sample(trial)
         if self._enqueued:  # Optuna gives those first
             self._enqueued -= 1
         self._live[trial.number] = self._make_live(trial, attempt=0)
         return self._assign(trial.number)
+
+    def _sample(self, trial: optuna.Trial) -> None:
+        params = self._space.suggest(trial)
+        if not self._space.is_plain and attributes.PARAMS not in trial.user_attrs:
+            trial.set_user_attr(attributes.PARAMS, params)
 
     def ask_again_in(self) -> float | None:
         """Seconds until there is something to hand out; None if there will not be, as far as is known."""
@@ -338,7 +345,7 @@ class Controller:
             outcome = self._files.recover(outcome)
         self._keep(live, outcome.reports)
         took = self._meter.end(outcome.number)
-        state, reason = _judge(outcome)
+        state, reason = self._judge(outcome)
         if state == "FAIL":
             self._files.write_error(outcome, reason)
             if self._retries.counts(outcome.kind):
@@ -365,7 +372,7 @@ class Controller:
             outcome.attempt,
             _STATES[trial.state],
             outcome.kind,
-            trial.value,
+            trial.values[0] if trial.values else None,
             reason,
             is_best,
             took or 0.0,
@@ -440,9 +447,7 @@ class Controller:
         Unless it runs on, because only the controller died.
         """
         trial = optuna.Trial(self._study, frozen._trial_id)
-        for name, distribution in self._space.distributions.items():
-            if name not in frozen.params:  # the session died while it was being sampled
-                _suggest(trial, name, distribution)
+        self._sample(trial)  # if the session died meanwhile
         attempts = frozen.user_attrs.get(attributes.ATTEMPTS, 1)
         live = self._live[frozen.number] = self._make_live(trial, attempts)
         live.failures = frozen.user_attrs.get(attributes.FAILURES, 0)
@@ -460,8 +465,7 @@ class Controller:
         return _Live(trial, params, attempt, self._session(trial.number, params))
 
     def _session(self, number: int, params: dict[str, Any]) -> Session:
-        cells = {name: cell(params[name], column.kind) for name, column in self._columns.items()}
-        return Session(cells, group_name(self._spec.name, number), time.time())
+        return Session(cells(self._columns, params), group_name(self._spec.name, number), time.time())
 
     def _record(
         self, live: _Live, outcome: Outcome, state: TrialStateName, reason: str, took: float
@@ -480,17 +484,51 @@ class Controller:
             live.trial.set_user_attr(attributes.REASON, reason)
         if live.attempt > 1:  # Optuna's own times count from the first attempt on, with all downtime
             live.trial.set_user_attr(attributes.DURATION, round(took, 3))
-        told = self._study.tell(live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state])
+        numbers = self._numbers(outcome)
+        if state != "FAIL":
+            for name, excess in self._ranking.excesses(numbers).items():
+                live.trial.set_constraint(name, excess)
+        values = self._ranking.values(numbers) if state == "COMPLETE" else None
+        told = self._study.tell(live.trial, values, TrialState[state])
         self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1
-        is_best = state == "COMPLETE" and self._note_best(number, told.values[0], live.params)
-        return Ending(number, outcome.attempt, state, outcome.kind, told.value, reason, is_best, took)
+        is_best = self._standing.add_trial(told)
+        value = told.values[0] if told.values else None
+        if is_best:
+            self._best = BestTrial(number, told.values[0], live.params)
+        return Ending(number, outcome.attempt, state, outcome.kind, value, reason, is_best, took)
 
-    def _note_best(self, number: int, value: float, params: dict[str, Any]) -> bool:
-        if self._best is not None and not self._spec.metric.better(value, self._best.value):
-            return False
-        self._best = BestTrial(number, value, self._space.complete(params))
-        return True
+    def _metric_tags(self) -> list[str]:
+        """What TensorBoard shows beside the parameters: it ticks five. The metric itself stands first."""
+        spec = self._spec
+        others = [
+            name for name in (*(goal.name for goal in spec.goals), *spec.limits) if name != spec.metric.name
+        ]
+        return list(dict.fromkeys([spec.metric.name, best_tag(spec.metric.name), *others]))
+
+    def _numbers(self, outcome: Outcome) -> dict[str, float]:
+        """The last value of everything an attempt logged or returned."""
+        own = {} if outcome.value is None else {self._spec.metric.name: outcome.value}
+        return {**outcome.metrics, **own}
+
+    def _judge(self, outcome: Outcome) -> tuple[TrialStateName | None, str]:
+        """What an attempt's end means for its trial (None: nothing), and why if it did not end well."""
+        if outcome.kind in ("interrupted", "disk_full"):
+            return None, outcome.reason
+        if outcome.kind in ("pruned", "stopped"):
+            return "PRUNED", outcome.reason
+        if outcome.kind == "oom":
+            return "FAIL", f"oom: {outcome.reason}"
+        if outcome.kind != "returned":
+            return "FAIL", outcome.reason
+        if outcome.value is None or math.isnan(outcome.value):
+            return "FAIL", "the metric is NaN"
+        numbers = self._numbers(outcome)
+        missing = self._ranking.missing(numbers)
+        if missing is not None:
+            what = "is NaN" if missing in numbers else f"was never logged; {suggestion(missing, numbers)}"
+            return "FAIL", f"the metric {missing!r} {what}"
+        return "COMPLETE", ""
 
     def _sweep_seed(self) -> int:
         """The sweep file's seed, or one drawn once and kept with the study."""
@@ -507,32 +545,3 @@ class Controller:
     def _save_usage(self) -> None:
         self._usage_saved = time.monotonic()
         self._study.set_user_attr(attributes.USAGE, self._meter.now().to_attribute())
-
-
-def _judge(outcome: Outcome) -> tuple[TrialStateName | None, str]:
-    """What an attempt's end means for its trial (None: nothing), and why if it did not end well."""
-    if outcome.kind in ("interrupted", "disk_full"):
-        return None, outcome.reason
-    if outcome.kind in ("pruned", "stopped"):
-        return "PRUNED", outcome.reason
-    if outcome.kind == "oom":
-        return "FAIL", f"oom: {outcome.reason}"
-    if outcome.kind != "returned":
-        return "FAIL", outcome.reason
-    if outcome.value is None or math.isnan(outcome.value):
-        return "FAIL", "the metric is NaN"
-    return "COMPLETE", ""
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
-    match distribution:
-        case FloatDistribution():
-            trial.suggest_float(
-                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-            )
-        case IntDistribution():
-            trial.suggest_int(
-                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-            )
-        case CategoricalDistribution():
-            trial.suggest_categorical(name, distribution.choices)

@@ -7,17 +7,35 @@ from typing import Any
 
 from sweep.spec import SweepSpec
 
-_IDENTITY = ("objective", "metric", "parameters", "storage")
+_IDENTITY = ("objective", "metrics", "metric", "parameters", "constraints", "storage")
 
 
 def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
     """What makes `new` another sweep than `old`, a line for each key; nothing if it may go on."""
-    before: dict[str, Any] = old.model_dump(mode="json")
-    now: dict[str, Any] = new.model_dump(mode="json")
+    before, now = _identity(old), _identity(new)
     found = [line for key in _IDENTITY for line in _differences(key, before[key], now[key])]
     if (old.sampler.type == "grid") != (new.sampler.type == "grid"):
         # A grid counts by trial numbers: every configuration once, none before it.
         found.append(f"sampler.type: {old.sampler.type} -> {new.sampler.type}")
+    return found
+
+
+def _identity(spec: SweepSpec) -> dict[str, Any]:
+    data: dict[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    data["metric" if spec.metrics is not None else "metrics"] = None
+    data["parameters"] = _without_defaults(data["parameters"])
+    return data
+
+
+def _without_defaults(parameters: Any) -> Any:
+    """What a parameter is, as far as it says something; its default is only where a search may begin."""
+    found = {}
+    for name, parameter in parameters.items():
+        found[name] = {
+            k: v for k, v in parameter.items() if k != "default" and (v is not None or k == "value")
+        }
+        if "parameters" in parameter:
+            found[name]["parameters"] = _without_defaults(parameter["parameters"])
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -49,7 +48,7 @@ class GridSampler(BaseSampler):
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self._axes = space.grid_axes()
+        self._grid = space.check_grid()
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -70,16 +69,4 @@ class GridSampler(BaseSampler):
     ) -> Any:
         # A trial that repeats a failed one by hand has a number, but no place in the grid.
         trials = study.get_trials(deepcopy=False)
-        return grid_point(self._axes, trial.number - count_reruns(trials[: trial.number]))[param_name]
-
-
-def grid_point(axes: Mapping[str, Sequence[Any]], index: int) -> dict[str, Any]:
-    """The configuration `index` of the grid, counted from 0; the last axis varies fastest.
-
-    An index behind the end begins anew.
-    """
-    point = {}
-    for name in reversed(list(axes)):
-        index, position = divmod(index, len(axes[name]))
-        point[name] = axes[name][position]
-    return point
+        return self._grid.point(trial.number - count_reruns(trials[: trial.number]))[param_name]

@@ -1,25 +1,73 @@
-"""The stop rules: a plain question about where a sweep stands, asked while it runs and afterwards."""
+"""The stop rules: plain questions about where a sweep stands, asked while it runs and afterwards."""
 
 from __future__ import annotations
 
-from sweep.spec.model import Metric, Stop
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.core.ranking import Ranking
+from sweep.space import SearchSpace
+from sweep.space.space import EXHAUSTIVE
+from sweep.spec import SweepSpec
+from sweep.spec.model import Metric
 
 SECONDS_PER_HOUR = 3600.0
 
 
-class StopRules:
-    """The sweep file's `stop`, and the size of the grid if it is one.
+@dataclass
+class Standing:
+    """What the stop rules look at. Trials are added in the order in which they end.
 
-    Args:
-        stop: the sweep file's.
-        metric: for the target.
-        grid_size: how many configurations there are, None without an end.
+    Attributes:
+        metric: the one that counts.
+        finished: trials with a final outcome.
+        failed: trials that failed.
+        best: the best value of the metric so far, among trials within the limits.
+        since_best: how many trials are complete since there was a better one.
     """
 
-    def __init__(self, stop: Stop, metric: Metric, grid_size: int | None) -> None:
-        self._stop = stop
-        self._metric = metric
-        self._grid_size = grid_size
+    metric: Metric
+    finished: int = 0
+    failed: int = 0
+    best: float | None = None
+    since_best: int = 0
+
+    def add_trial(self, trial: FrozenTrial) -> bool:
+        """Count a trial with a final outcome; says whether it is the best so far."""
+        self.finished += 1
+        self.failed += trial.state == TrialState.FAIL
+        if trial.state != TrialState.COMPLETE:
+            return False
+        value = trial.values[0]
+        if Ranking.is_feasible(trial) and (self.best is None or self.metric.better(value, self.best)):
+            self.best, self.since_best = value, 0
+            return True
+        self.since_best += 1
+        return False
+
+
+def in_order_of_ending(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that have a final outcome."""
+    return sorted(
+        (trial for trial in trials if trial.datetime_complete is not None),
+        key=lambda trial: (trial.datetime_complete, trial.number),
+    )
+
+
+class StopRules:
+    """The sweep file's `stop`, and the size of the grid if every configuration is to be tried.
+
+    Args:
+        spec: the sweep.
+        space: its search space.
+    """
+
+    def __init__(self, spec: SweepSpec, space: SearchSpace) -> None:
+        self._stop = spec.stop
+        self._metric = spec.metric
+        self._grid_size = space.check_grid().size if spec.sampler.type in EXHAUSTIVE else None
 
     @property
     def total(self) -> int | None:
@@ -27,24 +75,30 @@ class StopRules:
         limits = [limit for limit in (self._stop.trials, self._grid_size) if limit is not None]
         return min(limits) if limits else None
 
-    def reached(self, finished: int, best: float | None, elapsed: float) -> str | None:
+    def reached(self, standing: Standing, reruns: int, elapsed: float) -> str | None:
         """The rule that is reached, in the sweep file's word, or None.
 
         Args:
-            finished: trials with a final outcome.
-            best: the best value so far.
+            standing: where the sweep stands.
+            reruns: how many trials only repeat others, and do not count.
             elapsed: seconds the sweep has run.
         """
+        finished = standing.finished - reruns
+        stop = self._stop
         if (
-            self._stop.target is not None
-            and best is not None
-            and not self._metric.better(self._stop.target, best)
+            stop.target is not None
+            and standing.best is not None
+            and not self._metric.better(stop.target, standing.best)
         ):
             return "target"
-        if self._stop.trials is not None and finished >= self._stop.trials:
+        if stop.trials is not None and finished >= stop.trials:
             return "trials"
         if self._grid_size is not None and finished >= self._grid_size:
             return "grid"
+        if stop.failures is not None and standing.failed >= stop.failures:
+            return "failures"
+        if stop.plateau is not None and standing.since_best >= stop.plateau:
+            return "plateau"
         seconds_left = self.seconds_left(elapsed)
         return "hours" if seconds_left is not None and seconds_left <= 0 else None
 

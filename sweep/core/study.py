@@ -17,6 +17,8 @@ RUN = "run"
 """Study attribute: the id of the run of the sweep that used it last."""
 USAGE = "usage"
 """Study attribute: a `core.usage.Usage` as a mapping."""
+PARAMS = "params"
+"""Trial attribute: its parameters, where Optuna's own ones only stand for them."""
 METRICS = "metrics"
 """Trial attribute: the last value of everything logged beside the metric."""
 REASON = "reason"
@@ -37,7 +39,10 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     """The study a controller owns; it chooses sampler and pruner."""
     _quiet()
     return optuna.create_study(
-        study_name=spec.name, storage=storage, direction=spec.metric.goal, load_if_exists=True
+        study_name=spec.name,
+        storage=storage,
+        directions=[metric.goal for metric in spec.goals],
+        load_if_exists=True,
     )
 
 

@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from sweep.spec.parameters import Choice, Constant, Parameter
+from sweep.space.space import SearchSpace
+from sweep.space.variables import variable
+from sweep.spec.parameters import Choice, Constant, Distribution, Leaf
 from sweep.tracking.hparams import Cell, Column, Kind
 
 _MOST_DISCRETE = 9
 """With ten or more numbers to choose from, TensorBoard's filter becomes a regular expression, which its
 server refuses for numbers (HTTP 400): from there on an interval."""
+INACTIVE = "(inactive)"
+"""What stands for a parameter that a trial lacks, where words can stand: the parallel coordinates view drops
+a trial that has nothing in a column."""
 
 
-def column(name: str, parameter: Parameter) -> Column:
+def columns(space: SearchSpace) -> dict[str, Column]:
+    """The column of each parameter, by its name."""
+    return {
+        name: column(name, parameter, is_conditional=space.is_optional(name))
+        for name, parameter in space.parameters.items()
+    }
+
+
+def cells(columns: Mapping[str, Column], params: Mapping[str, Any]) -> dict[str, Cell]:
+    """A trial's row."""
+    row = {name: cell(params[name], column.kind) for name, column in columns.items() if name in params}
+    for name, column in columns.items():
+        if name not in params and column.kind == "string":
+            row[name] = INACTIVE
+    return row
+
+
+def column(name: str, parameter: Leaf, is_conditional: bool = False) -> Column:
     """The column of one parameter.
 
     Its type comes from all values it can take: one column with words and numbers cannot be sorted.
+
+    Args:
+        name: the parameter's.
+        parameter: what it is.
+        is_conditional: whether some trials lack it.
     """
     if isinstance(parameter, Constant):
-        return Column(name, _kind([parameter.value]), (_cell(parameter.value),), differs=False)
+        return _discrete(name, [parameter.value], is_conditional, differs=is_conditional)
     if isinstance(parameter, Choice):
-        kind = _kind(parameter.values)
-        cells = tuple(cell(value, kind) for value in parameter.values)
-        if kind == "float" and len(cells) > _MOST_DISCRETE:
-            numbers = [float(value) for value in parameter.values]
-            return Column(name, kind, (min(numbers), max(numbers)), interval=True)
-        return Column(name, kind, cells, differs=len(cells) > 1)
-    return Column(
-        name,
-        "float",
-        (float(parameter.min), float(parameter.max)),
-        interval=True,
-        differs=parameter.min != parameter.max,
-    )
+        numbers = parameter.values
+        if _kind(numbers) == "float" and len(numbers) > _MOST_DISCRETE:
+            return Column(name, "float", (float(min(numbers)), float(max(numbers))), interval=True)
+        return _discrete(name, numbers, is_conditional, differs=len(numbers) > 1 or is_conditional)
+    if isinstance(parameter, Distribution):
+        low, high = _reach(name, parameter)
+        return Column(name, "float", (low, high), interval=True)
+    others = parameter.alternatives or []
+    if _kind(others) != "float":
+        return Column(name, "string", ())
+    bounds = [float(parameter.min), float(parameter.max), *map(float, others)]
+    differs = min(bounds) != max(bounds) or is_conditional
+    return Column(name, "float", (min(bounds), max(bounds)), interval=True, differs=differs)
 
 
 def cell(value: Any, kind: Kind) -> Cell:
     """A trial's value as a column of `kind` shows it."""
     if kind == "float":
         return float(value)
-    return value if kind == "bool" else str(value)
+    if kind == "bool":
+        return bool(value)
+    return json.dumps(value) if isinstance(value, (list, dict)) else str(value)
 
 
-def _cell(value: Any) -> Cell:
-    return cell(value, _kind([value]))
+def _discrete(name: str, values: list[Any], is_conditional: bool, differs: bool) -> Column:
+    kind = _kind(values)
+    domain = [cell(value, kind) for value in values]
+    if is_conditional and kind == "string":
+        domain.append(INACTIVE)
+    return Column(name, kind, tuple(domain), differs=differs)
+
+
+def _reach(name: str, parameter: Distribution) -> tuple[float, float]:
+    """Between which numbers all samples lie; a filter to them must not hide any."""
+    of = variable(name, parameter)
+    assert of is not None
+    ends = [float(of.decode(0.0)), float(of.decode(1.0)), *map(float, of.axis or ())]
+    return min(ends), max(ends)
 
 
 def _kind(values: list[Any]) -> Kind:
-    if all(isinstance(value, bool) for value in values):
+    if values and all(isinstance(value, bool) for value in values):
         return "bool"
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         return "float"

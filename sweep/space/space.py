@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from fractions import Fraction
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -16,8 +14,17 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sweep.errors import EntryError
-from sweep.spec.parameters import Choice, Constant, Parameter, Range
+from sweep.errors import EntryError, suggestion
+from sweep.space.grid import Grid
+from sweep.space.variables import Variable, variable
+from sweep.spec import SweepSpec
+from sweep.spec.expressions import Expression, ExpressionError
+from sweep.spec.parameters import Choice, Constant, Leaf, Parameter, Range
+from sweep.spec.tree import flatten, in_order
+from sweep.spec.types import show
+
+EXHAUSTIVE = ("grid", "brute_force")
+"""Samplers that try every configuration once."""
 
 
 class SearchSpace:
@@ -25,79 +32,206 @@ class SearchSpace:
 
     Args:
         parameters: the sweep file's `parameters`, in its order.
+        constraints: the sweep file's `constraints`.
+        for_grid: whether every configuration is to be tried once.
+
+    Attributes:
+        parameters: all that are no group, by their dotted names.
+        variables: those of them that are no constants, as Optuna sees them.
+        constraints: the constraints.
     """
 
-    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
-        self.parameters = dict(parameters)
+    def __init__(
+        self, parameters: Mapping[str, Parameter], constraints: Sequence[str] = (), for_grid: bool = False
+    ) -> None:
+        nodes = flatten(parameters)
+        self._nodes = {name: nodes[name] for name in in_order(nodes)}
+        self.parameters: dict[str, Leaf] = {name: node.parameter for name, node in nodes.items()}
+        found = {name: variable(name, parameter, for_grid) for name, parameter in self.parameters.items()}
+        self.variables: dict[str, Variable] = {
+            name: found[name]  # type: ignore[misc]
+            for name in self.parameters
+            if found[name] is not None
+        }
+        self.constraints = [Expression(text) for text in constraints]
+
+    @classmethod
+    def of(cls, spec: SweepSpec) -> SearchSpace:
+        """The search space of a sweep."""
+        return cls(spec.parameters, spec.constraints, spec.sampler.type in EXHAUSTIVE)
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What Optuna samples: one distribution for each parameter that is no constant."""
-        return {
-            name: _distribution(parameter)
-            for name, parameter in self.parameters.items()
-            if not isinstance(parameter, Constant)
-        }
+        """What Optuna samples, by its own names."""
+        return {variable.key: variable.distribution for variable in self.variables.values()}
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some parameters are there in some configurations only."""
+        return any(node.conditions for node in self._nodes.values())
+
+    def is_optional(self, name: str) -> bool:
+        """Whether a parameter is there in some configurations only."""
+        return bool(self._nodes[name].conditions)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what Optuna samples is what trials get, under the same names."""
+        return all(variable.is_plain for variable in self.variables.values())
+
+    def walk(self, sample: Callable[[Variable], Any]) -> dict[str, Any]:
+        """Put together a configuration: parameters that depend on others come after them.
+
+        Args:
+            sample: gives what Optuna has sampled for a variable; asked only for those that are active.
+                KeyError means that it has not been sampled; it is left out then.
+
+        Returns:
+            the active parameters with their values, constants included, in the file's order.
+        """
+        params: dict[str, Any] = {}
+        for name, node in self._nodes.items():
+            if node.is_active(params):
+                if isinstance(node.parameter, Constant):
+                    params[name] = node.parameter.value
+                else:
+                    of = self.variables[name]
+                    try:
+                        params[name] = of.decode(sample(of))
+                    except KeyError:
+                        continue
+        return {name: params[name] for name in self.parameters if name in params}
 
     def complete(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters of a trial, in the file's order: `sampled` ones and constants."""
-        return {
-            name: parameter.value if isinstance(parameter, Constant) else sampled[name]
+        """All parameters of a trial, in the file's order: what Optuna has `sampled`, and constants."""
+        return self.walk(lambda variable: sampled[variable.key])
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Have Optuna sample a configuration for a trial; what the trial has already, it keeps."""
+        return self.walk(lambda variable: _suggest(trial, variable.key, variable.distribution))
+
+    def rejecting(self, params: Mapping[str, Any]) -> Expression | None:
+        """The first constraint that a configuration does not fulfil.
+
+        Raises:
+            EntryError: a constraint makes no sense for its parameters.
+        """
+        for index, constraint in enumerate(self.constraints):
+            try:
+                if not constraint.holds(params):
+                    return constraint
+            except ExpressionError as error:
+                raise EntryError(f"constraints.{index}", f"{constraint.text}: {error}") from None
+        return None
+
+    def encode(self, values: Mapping[str, Any], entry: str) -> dict[str, Any]:
+        """What Optuna would have sampled for some of the parameters.
+
+        Args:
+            values: by the parameters' names; constants may be among them.
+            entry: where they stand, for messages.
+
+        Raises:
+            EntryError: there is no such parameter, or it is never that; or not there beside the others; or
+                they violate a constraint.
+        """
+        sampled = {}
+        for name, value in values.items():
+            where = f"{entry}.{name}"
+            if name not in self.parameters:
+                groups = [other for other in self.parameters if other.startswith(f"{name}.")]
+                hint = f"write {groups[0]}" if groups else suggestion(name, self.parameters)
+                raise EntryError(where, f"there is no parameter {name!r}; {hint}")
+            parameter = self.parameters[name]
+            if isinstance(parameter, Constant):
+                if parameter.value != value:
+                    raise EntryError(where, f"{name} is always {show(parameter.value)}, never {show(value)}")
+                continue
+            try:
+                sampled[self.variables[name].key] = self.variables[name].encode(value)
+            except ValueError:
+                raise EntryError(where, f"{name} is never {show(value)}; {_hint(parameter)}") from None
+        self._check_together(values, entry)
+        return sampled
+
+    def _check_together(self, values: Mapping[str, Any], entry: str) -> None:
+        known = {
+            name: parameter.value
             for name, parameter in self.parameters.items()
-        }
+            if isinstance(parameter, Constant)
+        } | dict(values)
+        for name in values:
+            for condition in self._nodes[name].conditions:
+                if condition.name in known and not condition.holds(known):
+                    wanted = " or ".join(map(show, condition.values))
+                    raise EntryError(
+                        f"{entry}.{name}",
+                        f"{name} is there only if {condition.name} is {wanted}, and it is "
+                        f"{show(known[condition.name])}; leave it out",
+                    )
+        for constraint in self.constraints:
+            if all(name in known for name in constraint.names) and self.rejecting(known) is constraint:
+                raise EntryError(entry, f"violates the constraint {constraint.text}")
+
+    def defaults(self) -> dict[str, Any]:
+        """The configuration of all defaults: of parameters that have one and are there beside the others."""
+        found: dict[str, Any] = {}
+        for name, node in self._nodes.items():
+            if isinstance(node.parameter, Constant):
+                if node.is_active(found):
+                    found[name] = node.parameter.value
+            elif node.parameter.has_default and node.is_active(found):
+                found[name] = node.parameter.default
+        return {name: found[name] for name in self.variables if name in found}
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """All configurations in their order, or None if there is no end of them."""
+        if self.endless:
+            return None
+        return Grid(self._nodes, self.variables, self.rejecting if self.constraints else None)
+
+    @property
+    def endless(self) -> list[str]:
+        """The parameters that have no end of values."""
+        return [name for name, variable in self.variables.items() if variable.axis is None]
 
     @property
     def grid_size(self) -> int | None:
         """How many configurations the space has, or None if there is no end of them."""
-        sizes = [_size(parameter) for parameter in self.parameters.values()]
-        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+        return None if self.grid is None else self.grid.size
 
-    def grid_axes(self) -> dict[str, Sequence[Any]]:
-        """All values of every parameter that is no constant.
+    def check_grid(self) -> Grid:
+        """The grid of a sampler that tries every configuration.
 
         Raises:
-            EntryError: a parameter has no end of them.
+            EntryError: a parameter has no end of values.
         """
-        return {name: _axis(name, self.parameters[name]) for name in self.distributions}
+        if self.grid is None:
+            raise EntryError(
+                f"parameters.{self.endless[0]}",
+                "a grid needs an end: give it a step, or values: [...], or another sampler",
+            )
+        return self.grid
 
 
-def _axis(name: str, parameter: Parameter) -> Sequence[Any]:
-    if isinstance(parameter, Constant):
-        return [parameter.value]
+def _hint(parameter: Leaf) -> str:
     if isinstance(parameter, Choice):
-        return list(parameter.values)
-    size = _size(parameter)
-    if size is None:
-        raise EntryError(
-            f"parameters.{name}", "a grid needs an end: give it a step, or values: [...], or another sampler"
-        )
-    return [_nth(parameter, index) for index in range(size)]
+        return f"it is one of {', '.join(map(show, parameter.values))}"
+    if isinstance(parameter, Range):
+        step = f" in steps of {parameter.step}" if parameter.step is not None else ""
+        others = "".join(f", or {show(value)}" for value in parameter.alternatives or ())
+        kind = "a whole number" if parameter.is_int else "a number"
+        return f"it is {kind} from {parameter.min} to {parameter.max}{step}{others}"
+    return "its distribution does not reach it"
 
 
-def _nth(parameter: Range, index: int) -> int | float:
-    """The value `index` steps above min. In decimals, as Optuna does it: 3 steps of 0.1 are 0.3."""
-    value = Decimal(str(parameter.min)) + index * Decimal(str(parameter.step or 1))
-    return int(value) if parameter.is_int else float(value)
-
-
-def _size(parameter: Parameter) -> int | None:
-    if isinstance(parameter, Constant):
-        return 1
-    if isinstance(parameter, Choice):
-        return len(parameter.values)
-    if parameter.step is None and not parameter.is_int:
-        return None
-    width = Fraction(str(parameter.max)) - Fraction(str(parameter.min))
-    return int(width // Fraction(str(parameter.step or 1))) + 1
-
-
-def _distribution(parameter: Choice | Range) -> BaseDistribution:
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.values)
-    size = _size(parameter)
-    # Optuna would cut a range to whole steps too, but with a warning at every trial.
-    last = parameter.max if size is None else _nth(parameter, size - 1)
-    if parameter.is_int:
-        step = int(parameter.step or 1)
-        return IntDistribution(int(parameter.min), int(last), log=parameter.log, step=step)
-    return FloatDistribution(float(parameter.min), float(last), log=parameter.log, step=parameter.step)
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+    raise AssertionError(distribution)

@@ -10,6 +10,11 @@ from sweep.errors import suggestion
 from sweep.spec.types import mistake
 
 
+def file_keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a model as a sweep file writes them: Python has words that no field can be named by."""
+    return [field.serialization_alias or name for name, field in model.model_fields.items()]
+
+
 class Model(BaseModel):
     """Frozen, and strict about its keys: an unknown one is a mistake, never ignored."""
 
@@ -26,9 +31,10 @@ class Model(BaseModel):
                 if isinstance(field.validation_alias, AliasChoices)
                 for alias in field.validation_alias.choices
             }
+            keys = file_keys(cls)
             for key in raw:
-                if key not in cls.model_fields and key not in aliases:
-                    raise mistake(f"unknown key; {suggestion(key, cls.model_fields)}", key=str(key))
-                if key in aliases - set(cls.model_fields) and str(key).removeprefix("n_") in raw:
+                if key not in keys and key not in aliases:
+                    raise mistake(f"unknown key; {suggestion(key, keys)}", key=str(key))
+                if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
                     raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw

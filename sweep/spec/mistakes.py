@@ -40,9 +40,12 @@ def _path(details: Mapping[str, Any], data: Any) -> Path:
         if part in entries:
             data = entries[part]
             path.append(part)
-    missing = details["loc"][-1] if details["type"] == "missing" else None
-    key = details.get("ctx", {}).get("key") if details["type"] == "mistake" else missing
-    return tuple(path) if key is None else (*path, key)
+    key = details.get("ctx", {}).get("key")
+    if details["type"] == "missing" and key is None:
+        key = details["loc"][-1]
+    if key is None:
+        return tuple(path)
+    return (*path, *key) if isinstance(key, (tuple, list)) else (*path, key)
 
 
 def place(path: Path, document: Document, file: str, overrides: Mapping[Path, str]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from sweep.errors import suggestion
 from sweep.spec.base import Model
-from sweep.spec.parameters import Parameter
+from sweep.spec.expressions import Expression, ExpressionError, Limit
+from sweep.spec.parameters import Constant, Parameters, dump_parameters
 from sweep.spec.pruners import NoPruner, Pruner, typed
+from sweep.spec.tree import flatten
 from sweep.spec.types import (
     Delay,
     DirectoryName,
@@ -47,6 +50,29 @@ class Metric(Model):
         return a > b if self.goal == "maximize" else a < b
 
 
+def _limit(value: Any) -> Any:
+    try:
+        Limit(str(value))
+    except ExpressionError as error:
+        raise mistake(str(error)) from None
+    return value
+
+
+class ListedMetric(Model):
+    """One of several metrics: to be optimised if it has a `goal`, to be kept within a limit if it has a
+    `constraint` such as `<= 20`, or both."""
+
+    name: Word
+    goal: Annotated[Literal["maximize", "minimize"] | None, BeforeValidator(_goal)] = None
+    constraint: Annotated[str | None, BeforeValidator(_limit)] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ListedMetric:
+        if self.goal is None and self.constraint is None:
+            raise mistake('has no goal; write maximize or minimize, or a constraint such as "<= 20"')
+        return self
+
+
 class Sampler(Model):
     """How configurations are chosen. `seed` makes their sequence repeatable."""
 
@@ -71,12 +97,15 @@ class Stop(Model):
     """When the sweep has done enough. Whichever is reached first counts; without any it runs until stopped.
 
     `trials` are finished ones of any outcome, in all; `hours` is time the sweep ran, downtime not counted;
-    `target` is a value of the metric.
+    `target` is a value of the metric; `failures` is a number of failed trials; `plateau` is how many trials
+    in a row may be complete without one of them being the best so far.
     """
 
     trials: PositiveInteger | None = None
     hours: PositiveNumber | None = None
     target: Number | None = None
+    failures: PositiveInteger | None = None
+    plateau: PositiveInteger | None = None
 
 
 CAUSES = ("crash", "oom", "lost_node", "timeout", "error")
@@ -127,23 +156,56 @@ def _metric(raw: Any) -> Any:
     return raw
 
 
-def _parameters(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        if not raw:
-            raise mistake("is empty; give at least one, for example lr: {min: 1e-4, max: 1e-1, log: true}")
-        for name in raw:
-            if not isinstance(name, str) or not name or name != name.strip():
-                raise mistake(f"{show(name)} cannot name a parameter; put a word in quotes", key=name)
+def _metrics(raw: Any) -> Any:
+    if isinstance(raw, (list, tuple)) and not raw:
+        raise mistake("is empty; write for example [{name: val/loss, goal: minimize}]")
     return raw
 
 
+def _constraints(raw: Any) -> Any:
+    texts = [raw] if isinstance(raw, str) else raw
+    if not isinstance(texts, (list, tuple)):
+        raise mistake(f'expected a list such as ["batch_size * accum <= 1024"], got {show(raw)}')
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise mistake(f'expected an expression such as "a + b <= 8", got {show(text)}', key=(index,))
+        try:
+            Expression(text)
+        except ExpressionError as error:
+            raise mistake(str(error), key=(index,)) from None
+    return tuple(texts)
+
+
+DEFAULTS = "defaults"
+
+
+def _enqueue(raw: Any) -> Any:
+    entries = [raw] if isinstance(raw, (str, dict)) else raw
+    if not isinstance(entries, (list, tuple)):
+        raise mistake(f"expected a list such as [defaults, {{lr: 0.01}}], got {show(raw)}")
+    for index, entry in enumerate(entries):
+        if entry == DEFAULTS:
+            continue
+        if not isinstance(entry, dict) or not entry:
+            raise mistake(
+                f"expected defaults or values such as {{lr: 0.01}}, got {show(entry)}", key=(index,)
+            )
+    return tuple(entries)
+
+
 class SweepSpec(Model):
-    """A whole sweep: what to run, what to vary, how to choose, and when to stop."""
+    """A whole sweep: what to run, what to vary, how to choose, and when to stop.
+
+    `metric` is what it optimises; where there are several `metrics`, it is the first of those with a goal.
+    """
 
     name: DirectoryName
     objective: Word
-    metric: Annotated[Metric, BeforeValidator(_metric)]
-    parameters: Annotated[dict[str, Parameter], BeforeValidator(_parameters)]
+    metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
+    metrics: Annotated[tuple[ListedMetric, ...] | None, BeforeValidator(_metrics)] = None
+    parameters: Parameters
+    constraints: Annotated[tuple[str, ...], BeforeValidator(_constraints)] = ()
+    enqueue: Annotated[tuple[Any, ...], BeforeValidator(_enqueue)] = ()
     sampler: Annotated[Sampler, BeforeValidator(_sampler)] = Sampler()
     pruner: Pruner = NoPruner(type="none")
     resources: Resources = Resources()
@@ -152,10 +214,64 @@ class SweepSpec(Model):
     trial: TrialRules = TrialRules()
     storage: Annotated[Word | None, Field(description="An Optuna storage URL instead of the journal")] = None
 
+    @model_validator(mode="after")
+    def _check(self) -> SweepSpec:
+        if self.metrics is None and self.metric is None:
+            raise PydanticCustomError("missing", "", {"key": "metric"})
+        if self.metrics is not None:
+            if self.metric is not None and self.metric not in self.goals:
+                raise mistake("is beside metrics; leave one out", key="metric")
+            names = [metric.name for metric in self.metrics]
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    raise mistake(f"{name!r} is there twice; write each metric once", key=("metrics", index))
+            if not self.goals:
+                raise mistake("none has a goal; write goal: maximize or minimize beside one", key="metrics")
+            self.__dict__["metric"] = self.goals[0]
+        self._check_constraints()
+        return self
+
+    def _check_constraints(self) -> None:
+        known = flatten(self.parameters)
+        for index, text in enumerate(self.constraints):
+            for name in Expression(text).names:
+                if name not in known:
+                    raise mistake(
+                        f"there is no parameter {name!r}; {suggestion(name, known)}",
+                        key=("constraints", index),
+                    )
+
+    @property
+    def goals(self) -> tuple[Metric, ...]:
+        """The metrics to be optimised, in the file's order; more than one make a multi-objective sweep."""
+        if self.metrics is None:
+            return (self.metric,)
+        return tuple(Metric(name=one.name, goal=one.goal) for one in self.metrics if one.goal is not None)
+
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """The metrics that have to keep within a limit."""
+        return {one.name: Limit(one.constraint) for one in self.metrics or () if one.constraint is not None}
+
+    @property
+    def varied(self) -> list[str]:
+        """The dotted names of the parameters in which trials differ."""
+        return [
+            name
+            for name, node in flatten(self.parameters).items()
+            if node.conditions or not isinstance(node.parameter, Constant)
+        ]
+
+    @property
+    def aim(self) -> str:
+        """What it is for, in words: `minimize val/loss`."""
+        limited = [f"{one.name} {one.constraint}" for one in self.metrics or () if one.constraint is not None]
+        return ", ".join([*(f"{goal.goal} {goal.name}" for goal in self.goals), *limited])
+
     def to_yaml(self) -> str:
         """The same sweep as a sweep file. Reading it again gives an equal spec."""
-        data = self.model_dump(mode="json", exclude_none=True, exclude={"parameters"})
-        data["parameters"] = {
-            name: parameter.model_dump(exclude_defaults=True) for name, parameter in self.parameters.items()
-        }
+        omitted = {"parameters", "metrics" if self.metrics is None else "metric"}
+        data = self.model_dump(mode="json", exclude_none=True, exclude=omitted)
+        data = {key: value for key, value in data.items() if value not in ([], {})}
+        data["parameters"] = dump_parameters(self.parameters.items())
         return write_yaml(data)

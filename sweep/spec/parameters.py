@@ -1,64 +1,128 @@
-"""Parameters of a search space: a constant, a choice among values, or a range of numbers."""
+"""Parameters of a search space: a constant, a choice among values, a range of numbers, another distribution,
+or a group of parameters."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    model_validator,
+)
 
 from sweep.errors import suggestion
-from sweep.spec.base import Model
-from sweep.spec.types import Flag, Number, Scalar, is_sound, mistake, show
+from sweep.spec.base import Model, file_keys
+from sweep.spec.types import Flag, Number, PositiveNumber, Scalar, is_sound, mistake, same, show
 
 
-class Constant(Model):
+def _conditions(raw: Any) -> Any:
+    if not isinstance(raw, Mapping) or not raw:
+        raise mistake(
+            f"expected conditions such as {{optimizer: sgd}} or {{optimizer: [sgd, adam]}}, got {show(raw)}"
+        )
+    conditions: dict[str, tuple[Any, ...]] = {}
+    for name, wanted in raw.items():
+        if not isinstance(name, str):
+            raise mistake(f"{show(name)} is no parameter's name", key=name)
+        values = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
+        if not values:
+            raise mistake("is empty; name at least one value", key=name)
+        for value in values:
+            if not isinstance(value, Scalar):
+                raise mistake(f"{show(value)} is no scalar; name values of {name}", key=name)
+        conditions[name] = values
+    return conditions
+
+
+def _dump_conditions(conditions: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    return {name: values[0] if len(values) == 1 else list(values) for name, values in conditions.items()}
+
+
+Conditions = Annotated[
+    dict[str, tuple[Any, ...]],
+    BeforeValidator(_conditions),
+    PlainSerializer(_dump_conditions),
+    Field(
+        description="Other parameters and the value, or values, that each must have for this one to be there"
+    ),
+]
+
+
+class Conditional(Model):
+    """What can depend on other parameters: it is there only if each of those has one of the values named."""
+
+    when: Conditions | None = None
+
+
+class Constant(Conditional):
     """A parameter that every trial gets with the same value. A bare scalar in the file is one."""
 
     value: Any
 
     @model_validator(mode="after")
     def _check(self) -> Constant:
-        _check_plain(self.value)
+        _check_plain(self.value, "value")
         return self
 
 
-def _check_plain(value: Any) -> None:
+def _check_plain(value: Any, key: str) -> None:
     """See that a value is the same after a journey through YAML or JSON."""
     if isinstance(value, list):
         for item in value:
-            _check_plain(item)
+            _check_plain(item, key)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise mistake(f"key {show(key)} has to be a word; put it in quotes", key="value")
-            _check_plain(item)
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise mistake(f"key {show(name)} has to be a word; put it in quotes", key=key)
+            _check_plain(item, key)
     elif not isinstance(value, Scalar):
-        raise mistake(f"{show(value)} is neither a number, a word, a list nor a mapping", key="value")
+        raise mistake(f"{show(value)} is neither a number, a word, a list nor a mapping", key=key)
     elif not is_sound(value):
-        raise mistake(f"{show(value)} cannot be used; give a finite number or a word", key="value")
+        raise mistake(f"{show(value)} cannot be used; give a finite number or a word", key=key)
 
 
-class Choice(Model):
-    """A parameter that takes one of `values`, which have no order between them."""
+class Searched(Conditional):
+    """What a sampler chooses. `default` is the value it has in a configuration enqueued as `defaults`."""
+
+    default: Any = None
+
+    @property
+    def has_default(self) -> bool:
+        """Whether the file names one; null can be a choice."""
+        return "default" in self.model_fields_set
+
+
+class Choice(Searched):
+    """A parameter that takes one of `values`, which have no order between them.
+
+    `probabilities`, one for each value, make some more likely than others; they are shares of their sum.
+    """
 
     values: list[Any]
+    probabilities: list[PositiveNumber] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Choice:
         if not self.values:
             raise mistake("is empty; give at least one value", key="values")
         for index, value in enumerate(self.values):
-            if not isinstance(value, Scalar):
-                raise mistake(
-                    f"{show(value)} is no scalar; give numbers, words, true, false or null, "
-                    "and let the objective look up what they stand for",
-                    key="values",
-                )
-            if not is_sound(value):
-                raise mistake(f"{show(value)} cannot be used; give finite numbers or words", key="values")
+            _check_plain(value, "values")
             # 1, 1.0 and true are equal in Python: Optuna could not tell them apart.
             if value in self.values[:index]:
                 raise mistake(f"{show(value)} is there twice; write each value once", key="values")
+        if self.probabilities is not None and len(self.probabilities) != len(self.values):
+            raise mistake(
+                f"has {len(self.probabilities)} numbers for {len(self.values)} values; give one for each",
+                key="probabilities",
+            )
         return self
 
 
@@ -66,16 +130,20 @@ _LARGEST_INT = 2**53
 """Samplers compute with floats, which tell whole numbers apart up to here."""
 
 
-class Range(Model):
+class Range(Searched):
     """Numbers from `min` to `max`, both included: whole ones if both bounds are whole.
 
-    `log` samples the logarithm uniformly; `step` keeps to `min`, `min + step`, and so on.
+    `log` samples the logarithm uniformly; `step` keeps to `min`, `min + step`, and so on. Each value in `or`
+    is as likely as the whole range is: `{min: 1e-5, max: 0.1, log: true, or: [0]}` is 0 half of the time.
     """
 
     min: Number
     max: Number
     log: Flag = False
     step: Number | None = None
+    alternatives: Annotated[
+        list[Any] | None, Field(validation_alias=AliasChoices("or"), serialization_alias="or")
+    ] = None
 
     @property
     def is_int(self) -> bool:
@@ -91,11 +159,13 @@ class Range(Model):
             raise mistake(
                 f"log needs a min above 0, got {self.min}; "
                 + ("use min: 1" if self.is_int else "use a small one such as 1e-6")
-                + ", or leave log out",
+                + (", with or: [0] beside it" if self.min == 0 else ", or leave log out"),
                 key="min",
             )
         if self.step is not None:
             self._check_step(self.step)
+        if self.alternatives is not None:
+            self._check_alternatives(self.alternatives)
         return self
 
     def _check_step(self, step: int | float) -> None:
@@ -114,19 +184,155 @@ class Range(Model):
                 key="step",
             )
 
+    def _check_alternatives(self, values: list[Any]) -> None:
+        if not values:
+            raise mistake("is empty; give values beside the range, for example or: [0]", key="or")
+        for index, value in enumerate(values):
+            if not isinstance(value, Scalar) or not is_sound(value):
+                raise mistake(f"{show(value)} cannot be used; give finite numbers or words", key="or")
+            if any(value == other for other in values[:index]):
+                raise mistake(f"{show(value)} is there twice; write each value once", key="or")
+            if not isinstance(value, (bool, str)) and value is not None and self.min <= value <= self.max:
+                raise mistake(f"{show(value)} is in the range already; leave it out", key="or")
 
-_FORMS: dict[str, type[Model]] = {"range": Range, "choice": Choice, "constant": Constant}
-_KEYS = {key: form for form, model in _FORMS.items() for key in model.model_fields}
+
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    "normal": ("mu", "sigma"),
+    "log_normal": ("mu", "sigma"),
+    "beta": ("a", "b"),
+    "q_uniform": ("min", "max", "q"),
+    "q_log_uniform_values": ("min", "max", "q"),
+    "q_normal": ("mu", "sigma", "q"),
+    "q_log_normal": ("mu", "sigma", "q"),
+    "q_beta": ("a", "b", "q"),
+}
+"""Distributions that have a name, and their keys beside it. They are those of W&B's sweeps, names and all."""
+
+_SHORT = {
+    "uniform": "{min: 0.0, max: 1.0}, with a point in the numbers",
+    "int_uniform": "{min: 1, max: 8}, whole numbers",
+    "log_uniform_values": "{min: 1e-5, max: 0.1, log: true}",
+    "inv_log_uniform_values": "{min: 1e-5, max: 0.1, log: true}, which is the same",
+    "categorical": "{values: [...]}",
+    "categorical_w_probabilities": "{values: [...], probabilities: [...]}",
+    "constant": "{value: ...}",
+    "log_uniform": "{min: 1e-5, max: 0.1, log: true}; log_uniform's own bounds are exponents of e",
+    "inv_log_uniform": "{min: 1e-5, max: 0.1, log: true}; inv_log_uniform's own bounds are exponents of e",
+    "q_log_uniform": "q_log_uniform_values; q_log_uniform's own bounds are exponents of e",
+}
+"""W&B's other names, and what is written for them here."""
+
+
+def _distribution(value: Any) -> Any:
+    if value in _SHORT:
+        raise mistake(f"instead of {value!r} write {_SHORT[value]}")
+    if value not in DISTRIBUTIONS:
+        raise mistake(f"{show(value)} is no distribution; {suggestion(value, [*DISTRIBUTIONS, *_SHORT])}")
+    return value
+
+
+class Distribution(Searched):
+    """Numbers from a distribution with a name.
+
+    `normal`, and `log_normal`, whose logarithm is normal, take `mu` (0) and `sigma` (1); `beta` takes `a` and
+    `b`. Those that begin with `q_` are rounded to a multiple of `q` (1), half to even, which may lie outside
+    the bounds; they are whole numbers if `q` is.
+    """
+
+    distribution: Annotated[
+        Literal[
+            "normal",
+            "log_normal",
+            "beta",
+            "q_uniform",
+            "q_log_uniform_values",
+            "q_normal",
+            "q_log_normal",
+            "q_beta",
+        ],
+        BeforeValidator(_distribution),
+    ]
+    min: Number | None = None
+    max: Number | None = None
+    mu: Number = 0
+    sigma: PositiveNumber = 1
+    a: PositiveNumber | None = None
+    b: PositiveNumber | None = None
+    q: PositiveNumber = 1
+
+    @property
+    def is_int(self) -> bool:
+        return self.distribution.startswith("q_") and isinstance(self.q, int)
+
+    @model_validator(mode="after")
+    def _check(self) -> Distribution:
+        keys = DISTRIBUTIONS[self.distribution]
+        for key in ("min", "max", "mu", "sigma", "a", "b", "q"):
+            if key in self.model_fields_set and key not in keys:
+                raise mistake(
+                    f"{self.distribution} has no {key!r}; it takes {' and '.join(keys)}; leave it out",
+                    key=key,
+                )
+            if key in keys and getattr(self, key) is None:
+                raise mistake(f"is missing; {self.distribution} takes {' and '.join(keys)}", key=key)
+        if "min" in keys and self.min is not None and self.max is not None:
+            if self.min > self.max:
+                raise mistake(f"max {self.max} is below min {self.min}; swap them", key="max")
+            if "log" in self.distribution and self.min <= 0:
+                raise mistake(
+                    f"{self.distribution} needs a min above 0, got {self.min}; use a small one such as 1e-6",
+                    key="min",
+                )
+        if "log_normal" in self.distribution and abs(self.mu) + 7 * self.sigma > math.log(1e150):
+            raise mistake("its values would leave the range of floats; mu and sigma are those of the log")
+        return self
+
+
+def _parameters(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        if not raw:
+            raise mistake("is empty; give at least one, for example lr: {min: 1e-4, max: 1e-1, log: true}")
+        for name in raw:
+            if not isinstance(name, str) or not name or name != name.strip():
+                raise mistake(f"{show(name)} cannot name a parameter; put a word in quotes", key=name)
+    return raw
+
+
+class Group(Conditional):
+    """Parameters under a common name: `sgd` with `parameters: {momentum: ...}` has `sgd.momentum`. Its `when`
+    counts for all of them."""
+
+    parameters: Annotated[dict[str, Parameter], BeforeValidator(_parameters)]
+
+
+_FORMS: dict[str, type[Model]] = {
+    "group": Group,
+    "distribution": Distribution,
+    "choice": Choice,
+    "constant": Constant,
+    "range": Range,
+}
+_MARKS = {
+    "parameters": "group",
+    "distribution": "distribution",
+    "values": "choice",
+    "value": "constant",
+    "min": "range",
+    "max": "range",
+    "log": "range",
+    "step": "range",
+    "or": "range",
+    "probabilities": "choice",
+}
+"""What form a parameter has: that of the first of these keys which it has."""
+_KEYS = list(dict.fromkeys(key for model in _FORMS.values() for key in file_keys(model)))
 
 
 def _form(raw: Any) -> str | None:
     """Which form a raw parameter has, by its keys; a model built in Python by its class."""
     if isinstance(raw, Model):
         return next(form for form, model in _FORMS.items() if isinstance(raw, model))
-    for key in ("values", "value", "min", "max", "log", "step"):
-        if key in raw:
-            return _KEYS[key]
-    return None
+    return next((form for key, form in _MARKS.items() if key in raw), None)
 
 
 def _normalise(raw: Any) -> Any:
@@ -144,21 +350,72 @@ def _normalise(raw: Any) -> Any:
     if form is None:
         if not raw:
             raise mistake("is empty; give {min, max}, {values: [...]} or a value")
-        key = next(iter(raw))
-        raise mistake(f"unknown key; {suggestion(key, _KEYS)}", key=key)
+        key = next((key for key in raw if key not in _KEYS), None)
+        if key is not None:
+            raise mistake(f"unknown key; {suggestion(key, _KEYS)}", key=key)
+        if "mu" in raw or "sigma" in raw:
+            raise mistake(
+                "has no distribution; write distribution: normal, or log_normal, beside mu and sigma"
+            )
+        raise mistake("says nothing of its values; give {min, max}, {values: [...]} or a value")
+    keys = file_keys(_FORMS[form])
     for key in raw:
-        if key in _KEYS and key not in _FORMS[form].model_fields:
-            raise mistake(f"{key!r} does not go with {form_key(form)}; leave one out", key=key)
+        if key in _KEYS and key not in keys:
+            raise mistake(f"{key!r} does not go with {_form_key(form)}; leave one out", key=key)
     return raw
 
 
-def form_key(form: str) -> str:
+def _form_key(form: str) -> str:
     """How a message names a form: by the key that makes it."""
-    return {"range": "'min' and 'max'", "choice": "'values'", "constant": "'value'"}[form]
+    names = {"range": "'min' and 'max'", "choice": "'values'", "constant": "'value'", "group": "'parameters'"}
+    return names.get(form, f"{form!r}")
 
+
+Leaf = Range | Choice | Constant | Distribution
+"""A parameter that is no group."""
 
 Parameter = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[Choice, Tag("choice")] | Annotated[Constant, Tag("constant")],
+    Annotated[Range, Tag("range")]
+    | Annotated[Choice, Tag("choice")]
+    | Annotated[Constant, Tag("constant")]
+    | Annotated[Distribution, Tag("distribution")]
+    | Annotated[Group, Tag("group")],
     Discriminator(_form),
     BeforeValidator(_normalise),
 ]
+
+
+def can_be(parameter: Leaf, value: Any) -> bool:
+    """Whether a parameter can have a value, as far as its sweep file tells."""
+    if isinstance(parameter, Constant):
+        return same(parameter.value, value)
+    if isinstance(parameter, Choice):
+        return any(same(value, own) for own in parameter.values)
+    if isinstance(parameter, Range) and any(same(value, own) for own in parameter.alternatives or ()):
+        return True
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if isinstance(parameter, Range):
+        return parameter.min <= value <= parameter.max and (not parameter.is_int or value == int(value))
+    return True
+
+
+def check_tree(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    """See that names are there once and that conditions make sense (`sweep.spec.tree`)."""
+    from sweep.spec.tree import flatten, in_order
+
+    in_order(flatten(parameters))
+    return parameters
+
+
+Parameters = Annotated[dict[str, Parameter], BeforeValidator(_parameters), AfterValidator(check_tree)]
+
+Group.model_rebuild()
+
+
+def dump_parameters(parameters: Iterable[tuple[str, Parameter]]) -> dict[str, Any]:
+    """Parameters as a sweep file writes them."""
+    return {
+        name: parameter.model_dump(exclude_unset=True, by_alias=True, exclude_none=False)
+        for name, parameter in parameters
+    }

@@ -12,8 +12,9 @@ from pydantic_core import PydanticCustomError
 Scalar = None | bool | int | float | str
 
 
-def mistake(message: str, key: str | None = None) -> PydanticCustomError:
-    """A validation error with our own words. `key` names the entry below the validated one to point at."""
+def mistake(message: str, key: str | tuple[str | int, ...] | None = None) -> PydanticCustomError:
+    """A validation error with our own words. `key` names the entry below the validated one to point at; or
+    several, each below the one before."""
     return PydanticCustomError("mistake", "{message}", {"message": message, "key": key})
 
 
@@ -28,6 +29,11 @@ def show(value: Any) -> str:
 
 _LARGEST = 1e150
 """Larger numbers are mistakes, and their squares and differences leave the range of floats."""
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are the same in a sweep file: `true` and 1 are not, 1 and 1.0 are."""
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def is_sound(value: Any) -> bool:

@@ -64,7 +64,7 @@ def test_a_grid_has_every_configuration_once_and_the_last_parameter_varies_faste
 def test_a_grid_over_a_range_without_steps_is_an_error() -> None:
     assert SPACE.grid_size is None
     with pytest.raises(InputError, match=r"parameters\.lr: a grid needs an end"):
-        SPACE.grid_axes()
+        SPACE.check_grid()
 
 
 DECIMALS = st.integers(1, 10**6).flatmap(lambda n: st.sampled_from([n / 10, n / 1000, n / 10**6]))
@@ -80,7 +80,7 @@ def test_every_point_of_a_stepped_range_is_a_member_of_its_distribution(
         warnings.simplefilter("error")  # Optuna warns when it has to cut a range
         distribution = space.distributions["x"]
         assert isinstance(distribution, FloatDistribution)
-        axis = space.grid_axes()["x"]
+        axis = space.variables["x"].axis or []
     assert len(axis) == space.grid_size
     assert axis[0] == pytest.approx(low)
     assert all(distribution._contains(point) for point in axis)
