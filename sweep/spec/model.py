@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from sweep.errors import suggestion
 from sweep.spec.base import Model
 from sweep.spec.parameters import Parameter
-from sweep.spec.pruners import NoPruner, Pruner, typed
+from sweep.spec.pruners import NoPruner, Pruner
+from sweep.spec.samplers import Sampler, TpeSampler
 from sweep.spec.types import (
     Delay,
     DirectoryName,
@@ -27,7 +28,6 @@ from sweep.spec.types import (
 from sweep.spec.yaml import write_yaml
 
 GOALS = ("maximize", "minimize")
-SAMPLERS = ("tpe", "random", "grid")
 
 
 def _goal(value: Any) -> Any:
@@ -45,13 +45,6 @@ class Metric(Model):
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is strictly better than `b`."""
         return a > b if self.goal == "maximize" else a < b
-
-
-class Sampler(Model):
-    """How configurations are chosen. `seed` makes their sequence repeatable."""
-
-    type: Literal["tpe", "random", "grid"] = "tpe"
-    seed: NonNegativeInteger | None = None
 
 
 def _gpu_share(value: Any) -> Any:
@@ -113,12 +106,6 @@ class TrialRules(Model):
     isolate: Flag = False
 
 
-def _sampler(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        raw = {"type": "tpe", **raw}
-    return typed(raw, SAMPLERS)
-
-
 def _metric(raw: Any) -> Any:
     if isinstance(raw, str):
         raise mistake(
@@ -144,7 +131,7 @@ class SweepSpec(Model):
     objective: Word
     metric: Annotated[Metric, BeforeValidator(_metric)]
     parameters: Annotated[dict[str, Parameter], BeforeValidator(_parameters)]
-    sampler: Annotated[Sampler, BeforeValidator(_sampler)] = Sampler()
+    sampler: Sampler = TpeSampler()
     pruner: Pruner = NoPruner(type="none")
     resources: Resources = Resources()
     max_parallel: PositiveInteger | None = None
