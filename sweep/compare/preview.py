@@ -8,7 +8,8 @@ from typing import Any
 
 import optuna
 
-from sweep.core.samplers import make_sampler
+from sweep.core.pruners import make_pruner, pruner_notes
+from sweep.core.samplers import make_sampler, sampler_notes
 from sweep.objective.function import FunctionReference
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
@@ -45,12 +46,14 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
     space = SearchSpace(spec.parameters)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = make_sampler(spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0)
+    make_pruner(spec.pruner)
     study = optuna.create_study(sampler=sampler)
     count = _SAMPLES
     if spec.sampler.type == "grid":
         count = min(count, space.grid_size or count)
     samples = [space.complete(study.ask(space.distributions).params) for _ in range(count)]
-    return Preview(space.grid_size, samples, _notes(spec))
+    notes = [*_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    return Preview(space.grid_size, samples, notes)
 
 
 def _notes(spec: SweepSpec) -> list[str]:

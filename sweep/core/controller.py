@@ -31,6 +31,7 @@ from sweep.core.messages import (
     Turn,
 )
 from sweep.core.pruners import make_pruner
+from sweep.core.pruning import Pruning
 from sweep.core.rerun import count_reruns, enqueue_reruns
 from sweep.core.retry import RetryRules
 from sweep.core.samplers import derive_seed, make_sampler
@@ -106,7 +107,7 @@ class Controller:
         self._seed = self._sweep_seed()
         trials = self._study.get_trials(deepcopy=False)
         replaces = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
-        self._study.pruner = make_pruner(spec.pruner)
+        self._pruning = Pruning(self._study, make_pruner(spec.pruner))
         self._study.sampler = make_sampler(spec.sampler, self._space, self._seed, len(trials))
         declare_experiment(
             directory.root,
@@ -158,7 +159,7 @@ class Controller:
             return False
         # Pruners look at the highest step: until an attempt has caught up with what an earlier one had
         # reported, they would judge that one.
-        return live.last.step == max(live.steps) and live.trial.should_prune()
+        return live.last.step == max(live.steps) and self._pruning.should_prune(live.trial)
 
     def turn(self, outcome: Outcome | None) -> Turn:
         """A slot is free: record how its attempt ended, if it ran one, and give it the next.
@@ -391,7 +392,7 @@ class Controller:
             live.last = report
             if report.step not in live.steps:  # Optuna keeps the first value of a step
                 live.steps.add(report.step)
-                live.trial.report(report.value, report.step)
+                self._pruning.report(live.trial, report.step, report.value)
 
     def _batch(self) -> AbstractContextManager[None]:
         """What is written to the journal meanwhile is written together, at the end."""
@@ -481,6 +482,7 @@ class Controller:
         if live.attempt > 1:  # Optuna's own times count from the first attempt on, with all downtime
             live.trial.set_user_attr(attributes.DURATION, round(took, 3))
         told = self._study.tell(live.trial, outcome.value if state == "COMPLETE" else None, TrialState[state])
+        self._pruning.ended(told)
         self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1
         is_best = state == "COMPLETE" and self._note_best(number, told.values[0], live.params)

@@ -39,6 +39,11 @@ class SearchSpace:
             if not isinstance(parameter, Constant)
         }
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some parameters are there only in some configurations."""
+        return False
+
     def complete(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters of a trial, in the file's order: `sampled` ones and constants."""
         return {
