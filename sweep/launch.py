@@ -14,7 +14,9 @@ from sweep.compare.view import SweepView
 from sweep.core.identity import changes
 from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
+from sweep.core.pruners import make_pruner, pruner_notes
 from sweep.core.rerun import enqueue_reruns
+from sweep.core.samplers import check_sampler, sampler_notes
 from sweep.core.study import create_or_load_study, open_storage, open_url
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
@@ -73,7 +75,9 @@ def launch(
     """
     directory = SweepDirectory.of(runs, spec.name)
     sweep = Sweep(spec, directory, FunctionReference.find(spec.objective, near), Path.cwd())
-    _check_sampler(spec)
+    space = SearchSpace.of(spec)
+    check_sampler(spec.sampler, space, len(spec.goals))
+    make_pruner(spec.pruner)
     start = _check_start(spec, directory, fresh)
     if start is _Start.FINISHED:
         return Launch(directory, None)
@@ -84,6 +88,8 @@ def launch(
         observer.note(
             "trial.timeout is not kept with --inline: nothing can end a trial from within its process"
         )
+    for note in (*sampler_notes(spec, space), *pruner_notes(spec.pruner)):
+        observer.note(note)
     interruption = Interruption()
     observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
     with interruption.listening(), _start(_engine(address, inline), interruption) as engine:
@@ -179,11 +185,6 @@ def _engine(address: str | None, inline: bool) -> Engine:
     from sweep.engine.ray import RayEngine  # importing Ray takes half a second
 
     return RayEngine(address)
-
-
-def _check_sampler(spec: SweepSpec) -> None:
-    if spec.sampler.type == "grid":
-        SearchSpace.of(spec).check_grid()
 
 
 _REMAINS = (".lock", ".fence", ".requests", "sweep.tmp")

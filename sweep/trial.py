@@ -95,6 +95,7 @@ class Trial:
         channel: Channel,
         device: str,
         keep_checkpoints: int = 1,
+        judged: str | None = None,
     ) -> None:
         self.number = assignment.number
         self.params = Params(assignment.params)
@@ -102,6 +103,7 @@ class Trial:
         self.directory = directory
         self.device = device
         self._metric = metric
+        self._judged = judged or metric
         self._run = run
         self._channel = channel
         self._reported: dict[int, float] = {}
@@ -147,12 +149,12 @@ class Trial:
         """
         step = _check_step(step)
         numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
-        if self._metric in numbers:
+        if self._judged in numbers:
             if step in self._reported:
-                del numbers[self._metric]
+                del numbers[self._judged]
             else:
-                self._reported[step] = numbers[self._metric]
-                self._channel.report(Report(step, numbers[self._metric]))
+                self._reported[step] = numbers[self._judged]
+                self._channel.report(Report(step, numbers[self._judged]))
         self._run.add_scalars(numbers, step)
 
     def should_prune(self) -> bool:
@@ -164,11 +166,19 @@ class Trial:
 
     @property
     def last_reported(self) -> Report | None:
-        """The value reported for the metric at the highest step; Optuna takes the same for a pruned trial."""
+        """The value at the highest step of the metric by which trials are pruned; Optuna takes the same for a
+        pruned trial."""
         if not self._reported:
             return self._inherited
         step = max(self._reported)
         return Report(step, self._reported[step])
+
+    @property
+    def last_value(self) -> float | None:
+        """The metric, as far as it is known."""
+        if self._judged == self._metric:
+            return self.last_reported.value if self.last_reported is not None else None
+        return self._run.last[self._metric][1] if self._metric in self._run.last else None
 
     def _state(self) -> dict[str, Any]:
         return {**self._run.state, "reported": self.last_reported}

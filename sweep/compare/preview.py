@@ -8,9 +8,11 @@ from typing import Any
 
 import optuna
 
-from sweep.core.samplers import make_sampler
+from sweep.core.pruners import make_pruner, pruner_notes
+from sweep.core.samplers import make_sampler, sampler_notes
 from sweep.objective.function import FunctionReference
 from sweep.space import SearchSpace
+from sweep.space.space import EXHAUSTIVE
 from sweep.spec import SweepSpec
 from sweep.spec.parameters import Leaf
 
@@ -47,13 +49,17 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
     FunctionReference.find(spec.objective, near)
     space = SearchSpace.of(spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = make_sampler(spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0)
-    study = optuna.create_study(sampler=sampler)
+    sampler = make_sampler(
+        spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0, objectives=len(spec.goals)
+    )
+    make_pruner(spec.pruner)
+    study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
     count = _SAMPLES
-    if spec.sampler.type == "grid":
+    if spec.sampler.type in EXHAUSTIVE:
         count = min(count, space.grid_size or count)
     samples = [space.suggest(study.ask()) for _ in range(count)]
-    return Preview(space.parameters, space.grid_size, samples, _notes(spec))
+    notes = [*_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    return Preview(space.parameters, space.grid_size, samples, notes)
 
 
 def _notes(spec: SweepSpec) -> list[str]:

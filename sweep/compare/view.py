@@ -218,6 +218,8 @@ class SweepView:
         values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
         if trial.state == TrialState.COMPLETE:
             values.append(trial.values[0])
+        if len(self.spec.goals) > 1:
+            return dict(trial.user_attrs.get(attributes.METRICS, {}))
         metrics: dict[str, float] = {}
         if attributes.METRICS in trial.user_attrs and trial.user_attrs.get(attributes.ATTEMPTS, 1) > 1:
             values = []  # they are those of several attempts

@@ -30,6 +30,7 @@ from sweep.core.messages import (
     Turn,
 )
 from sweep.core.pruners import make_pruner
+from sweep.core.pruning import Pruning
 from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns, enqueue_reruns
 from sweep.core.retry import RetryRules
@@ -93,7 +94,7 @@ class Controller:
 
     def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int, run_id: str = "") -> None:
         self._spec = spec
-        self._files = TrialFiles(directory, spec.metric.name)
+        self._files = TrialFiles(directory, spec.judged.name)
         self._space = SearchSpace.of(spec)
         self._columns = columns(self._space)
         self._rules = StopRules(spec, self._space)
@@ -105,8 +106,10 @@ class Controller:
         self._seed = self._sweep_seed()
         trials = self._study.get_trials(deepcopy=False)
         replaces = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
-        self._study.pruner = make_pruner(spec.pruner)
-        self._study.sampler = make_sampler(spec.sampler, self._space, self._seed, len(trials))
+        self._pruning = Pruning(self._study, make_pruner(spec.pruner), spec.goals.index(spec.judged))
+        self._study.sampler = make_sampler(
+            spec.sampler, self._space, self._seed, len(trials), len(spec.goals)
+        )
         declare_experiment(
             directory.root,
             self._columns.values(),
@@ -160,7 +163,7 @@ class Controller:
             return False
         # Pruners look at the highest step: until an attempt has caught up with what an earlier one had
         # reported, they would judge that one.
-        return live.last.step == max(live.steps) and live.trial.should_prune()
+        return live.last.step == max(live.steps) and self._pruning.should_prune(live.trial)
 
     def turn(self, outcome: Outcome | None) -> Turn:
         """A slot is free: record how its attempt ended, if it ran one, and give it the next.
@@ -398,7 +401,7 @@ class Controller:
             live.last = report
             if report.step not in live.steps:  # Optuna keeps the first value of a step
                 live.steps.add(report.step)
-                live.trial.report(report.value, report.step)
+                self._pruning.report(live.trial, report.step, report.value)
 
     def _batch(self) -> AbstractContextManager[None]:
         """What is written to the journal meanwhile is written together, at the end."""
@@ -476,7 +479,7 @@ class Controller:
             name: value
             for name, value in outcome.metrics.items()
             # With one attempt the reports say the same; with several they are a mixture.
-            if math.isfinite(value) and (live.attempt > 1 or name not in own)
+            if math.isfinite(value) and (len(self._spec.goals) > 1 or live.attempt > 1 or name not in own)
         }
         if metrics or live.attempt > 1:
             live.trial.set_user_attr(attributes.METRICS, metrics)
@@ -490,6 +493,7 @@ class Controller:
                 live.trial.set_constraint(name, excess)
         values = self._ranking.values(numbers) if state == "COMPLETE" else None
         told = self._study.tell(live.trial, values, TrialState[state])
+        self._pruning.ended(told)
         self._sessions[number] = self._live.pop(number).session
         self._counts[TrialState[state]] += 1
         is_best = self._standing.add_trial(told)

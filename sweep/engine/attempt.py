@@ -32,7 +32,8 @@ class AttemptSettings:
         directory: the sweep's.
         objective: the function to call.
         working_directory: where it runs.
-        metric: the name of what the sweep optimises.
+        metric: the name of what the sweep optimises (first).
+        judged: the name of the metric by which trials are pruned.
         maximize: whether more of it is better.
         device: what `trial.device` says.
         keep_checkpoints: how many of the last checkpoints of a trial are kept.
@@ -42,6 +43,7 @@ class AttemptSettings:
     objective: FunctionReference
     working_directory: Path
     metric: str
+    judged: str
     maximize: bool
     device: str
     keep_checkpoints: int
@@ -103,12 +105,12 @@ class AttemptRunner:
                 channel,
                 settings.device,
                 settings.keep_checkpoints,
+                settings.judged,
             )
             try:
                 seed_generators(assignment.seed)
                 result = self._objective(trial)
-                last = trial.last_reported
-                value, metrics = read_result(result, settings.metric, last.value if last else None)
+                value, metrics = read_result(result, settings.metric, trial.last_value)
                 run.add_final({settings.metric: value, **metrics})
             except BaseException as error:  # user code may raise anything
                 if isinstance(error, KeyboardInterrupt) and self._is_guest:

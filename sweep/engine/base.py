@@ -51,6 +51,7 @@ class Sweep:
             objective=self.objective,
             working_directory=self.working_directory,
             metric=self.spec.metric.name,
+            judged=self.spec.judged.name,
             maximize=self.spec.metric.goal == "maximize",
             device="cuda" if self.spec.resources.gpu > 0 else "cpu",
             keep_checkpoints=self.spec.trial.keep_checkpoints,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from sweep.errors import EntryError, nearest, suggestion
+from sweep.importing import look_here
 from sweep.trial import Trial
 
 Objective = Callable[[Trial], Any]
@@ -59,7 +59,7 @@ class FunctionReference:
 
     @classmethod
     def _find_module(cls, module: str, function: str, text: str) -> FunctionReference:
-        _look_here()
+        look_here()
         try:
             found = importlib.util.find_spec(module)
         except Exception:  # noqa: BLE001 - it imports the packages above, which may raise anything
@@ -84,7 +84,7 @@ class FunctionReference:
 
     def _import(self) -> ModuleType:
         if self.source is None:
-            _look_here()
+            look_here()
             return importlib.import_module(self.module)
         directory = str(Path(self.source).parent)
         if directory not in sys.path:
@@ -97,12 +97,6 @@ class FunctionReference:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
-
-
-def _look_here() -> None:
-    """Find modules of the current folder, as `python -m` does: a console script's own place says nothing."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
 
 
 def _find_file(place: str, near: Path) -> Path:

@@ -38,3 +38,14 @@ class Model(BaseModel):
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
                     raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw
+
+
+def options(model: BaseModel, *without: str) -> dict[str, Any]:
+    """What a model says, by Optuna's names; None is left out, and so are `type` and `without`."""
+    found = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if value is not None and name not in ("type", *without):
+            alias = field.validation_alias
+            found[str(alias.choices[-1]) if isinstance(alias, AliasChoices) else name] = value
+    return found

@@ -11,7 +11,8 @@ from sweep.errors import suggestion
 from sweep.spec.base import Model
 from sweep.spec.expressions import Expression, ExpressionError, Limit
 from sweep.spec.parameters import Constant, Parameters, dump_parameters
-from sweep.spec.pruners import NoPruner, Pruner, typed
+from sweep.spec.pruners import NoPruner, Pruner
+from sweep.spec.samplers import Sampler, TpeSampler
 from sweep.spec.tree import flatten
 from sweep.spec.types import (
     Delay,
@@ -30,7 +31,6 @@ from sweep.spec.types import (
 from sweep.spec.yaml import write_yaml
 
 GOALS = ("maximize", "minimize")
-SAMPLERS = ("tpe", "random", "grid")
 
 
 def _goal(value: Any) -> Any:
@@ -71,13 +71,6 @@ class ListedMetric(Model):
         if self.goal is None and self.constraint is None:
             raise mistake('has no goal; write maximize or minimize, or a constraint such as "<= 20"')
         return self
-
-
-class Sampler(Model):
-    """How configurations are chosen. `seed` makes their sequence repeatable."""
-
-    type: Literal["tpe", "random", "grid"] = "tpe"
-    seed: NonNegativeInteger | None = None
 
 
 def _gpu_share(value: Any) -> Any:
@@ -142,12 +135,6 @@ class TrialRules(Model):
     isolate: Flag = False
 
 
-def _sampler(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        raw = {"type": "tpe", **raw}
-    return typed(raw, SAMPLERS)
-
-
 def _metric(raw: Any) -> Any:
     if isinstance(raw, str):
         raise mistake(
@@ -206,7 +193,7 @@ class SweepSpec(Model):
     parameters: Parameters
     constraints: Annotated[tuple[str, ...], BeforeValidator(_constraints)] = ()
     enqueue: Annotated[tuple[Any, ...], BeforeValidator(_enqueue)] = ()
-    sampler: Annotated[Sampler, BeforeValidator(_sampler)] = Sampler()
+    sampler: Sampler = TpeSampler()
     pruner: Pruner = NoPruner(type="none")
     resources: Resources = Resources()
     max_parallel: PositiveInteger | None = None
@@ -229,6 +216,12 @@ class SweepSpec(Model):
                 raise mistake("none has a goal; write goal: maximize or minimize beside one", key="metrics")
             self.__dict__["metric"] = self.goals[0]
         self._check_constraints()
+        names = [goal.name for goal in self.goals]
+        judge = getattr(self.pruner, "metric", None)
+        if judge is not None and judge not in names:
+            raise mistake(
+                f"{judge!r} is no metric with a goal; {suggestion(judge, names)}", key=("pruner", "metric")
+            )
         return self
 
     def _check_constraints(self) -> None:
@@ -252,6 +245,12 @@ class SweepSpec(Model):
     def limits(self) -> dict[str, Limit]:
         """The metrics that have to keep within a limit."""
         return {one.name: Limit(one.constraint) for one in self.metrics or () if one.constraint is not None}
+
+    @property
+    def judged(self) -> Metric:
+        """The metric whose reports the pruner sees."""
+        wanted = getattr(self.pruner, "metric", None) or self.metric.name
+        return next(goal for goal in self.goals if goal.name == wanted)
 
     @property
     def varied(self) -> list[str]:

@@ -130,7 +130,7 @@ MISTAKES = {
     GOOD.replace("[relu, gelu]", "relu"): "dir/space.yaml:6: parameters.act.values: expected a list such as",
     GOOD.replace("gelu", "relu"): "dir/space.yaml:6: parameters.act.values: 'relu' is there twice",
     GOOD.replace("[relu, gelu]", "[1, true]"): "dir/space.yaml:6: parameters.act.values: True is there twice",
-    GOOD.replace("gelu", "[.inf]"): "dir/space.yaml:6: parameters.act.values: [1] is no scalar; give numbers",
+    GOOD.replace("gelu", "[.inf]"): "dir/space.yaml:6: parameters.act.values: inf cannot be used; give",
     GOOD.replace(
         "[relu, gelu]", "[a], min: 1"
     ): "dir/space.yaml:6: parameters.act.min: 'min' does not go with",

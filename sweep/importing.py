@@ -1,0 +1,110 @@
+"""Classes of one's own that a sweep file names: `package.module:Class`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, TypeVar
+
+from sweep.errors import EntryError, suggestion
+
+T = TypeVar("T")
+
+
+def look_here() -> None:
+    """Find modules of the current folder, as `python -m` does: a console script's own place says nothing."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def load_class(key: str, text: str, base: type[T]) -> type[T]:
+    """Import a class that the sweep file names.
+
+    Args:
+        key: the entry that names it, for messages.
+        text: `package.module:Class`; modules of the current folder are found too.
+        base: what it has to be a subclass of.
+
+    Raises:
+        EntryError: there is no such module or class, the module cannot be imported, or the class is another
+            kind of thing.
+    """
+    name, _, wanted = text.partition(":")
+    look_here()
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+        raise EntryError(key, _import_problem(text, name, error)) from None
+    target: Any = module
+    for part in wanted.split("."):
+        target = getattr(target, part, None)
+    if target is None:
+        classes = subclasses(module, base)
+        hint = suggestion(wanted, classes) if classes else f"it has no {base.__name__}"
+        raise EntryError(key, f"{text!r}: {name} has no {wanted!r}; {hint}")
+    return check_class(key, text, target, base)
+
+
+def check_class(key: str, text: str, target: object, base: type[T]) -> type[T]:
+    """See that `target` is a class derived from `base`.
+
+    Raises:
+        EntryError: it is not.
+    """
+    if not isinstance(target, type) or not issubclass(target, base):
+        raise EntryError(
+            key,
+            f"{text!r} is no {_kind(base)}; name a subclass of {_public(base)}",
+        )
+    return target
+
+
+def construct(key: str, text: str, class_: type[T], options: Mapping[str, Any]) -> T:
+    """Make an object with the options of the sweep file.
+
+    Raises:
+        EntryError: the class refuses them.
+    """
+    try:
+        return class_(**options)
+    except Exception as error:  # noqa: BLE001 - the user's class may raise anything
+        raise EntryError(key, f"{text!r} cannot be made from these options: {one_line(error)}") from None
+
+
+def subclasses(module: ModuleType, base: type) -> list[str]:
+    """The names of a module's own classes that derive from `base`."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__.startswith(module.__name__)
+    ]
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as part of a message."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _import_problem(text: str, name: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if name == error.name or name.startswith(f"{error.name}."):
+            return f"{text!r}: there is no module {error.name!r}, neither in {os.getcwd()} nor installed"
+        return f"{text!r}: {name} needs {error.name!r}, which is not installed"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{text!r}: {name} cannot be imported: {one_line(error)}{where}"
+
+
+def _kind(base: type) -> str:
+    return base.__name__.removeprefix("Base").lower()
+
+
+def _public(base: type) -> str:
+    return f"{base.__module__.split('._')[0]}.{base.__name__}"
