@@ -20,7 +20,7 @@ from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
-from sweep.objective.function import FunctionReference
+from sweep.objective.find import find_objective, working_directory
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
 
@@ -72,7 +72,7 @@ def launch(
         SweepError: the sweep could not do its work.
     """
     directory = SweepDirectory.of(runs, spec.name)
-    sweep = Sweep(spec, directory, FunctionReference.find(spec.objective, near), Path.cwd())
+    sweep = Sweep(spec, directory, find_objective(spec, near), Path.cwd(), working_directory(spec))
     _check_sampler(spec)
     start = _check_start(spec, directory, fresh)
     if start is _Start.FINISHED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,7 +46,7 @@ def check(
                 },
                 "grid": seen.grid,
                 "samples": seen.samples,
-                "command": None,
+                "command": seen.command,
                 "notes": seen.notes,
             }
         )
@@ -68,7 +69,7 @@ def check(
         samples.add_row(*(text.parameter(sample[key]) for key in spec.parameters))
     console = Console(markup=False)
     console.print(
-        f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective} with {spec.sampler.type}, "
+        f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.work} with {spec.sampler.type}, "
         f"pruner {spec.pruner.type}",
         highlight=False,
     )
@@ -76,6 +77,8 @@ def check(
     console.print(space, highlight=False)
     console.print(f"\ngrid: {'unbounded' if seen.grid is None else seen.grid}\n", highlight=False)
     console.print(samples, highlight=False)
+    if seen.command is not None:
+        console.print(f"\n{shlex.join(seen.command)}\n", highlight=False, soft_wrap=True)
     for note in seen.notes:
         console.print(f"note: {note}", highlight=False)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import optuna
 
-from sweep.core.samplers import make_sampler
-from sweep.objective.function import FunctionReference
+from sweep.core.samplers import derive_seed, make_sampler
+from sweep.directory import SweepDirectory
+from sweep.objective.find import find_objective, working_directory
+from sweep.objective.script import ScriptReference
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
 
@@ -23,11 +25,13 @@ class Preview:
     Args:
         grid: how many configurations there are, None without an end.
         samples: some configurations as the sampler would choose them.
+        command: the first one's command line, None for a function.
         notes: what its author may want to know.
     """
 
     grid: int | None
     samples: list[dict[str, Any]]
+    command: list[str] | None
     notes: list[str]
 
 
@@ -41,7 +45,8 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
     Raises:
         InputError: it could not run: its objective is not there, or its sampler cannot serve its space.
     """
-    FunctionReference.find(spec.objective, near)
+    objective = find_objective(spec, near)
+    working_directory(spec)
     space = SearchSpace(spec.parameters)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = make_sampler(spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0)
@@ -50,7 +55,11 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
     if spec.sampler.type == "grid":
         count = min(count, space.grid_size or count)
     samples = [space.complete(study.ask(space.distributions).params) for _ in range(count)]
-    return Preview(space.grid_size, samples, _notes(spec))
+    command = None
+    if isinstance(objective, ScriptReference):
+        trial = SweepDirectory.of(Path("runs"), spec.name).trial(0).root
+        command = objective.arguments(samples[0], trial, 0, derive_seed(spec.sampler.seed or 0, "trial", 0))
+    return Preview(space.grid_size, samples, command, _notes(spec))
 
 
 def _notes(spec: SweepSpec) -> list[str]:

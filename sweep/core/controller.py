@@ -112,7 +112,7 @@ class Controller:
             directory.root,
             self._columns.values(),
             [spec.metric.name, best_tag(spec.metric.name)],
-            f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.objective}",
+            f"{spec.name}: {spec.metric.goal} {spec.metric.name} of {spec.work}",
         )
         usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
         self._meter = UsageMeter(usage, slots)

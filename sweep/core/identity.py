@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.spec import SweepSpec
 
-_IDENTITY = ("objective", "metric", "parameters", "storage")
+_IDENTITY = ("objective", "program", "command", "arguments", "groups", "metric", "parameters", "storage")
 
 
 def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
