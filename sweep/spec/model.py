@@ -202,7 +202,11 @@ def _objective(value: str | None, info: ValidationInfo) -> str | None:
             "or program: train.py (a script)",
             key="objective",
         )
-    if program is None and command is not None and Command(command).uses("program"):
+    if (
+        program is None
+        and command is not None
+        and Command(command, info.data["arguments"] == "nested").uses("program")
+    ):
         raise mistake(
             "is missing, but the command uses ${program}; write for example program: train.py", key="program"
         )
