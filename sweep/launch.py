@@ -22,7 +22,7 @@ from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
-from sweep.objective.function import FunctionReference
+from sweep.objective.find import find_objective, working_directory
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
 
@@ -74,7 +74,7 @@ def launch(
         SweepError: the sweep could not do its work.
     """
     directory = SweepDirectory.of(runs, spec.name)
-    sweep = Sweep(spec, directory, FunctionReference.find(spec.objective, near), Path.cwd())
+    sweep = Sweep(spec, directory, find_objective(spec, near), Path.cwd(), working_directory(spec))
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)

@@ -13,7 +13,7 @@ from sweep.objective.result import as_number
 from sweep.tracking.events import RunWriter
 from sweep.tracking.run import RunDirectory
 
-_STEPS = 2**31
+STEPS = 2**31
 """TensorBoard's HParams tab answers HTTP 500 from this step on."""
 
 
@@ -204,6 +204,6 @@ class Trial:
 
 def _check_step(step: int) -> int:
     number = as_number(step, "step")
-    if number != int(number) or not 0 <= number < _STEPS:
-        raise ValueError(f"step is {step!r}; it has to be a whole number from 0 to {_STEPS - 1}")
+    if number != int(number) or not 0 <= number < STEPS:
+        raise ValueError(f"step is {step!r}; it has to be a whole number from 0 to {STEPS - 1}")
     return int(number)

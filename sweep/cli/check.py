@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,7 +47,7 @@ def check(
                 },
                 "grid": seen.grid,
                 "samples": seen.samples,
-                "command": None,
+                "command": seen.command,
                 "notes": seen.notes,
             }
         )
@@ -72,13 +73,15 @@ def check(
         samples.add_row(*(text.parameter(sample[key]) if key in sample else "-" for key in nodes))
     console = Console(markup=False)
     console.print(
-        f"{spec.name}: {spec.aim} of {spec.objective} with {spec.sampler.type}, pruner {spec.pruner.type}",
+        f"{spec.name}: {spec.aim} of {spec.work} with {spec.sampler.type}, pruner {spec.pruner.type}",
         highlight=False,
     )
     console.print()
     console.print(space, highlight=False)
     console.print(f"\ngrid: {'unbounded' if seen.grid is None else seen.grid}\n", highlight=False)
     console.print(samples, highlight=False)
+    if seen.command is not None:
+        console.print(f"\n{shlex.join(seen.command)}\n", highlight=False, soft_wrap=True)
     for note in seen.notes:
         console.print(f"note: {note}", highlight=False)
 

@@ -9,8 +9,10 @@ from typing import Any
 import optuna
 
 from sweep.core.pruners import make_pruner, pruner_notes
-from sweep.core.samplers import make_sampler, sampler_notes
-from sweep.objective.function import FunctionReference
+from sweep.core.samplers import derive_seed, make_sampler, sampler_notes
+from sweep.directory import SweepDirectory
+from sweep.objective.find import find_objective, working_directory
+from sweep.objective.script import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.spec import SweepSpec
@@ -27,12 +29,14 @@ class Preview:
         parameters: by their dotted names.
         grid: how many configurations there are, None without an end.
         samples: some configurations as the sampler would choose them.
+        command: the first one's command line, None for a function.
         notes: what its author may want to know.
     """
 
     parameters: dict[str, Leaf]
     grid: int | None
     samples: list[dict[str, Any]]
+    command: list[str] | None
     notes: list[str]
 
 
@@ -46,7 +50,8 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
     Raises:
         InputError: it could not run: its objective is not there, or its sampler cannot serve its space.
     """
-    FunctionReference.find(spec.objective, near)
+    objective = find_objective(spec, near)
+    working_directory(spec)
     space = SearchSpace.of(spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = make_sampler(
@@ -59,7 +64,11 @@ def preview(spec: SweepSpec, near: Path) -> Preview:
         count = min(count, space.grid_size or count)
     samples = [space.suggest(study.ask()) for _ in range(count)]
     notes = [*_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
-    return Preview(space.parameters, space.grid_size, samples, notes)
+    command = None
+    if isinstance(objective, ScriptReference):
+        trial = SweepDirectory.of(Path("runs"), spec.name).trial(0).root
+        command = objective.arguments(samples[0], trial, 0, derive_seed(spec.sampler.seed or 0, "trial", 0))
+    return Preview(space.parameters, space.grid_size, samples, command, notes)
 
 
 def _notes(spec: SweepSpec) -> list[str]:

@@ -114,7 +114,7 @@ class Controller:
             directory.root,
             self._columns.values(),
             self._metric_tags(),
-            f"{spec.name}: {spec.aim} of {spec.objective}",
+            f"{spec.name}: {spec.aim} of {spec.work}",
         )
         usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
         self._meter = UsageMeter(usage, slots)

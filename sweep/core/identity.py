@@ -7,7 +7,17 @@ from typing import Any
 
 from sweep.spec import SweepSpec
 
-_IDENTITY = ("objective", "metrics", "metric", "parameters", "constraints", "storage")
+_IDENTITY = (
+    "objective",
+    "program",
+    "command",
+    "arguments",
+    "metrics",
+    "metric",
+    "parameters",
+    "constraints",
+    "storage",
+)
 
 
 def changes(old: SweepSpec, new: SweepSpec) -> list[str]:

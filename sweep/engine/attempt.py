@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from sweep.directory import SweepDirectory
 from sweep.engine.classify import classify
 from sweep.engine.processes import TRIAL_DIRECTORY
 from sweep.engine.surroundings import restored, seed_generators
+from sweep.objective.find import ObjectiveReference
 from sweep.objective.function import FunctionReference, Objective
-from sweep.objective.result import read_result
+from sweep.objective.result import ScriptError, read_result
 from sweep.tracking.run import RunDirectory
 from sweep.trial import Channel, Trial
 
@@ -30,8 +31,10 @@ class AttemptSettings:
 
     Args:
         directory: the sweep's.
-        objective: the function to call.
-        working_directory: where it runs.
+        objective: what to run.
+        working_directory: where it is imported.
+        trial_directory: where it runs.
+        variables: its environment, besides what is there.
         metric: the name of what the sweep optimises (first).
         judged: the name of the metric by which trials are pruned.
         maximize: whether more of it is better.
@@ -40,8 +43,10 @@ class AttemptSettings:
     """
 
     directory: SweepDirectory
-    objective: FunctionReference
+    objective: ObjectiveReference
     working_directory: Path
+    trial_directory: Path
+    variables: Mapping[str, str]
     metric: str
     judged: str
     maximize: bool
@@ -83,9 +88,10 @@ class AttemptRunner:
         value: float | None = None
         reason = story = ""
         with ExitStack() as exits:
-            variables = {TRIAL_DIRECTORY: str(directory.root)}
+            variables = {**settings.variables, TRIAL_DIRECTORY: str(directory.root)}
             problems = exits.enter_context(restored(variables, ends_children=not self._is_guest))
             exits.enter_context(self._capture(directory.output))
+            os.chdir(settings.trial_directory)
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
             saved = find_checkpoints(directory.checkpoints)
@@ -132,10 +138,11 @@ class AttemptRunner:
         )
 
 
-def _load(objective: FunctionReference) -> Objective:
+def _load(objective: ObjectiveReference) -> Objective:
     try:
         return objective.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+        assert isinstance(objective, FunctionReference)
         place = objective.source or objective.module
         raise ObjectiveImportError(
             f"{place} cannot be imported: {_one_line(error)}\n\n{_story(error).rstrip()}"
@@ -147,6 +154,8 @@ _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def _story(error: BaseException) -> str:
     """The traceback from the user's code on, without the frames of this package and of importlib."""
+    if isinstance(error, ScriptError):  # where in this package it was raised says nothing
+        return "\n".join(filter(None, [error.story, str(error), ""]))
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         file = trace.tb_frame.f_code.co_filename
@@ -161,5 +170,6 @@ def _one_line(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:  # noqa: BLE001 - its __str__ is user code too
         lines = []
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    name = type(error).__name__
+    text = lines[0] if isinstance(error, ScriptError) and lines else f"{name}: {lines[0]}" if lines else name
     return text if len(text) <= 300 else text[:297] + "..."

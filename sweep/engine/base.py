@@ -18,7 +18,7 @@ from sweep.directory import SweepDirectory
 from sweep.engine import processes
 from sweep.engine.attempt import AttemptSettings
 from sweep.errors import SweepError
-from sweep.objective.function import FunctionReference
+from sweep.objective.find import ObjectiveReference
 from sweep.spec import SweepSpec
 
 _PATIENCE = 60.0  # seconds
@@ -32,15 +32,17 @@ class Sweep:
     Args:
         spec: what to do.
         directory: where it lies.
-        objective: the function to call.
-        working_directory: where objectives run, absolute.
+        objective: what to run.
+        working_directory: where `sweep run` was typed, absolute.
+        trial_directory: where objectives run, absolute.
         run_id: of this run of it (`core/lock.py`); not known before it begins.
     """
 
     spec: SweepSpec
     directory: SweepDirectory
-    objective: FunctionReference
+    objective: ObjectiveReference
     working_directory: Path
+    trial_directory: Path
     run_id: str = ""
 
     @property
@@ -50,6 +52,8 @@ class Sweep:
             directory=self.directory,
             objective=self.objective,
             working_directory=self.working_directory,
+            trial_directory=self.trial_directory,
+            variables=self.spec.env,
             metric=self.spec.metric.name,
             judged=self.spec.judged.name,
             maximize=self.spec.metric.goal == "maximize",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from sweep.core.messages import OutcomeKind
+from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.trial import Interrupted
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -22,6 +23,8 @@ _OUT_OF_MEMORY = (
     "DefaultCPUAllocator: not enough memory",
     "RESOURCE_EXHAUSTED",  # JAX
 )
+_NAMES_IN_SCRIPTS = ("MemoryError", "OutOfMemoryError")
+"""Of a script nothing is known but what it printed."""
 
 
 def classify(error: BaseException, directory: Path) -> OutcomeKind:
@@ -41,7 +44,11 @@ def classify(error: BaseException, directory: Path) -> OutcomeKind:
         return "oom"
     if any(isinstance(link, OSError) and link.errno in _NO_SPACE for link in _chain(error)):
         return "disk_full"
-    return "disk_full" if _is_full(directory) else "error"
+    if isinstance(error, ScriptError) and "No space left on device" in str(error):
+        return "disk_full"
+    if _is_full(directory):
+        return "disk_full"
+    return "crash" if isinstance(error, ScriptCrash) else "error"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -58,7 +65,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, CuPy's
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+    texts = (*_OUT_OF_MEMORY, *_NAMES_IN_SCRIPTS) if isinstance(error, ScriptError) else _OUT_OF_MEMORY
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
 def _is_full(directory: Path) -> bool:

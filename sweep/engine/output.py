@@ -76,6 +76,10 @@ class _Tee(io.TextIOBase):
         self._file.write(text)
         return self._terminal.write(text)
 
+    @property
+    def buffer(self) -> _TeeOfBytes:
+        return _TeeOfBytes(self._terminal, self._file)
+
     def flush(self) -> None:
         self._file.flush()
         self._terminal.flush()
@@ -85,6 +89,24 @@ class _Tee(io.TextIOBase):
 
     def fileno(self) -> int:
         return self._terminal.fileno()
+
+
+class _TeeOfBytes(io.RawIOBase):
+    def __init__(self, terminal: TextIO, file: TextIO) -> None:
+        self._streams = file, terminal
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        for stream in self._streams:
+            stream.flush()
+            if hasattr(stream, "buffer"):
+                stream.buffer.write(data)
+                stream.buffer.flush()
+            else:  # a notebook's
+                stream.write(bytes(data).decode("utf-8", "replace"))
+        return len(data)
 
 
 def _flush(*streams: Any) -> None:

@@ -6,7 +6,7 @@ import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +52,7 @@ class FunctionReference:
         if "/" in place and not place.endswith(".py"):
             place += ".py"
         if place.endswith(".py"):
-            path = _find_file(place, near)
+            path = find_file("objective", place, [Path(), near], "*.py")
             _check_defined(path, function, text)
             return cls(str(path), path.stem, function)
         return cls._find_module(place, function, text)
@@ -99,19 +99,36 @@ class FunctionReference:
         return module
 
 
-def _find_file(place: str, near: Path) -> Path:
-    candidates = [Path(place), near / place]
+def find_file(key: str, place: str, folders: Sequence[Path], pattern: str) -> Path:
+    """The absolute path of a file that an entry of the sweep file names.
+
+    Args:
+        key: the entry.
+        place: what it says.
+        folders: where to look for it, in order.
+        pattern: what the names of such files are like.
+
+    Raises:
+        EntryError: there is none.
+    """
+    candidates = [folder / place for folder in folders]
     for candidate in candidates:
         if candidate.is_file():
             return candidate.resolve()
-    folders = dict.fromkeys(candidate.parent for candidate in candidates)
-    found = [file.name for folder in folders if folder.is_dir() for file in sorted(folder.glob("*.py"))]
+    places = dict.fromkeys(candidate.parent for candidate in candidates)
+    found = [
+        file.name
+        for folder in places
+        if folder.is_dir()
+        for file in sorted(folder.glob(pattern))
+        if file.is_file()
+    ]
     hint = nearest(Path(place).name, found)
     raise EntryError(
-        "objective",
+        key,
         f"there is no file {place}"
         + (f"; did you mean {place[: -len(Path(place).name)]}{hint}?" if hint else "")
-        + f" (looked in {' and '.join(dict.fromkeys(str(folder.resolve()) for folder in folders))})",
+        + f" (looked in {' and '.join(dict.fromkeys(str(folder.resolve()) for folder in places))})",
     )
 
 

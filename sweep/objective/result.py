@@ -12,6 +12,24 @@ class BadResultError(ValueError):
     """An objective returned something that says nothing about the metric."""
 
 
+class ScriptError(RuntimeError):
+    """A script failed; the text is for people.
+
+    Args:
+        what: how.
+        last: the last line it printed.
+        story: what it printed at last.
+    """
+
+    def __init__(self, what: str, last: str = "", story: str = "") -> None:
+        super().__init__(f"{what}: {last}" if last else what)
+        self.story = story
+
+
+class ScriptCrash(ScriptError):
+    """A signal ended a script."""
+
+
 def as_number(value: Any, what: str) -> float:
     """A Python, numpy or 0-dimensional tensor number as a float.
 

@@ -93,7 +93,8 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     try:
         document = sweep_yaml.read_document(text)
     except yaml.YAMLError as error:
-        raise SpecError(f"{_mark(error, file)}: no valid YAML: {_problem(error)}") from None
+        hint = '; put "${...}" in quotes' if "${" in text and "flow" in _problem(error) else ""
+        raise SpecError(f"{_mark(error, file)}: no valid YAML: {_problem(error)}{hint}") from None
     if document.data is None:
         raise SpecError(f"{file}: is empty; a sweep file needs objective, metric and parameters")
     if not isinstance(document.data, dict):

@@ -77,7 +77,6 @@ def _describe(path: Path, details: Mapping[str, Any]) -> str:
 
 
 _EXAMPLES: dict[Path, str] = {
-    ("objective",): "; write for example objective: train.py:train (a function in a file)",
     ("metric",): "; write for example metric: {name: val/loss, goal: minimize}",
     ("metric", "name"): "; the name under which trials report it, for example val/loss",
     ("metric", "goal"): "; write maximize or minimize",

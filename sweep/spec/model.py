@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sweep.errors import suggestion
+from sweep.objective.command import Command, CommandError
 from sweep.spec.base import Model
 from sweep.spec.expressions import Expression, ExpressionError, Limit
 from sweep.spec.parameters import Constant, Parameters, dump_parameters
+from sweep.spec.programs import as_arguments, as_command, as_environment, check_objective
 from sweep.spec.pruners import NoPruner, Pruner
 from sweep.spec.samplers import Sampler, TpeSampler
-from sweep.spec.tree import flatten
+from sweep.spec.tree import flatten, group_names
 from sweep.spec.types import (
     Delay,
     DirectoryName,
@@ -183,11 +186,20 @@ def _enqueue(raw: Any) -> Any:
 class SweepSpec(Model):
     """A whole sweep: what to run, what to vary, how to choose, and when to stop.
 
+    It runs an `objective`, which is a function, or a `program`, which is a script, with a `command`. With
+    `arguments: nested` the command is W&B's: its macros mean what they mean there, and the parameters of a
+    group are passed as one mapping. `cwd` and `env` are for all of them.
+
     `metric` is what it optimises; where there are several `metrics`, it is the first of those with a goal.
     """
 
     name: DirectoryName
-    objective: Word
+    program: Word | None = None
+    command: Annotated[tuple[str, ...] | None, BeforeValidator(as_command)] = None
+    arguments: Annotated[Literal["dotted", "nested"], BeforeValidator(as_arguments)] = "dotted"
+    cwd: Word | None = None
+    env: Annotated[dict[str, str], BeforeValidator(as_environment), Field(default_factory=dict)]
+    objective: Annotated[Word | None, AfterValidator(check_objective), Field(validate_default=True)] = None
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...] | None, BeforeValidator(_metrics)] = None
     parameters: Parameters
@@ -216,6 +228,7 @@ class SweepSpec(Model):
                 raise mistake("none has a goal; write goal: maximize or minimize beside one", key="metrics")
             self.__dict__["metric"] = self.goals[0]
         self._check_constraints()
+        self._check_command()
         names = [goal.name for goal in self.goals]
         judge = getattr(self.pruner, "metric", None)
         if judge is not None and judge not in names:
@@ -223,6 +236,13 @@ class SweepSpec(Model):
                 f"{judge!r} is no metric with a goal; {suggestion(judge, names)}", key=("pruner", "metric")
             )
         return self
+
+    def _check_command(self) -> None:
+        if self.command is not None:
+            try:
+                Command(self.command, self.arguments == "nested").check(flatten(self.parameters))
+            except CommandError as error:
+                raise mistake(str(error), key="command") from None
 
     def _check_constraints(self) -> None:
         known = flatten(self.parameters)
@@ -262,6 +282,16 @@ class SweepSpec(Model):
         ]
 
     @property
+    def groups(self) -> list[str]:
+        """The dotted names of all groups of parameters."""
+        return group_names(self.parameters)
+
+    @property
+    def work(self) -> str:
+        """What it runs, in a word or two."""
+        return self.objective or self.program or shlex.join(self.command or ())
+
+    @property
     def aim(self) -> str:
         """What it is for, in words: `minimize val/loss`."""
         limited = [f"{one.name} {one.constraint}" for one in self.metrics or () if one.constraint is not None]
@@ -271,6 +301,6 @@ class SweepSpec(Model):
         """The same sweep as a sweep file. Reading it again gives an equal spec."""
         omitted = {"parameters", "metrics" if self.metrics is None else "metric"}
         data = self.model_dump(mode="json", exclude_none=True, exclude=omitted)
-        data = {key: value for key, value in data.items() if value not in ([], {})}
+        data = {key: value for key, value in data.items() if value not in ([], {}, "dotted")}
         data["parameters"] = dump_parameters(self.parameters.items())
         return write_yaml(data)

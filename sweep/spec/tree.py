@@ -143,3 +143,12 @@ def in_order(nodes: Mapping[str, Node]) -> list[str]:
 def _path_of(name: str) -> list[str]:
     """The nearest key that is sure to be in the file: groups may have dots in their own names."""
     return [name.split(".")[0]]
+
+
+def group_names(parameters: Mapping[str, Parameter], prefix: str = "") -> list[str]:
+    """The dotted names of all groups."""
+    found = []
+    for name, parameter in parameters.items():
+        if isinstance(parameter, Group):
+            found += [prefix + name, *group_names(parameter.parameters, f"{prefix}{name}.")]
+    return found

@@ -50,6 +50,15 @@ def test_what_it_is_may_not(keys: dict[str, Any], line: str) -> None:
     assert changes(make_spec(), make_spec(**keys)) == [line]
 
 
+def test_nor_may_the_script_it_runs() -> None:
+    old = make_spec(objective=None, program="a.py")
+    assert changes(make_spec(), old) == ["objective: a.py:f -> (absent)", "program: (absent) -> a.py"]
+    assert changes(old, make_spec(objective=None, program="b.py")) == ["program: a.py -> b.py"]
+    commanded = make_spec(objective=None, program="a.py", command=["sh", "${program}"])
+    assert changes(old, commanded) == ["command: (absent) -> ['sh', '${program}']"]
+    assert changes(old, make_spec(objective=None, program="a.py", cwd="x", env={"A": 1})) == []
+
+
 @pytest.mark.parametrize(
     ("parameters", "line"),
     [

@@ -1,0 +1,47 @@
+"""What a sweep runs, found before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.errors import EntryError, nearest
+from sweep.objective.function import FunctionReference
+from sweep.objective.script import ScriptReference
+
+if TYPE_CHECKING:
+    from sweep.spec import SweepSpec
+
+ObjectiveReference = FunctionReference | ScriptReference
+
+
+def find_objective(spec: SweepSpec, near: Path) -> ObjectiveReference:
+    """Find what a sweep file's `objective`, or `program` and `command`, name.
+
+    Args:
+        spec: the sweep.
+        near: the sweep file's directory, where files are looked for after the current one.
+
+    Raises:
+        EntryError: it is not there, or cannot be run.
+    """
+    if spec.objective is not None:
+        return FunctionReference.find(spec.objective, near)
+    return ScriptReference.find(spec, near, working_directory(spec))
+
+
+def working_directory(spec: SweepSpec) -> Path:
+    """Where objectives run: the current directory unless the sweep file's `cwd` names another one.
+
+    Raises:
+        EntryError: there is no such directory.
+    """
+    if spec.cwd is None:
+        return Path.cwd()
+    path = (Path.cwd() / spec.cwd).resolve()
+    if not path.is_dir():
+        folders = [folder.name for folder in path.parent.glob("*") if folder.is_dir()]
+        near = nearest(path.name, folders)
+        hint = f"; did you mean {Path(spec.cwd).parent / near}?" if near else ""
+        raise EntryError("cwd", f"there is no directory {spec.cwd}{hint} (looked in {Path.cwd()})")
+    return path

@@ -1,0 +1,238 @@
+"""Scripts that use W&B's package, without W&B: they get their parameters from it, and log by means of it.
+
+`wandb.init` in offline mode reads parameters from a YAML file (`WANDB_SWEEP_PARAM_PATH`), and writes all that
+is logged into `wandb/offline-run-*/run-*.wandb`: a log in LevelDB's format (blocks of 32 KiB, records in
+fragments) of protobuf messages, of which only the few fields needed here are read
+(`wandb/proto/wandb_internal.proto`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+_PARAMETERS = "wandb-params.yaml"
+
+
+class Record(NamedTuple):
+    """Numbers that a script has reported together; `step` is None if it did not say."""
+
+    step: int | None
+    values: dict[str, float]
+
+
+def wandb_variables(directory: Path, seed: int) -> dict[str, str]:
+    """What makes W&B's package in a script serve a trial: no network, no questions, the trial's parameters.
+
+    Args:
+        directory: the trial's.
+        seed: the trial's; with it, runs of different sweeps differ even if they have the same place.
+    """
+    sweep = directory.parent.name
+    name = f"{sweep}-{directory.name.removeprefix('trial-')}"
+    digest = hashlib.sha256(f"{directory}|{seed}".encode()).hexdigest()[:8]
+    return {
+        "WANDB_MODE": "offline",
+        "WANDB_DIR": str(directory),
+        "WANDB_SWEEP_PARAM_PATH": str(directory / _PARAMETERS),
+        "WANDB_RUN_ID": f"{name[-55:].lstrip('-')}-{digest}",
+        "WANDB_SWEEP_ID": sweep,
+        "WANDB_NAME": name,
+        "WANDB_SILENT": "true",
+        # Seconds between writes to the disk; 15 unless said, or only at the end. Pruning needs them earlier.
+        "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1",
+    }
+
+
+def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
+    """Write what `wandb.config` is to hold."""
+    text = yaml.safe_dump(
+        {name: {"value": value} for name, value in params.items()}, sort_keys=False, allow_unicode=True
+    )
+    (directory / _PARAMETERS).write_text(f"wandb_version: 1\n\n{text}", encoding="utf-8")
+
+
+class OfflineRuns:
+    """What the script of a trial logs by means of W&B's package.
+
+    Args:
+        directory: the trial's; runs that are there already belong to earlier attempts.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._earlier = set(self._files())
+        self._runs: dict[Path, _Run] = {}
+
+    def read(self) -> list[Record]:
+        """What has been logged since the last time."""
+        for file in self._files():
+            if file not in self._earlier and file not in self._runs:
+                self._runs[file] = _Run(file)
+        return [record for run in self._runs.values() for record in run.read()]
+
+    def summary(self) -> list[Record]:
+        """What was put into `wandb.run.summary` only."""
+        return [Record(None, run.only_in_summary) for run in self._runs.values() if run.only_in_summary]
+
+    def _files(self) -> list[Path]:
+        # The folder has a dot in its name where W&B cannot make the other one; `latest-run` is a link.
+        return sorted(self._directory.glob("*wandb/*run-[0-9]*/run-*.wandb"))
+
+
+_BLOCK = 32768
+_FILE_HEADER = 7
+_RECORD_HEADER = struct.Struct("<IHB")  # checksum, length, kind
+_FULL, _FIRST, _LAST = 1, 2, 4
+
+_HISTORY, _SUMMARY = 2, 3  # of Record
+_ITEM, _STEP = 1, 2  # of HistoryRecord; SummaryRecord's `update` is 1 too
+_KEY, _NESTED_KEY, _INTEGER, _NUMBER, _JSON = 1, 2, 5, 6, 16  # of HistoryItem and SummaryItem
+
+
+@dataclass
+class _Run:
+    """One run's file, read as far as it has been written."""
+
+    file: Path
+
+    def __post_init__(self) -> None:
+        self._at = _FILE_HEADER
+        self._fragments = b""
+        self._logged: set[str] = set()
+        self._summary: dict[str, float] = {}
+
+    @property
+    def only_in_summary(self) -> dict[str, float]:
+        return {name: value for name, value in self._summary.items() if name not in self._logged}
+
+    def read(self) -> Iterator[Record]:
+        for message in self._messages():
+            with suppress(_Malformed):
+                for number, value in _fields(message):
+                    if number == _HISTORY and isinstance(value, bytes):
+                        record = _history(value)
+                        self._logged.update(record.values)
+                        if record.values:
+                            yield record
+                    elif number == _SUMMARY and isinstance(value, bytes):
+                        self._summary.update(_numbers(value)[1])
+
+    def _messages(self) -> Iterator[bytes]:
+        try:
+            with self.file.open("rb") as file:
+                file.seek(self._at)
+                data = file.read()
+        except OSError:
+            return
+        begin, at = self._at, 0
+        while True:
+            left = _BLOCK - (begin + at) % _BLOCK
+            if left < _RECORD_HEADER.size:
+                at += left  # the rest of a block is too short for a record
+                continue
+            if at + _RECORD_HEADER.size > len(data):
+                return
+            _, length, kind = _RECORD_HEADER.unpack_from(data, at)
+            end = at + _RECORD_HEADER.size + length
+            if end > len(data):
+                return  # it is being written
+            fragment = data[at + _RECORD_HEADER.size : end]
+            self._fragments = fragment if kind in (_FULL, _FIRST) else self._fragments + fragment
+            at = end
+            self._at = begin + at
+            if kind in (_FULL, _LAST):
+                yield self._fragments
+
+
+def _history(message: bytes) -> Record:
+    step, values = _numbers(message)
+    return Record(step, values)
+
+
+def _numbers(message: bytes) -> tuple[int | None, dict[str, float]]:
+    """The step and the numbers of a HistoryRecord or SummaryRecord."""
+    step: int | None = None
+    values: dict[str, float] = {}
+    for number, value in _fields(message):
+        if number == _STEP and isinstance(value, bytes):
+            step = next((int(found) for one, found in _fields(value) if one == 1), 0)  # 0 is not written
+        elif number == _ITEM and isinstance(value, bytes):
+            name, found = _item(value)
+            if name == "_step" and found is not None:
+                step = int(found)
+            elif not name.startswith("_") and found is not None:  # _runtime, _timestamp, _wandb
+                values[name] = found
+    return step, values
+
+
+def _item(message: bytes) -> tuple[str, float | None]:
+    names: list[str] = []
+    found: float | None = None
+    for number, value in _fields(message):
+        if number in (_KEY, _NESTED_KEY) and isinstance(value, bytes):
+            names.append(value.decode("utf-8", "replace"))
+        elif number == _JSON and isinstance(value, bytes):
+            found = _json_number(value)
+        elif number == _INTEGER and isinstance(value, int):
+            found = float((value >> 1) ^ -(value & 1))
+        elif number == _NUMBER and isinstance(value, bytes) and len(value) == 8:
+            found = struct.unpack("<d", value)[0]
+    return ".".join(names), found
+
+
+def _json_number(text: bytes) -> float | None:
+    with suppress(ValueError, RecursionError, OverflowError):
+        value = json.loads(text)
+        if value in ("NaN", "Infinity", "-Infinity"):  # JSON has no such numbers
+            return float(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+class _Malformed(Exception):
+    """This is no protobuf message."""
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a protobuf message: numbers for varints, bytes for everything else."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        match tag & 7:
+            case 0:
+                value, at = _varint(message, at)
+                yield tag >> 3, value
+                continue
+            case 1:
+                length = 8
+            case 2:
+                length, at = _varint(message, at)
+            case 5:
+                length = 4
+            case _:
+                raise _Malformed
+        if at + length > len(message):
+            raise _Malformed
+        yield tag >> 3, message[at : at + length]
+        at += length
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message) and shift < 70:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+    raise _Malformed

@@ -1,0 +1,480 @@
+"""Sweeps that run a script instead of a function: real scripts, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+import sweep
+from sweep.engine import processes
+from sweep.objective.script import read_line
+from sweep.objective.wandb_offline import OfflineRuns
+
+MakeScript = Callable[..., Path]
+
+
+@pytest.fixture
+def make_script(project: Path) -> MakeScript:
+    """Writes a script and its sweep file; returns the sweep file."""
+
+    def make(code: str, at: str = "train.py", **keys: Any) -> Path:
+        (project / at).parent.mkdir(exist_ok=True)
+        (project / at).write_text(textwrap.dedent(code))
+        spec = {
+            "program": at,
+            "metric": {"name": "val_loss", "goal": "minimize"},
+            "sampler": {"type": "random", "seed": 1},
+            "parameters": {"lr": {"min": 0.0, "max": 1.0}, "kind": "a b"},
+            "stop": {"trials": 1},
+            **keys,
+        }
+        file = project / "demo.yaml"
+        file.write_text(
+            yaml.safe_dump({key: value for key, value in spec.items() if value is not None}, sort_keys=False)
+        )
+        return file
+
+    return make
+
+
+def run(file: Path) -> sweep.SweepResult:
+    return sweep.run(file, inline=True)
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and processes.is_alive(psutil.Process(pid))
+
+
+def output(result: sweep.SweepResult, number: int = 0) -> bytes:
+    return (Path(result.trials[number].dir) / "output.log").read_bytes()
+
+
+REPORTS = """
+    import json, sys
+    lr = float(sys.argv[1].removeprefix("--lr="))
+    for step in (1, 2, 5):
+        print(json.dumps({"step": step, "val_loss": lr / step, "epoch": step, "note": "x"}))
+    print("bye", file=sys.stderr)
+"""
+
+
+def test_arguments_arrive_and_json_lines_are_metrics(make_script: MakeScript) -> None:
+    file = make_script(REPORTS + "    assert sys.argv[2:] == ['--kind=a b'], sys.argv\n", stop={"trials": 3})
+    result = run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 3
+    for trial, found in zip(result.trials, result.study.trials, strict=True):
+        lr = trial.params["lr"]
+        assert found.intermediate_values == {1: lr, 2: lr / 2, 5: lr / 5}
+        assert trial.value == lr / 5
+        assert trial.metrics == pytest.approx({"val_loss": lr / 5, "best/val_loss": lr / 5, "epoch": 5.0})
+    assert output(result).endswith(b"bye\n")
+
+
+def test_without_a_step_lines_are_counted(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import sys
+        for loss in (3, 2, 1):
+            print('{"other": 1}')
+            print('{"val_loss": %d}' % loss)
+        sys.stdout.write('{"_step": 9, "val_loss": 0.5}')
+        """
+    )
+    assert run(file).study.trials[0].intermediate_values == {1: 3, 3: 2, 5: 1, 9: 0.5}
+
+
+def test_output_is_kept_byte_for_byte_and_shown(
+    make_script: MakeScript, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = bytes(range(256)) * 3000 + b'{"val_loss": 1}' + b"\n{" + b"[" * 100000 + b"}\n\xff\xfe{\n"
+    file = make_script(
+        f"""
+        import sys
+        noise = bytes(range(256)) * 3000 + b'{{"val_loss": 1}}' + b"\\n{{" + b"[" * 100000 + b"}}\\n\\xff\\xfe{{\\n"
+        sys.stdout.buffer.write(noise)
+        print('{{"val_loss": 2, "step": 3}}')
+        sys.stdout.buffer.write(b"x" * {3 << 20} + b"\\n")
+        print('\\r 10%\\r 20%\\r{{"val_loss": 3, "step": 4}}')
+        """  # noqa: E501
+    )
+    result = run(file)
+    assert result.trials[0].state == "COMPLETE", result.trials[0].reason
+    log = output(result)
+    assert log.startswith(noise + b'{"val_loss": 2, "step": 3}\n' + b"x" * 1000)
+    assert len(log) > len(noise) + (3 << 20)
+    assert result.study.trials[0].intermediate_values == {3: 2, 4: 3}
+    assert '{"val_loss": 2, "step": 3}' in capfd.readouterr().out
+
+
+def test_output_and_metrics_are_there_while_it_runs(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, pathlib, time
+        log = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"], "output.log")
+        print('{"val_loss": 1}')
+        end = time.monotonic() + 10
+        while "val_loss" not in log.read_text() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert time.monotonic() < end
+        """
+    )
+    assert run(file).trials[0].state == "COMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("print('no such data'); raise SystemExit(3)", "exit status 3: no such data"),
+        ("print('step 1'); raise SystemExit('bad lr')", "exit status 1: bad lr"),
+        ("print('one'); raise ValueError('broken')", "exit status 1: ValueError: broken"),
+        ("raise SystemExit(3)", "exit status 3"),
+        (
+            'print(\'{"val-loss": 1, "x": 2}\')',
+            "the script never reported 'val_loss'; it reported val-loss: did you mean it?",
+        ),
+        (
+            "print('{\"val_loss \": 1}')",
+            "the script never reported 'val_loss'; it reported 'val_loss ': did you mean it?",
+        ),
+        ("print('{\"x\": 2}')", "the script never reported 'val_loss'; it reported x"),
+        (
+            "pass",
+            "the script never reported 'val_loss'; it reported nothing: have it print lines such as "
+            '{"step": 1, "val_loss": 0.5}',
+        ),
+    ],
+)
+def test_why_a_script_failed_is_said_in_one_line(make_script: MakeScript, code: str, reason: str) -> None:
+    result = run(make_script(code))
+    trial = result.trials[0]
+    assert (trial.state, trial.reason, trial.attempts) == ("FAIL", reason, 1)
+    assert reason in (Path(trial.dir) / "error.txt").read_text()
+
+
+def test_a_script_that_a_signal_ends_has_crashed_and_runs_again(make_script: MakeScript) -> None:
+    file = make_script(
+        "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGSEGV)", trial={"retries": 1}
+    )
+    trial = run(file).trials[0]
+    assert (trial.reason, trial.attempts) == ("killed by SIGSEGV: so far", 2)
+
+
+def test_memory_that_ran_out_is_seen_in_the_last_line(make_script: MakeScript) -> None:
+    file = make_script("raise MemoryError", trial={"retries": 1, "retry_on": ["oom"]})
+    assert run(file).trials[0].attempts == 2
+
+
+def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
+    make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.objective.script._GRACE", 0.5)
+    file = make_script(
+        """
+        import os, signal, subprocess, sys, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
+        if number == 2:
+            child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+            open("pids", "w").write(f"{os.getpid()} {child.pid}")
+        for step in range(3 if number < 2 else 600):
+            print('{"step": %d, "val_loss": %d}' % (step, number))
+            time.sleep(0.1 if number == 2 else 0)
+        """,
+        stop={"trials": 3},
+        pruner={"type": "median", "startup_trials": 2},
+    )
+    begin = time.monotonic()
+    result = run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert time.monotonic() - begin < 20
+    assert not any(is_alive(int(pid)) for pid in (project / "pids").read_text().split())
+
+
+def test_what_a_script_leaves_behind_ends_with_it(make_script: MakeScript, project: Path) -> None:
+    file = make_script(
+        """
+        import subprocess
+        child = subprocess.Popen(["sleep", "60"])
+        open("pid", "w").write(str(child.pid))
+        print('{"val_loss": 1}')
+        """
+    )
+    begin = time.monotonic()
+    assert run(file).trials[0].state == "COMPLETE"
+    assert time.monotonic() - begin < 10, "the child keeps the pipe open"
+    assert not is_alive(int((project / "pid").read_text()))
+
+
+def test_ctrl_c_ends_the_script_too(make_script: MakeScript, project: Path) -> None:
+    file = make_script(
+        """
+        import os, time
+        print('{"val_loss": 1}')
+        open("pid.tmp", "w").write(str(os.getpid()))
+        os.rename("pid.tmp", "pid")
+        time.sleep(60)
+        """
+    )
+    command = [sys.executable, "-c", "from sweep.cli import main; main()", "run", str(file), "--inline"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not (project / "pid").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    script = psutil.Process(int((project / "pid").read_text()))
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+    assert not script.is_running()
+
+
+def test_environment_and_directory_are_those_of_the_file(make_script: MakeScript, project: Path) -> None:
+    (project / "data").mkdir()
+    file = make_script(
+        """
+        import os
+        assert os.path.basename(os.getcwd()) == "data", os.getcwd()
+        assert [os.environ[name] for name in ("A", "B", "C")] == ["x y", "1", "true"]
+        assert os.environ["WANDB_MODE"] == "disabled"
+        print('{"val_loss": 1}')
+        """,
+        cwd="data",
+        env={"A": "x y", "B": 1, "C": True, "WANDB_MODE": "disabled"},
+    )
+    here = os.getcwd()
+    result = run(file)
+    assert result.trials[0].state == "COMPLETE", result.trials[0].reason
+    assert "A" not in os.environ
+    assert os.getcwd() == here
+
+
+def test_they_are_for_functions_too(make_script: MakeScript, project: Path) -> None:
+    (project / "data").mkdir()
+    (project / "work.py").write_text(
+        "import os\n"
+        "def train(trial):\n    assert os.getcwd().endswith('data')\n    return float(os.environ['A'])\n"
+    )
+    file = make_script("", program=None, objective="work.py:train", cwd="data", env={"A": 4})
+    assert run(file).trials[0].value == 4
+    assert "A" not in os.environ
+
+
+def test_a_program_that_is_executable_runs_as_it_is(make_script: MakeScript, project: Path) -> None:
+    file = make_script("", at="train.sh")
+    (project / "train.sh").write_text('#!/bin/sh\necho "{\\"val_loss\\": ${1#--lr=}}"\n')
+    with pytest.raises(sweep.InputError, match=r"demo.yaml:\d+: program: train.sh is neither a .py file nor"):
+        run(file)
+    (project / "train.sh").chmod(0o755)
+    trial = run(file).trials[0]
+    assert trial.value == trial.params["lr"]
+
+
+def test_a_command_says_how_to_run_it(make_script: MakeScript, project: Path) -> None:
+    code = """
+        import json, sys
+        name, place, file = sys.argv[1:]
+        params = json.load(open(file))
+        assert params["kind"] == name == "a b"
+        assert place.endswith("/runs/demo/trial-0000/out")
+        print(json.dumps({"val_loss": params["lr"]}))
+    """
+    items = ["${interpreter}", "${program}", "${kind}", "${trial_dir}/out", "${args_json_file}"]
+    trial = run(make_script(code, command=items)).trials[0]
+    assert trial.value == trial.params["lr"], trial.reason
+    seen = subprocess.run(
+        [sys.executable, "-c", "from sweep.cli import main; main()", "check", "demo.yaml", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    directory = str(project.resolve() / "runs" / "demo" / "trial-0000")
+    assert json.loads(seen.stdout)["command"] == [
+        *(sys.executable, "train.py", "a b", f"{directory}/out", f"{directory}/args.json"),
+    ]
+
+
+def test_a_program_beside_the_sweep_file_is_found(make_script: MakeScript, project: Path) -> None:
+    file = make_script(REPORTS, at="spaces/train.py")
+    file = file.rename(project / "spaces" / "demo.yaml")
+    file.write_text(file.read_text().replace("program: spaces/train.py", "program: train.py"))
+    assert run(file).trials[0].state == "COMPLETE"
+
+
+def test_wandb_semantics_pass_groups_as_mappings_and_run_this_python(
+    make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # nobody has activated the environment
+    file = make_script(
+        f"""
+        import sys
+        assert sys.argv[1:] == ["--sgd={{'momentum': 2}}", "--x=1"], sys.argv
+        assert sys.prefix == {sys.prefix!r}
+        print('{{"val_loss": 1}}')
+        """,
+        arguments="nested",
+        parameters={"sgd": {"parameters": {"momentum": 2.0}}, "x": 1},
+    )
+    result = run(file)
+    assert result.trials[0].state == "COMPLETE", result.trials[0].reason
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"program": "trian.py"}, "program: there is no file trian.py; did you mean train.py?"),
+        ({"program": None}, "objective: is missing; write for example objective: train.py:train"),
+        ({"objective": "a.py:f"}, "objective: excludes 'program': a sweep runs a function or a script"),
+        ({"command": "python train.py"}, 'write ["python", "train.py"]'),
+        ({"command": []}, "command: is empty"),
+        ({"command": ["python", "${progam}"]}, "there is no ${progam}; did you mean ${program}?"),
+        ({"command": ["pyhton3"]}, "command: there is no program 'pyhton3' on PATH; did you mean python3"),
+        (
+            {"command": ["train.py"]},
+            "command: there is no program 'train.py' on PATH; did you mean ./train.py?",
+        ),
+        ({"command": ["./train.py"]}, "command: ./train.py is not executable"),
+        ({"command": ["python", "${program}"], "program": None}, "program: is missing, but the command uses"),
+        ({"cwd": "dta"}, "cwd: there is no directory dta; did you mean data?"),
+        ({"env": {"A": [1]}}, "env.A: expected a word, a number, true or false, got [1]"),
+        ({"env": {"A B": 1}}, "'A B' cannot name a variable"),
+        ({"arguments": "nestd"}, "arguments: 'nestd' is not possible; did you mean 'nested'?"),
+    ],
+)
+def test_a_mistake_is_one_located_line(
+    make_script: MakeScript, project: Path, keys: dict[str, Any], message: str
+) -> None:
+    (project / "data").mkdir()
+    file = make_script("", **keys)
+    with pytest.raises(sweep.InputError, match=re.escape(message)) as error:
+        run(file)
+    assert "\n" not in str(error.value)
+    assert re.match(r".*demo.yaml:\d+: ", str(error.value))
+    assert not (project / "runs").exists()
+
+
+def test_the_written_sweep_file_says_the_same(make_script: MakeScript, project: Path) -> None:
+    file = make_script(
+        "",
+        command=["${interpreter}", "${program}", "-O", 1, "${args}"],
+        env={"A": "1e-4", "B": "true"},
+        cwd="data",
+        arguments="nested",
+    )
+    spec = sweep.SweepSpec.model_validate(yaml.safe_load(file.read_text()) | {"name": "demo"})
+    (project / "again.yaml").write_text(spec.to_yaml())
+    from sweep.spec import load_spec
+
+    assert load_spec(project / "again.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"a": 1}', (None, {"a": 1.0})),
+        ('{"a": 1, "step": 3, "_step": 9}', (3, {"a": 1.0})),
+        ('{"a": 1, "step": -1}', (None, {"a": 1.0})),
+        ('{"a": 1, "step": 1.5}', (None, {"a": 1.0})),
+        ('{"a": true, "b": "1", "c": null}', None),
+        ('{"step": 3}', None),
+        ('[{"a": 1}]', None),
+        ('{"a": 1', None),
+        ('{"a": 1' + "0" * 400 + "}", None),
+        ("{'a': 1}", None),
+    ],
+)
+def test_what_counts_as_a_line_of_metrics(line: str, expected: Any) -> None:
+    assert read_line(line) == expected
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + varint(value >> 7)
+
+
+def field(number: int, data: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def item(value: Any, *names: str) -> bytes:
+    key = field(1, names[0].encode()) if len(names) == 1 else b"".join(field(2, n.encode()) for n in names)
+    return field(1, key + field(16, json.dumps(value).encode()))
+
+
+def wandb_file(messages: list[bytes]) -> bytes:
+    """What W&B's package writes: LevelDB's log format."""
+    data = b":W&B\xe1\xbe\x00"
+    for message in messages:
+        first = True
+        while first or message:
+            left = 32768 - len(data) % 32768
+            if left < 7:
+                data += b"\0" * left
+                continue
+            part, message = message[: left - 7], message[left - 7 :]
+            kind = (1 if first else 4) if not message else (2 if first else 3)
+            data += b"\0\0\0\0" + len(part).to_bytes(2, "little") + bytes([kind]) + part
+            first = False
+    return data
+
+
+def test_what_is_logged_by_means_of_wandb_is_read_while_the_file_grows(tmp_path: Path) -> None:
+    runs = OfflineRuns(tmp_path)
+    history = [
+        field(
+            2, item(0.5, "val_loss") + item("x" * 40000, "long") + item(step, "_step") + item(7.0, "a", "b")
+        )
+        for step in range(5)
+    ]
+    summary = field(3, item(9, "test_acc") + item(1, "val_loss") + item(1, "_runtime"))
+    data = wandb_file([field(4, b"other"), *history, summary])
+    file = tmp_path / "wandb" / "offline-run-20260101_000000-id" / "run-id.wandb"
+    file.parent.mkdir(parents=True)
+    found = []
+    for end in [*range(0, len(data), 9973), len(data)]:
+        file.write_bytes(data[:end])
+        found += runs.read()
+    assert found == [(step, {"val_loss": 0.5, "a.b": 7.0}) for step in range(5)]
+    assert runs.summary() == [(None, {"test_acc": 9.0})]
+    assert OfflineRuns(tmp_path).read() == [], "an earlier attempt's"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_ray_scripts_run_are_pruned_and_killed_by_their_limit(
+    make_script: MakeScript, project: Path
+) -> None:
+    file = make_script(
+        """
+        import os, sys, time
+        number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
+        print("on stderr", number, file=sys.stderr)
+        if number == 3:
+            os.execvp("env", ["env", "-i", "sh", "-c", "echo $$ > pid; sleep 600"])
+        if number == 4:
+            raise SystemExit(5)
+        for step in range(3 if number < 2 else 600):
+            print('{"step": %d, "val_loss": %d}' % (step, number))
+            time.sleep(0.1 if number == 2 else 0)
+        """,
+        stop={"trials": 5},
+        max_parallel=1,
+        pruner={"type": "median", "startup_trials": 2},
+        trial={"timeout": 6},
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "FAIL"]
+    assert result.trials[3].reason == "ran longer than 6 s"
+    assert result.trials[4].reason == "exit status 5: on stderr 4"
+    assert not is_alive(int((project / "pid").read_text()))
+    assert sorted(output(result).splitlines()) == sorted(
+        [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(3))]
+    )
