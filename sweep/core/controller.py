@@ -106,9 +106,10 @@ class Controller:
         self._seed = self._sweep_seed()
         trials = self._study.get_trials(deepcopy=False)
         replaces = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
-        self._pruning = Pruning(self._study, make_pruner(spec.pruner), spec.goals.index(spec.judged))
+        judged = spec.goals.index(spec.judged)
+        self._pruning = Pruning(self._study, make_pruner(spec.pruner), judged)
         self._study.sampler = make_sampler(
-            spec.sampler, self._space, self._seed, len(trials), len(spec.goals)
+            spec.sampler, self._space, self._seed, len(trials), len(spec.goals), judged
         )
         declare_experiment(
             directory.root,

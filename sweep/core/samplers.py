@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, nsgaii
 from optuna.samplers.nsgaii import BaseCrossover
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from sweep.core.fitting import FittingSampler, check_feasible
@@ -31,7 +32,12 @@ from sweep.spec.samplers import Sampler
 
 
 def make_sampler(
-    sampler: Sampler, space: SearchSpace, seed: int, trials_so_far: int, objectives: int = 1
+    sampler: Sampler,
+    space: SearchSpace,
+    seed: int,
+    trials_so_far: int,
+    objectives: int = 1,
+    pruned_by: int = 0,
 ) -> BaseSampler:
     """The sampler for what is left of a sweep.
 
@@ -42,6 +48,7 @@ def make_sampler(
         trials_so_far: a sampler's state is not stored; seeded anew with the same seed, a resumed sweep would
             repeat its first suggestions.
         objectives: how many the sweep has.
+        pruned_by: the place, among these, of the one that trials report and are pruned by.
 
     Raises:
         EntryError: it cannot serve the space, or something that it needs is not there.
@@ -51,7 +58,7 @@ def make_sampler(
     own_seed = derive_seed(seed, "sampler", trials_so_far)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        made = _make(sampler, space, seed, own_seed)
+        made = _make(sampler, space, seed, own_seed, pruned_by if objectives > 1 else None)
     if space.constraints and sampler.type not in EXHAUSTIVE:  # a grid leaves out what does not fit
         return FittingSampler(made, space, own_seed)
     return made
@@ -125,15 +132,19 @@ _CROSSOVERS: dict[str, type[BaseCrossover]] = {
 }
 
 
-def _make(sampler: Sampler, space: SearchSpace, seed: int, own_seed: int) -> BaseSampler:
+def _make(
+    sampler: Sampler, space: SearchSpace, seed: int, own_seed: int, pruned_by: int | None
+) -> BaseSampler:
     if isinstance(sampler, spec.OwnSampler):
         return _make_own(sampler, own_seed)
     given = {**options(sampler), "seed": own_seed}
     match sampler:
         case spec.TpeSampler():
             if space.is_conditional and sampler.group is None and sampler.multivariate is not False:
-                given |= {"multivariate": True, "group": True}
-            return samplers.TPESampler(**given)
+                given["group"] = True
+            if given.get("group"):
+                given["multivariate"] = True  # it is in any case; with several objectives Optuna warns
+            return samplers.TPESampler(**given) if pruned_by is None else _MultiTpe(pruned_by, **given)
         case spec.GpSampler():
             return samplers.GPSampler(**given, warn_independent_sampling=False)
         case spec.CmaEsSampler():
@@ -251,6 +262,39 @@ def derive_seed(*parts: object) -> int:
     """A number below 2**32 that depends on all `parts`; the same on every machine."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:4], "big")
+
+
+class _MultiTpe(samplers.TPESampler):
+    """TPE for several objectives and trials that are pruned by one of them.
+
+    Optuna's own asks for the study's one direction as soon as a pruned trial has reports, and raises: its
+    trials cannot report to several objectives. Told the direction of what is reported, it ranks them.
+
+    Args:
+        pruned_by: the place of the reported objective.
+        options: Optuna's.
+    """
+
+    def __init__(self, pruned_by: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._pruned_by = pruned_by
+
+    def _sample(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        directed: Any = _Directed(study, study.directions[self._pruned_by])
+        return super()._sample(directed, trial, search_space)
+
+
+class _Directed:
+    """A study of several objectives that says which direction the reported one has."""
+
+    def __init__(self, study: optuna.Study, direction: StudyDirection) -> None:
+        self._study = study
+        self.direction = direction
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
 
 
 _MOST_SHUFFLED = 1_000_000

@@ -23,9 +23,9 @@ def is_own(type_: Any) -> bool:
 
 def check_class_name(text: str) -> None:
     """See that `text` has the form `package.module:Class`."""
-    if _CLASS.fullmatch(text):
+    place, _, name = text.partition(":")
+    if _CLASS.fullmatch(text) and not place.endswith(".py"):
         return
-    place, _, name = text.rpartition(":")
     module = place.removesuffix(".py").replace("/", ".").strip(".") or "package.module"
     hint = f"{module}:{name or 'Class'}"
     example = hint if _CLASS.fullmatch(hint) else "package.module:Class"
