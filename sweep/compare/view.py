@@ -6,7 +6,7 @@ import datetime
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.core import study as attributes
 from sweep.core.lock import is_locked
 from sweep.core.rerun import count_reruns
+from sweep.core.runs import attempts, repeat_values
 from sweep.core.stop import StopRules
 from sweep.core.usage import Usage
 from sweep.directory import SweepDirectory
@@ -44,11 +45,13 @@ class TrialRow:
     dir: str
     retry_of: int | None = None
     """The failed trial that it repeats."""
+    repeats: Sequence[float | None] | None = None
+    """The value of each of its repeats."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs; without `retry_of` where there is nothing of the kind."""
-        data = asdict(self)
-        return data if self.retry_of is not None else {k: v for k, v in data.items() if k != "retry_of"}
+        """For programs; without `retry_of` and `repeats` where there is nothing of the kind."""
+        optional = {name for name in ("retry_of", "repeats") if getattr(self, name) is None}
+        return {name: value for name, value in asdict(self).items() if name not in optional}
 
 
 class SweepView:
@@ -188,14 +191,24 @@ class SweepView:
             value=trial.value if trial.state.is_finished() else None,
             params=self.params(trial),
             metrics=self._metrics(trial),
-            attempts=0 if trial.state == TrialState.WAITING else trial.user_attrs.get(attributes.ATTEMPTS, 1),
+            attempts=0 if trial.state == TrialState.WAITING else self._attempts(trial),
             reason=trial.user_attrs.get(attributes.REASON),
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
             dir=str(self.directory.trial(trial.number).root),
             retry_of=trial.user_attrs.get(attributes.RETRY_OF),
+            repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
         )
+
+    def _attempts(self, trial: FrozenTrial) -> int:
+        """How often a trial was executed; of its repeats, the one that was most often."""
+        return max(attempts(trial.user_attrs, label) for label in self.spec.run_labels)
+
+    def error_file(self, number: int) -> Path:
+        """Where it is written why a failed trial failed."""
+        verdict = self.frozen_trials[number].user_attrs.get(attributes.VERDICT, {"repeat": 0})
+        return self.directory.trial(number, self.spec.run_labels[verdict["repeat"]]).error
 
     def _state(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.RUNNING and not self.is_running:
@@ -208,8 +221,10 @@ class SweepView:
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             values.append(trial.value)
         metrics: dict[str, float] = {}
-        if attributes.METRICS in trial.user_attrs and trial.user_attrs.get(attributes.ATTEMPTS, 1) > 1:
-            values = []  # they are those of several attempts
+        if self.spec.repeats is not None or (
+            attributes.METRICS in trial.user_attrs and self._attempts(trial) > 1
+        ):
+            values = []  # they are those of one repeat only, or of several attempts
         if values:
             metrics[self.spec.metric.name] = values[-1]
         numbers = [value for value in values if not math.isnan(value)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.spec import SweepSpec
 
-_IDENTITY = ("objective", "metric", "parameters", "storage")
+_IDENTITY = ("objective", "metric", "parameters", "repeats", "storage")
 
 
 def changes(old: SweepSpec, new: SweepSpec) -> list[str]:

@@ -113,6 +113,74 @@ class TrialRules(Model):
     isolate: Flag = False
 
 
+_MOST_REPEATS = 1000
+REDUCTIONS = ("mean", "median", "min", "max")
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise mistake(f"expected a whole number or a list of such seeds, got {show(value)}")
+    if value < 0:
+        raise mistake(f"must not be negative, got {show(value)}")
+    return int(value)
+
+
+def _seeds(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        count = _whole(value)
+        if count == 0:
+            raise mistake("must be greater than 0, got 0")
+        if count > _MOST_REPEATS:
+            raise mistake(
+                f"each trial would be run {count} times, at most {_MOST_REPEATS} are possible; "
+                f"a seed is written [{count}]"
+            )
+        return count
+    if not value:
+        raise mistake("is empty; give at least one seed, for example [0, 1, 2], or their number")
+    seeds = [_whole(seed) for seed in value]
+    for index, seed in enumerate(seeds):
+        if seed >= 2**32:
+            raise mistake(f"{show(seed)} is no seed; a seed is below 2**32 (4294967296)")
+        if seed in seeds[:index]:
+            raise mistake(f"{seed} is there twice; leave one out")
+    return tuple(seeds)
+
+
+def _reduction(value: Any) -> Any:
+    if value not in REDUCTIONS:
+        raise mistake(f"{show(value)} is not known; {suggestion(value, REDUCTIONS)}")
+    return value
+
+
+class Repeats(Model):
+    """How often each trial is run, to tell a good configuration from a lucky seed.
+
+    `seeds` is their number, or the seeds themselves; `reduce` makes the trial's value of theirs.
+    """
+
+    seeds: Annotated[int | tuple[int, ...], BeforeValidator(_seeds)]
+    reduce: Annotated[Literal["mean", "median", "min", "max"], BeforeValidator(_reduction)] = "mean"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of a trial's runs: those of their directories in the trial's."""
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        return tuple(f"seed-{seed}" for seed in seeds)
+
+    def explicit_seed(self, repeat: int) -> int | None:
+        """The seed that the sweep file gives to a repeat, if it does."""
+        return None if isinstance(self.seeds, int) else self.seeds[repeat]
+
+
+def _repeats(raw: Any) -> Any:
+    if isinstance(raw, list):
+        raise mistake(f"expected how often each trial is run, got {show(raw)}; write {{seeds: {show(raw)}}}")
+    if isinstance(raw, dict) and "seeds" not in raw:
+        raise mistake("'seeds' is missing; write for example {seeds: 3}, or {seeds: [0, 1, 2]}")
+    return raw if raw is None or isinstance(raw, dict | Repeats) else {"seeds": raw}
+
+
 def _sampler(raw: Any) -> Any:
     if isinstance(raw, dict):
         raw = {"type": "tpe", **raw}
@@ -146,11 +214,17 @@ class SweepSpec(Model):
     parameters: Annotated[dict[str, Parameter], BeforeValidator(_parameters)]
     sampler: Annotated[Sampler, BeforeValidator(_sampler)] = Sampler()
     pruner: Pruner = NoPruner(type="none")
+    repeats: Annotated[Repeats | None, BeforeValidator(_repeats)] = None
     resources: Resources = Resources()
     max_parallel: PositiveInteger | None = None
     stop: Stop = Stop()
     trial: TrialRules = TrialRules()
     storage: Annotated[Word | None, Field(description="An Optuna storage URL instead of the journal")] = None
+
+    @property
+    def run_labels(self) -> tuple[str, ...]:
+        """The names of the runs that each trial has; a nameless one without `repeats`."""
+        return ("",) if self.repeats is None else self.repeats.labels
 
     def to_yaml(self) -> str:
         """The same sweep as a sweep file. Reading it again gives an equal spec."""
