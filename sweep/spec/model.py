@@ -176,8 +176,6 @@ class Repeats(Model):
 def _repeats(raw: Any) -> Any:
     if isinstance(raw, list):
         raise mistake(f"expected how often each trial is run, got {show(raw)}; write {{seeds: {show(raw)}}}")
-    if isinstance(raw, dict) and "seeds" not in raw:
-        raise mistake("'seeds' is missing; write for example {seeds: 3}, or {seeds: [0, 1, 2]}")
     return raw if raw is None or isinstance(raw, dict | Repeats) else {"seeds": raw}
 
 
