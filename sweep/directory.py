@@ -59,13 +59,14 @@ class SweepDirectory:
         """Whether there is a sweep here."""
         return self.spec.is_file()
 
-    def trial(self, number: int) -> TrialDirectory:
-        return TrialDirectory(self.root / f"trial-{number:04d}")
+    def trial(self, number: int, label: str = "") -> TrialDirectory:
+        """The directory of a trial, or of its run with this label."""
+        return TrialDirectory(self.root / f"trial-{number:04d}" / label)
 
 
 @dataclass(frozen=True)
 class TrialDirectory:
-    """`runs/<name>/trial-0007/`: the run directory of one trial."""
+    """`runs/<name>/trial-0007/`: the run directory of a trial; of a repeat `trial-0007/seed-0/`."""
 
     root: Path
 

@@ -79,9 +79,10 @@ class Trial:
     Attributes:
         number: the trial's number, from 0.
         params: its parameters.
+        repeat: which of the trial's repeats it is, from 0; 0 too if the sweep has none.
         seed: below 2**32 and the same for every attempt; random, numpy and torch (if it is loaded) have been
             seeded with it.
-        directory: the trial's own directory, which is its TensorBoard run directory.
+        directory: the trial's own directory, or its repeat's, which is its TensorBoard run directory.
         device: "cuda" if the trial has a GPU, or a share of one, otherwise "cpu".
         checkpoint: saves the trial's state, and finds what an earlier attempt saved.
     """
@@ -98,6 +99,7 @@ class Trial:
         judged: str | None = None,
     ) -> None:
         self.number = assignment.number
+        self.repeat = assignment.repeat
         self.params = Params(assignment.params)
         self.seed = assignment.seed
         self.directory = directory

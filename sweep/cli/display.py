@@ -59,20 +59,32 @@ class LineLog(Display):
 
     def started(self, assignment: Assignment) -> None:
         again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
-        _say(f"trial {assignment.number} started{again}: {self._parameters.line(assignment.params)}")
+        name = text.run(assignment.number, assignment.label)
+        _say(f"trial {name} started{again}: {self._parameters.line(assignment.params)}")
 
     def ended(self, ending: Ending) -> None:
         took = text.duration(ending.duration)
-        if ending.kind == "interrupted":
-            _say(f"trial {ending.number} has saved a checkpoint and was interrupted after {took}")
-        elif ending.state is None:
-            _say(f"trial {ending.number} failed after {took}{_again(ending)}: {ending.reason}")
+        value = "" if ending.value is None else f": {self._metric}={text.number(ending.value)}"
+        name = text.run(ending.number, ending.label)
+        if ending.is_over:
+            _say(f"trial {name} {_HOW.get(ending.kind, 'failed')} after {took}{value}{_why(ending)}")
+        elif ending.will_run_again and ending.kind == "interrupted":
+            _say(f"trial {name} has saved a checkpoint and was interrupted after {took}")
+        elif ending.will_run_again:
+            _say(f"trial {name} failed after {took}{_again(ending)}: {ending.reason}")
         elif ending.state == "FAIL":
             _say(f"trial {ending.number} FAIL after {took}: {ending.reason}")
         else:
             best = " (best so far)" if ending.best else f" ({ending.reason})" if ending.reason else ""
-            value = "" if ending.value is None else f": {self._metric}={text.number(ending.value)}"
             _say(f"trial {ending.number} {ending.state} after {took}{value}{best}")
+
+
+_HOW = {"returned": "is done", "pruned": "was pruned", "stopped": "was stopped", "interrupted": "was stopped"}
+"""What became of a repeat whose trial goes on."""
+
+
+def _why(ending: Ending) -> str:
+    return f": {ending.reason}" if ending.reason and ending.kind not in ("pruned", "interrupted") else ""
 
 
 class _Parameters:
@@ -86,7 +98,7 @@ class _Parameters:
 
 
 def _again(ending: Ending) -> str:
-    if ending.state is not None:
+    if not ending.will_run_again:
         return ""
     when = f" in {text.duration(ending.again_in)}" if ending.again_in >= 1 else ""
     return f" and will run again{when}"
@@ -160,9 +172,10 @@ class Live(Display):
 
     def ended(self, ending: Ending) -> None:
         """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
-        if ending.state == "FAIL" or (ending.state is None and ending.kind != "interrupted"):
+        if ending.state == "FAIL" or (ending.will_run_again and ending.kind != "interrupted"):
+            name = text.run(ending.number, ending.label if ending.state is None else "")
             self._live.console.print(
-                Text(f"trial {ending.number} failed{_again(ending)}: {ending.reason}", style="red"),
+                Text(f"trial {name} failed{_again(ending)}: {ending.reason}", style="red"),
                 soft_wrap=True,
             )
 
@@ -222,7 +235,7 @@ class Live(Display):
         now = time.time()
         for trial in progress.running[:_SHOWN_ROWS]:
             table.add_row(
-                str(trial.number),
+                text.run(trial.number, trial.label),
                 text.duration(max(0.0, now - trial.started)),
                 str(trial.last.step) if trial.last else "-",
                 text.number(trial.last.value) if trial.last else "-",

@@ -161,14 +161,21 @@ def _print_csv(rows: list[TrialRow]) -> None:
     plain = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
     if any(row.retry_of is not None for row in rows):
         plain.append("retry_of")
+    repeats = max((len(row.repeats or ()) for row in rows), default=0)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(
-        [*plain, *(f"params.{name}" for name in params), *(f"metrics.{name}" for name in metrics)]
+        [
+            *plain,
+            *(f"repeats.{repeat}" for repeat in range(repeats)),
+            *(f"params.{name}" for name in params),
+            *(f"metrics.{name}" for name in metrics),
+        ]
     )
     for row in rows:
         writer.writerow(
             [
                 *(getattr(row, name) for name in plain),
+                *(row.repeats or ()),
                 *(row.params.get(name) for name in params),
                 *(row.metrics.get(name) for name in metrics),
             ]

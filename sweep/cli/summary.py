@@ -74,7 +74,7 @@ def _explain_failures(view: SweepView, name: str) -> None:
     first = next(row for row in failed if (row.reason or "") == reason)
     share = "all" if times == len(failed) else f"{times} of them"
     print(f"{len(failed)} failed, {share} with: {reason}")
-    print(f"  {_shorten(Path(first.dir))}/error.txt; `sweep retry {name} --failed` runs them again")
+    print(f"  {_shorten(view.error_file(first.number))}; `sweep retry {name} --failed` runs them again")
 
 
 def _shorten(path: Path) -> str:

@@ -16,6 +16,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def run(number: int, label: str) -> str:
+    """A trial, or one of its repeats: 7, 7/seed-0."""
+    return f"{number}/{label}" if label else str(number)
+
+
 def parameter(value: Any) -> str:
     """A parameter's value, floats with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import datetime
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from sweep.core import study as attributes
 from sweep.core.lock import is_locked
 from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns
+from sweep.core.runs import attempts, repeat_values
 from sweep.core.stop import Standing, StopRules, in_order_of_ending
 from sweep.core.usage import Usage
 from sweep.directory import SweepDirectory
@@ -49,11 +50,13 @@ class TrialRow:
     """With several goals, the value of each."""
     feasible: bool | None = None
     """With limits on metrics, whether a complete trial keeps within them."""
+    repeats: Sequence[float | None] | None = None
+    """The value of each of its repeats."""
 
     def to_dict(self) -> dict[str, Any]:
         """For programs; without those of the last ones that there is nothing of."""
         data = asdict(self)
-        rare = ("retry_of", "values", "feasible")
+        rare = ("retry_of", "values", "feasible", "repeats")
         return {key: value for key, value in data.items() if key not in rare or value is not None}
 
 
@@ -195,7 +198,7 @@ class SweepView:
             value=trial.values[0] if trial.values and trial.state.is_finished() else None,
             params=self.params(trial),
             metrics=self._metrics(trial),
-            attempts=0 if trial.state == TrialState.WAITING else trial.user_attrs.get(attributes.ATTEMPTS, 1),
+            attempts=0 if trial.state == TrialState.WAITING else self._attempts(trial),
             reason=trial.user_attrs.get(attributes.REASON),
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
@@ -206,7 +209,17 @@ class SweepView:
             feasible=self._ranking.is_feasible(trial)
             if self.spec.limits and trial.state == TrialState.COMPLETE
             else None,
+            repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
         )
+
+    def _attempts(self, trial: FrozenTrial) -> int:
+        """How often a trial was executed; of its repeats, the one that was most often."""
+        return max(attempts(trial.user_attrs, label) for label in self.spec.run_labels)
+
+    def error_file(self, number: int) -> Path:
+        """Where it is written why a failed trial failed."""
+        verdict = self.frozen_trials[number].user_attrs.get(attributes.VERDICT, {"repeat": 0})
+        return self.directory.trial(number, self.spec.run_labels[verdict["repeat"]]).error
 
     def _state(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.RUNNING and not self.is_running:
@@ -221,8 +234,10 @@ class SweepView:
         if len(self.spec.goals) > 1:
             return dict(trial.user_attrs.get(attributes.METRICS, {}))
         metrics: dict[str, float] = {}
-        if attributes.METRICS in trial.user_attrs and trial.user_attrs.get(attributes.ATTEMPTS, 1) > 1:
-            values = []  # they are those of several attempts
+        if self.spec.repeats is not None or (
+            attributes.METRICS in trial.user_attrs and self._attempts(trial) > 1
+        ):
+            values = []  # they are those of one repeat only, or of several attempts
         if values:
             metrics[self.spec.metric.name] = values[-1]
         numbers = [value for value in values if not math.isnan(value)]

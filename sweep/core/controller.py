@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -34,7 +34,8 @@ from sweep.core.pruning import Pruning
 from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns, enqueue_reruns
 from sweep.core.retry import RetryRules
-from sweep.core.samplers import derive_seed, make_sampler
+from sweep.core.runs import LiveRun, LiveTrial, Verdict, attempts, make_runs
+from sweep.core.samplers import make_sampler
 from sweep.core.stop import Standing, StopRules, in_order_of_ending
 from sweep.core.study import create_or_load_study, open_url
 from sweep.core.trialfiles import TrialFiles
@@ -56,23 +57,13 @@ _STATES: dict[TrialState, TrialStateName] = {
 }
 
 
-@dataclass
-class _Live:
-    """A trial that has no final outcome yet. One `optuna.Trial` serves it throughout: joint sampling happens
-    once per object."""
+@dataclass(frozen=True)
+class _End:
+    """What TensorBoard has to be told of a run that is over, once that is durable."""
 
-    trial: optuna.Trial
-    params: dict[str, Any]
-    attempt: int
-    session: Session
-    failures: int = 0
-    """How many of its attempts count against its retries."""
-    ready: float = 0.0
-    """When its next attempt may begin, on the monotonic clock."""
-    steps: set[int] = field(default_factory=set)
-    """All steps reported so far, by any attempt."""
-    last: Report | None = None
-    """The last report of the current attempt."""
+    run: LiveRun
+    success: bool
+    is_whole: bool
 
 
 class Controller:
@@ -94,7 +85,7 @@ class Controller:
 
     def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int, run_id: str = "") -> None:
         self._spec = spec
-        self._files = TrialFiles(directory, spec.judged.name)
+        self._files = TrialFiles(directory, spec.judged.name, spec.run_labels)
         self._space = SearchSpace.of(spec)
         self._columns = columns(self._space)
         self._rules = StopRules(spec, self._space)
@@ -132,39 +123,51 @@ class Controller:
                 self._best = BestTrial(trial.number, trial.values[0], params)
         self._told = {trial.number: trial for trial in trials if replaces and trial.state.is_finished()}
         """Outcomes that a dead controller recorded; its last answers may not have arrived."""
-        self._live: dict[int, _Live] = {}
-        self._sessions: dict[int, Session] = {}
-        """Rows of finished trials whose outcome TensorBoard has not been told."""
-        self._again: deque[int] = deque()
-        """Numbers of live trials that wait for their next attempt."""
+        self._told_runs: set[tuple[int, int]] = set()
+        """The same for repeats of trials that go on."""
+        self._live: dict[int, LiveTrial] = {}
+        self._ends: list[_End] = []
+        """Runs that are over, and TensorBoard has not been told."""
+        self._again: deque[LiveRun] = deque()
+        """Runs of live trials that wait for their next attempt, or their first."""
         self._announce_last(trials)
         with self._batch():
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     self._take_up(trial, runs_on=replaces)
             self._study.set_user_attr(attributes.RUN, run_id)
+        self._announce()
 
     # What an engine asks for.
 
-    def report(self, number: int, attempt: int, reports: Iterable[Report]) -> None:
+    def report(self, number: int, attempt: int, reports: Iterable[Report], repeat: int = 0) -> None:
         """Keep intermediate values of a trial. A step that was reported before keeps its first value.
 
         Word from an attempt that is no longer the current one is ignored.
         """
-        live = self._current(number, attempt)
-        if live is not None:
+        run = self._current(number, attempt, repeat)
+        if run is not None:
             with self._batch():
-                self._keep(live, reports)
+                self._keep(self._live[number], run, reports)
 
-    def should_prune(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
-        """Keep `reports`, then say whether the pruner would stop the trial."""
-        self.report(number, attempt, reports)
-        live = self._current(number, attempt)
-        if live is None or live.last is None:
+    def should_prune(self, number: int, attempt: int, reports: Iterable[Report], repeat: int = 0) -> bool:
+        """Keep `reports`, then say whether the pruner would stop the trial, or has stopped it.
+
+        Of a trial with repeats the first one is judged, and the others follow: what is compared between
+        trials has to have come about in the same way.
+        """
+        self.report(number, attempt, reports, repeat)
+        run = self._current(number, attempt, repeat)
+        if run is None:
             return False
-        # Pruners look at the highest step: until an attempt has caught up with what an earlier one had
-        # reported, they would judge that one.
-        return live.last.step == max(live.steps) and self._pruning.should_prune(live.trial)
+        live = self._live[number]
+        if live.verdict is None and self._reports_count(run) and self._would_prune(live, run):
+            if not live.has_repeats:
+                return True
+            with self._batch():
+                self._condemn(live, Verdict("PRUNED", "", repeat))
+            self._announce()
+        return live.verdict is not None
 
     def turn(self, outcome: Outcome | None) -> Turn:
         """A slot is free: record how its attempt ended, if it ran one, and give it the next.
@@ -174,8 +177,7 @@ class Controller:
         with self._batch():
             ending = self._finish(outcome) if outcome is not None else None
             assignment = self._next()
-        if outcome is not None and ending is not None:
-            self._announce(ending, outcome)
+        self._announce()
         return Turn(ending, assignment, None if assignment is not None else self.ask_again_in())
 
     def next(self) -> Assignment | None:
@@ -190,18 +192,18 @@ class Controller:
         """
         with self._batch():
             ending = self._finish(outcome)
-        if ending is not None:
-            self._announce(ending, outcome)
+        self._announce()
         return ending
 
     def give_way(self) -> None:
         """The sweep is being stopped: hand out nothing new, and tell trials so at their checkpoints."""
         self._gives_way = True
 
-    def saved(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
+    def saved(self, number: int, attempt: int, reports: Iterable[Report], repeat: int = 0) -> bool:
         """A trial has saved a checkpoint: keep `reports`, then say whether it has to end there."""
-        self.report(number, attempt, reports)
-        return self._gives_way
+        self.report(number, attempt, reports, repeat)
+        run = self._current(number, attempt, repeat)
+        return self._gives_way or (run is not None and self._live[number].verdict is not None)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         """Learn which attempts run on, after having taken a dead controller's place.
@@ -210,46 +212,55 @@ class Controller:
             running: those whose outcomes have not been told, or not been answered. Attempts beside these were
                 handed out by the dead controller, but nobody heard of them: they are handed out anew.
         """
-        attempts = {known.number: known for known in running}
-        for number, live in self._live.items():
-            known = attempts.get(number)
-            if number in self._again:
-                continue
-            if known is not None and known.attempt == live.attempt:
-                self._meter.start(number, time.time() - known.started)
-                live.session = replace(live.session, started=known.started)
-            else:
-                self._take_back(live, number)
+        attempts = {(known.number, known.repeat): known for known in running}
+        with self._batch():
+            for run in [run for live in self._live.values() for run in live.runs if run.is_running]:
+                known = attempts.get(run.key)
+                if known is not None and known.attempt == run.attempt:
+                    self._meter.start(run.key, time.time() - known.started)
+                    run.session = replace(run.session, started=known.started)
+                else:
+                    self._take_back(run)
+        self._announce()
 
-    def give_back(self, number: int, attempt: int) -> None:
+    def give_back(self, number: int, attempt: int, repeat: int = 0) -> None:
         """An attempt was handed out that nobody will run now: it is handed out anew later."""
-        live = self._current(number, attempt)
-        if live is not None:
-            self._meter.end(number)
+        run = self._current(number, attempt, repeat)
+        if run is not None:
+            self._meter.end(run.key)
             with self._batch():
-                self._take_back(live, number)
+                self._take_back(run)
+            self._announce()
 
-    def _take_back(self, live: _Live, number: int) -> None:
-        live.attempt -= 1
-        live.trial.set_user_attr(attributes.ATTEMPTS, live.attempt)
-        live.trial.set_user_attr(attributes.ENDED, live.attempt)
-        self._again.append(number)
+    def _take_back(self, run: LiveRun) -> None:
+        live = self._live[run.number]
+        run.attempt -= 1
+        live.trial.set_user_attr(run.attribute(attributes.ATTEMPTS), run.attempt)
+        live.trial.set_user_attr(run.attribute(attributes.ENDED), run.attempt)
+        run.is_running = False
+        self._again.append(run)
+        if live.verdict is not None:
+            self._drop_waiting(live)
+            self._settle(live, run, Outcome(run.number, run.attempt, "stopped", repeat=run.repeat))
 
     def abandon(self, number: int, reason: str) -> Ending | None:
-        """A trial that waits for its next attempt is not to have one.
+        """A trial is to have no attempts any more. Repeats that run are told so, or have to be ended.
 
         Returns:
-            None if it does not wait.
+            None if it has no outcome yet, for something of it runs, or if it had one before.
         """
-        if number not in self._again:
+        live = self._live.get(number)
+        if live is None or live.verdict is not None or not (live.is_waiting or live.has_repeats):
             return None
-        live = self._live[number]
-        outcome = Outcome(number, live.attempt, "stopped", reason=reason, was_killed=True)
+        last = max(live.runs, key=lambda run: run.attempt)
+        outcome = self._files.recover(
+            Outcome(number, last.attempt, "stopped", reason=reason, was_killed=True, repeat=last.repeat)
+        )
         with self._batch():
-            self._again.remove(number)
-            ending = self._record(live, self._files.recover(outcome), "PRUNED", reason, 0.0)
-        self._announce(ending, outcome)
-        return ending
+            self._condemn(live, Verdict("PRUNED", reason, last.repeat))
+            ending = self._settle(live, last, outcome)
+        self._announce()
+        return ending if ending.state is not None else None
 
     def rerun(self, numbers: Iterable[int]) -> list[int]:
         """Have failed trials run again, as new trials with the same parameters.
@@ -267,19 +278,29 @@ class Controller:
         """Where the sweep stands."""
         self._save_usage_sometimes()
         usage = self._meter.now()
-        waiting = set(self._again)
         running = tuple(
-            RunningTrial(number, live.attempt, live.params, live.session.started, live.last)
+            RunningTrial(
+                number,
+                run.attempt,
+                live.params,
+                run.session.started,
+                run.last,
+                run.repeat,
+                run.label,
+                is_futile=live.verdict is not None and live.verdict.state == "FAIL",
+            )
             for number, live in sorted(self._live.items())
-            if number not in waiting
+            for run in live.runs
+            if run.is_running
         )
+        busy = sum(live.is_running for live in self._live.values())
         return Progress(
             counts={
                 "complete": self._counts[TrialState.COMPLETE],
                 "pruned": self._counts[TrialState.PRUNED],
                 "failed": self._counts[TrialState.FAIL],
-                "running": len(running),
-                "waiting": len(waiting) + self._enqueued,
+                "running": busy,
+                "waiting": len(self._live) - busy + self._enqueued,
             },
             total=self._total,
             best=self._best,
@@ -313,18 +334,19 @@ class Controller:
         if self._gives_way or self.stopped_by() is not None:
             return None
         now = time.monotonic()
-        for number in self._again:
-            if self._live[number].ready <= now:
-                self._again.remove(number)
-                return self._assign(number)
+        for run in self._again:
+            if run.ready <= now:
+                self._again.remove(run)
+                return self._assign(run)
         if self._total is not None and len(self._live) + self._finished >= self._total:
             return None
         trial = self._study.ask()
         self._sample(trial)
         if self._enqueued:  # Optuna gives those first
             self._enqueued -= 1
-        self._live[trial.number] = self._make_live(trial, attempt=0)
-        return self._assign(trial.number)
+        live = self._live[trial.number] = self._make_live(trial)
+        self._again.extend(live.runs[1:])
+        return self._assign(live.runs[0])
 
     def _sample(self, trial: optuna.Trial) -> None:
         params = self._space.suggest(trial)
@@ -339,33 +361,124 @@ class Controller:
             return 0.0
         if not self._again:
             return None
-        return max(0.0, min(self._live[number].ready for number in self._again) - time.monotonic())
+        return max(0.0, min(run.ready for run in self._again) - time.monotonic())
 
     def _finish(self, outcome: Outcome) -> Ending | None:
-        live = self._current(outcome.number, outcome.attempt)
-        if live is None:
+        run = self._current(outcome.number, outcome.attempt, outcome.repeat)
+        if run is None:
             return self._tell_again(outcome)
+        live = self._live[outcome.number]
         if outcome.was_killed:
             outcome = self._files.recover(outcome)
-        self._keep(live, outcome.reports)
-        took = self._meter.end(outcome.number)
+        self._keep(live, run, outcome.reports)
+        took = self._meter.end(run.key)
         state, reason = self._judge(outcome)
+        may_go_on = live.verdict is None
         if state == "FAIL":
             self._files.write_error(outcome, reason)
             if self._retries.counts(outcome.kind):
-                live.failures += 1
-            if self._retries.allow(outcome.kind, live.failures) and self.stopped_by() is None:
-                live.ready = time.monotonic() + self._retries.delay(live.failures)
-                live.trial.set_user_attr(attributes.FAILURES, live.failures)
-                return self._pause(live, outcome, reason, took)
-        elif state is None:
-            return self._pause(live, outcome, reason, took)
-        return self._record(live, outcome, state, reason, took)
+                run.failures += 1
+            if may_go_on and self._retries.allow(outcome.kind, run.failures) and self.stopped_by() is None:
+                run.ready = time.monotonic() + self._retries.delay(run.failures)
+                live.trial.set_user_attr(run.attribute(attributes.FAILURES), run.failures)
+                return self._pause(live, run, outcome, reason, took)
+        elif state is None and may_go_on:
+            return self._pause(live, run, outcome, reason, took)
+        return self._end_run(live, run, outcome, state, reason, took)
+
+    def _end_run(
+        self,
+        live: LiveTrial,
+        run: LiveRun,
+        outcome: Outcome,
+        state: TrialStateName | None,
+        reason: str,
+        took: float,
+    ) -> Ending:
+        """A run is over; if it is the trial's last one, so is the trial."""
+        live.end_run(run, outcome.value if state == "COMPLETE" else None, outcome.metrics, took)
+        if self._judges_repeats and run.value is not None:
+            self._pruning.report(live.trial, run.repeat, run.value)
+        if self._journal is not None:
+            self._journal.sync()
+        if live.verdict is None and state is not None and state != "COMPLETE":
+            named = f"{run.label}: {reason}" if live.has_repeats and state == "FAIL" else reason
+            self._condemn(live, Verdict(state, named, run.repeat))
+        elif live.verdict is None and not live.is_over and self._is_hopeless(live, run):
+            self._condemn(live, Verdict("PRUNED", "", run.repeat))
+        self._note_end(live, run, is_whole=not outcome.was_killed)
+        return self._settle(live, run, outcome)
+
+    def _is_hopeless(self, live: LiveTrial, run: LiveRun) -> bool:
+        """A repeat is complete: whether the others are not worth their time any more."""
+        if self._judges_repeats:
+            return self._pruning.should_prune(live.trial)
+        return self._reports_count(run) and self._would_prune(live, run)
+
+    @property
+    def _judges_repeats(self) -> bool:
+        """Whether the pruner compares the results of repeats, and not what they report on their way."""
+        return self._spec.repeats is not None and str(self._spec.pruner.type) == "wilcoxon"
+
+    def _reports_count(self, run: LiveRun) -> bool:
+        """Whether the pruner sees what a run reports."""
+        return run.repeat == 0 and not self._judges_repeats
+
+    def _would_prune(self, live: LiveTrial, run: LiveRun) -> bool:
+        return run.has_caught_up and self._pruning.should_prune(live.trial)
+
+    def _condemn(self, live: LiveTrial, verdict: Verdict) -> None:
+        """However its other repeats would end, it is clear how the trial does."""
+        live.condemn(verdict)
+        self._drop_waiting(live)
+
+    def _drop_waiting(self, live: LiveTrial) -> None:
+        """Runs that wait are not begun any more."""
+        for run in live.runs:
+            if run.is_running or run.is_over:
+                continue
+            if run in self._again:
+                self._again.remove(run)
+            if run.attempt > 0 and live.has_repeats:
+                found = self._files.recover(Outcome(run.number, run.attempt, "stopped", repeat=run.repeat))
+                live.end_run(run, None, found.metrics, 0.0)
+            run.is_over = True
+            if run.attempt > 0 or not live.has_repeats:
+                self._note_end(live, run, is_whole=False)
+
+    def _note_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:
+        success = run.value is not None or live.verdict is None or live.verdict.state != "FAIL"
+        self._ends.append(_End(run, success, is_whole))
+
+    def _settle(self, live: LiveTrial, run: LiveRun, outcome: Outcome) -> Ending:
+        """Record the trial's outcome if nothing of it is left to be waited for.
+
+        Args:
+            live: the trial.
+            run: which was its last one to be over.
+            outcome: that of its attempt.
+        """
+        if not live.is_over:
+            return run.ending(outcome)
+        verdict = live.verdict or Verdict("COMPLETE", "")
+        whole = live.outcome(outcome, self._spec.repeats)
+        if verdict.state == "COMPLETE" and (whole.value is None or math.isnan(whole.value)):
+            verdict = Verdict("FAIL", "the metric is NaN")  # of infinities
+        return self._record(live, whole, verdict.state, verdict.reason, live.took)
 
     def _tell_again(self, outcome: Outcome) -> Ending | None:
-        trial = self._told.pop(outcome.number, None)
-        if trial is None or trial.user_attrs.get(attributes.ATTEMPTS, 1) != outcome.attempt:
+        label = self._spec.run_labels[outcome.repeat]
+        live = self._live.get(outcome.number)
+        if live is not None:
+            run = live.runs[outcome.repeat]
+            if run.key not in self._told_runs or run.attempt != outcome.attempt:
+                return None
+            self._told_runs.discard(run.key)
+            return run.ending(outcome)
+        trial = self._told.get(outcome.number)
+        if trial is None or attempts(trial.user_attrs, label) != outcome.attempt:
             return None
+        del self._told[outcome.number]
         is_best = self._best is not None and self._best.number == trial.number
         reason = trial.user_attrs.get(attributes.REASON, "")
         took = trial.user_attrs.get(attributes.DURATION)
@@ -380,13 +493,16 @@ class Controller:
             reason,
             is_best,
             took or 0.0,
+            repeat=outcome.repeat,
+            label=label,
         )
 
-    def _pause(self, live: _Live, outcome: Outcome, reason: str, took: float) -> Ending:
-        """The trial goes on later, with another attempt."""
-        live.trial.set_user_attr(attributes.ENDED, outcome.attempt)
-        self._again.append(outcome.number)
-        again_in = max(0.0, live.ready - time.monotonic())
+    def _pause(self, live: LiveTrial, run: LiveRun, outcome: Outcome, reason: str, took: float) -> Ending:
+        """The run goes on later, with another attempt."""
+        live.trial.set_user_attr(run.attribute(attributes.ENDED), outcome.attempt)
+        run.is_running = False
+        self._again.append(run)
+        again_in = max(0.0, run.ready - time.monotonic())
         return Ending(
             outcome.number,
             outcome.attempt,
@@ -395,25 +511,28 @@ class Controller:
             reason=reason,
             duration=took,
             again_in=again_in,
+            repeat=run.repeat,
+            label=run.label,
         )
 
-    def _keep(self, live: _Live, reports: Iterable[Report]) -> None:
+    def _keep(self, live: LiveTrial, run: LiveRun, reports: Iterable[Report]) -> None:
         for report in reports:
-            live.last = report
-            if report.step not in live.steps:  # Optuna keeps the first value of a step
-                live.steps.add(report.step)
-                self._pruning.report(live.trial, report.step, report.value)
+            run.last = report
+            if report.step not in run.steps:  # Optuna keeps the first value of a step
+                run.steps.add(report.step)
+                if self._reports_count(run):
+                    self._pruning.report(live.trial, report.step, report.value)
 
     def _batch(self) -> AbstractContextManager[None]:
         """What is written to the journal meanwhile is written together, at the end."""
         self._save_usage_sometimes()
         return self._journal.batch() if self._journal is not None else nullcontext()
 
-    def _announce(self, ending: Ending, outcome: Outcome) -> None:
-        """Tell TensorBoard an outcome, now that it is durable."""
-        session = self._sessions.pop(ending.number, None)
-        if session is not None:
-            self._files.tell_end(ending.number, session, ending.state != "FAIL", not outcome.was_killed)
+    def _announce(self) -> None:
+        """Tell TensorBoard which runs are over, now that it is durable."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            self._files.tell_end(*end.run.key, end.run.session, end.success, end.is_whole)
 
     def _announce_last(self, trials: list[FrozenTrial]) -> None:
         """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome."""
@@ -423,56 +542,85 @@ class Controller:
             last = ended[moment]
             session = self._session(last.number, self._space.complete(last.params))
             success = last.state != TrialState.FAIL
-            self._files.make_up_end(last.number, session, success, moment.timestamp())
+            for run in make_runs(self._spec, last.number, self._seed, session, last.user_attrs):
+                if run.attempt > 0:
+                    succeeded = success or run.value is not None
+                    self._files.make_up_end(*run.key, session, succeeded, moment.timestamp())
 
-    def _current(self, number: int, attempt: int) -> _Live | None:
+    def _current(self, number: int, attempt: int, repeat: int) -> LiveRun | None:
         live = self._live.get(number)
-        return live if live is not None and live.attempt == attempt and number not in self._again else None
+        if live is None or not live.runs[repeat].is_running or live.runs[repeat].attempt != attempt:
+            return None
+        return live.runs[repeat]
 
-    def _assign(self, number: int) -> Assignment:
-        live = self._live[number]
-        live.attempt += 1
-        live.last = None
-        live.session = replace(live.session, started=time.time())
-        if live.attempt > 1 or attributes.ATTEMPTS in live.trial.user_attrs:
-            live.trial.set_user_attr(attributes.ATTEMPTS, live.attempt)
-        self._meter.start(number)
+    def _assign(self, run: LiveRun) -> Assignment:
+        live = self._live[run.number]
+        run.is_running = True
+        run.attempt += 1
+        run.last = None
+        run.session = replace(run.session, started=time.time())
+        attempts_are_noted = run.attribute(attributes.ATTEMPTS) in live.trial.user_attrs
+        if live.has_repeats or run.attempt > 1 or attempts_are_noted:
+            live.trial.set_user_attr(run.attribute(attributes.ATTEMPTS), run.attempt)
+        self._meter.start(run.key)
         return Assignment(
-            number=number,
-            attempt=live.attempt,
+            number=run.number,
+            attempt=run.attempt,
             params=live.params,
-            session=live.session,
-            seed=derive_seed(self._seed, "trial", number),
+            session=run.session,
+            seed=run.seed,
+            repeat=run.repeat,
+            label=run.label,
         )
 
     def _take_up(self, frozen: FrozenTrial, runs_on: bool) -> None:
-        """A trial that a former session left without an outcome waits for its next attempt.
+        """A trial that a former session left without an outcome waits for its next attempts.
 
-        Unless it runs on, because only the controller died.
+        Unless they run on, because only the controller died.
         """
         trial = optuna.Trial(self._study, frozen._trial_id)
         self._sample(trial)  # if the session died meanwhile
-        attempts = frozen.user_attrs.get(attributes.ATTEMPTS, 1)
-        live = self._live[frozen.number] = self._make_live(trial, attempts)
-        live.failures = frozen.user_attrs.get(attributes.FAILURES, 0)
-        live.steps.update(frozen.intermediate_values)
-        has_ended = frozen.user_attrs.get(attributes.ENDED) == attempts
-        if runs_on and not has_ended:
-            return
-        if not has_ended:  # what its worker had written, but not lived to report
-            self._keep(live, self._files.written_reports(frozen.number))
-            trial.set_user_attr(attributes.ENDED, attempts)
-        self._again.append(frozen.number)
+        live = self._live[frozen.number] = self._make_live(trial, frozen.user_attrs)
+        if self._reports_count(live.runs[0]):
+            live.runs[0].steps.update(frozen.intermediate_values)
+        if attributes.VERDICT in frozen.user_attrs:
+            live.verdict = Verdict(**frozen.user_attrs[attributes.VERDICT])
+        for run in live.runs:
+            has_ended = frozen.user_attrs.get(run.attribute(attributes.ENDED), 0) == run.attempt
+            if run.is_over or (live.verdict is not None and has_ended):
+                self._take_up_over(live, run, runs_on)
+            elif runs_on and not has_ended:
+                run.is_running = True
+            else:
+                if not has_ended:  # what its worker had written, but not lived to report
+                    self._keep(live, run, self._files.written_reports(*run.key))
+                    trial.set_user_attr(run.attribute(attributes.ENDED), run.attempt)
+                self._again.append(run)
+        if live.verdict is not None:
+            self._drop_waiting(live)
+        if live.is_over:
+            last = live.runs[live.verdict.repeat if live.verdict is not None else -1]
+            self._settle(live, last, Outcome(last.number, last.attempt, "stopped", repeat=last.repeat))
 
-    def _make_live(self, trial: optuna.Trial, attempt: int) -> _Live:
+    def _take_up_over(self, live: LiveTrial, run: LiveRun, runs_on: bool) -> None:
+        """A repeat's end is recorded; whoever waits for word of it may not have got any."""
+        run.is_over = True
+        if runs_on:
+            self._told_runs.add(run.key)
+        if run.attempt > 0:
+            success = run.value is not None or live.verdict is None or live.verdict.state != "FAIL"
+            self._files.make_up_end(*run.key, run.session, success, time.time())
+
+    def _make_live(self, trial: optuna.Trial, user_attrs: dict[str, Any] | None = None) -> LiveTrial:
         params = self._space.complete(trial.params)
-        return _Live(trial, params, attempt, self._session(trial.number, params))
+        session = self._session(trial.number, params)
+        return LiveTrial(trial, params, make_runs(self._spec, trial.number, self._seed, session, user_attrs))
 
     def _session(self, number: int, params: dict[str, Any]) -> Session:
         return Session(cells(self._columns, params), group_name(self._spec.name, number), time.time())
 
     def _record(
-        self, live: _Live, outcome: Outcome, state: TrialStateName, reason: str, took: float
+        self, live: LiveTrial, outcome: Outcome, state: TrialStateName, reason: str, took: float
     ) -> Ending:
         number = outcome.number
         own = (self._spec.metric.name, best_tag(self._spec.metric.name))
@@ -480,13 +628,13 @@ class Controller:
             name: value
             for name, value in outcome.metrics.items()
             # With one attempt the reports say the same; with several they are a mixture.
-            if math.isfinite(value) and (len(self._spec.goals) > 1 or live.attempt > 1 or name not in own)
+            if math.isfinite(value) and (len(self._spec.goals) > 1 or not live.is_simple or name not in own)
         }
-        if metrics or live.attempt > 1:
+        if metrics or not live.is_simple:
             live.trial.set_user_attr(attributes.METRICS, metrics)
         if reason:
             live.trial.set_user_attr(attributes.REASON, reason)
-        if live.attempt > 1:  # Optuna's own times count from the first attempt on, with all downtime
+        if not live.is_simple:  # Optuna's own times count from the first attempt on, with all downtime
             live.trial.set_user_attr(attributes.DURATION, round(took, 3))
         numbers = self._numbers(outcome)
         if state != "FAIL":
@@ -495,13 +643,24 @@ class Controller:
         values = self._ranking.values(numbers) if state == "COMPLETE" else None
         told = self._study.tell(live.trial, values, TrialState[state])
         self._pruning.ended(told)
-        self._sessions[number] = self._live.pop(number).session
+        del self._live[number]
         self._counts[TrialState[state]] += 1
         is_best = self._standing.add_trial(told)
         value = told.values[0] if told.values else None
         if is_best:
             self._best = BestTrial(number, told.values[0], live.params)
-        return Ending(number, outcome.attempt, state, outcome.kind, value, reason, is_best, took)
+        return Ending(
+            number,
+            outcome.attempt,
+            state,
+            outcome.kind,
+            value,
+            reason,
+            is_best,
+            took,
+            repeat=outcome.repeat,
+            label=self._spec.run_labels[outcome.repeat],
+        )
 
     def _metric_tags(self) -> list[str]:
         """What TensorBoard shows beside the parameters: it ticks five. The metric itself stands first."""

@@ -16,6 +16,7 @@ _IDENTITY = (
     "metric",
     "parameters",
     "constraints",
+    "repeats",
     "storage",
 )
 

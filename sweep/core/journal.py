@@ -42,6 +42,7 @@ class Journal(BaseJournalBackend):
         self._batch: list[dict[str, Any]] | None = None
         self._given = 0
         """How many lines of the batch have been read."""
+        self._must_sync = False
         self._is_broken = False
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -64,6 +65,10 @@ class Journal(BaseJournalBackend):
                 self._next += 1
                 if self._next > log_number_from:
                     yield json.loads(line)
+
+    def sync(self) -> None:
+        """What the batch holds has to be on the disk when it ends, as if there were an outcome in it."""
+        self._must_sync = self._batch is not None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, or add them to the batch. Outcomes are on the disk when this, or the batch, ends."""
@@ -102,8 +107,9 @@ class Journal(BaseJournalBackend):
             with open(self._path, "ab") as file:
                 file.write(b"".join(lines))
                 file.flush()
-                if any("state" in log or "study_name" in log for log in logs):
+                if self._must_sync or any("state" in log or "study_name" in log for log in logs):
                     os.fsync(file.fileno())
+                self._must_sync = False
         except OSError:
             # The disk is full, say. Half a line would spoil the next one, and Optuna's memory is ahead of the
             # file now: nothing more may be written by this process.

@@ -18,7 +18,7 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True)
 class Assignment:
-    """One attempt of a trial for a worker to run.
+    """One attempt of a trial, or of one of its repeats, for a worker to run.
 
     Args:
         number: the trial's number, from 0.
@@ -26,6 +26,8 @@ class Assignment:
         params: all its parameters, constants included.
         session: its row in the HParams tab.
         seed: for all random number generators, below 2**32; the same for every attempt.
+        repeat: which of the trial's repeats it is, from 0.
+        label: the repeat's name, which is that of its directory; empty without repeats.
     """
 
     number: int
@@ -33,6 +35,8 @@ class Assignment:
     params: Mapping[str, Any]
     session: Session
     seed: int
+    repeat: int = 0
+    label: str = ""
 
 
 OutcomeKind = Literal[
@@ -67,6 +71,7 @@ class Outcome:
         traceback: the whole story, for `error.txt`.
         was_killed: whether the worker could not see the attempt through to the end: what it wrote may be cut
             off in the middle.
+        repeat: of the trial.
     """
 
     number: int
@@ -78,6 +83,7 @@ class Outcome:
     reason: str = ""
     traceback: str = ""
     was_killed: bool = False
+    repeat: int = 0
 
 
 TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -85,18 +91,21 @@ TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass(frozen=True)
 class Ending:
-    """A trial's final outcome, or that of an attempt which is not the trial's last (`state` is None then).
+    """A trial's final outcome, or that of an attempt which does not end the trial (`state` is None then).
 
     Args:
         number: of the trial.
         attempt: the attempt that ended.
         state: Optuna's.
-        value: of the metric; for a pruned trial its last reported one.
+        value: of the metric; for a pruned trial its last reported one, for a repeat its own.
         kind: how the attempt ended.
         reason: why it failed.
         best: whether no trial before it was as good.
-        duration: of the attempt, in seconds.
+        duration: of the attempt, in seconds; for a trial with repeats the sum of theirs.
         again_in: seconds until the trial may go on, if it does.
+        repeat: of the trial.
+        label: the repeat's name; empty without repeats.
+        is_over: whether the repeat has come to its end, although other repeats of the trial have not.
     """
 
     number: int
@@ -108,6 +117,14 @@ class Ending:
     best: bool = False
     duration: float = 0.0
     again_in: float = 0.0
+    repeat: int = 0
+    label: str = ""
+    is_over: bool = False
+
+    @property
+    def will_run_again(self) -> bool:
+        """Whether another attempt follows."""
+        return self.state is None and not self.is_over
 
 
 @dataclass(frozen=True)
@@ -133,17 +150,32 @@ class RunningAttempt:
     number: int
     attempt: int
     started: float
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial that is being run, for the display. `last` is its last report."""
+    """A trial that is being run, or one of its repeats.
+
+    Args:
+        number: of the trial.
+        attempt: of the trial, or of the repeat.
+        params: the trial's.
+        started: in seconds since the epoch.
+        last: its last report.
+        repeat: of the trial.
+        label: the repeat's name; empty without repeats.
+        is_futile: whether its trial has failed meanwhile: it is to be ended.
+    """
 
     number: int
     attempt: int
     params: Mapping[str, Any]
     started: float
     last: Report | None
+    repeat: int = 0
+    label: str = ""
+    is_futile: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +195,7 @@ class Progress:
         counts: trials by outcome: complete, pruned, failed, running, waiting.
         total: how many trials there will be, None if the stop rules do not say.
         best: the best trial.
-        running: what runs now.
+        running: what runs now, each repeat by itself.
         elapsed: seconds the sweep has run, downtime not counted.
         seconds_left: until `stop.hours` is reached, None without such a rule.
         stopped_by: the stop rule that is reached: "trials", "hours", "target" or "grid".

@@ -49,16 +49,16 @@ class UsageMeter:
         self._slots = slots
         self._began = time.monotonic()
         self._finished_busy = 0.0
-        self._running: dict[int, float] = {}
+        self._running: dict[tuple[int, int], float] = {}
 
-    def start(self, number: int, ago: float = 0.0) -> None:
-        """A slot has begun trial `number`, now or some seconds ago."""
-        self._running[number] = time.monotonic() - ago
+    def start(self, run: tuple[int, int], ago: float = 0.0) -> None:
+        """A slot has begun a run (a trial's number, a repeat's index), now or some seconds ago."""
+        self._running[run] = time.monotonic() - ago
 
-    def end(self, number: int) -> float:
+    def end(self, run: tuple[int, int]) -> float:
         """Its attempt has ended; returns how long it took."""
         now = time.monotonic()
-        started = self._running.pop(number, now)
+        started = self._running.pop(run, now)
         self._finished_busy += now - max(started, self._began)
         return now - started
 

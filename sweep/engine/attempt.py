@@ -82,7 +82,7 @@ class AttemptRunner:
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
         """Run the objective once. Whatever it raises becomes an outcome."""
         settings = self._settings
-        directory = settings.directory.trial(assignment.number)
+        directory = settings.directory.trial(assignment.number, assignment.label)
         directory.root.mkdir(parents=True, exist_ok=True)
         kind: OutcomeKind = "returned"
         value: float | None = None
@@ -135,6 +135,7 @@ class AttemptRunner:
             metrics={tag: last for tag, (_, last) in run.last.items()},
             reason=reason,
             traceback=story,
+            repeat=assignment.repeat,
         )
 
 

@@ -90,15 +90,16 @@ class _DirectChannel:
         self._controller = controller
         self._interruption = interruption
         self._trial = assignment.number, assignment.attempt
+        self._repeat = assignment.repeat
 
     def report(self, report: Report) -> None:
         with self._interruption.waiting():
-            self._controller.report(*self._trial, [report])
+            self._controller.report(*self._trial, [report], self._repeat)
 
     def should_prune(self) -> bool:
         with self._interruption.waiting():
-            return self._controller.should_prune(*self._trial, [])
+            return self._controller.should_prune(*self._trial, [], self._repeat)
 
     def saved(self) -> bool:
         with self._interruption.waiting():
-            return self._controller.saved(*self._trial, [])
+            return self._controller.saved(*self._trial, [], self._repeat)

@@ -52,14 +52,14 @@ class RayController:
         ending = self._controller.finish(outcome)
         return Turn(ending, None, self._controller.ask_again_in())
 
-    def report(self, number: int, attempt: int, reports: Iterable[Report]) -> None:
-        self._controller.report(number, attempt, reports)
+    def report(self, number: int, attempt: int, reports: Iterable[Report], repeat: int) -> None:
+        self._controller.report(number, attempt, reports, repeat)
 
-    def should_prune(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
-        return self._controller.should_prune(number, attempt, reports)
+    def should_prune(self, number: int, attempt: int, reports: Iterable[Report], repeat: int) -> bool:
+        return self._controller.should_prune(number, attempt, reports, repeat)
 
-    def saved(self, number: int, attempt: int, reports: Iterable[Report]) -> bool:
-        return self._controller.saved(number, attempt, reports)
+    def saved(self, number: int, attempt: int, reports: Iterable[Report], repeat: int) -> bool:
+        return self._controller.saved(number, attempt, reports, repeat)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         self._controller.adopt(running)
@@ -73,9 +73,9 @@ class RayController:
         self._check_introduced()
         return self._controller.rerun(numbers)
 
-    def give_back(self, number: int, attempt: int) -> None:
+    def give_back(self, number: int, attempt: int, repeat: int) -> None:
         self._check_introduced()
-        self._controller.give_back(number, attempt)
+        self._controller.give_back(number, attempt, repeat)
 
     def abandon(self, number: int, reason: str) -> Ending | None:
         self._check_introduced()

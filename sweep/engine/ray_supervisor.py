@@ -21,7 +21,16 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from sweep.core.messages import Assignment, Ending, Outcome, OutcomeKind, Progress, RunningAttempt, Turn
+from sweep.core.messages import (
+    Assignment,
+    Ending,
+    Outcome,
+    OutcomeKind,
+    Progress,
+    RunningAttempt,
+    RunningTrial,
+    Turn,
+)
 from sweep.core.requests import Request, take_requests
 from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
@@ -46,7 +55,7 @@ class RayLost(Exception):
 
 @dataclass(eq=False)
 class _Slot:
-    """A place for one trial at a time: its worker, and what that does.
+    """A place for one trial, or one repeat of a trial, at a time: its worker, and what that does.
 
     Attributes:
         worker: the actor; None while there is none.
@@ -94,6 +103,7 @@ class Supervisor:
         """Calls without an answer, and what takes it."""
         self._slots: set[_Slot] = set()
         self._capacity = slots
+        self._repeats = len(sweep.spec.run_labels)
         self._unstarted = 0
         self._early: list[_Slot] = []
         """Slots whose workers were ready before the controller was."""
@@ -178,7 +188,7 @@ class Supervisor:
         # The controller's call goes first, for it takes the longest; meanwhile the first workers start.
         self._line.ask("progress", then=self._on_opened)
         total = self._sweep.spec.stop.trials
-        self._unstarted = self._capacity if total is None else min(self._capacity, total)
+        self._unstarted = self._capacity if total is None else min(self._capacity, total * self._repeats)
         for _ in range(self._cluster.cores()):
             self._start_next()
 
@@ -188,7 +198,7 @@ class Supervisor:
         if progress.seconds_left is not None:
             self._end = time.monotonic() + progress.seconds_left
         if progress.total is not None:
-            left = progress.total - progress.finished
+            left = (progress.total - progress.finished) * self._repeats
             self._unstarted = min(self._unstarted, max(0, left - len(self._slots)))
         for slot in self._early:
             self._on_ready(slot)
@@ -242,7 +252,21 @@ class Supervisor:
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
         self._next_progress = time.monotonic() + (_TICK if self._observer.wants_ticks else _SAVE)
+        for running in progress.running:
+            if running.is_futile:
+                self._end_futile(running)
         self._observer.tick(progress)
+
+    def _end_futile(self, running: RunningTrial) -> None:
+        """End a repeat whose trial has failed: its result would not count."""
+        for slot in self._slots:
+            found = slot.assignment
+            if found is not None and (found.number, found.repeat, found.attempt) == (
+                running.number,
+                running.repeat,
+                running.attempt,
+            ):
+                self._end_attempt(slot, "stopped", "another repeat of the trial has failed")
 
     def _heed(self, request: Request, interruption: Interruption) -> None:
         if request.stop:
@@ -254,11 +278,11 @@ class Supervisor:
             self._line.ask("rerun", request.rerun, then=self._on_enqueued)
 
     def _stop_trial(self, number: int) -> None:
-        for slot in self._slots:
-            if slot.assignment is not None and slot.assignment.number == number:
-                self._end_attempt(slot, "stopped", _BY_HAND)
-                return
-        self._line.ask("abandon", number, _BY_HAND, then=self._on_abandoned)
+        slots = [slot for slot in self._slots if slot.assignment and slot.assignment.number == number]
+        if not slots or self._sweep.spec.repeats is not None:  # other repeats may wait for a slot
+            self._line.ask("abandon", number, _BY_HAND, then=self._on_abandoned)
+        for slot in slots:
+            self._end_attempt(slot, "stopped", _BY_HAND)
 
     def _on_abandoned(self, ending: Ending | None) -> None:
         if ending is not None:
@@ -271,7 +295,7 @@ class Supervisor:
                 if slot.wake is not None:
                     slot.wake = time.monotonic()
             free = self._capacity - len(self._slots) - self._unstarted
-            for _ in range(min(len(numbers), free)):
+            for _ in range(min(len(numbers) * self._repeats, free)):
                 self._unstarted += 1
                 self._start_next()
 
@@ -280,7 +304,7 @@ class Supervisor:
         self._draining_until = time.monotonic() + grace
         self._drop_idle()
         self._line.ask("give_way", then=_ignore)
-        running = sum(slot.assignment is not None for slot in self._slots)
+        running = len({slot.assignment.number for slot in self._slots if slot.assignment is not None})
         if running and grace > 0:
             trials, them = ("trial has", "it") if running == 1 else ("trials have", "them")
             self._observer.note(
@@ -301,7 +325,9 @@ class Supervisor:
     def _running(self) -> list[RunningAttempt]:
         """What a controller that takes a dead one's place has to know."""
         return [
-            RunningAttempt(slot.assignment.number, slot.assignment.attempt, slot.started)
+            RunningAttempt(
+                slot.assignment.number, slot.assignment.attempt, slot.started, slot.assignment.repeat
+            )
             for slot in self._slots
             if slot.assignment is not None
         ]
@@ -404,7 +430,8 @@ class Supervisor:
             self._observer.ended(turn.ending)
         if self._draining_until is not None:
             if turn.assignment is not None:
-                self._line.ask("give_back", turn.assignment.number, turn.assignment.attempt, then=_ignore)
+                given = turn.assignment
+                self._line.ask("give_back", given.number, given.attempt, given.repeat, then=_ignore)
             self._remove(slot)
         elif turn.assignment is None and turn.ask_again_in is None:
             self._remove(slot)  # there is nothing more to do: others may have its cores
@@ -467,9 +494,17 @@ class Supervisor:
         slot.call = slot.deadline = None
         node = slot.node
         self._dismiss(slot)
-        number, attempt = slot.assignment.number, slot.assignment.attempt
-        outcome = Outcome(number, attempt, kind, reason=reason, traceback=story, was_killed=True)
-        trial = self._sweep.directory.trial(number)
+        ran = slot.assignment
+        outcome = Outcome(
+            ran.number,
+            ran.attempt,
+            kind,
+            reason=reason,
+            traceback=story,
+            was_killed=True,
+            repeat=ran.repeat,
+        )
+        trial = self._sweep.directory.trial(ran.number, ran.label)
         if kind == "lost_node" or node is None or node == self._here:
             # A machine that is lost to Ray may be this one all the same.
             processes.end_trial(trial.root, trial.output)

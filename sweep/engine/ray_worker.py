@@ -149,6 +149,7 @@ class _RayChannel:
     def __init__(self, controller: Any, assignment: Assignment) -> None:
         self._controller = controller
         self._attempt = assignment.number, assignment.attempt
+        self._repeat = assignment.repeat
         self._pending: list[Report] = []
         self._pending_lock = threading.Lock()
         # Held while a call is made and answered: calls leave in order, and `close` waits for the last one.
@@ -195,7 +196,7 @@ class _RayChannel:
         with self._sending:
             reports = self._take()
             try:
-                return ray.get(method.remote(*self._attempt, reports))
+                return ray.get(method.remote(*self._attempt, reports, self._repeat))
             except RayError:
                 with self._pending_lock:
                     self._pending[:0] = reports

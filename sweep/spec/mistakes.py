@@ -80,5 +80,6 @@ _EXAMPLES: dict[Path, str] = {
     ("metric",): "; write for example metric: {name: val/loss, goal: minimize}",
     ("metric", "name"): "; the name under which trials report it, for example val/loss",
     ("metric", "goal"): "; write maximize or minimize",
+    ("repeats", "seeds"): "; write for example repeats: {seeds: 3}, or repeats: {seeds: [0, 1, 2]}",
     ("parameters",): "; write for example parameters: {lr: {min: 1e-4, max: 1e-1, log: true}}",
 }

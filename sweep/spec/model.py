@@ -15,6 +15,7 @@ from sweep.spec.expressions import Expression, ExpressionError, Limit
 from sweep.spec.parameters import Constant, Parameters, dump_parameters
 from sweep.spec.programs import as_arguments, as_command, as_environment, check_objective
 from sweep.spec.pruners import NoPruner, Pruner
+from sweep.spec.repeats import Repeats, as_repeats
 from sweep.spec.samplers import Sampler, TpeSampler
 from sweep.spec.tree import flatten, group_names
 from sweep.spec.types import (
@@ -207,6 +208,7 @@ class SweepSpec(Model):
     enqueue: Annotated[tuple[Any, ...], BeforeValidator(_enqueue)] = ()
     sampler: Sampler = TpeSampler()
     pruner: Pruner = NoPruner(type="none")
+    repeats: Annotated[Repeats | None, BeforeValidator(as_repeats)] = None
     resources: Resources = Resources()
     max_parallel: PositiveInteger | None = None
     stop: Stop = Stop()
@@ -296,6 +298,11 @@ class SweepSpec(Model):
         """What it is for, in words: `minimize val/loss`."""
         limited = [f"{one.name} {one.constraint}" for one in self.metrics or () if one.constraint is not None]
         return ", ".join([*(f"{goal.goal} {goal.name}" for goal in self.goals), *limited])
+
+    @property
+    def run_labels(self) -> tuple[str, ...]:
+        """The names of the runs that each trial has; a nameless one without `repeats`."""
+        return ("",) if self.repeats is None else self.repeats.labels
 
     def to_yaml(self) -> str:
         """The same sweep as a sweep file. Reading it again gives an equal spec."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from sweep.cli.display import Live
-from sweep.core.messages import BestTrial, Ending, Progress, Report, RunningTrial
+from sweep.cli.display import LineLog, Live
+from sweep.core.messages import Assignment, BestTrial, Ending, Progress, Report, RunningTrial
 from sweep.spec import SweepSpec
+from sweep.tracking.hparams import Session
 
 SPEC = SweepSpec.model_validate(
     {
@@ -53,6 +55,40 @@ def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int)
     assert lines[4].split()[0] == "7"
     assert lines[4].split()[-3:] == ["3", "0.125", "lr=0.25"]
     assert "epochs" not in file.getvalue(), "constants say nothing"
+
+
+def test_repeats_have_lines_of_their_own() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=100, markup=False)
+    live = Live(SPEC, console)
+    now = progress(1)
+    repeats = tuple(replace(now.running[0], repeat=n, label=f"seed-{n}") for n in range(2))
+    live.opened(4, progress(0))
+    console.print(live._draw(replace(now, running=repeats)))
+    lines = file.getvalue().splitlines()
+    assert "2/4 slots busy" in lines[0]
+    assert [line.split()[0] for line in lines[-2:]] == ["7/seed-0", "7/seed-1"]
+
+
+def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
+    log = LineLog(SPEC)
+    log.started(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
+    over = Ending(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_over=True)
+    log.ended(over)
+    log.ended(replace(over, kind="pruned", value=None))
+    log.ended(replace(over, kind="error", value=None, reason="ValueError: no"))
+    log.ended(replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed"))
+    log.ended(replace(over, is_over=False, kind="crash", value=None, reason="killed"))
+    log.ended(replace(over, is_over=False, state="FAIL", value=None, reason="seed-2: ValueError: no"))
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 3/seed-1 started: lr=0.5",
+        "trial 3/seed-1 is done after 0.0 s: loss=0.5",
+        "trial 3/seed-1 was pruned after 0.0 s",
+        "trial 3/seed-1 failed after 0.0 s: ValueError: no",
+        "trial 3/seed-1 was stopped after 0.0 s: another repeat of the trial has failed",
+        "trial 3/seed-1 failed after 0.0 s and will run again: killed",
+        "trial 3 FAIL after 0.0 s: seed-2: ValueError: no",
+    ]
 
 
 def test_failures_stay_on_the_screen() -> None:

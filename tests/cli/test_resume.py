@@ -107,6 +107,48 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     assert not any(LONG in line for line in _all_commands())
 
 
+def test_after_a_kill_finished_repeats_are_not_run_again_and_the_others_go_on(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        STEPS.replace("{trial.number}", "{trial.number}/{trial.repeat}").replace(
+            "trial.params.x", "trial.repeat"
+        ),
+        stop={"trials": 4},
+        repeats=3,
+        max_parallel=2,
+    )
+    driver = start("run", file, "--quiet")
+
+    def half_done() -> list[dict[str, Any]]:
+        return [
+            row for row in rows() if row["state"] == "RUNNING" and any(x is not None for x in row["repeats"])
+        ]
+
+    wait_for(lambda: Path("runs/demo/journal.log").exists())
+    wait_for(half_done)
+    driver.kill()
+    driver.wait()
+    before, written = rows(), len(diary())
+    finished = {
+        f"{row['number']}/{repeat}"
+        for row in before
+        for repeat, value in enumerate(row["repeats"])
+        if value is not None
+    }
+    assert finished
+    call("run", file, "--quiet")
+    after = rows()
+    assert [(row["state"], row["value"], row["repeats"]) for row in after] == [
+        ("COMPLETE", 1.0, [0.0, 1.0, 2.0])
+    ] * 4
+    assert not finished & {run for _, _, run, _ in diary()[written:]}, "these were not run again"
+    steps = [f"{number}/{repeat}" for number in range(4) for repeat in range(3)]
+    for run in steps:
+        mine = [int(step) for _, _, ran, step in diary() if ran == run]
+        assert sorted(set(mine)) == list(range(20))
+        assert mine.count(0) == 1 or 4 not in mine[: mine.index(0, 1)], "it went on from its checkpoint"
+    assert not any(LONG in line for line in _all_commands())
+
+
 def _all_commands() -> list[str]:
     found = []
     for process in psutil.process_iter():

@@ -314,7 +314,7 @@ def test_a_failed_attempt_waits_for_its_backoff_while_others_run(directory: Swee
     assert turn.assignment is None
     assert turn.ask_again_in == pytest.approx(30, abs=5)
     assert controller.progress().counts["waiting"] == 1
-    controller._live[0].ready = time.monotonic()
+    controller._live[0].runs[0].ready = time.monotonic()
     assert assigned(controller).number == 0
 
 

@@ -43,6 +43,7 @@ def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
         ({"objective": "b.py:f"}, "objective: a.py:f -> b.py:f"),
         ({"metric": {"name": "loss", "goal": "maximize"}}, "metric.goal: minimize -> maximize"),
         ({"sampler": "grid"}, "sampler.type: tpe -> grid"),
+        ({"repeats": {"seeds": 3}}, "repeats: (absent) -> {'seeds': 3, 'reduce': 'mean'}"),
         ({"storage": "sqlite:///x"}, "storage: (absent) -> sqlite:///x"),
     ],
 )
@@ -73,3 +74,8 @@ def test_nor_may_the_script_it_runs() -> None:
 def test_nor_may_its_space(parameters: dict[str, Any], line: str) -> None:
     old = {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}}
     assert line in changes(make_spec(), make_spec(parameters={**old, **parameters}))
+
+
+def test_nor_may_its_seeds() -> None:
+    old, new = make_spec(repeats={"seeds": [1, 2]}), make_spec(repeats={"seeds": [1, 3], "reduce": "max"})
+    assert changes(old, new) == ["repeats.seeds: [1, 2] -> [1, 3]", "repeats.reduce: mean -> max"]

@@ -159,3 +159,28 @@ def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
     for row, trial in zip(rows, result.trials, strict=True):
         shown = {name: value for name, value in trial.metrics.items() if name in ("loss", "best/loss")}
         assert metrics(row) == pytest.approx(shown, rel=1e-6)
+
+
+def test_repeats_run_one_after_another(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import random
+        import sweep
+
+        def train(trial):
+            for step in range(3):
+                trial.report(trial.number * 10 + step, step)
+                if trial.should_prune():
+                    raise sweep.TrialPruned
+            return random.random()
+        """,
+        stop={"trials": 3},
+        repeats={"seeds": [11, 12]},
+        pruner={"type": "median", "startup_trials": 1, "warmup_steps": 1},
+    )
+    first, second, third = sweep.run(file, inline=True).trials
+    assert first.repeats is not None
+    assert first.value == pytest.approx(sum(filter(None, first.repeats)) / 2)
+    assert len(set(first.repeats)) == 2, "each was seeded with its own seed"
+    assert [trial.state for trial in (first, second, third)] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert [path.name for path in Path(second.dir).iterdir()] == ["seed-11"]

@@ -74,6 +74,8 @@ def test_what_is_left_out_has_its_default() -> None:
     assert (spec.trial.retries, spec.trial.backoff) == (2, 0)
     assert spec.trial.retry_on == ("crash", "oom", "lost_node")
     assert spec.trial.keep_checkpoints == 1
+    assert spec.repeats is None
+    assert spec.run_labels == ("",)
 
 
 def test_short_forms_mean_the_long_ones() -> None:
@@ -81,6 +83,8 @@ def test_short_forms_mean_the_long_ones() -> None:
         GOOD + "sampler: {type: random}\npruner: {type: median}\n"
     )
     assert parse(GOOD + "sampler: {seed: 3}\n").sampler.type == "tpe"
+    assert parse(GOOD + "repeats: 3\n") == parse(GOOD + "repeats: {seeds: 3, reduce: mean}\n")
+    assert parse(GOOD, "repeats=3").repeats == parse(GOOD, "repeats.seeds=3").repeats
 
 
 def test_a_pruner_takes_optunas_names_with_and_without_their_prefix() -> None:
@@ -182,6 +186,26 @@ MISTAKES = {
     GOOD + "name: a/b\n": "dir/space.yaml:8: name: 'a/b' cannot name a sweep; use at most 100 letters",
     GOOD + "metric: {}\n": "dir/space.yaml:8: no valid YAML: key 'metric' is there twice",
     GOOD + "stop: *there\n": "dir/space.yaml:8: no valid YAML: found undefined alias 'there'",
+    GOOD + "repeats: 0\n": "dir/space.yaml:8: repeats: must be greater than 0, got 0",
+    GOOD + "repeats: 2.5\n": "dir/space.yaml:8: repeats: expected a whole number or a list of such seeds",
+    GOOD + "repeats: three\n": "dir/space.yaml:8: repeats: expected a whole number or a list of such seeds",
+    GOOD
+    + "repeats: [1, 2]\n": "dir/space.yaml:8: repeats: expected how often each trial is run, got [1, 2]; "
+    "write {seeds: [1, 2]}",
+    GOOD
+    + "repeats: 20260101\n": "dir/space.yaml:8: repeats: each trial would be run 20260101 times, at most",
+    GOOD + "repeats: {reduce: max}\n": "dir/space.yaml:8: repeats.seeds: is missing; write for example",
+    GOOD + "repeats: {seed: 3}\n": "dir/space.yaml:8: repeats.seed: unknown key; did you mean 'seeds'?",
+    GOOD + "repeats: {seeds: []}\n": "dir/space.yaml:8: repeats.seeds: is empty; give at least one seed",
+    GOOD
+    + "repeats: {seeds: [1, 2, 1]}\n": "dir/space.yaml:8: repeats.seeds: 1 is there twice; leave one out",
+    GOOD + "repeats: {seeds: [1, -2]}\n": "dir/space.yaml:8: repeats.seeds: must not be negative, got -2",
+    GOOD
+    + "repeats: {seeds: [4294967296]}\n": "dir/space.yaml:8: repeats.seeds: 4294967296 is no seed; a seed",
+    GOOD + "repeats: {seeds: true}\n": "dir/space.yaml:8: repeats.seeds: expected a whole number or a list",
+    GOOD
+    + "repeats: {seeds: 3, reduce: average}\n": "dir/space.yaml:8: repeats.reduce: 'average' is not known; "
+    "possible: mean, median, min, max",
     "": "dir/space.yaml: is empty; a sweep file needs objective, metric and parameters",
     "# nothing\n": "dir/space.yaml: is empty; a sweep file needs objective, metric and parameters",
     "just words": "dir/space.yaml:1: expected keys such as objective, metric and parameters, got 'just",
