@@ -42,7 +42,7 @@ def check(
         print_json(
             {
                 "parameters": {
-                    key: parameter.model_dump(mode="json", by_alias=True, exclude_unset=True)
+                    key: parameter.model_dump(mode="json", exclude_unset=True)
                     for key, parameter in seen.parameters.items()
                 },
                 "grid": seen.grid,

@@ -32,7 +32,7 @@ def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
 
 
 def _identity(spec: SweepSpec) -> dict[str, Any]:
-    data: dict[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    data: dict[str, Any] = spec.model_dump(mode="json")
     data["metric" if spec.metrics is not None else "metrics"] = None
     data["parameters"] = _without_defaults(data["parameters"])
     return data

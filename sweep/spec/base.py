@@ -18,7 +18,7 @@ def file_keys(model: type[BaseModel]) -> list[str]:
 class Model(BaseModel):
     """Frozen, and strict about its keys: an unknown one is a mistake, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -415,7 +415,4 @@ Group.model_rebuild()
 
 def dump_parameters(parameters: Iterable[tuple[str, Parameter]]) -> dict[str, Any]:
     """Parameters as a sweep file writes them."""
-    return {
-        name: parameter.model_dump(exclude_unset=True, by_alias=True, exclude_none=False)
-        for name, parameter in parameters
-    }
+    return {name: parameter.model_dump(exclude_unset=True) for name, parameter in parameters}

@@ -16,6 +16,8 @@ from sweep.spec.types import Scalar, is_sound, mistake, show
 
 def as_command(raw: Any) -> Any:
     """A list of arguments, as text."""
+    if raw is None:
+        return None
     if isinstance(raw, str):
         try:
             items = shlex.split(raw)
