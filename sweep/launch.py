@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from sweep.compare.view import SweepView
+from sweep.core.enqueue import enqueue_configurations, start_points
 from sweep.core.identity import changes
 from sweep.core.lock import SweepLock, is_locked
 from sweep.core.messages import Progress
@@ -78,6 +80,7 @@ def launch(
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
+    start_points(spec, space)
     start = _check_start(spec, directory, fresh)
     if start is _Start.FINISHED:
         return Launch(directory, None)
@@ -119,6 +122,25 @@ def rerun(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int]) ->
     with SweepLock(directory.lock, spec.name):
         InlineEngine().clear(directory, Observer())
         enqueue_reruns(create_or_load_study(spec, open_storage(spec, directory)), numbers)
+
+
+def enqueue(
+    spec: SweepSpec, directory: SweepDirectory, points: Sequence[Mapping[str, Any]], token: str
+) -> None:
+    """Have configurations tried when a sweep that does not run now goes on.
+
+    Args:
+        spec: the sweep.
+        directory: where it lies.
+        points: the configurations, as Optuna would have sampled them.
+        token: of the wish.
+
+    Raises:
+        InputError: another process runs it.
+    """
+    with SweepLock(directory.lock, spec.name):
+        InlineEngine().clear(directory, Observer())
+        enqueue_configurations(create_or_load_study(spec, open_storage(spec, directory)), points, token)
 
 
 class _Start(Enum):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import typer
 
 from sweep.cli.check import check
+from sweep.cli.convert import convert
 from sweep.cli.run import run
 from sweep.cli.show import best, status, trials
-from sweep.cli.steer import retry, stop
+from sweep.cli.steer import enqueue, retry, stop
 from sweep.cli.tensorboard import tensorboard
 
 _HELP = """Hyperparameter sweeps: Optuna samples, Ray runs trials side by side, TensorBoard compares them.
@@ -16,11 +17,13 @@ _HELP = """Hyperparameter sweeps: Optuna samples, Ray runs trials side by side, 
 Examples:
   sweep check space.yaml         look at a sweep file without running anything
   sweep run space.yaml           run it; the same command goes on after an interruption
+  sweep convert wandb.yaml       say a W&B file in the words of this tool (it runs as it is)
   sweep status NAME              where it stands
   sweep trials NAME              all trials as a table, JSON or CSV
   sweep best NAME                the best parameters, ready to use
   sweep stop NAME                stop it, or one trial, from another terminal
   sweep retry NAME --failed      run failed trials again
+  sweep enqueue NAME lr=0.01     try this configuration next
   sweep tensorboard NAME         compare the runs, live, in the HParams tab
 """
 
@@ -33,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, status, trials, best, stop, retry, tensorboard):
+for command in (run, check, convert, status, trials, best, stop, retry, enqueue, tensorboard):
     app.command()(command)
 
 

@@ -37,7 +37,8 @@ def check(
     from sweep.compare.preview import preview
 
     with sweep_file.locating():
-        seen = preview(spec, near=file.parent)
+        seen = preview(spec, near=file.parent, may_lack_program=sweep_file.is_wandb)
+    notes = [*sweep_file.notes, *seen.notes]
     if as_json:
         print_json(
             {
@@ -48,7 +49,7 @@ def check(
                 "grid": seen.grid,
                 "samples": seen.samples,
                 "command": seen.command,
-                "notes": seen.notes,
+                "notes": notes,
             }
         )
         return
@@ -82,7 +83,7 @@ def check(
     console.print(samples, highlight=False)
     if seen.command is not None:
         console.print(f"\n{shlex.join(seen.command)}\n", highlight=False, soft_wrap=True)
-    for note in seen.notes:
+    for note in notes:
         console.print(f"note: {note}", highlight=False)
 
 

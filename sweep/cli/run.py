@@ -88,6 +88,8 @@ def run(
     from sweep.launch import launch
 
     with display, sweep_file.locating():
+        for note in sweep_file.notes:
+            display.note(note)
         launched = launch(
             sweep_file.spec,
             display,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,6 +104,73 @@ def retry(
     successors = _successors(SweepView(view.directory))
     for number in chosen:
         print(f"trial {number} is run again as trial {successors[number]}, {then}")
+
+
+def enqueue(
+    name: SweepName,
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Parameters.", show_default=False)
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Have a configuration tried next; parameters that are not named are sampled.
+
+    It works while the sweep runs, and counts as one of its trials. If it does not run, the configuration is
+    tried when `sweep run` goes on.
+
+    \b
+    Examples:
+      sweep enqueue digits-cnn lr=0.01 optimizer=sgd
+      sweep enqueue digits-cnn batch_size=64
+    """
+    import secrets
+
+    from sweep.compare.view import SweepView
+    from sweep.core.enqueue import is_enqueued
+    from sweep.core.requests import Request, leave_request
+    from sweep.launch import enqueue as enqueue_later
+
+    view = SweepView.open(name, runs)
+    point = _configuration(view, values or [])
+    run_id, token, then = _run_id(view), secrets.token_hex(8), "when `sweep run` goes on"
+    if run_id is not None:
+        leave_request(view.directory.requests, Request(run_id, enqueue=(point,), token=token))
+        _wait(
+            lambda: _run_id(view) != run_id or is_enqueued(SweepView(view.directory).frozen_trials, token),
+            "the sweep has not answered",
+        )
+        then = "next"
+    if not is_enqueued(SweepView(view.directory).frozen_trials, token):
+        enqueue_later(view.spec, view.directory, [point], token)
+        then = "when `sweep run` goes on"
+    trial = next(trial for trial in SweepView(view.directory).frozen_trials if is_enqueued([trial], token))
+    print(f"trial {trial.number} is enqueued: it is tried {then}")
+
+
+def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
+    """What is to be tried, as Optuna would have sampled it."""
+    from sweep.errors import EntryError
+    from sweep.space import SearchSpace
+    from sweep.space.space import EXHAUSTIVE
+    from sweep.spec.load import parse_override
+
+    if view.spec.sampler.type in EXHAUSTIVE:
+        raise InputError(f"{view.spec.name}: {view.spec.sampler.type} tries every configuration anyway")
+    if view.stopped_by is not None:
+        raise InputError(
+            f"{view.spec.name}: nothing more will be run, for its {view.stopped_by} is reached; first give "
+            f"`sweep run` another one with --set stop.{view.stopped_by}=..."
+        )
+    if not texts:
+        raise InputError("say what to try, for example lr=0.01")
+    found = {}
+    for text in texts:
+        _, key, value = parse_override(text, option="")
+        found[key] = value
+    try:
+        return SearchSpace.of(view.spec).encode(found, "enqueue")
+    except EntryError as error:
+        raise InputError(str(error).removeprefix("enqueue.")) from None
 
 
 def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:

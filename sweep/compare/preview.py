@@ -8,9 +8,12 @@ from typing import Any
 
 import optuna
 
+from sweep.core.enqueue import start_points
 from sweep.core.pruners import make_pruner, pruner_notes
 from sweep.core.samplers import derive_seed, make_sampler, sampler_notes
 from sweep.directory import SweepDirectory
+from sweep.errors import EntryError
+from sweep.objective.command import NO_PROGRAM
 from sweep.objective.find import find_objective, working_directory
 from sweep.objective.script import ScriptReference
 from sweep.space import SearchSpace
@@ -40,30 +43,39 @@ class Preview:
     notes: list[str]
 
 
-def preview(spec: SweepSpec, near: Path) -> Preview:
+def preview(spec: SweepSpec, near: Path, may_lack_program: bool = False) -> Preview:
     """See what a sweep would do.
 
     Args:
         spec: the sweep.
         near: the sweep file's directory.
+        may_lack_program: a script that is not here is worth a note only.
 
     Raises:
         InputError: it could not run: its objective is not there, or its sampler cannot serve its space.
     """
-    objective = find_objective(spec, near)
-    working_directory(spec)
+    missing = []
+    try:
+        objective = find_objective(spec, near)
+        working_directory(spec)
+    except EntryError as error:
+        if not may_lack_program or error.key not in ("program", "command"):
+            raise
+        missing = [] if spec.program == NO_PROGRAM else [f"it cannot be run here: {error}"]
+        objective = ScriptReference.of(spec)
     space = SearchSpace.of(spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = make_sampler(
         spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0, objectives=len(spec.goals)
     )
     make_pruner(spec.pruner)
+    start_points(spec, space)
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
     count = _SAMPLES
     if spec.sampler.type in EXHAUSTIVE:
         count = min(count, space.grid_size or count)
     samples = [space.suggest(study.ask()) for _ in range(count)]
-    notes = [*_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes = [*missing, *_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
     command = None
     if isinstance(objective, ScriptReference):
         trial = SweepDirectory.of(Path("runs"), spec.name).trial(0).root

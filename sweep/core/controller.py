@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.core import study as attributes
+from sweep.core.enqueue import enqueue_configurations, enqueue_start_points
 from sweep.core.journal import Journal
 from sweep.core.messages import (
     Assignment,
@@ -95,6 +96,7 @@ class Controller:
         storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
         self._study = create_or_load_study(spec, storage)
         self._seed = self._sweep_seed()
+        enqueue_start_points(self._study, spec, self._space)
         trials = self._study.get_trials(deepcopy=False)
         replaces = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
         judged = spec.goals.index(spec.judged)
@@ -273,6 +275,18 @@ class Controller:
         self._rerun += len(chosen)
         self._enqueued += len(chosen)
         return chosen
+
+    def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
+        """Have configurations tried next; says how many.
+
+        Args:
+            points: as Optuna would have sampled them.
+            token: of the wish; asked a second time with the same one, nothing happens.
+        """
+        with self._batch():
+            count = enqueue_configurations(self._study, points, token)
+        self._enqueued += count
+        return count
 
     def progress(self) -> Progress:
         """Where the sweep stands."""

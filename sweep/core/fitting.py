@@ -109,6 +109,7 @@ def check_feasible(space: SearchSpace) -> None:
     """
     if not space.constraints:
         return
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     random = RandomSampler(0)
     study = optuna.create_study(storage=None, sampler=random)
     frozen = optuna.trial.create_trial(state=TrialState.RUNNING)

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,16 @@ class Request:
         stop: stop the sweep, as Ctrl-C does.
         stop_trial: end this trial.
         rerun: run these failed trials again as new ones.
+        enqueue: try these configurations next, given as Optuna would have sampled them.
+        token: by which it is known that they have been enqueued.
     """
 
     run_id: str
     stop: bool = False
     stop_trial: int | None = None
     rerun: tuple[int, ...] = ()
+    enqueue: tuple[dict[str, Any], ...] = ()
+    token: str = ""
 
 
 def leave_request(folder: Path, request: Request) -> None:
@@ -44,6 +49,7 @@ def take_requests(folder: Path, run_id: str) -> list[Request]:
     for path in sorted(folder.glob("[0-9]*.json")):
         with suppress(OSError, ValueError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
-            requests.append(Request(**{**content, "rerun": tuple(content["rerun"])}))
+            lists = {name: tuple(content.get(name, ())) for name in ("rerun", "enqueue")}
+            requests.append(Request(**{**content, **lists}))
         path.unlink(missing_ok=True)
     return [request for request in requests if request.run_id == run_id]

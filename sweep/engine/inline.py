@@ -81,6 +81,7 @@ class InlineEngine(Engine):
             if request.stop:
                 interruption.request(signal.SIGINT)
             controller.rerun(request.rerun)
+            controller.enqueue(request.enqueue, request.token)
 
 
 class _DirectChannel:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sweep.core.messages import Ending, Outcome, Progress, Report, RunningAttempt, Turn
 
@@ -72,6 +72,10 @@ class RayController:
     def rerun(self, numbers: Iterable[int]) -> list[int]:
         self._check_introduced()
         return self._controller.rerun(numbers)
+
+    def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
+        self._check_introduced()
+        return self._controller.enqueue(points, token)
 
     def give_back(self, number: int, attempt: int, repeat: int) -> None:
         self._check_introduced()

@@ -275,7 +275,9 @@ class Supervisor:
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
         if request.rerun:
-            self._line.ask("rerun", request.rerun, then=self._on_enqueued)
+            self._line.ask("rerun", request.rerun, then=lambda numbers: self._on_enqueued(len(numbers)))
+        if request.enqueue:
+            self._line.ask("enqueue", request.enqueue, request.token, then=self._on_enqueued)
 
     def _stop_trial(self, number: int) -> None:
         slots = [slot for slot in self._slots if slot.assignment and slot.assignment.number == number]
@@ -288,14 +290,14 @@ class Supervisor:
         if ending is not None:
             self._observer.ended(ending)
 
-    def _on_enqueued(self, numbers: list[int]) -> None:
+    def _on_enqueued(self, count: int) -> None:
         """There is more to do: free slots that have been given up are needed again."""
         if self._draining_until is None:
             for slot in self._slots:
                 if slot.wake is not None:
                     slot.wake = time.monotonic()
             free = self._capacity - len(self._slots) - self._unstarted
-            for _ in range(min(len(numbers) * self._repeats, free)):
+            for _ in range(min(count * self._repeats, free)):
                 self._unstarted += 1
                 self._start_next()
 

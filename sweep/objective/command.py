@@ -13,6 +13,10 @@ from typing import Any
 
 from sweep.errors import nearest
 
+NO_PROGRAM = "(none)"
+"""What stands for the program of a W&B file that names none: W&B lets a function be given later."""
+EXIT_STATUS = "exit_status"
+"""The metric of a W&B sweep that has none: what the script ends with. A trial is complete if that is 0."""
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 ENV = "/usr/bin/env"
 

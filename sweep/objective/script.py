@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ import psutil
 
 from sweep.engine import processes
 from sweep.errors import EntryError, nearest
-from sweep.objective.command import DEFAULT_COMMAND, ENV, Command, Facts, nest
+from sweep.objective.command import DEFAULT_COMMAND, ENV, EXIT_STATUS, NO_PROGRAM, Command, Facts, nest
 from sweep.objective.function import Objective, find_file
 from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.objective.wandb_offline import OfflineRuns, Record, wandb_variables, write_parameters
@@ -77,6 +77,8 @@ class ScriptReference:
         as_wandb = spec.arguments == "nested"
         command = Command(spec.command or DEFAULT_COMMAND, as_wandb)
         program = spec.program
+        if program == NO_PROGRAM:
+            raise EntryError("program", "is missing; say --set program=train.py, or objective=train.py:train")
         if program is not None and command.uses("program"):
             path = find_file("program", program, [directory, near], "*")
             if path != (directory / program).resolve():
@@ -90,10 +92,15 @@ class ScriptReference:
                     )
                 command = Command(("${program}", "${args}"))
                 program = program if os.sep in program else f"./{program}"
-        groups = tuple(spec.groups)
-        found = cls(command, program, spec.env, spec.metric.name, groups)
+        found = replace(cls.of(spec), command=command, program=program)
         found._check_first(spec, directory)
         return found
+
+    @classmethod
+    def of(cls, spec: SweepSpec) -> ScriptReference:
+        """What a sweep file says, without a look at whether it is there."""
+        command = Command(spec.command or DEFAULT_COMMAND, spec.arguments == "nested")
+        return cls(command, spec.program, spec.env, spec.metric.name, tuple(spec.groups))
 
     def _check_first(self, spec: SweepSpec, directory: Path) -> None:
         """See that there is something to run, as far as that can be known before there is a trial."""
@@ -163,7 +170,7 @@ class ScriptReference:
             return "python"
         return sys.executable
 
-    def _run(self, trial: Trial) -> None:
+    def _run(self, trial: Trial) -> dict[str, float] | None:
         arguments = self.arguments(trial.params, trial.directory, trial.number, trial.seed)
         params = self.prepare(trial.params)
         if self.command.uses("args_json_file"):
@@ -180,6 +187,7 @@ class ScriptReference:
         variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
         variables[processes.TRIAL_DIRECTORY] = str(trial.directory)
         _Script(trial, self.metric, runs, arguments, variables).run()
+        return {EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else None
 
 
 def _args_file(directory: Path) -> Path:
@@ -323,7 +331,7 @@ class _Script:
             raise ScriptCrash(f"killed by signal {-status}", last, story)
         if status > 0:
             raise ScriptError(f"exit status {status}", last, story)
-        if self._metric not in self._names:
+        if self._metric not in self._names and self._metric != EXIT_STATUS:
             raise ScriptError(_never_reported(self._metric, list(self._names)), story=story)
 
 

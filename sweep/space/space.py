@@ -21,7 +21,7 @@ from sweep.spec import SweepSpec
 from sweep.spec.expressions import Expression, ExpressionError
 from sweep.spec.parameters import Choice, Constant, Leaf, Parameter, Range
 from sweep.spec.tree import flatten, in_order
-from sweep.spec.types import show
+from sweep.spec.types import same, show
 
 EXHAUSTIVE = ("grid", "brute_force")
 """Samplers that try every configuration once."""
@@ -137,22 +137,31 @@ class SearchSpace:
         """
         sampled = {}
         for name, value in values.items():
-            where = f"{entry}.{name}"
-            if name not in self.parameters:
-                groups = [other for other in self.parameters if other.startswith(f"{name}.")]
-                hint = f"write {groups[0]}" if groups else suggestion(name, self.parameters)
-                raise EntryError(where, f"there is no parameter {name!r}; {hint}")
-            parameter = self.parameters[name]
-            if isinstance(parameter, Constant):
-                if parameter.value != value:
-                    raise EntryError(where, f"{name} is always {show(parameter.value)}, never {show(value)}")
-                continue
-            try:
-                sampled[self.variables[name].key] = self.variables[name].encode(value)
-            except ValueError:
-                raise EntryError(where, f"{name} is never {show(value)}; {_hint(parameter)}") from None
+            found = self.encode_one(name, value, f"{entry}.{name}")
+            if name in self.variables:
+                sampled[self.variables[name].key] = found
         self._check_together(values, entry)
         return sampled
+
+    def encode_one(self, name: str, value: Any, entry: str) -> Any:
+        """What Optuna would have sampled for one parameter; a constant's value.
+
+        Raises:
+            EntryError: there is no such parameter, or it is never that.
+        """
+        if name not in self.parameters:
+            groups = [other for other in self.parameters if other.startswith(f"{name}.")]
+            hint = f"write {groups[0]}" if groups else suggestion(name, self.parameters)
+            raise EntryError(entry, f"there is no parameter {name!r}; {hint}")
+        parameter = self.parameters[name]
+        if isinstance(parameter, Constant):
+            if not same(parameter.value, value):
+                raise EntryError(entry, f"{name} is always {show(parameter.value)}, never {show(value)}")
+            return value
+        try:
+            return self.variables[name].encode(value)
+        except (ValueError, TypeError):
+            raise EntryError(entry, f"{name} is never {show(value)}; {_hint(parameter)}") from None
 
     def _check_together(self, values: Mapping[str, Any], entry: str) -> None:
         known = {

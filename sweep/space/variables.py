@@ -183,7 +183,7 @@ class _Alternatives(_Latent):
         number = self._quantile.value(rest)
         if self._parameter.is_int:
             return int(number)
-        return min(max(float(number), float(self._parameter.min)), float(self._parameter.max))
+        return min(max(_tidy(number), float(self._parameter.min)), float(self._parameter.max))
 
     def encode(self, value: Any) -> Any:
         for index, own in enumerate(self._values):
@@ -211,9 +211,9 @@ class _Named(_Latent):
     def decode(self, sampled: Any) -> Any:
         number = self._quantile.value(sampled)
         if not self._parameter.distribution.startswith("q_"):
-            return float(number)
+            return _tidy(number)
         rounded = round(number / self._parameter.q) * self._parameter.q
-        return int(rounded) if self._parameter.is_int else float(rounded)
+        return int(rounded) if self._parameter.is_int else _tidy(rounded)
 
     def encode(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -235,6 +235,11 @@ class _Named(_Latent):
         numbers = [low + index * step for index in range(int(count))]
         whole = isinstance(self._parameter.min, int) and self._parameter.is_int
         return [int(number) if whole else float(number) for number in numbers]
+
+
+def _tidy(number: float) -> float:
+    """Without the last digits, in which a value that was given differs after its way there and back."""
+    return float(f"{number:.12g}")
 
 
 def variable(name: str, parameter: Leaf, for_grid: bool = False) -> Variable | None:

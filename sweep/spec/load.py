@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from sweep.errors import EntryError, InputError, SpecError, nearest
+from sweep.spec import wandb
 from sweep.spec import yaml as sweep_yaml
 from sweep.spec.mistakes import place, spec_error
 from sweep.spec.model import SweepSpec
@@ -22,7 +23,7 @@ Override = tuple[str, str, Any]
 """The option it came from (for messages), the dotted key, and the value."""
 
 
-def parse_override(text: str) -> Override:
+def parse_override(text: str, option: str = "--set ") -> Override:
     """Read one `--set key.sub=value`; the value is YAML, as in the file.
 
     Raises:
@@ -31,11 +32,12 @@ def parse_override(text: str) -> Override:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key or not all(key.split(".")):
-        raise InputError(f"--set {text}: expected key=value, for example --set stop.trials=20")
+        example = f"{option}stop.trials=20" if option else "lr=0.01"
+        raise InputError(f"{option}{text}: expected key=value, for example {example}")
     try:
-        return f"--set {text}", key, sweep_yaml.read_value(value)
+        return f"{option}{text}", key, sweep_yaml.read_value(value)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: the value is no YAML: {_problem(error)}") from None
+        raise InputError(f"{option}{text}: the value is no YAML: {_problem(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,16 @@ class SweepFile:
         path: the file, as messages name it.
         document: its data and line numbers.
         origins: the entries that came from options, and from which.
+        notes: what its author may want to know.
+        is_wandb: whether it is one of W&B's.
     """
 
     spec: SweepSpec
     path: Path
     document: sweep_yaml.Document
     origins: Mapping[sweep_yaml.Path, str]
+    notes: tuple[str, ...] = ()
+    is_wandb: bool = False
 
     @contextmanager
     def locating(self) -> Iterator[None]:
@@ -102,16 +108,47 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
             f"{file}:{document.line(())}: expected keys such as objective, metric and parameters, "
             f"got {show(document.data)}"
         )
-    data = _without_nulls({"name": path.stem, **document.data})
     origins: dict[sweep_yaml.Path, str] = {}
+    notes: tuple[str, ...] = ()
+    is_wandb = wandb.is_wandb(document.data)
+    if is_wandb:
+        document, notes, overrides = _from_wandb(text, file, overrides, origins)
+    data = _without_nulls({"name": path.stem, **document.data})
     for origin, key, value in overrides:
         origins[_set(data, key, value, origin)] = origin
+    if is_wandb and data.get("objective") is not None:  # given later, as W&B's agents take a function
+        data = {key: value for key, value in data.items() if key not in ("program", "command", "arguments")}
     document = sweep_yaml.Document(data, document.lines)
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as error:
         raise spec_error(error, document, file, origins) from None
-    return SweepFile(spec, path, document, origins)
+    return SweepFile(spec, path, document, origins, notes, is_wandb)
+
+
+def _from_wandb(
+    text: str, file: str, overrides: Sequence[Override], origins: dict[sweep_yaml.Path, str]
+) -> tuple[sweep_yaml.Document, tuple[str, ...], list[Override]]:
+    """A W&B file in our words, what is to be said of it, and the changes that were in ours already.
+
+    Raises:
+        SpecError: W&B would refuse it too.
+    """
+    document = sweep_yaml.read_document(text, sweep_yaml.Yaml11Loader)
+    data = dict(document.data)
+    later = []
+    for origin, key, value in overrides:
+        if key.partition(".")[0] in ("method", "run_cap", "early_terminate", "program", "command"):
+            origins[_set(data, key, value, origin)] = origin
+        else:
+            later.append((origin, key, value))
+    document = sweep_yaml.Document(data, document.lines)
+    try:
+        translation = wandb.translate(data)
+    except wandb.DialectError as error:
+        where = place(error.path, document, file, origins)
+        raise SpecError(f"{where}: {'.'.join(map(str, error.path))}: {error}") from None
+    return sweep_yaml.Document(translation.data, document.lines), translation.notes, later
 
 
 def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:

@@ -36,6 +36,10 @@ class SweepLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class Yaml11Loader(SweepLoader):
+    """Numbers as PyYAML itself reads them, and whoever has read the file with it: 010 is 8, 1e-4 a word."""
+
+
 class _SweepDumper(yaml.SafeDumper):
     """Quotes every word that `SweepLoader` would not read as one."""
 
@@ -57,6 +61,11 @@ for _class in (SweepLoader, _SweepDumper):
     _class.add_implicit_resolver(
         "tag:yaml.org,2002:int", re.compile(f"(?:{_INT.pattern})$"), list("-+0123456789")
     )
+
+Yaml11Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def write_yaml(data: Any) -> str:
@@ -81,13 +90,17 @@ class Document:
         return self.lines.get(())
 
 
-def read_document(text: str) -> Document:
+def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) -> Document:
     """Parse one YAML document.
+
+    Args:
+        text: of the document.
+        loader_class: how its values are read.
 
     Raises:
         yaml.YAMLError: the text is no YAML, has a duplicate key, or more than one document.
     """
-    loader = SweepLoader(text)
+    loader = loader_class(text)
     try:
         node = loader.get_single_node()
         if node is None:
