@@ -128,6 +128,9 @@ class Choice(Searched):
 
 _LARGEST_INT = 2**53
 """Samplers compute with floats, which tell whole numbers apart up to here."""
+_MOST_STEPS = 10**7
+"""So many steps of a float may lie between 0 and a bound: Optuna takes a value for one of a range if it is a
+whole number of steps to 1e-8, and with more steps the rounding of floats alone is as large as that."""
 
 
 class Range(Searched):
@@ -181,6 +184,13 @@ class Range(Searched):
         if step > self.max - self.min:
             raise mistake(
                 f"{step} is larger than the whole range ({self.min} to {self.max}); make it smaller",
+                key="step",
+            )
+        largest = max(abs(self.min), abs(self.max))
+        if not self.is_int and largest / step > _MOST_STEPS:
+            raise mistake(
+                f"{step} is too fine for floats as large as {largest}; write at least "
+                f"{10.0 ** math.ceil(math.log10(largest / _MOST_STEPS)):g}, or leave it out",
                 key="step",
             )
 
