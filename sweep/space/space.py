@@ -19,9 +19,9 @@ from sweep.space.grid import Grid
 from sweep.space.variables import Variable, variable
 from sweep.spec import SweepSpec
 from sweep.spec.expressions import Expression, ExpressionError
-from sweep.spec.parameters import Choice, Constant, Leaf, Parameter, Range
+from sweep.spec.parameters import Constant, Leaf, Parameter, reach
 from sweep.spec.tree import flatten, in_order
-from sweep.spec.types import show
+from sweep.spec.types import same, show
 
 EXHAUSTIVE = ("grid", "brute_force")
 """Samplers that try every configuration once."""
@@ -144,13 +144,13 @@ class SearchSpace:
                 raise EntryError(where, f"there is no parameter {name!r}; {hint}")
             parameter = self.parameters[name]
             if isinstance(parameter, Constant):
-                if parameter.value != value:
+                if not same(parameter.value, value):
                     raise EntryError(where, f"{name} is always {show(parameter.value)}, never {show(value)}")
                 continue
             try:
                 sampled[self.variables[name].key] = self.variables[name].encode(value)
             except ValueError:
-                raise EntryError(where, f"{name} is never {show(value)}; {_hint(parameter)}") from None
+                raise EntryError(where, f"{name} is never {show(value)}; {reach(parameter)}") from None
         self._check_together(values, entry)
         return sampled
 
@@ -213,17 +213,6 @@ class SearchSpace:
                 "a grid needs an end: give it a step, or values: [...], or another sampler",
             )
         return self.grid
-
-
-def _hint(parameter: Leaf) -> str:
-    if isinstance(parameter, Choice):
-        return f"it is one of {', '.join(map(show, parameter.values))}"
-    if isinstance(parameter, Range):
-        step = f" in steps of {parameter.step}" if parameter.step is not None else ""
-        others = "".join(f", or {show(value)}" for value in parameter.alternatives or ())
-        kind = "a whole number" if parameter.is_int else "a number"
-        return f"it is {kind} from {parameter.min} to {parameter.max}{step}{others}"
-    return "its distribution does not reach it"
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
