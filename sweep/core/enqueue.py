@@ -33,9 +33,6 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
         else:
             values = entry
         points.append(space.encode(values, f"enqueue.{index}"))
-    for name, parameter in space.parameters.items():
-        if getattr(parameter, "has_default", False):
-            space.encode_one(name, parameter.default, f"parameters.{name}.default")  # type: ignore[union-attr]
     return points
 
 

@@ -19,7 +19,7 @@ from sweep.space.grid import Grid
 from sweep.space.variables import Variable, variable
 from sweep.spec import SweepSpec
 from sweep.spec.expressions import Expression, ExpressionError
-from sweep.spec.parameters import Choice, Constant, Leaf, Parameter, Range
+from sweep.spec.parameters import Constant, Leaf, Parameter, reach
 from sweep.spec.tree import flatten, in_order
 from sweep.spec.types import same, show
 
@@ -161,7 +161,7 @@ class SearchSpace:
         try:
             return self.variables[name].encode(value)
         except (ValueError, TypeError):
-            raise EntryError(entry, f"{name} is never {show(value)}; {_hint(parameter)}") from None
+            raise EntryError(entry, f"{name} is never {show(value)}; {reach(parameter)}") from None
 
     def _check_together(self, values: Mapping[str, Any], entry: str) -> None:
         known = {
@@ -222,17 +222,6 @@ class SearchSpace:
                 "a grid needs an end: give it a step, or values: [...], or another sampler",
             )
         return self.grid
-
-
-def _hint(parameter: Leaf) -> str:
-    if isinstance(parameter, Choice):
-        return f"it is one of {', '.join(map(show, parameter.values))}"
-    if isinstance(parameter, Range):
-        step = f" in steps of {parameter.step}" if parameter.step is not None else ""
-        others = "".join(f", or {show(value)}" for value in parameter.alternatives or ())
-        kind = "a whole number" if parameter.is_int else "a number"
-        return f"it is {kind} from {parameter.min} to {parameter.max}{step}{others}"
-    return "its distribution does not reach it"
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:

@@ -91,7 +91,7 @@ class _Range(Variable):
             raise ValueError
         if self._parameter.step is not None:
             steps = (value - self._parameter.min) / self._parameter.step
-            if abs(steps - round(steps)) > 1e-9 or round(steps) >= (size_of(self._parameter) or 0):
+            if abs(steps - round(steps)) > 1e-6 or round(steps) >= (size_of(self._parameter) or 0):
                 raise ValueError
             return nth(self._parameter, round(steps))
         return int(value) if self._parameter.is_int else float(value)

@@ -34,7 +34,9 @@ class Model(BaseModel):
             keys = file_keys(cls)
             for key in raw:
                 if key not in keys and key not in aliases:
-                    raise mistake(f"unknown key; {suggestion(key, keys)}", key=str(key))
+                    raise mistake(
+                        f"unknown key; {suggestion(key, keys)}", key=key if isinstance(key, int) else str(key)
+                    )
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
                     raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw

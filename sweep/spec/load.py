@@ -70,8 +70,25 @@ class SweepFile:
         try:
             yield
         except EntryError as error:
-            where = place(tuple(error.key.split(".")), self.document, str(self.path), self.origins)
+            where = place(self._find(error.key), self.document, str(self.path), self.origins)
             raise SpecError(f"{where}: {error}") from None
+
+    def _find(self, key: str) -> sweep_yaml.Path:
+        """The path of an entry, or of the nearest one above it: names may have dots, and a parameter's name
+        leaves out the `parameters` of its groups."""
+        path: list[str | int] = []
+        data, rest = self.document.data, key.split(".")
+        while rest:
+            entries = data if isinstance(data, dict) else {}
+            if isinstance(data, list):
+                entries = {str(index): item for index, item in enumerate(data)}
+            taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 0)
+            if taken == 0 and "parameters" not in entries:
+                return (*path, *rest)
+            name = ".".join(rest[:taken]) or "parameters"
+            path.append(int(name) if isinstance(data, list) else name)
+            data, rest = entries[name], rest[taken:]
+        return tuple(path)
 
 
 def load_spec(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepSpec:

@@ -69,7 +69,7 @@ def _describe(path: Path, details: Mapping[str, Any]) -> str:
             return "is missing" + _EXAMPLES.get(path, "")
         case "model_type" | "model_attributes_type" | "dict_type" | "union_tag_not_found":
             return f"expected a mapping such as {{key: value}}, got {show(details['input'])}"
-        case "list_type":
+        case "list_type" | "tuple_type":
             return f"expected a list such as [1, 2], got {show(details['input'])}"
         case _:
             message = str(details["msg"])

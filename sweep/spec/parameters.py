@@ -99,6 +99,11 @@ class Searched(Conditional):
         """Whether the file names one; null can be a choice."""
         return "default" in self.model_fields_set
 
+    def _check_default(self) -> None:
+        assert isinstance(self, Range | Choice | Distribution)
+        if self.has_default and not can_be(self, self.default):
+            raise mistake(f"{show(self.default)} cannot be; {reach(self)}", key="default")
+
 
 class Choice(Searched):
     """A parameter that takes one of `values`, which have no order between them.
@@ -123,11 +128,15 @@ class Choice(Searched):
                 f"has {len(self.probabilities)} numbers for {len(self.values)} values; give one for each",
                 key="probabilities",
             )
+        self._check_default()
         return self
 
 
 _LARGEST_INT = 2**53
 """Samplers compute with floats, which tell whole numbers apart up to here."""
+_MOST_STEPS = 10**7
+"""So many steps of a float may lie between 0 and a bound: Optuna takes a value for one of a range if it is a
+whole number of steps to 1e-8, and with more steps the rounding of floats alone is as large as that."""
 
 
 class Range(Searched):
@@ -166,6 +175,7 @@ class Range(Searched):
             self._check_step(self.step)
         if self.alternatives is not None:
             self._check_alternatives(self.alternatives)
+        self._check_default()
         return self
 
     def _check_step(self, step: int | float) -> None:
@@ -181,6 +191,13 @@ class Range(Searched):
         if step > self.max - self.min:
             raise mistake(
                 f"{step} is larger than the whole range ({self.min} to {self.max}); make it smaller",
+                key="step",
+            )
+        largest = max(abs(self.min), abs(self.max))
+        if not self.is_int and largest / step > _MOST_STEPS:
+            raise mistake(
+                f"{step} is too fine for floats as large as {largest}; write at least "
+                f"{10.0 ** math.ceil(math.log10(largest / _MOST_STEPS)):g}, or leave it out",
                 key="step",
             )
 
@@ -223,11 +240,22 @@ _SHORT = {
 """W&B's other names, and what is written for them here."""
 
 
+_LEAST_SHAPE = 1e-3
+"""Beyond it, and its inverse, floats cannot tell a beta distribution from a few single points."""
+_LEAST_Q = 1e-100
+"""What is divided by less leaves the range of floats."""
+
+
+def _check_name(value: Any, key: str | None = None) -> None:
+    if isinstance(value, str) and value in _SHORT:
+        raise mistake(f"instead of {value!r} write {_SHORT[value]}", key=key)
+    if not isinstance(value, str) or value not in DISTRIBUTIONS:
+        near = suggestion(value, [*DISTRIBUTIONS, *_SHORT])
+        raise mistake(f"{show(value)} is no distribution; {near}", key=key)
+
+
 def _distribution(value: Any) -> Any:
-    if value in _SHORT:
-        raise mistake(f"instead of {value!r} write {_SHORT[value]}")
-    if value not in DISTRIBUTIONS:
-        raise mistake(f"{show(value)} is no distribution; {suggestion(value, [*DISTRIBUTIONS, *_SHORT])}")
+    _check_name(value)
     return value
 
 
@@ -285,6 +313,16 @@ class Distribution(Searched):
                 )
         if "log_normal" in self.distribution and abs(self.mu) + 7 * self.sigma > math.log(1e150):
             raise mistake("its values would leave the range of floats; mu and sigma are those of the log")
+        for key in ("a", "b"):
+            value = getattr(self, key)
+            if key in keys and not _LEAST_SHAPE <= value <= 1 / _LEAST_SHAPE:
+                raise mistake(
+                    f"must be at least {_LEAST_SHAPE:g} and at most {1 / _LEAST_SHAPE:g}, got {show(value)}",
+                    key=key,
+                )
+        if "q" in keys and self.q < _LEAST_Q:
+            raise mistake(f"is too small, got {self.q}; write at least {_LEAST_Q:g}", key="q")
+        self._check_default()
         return self
 
 
@@ -295,6 +333,10 @@ def _parameters(raw: Any) -> Any:
         for name in raw:
             if not isinstance(name, str) or not name or name != name.strip():
                 raise mistake(f"{show(name)} cannot name a parameter; put a word in quotes", key=name)
+            if name.endswith(":u"):  # the study has such names for what stands for a parameter
+                raise mistake(
+                    f"{show(name)} cannot name a parameter, for it ends with ':u'; rename it", key=name
+                )
     return raw
 
 
@@ -358,6 +400,10 @@ def _normalise(raw: Any) -> Any:
                 "has no distribution; write distribution: normal, or log_normal, beside mu and sigma"
             )
         raise mistake("says nothing of its values; give {min, max}, {values: [...]} or a value")
+    if form == "distribution":
+        _check_name(
+            raw["distribution"], "distribution"
+        )  # a name of W&B's comes with keys that do not go with others
     keys = file_keys(_FORMS[form])
     for key in raw:
         if key in _KEYS and key not in keys:
@@ -371,16 +417,21 @@ def _form_key(form: str) -> str:
     return names.get(form, f"{form!r}")
 
 
+def _tag(raw: Any) -> str:
+    """A form in pydantic's paths, where it must not look like a key."""
+    return f"<{_form(raw)}>"
+
+
 Leaf = Range | Choice | Constant | Distribution
 """A parameter that is no group."""
 
 Parameter = Annotated[
-    Annotated[Range, Tag("range")]
-    | Annotated[Choice, Tag("choice")]
-    | Annotated[Constant, Tag("constant")]
-    | Annotated[Distribution, Tag("distribution")]
-    | Annotated[Group, Tag("group")],
-    Discriminator(_form),
+    Annotated[Range, Tag("<range>")]
+    | Annotated[Choice, Tag("<choice>")]
+    | Annotated[Constant, Tag("<constant>")]
+    | Annotated[Distribution, Tag("<distribution>")]
+    | Annotated[Group, Tag("<group>")],
+    Discriminator(_tag),
     BeforeValidator(_normalise),
 ]
 
@@ -396,8 +447,25 @@ def can_be(parameter: Leaf, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     if isinstance(parameter, Range):
-        return parameter.min <= value <= parameter.max and (not parameter.is_int or value == int(value))
-    return True
+        if not parameter.min <= value <= parameter.max or (parameter.is_int and value != int(value)):
+            return False
+        steps = (value - parameter.min) / (parameter.step or 1)
+        return parameter.step is None or abs(steps - round(steps)) < 1e-6
+    return is_sound(value)
+
+
+def reach(parameter: Leaf) -> str:
+    """What values a parameter can have, in words."""
+    if isinstance(parameter, Constant):
+        return f"it is always {show(parameter.value)}"
+    if isinstance(parameter, Choice):
+        return f"it is one of {', '.join(map(show, parameter.values))}"
+    if isinstance(parameter, Range):
+        step = f" in steps of {parameter.step}" if parameter.step is not None else ""
+        others = "".join(f", or {show(value)}" for value in parameter.alternatives or ())
+        kind = "a whole number" if parameter.is_int else "a number"
+        return f"it is {kind} from {parameter.min} to {parameter.max}{step}{others}"
+    return f"it is a number from its distribution, {parameter.distribution}"
 
 
 def check_tree(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:

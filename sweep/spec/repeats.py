@@ -29,8 +29,8 @@ def _seeds(value: Any) -> Any:
             raise mistake("must be greater than 0, got 0")
         if count > _MOST_REPEATS:
             raise mistake(
-                f"each trial would be run {count} times, at most {_MOST_REPEATS} are possible; "
-                f"a seed is written [{count}]"
+                f"each trial would be run {show(count)} times, at most {_MOST_REPEATS} are possible; "
+                f"a seed is written [{show(count)}]"
             )
         return count
     if not value:

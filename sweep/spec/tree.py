@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.errors import suggestion
-from sweep.spec.parameters import Choice, Constant, Group, Leaf, Parameter, Range, can_be
+from sweep.errors import nearest, suggestion
+from sweep.spec.parameters import Choice, Group, Leaf, Parameter, can_be, reach
 from sweep.spec.types import mistake, same, show
 
 
@@ -101,14 +101,9 @@ def _resolve(name: str, prefix: str, known: Mapping[str, Any], path: _Path) -> s
 def _check_values(name: str, parameter: Leaf, values: tuple[Any, ...], path: _Path) -> None:
     for value in values:
         if not can_be(parameter, value):
-            hint = ""
-            if isinstance(parameter, Choice):
-                hint = f"; {suggestion(value, map(str, parameter.values))}"
-            elif isinstance(parameter, Constant):
-                hint = f"; it is always {show(parameter.value)}"
-            elif isinstance(parameter, Range):
-                hint = f"; it goes from {parameter.min} to {parameter.max}"
-            raise mistake(f"{name} is never {show(value)}{hint}", key=path)
+            near = nearest(value, map(str, parameter.values)) if isinstance(parameter, Choice) else None
+            hint = reach(parameter) if near in (None, str(value)) else f"did you mean {near!r}?"
+            raise mistake(f"{name} is never {show(value)}; {hint}", key=path)
 
 
 def in_order(nodes: Mapping[str, Node]) -> list[str]:

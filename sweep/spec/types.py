@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 Scalar = None | bool | int | float | str
 
 
-def mistake(message: str, key: str | tuple[str | int, ...] | None = None) -> PydanticCustomError:
+def mistake(message: str, key: str | int | tuple[str | int, ...] | None = None) -> PydanticCustomError:
     """A validation error with our own words. `key` names the entry below the validated one to point at; or
     several, each below the one before."""
     return PydanticCustomError("mistake", "{message}", {"message": message, "key": key})
@@ -29,6 +29,9 @@ def show(value: Any) -> str:
 
 _LARGEST = 1e150
 """Larger numbers are mistakes, and their squares and differences leave the range of floats."""
+
+
+_LARGEST_INTEGER = 2**63 - 1
 
 
 def same(a: Any, b: Any) -> bool:
@@ -54,9 +57,11 @@ def _number(value: Any) -> Any:
 
 def _integer(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
-        return int(value)  # 1e3 is how people write 1000
+        value = int(value)  # 1e3 is how people write 1000
     if isinstance(value, bool) or not isinstance(value, int):
         raise mistake(f"expected a whole number, got {show(value)}")
+    if abs(value) > _LARGEST_INTEGER:
+        raise mistake(f"expected a smaller number, got {show(value)}")
     return value
 
 

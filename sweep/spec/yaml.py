@@ -23,6 +23,15 @@ class SweepLoader(yaml.SafeLoader):
     """PyYAML's SafeLoader (YAML 1.1) without its surprises in numbers: `1e-4` is one; `16:9`, `010` and dates
     are words."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, AttributeError) as error:  # from `!!int words` and the like
+            reason = "too many digits" if "int_max_str_digits" in str(error) else error
+            raise yaml.MarkedYAMLError(
+                problem=f"a value does not fit its tag: {reason}", problem_mark=node.start_mark
+            ) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
@@ -108,10 +117,9 @@ def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) 
         lines: dict[Path, int] = {}
         _note_lines(node, (), node.start_mark.line + 1, lines, set())
         return Document(data=loader.construct_document(node), lines=lines)
-    except (ValueError, KeyError, AttributeError) as error:  # from `!!int words` and the like
-        raise yaml.MarkedYAMLError(problem=f"a value does not fit its tag: {error}") from None
     except RecursionError:
-        raise yaml.MarkedYAMLError(problem="is nested too deeply") from None
+        mark = loader.get_mark()
+        raise yaml.MarkedYAMLError(problem="is nested too deeply", problem_mark=mark) from None
     finally:
         loader.dispose()
 

@@ -106,12 +106,6 @@ def test_what_is_outside_the_space_is_an_error(entry: dict[str, Any], message: s
     assert message in str(caught.value)
 
 
-def test_so_is_a_default_outside_its_own_range() -> None:
-    spec = make_spec(parameters={**SPACE, "layers": {"min": 1, "max": 9, "default": 10}})
-    with pytest.raises(EntryError, match=r"parameters\.layers\.default: layers is never 10"):
-        start_points(spec, SearchSpace.of(spec))
-
-
 def test_a_grid_takes_none() -> None:
     spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
     with pytest.raises(EntryError, match="grid tries every configuration anyway"):

@@ -165,9 +165,9 @@ MISTAKES = {
     ): "dir/space.yaml:7: parameters.epochs.value: key 1 has",
     GOOD.replace(
         "epochs: 8", "epochs: !!int abc"
-    ): "dir/space.yaml: no valid YAML: a value does not fit its tag",
+    ): "dir/space.yaml:7: no valid YAML: a value does not fit its tag",
     GOOD.replace("epochs: 8", 'epochs: "\\ud800"'): "dir/space.yaml:7: parameters.epochs.value: ",
-    "[" * 3000: "dir/space.yaml: no valid YAML: is nested too deeply",
+    "[" * 3000: "dir/space.yaml:1: no valid YAML: is nested too deeply",
     "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
     + "".join(
         f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 10)}]\n" for n in range(8)

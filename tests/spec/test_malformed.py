@@ -1,0 +1,687 @@
+"""What `sweep check` says about sweep files with a mistake: one line, with its place and how to mend it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweep.cli import main
+
+HEAD = """\
+objective: train.py:train
+metric: {name: loss, goal: minimize}
+"""
+BODY = """\
+parameters:
+  lr: {min: 1e-4, max: 1e-1, log: true}
+  n: {min: 1, max: 9, step: 2}
+  act: {values: [relu, gelu]}
+  flag: {values: [true, false]}
+  epochs: 8
+"""
+GOOD = HEAD + BODY
+NEXT = 9
+"""The number of the line behind `GOOD`."""
+
+
+def parameter(text: str, top: str = "") -> str:
+    """The good file with one more parameter, and lines behind it."""
+    return f"{GOOD}  {text}\n{top}"
+
+
+def nested(depth: int) -> str:
+    return parameter("g: " + "{parameters: {g: " * depth + "1" + "}}" * depth)
+
+
+DIGITS = "1" + "0" * 5000
+HEX = "0x1" + "f" * 5000
+
+# What is written, the line that is named, the key, and words of the hint.
+MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
+    # YAML
+    "a list that is not closed": (GOOD + "stop: [1\n", 10, "", "expected ',' or ']'"),
+    "a tab": (GOOD + "stop:\n\ttrials: 3\n", 10, "", "'\\t'"),
+    "an unknown tag": (GOOD + "stop: !!python/object:os.system {}\n", 9, "", "constructor"),
+    "a value that does not fit its tag": (
+        GOOD + "stop: {trials: !!int many}\n",
+        9,
+        "",
+        "does not fit its tag",
+    ),
+    "a number of thousands of digits": (parameter(f"a: {DIGITS}"), 9, "", "does not fit"),
+    "a hexadecimal number of thousands of digits": (
+        parameter(f"a: {HEX}"),
+        9,
+        "parameters.a",
+        "a huge number",
+    ),
+    "a hexadecimal number of repeats": (GOOD + f"repeats: {HEX}\n", 9, "repeats", "a huge number"),
+    "a hexadecimal number of trials": (GOOD + f"stop: {{trials: {HEX}}}\n", 9, "stop.trials", "smaller"),
+    "brackets without an end": ("[" * 3000, 1, "", "nested too deeply"),
+    "an alias of itself": (parameter("a: &a {values: [*a]}"), 9, "", "an alias contains itself"),
+    "an alias of nothing": (parameter("a: *b"), 9, "", "undefined alias"),
+    "two documents": (GOOD + "---\na: 1\n", 9, "", "another document"),
+    "a key that is there twice": (GOOD + "metric: {}\n", 9, "", "'metric' is there twice"),
+    "a parameter that is there twice": (parameter("lr: 3"), 9, "", "'lr' is there twice"),
+    "a control character": (GOOD + "stop: \x01\n", None, "", "special characters"),
+    "a list": ("- 1\n", 1, "", "expected keys such as objective"),
+    "a key that is a list": (GOOD + "? [1, 2]\n: 3\n", 9, "", "unhashable"),
+    # unknown keys, at each level
+    "an unknown key": (GOOD + "smapler: tpe\n", 9, "smapler", "did you mean 'sampler'?"),
+    "a number for a key": (GOOD + "3: tpe\n", 9, "3", "unknown key; possible: name, program"),
+    "an unknown key of the metric": (
+        HEAD.replace("goal", "gaol") + BODY,
+        2,
+        "metric.gaol",
+        "did you mean 'goal'",
+    ),
+    "an unknown key of a range": (
+        parameter("a: {min: 1, mx: 2}"),
+        9,
+        "parameters.a.mx",
+        "did you mean 'max'",
+    ),
+    "an unknown key of a choice": (
+        parameter("a: {values: [1], p: [1]}"),
+        9,
+        "parameters.a.p",
+        "possible: when",
+    ),
+    "an unknown key in a group": (
+        parameter("g: {parameters: {a: {mni: 1, max: 2}}}"),
+        9,
+        "parameters.g.parameters.a.mni",
+        "did you mean 'min'",
+    ),
+    "a group with something else": (
+        parameter("g: {parameters: {a: 1}, min: 3}"),
+        9,
+        "parameters.g.min",
+        "does not go with 'parameters'; leave one out",
+    ),
+    "only an unknown key": (parameter("a: {vales: [1]}"), 9, "parameters.a.vales", "did you mean 'values'"),
+    "an unknown key of stop": (GOOD + "stop:\n  trails: 3\n", 10, "stop.trails", "did you mean 'trials'"),
+    "an unknown key of trial": (GOOD + "trial: {retry: 3}\n", 9, "trial.retry", "did you mean"),
+    "an unknown key of resources": (
+        GOOD + "resources: {gpus: 1}\n",
+        9,
+        "resources.gpus",
+        "did you mean 'gpu'",
+    ),
+    # wrong types
+    "parameters in a list": (HEAD + "parameters: [lr]\n", 3, "parameters", "expected a mapping"),
+    "no parameters": (HEAD + "parameters: {}\n", 3, "parameters", "is empty; give at least one"),
+    "nothing for parameters": (HEAD + "parameters:\n", 3, "parameters", "such as {"),
+    "parameters left out": (HEAD, 1, "parameters", "is missing; write for example"),
+    "a word for a bound": (
+        parameter("a: {min: low, max: 2}"),
+        9,
+        "parameters.a.min",
+        "expected a number, got",
+    ),
+    "no upper bound": (parameter("a: {min: 1}"), 9, "parameters.a.max", "is missing"),
+    "a list for a parameter": (parameter("a: [1, 2]"), 9, "parameters.a", "write {values: [1, 2]}"),
+    "a word for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
+    "no values": (parameter("a: {values: []}"), 9, "parameters.a.values", "give at least one"),
+    "a value twice": (parameter("a: {values: [1, 1.0]}"), 9, "parameters.a.values", "write each value once"),
+    "infinity": (parameter("a: {values: [.inf]}"), 9, "parameters.a.values", "give a finite number"),
+    "a word for log": (
+        parameter("a: {min: 1, max: 2, log: yep}"),
+        9,
+        "parameters.a.log",
+        "expected true or false",
+    ),
+    "log from 0": (parameter("a: {min: 0, max: 2, log: true}"), 9, "parameters.a.min", "or: [0] beside it"),
+    "log below 0": (
+        parameter("a: {min: -2.0, max: 2, log: true}"),
+        9,
+        "parameters.a.min",
+        "or leave log out",
+    ),
+    "bounds swapped": (parameter("a: {min: 2, max: 1}"), 9, "parameters.a.max", "swap them"),
+    "a step of 0": (parameter("a: {min: 1, max: 2, step: 0}"), 9, "parameters.a.step", "greater than 0"),
+    "a step too large": (
+        parameter("a: {min: 1, max: 2, step: 2}"),
+        9,
+        "parameters.a.step",
+        "make it smaller",
+    ),
+    "a step too fine": (
+        parameter("a: {min: 1024.0, max: 1025, step: 1e-6}"),
+        9,
+        "parameters.a.step",
+        "write at least 0.001,",
+    ),
+    "step and log": (
+        parameter("a: {min: 1, max: 8, step: 2, log: true}"),
+        9,
+        "parameters.a.step",
+        "leave one out",
+    ),
+    "a name with blanks": (parameter("' a': 3"), 9, "parameters. a", "cannot name a parameter"),
+    "a name that samplers use": (parameter("'lr:u': 3"), 9, "parameters.lr:u", "rename"),
+    "a name twice by its groups": (
+        parameter("g: {parameters: {a: 1}}\n  g.a: 2"),
+        10,
+        "parameters.g.a",
+        "the name 'g.a' is there twice; rename one",
+    ),
+    "groups a hundred deep": (nested(300), 9, "", "nested too deeply"),
+    # or
+    "or in the range": (parameter("a: {min: 1, max: 2, or: [1.5]}"), 9, "parameters.a.or", "leave it out"),
+    "or nothing": (parameter("a: {min: 1, max: 2, or: []}"), 9, "parameters.a.or", "for example or: [0]"),
+    "or a number": (parameter("a: {min: 1, max: 2, or: 0}"), 9, "parameters.a.or", "such as [1, 2]"),
+    "or a list": (parameter("a: {min: 1, max: 2, or: [[0]]}"), 9, "parameters.a.or", "numbers or words"),
+    "or beside values": (parameter("a: {values: [1], or: [0]}"), 9, "parameters.a.or", "leave one out"),
+    # probabilities
+    "too few probabilities": (
+        parameter("a: {values: [1, 2], probabilities: [1]}"),
+        9,
+        "parameters.a.probabilities",
+        "give one for each",
+    ),
+    "a probability of 0": (
+        parameter("a: {values: [1, 2], probabilities: [1, 0]}"),
+        9,
+        "parameters.a.probabilities.1",
+        "greater than 0",
+    ),
+    "probabilities of a range": (
+        parameter("a: {min: 1, max: 2, probabilities: [1, 2]}"),
+        9,
+        "parameters.a.probabilities",
+        "leave one out",
+    ),
+    # distributions
+    "an unknown distribution": (
+        parameter("a: {distribution: nomal}"),
+        9,
+        "parameters.a.distribution",
+        "did you mean 'normal'",
+    ),
+    "a list of distributions": (
+        parameter("a: {distribution: [normal]}"),
+        9,
+        "parameters.a.distribution",
+        "did you mean 'normal'",
+    ),
+    "W&B's uniform": (
+        parameter("a: {distribution: uniform, min: 0, max: 1}"),
+        9,
+        "parameters.a.distribution",
+        "write {min: 0.0, max: 1.0}",
+    ),
+    "W&B's log_uniform": (
+        parameter("a: {distribution: log_uniform, min: -9, max: -1}"),
+        9,
+        "parameters.a.distribution",
+        "exponents of e",
+    ),
+    "W&B's constant": (
+        parameter("a: {distribution: constant, value: 1}"),
+        9,
+        "parameters.a",
+        "write {value: ...}",
+    ),
+    "W&B's categorical": (
+        parameter("a: {distribution: categorical, values: [1]}"),
+        9,
+        "parameters.a",
+        "write {values: [...]}",
+    ),
+    "normal with bounds": (
+        parameter("a: {distribution: normal, min: 0}"),
+        9,
+        "parameters.a.min",
+        "it takes mu and sigma",
+    ),
+    "beta without b": (parameter("a: {distribution: beta, a: 1}"), 9, "parameters.a.b", "beta takes a and b"),
+    "beta beyond floats": (
+        parameter("a: {distribution: beta, a: 1e-300, b: 1}"),
+        9,
+        "parameters.a.a",
+        "at least",
+    ),
+    "a sigma of 0": (
+        parameter("a: {distribution: normal, sigma: 0}"),
+        9,
+        "parameters.a.sigma",
+        "greater than 0",
+    ),
+    "mu without distribution": (parameter("a: {mu: 0}"), 9, "parameters.a", "write distribution: normal"),
+    "a log_normal beyond floats": (
+        parameter("a: {distribution: log_normal, mu: 400}"),
+        9,
+        "parameters.a",
+        "those of the log",
+    ),
+    "a q beyond floats": (
+        parameter("a: {distribution: q_normal, mu: 1e100, q: 1e-300}"),
+        9,
+        "parameters.a.q",
+        "too small",
+    ),
+    # defaults
+    "a default outside a range": (
+        parameter("a: {min: 0.0, max: 1.0, default: 2}"),
+        9,
+        "parameters.a.default",
+        "a number from 0.0 to 1.0",
+    ),
+    "a default between steps": (
+        parameter("a: {min: 1, max: 9, step: 2, default: 2}"),
+        9,
+        "parameters.a.default",
+        "in steps of 2",
+    ),
+    "a default that is no choice": (
+        parameter("a: {values: [sgd, adam], default: sdg}"),
+        9,
+        "parameters.a.default",
+        "'sgd'",
+    ),
+    "a word for the default of a distribution": (
+        parameter("a: {distribution: normal, default: abc}"),
+        9,
+        "parameters.a.default",
+        "number",
+    ),
+    "a default for a constant": (
+        parameter("a: {value: 1, default: 1}"),
+        9,
+        "parameters.a.default",
+        "leave one",
+    ),
+    # conditions
+    "a condition that is a word": (
+        parameter("a: {value: 1, when: act}"),
+        9,
+        "parameters.a.when",
+        "such as {",
+    ),
+    "a condition on nothing": (parameter("a: {value: 1, when: {}}"), 9, "parameters.a.when", "such as {"),
+    "a condition on an unknown parameter": (
+        parameter("a: {value: 1, when: {atc: relu}}"),
+        9,
+        "parameters.a.when.atc",
+        "did you mean 'act'",
+    ),
+    "a condition on a value that never comes": (
+        parameter("a: {value: 1, when: {act: relo}}"),
+        9,
+        "parameters.a.when.act",
+        "act is never 'relo'; did you mean 'relu'?",
+    ),
+    "a condition on no value": (
+        parameter("a: {value: 1, when: {act: []}}"),
+        9,
+        "parameters.a.when.act",
+        "name at least one",
+    ),
+    "a condition between steps": (
+        parameter("a: {value: 1, when: {n: 2}}"),
+        9,
+        "parameters.a.when.n",
+        "n is never 2; it is a whole number from 1 to 9 in steps of 2",
+    ),
+    "a condition on a number for a flag": (
+        parameter("a: {value: 1, when: {flag: 1}}"),
+        9,
+        "parameters.a.when.flag",
+        "flag is never 1; ",
+    ),
+    "a condition on another constant": (
+        parameter("a: {value: 1, when: {epochs: 9}}"),
+        9,
+        "parameters.a.when.epochs",
+        "it is always 8",
+    ),
+    "a condition on a word for a distribution": (
+        parameter("d: {distribution: normal}\n  a: {value: 1, when: {d: abc}}"),
+        10,
+        "parameters.a.when.d",
+        "d is never 'abc'; it is a number",
+    ),
+    "a condition on a list": (
+        parameter("a: {value: 1, when: {act: [[relu]]}}"),
+        9,
+        "parameters.a.when.act",
+        "name values of act",
+    ),
+    "a condition on itself": (
+        parameter("a: {values: [1, 2], when: {a: 1}}"),
+        9,
+        "parameters.a",
+        "a depends on a",
+    ),
+    "conditions in a circle": (
+        parameter("a: {values: [1, 2], when: {b: 1}}\n  b: {values: [1, 2], when: {a: 1}}"),
+        9,
+        "parameters.a",
+        "a depends on b depends on a; take one of them out",
+    ),
+    "a group that depends on its own": (
+        parameter("g:\n    when: {g.a: 1}\n    parameters: {a: {values: [1, 2]}}"),
+        9,
+        "parameters.g",
+        "g.a depends on g.a",
+    ),
+    # constraints
+    "a constraint that is no text": (
+        GOOD + "constraints:\n  - 3\n",
+        10,
+        "constraints.0",
+        "expected an expression",
+    ),
+    "constraints in a mapping": (GOOD + "constraints: {a: 1}\n", 9, "constraints", "expected a list"),
+    "a constraint that is no expression": (
+        GOOD + "constraints:\n  - n >= 1\n  - n <=\n",
+        11,
+        "constraints.1",
+        "write for example",
+    ),
+    "a constraint that is a statement": (
+        GOOD + "constraints: ['n = 3']\n",
+        9,
+        "constraints.0",
+        "no expression",
+    ),
+    "a constraint that calls a function": (
+        GOOD + "constraints: ['open(n) == 1']\n",
+        9,
+        "constraints.0",
+        "'open(n)' is not allowed; possible are",
+    ),
+    "a constraint on an unknown parameter": (
+        GOOD + "constraints:\n  - epoch * n <= 8\n",
+        10,
+        "constraints.0",
+        "did you mean 'epochs'",
+    ),
+    "a constraint on nothing": (GOOD + "constraints: ['1 < 2']\n", 9, "constraints.0", "names no parameter"),
+    "a constraint between words and numbers": (
+        GOOD + "constraints:\n  - n >= 1\n  - act < 3\n",
+        11,
+        "constraints.1",
+        "compares 'relu' with 3",
+    ),
+    "a constraint that is a number": (
+        GOOD + "constraints:\n  - n + 3\n",
+        10,
+        "constraints.0",
+        "neither true nor false; compare it",
+    ),
+    "a constraint that is never true": (
+        GOOD + "constraints: [n > 10]\n",
+        9,
+        "constraints",
+        "n > 10 rejects 100% of them; widen a range or a constraint",
+    ),
+    "a constraint that is never true on a grid": (
+        HEAD + "sampler: grid\nconstraints: [n > 10]\nparameters: {n: {min: 1, max: 3}}\n",
+        4,
+        "constraints",
+        "no configuration of the grid fulfils them all; widen one",
+    ),
+    "a constraint of lines": (
+        GOOD + "constraints: [\"f'''{n}\\n{n}''' == 3\"]\n",
+        9,
+        "constraints.0",
+        "not allowed; possible are",
+    ),
+    # metrics
+    "no metric": (
+        GOOD.replace("metric: {name: loss, goal: minimize}\n", ""),
+        1,
+        "metric",
+        "write for example",
+    ),
+    "a metric without goal": (
+        GOOD.replace("{name: loss, goal: minimize}", "loss"),
+        2,
+        "metric",
+        "goal: maximize",
+    ),
+    "an unknown goal": (GOOD.replace("minimize", "min"), 2, "metric.goal", "did you mean 'minimize'"),
+    "metric and metrics": (
+        GOOD + "metrics: [{name: acc, goal: maximize}]\n",
+        2,
+        "metric",
+        "is beside metrics; leave one out",
+    ),
+    "metrics without goals": (
+        "objective: train.py:train\nmetrics:\n  - {name: ms, constraint: '<= 2'}\n" + BODY,
+        2,
+        "metrics",
+        "write goal: maximize or minimize",
+    ),
+    "a metric with neither goal nor limit": (
+        "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize}\n  - {name: ms}\n" + BODY,
+        4,
+        "metrics.1",
+        "has no goal; write maximize",
+    ),
+    "a metric twice": (
+        "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize}\n  - {name: a, goal: minimize}\n"
+        + BODY,
+        4,
+        "metrics.1",
+        "write each metric once",
+    ),
+    "no metrics": ("objective: train.py:train\nmetrics: []\n" + BODY, 2, "metrics", "is empty; write"),
+    "metrics in a mapping": (
+        "objective: train.py:train\nmetrics: {name: a, goal: maximize}\n" + BODY,
+        2,
+        "metrics",
+        "such as [",
+    ),
+    "metrics of words": ("objective: train.py:train\nmetrics: [a]\n" + BODY, 2, "metrics.0", "{key: value}"),
+    "a limit without sign": (
+        "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize, constraint: 20}\n" + BODY,
+        3,
+        "metrics.0.constraint",
+        'write for example "<= 20"',
+    ),
+    "a limit that is no number": (
+        "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize, constraint: <= fast}\n" + BODY,
+        3,
+        "metrics.0.constraint",
+        'write for example "<= 20"',
+    ),
+    "a pruner of an unknown metric": (
+        GOOD + "pruner: {type: median, metric: los}\n",
+        9,
+        "pruner.metric",
+        "did you mean 'loss'",
+    ),
+    # repeats
+    "no repeats": (GOOD + "repeats: 0\n", 9, "repeats", "greater than 0"),
+    "repeats in a list": (GOOD + "repeats: [1, 2]\n", 9, "repeats", "write {seeds: [1, 2]}"),
+    "an unknown reduction": (
+        GOOD + "repeats: {seeds: 3, reduce: avg}\n",
+        9,
+        "repeats.reduce",
+        "possible: mean",
+    ),
+    "half a repeat": (GOOD + "repeats: 1.5\n", 9, "repeats", "whole number"),
+    "endless repeats": (GOOD + "repeats: .inf\n", 9, "repeats", "whole number"),
+    "a seed for repeats twice": (GOOD + "repeats: {seeds: [3, 3]}\n", 9, "repeats.seeds", "leave one out"),
+    # samplers and pruners
+    "an unknown sampler": (GOOD + "sampler: tpee\n", 9, "sampler.type", "did you mean 'tpe'"),
+    "a list of samplers": (GOOD + "sampler: [tpe]\n", 9, "sampler", "{key: value}"),
+    "a sampler with another one's option": (
+        GOOD + "sampler: {type: random, startup_trials: 3}\n",
+        9,
+        "sampler.startup_trials",
+        "possible: seed, type",
+    ),
+    "a negative seed": (GOOD + "sampler: {seed: -1}\n", 9, "sampler.seed", "negative"),
+    "a word for a number of trials": (
+        GOOD + "sampler: {startup_trials: few}\n",
+        9,
+        "sampler.startup_trials",
+        "whole number",
+    ),
+    "an option under both of its names": (
+        GOOD + "sampler: {startup_trials: 1, n_startup_trials: 1}\n",
+        9,
+        "sampler.n_startup_trials",
+        "leave one out",
+    ),
+    "cmaes with a choice": (GOOD + "sampler: cmaes\n", 9, "sampler.type", "write tpe or gp"),
+    "cmaes with several goals": (
+        "objective: train.py:train\nmetrics: [{name: a, goal: maximize}, {name: b, goal: minimize}]\n"
+        "sampler: {type: cmaes}\nparameters: {x: {min: 0.0, max: 1.0}}\n",
+        3,
+        "sampler.type",
+        "write tpe",
+    ),
+    "a grid without end": (GOOD + "sampler: grid\n", 4, "parameters.lr", "give it a step"),
+    "a grid without end in a group": (
+        HEAD
+        + "sampler: grid\nparameters:\n  g:\n    parameters:\n      a: 1\n      b: {min: 0.0, max: 1.0}\n",
+        8,
+        "parameters.g.b",
+        "give it a step",
+    ),
+    "a grid too large for constraints": (
+        HEAD + "sampler: grid\nconstraints: [n > 10]\nparameters: {n: {min: 1, max: 100000000}}\n",
+        4,
+        "constraints",
+        "use another sampler",
+    ),
+    "an unknown pruner": (GOOD + "pruner: medan\n", 9, "pruner.type", "did you mean 'median'"),
+    "a percentile beyond 100": (
+        GOOD + "pruner: {type: percentile, percentile: 101}\n",
+        9,
+        "pruner.percentile",
+        "100",
+    ),
+    "a pruner without type": (GOOD + "pruner: {patience: 3}\n", 9, "pruner", "possible: none"),
+    "a class that is not there": (GOOD + "sampler: nowhere.at_all:Sampler\n", 9, "sampler.type", "nowhere"),
+    # what is run
+    "neither objective nor program": (
+        GOOD.replace("objective: train.py:train\n", ""),
+        1,
+        "objective",
+        "write",
+    ),
+    "objective and program": (GOOD + "program: train.py\n", 1, "objective", "leave one out"),
+    "an objective without function": (
+        GOOD.replace(":train\n", "\n"),
+        1,
+        "objective",
+        "write file.py:function",
+    ),
+    "an unknown macro": (
+        GOOD.replace("objective: train.py:train", "program: train.py")
+        + 'command: ["${interpreter}", "${program}", "${arg}"]\n',
+        9,
+        "command",
+        "${args}",
+    ),
+    "a command in one word": (
+        GOOD.replace("objective: train.py:train", "program: train.py") + "command: python train.py\n",
+        9,
+        "command",
+        "list",
+    ),
+    "a command for a function": (GOOD + "command: [python]\n", 1, "objective", "leave one out"),
+    "a macro in braces without quotes": (
+        GOOD.replace("objective: train.py:train", "program: train.py")
+        + "command: [python, ${program}, ${args}]\n",
+        9,
+        "",
+        "in quotes",
+    ),
+    "a share of two GPUs": (GOOD + "resources: {gpu: 1.5}\n", 9, "resources.gpu", "whole number of GPUs"),
+    "an unknown cause": (GOOD + "trial: {retry_on: [crsh]}\n", 9, "trial.retry_on", "did you mean 'crash'"),
+    "a time without unit": (GOOD + "trial: {timeout: soon}\n", 9, "trial.timeout", "such as 90s"),
+    "enqueue of a word": (GOOD + "enqueue: [default]\n", 9, "enqueue.0", "expected defaults or values"),
+    "enqueue of a number": (GOOD + "enqueue: 3\n", 9, "enqueue", "expected a list"),
+}
+
+ENQUEUED: dict[str, tuple[str, int | None, str, str]] = {
+    "of an unknown parameter": (GOOD + "enqueue:\n  - {rl: 0.01}\n", 10, "enqueue.0.rl", "did you mean 'lr'"),
+    "of a value outside": (GOOD + "enqueue:\n  - {lr: 3}\n", 10, "enqueue.0.lr", "from 0.0001 to 0.1"),
+    "of an inactive parameter": (
+        parameter("m: {min: 0.0, max: 1.0, when: {act: relu}}", "enqueue:\n  - {act: gelu, m: 0.5}\n"),
+        11,
+        "enqueue.0.m",
+        "leave it out",
+    ),
+    "against a constraint": (
+        GOOD + "constraints: [n * epochs <= 30]\nenqueue:\n  - {n: 9}\n",
+        11,
+        "enqueue.0",
+        "violates the constraint",
+    ),
+}
+
+
+def write(project: Path, text: str) -> Path:
+    (project / "train.py").write_text("def train(trial): ...\n")
+    (project / "space.yaml").write_text(text)
+    return project / "space.yaml"
+
+
+def says(line: str, place: int | None, key: str, hint: str) -> bool:
+    where = "space.yaml" if place is None else f"space.yaml:{place}"
+    return line.startswith(f"error: {where}: {key}") and hint in line and len(line) < 600
+
+
+Check = Callable[[str], tuple[int, str]]
+
+
+@pytest.fixture
+def check(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    def run(text: str) -> tuple[int, str]:
+        write(project, text)
+        monkeypatch.setattr(sys, "argv", ["sweep", "check", "space.yaml"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_mistake_is_one_line_with_its_place_and_how_to_mend_it(check: Check, name: str) -> None:
+    text, *expected = MALFORMED[name]
+    status, output = check(text)
+    assert status == 2, output
+    (line,) = output.splitlines()
+    assert says(line, *expected), line
+
+
+def test_the_file_without_mistakes_has_none(check: Check) -> None:
+    assert check(GOOD) == (0, "")
+
+
+@pytest.mark.parametrize("name", ENQUEUED)
+def test_a_mistake_in_enqueue_is_one_line_with_its_place(check: Check, name: str) -> None:
+    text, *expected = ENQUEUED[name]
+    status, output = check(text)
+    assert status == 2, output
+    (line,) = output.splitlines()
+    assert says(line, *expected), line
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["an alias of itself", "conditions in a circle", "a constraint that is never true", "a grid without end"],
+)
+def test_the_command_itself_says_the_same(project: Path, name: str) -> None:
+    text, *expected = MALFORMED[name]
+    write(project, text)
+    command = [sys.executable, "-c", "from sweep.cli import main; main()", "check", "space.yaml"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert says(line, *expected), line
+    assert not re.search('Traceback|File "', ended.stderr)
