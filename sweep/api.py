@@ -110,7 +110,7 @@ class SweepResult:
         Raises:
             SweepError: no trial is complete.
         """
-        return float(self._best().value)
+        return float(self._best().values[0])
 
     @property
     def trials(self) -> list[TrialRow]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.cli.options import RUNS, Runs, SweepName
-from sweep.errors import SweepError
+from sweep.errors import InputError, SweepError
 
 if TYPE_CHECKING:
     from sweep.compare.view import SweepView, TrialRow
@@ -68,7 +68,7 @@ def status(
                 "counts": view.counts,
                 "best": None
                 if best is None
-                else {"number": best.number, "value": best.value, "params": view.params(best)},
+                else {"number": best.number, "value": best.values[0], "params": view.params(best)},
                 "elapsed_s": round(view.elapsed, 1),
                 "utilisation": None if utilisation is None else round(utilisation, 4),
             }
@@ -79,8 +79,11 @@ def status(
         f"{view.spec.name}: {view.state}, {view.finished_trials}{of} trials in {text.duration(view.elapsed)}"
     )
     print(f"trials: {text.counts(view.counts)}")
-    if best is not None:
-        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
+    if best is not None and len(view.spec.goals) > 1:
+        for trial in view.front:
+            print(f"best in its way: trial {trial.number}, {text.parameters(view.values(trial))}")
+    elif best is not None:
+        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.values[0])}")
         print(f"      {text.parameters(view.params(best))}")
     if view.usage.utilisation is not None:
         print(f"slots busy: {view.usage.utilisation:.0%}")
@@ -119,6 +122,9 @@ def best(
 ) -> None:
     """Print the parameters of the best trial. As arguments they are quoted for the shell.
 
+    With several goals these are all trials that none is better than in each of them (the Pareto front), with
+    their numbers and values.
+
     \b
     Examples:
       sweep best digits-cnn > best.yaml
@@ -130,7 +136,17 @@ def best(
     found = view.best
     if found is None:
         raise SweepError(f"{view.spec.name}: no trial is complete yet; see `sweep status {name}`")
-    params = view.params(found)
+    params: Any = view.params(found)
+    if len(view.spec.goals) > 1:
+        if form is BestFormat.args:
+            numbers = ", ".join(str(trial.number) for trial in view.front)
+            raise InputError(
+                f"{view.spec.name}: several trials are best, each in its way ({numbers}); use --format json"
+            )
+        params = [
+            {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
+            for trial in view.front
+        ]
     if form is BestFormat.json:
         print_json(params)
     elif form is BestFormat.args:
@@ -193,18 +209,23 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = view.spec.varied
     console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=_ENDLESS)
-    best = view.best
+    best = {trial.number for trial in view.front}
+    goals = [goal.name for goal in view.spec.goals]
+    limits = [name for name in view.spec.limits if name not in goals]
     table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < _ENDLESS)
-    for name in ("trial", "state", view.spec.metric.name, "time", *varied):
+    for name in ("trial", "state", *goals, *limits, "time", *varied):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     if any(row.reason for row in rows):
         table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
     for row in rows:
-        is_best = best is not None and row.number == best.number
+        values = row.values or (row.value,)
+        mark = " *" if row.number in best else ""
         cells: list[Any] = [
             str(row.number),
             Text(row.state, style=styles[row.state]),
-            text.number(row.value) + (" *" if is_best else ""),
+            text.number(values[0]) + mark,
+            *(text.number(value) for value in [*values[1:], *[None] * (len(goals) - len(values))]),
+            *(text.number(row.metrics.get(name)) for name in limits),
             "-" if row.duration_s is None else text.duration(row.duration_s),
             *(text.parameter(row.params[name]) if name in row.params else "-" for name in varied),
             row.reason or "",

@@ -16,7 +16,7 @@ def exit_status(launched: Launch) -> int:
     """0: a stop rule is reached and a trial is complete; 1: none is; 128 + n: ended by signal n."""
     if launched.signal is not None:
         return 128 + launched.signal
-    return 0 if SweepView(launched.directory).best is not None else 1
+    return 0 if SweepView(launched.directory).counts["complete"] else 1
 
 
 def summarise(launched: Launch, runs: Path) -> None:
@@ -27,6 +27,8 @@ def summarise(launched: Launch, runs: Path) -> None:
     if launched.progress is None:
         print(f"{view.spec.name} is finished: {counts}{_why(view)}.")
         more = {
+            "failures": "For more trials say --set stop.failures=..., for",
+            "plateau": "For more trials say --set stop.plateau=..., for",
             "trials": f"For more trials say -n {2 * view.finished_trials}, for",
             "target": "For more trials say --set stop.target=..., for",
             "hours": "For more trials say --set stop.hours=..., for",
@@ -38,10 +40,16 @@ def summarise(launched: Launch, runs: Path) -> None:
         trials = text.plural(view.finished_trials, "trial")
         print(f"{trials} in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
     best = view.best
-    if best is not None:
-        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.value)}")
+    if best is not None and len(view.spec.goals) > 1:
+        print("best, each in its way:")
+        for trial in view.front:
+            print(f"  trial {trial.number}: {text.parameters(view.values(trial))}")
+    elif best is not None:
+        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.values[0])}")
         for parameter, value in view.params(best).items():
             print(f"  {parameter}: {text.parameter(value)}")
+    if best is None and view.counts["complete"]:
+        print("no complete trial keeps within the limits on the metrics")
     _explain_failures(view, name)
     print()
     commands = {
@@ -62,7 +70,13 @@ def _path_or_name(directory: Path, runs: Path) -> str:
 
 
 def _why(view: SweepView) -> str:
-    reasons = {"target": "; the target is reached", "hours": "; the time is up", "grid": ", the whole grid"}
+    reasons = {
+        "failures": "; too many failed",
+        "plateau": "; nothing better came for a while",
+        "target": "; the target is reached",
+        "hours": "; the time is up",
+        "grid": ", the whole grid",
+    }
     return reasons.get(view.stopped_by or "", "")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from sweep.core import bands as core_bands
 from sweep.core.enqueue import start_points
 from sweep.core.pruners import make_pruner, pruner_notes
 from sweep.core.samplers import derive_seed, make_sampler, sampler_notes
@@ -19,7 +20,9 @@ from sweep.objective.script import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.spec import SweepSpec
-from sweep.spec.parameters import Leaf
+from sweep.spec.parameters import Constant, Leaf
+from sweep.spec.pruners import AshaPruner, BandsPruner, HyperbandPruner
+from sweep.spec.tree import flatten
 
 _SAMPLES = 5
 
@@ -75,12 +78,46 @@ def preview(spec: SweepSpec, near: Path, may_lack_program: bool = False) -> Prev
     if spec.sampler.type in EXHAUSTIVE:
         count = min(count, space.grid_size or count)
     samples = [space.suggest(study.ask()) for _ in range(count)]
-    notes = [*missing, *_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes = [
+        *missing,
+        *_notes(spec),
+        *_rung_notes(spec),
+        *sampler_notes(spec, space),
+        *pruner_notes(spec.pruner),
+    ]
     command = None
     if isinstance(objective, ScriptReference):
         trial = SweepDirectory.of(Path("runs"), spec.name).trial(0).root
         command = objective.arguments(samples[0], trial, 0, derive_seed(spec.sampler.seed or 0, "trial", 0))
     return Preview(space.parameters, space.grid_size, samples, command, notes)
+
+
+_LENGTHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "steps", "max_steps", "num_steps", "iterations")
+"""Parameters by which trials are usually told how long to train."""
+
+
+def _first_rung(spec: SweepSpec) -> int | None:
+    """After how many reports the pruner first looks at a trial, where that is certain."""
+    pruner = spec.pruner
+    if isinstance(pruner, BandsPruner):
+        made = make_pruner(pruner)
+        return min(made.bands) if isinstance(made, core_bands.BandsPruner) else None
+    if isinstance(pruner, AshaPruner) and pruner.min_resource != "auto":
+        return int(pruner.min_resource * pruner.reduction_factor**pruner.min_early_stopping_rate)
+    return pruner.min_resource if isinstance(pruner, HyperbandPruner) else None
+
+
+def _rung_notes(spec: SweepSpec) -> list[str]:
+    first = _first_rung(spec)
+    for name, node in flatten(spec.parameters).items():
+        length = node.parameter
+        longest = length.value if isinstance(length, Constant) else getattr(length, "max", None)
+        if name in _LENGTHS and isinstance(longest, int) and first is not None and longest < first:
+            return [
+                f"{spec.pruner.type} first looks at a trial after {first} reports, and {name} is at most "
+                f"{longest}: with a report for each it would never stop one"
+            ]
+    return []
 
 
 def _notes(spec: SweepSpec) -> list[str]:

@@ -147,6 +147,11 @@ class SweepView:
         """The trials that none is better than: one, or with several goals the Pareto front."""
         return self._ranking.best(self.frozen_trials)
 
+    def values(self, trial: FrozenTrial) -> dict[str, float]:
+        """A complete trial's value of each metric that has a goal."""
+        names = [goal.name for goal in self.spec.goals]
+        return dict(zip(names, trial.values, strict=True))
+
     @cached_property
     def usage(self) -> Usage:
         """Times up to the last time the sweep wrote them down."""

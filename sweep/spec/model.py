@@ -171,7 +171,7 @@ DEFAULTS = "defaults"
 
 
 def _enqueue(raw: Any) -> Any:
-    entries = [raw] if isinstance(raw, (str, dict)) else raw
+    entries = [] if raw is None else [raw] if isinstance(raw, (str, dict)) else raw
     if not isinstance(entries, (list, tuple)):
         raise mistake(f"expected a list such as [defaults, {{lr: 0.01}}], got {show(raw)}")
     for index, entry in enumerate(entries):

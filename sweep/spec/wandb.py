@@ -283,7 +283,8 @@ def _kind(entry: Mapping[Any, Any], path: Path) -> str:
     if "value" in entry:
         return "constant"
     if "min" in entry or "max" in entry:
-        bounds = [_read(entry[key], key, (*path, key)) for key in ("min", "max") if key in entry]
+        # As they are written: 0.0 to 1.0 is a range of floats.
+        bounds = [entry[key] for key in ("min", "max") if key in entry]
         return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
     raise DialectError(path, "says nothing of its values; give value, values, min and max, or a distribution")
 

@@ -82,6 +82,7 @@ def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path
             "parameters.epochs": 8,
             "sampler": "grid",
             "pruner": "none",
+            "enqueue": [],
             "stop.trials": 2,
         },
     )
