@@ -1,0 +1,297 @@
+"""The documentation: its examples are right, and the sweep file's page leaves nothing out."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from optuna import samplers
+from pydantic import BaseModel
+
+from sweep.compare.preview import Preview, preview
+from sweep.errors import InputError
+from sweep.objective import command
+from sweep.spec import SweepSpec, parse_sweep_file, wandb
+from sweep.spec.base import file_keys
+from sweep.spec.load import SweepFile
+from sweep.spec.model import CAUSES
+from sweep.spec.parameters import DISTRIBUTIONS
+from sweep.spec.pruners import PRUNERS
+from sweep.spec.repeats import REDUCTIONS
+from sweep.spec.samplers import CROSSOVERS, MUTATIONS, SAMPLERS
+from sweep.spec.yaml import read_document
+from tests.conftest import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "sweep-file.md"
+PAGES = [PAGE, REPOSITORY / "README.md"]
+WRONG = "# wrong:"
+SAME = "# the same"
+
+ADDED = {
+    "objective": "objective: train.py:train",
+    "metric": "metric: {name: loss, goal: minimize}",
+    "parameters": "parameters: {x: {min: 0.0, max: 1.0}}",
+}
+"""What an example may lack, and what it gets then."""
+INSTEAD = {"objective": ("program", "command"), "metric": ("metrics",)}
+OWN_CLASSES = """
+    from optuna.pruners import NopPruner
+    from optuna.samplers import RandomSampler
+
+
+    class Annealing(RandomSampler):
+        def __init__(self, temperature, seed):
+            super().__init__(seed)
+
+
+    class Impatient(NopPruner):
+        def __init__(self, after):
+            super().__init__()
+"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A fenced block of YAML.
+
+    Args:
+        page: where it stands.
+        line: the line on which its fence opens.
+        text: what is in it.
+    """
+
+    page: Path
+    line: int
+    text: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.page.relative_to(REPOSITORY)}:{self.line}"
+
+    @property
+    def file(self) -> str:
+        """A whole sweep file: lines are added at its end, so that the numbers of its own stay."""
+        data = read_document(self.text).data
+        lacking = [
+            line
+            for key, line in ADDED.items()
+            if not wandb.is_wandb(data) and not {key, *INSTEAD.get(key, ())} & data.keys()
+        ]
+        return "\n".join([self.text, *lacking, ""])
+
+    def read(self) -> SweepFile:
+        return parse_sweep_file(self.file, Path("example.yaml"))
+
+    def check(self) -> Preview:
+        """As `sweep check` does."""
+        sweep_file = self.read()
+        with sweep_file.locating():
+            return preview(sweep_file.spec, near=REPOSITORY)
+
+
+def _examples(page: Path) -> list[Example]:
+    lines = page.read_text().splitlines()
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip() == "```yaml":
+            end = lines.index("```", number)
+            found.append(Example(page, number, "\n".join(lines[number:end])))
+    return found
+
+
+EXAMPLES = [example for page in PAGES for example in _examples(page)]
+
+
+def _named(examples: list[Example]) -> Any:
+    return pytest.mark.parametrize("example", examples, ids=lambda example: example.name)
+
+
+@pytest.fixture
+def stand_ins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that the examples speak of."""
+    for folder in (project, project / "experiments"):
+        folder.mkdir(exist_ok=True)
+        (folder / "train.py").write_text("def train(trial):\n    return 0.0\n")
+    (project / "mine.py").write_text(textwrap.dedent(OWN_CLASSES))
+    monkeypatch.syspath_prepend(project)
+
+
+@pytest.mark.usefixtures("stand_ins")
+@_named([example for example in EXAMPLES if not example.text.startswith(WRONG)])
+def test_an_example_can_be_run(example: Example) -> None:
+    try:
+        seen = example.check()
+    except InputError as error:
+        pytest.fail(f"{example.name}: {error}")
+    assert seen.samples, example.name
+
+
+@pytest.mark.usefixtures("stand_ins")
+@_named([example for example in EXAMPLES if example.text.startswith(WRONG)])
+def test_a_wrong_example_is_refused_with_the_one_error_that_the_page_says(example: Example) -> None:
+    said = example.text.splitlines()[0].removeprefix(WRONG).strip()
+    with pytest.raises(InputError) as raised:
+        example.check()
+    message = str(raised.value)
+    assert said in message, example.name
+    assert "\n" not in message, f"{example.name}: more than one error"
+
+
+def test_a_wb_file_and_what_the_page_says_it_is_are_the_same_sweep() -> None:
+    pairs = [(before, example) for before, example in pairwise(EXAMPLES) if example.text.startswith(SAME)]
+    assert pairs
+    for theirs, ours in pairs:
+        assert theirs.read().is_wandb
+        assert theirs.read().spec == ours.read().spec, ours.name
+        assert theirs.read().spec.to_yaml() == ours.read().spec.to_yaml(), ours.name
+
+
+def test_the_page_has_examples_of_every_kind() -> None:
+    texts = [example.text for example in EXAMPLES if example.page == PAGE]
+    assert len(texts) >= 20
+    assert any(text.startswith(WRONG) for text in texts)
+    assert all(text.count("\n") for text in texts if wandb.is_wandb(read_document(text).data))
+
+
+# Nothing is left out.
+
+
+@cache
+def _words(page: Path = PAGE) -> frozenset[str]:
+    """All that stands in backticks of its own."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return frozenset(re.findall(r"`([^`\n]+)`", text))
+
+
+def _models(annotation: Any, known: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in known:
+            return
+        known.add(annotation)
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _models(field.annotation, known)
+    for argument in get_args(annotation):
+        yield from _models(argument, known)
+
+
+MODELS = list(_models(SweepSpec, set()))
+
+
+def test_all_parts_of_the_sweep_file_are_reached() -> None:
+    names = {model.__name__ for model in MODELS}
+    assert {"ListedMetric", "Resources", "Stop", "TrialRules", "Repeats", "Group", "Distribution"} <= names
+    assert {*SAMPLERS.values(), *PRUNERS.values()} <= set(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_key_is_on_the_page(model: type[BaseModel]) -> None:
+    assert [key for key in file_keys(model) if key not in _words()] == []
+
+
+def _row(type_: str, column: str) -> str:
+    """The row of a table that begins with a word, in the table whose first column has that title."""
+    text = PAGE.read_text()
+    tables = [
+        block for block in text.split("\n\n") if block.startswith(column) and f"\n| `{type_}` |" in block
+    ]
+    assert len(tables) == 1, f"no row, or several, for {type_}"
+    return next(line for line in tables[0].splitlines() if line.startswith(f"| `{type_}` |"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "model", "column"),
+    [
+        *((type_, model, "| `type` | what it does |") for type_, model in SAMPLERS.items()),
+        *((type_, model, "| `type` | it ends a trial |") for type_, model in PRUNERS.items()),
+    ],
+)
+def test_every_option_of_a_sampler_or_pruner_is_in_its_row(
+    type_: str, model: type[BaseModel], column: str
+) -> None:
+    row = _row(type_, column)
+    options = set(file_keys(model)) - {"type", "seed", "metric"}
+    assert {option for option in options if f"`{option}`" not in row} == set()
+
+
+_UNLESS_GIVEN = re.compile(r"`(\w+)` \(([\w.]+)\)")
+
+
+@pytest.mark.parametrize(("type_", "model"), PRUNERS.items())
+def test_what_an_option_of_a_pruner_is_unless_given_is_said_as_it_is(
+    type_: str, model: type[BaseModel]
+) -> None:
+    row = _row(type_, "| `type` | it ends a trial |")
+    for key, said in _UNLESS_GIVEN.findall(row):
+        assert read_document(said).data == model.model_fields[key].default, key
+
+
+@pytest.mark.parametrize(
+    ("type_", "class_"),
+    {
+        "tpe": samplers.TPESampler,
+        "gp": samplers.GPSampler,
+        "cmaes": samplers.CmaEsSampler,
+        "nsga2": samplers.NSGAIISampler,
+        "nsga3": samplers.NSGAIIISampler,
+        "qmc": samplers.QMCSampler,
+    }.items(),
+)
+def test_what_an_option_of_a_sampler_is_unless_given_is_said_as_optuna_has_it(
+    type_: str, class_: type[samplers.BaseSampler]
+) -> None:
+    row = _row(type_, "| `type` | what it does |")
+    known = inspect.signature(class_).parameters
+    for key, said in _UNLESS_GIVEN.findall(row):
+        option = known[key] if key in known else known[f"n_{key}"]
+        assert read_document(said).data == option.default, key
+
+
+@pytest.mark.parametrize(("name", "keys"), DISTRIBUTIONS.items())
+def test_every_distribution_is_in_its_table_with_its_keys(name: str, keys: tuple[str, ...]) -> None:
+    row = _row(name, "| `distribution` | keys |")
+    assert [key for key in keys if f"`{key}`" not in row.split("|")[2]] == []
+
+
+def test_every_word_that_an_entry_may_have_is_on_the_page() -> None:
+    words = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS, *wandb.METHODS, *wandb.KEYS]
+    assert [word for word in words if word not in _words()] == []
+
+
+def test_every_macro_is_on_the_page() -> None:
+    macros = [*command._LISTS, *command._WORDS, *command._OF_TRIAL]
+    assert [macro for macro in macros if f"${{{macro}}}" not in _words()] == []
+
+
+@pytest.mark.parametrize("macro", ["args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equals"])
+def test_a_macro_becomes_what_its_row_says(macro: str) -> None:
+    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `${{{macro}}}` |"))
+    facts = command.Facts("python", None, "args.json", {}, "trial", 0, 0)
+    made = command.Command((f"${{{macro}}}",)).arguments({"a": True, "b": False, "c": 1}, facts)
+    assert re.findall(r"`([^`]+)`", row.split("|")[2]) == made
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [*PAGES, REPOSITORY / "docs" / "failures.md"]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if "://" in target:
+                continue
+            path, _, anchor = target.partition("#")
+            file = page.parent / path if path else page
+            assert file.is_file(), f"{page.name}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", file.read_text(), flags=re.MULTILINE)
+                assert anchor in map(_anchor, titles), f"{page.name}: {target}"
+
+
+def _anchor(title: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
