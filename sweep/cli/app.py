@@ -6,6 +6,7 @@ import typer
 
 from sweep.cli.check import check
 from sweep.cli.run import run
+from sweep.cli.schema import schema
 from sweep.cli.show import best, status, trials
 from sweep.cli.steer import retry, stop
 from sweep.cli.tensorboard import tensorboard
@@ -22,6 +23,7 @@ Examples:
   sweep stop NAME                stop it, or one trial, from another terminal
   sweep retry NAME --failed      run failed trials again
   sweep tensorboard NAME         compare the runs, live, in the HParams tab
+  sweep schema                   the JSON Schema of sweep files, for editors
 """
 
 app = typer.Typer(
@@ -33,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, status, trials, best, stop, retry, tensorboard):
+for command in (run, check, status, trials, best, stop, retry, tensorboard, schema):
     app.command()(command)
 
 
