@@ -7,6 +7,7 @@ import typer
 from sweep.cli.check import check
 from sweep.cli.convert import convert
 from sweep.cli.run import run
+from sweep.cli.schema import schema
 from sweep.cli.show import best, status, trials
 from sweep.cli.steer import enqueue, retry, stop
 from sweep.cli.tensorboard import tensorboard
@@ -25,6 +26,7 @@ Examples:
   sweep retry NAME --failed      run failed trials again
   sweep enqueue NAME lr=0.01     try this configuration next
   sweep tensorboard NAME         compare the runs, live, in the HParams tab
+  sweep schema                   the JSON Schema of sweep files, for editors
 """
 
 app = typer.Typer(
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, convert, status, trials, best, stop, retry, enqueue, tensorboard):
+for command in (run, check, convert, status, trials, best, stop, retry, enqueue, tensorboard, schema):
     app.command()(command)
 
 

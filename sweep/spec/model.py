@@ -192,6 +192,11 @@ class SweepSpec(Model):
     group are passed as one mapping. `cwd` and `env` are for all of them.
 
     `metric` is what it optimises; where there are several `metrics`, it is the first of those with a goal.
+
+    `name` is that of its directory, the file's own unless given. `parameters` are the space. `constraints` on
+    them, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists configurations to begin
+    with: `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials
+    are stopped early. At most `max_parallel` trials run at once, as many as fit unless given.
     """
 
     name: DirectoryName

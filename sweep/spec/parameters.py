@@ -97,7 +97,10 @@ class Searched(Conditional):
     @property
     def has_default(self) -> bool:
         """Whether the file names one; null can be a choice."""
-        return "default" in self.model_fields_set
+        # A model that was dumped whole names it too: null is one only where it can be.
+        return "default" in self.model_fields_set and (
+            self.default is not None or can_be(self, None)  # type: ignore[arg-type]
+        )
 
     def _check_default(self) -> None:
         assert isinstance(self, Range | Choice | Distribution)

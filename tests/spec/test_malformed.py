@@ -607,7 +607,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
 }
 
 ENQUEUED: dict[str, tuple[str, int | None, str, str]] = {
-    "of an unknown parameter": (GOOD + "enqueue:\n  - {rl: 0.01}\n", 10, "enqueue.0.rl", "did you mean 'lr'"),
+    "of an unknown parameter": (GOOD + "enqueue:\n  - {rl: 0.01}\n", 10, "enqueue.0.rl", "possible: lr"),
     "of a value outside": (GOOD + "enqueue:\n  - {lr: 3}\n", 10, "enqueue.0.lr", "from 0.0001 to 0.1"),
     "of an inactive parameter": (
         parameter("m: {min: 0.0, max: 1.0, when: {act: relu}}", "enqueue:\n  - {act: gelu, m: 0.5}\n"),
