@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sweep.space.space import EXHAUSTIVE
 from sweep.spec import SweepSpec
 
 _IDENTITY = (
@@ -25,9 +26,12 @@ def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
     """What makes `new` another sweep than `old`, a line for each key; nothing if it may go on."""
     before, now = _identity(old), _identity(new)
     found = [line for key in _IDENTITY for line in _differences(key, before[key], now[key])]
-    if (old.sampler.type == "grid") != (new.sampler.type == "grid"):
+    types = old.sampler.type, new.sampler.type
+    if types[0] != types[1] and any(kind in EXHAUSTIVE for kind in types):
         # A grid counts by trial numbers: every configuration once, none before it.
-        found.append(f"sampler.type: {old.sampler.type} -> {new.sampler.type}")
+        found.append(f"sampler.type: {types[0]} -> {types[1]}")
+    elif types[1] == "brute_force":  # its seed is the order
+        found += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
     return found
 
 

@@ -107,6 +107,8 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
                 f"{sampler.type} samples its first generation at random: all {sweep.stop.trials} trials; "
                 f"write a population_size (now {size}) of a fraction of stop.trials"
             )
+    if sweep.limits and isinstance(sampler, _IGNORES_LIMITS):
+        notes.append(f"{sampler.type} learns nothing from limits on metrics; tpe does")
     if sweep.pruner.type != "none" and _ignores_pruned(sampler):
         notes.append(f"{sampler.type} learns nothing from pruned trials; tpe does")
     return notes
@@ -120,6 +122,7 @@ _JOINT_ONLY = (
     spec.Nsga3Sampler,
     spec.QmcSampler,
 )
+_IGNORES_LIMITS = (spec.CmaEsSampler, spec.QmcSampler, spec.RandomSampler)
 _MOST_SOBOL = 21201
 """Dimensions for which scipy has direction numbers."""
 _CROSSOVERS: dict[str, type[BaseCrossover]] = {

@@ -79,3 +79,13 @@ def test_nor_may_its_space(parameters: dict[str, Any], line: str) -> None:
 def test_nor_may_its_seeds() -> None:
     old, new = make_spec(repeats={"seeds": [1, 2]}), make_spec(repeats={"seeds": [1, 3], "reduce": "max"})
     assert changes(old, new) == ["repeats.seeds: [1, 2] -> [1, 3]", "repeats.reduce: mean -> max"]
+
+
+def test_nor_may_the_order_in_which_every_configuration_is_tried() -> None:
+    grid, random = make_spec(sampler="grid"), make_spec(sampler="random")
+    shuffled, other = (make_spec(sampler={"type": "brute_force", "seed": seed}) for seed in (1, 2))
+    assert changes(grid, random) == ["sampler.type: grid -> random"]
+    assert changes(random, shuffled) == ["sampler.type: random -> brute_force"]
+    assert changes(grid, shuffled) == ["sampler.type: grid -> brute_force"]
+    assert changes(shuffled, other) == ["sampler.seed: 1 -> 2"]
+    assert changes(shuffled, shuffled) == []
