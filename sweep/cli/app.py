@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from sweep.cli.check import check
+from sweep.cli.init import init
 from sweep.cli.run import run
 from sweep.cli.schema import schema
 from sweep.cli.show import best, status, trials
@@ -15,6 +16,7 @@ _HELP = """Hyperparameter sweeps: Optuna samples, Ray runs trials side by side, 
 
 \b
 Examples:
+  sweep init train.py:train      begin a sweep file for a function, or a script
   sweep check space.yaml         look at a sweep file without running anything
   sweep run space.yaml           run it; the same command goes on after an interruption
   sweep status NAME              where it stands
@@ -35,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, status, trials, best, stop, retry, tensorboard, schema):
+for command in (init, run, check, status, trials, best, stop, retry, tensorboard, schema):
     app.command()(command)
 
 
