@@ -6,6 +6,7 @@ import typer
 
 from sweep.cli.check import check
 from sweep.cli.convert import convert
+from sweep.cli.init import init
 from sweep.cli.run import run
 from sweep.cli.schema import schema
 from sweep.cli.show import best, status, trials
@@ -16,6 +17,7 @@ _HELP = """Hyperparameter sweeps: Optuna samples, Ray runs trials side by side, 
 
 \b
 Examples:
+  sweep init train.py:train      begin a sweep file for a function, or a script
   sweep check space.yaml         look at a sweep file without running anything
   sweep run space.yaml           run it; the same command goes on after an interruption
   sweep convert wandb.yaml       say a W&B file in the words of this tool (it runs as it is)
@@ -38,7 +40,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, convert, status, trials, best, stop, retry, enqueue, tensorboard, schema):
+for command in (
+    *(init, run, check, convert, status, trials, best),
+    *(stop, retry, enqueue, tensorboard, schema),
+):
     app.command()(command)
 
 

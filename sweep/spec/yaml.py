@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -77,10 +78,16 @@ Yaml11Loader.yaml_implicit_resolvers = {
 }
 
 
-def write_yaml(data: Any) -> str:
-    """Plain data as YAML. `read_document` gives the same data back."""
+def write_yaml(data: Any, flow: bool = False) -> str:
+    """Plain data as YAML, with `flow` on one line. `read_document` gives the same data back."""
     # Not allow_unicode: PyYAML then writes some line separators (U+0085) as they are, and reads blanks.
-    return yaml.dump(data, Dumper=_SweepDumper, sort_keys=False)
+    return yaml.dump(
+        data,
+        Dumper=_SweepDumper,
+        sort_keys=False,
+        default_flow_style=flow,
+        width=math.inf if flow else None,
+    )
 
 
 @dataclass(frozen=True)

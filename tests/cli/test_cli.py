@@ -63,7 +63,9 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "status", "trials", "best", "tensorboard"])
+@pytest.mark.parametrize(
+    "command", ["init", "run", "check", "status", "trials", "best", "tensorboard", "schema"]
+)
 def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in call(command, "--help").stdout
 
