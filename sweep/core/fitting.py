@@ -61,11 +61,11 @@ class FittingSampler(BaseSampler):
                 else {}
             )
             sampled = self._configuration(study, trial, sampler, {**joint, **given})
-            rejecting = self._space.rejecting(self._space.complete(sampled))
-            if rejecting is None:
+            rejecting = [one.text for one in self._space.all_rejecting(self._space.complete(sampled))]
+            if not rejecting:
                 return sampled
-            rejections[rejecting.text] += 1
-        raise nothing_fits(rejections)
+            rejections.update(rejecting)
+        raise _nothing_fits(rejections, _TRIES + _RANDOM_TRIES)
 
     def sample_independent(
         self,
@@ -118,16 +118,15 @@ def check_feasible(space: SearchSpace) -> None:
         params = space.walk(
             lambda variable: random.sample_independent(study, frozen, variable.key, variable.distribution)
         )
-        rejecting = space.rejecting(params)
-        if rejecting is None:
+        rejecting = [one.text for one in space.all_rejecting(params)]
+        if not rejecting:
             return
-        rejections[rejecting.text] += 1
-    raise nothing_fits(rejections)
+        rejections.update(rejecting)
+    raise _nothing_fits(rejections, _RANDOM_TRIES)
 
 
-def nothing_fits(rejections: Mapping[str, int]) -> EntryError:
-    """The error that says which constraint rejects how much."""
-    total = sum(rejections.values())
+def _nothing_fits(rejections: Mapping[str, int], total: int) -> EntryError:
+    """The error that says which constraint rejects how much; several may reject the same."""
     told = "; ".join(
         f"{text} rejects {count / total:.0%}"
         for text, count in sorted(rejections.items(), key=lambda item: -item[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -116,13 +116,16 @@ class SearchSpace:
         Raises:
             EntryError: a constraint makes no sense for its parameters.
         """
+        return next(self.all_rejecting(params), None)
+
+    def all_rejecting(self, params: Mapping[str, Any]) -> Iterator[Expression]:
+        """Each constraint that a configuration does not fulfil; otherwise like `rejecting`."""
         for index, constraint in enumerate(self.constraints):
             try:
                 if not constraint.holds(params):
-                    return constraint
+                    yield constraint
             except ExpressionError as error:
                 raise EntryError(f"constraints.{index}", f"{constraint.text}: {error}") from None
-        return None
 
     def encode(self, values: Mapping[str, Any], entry: str) -> dict[str, Any]:
         """What Optuna would have sampled for some of the parameters.

@@ -86,6 +86,12 @@ class _Range(Variable):
             return IntDistribution(int(parameter.min), int(last), log=parameter.log, step=step)
         return FloatDistribution(float(parameter.min), float(last), log=parameter.log, step=parameter.step)
 
+    def decode(self, sampled: Any) -> Any:
+        if self._parameter.step is None or self._parameter.is_int:
+            return sampled
+        # Optuna multiplies in floats: 3 steps of 0.1 are 0.30000000000000004, on which no condition holds.
+        return nth(self._parameter, round((sampled - self._parameter.min) / self._parameter.step))
+
     def encode(self, value: Any) -> Any:
         if not can_be(self._parameter, value):
             raise ValueError
@@ -102,12 +108,14 @@ class _Range(Variable):
 
 
 class _Choice(Variable):
-    """A choice among values. Those that are lists or mappings have JSON words that stand for them."""
+    """A choice among values. JSON words stand for them if there are lists or mappings, or values that Optuna
+    would not tell apart: true beside 1."""
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
         super().__init__(name)
         self._values = values
-        self.is_plain = all(isinstance(value, Scalar) for value in values)
+        plain = [value for value in values if isinstance(value, Scalar)]
+        self.is_plain = len(set(plain)) == len(values)
         self._codes = list(values) if self.is_plain else [json.dumps(value) for value in values]
 
     @cached_property
@@ -231,7 +239,7 @@ class _Named(_Latent):
         low, high, step = (
             Fraction(str(number)) for number in (self._parameter.min, self._parameter.max, self._parameter.q)
         )
-        count = max(0, -((low - high) // step))
+        count = max(1, -((low - high) // step))
         numbers = [low + index * step for index in range(int(count))]
         whole = isinstance(self._parameter.min, int) and self._parameter.is_int
         return [int(number) if whole else float(number) for number in numbers]

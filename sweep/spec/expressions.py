@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ class ExpressionError(ValueError):
 
 _LONGEST = 1000
 _MOST_BITS = 4096
+_DEEPEST = 200
+"""So deeply an expression may be nested: it is evaluated by recursion, in the midst of other calls."""
 
 
 def _number(value: Any) -> int | float:
@@ -85,11 +88,15 @@ class Expression:
         if len(text) > _LONGEST:
             raise ExpressionError(f"is longer than {_LONGEST} characters; write several constraints")
         try:
-            self._tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's about escapes, on lines of their own
+                self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ExpressionError("is no expression; write for example batch_size * accum <= 1024") from None
         names: list[str] = []
         try:
+            if _depth(self._tree) > _DEEPEST:
+                raise RecursionError
             _check(self._tree, names)
         except RecursionError:
             raise ExpressionError("is nested too deeply; write several constraints") from None
@@ -115,6 +122,10 @@ class Expression:
         if not isinstance(value, bool):
             raise ExpressionError(f"is {show(value)}, neither true nor false; compare it with something")
         return value
+
+
+def _depth(node: ast.AST) -> int:
+    return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
 
 
 def _check(node: ast.expr, names: list[str]) -> None:
@@ -145,7 +156,11 @@ def _check(node: ast.expr, names: list[str]) -> None:
             for argument in arguments:
                 _check(argument, names)
         case _:
-            raise ExpressionError(f"{ast.unparse(node)!r} is not allowed; possible are {_ALLOWED}")
+            raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
+
+
+def _excerpt(node: ast.expr) -> str:
+    return show(ast.unparse(node))
 
 
 def _name(node: ast.expr) -> str:
@@ -156,7 +171,7 @@ def _name(node: ast.expr) -> str:
             return f"{_name(value)}.{name}"
         case ast.Subscript(value=ast.Name(id="params"), slice=ast.Constant(value=str(name))):
             return name
-    raise ExpressionError(f"{ast.unparse(node)!r} is no parameter; possible are {_ALLOWED}")
+    raise ExpressionError(f"{_excerpt(node)} is no parameter; possible are {_ALLOWED}")
 
 
 def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:

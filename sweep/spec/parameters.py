@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -191,7 +192,8 @@ class Range(Searched):
                 f"{step} is not whole but min and max are; write min: {float(self.min)}, or a whole step",
                 key="step",
             )
-        if step > self.max - self.min:
+        # In decimals: from 0.2 to 0.3 it is a little less than 0.1 in floats.
+        if Decimal(str(step)) > Decimal(str(self.max)) - Decimal(str(self.min)):
             raise mistake(
                 f"{step} is larger than the whole range ({self.min} to {self.max}); make it smaller",
                 key="step",

@@ -62,6 +62,23 @@ def test_a_grid_has_every_configuration_once_and_the_last_parameter_varies_faste
     assert len({tuple(point.items()) for point in points}) == 24
 
 
+def test_a_sampled_step_is_the_decimal_number_that_conditions_name() -> None:
+    space = SearchSpace(
+        {
+            "share": Range(min=0.0, max=0.5, step=0.1),
+            "rest": Constant(value=1, when={"share": (0.3,)}),  # type: ignore[arg-type]
+        }
+    )
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    found = [space.suggest(study.ask()) for _ in range(60)]
+    assert {params["share"] for params in found} == {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
+    assert all(("rest" in params) == (params["share"] == 0.3) for params in found)
+
+
+def test_a_range_may_be_one_step_wide_in_decimals() -> None:
+    assert SearchSpace({"x": Range(min=0.2, max=0.3, step=0.1)}).variables["x"].axis == [0.2, 0.3]
+
+
 def test_a_grid_over_a_range_without_steps_is_an_error() -> None:
     assert SPACE.grid_size is None
     with pytest.raises(InputError, match=r"parameters\.lr: a grid needs an end"):
