@@ -17,8 +17,11 @@ from sweep.space.variables import Variable
 
 _TRIES = 20
 """So often the sampler itself is asked; one that learns from trials soon proposes what fits."""
-_RANDOM_TRIES = 10_000
-"""So often a configuration is drawn at random then."""
+_RANDOM_TRIES = 100_000
+"""So often a configuration is drawn at random then. It is more than what a sweep is checked with before it
+begins: what was found there once is found again for each trial."""
+_CHECKED = 10_000
+"""So many random configurations are looked at before a sweep begins."""
 
 
 class FittingSampler(BaseSampler):
@@ -114,7 +117,7 @@ def check_feasible(space: SearchSpace) -> None:
     study = optuna.create_study(storage=None, sampler=random)
     frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
     rejections: Counter[str] = Counter()
-    for _ in range(_RANDOM_TRIES):
+    for _ in range(_CHECKED):
         params = space.walk(
             lambda variable: random.sample_independent(study, frozen, variable.key, variable.distribution)
         )
@@ -122,7 +125,7 @@ def check_feasible(space: SearchSpace) -> None:
         if not rejecting:
             return
         rejections.update(rejecting)
-    raise _nothing_fits(rejections, _RANDOM_TRIES)
+    raise _nothing_fits(rejections, _CHECKED)
 
 
 def _nothing_fits(rejections: Mapping[str, int], total: int) -> EntryError:

@@ -85,7 +85,9 @@ def _reach(name: str, parameter: Distribution) -> tuple[float, float]:
     """Between which numbers all samples lie; a filter to them must not hide any."""
     of = variable(name, parameter)
     assert of is not None
-    ends = [float(of.decode(0.0)), float(of.decode(1.0)), *map(float, of.axis or ())]
+    ends = [float(of.decode(0.0)), float(of.decode(1.0))]
+    if of.axis is not None:
+        ends += [float(of.axis[0]), float(of.axis[-1])]
     return min(ends), max(ends)
 
 

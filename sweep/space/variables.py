@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -23,10 +23,34 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from sweep.errors import EntryError
 from sweep.spec.parameters import Choice, Constant, Distribution, Leaf, Range, can_be
 from sweep.spec.types import Scalar, same
 
 _LATENT = FloatDistribution(0.0, 1.0)
+
+
+class Listing(Sequence[Any]):
+    """Values that are computed when asked for: there may be billions of them.
+
+    Args:
+        size: how many there are.
+        nth: gives each, by its number from 0.
+    """
+
+    def __init__(self, size: int, nth: Callable[[int], Any]) -> None:
+        self._size = size
+        self._nth = nth
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._nth(range(self._size)[index])
+
+
+_MOST_LISTED = 100_000
+"""So many values can be a choice in Optuna, which writes all of them down for each trial."""
 
 
 class Variable(ABC):
@@ -203,7 +227,10 @@ class _Alternatives(_Latent):
     @property
     def axis(self) -> Sequence[Any] | None:
         numbers = range_axis(self._parameter)
-        return None if numbers is None else [*self._values, *numbers]
+        if numbers is None:
+            return None
+        first = len(self._values)
+        return Listing(first + len(numbers), lambda n: self._values[n] if n < first else numbers[n - first])
 
 
 class _Named(_Latent):
@@ -240,9 +267,10 @@ class _Named(_Latent):
             Fraction(str(number)) for number in (self._parameter.min, self._parameter.max, self._parameter.q)
         )
         count = max(1, -((low - high) // step))
-        numbers = [low + index * step for index in range(int(count))]
-        whole = isinstance(self._parameter.min, int) and self._parameter.is_int
-        return [int(number) if whole else float(number) for number in numbers]
+        if count > 2**53:
+            return None
+        kind = int if isinstance(self._parameter.min, int) and self._parameter.is_int else float
+        return Listing(int(count), lambda index: kind(low + index * step))
 
 
 def _tidy(number: float) -> float:
@@ -272,7 +300,15 @@ def variable(name: str, parameter: Leaf, for_grid: bool = False) -> Variable | N
     else:
         found = _Named(name, parameter)
     axis = found.axis if for_grid else None
-    return _Choice(name, axis) if axis else found
+    if axis is None:
+        return found
+    if len(axis) > _MOST_LISTED:
+        raise EntryError(
+            f"parameters.{name}",
+            f"has {len(axis)} values, and a grid takes up to {_MOST_LISTED} of such a parameter; "
+            "give it fewer, or write another sampler",
+        )
+    return _Choice(name, list(axis))
 
 
 def size_of(parameter: Range) -> int | None:
@@ -296,4 +332,4 @@ def range_axis(parameter: Range) -> Sequence[Any] | None:
         return None
     if parameter.is_int and (parameter.step or 1) == 1:
         return range(int(parameter.min), int(parameter.max) + 1)
-    return [nth(parameter, index) for index in range(size)]
+    return Listing(size, lambda index: nth(parameter, index))

@@ -87,7 +87,9 @@ def test_where_nothing_fits_the_sweep_does_not_begin_and_says_what_rejects_how_m
 
 
 def test_what_one_configuration_in_five_thousand_fulfils_is_found_or_refused(tmp_path: Path) -> None:
-    spec = make_spec({"x": {"min": 0.0, "max": 1.0}}, ["x < 0.0002"], stop={"trials": 3})
+    spec = make_spec(
+        {"x": {"min": 0.0, "max": 1.0}}, ["x < 0.0002"], {"type": "random", "seed": 1}, stop={"trials": 3}
+    )
     try:
         controller = Controller(spec, SweepDirectory(tmp_path), slots=1)
     except EntryError:

@@ -12,10 +12,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from pydantic import ValidationError
 
 from sweep.core.samplers import GridSampler
-from sweep.errors import InputError
+from sweep.errors import EntryError, InputError
 from sweep.space import SearchSpace
 from sweep.space.columns import cell, column
-from sweep.spec.parameters import Choice, Constant, Parameter, Range
+from sweep.spec.parameters import Choice, Constant, Distribution, Parameter, Range
 
 SPACE = SearchSpace(
     {
@@ -76,7 +76,26 @@ def test_a_sampled_step_is_the_decimal_number_that_conditions_name() -> None:
 
 
 def test_a_range_may_be_one_step_wide_in_decimals() -> None:
-    assert SearchSpace({"x": Range(min=0.2, max=0.3, step=0.1)}).variables["x"].axis == [0.2, 0.3]
+    axis = SearchSpace({"x": Range(min=0.2, max=0.3, step=0.1)}).variables["x"].axis
+    assert list(axis or []) == [0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        Range(min=0, max=10**12, step=2),
+        Range.model_validate({"min": 1, "max": 10**12, "or": [0]}),
+        Distribution(distribution="q_uniform", min=0, max=10**12),
+    ],
+)
+def test_billions_of_values_are_counted_and_not_listed(parameter: Parameter) -> None:
+    size = SearchSpace({"x": parameter}).grid_size
+    assert size is not None
+    assert size >= 5 * 10**11
+    assert column("x", parameter).domain in [(0.0, 1e12)]
+    if not (isinstance(parameter, Range) and parameter.alternatives is None):
+        with pytest.raises(EntryError, match=r"parameters\.x: has \d+ values"):
+            SearchSpace({"x": parameter}, for_grid=True)
 
 
 def test_a_grid_over_a_range_without_steps_is_an_error() -> None:
@@ -103,7 +122,7 @@ def test_every_point_of_a_stepped_range_is_a_member_of_its_distribution(
         warnings.simplefilter("error")  # Optuna warns when it has to cut a range
         distribution = space.distributions["x"]
         assert isinstance(distribution, FloatDistribution)
-        axis = space.variables["x"].axis or []
+        axis = list(space.variables["x"].axis or [])
     assert len(axis) == space.grid_size
     assert axis[0] == pytest.approx(low)
     assert all(distribution._contains(point) for point in axis)
