@@ -149,6 +149,7 @@ def enqueue(
 
 def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
     """What is to be tried, as Optuna would have sampled it."""
+    from sweep.core.fitting import check_feasible
     from sweep.errors import EntryError
     from sweep.space import SearchSpace
     from sweep.space.space import EXHAUSTIVE
@@ -168,7 +169,10 @@ def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
         _, key, value = parse_override(text, option="")
         found[key] = value
     try:
-        return SearchSpace.of(view.spec).encode(found, "enqueue")
+        space = SearchSpace.of(view.spec)
+        point = space.encode(found, "enqueue")
+        check_feasible(space, point, "enqueue")
+        return point
     except EntryError as error:
         raise InputError(str(error).removeprefix("enqueue.")) from None
 

@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.core import study as attributes
+from sweep.core.fitting import check_feasible
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
@@ -33,6 +34,7 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
         else:
             values = entry
         points.append(space.encode(values, f"enqueue.{index}"))
+        check_feasible(space, points[-1], f"enqueue.{index}")
     return points
 
 

@@ -104,12 +104,20 @@ class FittingSampler(BaseSampler):
         return sampled
 
 
-def check_feasible(space: SearchSpace) -> None:
+def check_feasible(
+    space: SearchSpace, known: Mapping[str, Any] | None = None, entry: str = "constraints"
+) -> None:
     """See that some configuration fulfils the constraints.
+
+    Args:
+        space: the search space.
+        known: what is given of it, as Optuna would have sampled it.
+        entry: where that stands, for messages.
 
     Raises:
         EntryError: none of many random ones does.
     """
+    known = known or {}
     if not space.constraints:
         return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -119,21 +127,25 @@ def check_feasible(space: SearchSpace) -> None:
     rejections: Counter[str] = Counter()
     for _ in range(_CHECKED):
         params = space.walk(
-            lambda variable: random.sample_independent(study, frozen, variable.key, variable.distribution)
+            lambda variable: (
+                known[variable.key]
+                if variable.key in known
+                else random.sample_independent(study, frozen, variable.key, variable.distribution)
+            )
         )
         rejecting = [one.text for one in space.all_rejecting(params)]
         if not rejecting:
             return
         rejections.update(rejecting)
-    raise _nothing_fits(rejections, _CHECKED)
+    raise _nothing_fits(rejections, _CHECKED, entry)
 
 
-def _nothing_fits(rejections: Mapping[str, int], total: int) -> EntryError:
+def _nothing_fits(rejections: Mapping[str, int], total: int, entry: str = "constraints") -> EntryError:
     """The error that says which constraint rejects how much; several may reject the same."""
     told = "; ".join(
         f"{text} rejects {count / total:.0%}"
         for text, count in sorted(rejections.items(), key=lambda item: -item[1])
     )
     return EntryError(
-        "constraints", f"none of {total} configurations fits: {told} of them; widen a range or a constraint"
+        entry, f"none of {total} configurations fits: {told} of them; widen a range or a constraint"
     )

@@ -91,6 +91,11 @@ def translate(raw: Mapping[Any, Any]) -> Translation:
         DialectError: it says something that W&B would refuse.
     """
     for key in raw:
+        if key in ("sampler", "pruner"):
+            instead = "method" if key == "sampler" else "early_terminate"
+            raise DialectError(
+                (key,), f"is not W&B's; write {instead}, or leave method out (`sweep convert` helps)"
+            )
         if key not in KEYS:
             raise DialectError((key,), f"unknown key; {suggestion(key, KEYS)}")
     notes: list[str] = []

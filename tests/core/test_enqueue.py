@@ -106,6 +106,14 @@ def test_what_is_outside_the_space_is_an_error(entry: dict[str, Any], message: s
     assert message in str(caught.value)
 
 
+def test_one_that_no_other_values_can_complete_is_an_error() -> None:
+    spec = make_spec(constraints=["lr * layers <= 0.001"], enqueue=[{"lr": 0.1}])
+    with pytest.raises(
+        EntryError, match=r"enqueue\.0: none of \d+ configurations fits: lr \* layers <= 0.001"
+    ):
+        start_points(spec, SearchSpace.of(spec))
+
+
 def test_a_grid_takes_none() -> None:
     spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
     with pytest.raises(EntryError, match="grid tries every configuration anyway"):

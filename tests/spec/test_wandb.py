@@ -175,6 +175,7 @@ def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) ->
             "method: gird\nparameters: {x: {value: 1}}",
             "wb.yaml:1: method: 'gird' is no method; did you mean 'grid'?",
         ),
+        ("method: grid\nsampler: tpe", "wb.yaml:2: sampler: is not W&B's; write method"),
         ("method: grid\nparamters: {}", "wb.yaml:2: paramters: unknown key; did you mean 'parameters'?"),
         ("method: grid", "wb.yaml:1: parameters: is missing"),
         ("method: bayes\nparameters: {x: {value: 1}}", "wb.yaml:1: metric: is missing, and bayes needs it"),
