@@ -18,7 +18,10 @@ STEPS = 2**31
 
 
 class Params(Mapping[str, Any]):
-    """The parameters of a trial: `params["lr"]`, `params.lr`, `**params`. They cannot be changed."""
+    """The parameters of a trial: `params["lr"]`, `params.lr`, `**params`. They cannot be changed.
+
+    Those of a group have dotted names: `params["sgd.momentum"]` is `params.sgd.momentum` too.
+    """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__["_values"] = dict(values)
@@ -32,10 +35,16 @@ class Params(Mapping[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        try:
+        if name in self._values:
             return self._values[name]
-        except KeyError:
-            raise AttributeError(f"no parameter {name!r}; {suggestion(name, self._values)}") from None
+        inner = {
+            key.removeprefix(f"{name}."): value
+            for key, value in self._values.items()
+            if key.startswith(f"{name}.")
+        }
+        if not inner:
+            raise AttributeError(f"no parameter {name!r}; {suggestion(name, self._values)}")
+        return Params(inner)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("the parameters of a trial cannot be changed")

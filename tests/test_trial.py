@@ -158,3 +158,14 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
 def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
     with pytest.raises(BadResultError, match=message):
         read_result(result, "loss", None)
+
+
+def test_parameters_of_a_group_are_attributes_of_attributes() -> None:
+    params = Params({"lr": 0.1, "sgd.momentum": 0.9, "sgd.inner.depth": 2})
+    assert params.sgd.momentum == params["sgd.momentum"] == 0.9
+    assert params.sgd.inner.depth == 2
+    assert dict(params.sgd) == {"momentum": 0.9, "inner.depth": 2}
+    with pytest.raises(AttributeError, match="no parameter 'adam'"):
+        params.adam  # noqa: B018
+    with pytest.raises(AttributeError, match="no parameter 'nesterov'"):
+        params.sgd.nesterov  # noqa: B018
