@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -35,6 +35,7 @@ from sweep.core.pruning import Pruning
 from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns, enqueue_reruns
 from sweep.core.retry import RetryRules
+from sweep.core.rows import HParamsRows
 from sweep.core.runs import LiveRun, LiveTrial, Verdict, attempts, make_runs
 from sweep.core.samplers import make_sampler
 from sweep.core.stop import Standing, StopRules, in_order_of_ending
@@ -44,10 +45,7 @@ from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
 from sweep.errors import suggestion
 from sweep.space import SearchSpace
-from sweep.space.columns import cells, columns
 from sweep.spec import SweepSpec
-from sweep.tracking.hparams import Session, group_name
-from sweep.tracking.root import declare_experiment
 from sweep.tracking.run import best_tag
 
 _SAVE_USAGE_EVERY = 2.0  # seconds
@@ -56,15 +54,6 @@ _STATES: dict[TrialState, TrialStateName] = {
     TrialState.PRUNED: "PRUNED",
     TrialState.FAIL: "FAIL",
 }
-
-
-@dataclass(frozen=True)
-class _End:
-    """What TensorBoard has to be told of a run that is over, once that is durable."""
-
-    run: LiveRun
-    success: bool
-    is_whole: bool
 
 
 class Controller:
@@ -88,7 +77,7 @@ class Controller:
         self._spec = spec
         self._files = TrialFiles(directory, spec.judged.name, spec.run_labels)
         self._space = SearchSpace.of(spec)
-        self._columns = columns(self._space)
+        self._rows = HParamsRows(spec, self._space, directory.root, self._files)
         self._rules = StopRules(spec, self._space)
         self._retries = RetryRules(spec.trial)
         self._gives_way = False
@@ -104,12 +93,7 @@ class Controller:
         self._study.sampler = make_sampler(
             spec.sampler, self._space, self._seed, len(trials), len(spec.goals), judged
         )
-        declare_experiment(
-            directory.root,
-            self._columns.values(),
-            self._metric_tags(),
-            f"{spec.name}: {spec.aim} of {spec.work}",
-        )
+        self._rows.declare()
         usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
         self._meter = UsageMeter(usage, slots)
         self._save_usage()
@@ -128,17 +112,15 @@ class Controller:
         self._told_runs: set[tuple[int, int]] = set()
         """The same for repeats of trials that go on."""
         self._live: dict[int, LiveTrial] = {}
-        self._ends: list[_End] = []
-        """Runs that are over, and TensorBoard has not been told."""
         self._again: deque[LiveRun] = deque()
         """Runs of live trials that wait for their next attempt, or their first."""
-        self._announce_last(trials)
+        self._rows.tell_last(trials, self._seed)
         with self._batch():
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     self._take_up(trial, runs_on=replaces)
             self._study.set_user_attr(attributes.RUN, run_id)
-        self._announce()
+        self._rows.tell_ends()
 
     # What an engine asks for.
 
@@ -168,7 +150,7 @@ class Controller:
                 return True
             with self._batch():
                 self._condemn(live, Verdict("PRUNED", "", repeat))
-            self._announce()
+            self._rows.tell_ends()
         return live.verdict is not None
 
     def turn(self, outcome: Outcome | None) -> Turn:
@@ -179,7 +161,7 @@ class Controller:
         with self._batch():
             ending = self._finish(outcome) if outcome is not None else None
             assignment = self._next()
-        self._announce()
+        self._rows.tell_ends()
         return Turn(ending, assignment, None if assignment is not None else self.ask_again_in())
 
     def next(self) -> Assignment | None:
@@ -194,7 +176,7 @@ class Controller:
         """
         with self._batch():
             ending = self._finish(outcome)
-        self._announce()
+        self._rows.tell_ends()
         return ending
 
     def give_way(self) -> None:
@@ -223,7 +205,7 @@ class Controller:
                     run.session = replace(run.session, started=known.started)
                 else:
                     self._take_back(run)
-        self._announce()
+        self._rows.tell_ends()
 
     def give_back(self, number: int, attempt: int, repeat: int = 0) -> None:
         """An attempt was handed out that nobody will run now: it is handed out anew later."""
@@ -232,7 +214,7 @@ class Controller:
             self._meter.end(run.key)
             with self._batch():
                 self._take_back(run)
-            self._announce()
+            self._rows.tell_ends()
 
     def _take_back(self, run: LiveRun) -> None:
         live = self._live[run.number]
@@ -261,7 +243,7 @@ class Controller:
         with self._batch():
             self._condemn(live, Verdict("PRUNED", reason, last.repeat))
             ending = self._settle(live, last, outcome)
-        self._announce()
+        self._rows.tell_ends()
         return ending if ending.state is not None else None
 
     def rerun(self, numbers: Iterable[int]) -> list[int]:
@@ -420,7 +402,7 @@ class Controller:
             self._condemn(live, Verdict(state, named, run.repeat))
         elif live.verdict is None and not live.is_over and self._is_hopeless(live, run):
             self._condemn(live, Verdict("PRUNED", "", run.repeat))
-        self._note_end(live, run, is_whole=not outcome.was_killed)
+        self._rows.note_end(live, run, is_whole=not outcome.was_killed)
         return self._settle(live, run, outcome)
 
     def _is_hopeless(self, live: LiveTrial, run: LiveRun) -> bool:
@@ -458,11 +440,7 @@ class Controller:
                 live.end_run(run, None, found.metrics, 0.0)
             run.is_over = True
             if run.attempt > 0 or not live.has_repeats:
-                self._note_end(live, run, is_whole=False)
-
-    def _note_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:
-        success = run.value is not None or live.verdict is None or live.verdict.state != "FAIL"
-        self._ends.append(_End(run, success, is_whole))
+                self._rows.note_end(live, run, is_whole=False)
 
     def _settle(self, live: LiveTrial, run: LiveRun, outcome: Outcome) -> Ending:
         """Record the trial's outcome if nothing of it is left to be waited for.
@@ -542,25 +520,6 @@ class Controller:
         self._save_usage_sometimes()
         return self._journal.batch() if self._journal is not None else nullcontext()
 
-    def _announce(self) -> None:
-        """Tell TensorBoard which runs are over, now that it is durable."""
-        ends, self._ends = self._ends, []
-        for end in ends:
-            self._files.tell_end(*end.run.key, end.run.session, end.success, end.is_whole)
-
-    def _announce_last(self, trials: list[FrozenTrial]) -> None:
-        """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome."""
-        ended = {trial.datetime_complete: trial for trial in trials if trial.datetime_complete is not None}
-        if ended:
-            moment = max(ended)
-            last = ended[moment]
-            session = self._session(last.number, self._space.complete(last.params))
-            success = last.state != TrialState.FAIL
-            for run in make_runs(self._spec, last.number, self._seed, session, last.user_attrs):
-                if run.attempt > 0:
-                    succeeded = success or run.value is not None
-                    self._files.make_up_end(*run.key, session, succeeded, moment.timestamp())
-
     def _current(self, number: int, attempt: int, repeat: int) -> LiveRun | None:
         live = self._live.get(number)
         if live is None or not live.runs[repeat].is_running or live.runs[repeat].attempt != attempt:
@@ -622,16 +581,12 @@ class Controller:
         if runs_on:
             self._told_runs.add(run.key)
         if run.attempt > 0:
-            success = run.value is not None or live.verdict is None or live.verdict.state != "FAIL"
-            self._files.make_up_end(*run.key, run.session, success, time.time())
+            self._rows.make_up_end(live, run)
 
     def _make_live(self, trial: optuna.Trial, user_attrs: dict[str, Any] | None = None) -> LiveTrial:
         params = self._space.complete(trial.params)
-        session = self._session(trial.number, params)
+        session = self._rows.session(trial.number, params)
         return LiveTrial(trial, params, make_runs(self._spec, trial.number, self._seed, session, user_attrs))
-
-    def _session(self, number: int, params: dict[str, Any]) -> Session:
-        return Session(cells(self._columns, params), group_name(self._spec.name, number), time.time())
 
     def _record(
         self, live: LiveTrial, outcome: Outcome, state: TrialStateName, reason: str, took: float
@@ -675,14 +630,6 @@ class Controller:
             repeat=outcome.repeat,
             label=self._spec.run_labels[outcome.repeat],
         )
-
-    def _metric_tags(self) -> list[str]:
-        """What TensorBoard shows beside the parameters: it ticks five. The metric itself stands first."""
-        spec = self._spec
-        others = [
-            name for name in (*(goal.name for goal in spec.goals), *spec.limits) if name != spec.metric.name
-        ]
-        return list(dict.fromkeys([spec.metric.name, best_tag(spec.metric.name), *others]))
 
     def _numbers(self, outcome: Outcome) -> dict[str, float]:
         """The last value of everything an attempt logged or returned."""

@@ -112,7 +112,7 @@ class LiveRun:
 
 def attribute(label: str, name: str) -> str:
     """The trial attribute `name` of a run; without repeats it is the trial's own."""
-    return f"{label}/{name}" if label else name
+    return f"{name}/{label}" if label else name
 
 
 def attempts(user_attrs: Mapping[str, Any], label: str) -> int:

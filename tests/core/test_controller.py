@@ -14,6 +14,7 @@ import pytest
 from sweep.compare.view import SweepView
 from sweep.core.controller import Controller
 from sweep.core.messages import Assignment, Outcome, Report, RunningAttempt
+from sweep.core.rows import HParamsRows
 from sweep.directory import SweepDirectory
 from sweep.spec import SweepSpec
 from sweep.tracking.read import has_ended
@@ -296,7 +297,7 @@ def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
     first, second = assigned(killed), assigned(killed)
     killed.finish(returned(first, 0.5))
     with monkeypatch.context() as patch:
-        patch.setattr(Controller, "_announce", lambda *_: None)  # it dies between the two
+        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies between the two
         killed.finish(returned(second, 0.5))
     assert has_ended(directory.trial(0).root)
     assert not has_ended(directory.trial(1).root)

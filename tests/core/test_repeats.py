@@ -14,6 +14,7 @@ import pytest
 from sweep.compare.view import SweepView
 from sweep.core.controller import Controller
 from sweep.core.messages import Assignment, Ending, Outcome, Report, RunningAttempt
+from sweep.core.rows import HParamsRows
 from sweep.directory import SweepDirectory
 from sweep.spec import SweepSpec
 from sweep.tracking.hparams import SESSION_END_TAG
@@ -408,7 +409,7 @@ def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
     for run in runs:
         begin(directory, run, loss=1.0).finish()
     with monkeypatch.context() as patch:
-        patch.setattr(Controller, "_announce", lambda *_: None)  # it dies before
+        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies before
         for run in runs[:3]:
             finished(killed, returned(run, 1.0))
     assert not has_ended(directory.trial(0, "seed-0").root)

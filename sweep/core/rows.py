@@ -1,0 +1,111 @@
+"""The rows of the HParams tab, as far as the controller knows them: the columns, and how each run ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.core.runs import LiveRun, LiveTrial, make_runs
+from sweep.core.trialfiles import TrialFiles
+from sweep.space import SearchSpace
+from sweep.space.columns import cells, columns
+from sweep.spec import SweepSpec
+from sweep.tracking.hparams import Session, group_name
+from sweep.tracking.root import declare_experiment
+from sweep.tracking.run import best_tag
+
+
+@dataclass(frozen=True)
+class _End:
+    """What TensorBoard has to be told of a run that is over, once that is durable."""
+
+    run: LiveRun
+    success: bool
+    is_whole: bool
+
+
+class HParamsRows:
+    """Makes the rows of a sweep's trials, and tells TensorBoard how they ended.
+
+    What TensorBoard has been told stands for ever: ends are noted first, and told when they are durable.
+
+    Args:
+        spec: the sweep.
+        space: its search space.
+        root: its directory.
+        files: those of its trials.
+    """
+
+    def __init__(self, spec: SweepSpec, space: SearchSpace, root: Path, files: TrialFiles) -> None:
+        self._spec = spec
+        self._space = space
+        self._root = root
+        self._files = files
+        self._columns = columns(space)
+        self._ends: list[_End] = []
+
+    def declare(self) -> None:
+        """Write the columns, unless they are there already."""
+        spec = self._spec
+        description = f"{spec.name}: {spec.aim} of {spec.work}"
+        declare_experiment(self._root, self._columns.values(), self._metric_tags(), description)
+
+    def session(self, number: int, params: Mapping[str, Any]) -> Session:
+        """The row of a trial that begins now.
+
+        Args:
+            number: of the trial.
+            params: all its parameters.
+        """
+        return Session(cells(self._columns, params), group_name(self._spec.name, number), time.time())
+
+    def note_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:
+        """A run is over; `tell_ends` says so later.
+
+        Args:
+            live: its trial.
+            run: the run.
+            is_whole: whether its worker has closed its event file.
+        """
+        self._ends.append(_End(run, _success(live, run), is_whole))
+
+    def tell_ends(self) -> None:
+        """Tell TensorBoard which runs are over, now that it is durable."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            self._files.tell_end(*end.run.key, end.run.session, end.success, end.is_whole)
+
+    def make_up_end(self, live: LiveTrial, run: LiveRun) -> None:
+        """Tell TensorBoard that a run is over, which it may have been told before."""
+        self._files.make_up_end(*run.key, run.session, _success(live, run), time.time())
+
+    def tell_last(self, trials: Iterable[FrozenTrial], sweep_seed: int) -> None:
+        """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome."""
+        ended = {trial.datetime_complete: trial for trial in trials if trial.datetime_complete is not None}
+        if ended:
+            moment = max(ended)
+            last = ended[moment]
+            session = self.session(last.number, self._space.complete(last.params))
+            success = last.state != TrialState.FAIL
+            for run in make_runs(self._spec, last.number, sweep_seed, session, last.user_attrs):
+                if run.attempt > 0:
+                    succeeded = success or run.value is not None
+                    self._files.make_up_end(*run.key, session, succeeded, moment.timestamp())
+
+    def _metric_tags(self) -> list[str]:
+        """What TensorBoard shows beside the parameters: it ticks five. The metric itself stands first."""
+        spec = self._spec
+        others = [
+            name for name in (*(goal.name for goal in spec.goals), *spec.limits) if name != spec.metric.name
+        ]
+        return list(dict.fromkeys([spec.metric.name, best_tag(spec.metric.name), *others]))
+
+
+def _success(live: LiveTrial, run: LiveRun) -> bool:
+    """Whether a run did its work; one whose trial was pruned did."""
+    return run.value is not None or live.verdict is None or live.verdict.state != "FAIL"
