@@ -2,71 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sweep.checkpoint import Checkpoints
-from sweep.core.messages import Assignment, Report
-from sweep.errors import suggestion
+from sweep.core.messages import Assignment, Report, Suggestion, Word
 from sweep.objective.result import as_number
+from sweep.optuna_trial import OptunaTrial
 from sweep.tracking.events import RunWriter
 from sweep.tracking.run import RunDirectory
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 STEPS = 2**31
 """TensorBoard's HParams tab answers HTTP 500 from this step on."""
 
 
-class Params(Mapping[str, Any]):
-    """The parameters of a trial: `params["lr"]`, `params.lr`, `**params`. They cannot be changed.
-
-    Those of a group have dotted names: `params["sgd.momentum"]` is `params.sgd.momentum` too.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.__dict__["_values"] = dict(values)
-
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise KeyError(f"no parameter {name!r}; {suggestion(name, self._values)}") from None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name in self._values:
-            return self._values[name]
-        inner = {
-            key.removeprefix(f"{name}."): value
-            for key, value in self._values.items()
-            if key.startswith(f"{name}.")
-        }
-        if not inner:
-            raise AttributeError(f"no parameter {name!r}; {suggestion(name, self._values)}")
-        return Params(inner)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("the parameters of a trial cannot be changed")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return repr(self._values)
-
-    def __reduce__(self) -> Any:
-        return Params, (self._values,)
-
-
 class Channel(Protocol):
     """A trial's connection to the controller."""
 
-    def report(self, report: Report) -> None:
-        """Send an intermediate value; returns at once."""
+    def report(self, word: Word) -> None:
+        """Send an intermediate value, or anything else that the trial says; returns at once."""
+
+    def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
+        """Ask for a parameter that is not declared; waits for it."""
 
     def should_prune(self) -> bool:
         """The pruner's verdict on everything that was reported so far; waits for it."""
@@ -82,8 +43,10 @@ class Interrupted(BaseException):
     """
 
 
-class Trial:
+class Trial(OptunaTrial):
     """One attempt of one trial, as its objective sees it.
+
+    It is an `optuna.trial.BaseTrial` as well: Optuna's objectives run unchanged (`optuna_trial.py`).
 
     Attributes:
         number: the trial's number, from 0.
@@ -106,17 +69,15 @@ class Trial:
         device: str,
         keep_checkpoints: int = 1,
         judged: str | None = None,
+        is_define_by_run: bool = False,
     ) -> None:
-        self.number = assignment.number
+        super().__init__(assignment, run, channel, is_define_by_run)
         self.repeat = assignment.repeat
-        self.params = Params(assignment.params)
         self.seed = assignment.seed
         self.directory = directory
         self.device = device
         self._metric = metric
         self._judged = judged or metric
-        self._run = run
-        self._channel = channel
         self._reported: dict[int, float] = {}
         self._inherited: Report | None = None
         """The last report of an earlier attempt before the checkpoint from which this one goes on."""

@@ -12,10 +12,11 @@ import pytest
 
 from sweep.core.messages import Assignment, Report
 from sweep.objective.result import BadResultError, read_result
+from sweep.params import Params
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
 from sweep.tracking.run import RunDirectory
-from sweep.trial import Params, Trial
+from sweep.trial import Trial
 
 
 class Recorder:
@@ -142,7 +143,7 @@ def test_the_writer_is_tensorboardxs_and_survives_being_closed(trial: Trial) -> 
 def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
     result: Any, last: float | None, value: float
 ) -> None:
-    assert read_result(result, "loss", last)[0] == value
+    assert read_result(result, ["loss"], last)[0] == value
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
 )
 def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
     with pytest.raises(BadResultError, match=message):
-        read_result(result, "loss", None)
+        read_result(result, ["loss"], None)
 
 
 def test_parameters_of_a_group_are_attributes_of_attributes() -> None:

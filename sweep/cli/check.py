@@ -78,9 +78,10 @@ def check(
         highlight=False,
     )
     console.print()
-    console.print(space, highlight=False)
-    console.print(f"\ngrid: {'unbounded' if seen.grid is None else seen.grid}\n", highlight=False)
-    console.print(samples, highlight=False)
+    if not spec.is_define_by_run:
+        console.print(space, highlight=False)
+        console.print(f"\ngrid: {'unbounded' if seen.grid is None else seen.grid}\n", highlight=False)
+        console.print(samples, highlight=False)
     if seen.command is not None:
         console.print(f"\n{shlex.join(seen.command)}\n", highlight=False, soft_wrap=True)
     for note in notes:

@@ -60,7 +60,8 @@ class LineLog(Display):
     def started(self, assignment: Assignment) -> None:
         again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
         name = text.run(assignment.number, assignment.label)
-        _say(f"trial {name} started{again}: {self._parameters.line(assignment.params)}")
+        line = self._parameters.line(assignment.params)
+        _say(f"trial {name} started{again}{': ' if line else ''}{line}")
 
     def ended(self, ending: Ending) -> None:
         took = text.duration(ending.duration)
@@ -91,10 +92,11 @@ class _Parameters:
     """The parameters of a trial on one line, without the constants: they say nothing about it."""
 
     def __init__(self, spec: SweepSpec) -> None:
-        self._varied = set(spec.varied)
+        self._varied = None if spec.is_define_by_run else set(spec.varied)
 
     def line(self, params: Mapping[str, Any]) -> str:
-        return text.parameters({key: value for key, value in params.items() if key in self._varied})
+        shown = {key: value for key, value in params.items() if self._varied is None or key in self._varied}
+        return text.parameters(shown)
 
 
 def _again(ending: Ending) -> str:

@@ -207,7 +207,7 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
     from sweep.cli import text
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
-    varied = view.spec.varied
+    varied = view.varied
     console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=_ENDLESS)
     best = {trial.number for trial in view.front}
     goals = [goal.name for goal in view.spec.goals]

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.core import study as attributes
 from sweep.core.lock import is_locked
+from sweep.core.messages import OURS
 from sweep.core.ranking import Ranking
 from sweep.core.rerun import count_reruns
 from sweep.core.runs import attempts, repeat_values
@@ -52,11 +53,13 @@ class TrialRow:
     """With limits on metrics, whether a complete trial keeps within them."""
     repeats: Sequence[float | None] | None = None
     """The value of each of its repeats."""
+    user_attrs: Mapping[str, Any] | None = None
+    """What its objective has kept with `set_user_attr`."""
 
     def to_dict(self) -> dict[str, Any]:
         """For programs; without those of the last ones that there is nothing of."""
         data = asdict(self)
-        rare = ("retry_of", "values", "feasible", "repeats")
+        rare = ("retry_of", "values", "feasible", "repeats", "user_attrs")
         return {key: value for key, value in data.items() if key not in rare or value is not None}
 
 
@@ -190,6 +193,13 @@ class SweepView:
         """All parameters of a trial, constants too; of an enqueued one, those that are given."""
         return self._space.complete(trial.params or trial.system_attrs.get("fixed_params", {}))
 
+    @property
+    def varied(self) -> list[str]:
+        """The parameters in which trials differ; those of which nobody knew before, as they came."""
+        if self.spec.is_define_by_run:
+            return list(dict.fromkeys(name for trial in self.frozen_trials for name in self.params(trial)))
+        return self.spec.varied
+
     def rows(self) -> list[TrialRow]:
         """All trials."""
         return [self._row(trial) for trial in self.frozen_trials]
@@ -212,9 +222,11 @@ class SweepView:
             retry_of=trial.user_attrs.get(attributes.RETRY_OF),
             values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
             feasible=self._ranking.is_feasible(trial)
-            if self.spec.limits and trial.state == TrialState.COMPLETE
+            if (self.spec.limits or trial.constraints) and trial.state == TrialState.COMPLETE
             else None,
             repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
+            user_attrs={key: value for key, value in trial.user_attrs.items() if not key.startswith(OURS)}
+            or None,
         )
 
     def _attempts(self, trial: FrozenTrial) -> int:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,13 +23,15 @@ from sweep.core.messages import (
     Assignment,
     BestTrial,
     Ending,
+    Note,
     Outcome,
     Progress,
-    Report,
     RunningAttempt,
     RunningTrial,
+    Suggestion,
     TrialStateName,
     Turn,
+    Word,
 )
 from sweep.core.pruners import make_pruner
 from sweep.core.pruning import Pruning
@@ -45,6 +48,7 @@ from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
 from sweep.errors import suggestion
 from sweep.space import SearchSpace
+from sweep.space.space import suggest
 from sweep.spec import SweepSpec
 from sweep.tracking.run import best_tag
 
@@ -124,8 +128,8 @@ class Controller:
 
     # What an engine asks for.
 
-    def report(self, number: int, attempt: int, reports: Iterable[Report], repeat: int = 0) -> None:
-        """Keep intermediate values of a trial. A step that was reported before keeps its first value.
+    def report(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> None:
+        """Keep what a trial says on its way. A step that was reported before keeps its first value.
 
         Word from an attempt that is no longer the current one is ignored.
         """
@@ -134,7 +138,7 @@ class Controller:
             with self._batch():
                 self._keep(self._live[number], run, reports)
 
-    def should_prune(self, number: int, attempt: int, reports: Iterable[Report], repeat: int = 0) -> bool:
+    def should_prune(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> bool:
         """Keep `reports`, then say whether the pruner would stop the trial, or has stopped it.
 
         Of a trial with repeats the first one is judged, and the others follow: what is compared between
@@ -152,6 +156,35 @@ class Controller:
                 self._condemn(live, Verdict("PRUNED", "", repeat))
             self._rows.tell_ends()
         return live.verdict is not None
+
+    def suggest(
+        self,
+        number: int,
+        attempt: int,
+        reports: Iterable[Word],
+        repeat: int,
+        name: str,
+        distribution: BaseDistribution,
+    ) -> Suggestion:
+        """A trial asks for a parameter that nobody declared. Asked again, it has the same value.
+
+        There is one `optuna.Trial` for each trial, here, so that what is sampled jointly stays together.
+        """
+        self.report(number, attempt, reports, repeat)
+        if self._current(number, attempt, repeat) is None:
+            return Suggestion(problem="this attempt of the trial is over")
+        live = self._live[number]
+        try:
+            with self._batch():
+                value = suggest(live.trial, name, distribution)
+        except (
+            ValueError,
+            TypeError,
+        ) as error:  # other choices than before, or some that no journal can hold
+            return Suggestion(problem=f"{name}: {error}")
+        live.params = {**live.params, name: value}
+        self._rows.found(live)
+        return Suggestion(value)
 
     def turn(self, outcome: Outcome | None) -> Turn:
         """A slot is free: record how its attempt ended, if it ran one, and give it the next.
@@ -183,7 +216,7 @@ class Controller:
         """The sweep is being stopped: hand out nothing new, and tell trials so at their checkpoints."""
         self._gives_way = True
 
-    def saved(self, number: int, attempt: int, reports: Iterable[Report], repeat: int = 0) -> bool:
+    def saved(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> bool:
         """A trial has saved a checkpoint: keep `reports`, then say whether it has to end there."""
         self.report(number, attempt, reports, repeat)
         run = self._current(number, attempt, repeat)
@@ -507,13 +540,23 @@ class Controller:
             label=run.label,
         )
 
-    def _keep(self, live: LiveTrial, run: LiveRun, reports: Iterable[Report]) -> None:
+    def _keep(self, live: LiveTrial, run: LiveRun, reports: Iterable[Word]) -> None:
         for report in reports:
+            if isinstance(report, Note):
+                self._keep_note(live, report)
+                continue
             run.last = report
             if report.step not in run.steps:  # Optuna keeps the first value of a step
                 run.steps.add(report.step)
                 if self._reports_count(run):
                     self._pruning.report(live.trial, report.step, report.value)
+
+    @staticmethod
+    def _keep_note(live: LiveTrial, note: Note) -> None:
+        if note.is_constraint:
+            live.trial.set_constraint(note.key, note.value)
+        else:
+            live.trial.set_user_attr(note.key, note.value)
 
     def _batch(self) -> AbstractContextManager[None]:
         """What is written to the journal meanwhile is written together, at the end."""
@@ -585,7 +628,7 @@ class Controller:
 
     def _make_live(self, trial: optuna.Trial, user_attrs: dict[str, Any] | None = None) -> LiveTrial:
         params = self._space.complete(trial.params)
-        session = self._rows.session(trial.number, params)
+        session = self._rows.session(trial, params)
         return LiveTrial(trial, params, make_runs(self._spec, trial.number, self._seed, session, user_attrs))
 
     def _record(

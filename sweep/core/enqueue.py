@@ -30,7 +30,8 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
         if entry == DEFAULTS:
             values = space.defaults()
             if not values:
-                raise EntryError(f"enqueue.{index}", "no parameter has a default; write default: beside one")
+                hint = "give values" if space.is_open else "write default: beside one"
+                raise EntryError(f"enqueue.{index}", f"no parameter has a default; {hint}")
         else:
             values = entry
         points.append(space.encode(values, f"enqueue.{index}"))

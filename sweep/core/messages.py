@@ -8,12 +8,35 @@ from typing import Any, Literal, NamedTuple
 
 from sweep.tracking.hparams import Session
 
+OURS = "sweep:"
+"""What the names of a trial's attributes begin with that are not the objective's own."""
+
 
 class Report(NamedTuple):
     """An intermediate value of the metric."""
 
     step: int
     value: float
+
+
+class Note(NamedTuple):
+    """What an objective says of its trial besides the metric: an attribute, or how far it is from a limit."""
+
+    key: str
+    value: Any
+    is_constraint: bool = False
+
+
+Word = Report | Note
+"""What a trial says on its way."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The answer to a trial that asks for a parameter: its value, or why there is none."""
+
+    value: Any = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,7 @@ class Outcome:
     kind: OutcomeKind
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    reports: tuple[Report, ...] = ()
+    reports: tuple[Word, ...] = ()
     reason: str = ""
     traceback: str = ""
     was_killed: bool = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.core.runs import LiveRun, LiveTrial, make_runs
@@ -15,7 +16,7 @@ from sweep.core.trialfiles import TrialFiles
 from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.spec import SweepSpec
-from sweep.tracking.hparams import Session, group_name
+from sweep.tracking.hparams import Cell, Session, found_cells, group_name
 from sweep.tracking.root import declare_experiment
 from sweep.tracking.run import best_tag
 
@@ -50,19 +51,35 @@ class HParamsRows:
         self._ends: list[_End] = []
 
     def declare(self) -> None:
-        """Write the columns, unless they are there already."""
+        """Write the columns, unless they are there already.
+
+        Of parameters that the objective asks for nobody knows the columns: without this record TensorBoard
+        finds them, with their types, in the rows. A late one would freeze them.
+        """
+        if self._space.is_open:
+            return
         spec = self._spec
         description = f"{spec.name}: {spec.aim} of {spec.work}"
         declare_experiment(self._root, self._columns.values(), self._metric_tags(), description)
 
-    def session(self, number: int, params: Mapping[str, Any]) -> Session:
+    def session(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> Session:
         """The row of a trial that begins now.
 
         Args:
-            number: of the trial.
+            trial: Optuna's.
             params: all its parameters.
         """
-        return Session(cells(self._columns, params), group_name(self._spec.name, number), time.time())
+        return Session(self._cells(trial, params), group_name(self._spec.name, trial.number), time.time())
+
+    def found(self, live: LiveTrial) -> None:
+        """A trial has asked for a parameter: it belongs to its row."""
+        for run in live.runs:
+            run.session = replace(run.session, cells=self._cells(live.trial, live.params))
+
+    def _cells(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> dict[str, Cell]:
+        if self._space.is_open:
+            return found_cells(params, trial.distributions)
+        return cells(self._columns, params)
 
     def note_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:
         """A run is over; `tell_ends` says so later.
@@ -90,7 +107,7 @@ class HParamsRows:
         if ended:
             moment = max(ended)
             last = ended[moment]
-            session = self.session(last.number, self._space.complete(last.params))
+            session = self.session(last, self._space.complete(last.params))
             success = last.state != TrialState.FAIL
             for run in make_runs(self._spec, last.number, sweep_seed, session, last.user_attrs):
                 if run.attempt > 0:

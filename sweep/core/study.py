@@ -7,6 +7,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep.core.journal import Journal
+from sweep.core.messages import OURS
 from sweep.directory import SweepDirectory
 from sweep.errors import EntryError, InputError
 from sweep.spec import SweepSpec
@@ -17,8 +18,6 @@ RUN = "run"
 """Study attribute: the id of the run of the sweep that used it last."""
 USAGE = "usage"
 """Study attribute: a `core.usage.Usage` as a mapping."""
-OURS = "sweep:"
-"""What the names of a trial's attributes begin with that are not the objective's own."""
 PARAMS = OURS + "params"
 """Trial attribute: its parameters, where Optuna's own ones only stand for them."""
 METRICS = OURS + "metrics"

@@ -36,10 +36,12 @@ class AttemptSettings:
         trial_directory: where it runs.
         variables: its environment, besides what is there.
         metric: the name of what the sweep optimises (first).
+        goals: the names of all metrics to be optimised.
         judged: the name of the metric by which trials are pruned.
         maximize: whether more of it is better.
         device: what `trial.device` says.
         keep_checkpoints: how many of the last checkpoints of a trial are kept.
+        is_define_by_run: whether the objective asks for its parameters.
     """
 
     directory: SweepDirectory
@@ -48,10 +50,12 @@ class AttemptSettings:
     trial_directory: Path
     variables: Mapping[str, str]
     metric: str
+    goals: tuple[str, ...]
     judged: str
     maximize: bool
     device: str
     keep_checkpoints: int
+    is_define_by_run: bool
 
 
 class ObjectiveImportError(Exception):
@@ -101,6 +105,7 @@ class AttemptRunner:
                 settings.metric,
                 settings.maximize,
                 resume_after=saved[-1].step if saved else None,
+                is_open=settings.is_define_by_run,
             )
             exits.callback(run.finish)
             trial = Trial(
@@ -112,11 +117,12 @@ class AttemptRunner:
                 settings.device,
                 settings.keep_checkpoints,
                 settings.judged,
+                settings.is_define_by_run,
             )
             try:
                 seed_generators(assignment.seed)
                 result = self._objective(trial)
-                value, metrics = read_result(result, settings.metric, trial.last_value)
+                value, metrics = read_result(result, settings.goals, trial.last_value)
                 run.add_final({settings.metric: value, **metrics})
             except BaseException as error:  # user code may raise anything
                 if isinstance(error, KeyboardInterrupt) and self._is_guest:

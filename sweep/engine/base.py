@@ -55,10 +55,12 @@ class Sweep:
             trial_directory=self.trial_directory,
             variables=self.spec.env,
             metric=self.spec.metric.name,
+            goals=tuple(goal.name for goal in self.spec.goals),
             judged=self.spec.judged.name,
             maximize=self.spec.metric.goal == "maximize",
             device="cuda" if self.spec.resources.gpu > 0 else "cpu",
             keep_checkpoints=self.spec.trial.keep_checkpoints,
+            is_define_by_run=self.spec.is_define_by_run,
         )
 
 

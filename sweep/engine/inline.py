@@ -6,9 +6,11 @@ import os
 import signal
 import time
 
+from optuna.distributions import BaseDistribution
+
 from sweep.core.controller import Controller
 from sweep.core.lock import join_fence
-from sweep.core.messages import Assignment, Progress, Report
+from sweep.core.messages import Assignment, Progress, Suggestion, Word
 from sweep.core.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
@@ -93,9 +95,13 @@ class _DirectChannel:
         self._trial = assignment.number, assignment.attempt
         self._repeat = assignment.repeat
 
-    def report(self, report: Report) -> None:
+    def report(self, word: Word) -> None:
         with self._interruption.waiting():
-            self._controller.report(*self._trial, [report], self._repeat)
+            self._controller.report(*self._trial, [word], self._repeat)
+
+    def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
+        with self._interruption.waiting():
+            return self._controller.suggest(*self._trial, [], self._repeat, name, distribution)
 
     def should_prune(self) -> bool:
         with self._interruption.waiting():

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep.core.messages import Ending, Outcome, Progress, Report, RunningAttempt, Turn
+from sweep.core.messages import Ending, Outcome, Progress, RunningAttempt, Suggestion, Turn, Word
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from sweep.engine.base import Sweep
 
 
@@ -52,13 +54,24 @@ class RayController:
         ending = self._controller.finish(outcome)
         return Turn(ending, None, self._controller.ask_again_in())
 
-    def report(self, number: int, attempt: int, reports: Iterable[Report], repeat: int) -> None:
+    def report(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> None:
         self._controller.report(number, attempt, reports, repeat)
 
-    def should_prune(self, number: int, attempt: int, reports: Iterable[Report], repeat: int) -> bool:
+    def suggest(
+        self,
+        number: int,
+        attempt: int,
+        reports: Iterable[Word],
+        repeat: int,
+        name: str,
+        distribution: BaseDistribution,
+    ) -> Suggestion:
+        return self._controller.suggest(number, attempt, reports, repeat, name, distribution)
+
+    def should_prune(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
         return self._controller.should_prune(number, attempt, reports, repeat)
 
-    def saved(self, number: int, attempt: int, reports: Iterable[Report], repeat: int) -> bool:
+    def saved(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
         return self._controller.saved(number, attempt, reports, repeat)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:

@@ -8,18 +8,21 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
 from sweep.core.lock import join_fence
-from sweep.core.messages import Assignment, Outcome, Report
+from sweep.core.messages import Assignment, Outcome, Suggestion, Word
 from sweep.engine import processes
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirected_descriptors
 from sweep.engine.surroundings import count_descriptors
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 _SEND_EVERY = 0.1  # seconds
 _PATIENCE = 60.0
@@ -150,19 +153,19 @@ class _RayChannel:
         self._controller = controller
         self._attempt = assignment.number, assignment.attempt
         self._repeat = assignment.repeat
-        self._pending: list[Report] = []
+        self._pending: list[Word] = []
         self._pending_lock = threading.Lock()
         # Held while a call is made and answered: calls leave in order, and `close` waits for the last one.
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def report(self, report: Report) -> None:
+    def report(self, word: Word) -> None:
         """Send it soon. A thread that the objective left behind reports into nothing."""
         if self._closed.is_set():
             return
         with self._pending_lock:
-            self._pending.append(report)
+            self._pending.append(word)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._send_regularly, name="sweep-reports", daemon=True
@@ -175,34 +178,40 @@ class _RayChannel:
     def saved(self) -> bool:
         return self._closed.is_set() or bool(self._ask(self._controller.saved))
 
-    def close(self) -> tuple[Report, ...]:
+    def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
+        if self._closed.is_set():
+            return Suggestion(problem="the trial is over")
+        suggestion: Suggestion = self._ask(self._controller.suggest, name, distribution)
+        return suggestion
+
+    def close(self) -> tuple[Word, ...]:
         """The reports that have not been sent. All others have arrived."""
         self._closed.set()
         with self._sending:
             return self._take()
 
-    def _ask(self, method: Any) -> Any:
+    def _ask(self, method: Any, *arguments: Any) -> Any:
         """Make a call that takes the pending reports along, until it is answered."""
         end = time.monotonic() + _PATIENCE
         while True:
             try:
-                return self._send(method)
+                return self._send(method, *arguments)
             except ActorUnavailableError:
                 if time.monotonic() >= end:
                     raise
                 time.sleep(_SEND_EVERY)
 
-    def _send(self, method: Any) -> Any:
+    def _send(self, method: Any, *arguments: Any) -> Any:
         with self._sending:
             reports = self._take()
             try:
-                return ray.get(method.remote(*self._attempt, reports, self._repeat))
+                return ray.get(method.remote(*self._attempt, reports, self._repeat, *arguments))
             except RayError:
                 with self._pending_lock:
                     self._pending[:0] = reports
                 raise
 
-    def _take(self) -> tuple[Report, ...]:
+    def _take(self) -> tuple[Word, ...]:
         with self._pending_lock:
             reports, self._pending = tuple(self._pending), []
             return reports

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweep.errors import suggestion
@@ -46,18 +46,29 @@ def as_number(value: Any, what: str) -> float:
         raise BadResultError(f"{what} is {_short(value)}; it has to be a number") from error
 
 
-def read_result(result: Any, metric: str, last_reported: float | None) -> tuple[float, dict[str, float]]:
+def read_result(
+    result: Any, goals: Sequence[str], last_reported: float | None
+) -> tuple[float, dict[str, float]]:
     """The metric's value and all metrics of what an objective returned.
 
     Args:
-        result: a number (the metric), a mapping of metrics, or None (then the last reported value counts,
-            as it does for a mapping without the metric).
-        metric: the metric's name.
+        result: a number (the metric), one for each goal, a mapping of metrics, or None (then the last
+            reported value counts, as it does for a mapping without the metric).
+        goals: the names of the metrics to be optimised; the first is the metric.
         last_reported: its last reported value.
 
     Raises:
         BadResultError: there is no number to be had for the metric.
     """
+    metric = goals[0]
+    if isinstance(result, (tuple, list)):
+        if len(result) != len(goals):
+            values = "value" if len(result) == 1 else "values"
+            raise BadResultError(
+                f"the objective returned {len(result)} {values}, and the sweep has {len(goals)} "
+                f"metrics to optimise: {', '.join(goals)}"
+            )
+        result = dict(zip(goals, result, strict=True))
     if isinstance(result, Mapping):
         metrics = {str(name): as_number(value, f"{name!r}") for name, value in result.items()}
     elif result is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from sweep.space.space import SearchSpace
 from sweep.space.variables import variable
 from sweep.spec.parameters import Choice, Constant, Distribution, Leaf
-from sweep.tracking.hparams import Cell, Column, Kind
+from sweep.tracking.hparams import Cell, Column, cell, kind_of
 
 _MOST_DISCRETE = 9
 """With ten or more numbers to choose from, TensorBoard's filter becomes a regular expression, which its
@@ -50,31 +49,22 @@ def column(name: str, parameter: Leaf, is_conditional: bool = False) -> Column:
         return _discrete(name, [parameter.value], is_conditional, differs=is_conditional)
     if isinstance(parameter, Choice):
         numbers = parameter.values
-        if _kind(numbers) == "float" and len(numbers) > _MOST_DISCRETE:
+        if kind_of(numbers) == "float" and len(numbers) > _MOST_DISCRETE:
             return Column(name, "float", (float(min(numbers)), float(max(numbers))), interval=True)
         return _discrete(name, numbers, is_conditional, differs=len(numbers) > 1 or is_conditional)
     if isinstance(parameter, Distribution):
         low, high = _reach(name, parameter)
         return Column(name, "float", (low, high), interval=True)
     others = parameter.alternatives or []
-    if _kind(others) != "float":
+    if kind_of(others) != "float":
         return Column(name, "string", ())
     bounds = [float(parameter.min), float(parameter.max), *map(float, others)]
     differs = min(bounds) != max(bounds) or is_conditional
     return Column(name, "float", (min(bounds), max(bounds)), interval=True, differs=differs)
 
 
-def cell(value: Any, kind: Kind) -> Cell:
-    """A trial's value as a column of `kind` shows it."""
-    if kind == "float":
-        return float(value)
-    if kind == "bool":
-        return bool(value)
-    return json.dumps(value) if isinstance(value, (list, dict)) else str(value)
-
-
 def _discrete(name: str, values: list[Any], is_conditional: bool, differs: bool) -> Column:
-    kind = _kind(values)
+    kind = kind_of(values)
     domain = [cell(value, kind) for value in values]
     if is_conditional and kind == "string":
         domain.append(INACTIVE)
@@ -89,11 +79,3 @@ def _reach(name: str, parameter: Distribution) -> tuple[float, float]:
     if of.axis is not None:
         ends += [float(of.axis[0]), float(of.axis[-1])]
     return min(ends), max(ends)
-
-
-def _kind(values: list[Any]) -> Kind:
-    if values and all(isinstance(value, bool) for value in values):
-        return "bool"
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        return "float"
-    return "string"

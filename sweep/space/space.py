@@ -34,6 +34,7 @@ class SearchSpace:
         parameters: the sweep file's `parameters`, in its order.
         constraints: the sweep file's `constraints`.
         for_grid: whether every configuration is to be tried once.
+        is_open: whether nothing is declared: the objective asks for its parameters while it runs.
 
     Attributes:
         parameters: all that are no group, by their dotted names.
@@ -42,8 +43,13 @@ class SearchSpace:
     """
 
     def __init__(
-        self, parameters: Mapping[str, Parameter], constraints: Sequence[str] = (), for_grid: bool = False
+        self,
+        parameters: Mapping[str, Parameter],
+        constraints: Sequence[str] = (),
+        for_grid: bool = False,
+        is_open: bool = False,
     ) -> None:
+        self.is_open = is_open
         nodes = flatten(parameters)
         self._nodes = {name: nodes[name] for name in in_order(nodes)}
         self.parameters: dict[str, Leaf] = {name: node.parameter for name, node in nodes.items()}
@@ -58,7 +64,8 @@ class SearchSpace:
     @classmethod
     def of(cls, spec: SweepSpec) -> SearchSpace:
         """The search space of a sweep."""
-        return cls(spec.parameters, spec.constraints, spec.sampler.type in EXHAUSTIVE)
+        is_exhaustive = spec.sampler.type in EXHAUSTIVE
+        return cls(spec.parameters, spec.constraints, is_exhaustive, spec.is_define_by_run)
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -104,11 +111,13 @@ class SearchSpace:
 
     def complete(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters of a trial, in the file's order: what Optuna has `sampled`, and constants."""
+        if self.is_open:
+            return dict(sampled)
         return self.walk(lambda variable: sampled[variable.key])
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Have Optuna sample a configuration for a trial; what the trial has already, it keeps."""
-        return self.walk(lambda variable: _suggest(trial, variable.key, variable.distribution))
+        return self.walk(lambda variable: suggest(trial, variable.key, variable.distribution))
 
     def rejecting(self, params: Mapping[str, Any]) -> Expression | None:
         """The first constraint that a configuration does not fulfil.
@@ -138,6 +147,8 @@ class SearchSpace:
             EntryError: there is no such parameter, or it is never that; or not there beside the others; or
                 they violate a constraint.
         """
+        if self.is_open:
+            return dict(values)
         sampled = {}
         for name, value in values.items():
             found = self.encode_one(name, value, f"{entry}.{name}")
@@ -152,6 +163,8 @@ class SearchSpace:
         Raises:
             EntryError: there is no such parameter, or it is never that.
         """
+        if self.is_open:
+            return value
         if name not in self.parameters:
             groups = [other for other in self.parameters if other.startswith(f"{name}.")]
             hint = f"write {groups[0]}" if groups else suggestion(name, self.parameters)
@@ -199,7 +212,7 @@ class SearchSpace:
     @cached_property
     def grid(self) -> Grid | None:
         """All configurations in their order, or None if there is no end of them."""
-        if self.endless:
+        if self.endless or self.is_open:
             return None
         return Grid(self._nodes, self.variables, self.rejecting if self.constraints else None)
 
@@ -219,6 +232,11 @@ class SearchSpace:
         Raises:
             EntryError: a parameter has no end of values.
         """
+        if self.is_open:
+            raise EntryError(
+                "sampler.type",
+                "a grid needs declared parameters; declare them instead of define-by-run, or write random",
+            )
         if self.grid is None:
             raise EntryError(
                 f"parameters.{self.endless[0]}",
@@ -227,7 +245,12 @@ class SearchSpace:
         return self.grid
 
 
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Have Optuna sample one parameter for a trial, or give what the trial has already.
+
+    Raises:
+        ValueError: Optuna cannot: the same name has stood for other choices.
+    """
     match distribution:
         case FloatDistribution(low=low, high=high, step=step, log=log):
             return trial.suggest_float(name, low, high, step=step, log=log)

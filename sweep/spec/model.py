@@ -12,7 +12,7 @@ from sweep.errors import suggestion
 from sweep.objective.command import Command, CommandError
 from sweep.spec.base import Model
 from sweep.spec.expressions import Expression, ExpressionError, Limit
-from sweep.spec.parameters import Constant, Parameters, dump_parameters
+from sweep.spec.parameters import DEFINE_BY_RUN, Constant, DefineByRun, Parameters, dump_parameters
 from sweep.spec.programs import as_arguments, as_command, as_environment, check_objective
 from sweep.spec.pruners import NoPruner, Pruner
 from sweep.spec.repeats import Repeats, as_repeats
@@ -193,10 +193,11 @@ class SweepSpec(Model):
 
     `metric` is what it optimises; where there are several `metrics`, it is the first of those with a goal.
 
-    `name` is that of its directory, the file's own unless given. `parameters` are the space. `constraints` on
-    them, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists configurations to begin
-    with: `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials
-    are stopped early. At most `max_parallel` trials run at once, as many as fit unless given.
+    `name` is that of its directory, the file's own unless given. `parameters` are the space, or `define-by-
+    run`: then the objective asks for them with `trial.suggest_float` and so on. `constraints` on them, such
+    as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists configurations to begin with:
+    `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials are
+    stopped early. At most `max_parallel` trials run at once, as many as fit unless given.
     """
 
     name: DirectoryName
@@ -234,6 +235,8 @@ class SweepSpec(Model):
             if not self.goals:
                 raise mistake("none has a goal; write goal: maximize or minimize beside one", key="metrics")
             self.__dict__["metric"] = self.goals[0]
+        if self.is_define_by_run:
+            self._check_define_by_run()
         self._check_constraints()
         self._check_command()
         names = [goal.name for goal in self.goals]
@@ -243,6 +246,18 @@ class SweepSpec(Model):
                 f"{judge!r} is no metric with a goal; {suggestion(judge, names)}", key=("pruner", "metric")
             )
         return self
+
+    def _check_define_by_run(self) -> None:
+        if self.objective is None:
+            raise mistake(
+                "a script cannot ask for them; declare them, for example {lr: {min: 0.0, max: 0.1}}",
+                key="parameters",
+            )
+        if self.constraints:
+            raise mistake(
+                "are about declared parameters; with define-by-run the objective calls trial.set_constraint",
+                key="constraints",
+            )
 
     def _check_command(self) -> None:
         if self.command is not None:
@@ -280,6 +295,11 @@ class SweepSpec(Model):
         return next(goal for goal in self.goals if goal.name == wanted)
 
     @property
+    def is_define_by_run(self) -> bool:
+        """Whether no parameter is declared, for the objective asks for them."""
+        return isinstance(self.parameters, DefineByRun)
+
+    @property
     def varied(self) -> list[str]:
         """The dotted names of the parameters in which trials differ."""
         return [
@@ -314,5 +334,7 @@ class SweepSpec(Model):
         omitted = {"parameters", "metrics" if self.metrics is None else "metric"}
         data = self.model_dump(mode="json", exclude_none=True, exclude=omitted)
         data = {key: value for key, value in data.items() if value not in ([], {}, "dotted")}
-        data["parameters"] = dump_parameters(self.parameters.items())
+        data["parameters"] = (
+            DEFINE_BY_RUN if self.is_define_by_run else dump_parameters(self.parameters.items())
+        )
         return write_yaml(data)

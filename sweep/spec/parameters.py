@@ -16,6 +16,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     Tag,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -481,7 +483,27 @@ def check_tree(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
     return parameters
 
 
-Parameters = Annotated[dict[str, Parameter], BeforeValidator(_parameters), AfterValidator(check_tree)]
+DEFINE_BY_RUN = "define-by-run"
+
+
+class DefineByRun(dict[str, Parameter]):
+    """No parameter is declared: the objective asks for its parameters while it runs, as Optuna's do."""
+
+
+def _or_define_by_run(value: Any, declared: ValidatorFunctionWrapHandler) -> Any:
+    if value == DEFINE_BY_RUN or isinstance(value, DefineByRun):
+        return DefineByRun()
+    if isinstance(value, str):
+        raise mistake(f"expected parameters by name, or {suggestion(value, [DEFINE_BY_RUN])}")
+    return declared(value)
+
+
+Parameters = Annotated[
+    dict[str, Parameter],
+    BeforeValidator(_parameters),
+    AfterValidator(check_tree),
+    WrapValidator(_or_define_by_run),
+]
 
 Group.model_rebuild()
 

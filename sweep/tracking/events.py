@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweep.tracking.tensorboardx import FileWriter, RecordWriter, SummaryWriter, event_pb2
 
@@ -55,6 +56,13 @@ def last_event_file(directory: Path) -> EventFile:
     return EventFile(directory, path=last)
 
 
+class Span(NamedTuple):
+    """Where a record stands in a file, in bytes."""
+
+    start: int
+    end: int
+
+
 class EventFile:
     """A new event file in `directory`, created at once; the directory is made if it is missing.
 
@@ -83,17 +91,46 @@ class EventFile:
         """
         self._void_from = step
 
-    def add_summary(self, summary: Any, step: int | None = None) -> None:
-        """Write one summary, now."""
-        self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
+    def add_summary(self, summary: Any, step: int | None = None) -> Span:
+        """Write one summary, now; says where."""
+        return self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
-    def add_event(self, event: Any) -> None:
+    def add_event(self, event: Any) -> Span:
         """Write one event; it survives the death of this process. After `finish` nothing is written."""
         with self._lock:
-            if self._records is not None:
-                self._write_void()
-                self._records.write(event.SerializeToString())
-                self._records.push()
+            if self._records is None:
+                return Span(0, 0)
+            self._write_void()
+            start = self._records.position
+            self._records.write(event.SerializeToString())
+            self._records.push()
+            return Span(start, self._records.position)
+
+    def rewrite(self, span: Span, summary: Any) -> None:
+        """Put a summary into the place of another one, and close the file.
+
+        A TensorBoard that has read it stays with what it has read, but does not see what is appended to it
+        any more. So there is a new file behind it for that.
+
+        Args:
+            span: where the other one stands.
+            summary: the new one.
+        """
+        self.finish()
+        aside = self.path.with_name(f".{self.path.name}")  # its name says tfevents: it must not stay
+        with open(self.path, "rb") as old, open(aside, "wb") as new:
+            new.write(old.read(span.start))
+            event = event_pb2.Event()
+            event.ParseFromString(old.read(span.end - span.start)[12:-4])  # for its time
+            event.summary.CopyFrom(summary)
+            records = _Records(aside)
+            new.flush()
+            records.write(event.SerializeToString())
+            records.close()
+            new.seek(0, os.SEEK_END)
+            shutil.copyfileobj(old, new)
+        aside.replace(self.path)
+        EventFile(self.path.parent).finish()
 
     def _write_void(self) -> None:
         if self._records is not None and self._void_from is not None:
@@ -134,6 +171,11 @@ class _Records(RecordWriter):  # type: ignore[misc]
     def __init__(self, path: Path) -> None:
         # RecordWriter itself would empty a file that is there.
         self._writer = open(path, "ab")  # noqa: SIM115 - closed by `close`
+
+    @property
+    def position(self) -> int:
+        """Where the next record will stand, in bytes."""
+        return int(self._writer.tell())
 
     def push(self) -> None:
         """Hand what was written to the operating system, without waiting for the disk as `flush` does."""

@@ -8,6 +8,7 @@ tensorboardX's `add_hparams` is of no use here: it opens a second run directory 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -63,6 +64,38 @@ class Session:
     cells: Mapping[str, Cell]
     group: str
     started: float
+
+
+def kind_of(values: Iterable[Any]) -> Kind:
+    """The type of a column in which all of these stand: one with words and numbers cannot be sorted."""
+    values = list(values)
+    if values and all(isinstance(value, bool) for value in values):
+        return "bool"
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return "float"
+    return "string"
+
+
+def cell(value: Any, kind: Kind) -> Cell:
+    """A trial's value as a column of `kind` shows it."""
+    if kind == "float":
+        return float(value)
+    if kind == "bool":
+        return bool(value)
+    return json.dumps(value) if isinstance(value, (list, dict)) else str(value)
+
+
+def found_cells(params: Mapping[str, Any], distributions: Mapping[str, Any]) -> dict[str, Cell]:
+    """The row of a trial whose parameters nobody declared.
+
+    Args:
+        params: by name.
+        distributions: Optuna's, from which they were drawn.
+    """
+    return {
+        name: cell(value, kind_of(getattr(distributions.get(name), "choices", [value])))
+        for name, value in params.items()
+    }
 
 
 def group_name(sweep: str, number: int) -> str:

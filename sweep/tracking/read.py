@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.tracking.events import event_files
-from sweep.tracking.hparams import SESSION_END_TAG
+from sweep.tracking.hparams import SESSION_END_TAG, SESSION_START_TAG
 from sweep.tracking.tensorboardx import event_pb2
 
 _LARGE = 1 << 18
@@ -32,9 +32,18 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     return {tag: values for tag, values in scalars.items() if values}
 
 
+def has_row(run: Path) -> bool:
+    """Whether TensorBoard has been told the parameters of a run."""
+    return _has_tag(run, SESSION_START_TAG)
+
+
 def has_ended(run: Path) -> bool:
     """Whether TensorBoard has been told the outcome of a run."""
-    return any(value.tag == SESSION_END_TAG for event in _events(run) for value in event.summary.value)
+    return _has_tag(run, SESSION_END_TAG)
+
+
+def _has_tag(run: Path, tag: str) -> bool:
+    return any(value.tag == tag for event in _events(run) for value in event.summary.value)
 
 
 def _events(run: Path) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, event_files, last_event_file
 from sweep.tracking.hparams import Column, Session
+from sweep.tracking.read import has_row
 
 
 def declare_experiment(
@@ -41,7 +42,8 @@ def end_session(run: Path, session: Session, success: bool, is_whole: bool, ende
         ended: in seconds since the epoch.
     """
     end = hparams.session_end(success, ended)
-    if not event_files(run):  # the worker died before it could write, or the objective removed its directory
+    # The worker died before it could write, or knew its row, or the objective removed its directory.
+    if not event_files(run) or not (is_whole or has_row(run)):
         file = EventFile(run)
         file.add_summary(hparams.session_start(session))
     elif is_whole:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, RunWriter
-from sweep.tracking.hparams import Session
+from sweep.tracking.events import EventFile, RunWriter, Span
+from sweep.tracking.hparams import Cell, Session
 from sweep.tracking.tensorboardx import summary_pb2
 
 
@@ -22,20 +23,34 @@ def best_tag(metric: str) -> str:
 class RunDirectory:
     """Writes one attempt's event file; the row is there, and durable, when the constructor returns.
 
+    Unless the trial asks for its parameters: TensorBoard keeps the first row of a run for ever, so it is
+    written with the first scalar, which comes when the parameters are known as a rule. If the trial asks for
+    more after that, the file is written anew at the end.
+
     Args:
         path: the trial's directory; made if it is missing.
         session: the row.
         metric: the tag of the sweep's metric.
         maximize: whether more of it is better.
         resume_after: the step of the checkpoint from which the trial can go on, if there is one.
+        is_open: whether the trial asks for its parameters.
     """
 
     def __init__(
-        self, path: Path, session: Session, metric: str, maximize: bool, resume_after: int | None = None
+        self,
+        path: Path,
+        session: Session,
+        metric: str,
+        maximize: bool,
+        resume_after: int | None = None,
+        is_open: bool = False,
     ) -> None:
         self._file = EventFile(path)
-        self._file.add_summary(hparams.session_start(session))
-        self._file.sync()
+        self._session = session
+        self._row: tuple[Session, Span] | None = None
+        """What was written of it, and where."""
+        if not is_open:
+            self._write_row()
         self._resume_after = resume_after
         self._is_resumed = False
         self.has_scalars = False
@@ -46,6 +61,14 @@ class RunDirectory:
         self._best: float | None = None
         self.last: dict[str, tuple[int, float]] = {}
         """The last step and value of each tag."""
+
+    def found(self, cells: Mapping[str, Cell]) -> None:
+        """The trial has asked for parameters: these are all of its row now."""
+        self._session = replace(self._session, cells=cells)
+
+    def _write_row(self) -> None:
+        self._row = self._session, self._file.add_summary(hparams.session_start(self._session))
+        self._file.sync()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -79,6 +102,8 @@ class RunDirectory:
 
     def add_scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write scalars of one step; with the metric among them, its best so far too."""
+        if self._row is None:
+            self._write_row()
         if values and not self.has_scalars:
             self._begin_scalars(step)
         scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
@@ -115,4 +140,8 @@ class RunDirectory:
 
     def finish(self) -> None:
         """Close the file. The end record comes from whoever knows the outcome (`root.end_session`)."""
+        if self._row is None:
+            self._write_row()
+        elif self._row[0] != self._session:
+            self._file.rewrite(self._row[1], hparams.session_start(self._session))
         self._file.finish()

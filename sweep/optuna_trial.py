@@ -1,0 +1,223 @@
+"""The part of a trial that Optuna's objectives know: they run unchanged."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweep.core.messages import OURS, Assignment, Note
+from sweep.errors import suggestion
+from sweep.objective.result import as_number
+from sweep.params import Params
+from sweep.tracking.hparams import found_cells
+from sweep.tracking.run import RunDirectory
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from sweep.trial import Channel
+
+_STORABLE = (type(None), bool, int, float, str)
+
+
+class OptunaTrial:
+    """What `optuna.trial.BaseTrial` has, by which `isinstance` knows it too.
+
+    It does not inherit from that: a worker whose objective needs no Optuna does not import it.
+
+    With declared parameters, `suggest_float("lr", ...)` gives the trial's `lr`, whatever range it names. With
+    `parameters: define-by-run` the controller's live Optuna trial is asked, so that what a sampler draws
+    jointly stays together, however far away the objective runs.
+
+    Attributes:
+        number: the trial's number, from 0.
+    """
+
+    def __init__(
+        self, assignment: Assignment, run: RunDirectory, channel: Channel, is_define_by_run: bool
+    ) -> None:
+        self.number = assignment.number
+        self._params = dict(assignment.params)
+        self._distributions: dict[str, BaseDistribution] = {}
+        self._user_attrs: dict[str, Any] = {}
+        self._constraints: dict[str, float] = {}
+        self._started = assignment.session.started
+        self._cells = dict(assignment.session.cells)
+        self._run = run
+        self._channel = channel
+        self._is_define_by_run = is_define_by_run
+        if is_define_by_run or "optuna" in sys.modules:
+            from optuna.trial import BaseTrial
+
+            BaseTrial.register(type(self))
+
+    @property
+    def params(self) -> Params:
+        """The trial's parameters. With `parameters: define-by-run`, those that have been asked for."""
+        return Params(self._params)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number from `low` to `high`.
+
+        Args:
+            name: the parameter's.
+            low: the lowest possible value.
+            high: the highest possible value; one with `step` only if a step leads there.
+            step: between possible values.
+            log: whether orders of magnitude are equally likely.
+
+        Raises:
+            ValueError: the arguments contradict each other, or the parameter is not among the declared ones.
+        """
+        return float(self._suggest(name, "FloatDistribution", low=low, high=high, step=step, log=log))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number from `low` to `high`; otherwise as `suggest_float`."""
+        return int(self._suggest(name, "IntDistribution", low=low, high=high, step=step, log=log))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of `choices`.
+
+        Optuna stores numbers, words, true, false and None. Of anything else (a class, a tuple) its name, or
+        what `repr` says, stands in the study.
+
+        Raises:
+            ValueError: the same name has stood for other choices, or a choice has no name of its own; or the
+                parameter is not among the declared ones.
+        """
+        choices = list(choices)
+        labels = [_label(name, choice) for choice in choices]
+        found = self._suggest(name, "CategoricalDistribution", choices=labels)
+        if not self._is_define_by_run:
+            return found
+        place = next(place for place, label in enumerate(labels) if _same(label, found))
+        self._params[name] = choices[place]
+        return choices[place]
+
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """Optuna's old name for `suggest_float`."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """Optuna's old name for `suggest_float(..., log=True)`."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """Optuna's old name for `suggest_float(..., step=q)`."""
+        return self.suggest_float(name, low, high, step=q)
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keep something with the trial: `sweep trials --format json` and `study.trials` show it.
+
+        Args:
+            key: its name.
+            value: what JSON can hold; numpy's numbers and arrays too.
+
+        Raises:
+            TypeError: `value` is something else.
+            ValueError: the name begins with `sweep:`.
+        """
+        if str(key).startswith(OURS):
+            raise ValueError(
+                f"{key!r}: names that begin with {OURS!r} are the sweep's own; choose another one"
+            )
+        try:
+            plain = json.loads(json.dumps(value, default=_as_plain))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the attribute {key!r} cannot be stored: {error}") from None
+        self._user_attrs[str(key)] = plain
+        self._channel.report(Note(str(key), plain))
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Say how far the trial is beyond a limit: up to 0 it keeps within it. The first word counts.
+
+        Samplers that know constraints (TPE, GP, NSGA-II) turn to trials that keep within all limits, and only
+        these can be the best.
+
+        Raises:
+            ValueError: `value` is no number.
+        """
+        number = as_number(value, f"the constraint {key!r}")
+        if math.isnan(number):
+            raise ValueError(f"the constraint {key!r} is NaN; it has to be a number")
+        if key not in self._constraints:
+            self._constraints[key] = number
+            self._channel.report(Note(key, number, is_constraint=True))
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """What this attempt has kept with `set_user_attr`."""
+        return dict(self._user_attrs)
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """What this attempt has said with `set_constraint`."""
+        return dict(self._constraints)
+
+    @property
+    def system_attrs(self) -> dict[str, Any]:
+        """Nothing: they stay with the study."""
+        return {}
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Those of the parameters that have been asked for."""
+        return dict(self._distributions)
+
+    @property
+    def datetime_start(self) -> datetime.datetime:
+        """When this attempt began, as local time without a zone, like Optuna's."""
+        return datetime.datetime.fromtimestamp(self._started)
+
+    def _suggest(self, name: str, distribution: str, **options: Any) -> Any:
+        if not self._is_define_by_run:
+            if name not in self._params:
+                raise ValueError(
+                    f"the sweep declares no parameter {name!r} for this trial; "
+                    f"{suggestion(name, self._params)} (with parameters: define-by-run it need not)"
+                )
+            return self._params[name]
+        from optuna import distributions
+
+        make: Callable[..., BaseDistribution] = getattr(distributions, distribution)
+        of = make(**options)
+        answer = self._channel.suggest(name, of)
+        if answer.problem:
+            raise ValueError(answer.problem)
+        self._params[name] = answer.value
+        self._distributions[name] = of
+        self._cells |= found_cells({name: answer.value}, self._distributions)
+        self._run.found(self._cells)
+        return answer.value
+
+
+def _label(name: str, choice: Any) -> Any:
+    """What stands for a choice in the study."""
+    if isinstance(choice, _STORABLE):
+        return choice
+    label = getattr(choice, "__name__", None) or repr(choice)
+    if " at 0x" in label:
+        raise ValueError(
+            f"{name}: the choice {label} has no name that is the same in every process; "
+            "give words, and look up in a dictionary what they stand for"
+        )
+    return label
+
+
+def _same(label: Any, found: Any) -> bool:
+    return type(label) is type(found) and (label == found or label != label)
+
+
+def _as_plain(value: Any) -> Any:
+    """A numpy value or a tensor as Python's."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"JSON has nothing for {type(value).__name__}")

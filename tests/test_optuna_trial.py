@@ -1,0 +1,134 @@
+"""What Optuna's objectives expect of a trial, on a real controller in this process."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+import sweep
+
+Objective = Callable[[Any], Any]
+
+
+@pytest.fixture
+def run(project: Path) -> Callable[..., sweep.SweepResult]:
+    """Runs an objective once, in this process, and raises what it raised."""
+
+    def run_once(objective: Objective, **options: Any) -> sweep.SweepResult:
+        options = {"n_trials": 1, "inline": True, **options}
+        result = sweep.run(objective, name="demo", **options)
+        failed = [row for row in result.trials if row.state == "FAIL"]
+        assert not failed, [row.reason for row in failed]
+        return result
+
+    return run_once
+
+
+def test_a_trial_is_one_of_optunas(run: Callable[..., sweep.SweepResult]) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        assert isinstance(trial, optuna.trial.BaseTrial)
+        before = datetime.datetime.now()
+        assert before - datetime.timedelta(minutes=1) < trial.datetime_start <= before
+        assert trial.number == 0
+        assert trial.params == {}
+        x = trial.suggest_float("x", 0, 1)
+        n = trial.suggest_int("n", 1, 8, log=True)
+        even = trial.suggest_int("even", 0, 10, step=2)
+        assert even % 2 == 0
+        kind = trial.suggest_categorical("kind", ("a", None, 3, False))
+        assert trial.params == {"x": x, "n": n, "even": even, "kind": kind}
+        assert json.loads(json.dumps(trial.params)) == trial.params
+        assert list(trial.distributions) == ["x", "n", "even", "kind"]
+        assert trial.distributions["x"] == optuna.distributions.FloatDistribution(0, 1)
+        assert trial.suggest_float("x", 0, 1) == x
+        assert 0 <= trial.suggest_uniform("u", 0, 1) <= 1
+        assert 1e-3 <= trial.suggest_loguniform("l", 1e-3, 1) <= 1
+        assert trial.suggest_discrete_uniform("d", 0, 1, 0.5) in (0, 0.5, 1)
+        return x
+
+    run(objective)
+
+
+def test_objectives_that_dispatch_on_fixed_trials_take_the_other_branch(
+    run: Callable[..., sweep.SweepResult],
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        assert not isinstance(trial, optuna.trial.FixedTrial)
+        return 1.0
+
+    run(objective)
+
+
+def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
+    run: Callable[..., sweep.SweepResult],
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        kind = trial.suggest_categorical("kind", [dict, list])
+        layers = trial.suggest_categorical("layers", [(64,), (128, 64)])
+        assert kind in (dict, list)
+        assert layers in ((64,), (128, 64))
+        assert trial.params == {"kind": kind, "layers": layers}
+        return 1.0
+
+    result = run(objective, n_trials=3)
+    for trial in result.study.trials:
+        assert trial.params["kind"] in ("dict", "list")
+        assert trial.params["layers"] in ("(64,)", "(128, 64)")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda trial: trial.suggest_categorical("k", [object()]), "no name that is the same in every process"),
+        (lambda trial: trial.suggest_categorical("k", []), "choices"),
+        (lambda trial: trial.suggest_float("x", 2, 1), "low"),
+        (lambda trial: trial.suggest_int("n", 0, 8, log=True), "low"),
+        (lambda trial: trial.set_user_attr("sweep:x", 1), "are the sweep's own"),
+        (lambda trial: trial.set_constraint("c", float("nan")), "NaN"),
+        (lambda trial: trial.set_constraint("c", "much"), "has to be a number"),
+    ],
+)
+def test_what_makes_no_sense_is_a_value_error(
+    run: Callable[..., sweep.SweepResult], call: Objective, message: str
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        with pytest.raises(ValueError, match=message):
+            call(trial)
+        return 1.0
+
+    run(objective)
+
+
+def test_attributes_may_be_what_numpy_and_torch_give(run: Callable[..., sweep.SweepResult]) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        trial.set_user_attr("accuracy", np.float32(0.5))
+        trial.set_user_attr("confusion", np.eye(2, dtype=int))
+        trial.set_user_attr("params", {"a": [1, None]})
+        assert trial.user_attrs["confusion"] == [[1, 0], [0, 1]]
+        with pytest.raises(TypeError, match="the attribute 'model' cannot be stored"):
+            trial.set_user_attr("model", object())
+        return 1.0
+
+    (row,) = run(objective).trials
+    assert row.user_attrs == {"accuracy": 0.5, "confusion": [[1, 0], [0, 1]], "params": {"a": [1, None]}}
+
+
+def test_declared_parameters_answer_optunas_questions(run: Callable[..., sweep.SweepResult]) -> None:
+    """The same objective can have its space in the file."""
+
+    def objective(trial: sweep.Trial) -> float:
+        assert isinstance(trial, optuna.trial.BaseTrial)
+        assert trial.suggest_float("lr", 0, 1) == trial.params.lr == 5.0
+        assert trial.suggest_int("n", 0, 1) in (7, 8)
+        with pytest.raises(ValueError, match="declares no parameter 'lrr' for this trial; did you mean 'lr'"):
+            trial.suggest_float("lrr", 0, 1)
+        return 1.0
+
+    run(objective, space={"lr": 5.0, "n": [7, 8]})
