@@ -11,20 +11,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optuna import TrialPruned
 
-    from sweep.api import SweepResult, run
+    from sweep.api import run
+    from sweep.callbacks import Callback
     from sweep.errors import InputError, SweepError
+    from sweep.result import SweepResult, load
     from sweep.spec import SweepSpec
     from sweep.trial import Trial
 
-__all__ = ["InputError", "SweepError", "SweepResult", "SweepSpec", "Trial", "TrialPruned", "run"]
+__all__ = [
+    "Callback",
+    "InputError",
+    "SweepError",
+    "SweepResult",
+    "SweepSpec",
+    "Trial",
+    "TrialPruned",
+    "load",
+    "run",
+]
 
 _HOMES = {
+    "Callback": "sweep.callbacks",
     "InputError": "sweep.errors",
     "SweepError": "sweep.errors",
-    "SweepResult": "sweep.api",
+    "SweepResult": "sweep.result",
     "SweepSpec": "sweep.spec",
     "Trial": "sweep.trial",
     "TrialPruned": "optuna",
+    "load": "sweep.result",
     "run": "sweep.api",
 }
 

@@ -1,124 +1,189 @@
-"""The Python API: `sweep.run` and what it returns."""
+"""The Python API: `sweep.run`."""
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sweep.compare.view import SweepView, TrialRow
-from sweep.engine.base import Observer
-from sweep.errors import StartInterrupted, SweepError
+from typing_extensions import Unpack
+
+from sweep.callbacks import Callbacks
+from sweep.compare.view import SweepView
+from sweep.directory import SweepDirectory
+from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
+from sweep.objective.given import GivenFunction
+from sweep.result import SweepResult
 from sweep.spec import SweepSpec, read_sweep_file
-
-if TYPE_CHECKING:
-    import optuna
+from sweep.spec.build import Direction, Options, build_spec, change_spec
 
 
 def run(
-    spec: SweepSpec | str | os.PathLike[str],
+    what: Callable[[Any], Any] | SweepSpec | str | os.PathLike[str],
     *,
+    n_trials: int | None = None,
+    space: Mapping[str, Any] | None = None,
+    direction: Direction | None = None,
+    directions: Sequence[Direction] | None = None,
+    callbacks: Sequence[Any] = (),
     overrides: Mapping[str, Any] | None = None,
     runs: str | os.PathLike[str] = "runs",
     address: str | None = None,
     inline: bool = False,
     fresh: bool = False,
     grace: float = GRACE,
-    observer: Observer | None = None,
+    progress: bool | None = None,
+    **options: Unpack[Options],
 ) -> SweepResult:
     """Run a sweep, or go on with it where it stopped; the same as the command `sweep run`.
 
     In a process that is connected to Ray already, that connection is used.
 
     Args:
-        spec: a sweep file, or a spec built in Python.
-        overrides: changes to the sweep file by dotted keys: `{"stop.trials": 20}`.
+        what: a function that takes a `sweep.Trial`, which is an `optuna.trial.BaseTrial` too; a sweep file;
+            or a spec built in Python. Functions of scripts and notebooks, lambdas and closures are sent to
+            the workers whole.
+        n_trials: how many trials there are to be in all, those of earlier runs included.
+        space: the parameters of a function: the sweep file's `parameters`, or Optuna's distributions by name.
+            Without it the function asks for them (`trial.suggest_float` and so on).
+        direction: "minimize" (the default) or "maximize", for a function.
+        directions: one for each of the values that a function returns, if these are several.
+        callbacks: objects with methods of `sweep.Callback`.
+        overrides: changes to a sweep file by dotted keys: `{"stop.trials": 20}`.
         runs: the folder in which the sweep's directory lies.
         address: of a running Ray cluster; by default Ray is started on this machine.
         inline: one trial at a time in this process, without Ray.
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
         grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
-        observer: is told what happens; by default nothing is printed.
+        progress: whether to show how it goes; by default if that can be seen on a terminal.
+        **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
+            `repeats`, `stop`, `trial` and so on, as words, as mappings, or as the models of `sweep.spec`.
+            They win over a file's or a spec's own. A function without a `name` gets a new one each time; with
+            the same `name`, a call goes on with the sweep of an earlier one.
+
+    Returns:
+        the sweep as it stands then.
 
     Raises:
         InputError: something that was asked for is not there or makes no sense.
         SweepError: the sweep could not do its work.
-        KeyboardInterrupt: it was interrupted; the same call goes on.
+        KeyboardInterrupt: it was interrupted; the same call, with the same name, goes on.
+
+    Example:
+        ```python
+        def train(trial):
+            lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+            return (lr - 0.01) ** 2
+
+        result = sweep.run(train, name="demo", n_trials=20)
+        print(result.best_params)
+        ```
     """
-    near = Path.cwd()
-    locating: AbstractContextManager[None] = nullcontext()
-    if not isinstance(spec, SweepSpec):
-        near = Path(spec).parent
-        changes = [(f"overrides[{key!r}]", key, value) for key, value in (overrides or {}).items()]
-        file = read_sweep_file(spec, changes)
-        spec, locating = file.spec, file.locating()
-    elif overrides:
-        raise TypeError("overrides change a sweep file; change a SweepSpec with model_copy")
-    try:
-        with locating:
-            launched = launch(
-                spec,
-                observer or Observer(),
-                near=near,
-                runs=Path(runs),
-                address=address,
-                inline=inline,
-                fresh=fresh,
-                grace=grace,
-            )
-    except StartInterrupted:
-        raise KeyboardInterrupt from None
+    asked = _read(what, space, direction, directions, n_trials, overrides, options, Path(runs))
+    shows = _display(asked.spec, progress, inline)
+    with ExitStack() as exits:
+        exits.enter_context(shows)
+        directory = SweepDirectory.of(Path(runs), asked.spec.name)
+        observer = Callbacks(callbacks, directory, shows)
+        given = asked.function
+        if given is not None and not inline:
+            given.check_can_be_sent()
+        try:
+            with asked.locating:
+                launched = launch(
+                    asked.spec,
+                    observer,
+                    near=asked.near,
+                    runs=Path(runs),
+                    address=address,
+                    inline=inline,
+                    fresh=fresh,
+                    grace=grace,
+                    objective=given,
+                )
+        except StartInterrupted:
+            raise KeyboardInterrupt from None
+    result = SweepResult(SweepView(launched.directory))
+    observer.over(result)
     if launched.signal is not None:
         raise KeyboardInterrupt
-    return SweepResult(SweepView(launched.directory))
+    return result
 
 
-class SweepResult:
-    """A sweep that has been run.
+@dataclass(frozen=True)
+class _Asked:
+    """What a call of `run` asks for.
 
-    Attributes:
-        directory: its directory, which is a TensorBoard log directory.
-        study: the Optuna study, for its visualisations and everything else.
+    Args:
+        spec: the sweep.
+        function: its objective, if it was given as a function.
+        near: where files that the spec names are looked for, after the current directory.
+        locating: says in errors where entries of a file stand.
     """
 
-    def __init__(self, view: SweepView) -> None:
-        self._view = view
-        self.directory: Path = view.directory.root
-        if view.study is None:
-            raise SweepError(f"{view.spec.name}: has no study")
-        self.study: optuna.Study = view.study
+    spec: SweepSpec
+    function: GivenFunction | None
+    near: Path
+    locating: AbstractContextManager[None]
 
-    def __repr__(self) -> str:
-        return f"SweepResult({str(self.directory)!r}, {len(self.trials)} trials)"
 
-    @property
-    def best_params(self) -> dict[str, Any]:
-        """All parameters of the best trial, constants included.
+def _read(
+    what: Any,
+    space: Mapping[str, Any] | None,
+    direction: Direction | None,
+    directions: Sequence[Direction] | None,
+    n_trials: int | None,
+    overrides: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    runs: Path,
+) -> _Asked:
+    is_file = isinstance(what, (str, os.PathLike))
+    if overrides and not is_file:
+        raise TypeError("overrides change a sweep file; give options instead")
+    if not is_file and not isinstance(what, SweepSpec):
+        if not callable(what):
+            raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
+        given = GivenFunction(what)
+        named = {"name": _new_name(given.name, runs), **options}
+        spec = build_spec(
+            given.name,
+            space=space,
+            direction=direction,
+            directions=directions,
+            n_trials=n_trials,
+            options=named,
+        )
+        return _Asked(spec, given, Path.cwd(), nullcontext())
+    if space is not None or direction is not None or directions is not None:
+        raise InputError(
+            "sweep.run: space and direction are for functions; a sweep file or spec has parameters and metric"
+        )
+    if isinstance(what, SweepSpec):
+        return _Asked(change_spec(what, n_trials, options), None, Path.cwd(), nullcontext())
+    changes = [(f"overrides[{key!r}]", key, value) for key, value in (overrides or {}).items()]
+    file = read_sweep_file(what, changes)
+    return _Asked(change_spec(file.spec, n_trials, options), None, Path(what).parent, file.locating())
 
-        Raises:
-            SweepError: no trial is complete.
-        """
-        return self._view.params(self._best())
 
-    @property
-    def best_value(self) -> float:
-        """The metric of the best trial.
+def _new_name(function: str, runs: Path) -> str:
+    """A name that no sweep has: who gives none wants to go on with none."""
+    own = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2]) or "sweep"
+    name = f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
+    return next(name for name in names if not (runs / name).exists())
 
-        Raises:
-            SweepError: no trial is complete.
-        """
-        return float(self._best().values[0])
 
-    @property
-    def trials(self) -> list[TrialRow]:
-        """All trials, as `sweep trials --format json` gives them."""
-        return self._view.rows()
+def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Any:
+    from sweep.cli import display
 
-    def _best(self) -> Any:
-        best = self._view.best
-        if best is None:
-            raise SweepError(f"{self._view.spec.name}: no trial is complete")
-        return best
+    if progress is None:
+        progress = sys.stdout.isatty()
+    return display.choose(spec, is_plain=inline) if progress else display.Display()

@@ -25,6 +25,7 @@ from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
 from sweep.objective.find import find_objective, working_directory
+from sweep.objective.given import GivenFunction
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
 
@@ -57,6 +58,7 @@ def launch(
     inline: bool = False,
     fresh: bool = False,
     grace: float = GRACE,
+    objective: GivenFunction | None = None,
 ) -> Launch:
     """Run a sweep, or go on with it where it stopped.
 
@@ -69,6 +71,7 @@ def launch(
         inline: run one trial at a time in this process, without Ray.
         fresh: move an old sweep of this name out of the way instead of going on with it.
         grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
+        objective: a function of the calling process, to be run instead of what the spec names.
 
     Raises:
         InputError: something that was asked for is not there, or contradicts what is.
@@ -76,7 +79,8 @@ def launch(
         SweepError: the sweep could not do its work.
     """
     directory = SweepDirectory.of(runs, spec.name)
-    sweep = Sweep(spec, directory, find_objective(spec, near), Path.cwd(), working_directory(spec))
+    found = objective or find_objective(spec, near)
+    sweep = Sweep(spec, directory, found, Path.cwd(), working_directory(spec))
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)

@@ -86,7 +86,10 @@ def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda trial: trial.suggest_categorical("k", [object()]), "no name that is the same in every process"),
+        (
+            lambda trial: trial.suggest_categorical("k", [object()]),
+            "no name that is the same in every process",
+        ),
         (lambda trial: trial.suggest_categorical("k", []), "choices"),
         (lambda trial: trial.suggest_float("x", 2, 1), "low"),
         (lambda trial: trial.suggest_int("n", 0, 8, log=True), "low"),
@@ -131,4 +134,4 @@ def test_declared_parameters_answer_optunas_questions(run: Callable[..., sweep.S
             trial.suggest_float("lrr", 0, 1)
         return 1.0
 
-    run(objective, space={"lr": 5.0, "n": [7, 8]})
+    run(objective, space={"lr": 5.0, "n": {"values": [7, 8]}})

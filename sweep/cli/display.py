@@ -110,6 +110,11 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def choose(spec: SweepSpec, is_plain: bool) -> Display:
+    """What suits the terminal: a live display if it can redraw, unless `is_plain`, or a line per event."""
+    return LineLog(spec) if is_plain or not sys.stdout.isatty() else Live(spec)
+
+
 _SHOWN_ROWS = 16
 _WIDTH_FOR_BAR = 76
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +10,6 @@ from sweep.cli.options import RUNS, File, Name, Runs, Set
 from sweep.errors import InputError
 
 if TYPE_CHECKING:
-    from sweep.cli.display import Display
-    from sweep.spec import SweepSpec
     from sweep.spec.load import Override
 
 
@@ -83,7 +80,9 @@ def run(
 
     seconds = _grace(grace)
     sweep_file = read_sweep_file(file, overrides(name, trials, parallel, changes))
-    display = _display(plain or inline, quiet, sweep_file.spec)
+    from sweep.cli import display as displays
+
+    display = displays.Display() if quiet else displays.choose(sweep_file.spec, is_plain=plain or inline)
     from sweep.cli.summary import exit_status, summarise
     from sweep.launch import launch
 
@@ -131,13 +130,3 @@ def overrides(
         if value is not None:
             found.append((option, key, value))
     return found
-
-
-def _display(plain: bool, quiet: bool, spec: SweepSpec) -> Display:
-    from sweep.cli import display
-
-    if quiet:
-        return display.Display()
-    if plain or not sys.stdout.isatty():
-        return display.LineLog(spec)
-    return display.Live(spec)

@@ -202,9 +202,10 @@ class SweepView:
 
     def rows(self) -> list[TrialRow]:
         """All trials."""
-        return [self._row(trial) for trial in self.frozen_trials]
+        return [self.row(trial) for trial in self.frozen_trials]
 
-    def _row(self, trial: FrozenTrial) -> TrialRow:
+    def row(self, trial: FrozenTrial) -> TrialRow:
+        """One of `frozen_trials`."""
         duration = trial.duration.total_seconds() if trial.duration is not None else None
         duration = trial.user_attrs.get(attributes.DURATION, duration)
         return TrialRow(

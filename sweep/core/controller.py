@@ -23,6 +23,7 @@ from sweep.core.messages import (
     Assignment,
     BestTrial,
     Ending,
+    News,
     Note,
     Outcome,
     Progress,
@@ -75,9 +76,18 @@ class Controller:
         slots: how many trials can run at once, for the record.
         run_id: of this run of the sweep. If the study was last used by the same run, this controller takes
             the place of one that died while its trials ran on.
+        tells_reports: whether reports are handed on, as `news`.
     """
 
-    def __init__(self, spec: SweepSpec, directory: SweepDirectory, slots: int, run_id: str = "") -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        directory: SweepDirectory,
+        slots: int,
+        run_id: str = "",
+        tells_reports: bool = False,
+    ) -> None:
+        self._news: list[News] | None = [] if tells_reports else None
         self._spec = spec
         self._files = TrialFiles(directory, spec.judged.name, spec.run_labels)
         self._space = SearchSpace.of(spec)
@@ -195,7 +205,8 @@ class Controller:
             ending = self._finish(outcome) if outcome is not None else None
             assignment = self._next()
         self._rows.tell_ends()
-        return Turn(ending, assignment, None if assignment is not None else self.ask_again_in())
+        again_in = None if assignment is not None else self.ask_again_in()
+        return Turn(ending, assignment, again_in, self.take_news())
 
     def next(self) -> Assignment | None:
         """The next attempt to run, or None if there is nothing to do (any more)."""
@@ -337,7 +348,15 @@ class Controller:
             elapsed=usage.elapsed,
             seconds_left=self._rules.seconds_left(usage.elapsed),
             stopped_by=self.stopped_by(),
+            news=self.take_news(),
         )
+
+    def take_news(self) -> tuple[News, ...]:
+        """The reports that nobody has been told of, if somebody wants to."""
+        if not self._news:
+            return ()
+        news, self._news = tuple(self._news), []
+        return news
 
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
@@ -520,6 +539,7 @@ class Controller:
             took or 0.0,
             repeat=outcome.repeat,
             label=label,
+            params=self._space.complete(trial.params),
         )
 
     def _pause(self, live: LiveTrial, run: LiveRun, outcome: Outcome, reason: str, took: float) -> Ending:
@@ -546,6 +566,8 @@ class Controller:
                 self._keep_note(live, report)
                 continue
             run.last = report
+            if self._news is not None:
+                self._news.append(News(*run.key, report))
             if report.step not in run.steps:  # Optuna keeps the first value of a step
                 run.steps.add(report.step)
                 if self._reports_count(run):
@@ -672,6 +694,7 @@ class Controller:
             took,
             repeat=outcome.repeat,
             label=self._spec.run_labels[outcome.repeat],
+            params=live.params,
         )
 
     def _numbers(self, outcome: Outcome) -> dict[str, float]:

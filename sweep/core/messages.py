@@ -31,6 +31,14 @@ Word = Report | Note
 """What a trial says on its way."""
 
 
+class News(NamedTuple):
+    """A report, and of which trial and repeat it is."""
+
+    number: int
+    repeat: int
+    report: Report
+
+
 @dataclass(frozen=True)
 class Suggestion:
     """The answer to a trial that asks for a parameter: its value, or why there is none."""
@@ -129,6 +137,7 @@ class Ending:
         repeat: of the trial.
         label: the repeat's name; empty without repeats.
         is_over: whether the repeat has come to its end, although other repeats of the trial have not.
+        params: the trial's.
     """
 
     number: int
@@ -143,6 +152,7 @@ class Ending:
     repeat: int = 0
     label: str = ""
     is_over: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def will_run_again(self) -> bool:
@@ -159,11 +169,13 @@ class Turn:
         assignment: what to run next; None if there is nothing to do.
         ask_again_in: seconds after which there will be something to do, for a trial waits out its backoff;
             None if there will not, as far as is known.
+        news: reports that nobody has been told of, if somebody wants to.
     """
 
     ending: Ending | None
     assignment: Assignment | None
     ask_again_in: float | None = None
+    news: tuple[News, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,6 +234,7 @@ class Progress:
         elapsed: seconds the sweep has run, downtime not counted.
         seconds_left: until `stop.hours` is reached, None without such a rule.
         stopped_by: the stop rule that is reached: "trials", "hours", "target" or "grid".
+        news: reports that nobody has been told of, if somebody wants to.
     """
 
     counts: Mapping[str, int]
@@ -231,6 +244,7 @@ class Progress:
     elapsed: float
     seconds_left: float | None
     stopped_by: str | None
+    news: tuple[News, ...] = ()
 
     @property
     def finished(self) -> int:

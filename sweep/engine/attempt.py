@@ -16,8 +16,10 @@ from sweep.engine.classify import classify
 from sweep.engine.processes import TRIAL_DIRECTORY
 from sweep.engine.surroundings import restored, seed_generators
 from sweep.objective.find import ObjectiveReference
-from sweep.objective.function import FunctionReference, Objective
+from sweep.objective.function import Objective
+from sweep.objective.given import GivenFunction
 from sweep.objective.result import ScriptError, read_result
+from sweep.objective.script import ScriptReference
 from sweep.tracking.run import RunDirectory
 from sweep.trial import Channel, Trial
 
@@ -149,8 +151,10 @@ def _load(objective: ObjectiveReference) -> Objective:
     try:
         return objective.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
-        assert isinstance(objective, FunctionReference)
-        place = objective.source or objective.module
+        assert not isinstance(objective, ScriptReference)
+        place = (
+            objective.name if isinstance(objective, GivenFunction) else objective.source or objective.module
+        )
         raise ObjectiveImportError(
             f"{place} cannot be imported: {_one_line(error)}\n\n{_story(error).rstrip()}"
         ) from None

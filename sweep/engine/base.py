@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from sweep.core.lock import wait_for_fence
-from sweep.core.messages import Assignment, Ending, Progress
+from sweep.core.messages import Assignment, Ending, News, Progress
 from sweep.directory import SweepDirectory
 from sweep.engine import processes
 from sweep.engine.attempt import AttemptSettings
@@ -69,6 +69,8 @@ class Observer:
 
     wants_ticks = False
     """Whether it is worth asking the controller a few times a second."""
+    wants_reports = False
+    """Whether it wants to be told of every report."""
 
     def starting(self, what: str) -> None:
         """Something that takes seconds begins."""
@@ -81,6 +83,9 @@ class Observer:
 
     def started(self, assignment: Assignment) -> None:
         """An attempt has been given to a worker."""
+
+    def reported(self, news: Iterable[News]) -> None:
+        """Trials have reported values; those of a trial come before its end."""
 
     def ended(self, ending: Ending) -> None:
         """An attempt has ended."""

@@ -48,7 +48,7 @@ class InlineEngine(Engine):
     def _run(
         self, runner: AttemptRunner, sweep: Sweep, observer: Observer, interruption: Interruption
     ) -> Progress:
-        controller = Controller(sweep.spec, sweep.directory, slots=1)
+        controller = Controller(sweep.spec, sweep.directory, slots=1, tells_reports=observer.wants_reports)
         observer.opened(1, controller.progress())
         try:
             while interruption.signal is None:
@@ -62,7 +62,8 @@ class InlineEngine(Engine):
                     continue
                 observer.started(assignment)
                 with interruption.raising():
-                    outcome = runner.run(assignment, _DirectChannel(controller, assignment, interruption))
+                    channel = _DirectChannel(controller, assignment, interruption, observer)
+                    outcome = runner.run(assignment, channel)
                 ending = controller.finish(outcome)
                 if ending is not None:
                     observer.ended(ending)
@@ -89,7 +90,14 @@ class InlineEngine(Engine):
 class _DirectChannel:
     """Calls the controller, which lives in the same process."""
 
-    def __init__(self, controller: Controller, assignment: Assignment, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        assignment: Assignment,
+        interruption: Interruption,
+        observer: Observer,
+    ) -> None:
+        self._observer = observer
         self._controller = controller
         self._interruption = interruption
         self._trial = assignment.number, assignment.attempt
@@ -98,6 +106,8 @@ class _DirectChannel:
     def report(self, word: Word) -> None:
         with self._interruption.waiting():
             self._controller.report(*self._trial, [word], self._repeat)
+        if self._observer.wants_reports:
+            self._observer.reported(self._controller.take_news())
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
         with self._interruption.waiting():

@@ -28,7 +28,7 @@ class RayController:
     takes part in the course of things; trials can report to it at once.
     """
 
-    def __init__(self, sweep: Sweep, slots: int) -> None:
+    def __init__(self, sweep: Sweep, slots: int, tells_reports: bool) -> None:
         import ray
 
         from sweep.core.controller import Controller
@@ -38,7 +38,7 @@ class RayController:
         end_with_parent()
         os.chdir(sweep.working_directory)  # a database may be named by a relative path
         self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-        self._controller = Controller(sweep.spec, sweep.directory, slots, sweep.run_id)
+        self._controller = Controller(sweep.spec, sweep.directory, slots, sweep.run_id, tells_reports)
         self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
 
     def _check_introduced(self) -> None:
@@ -52,7 +52,7 @@ class RayController:
     def finish(self, outcome: Outcome) -> Turn:
         self._check_introduced()
         ending = self._controller.finish(outcome)
-        return Turn(ending, None, self._controller.ask_again_in())
+        return Turn(ending, None, self._controller.ask_again_in(), self._controller.take_news())
 
     def report(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> None:
         self._controller.report(number, attempt, reports, repeat)

@@ -111,7 +111,7 @@ class Supervisor:
         self._controller = (
             ray.remote(RayController)
             .options(num_cpus=0, scheduling_strategy=cluster.on_node(self._here), max_restarts=-1)
-            .remote(sweep, slots)
+            .remote(sweep, slots, observer.wants_reports)
         )
         self._line = ControllerLine(self._controller, self._waiting, self._running, self._on_replaced)
         resources = sweep.spec.resources
@@ -255,6 +255,7 @@ class Supervisor:
         for running in progress.running:
             if running.is_futile:
                 self._end_futile(running)
+        self._observer.reported(progress.news)
         self._observer.tick(progress)
 
     def _end_futile(self, running: RunningTrial) -> None:
@@ -428,6 +429,7 @@ class Supervisor:
 
     def _on_turn(self, slot: _Slot, turn: Turn) -> None:
         slot.assignment, slot.is_asking = None, False
+        self._observer.reported(turn.news)
         if turn.ending is not None:
             self._observer.ended(turn.ending)
         if self._draining_until is not None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import EntryError, nearest
 from sweep.objective.function import FunctionReference
+from sweep.objective.given import GivenFunction
 from sweep.objective.script import ScriptReference
 
 if TYPE_CHECKING:
     from sweep.spec import SweepSpec
 
-ObjectiveReference = FunctionReference | ScriptReference
+ObjectiveReference = FunctionReference | ScriptReference | GivenFunction
 
 
 def find_objective(spec: SweepSpec, near: Path) -> ObjectiveReference:

@@ -63,10 +63,9 @@ def read_result(
     metric = goals[0]
     if isinstance(result, (tuple, list)):
         if len(result) != len(goals):
-            values = "value" if len(result) == 1 else "values"
             raise BadResultError(
-                f"the objective returned {len(result)} {values}, and the sweep has {len(goals)} "
-                f"metrics to optimise: {', '.join(goals)}"
+                f"the objective returned {_short(result)}; it has to be a number for each metric that has "
+                f"a goal: {', '.join(goals)}"
             )
         result = dict(zip(goals, result, strict=True))
     if isinstance(result, Mapping):

@@ -83,11 +83,10 @@ def test_two_trials_that_ask_by_turns_keep_their_joint_samples_apart(directory: 
             for params, trial in zip(ours, pair, strict=True):
                 params[name] = ask(controller, trial, name, distribution)
         theirs = [plain.ask(), plain.ask()]
-        for name, distribution in space:
+        for name, _ in space:
             for other in theirs:
-                suggest = {"opt": other.suggest_categorical}.get(name)
-                if suggest is not None:
-                    suggest(name, OPT.choices)
+                if name == "opt":
+                    other.suggest_categorical(name, OPT.choices)
                 else:
                     other.suggest_float(name, -10, 10)
         assert [other.params for other in theirs] == ours
@@ -220,5 +219,3 @@ def test_what_needs_declared_parameters_is_refused(
 ) -> None:
     with pytest.raises(EntryError, match=message):
         Controller(make_spec(**keys), directory, slots=1)
-
-

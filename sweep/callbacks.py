@@ -1,0 +1,202 @@
+"""Callbacks: code of the caller's that is told, in its own process, what happens in a sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.core.messages import Assignment, Ending, News, Progress, TrialStateName
+from sweep.directory import SweepDirectory
+from sweep.engine.base import Observer
+from sweep.errors import InputError
+
+if TYPE_CHECKING:
+    from sweep.result import SweepResult
+
+_log = logging.getLogger("sweep")
+
+
+@dataclass(frozen=True)
+class TrialStart:
+    """An attempt of a trial that begins.
+
+    Args:
+        number: the trial's.
+        attempt: which execution of the trial it is, from 1.
+        params: the trial's parameters; with define-by-run, those that are known.
+        directory: the trial's own.
+        repeat: which of the trial's repeats it is, from 0.
+    """
+
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    directory: Path
+    repeat: int
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """A value that a trial has reported.
+
+    Args:
+        number: the trial's.
+        step: at which.
+        value: of the metric.
+        repeat: which of the trial's repeats it is, from 0.
+    """
+
+    number: int
+    step: int
+    value: float
+    repeat: int
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """The final outcome of a trial.
+
+    Args:
+        number: the trial's.
+        state: Optuna's.
+        value: of the metric; of a pruned trial, the last reported one.
+        params: the trial's parameters.
+        directory: the trial's own.
+        reason: why it failed.
+        duration: of its last attempt, in seconds.
+        is_best: whether no trial before it was as good.
+    """
+
+    number: int
+    state: TrialStateName
+    value: float | None
+    params: Mapping[str, Any]
+    directory: Path
+    reason: str
+    duration: float
+    is_best: bool
+
+
+class Callback:
+    """Is told what happens in a sweep, in the process that called `sweep.run`. Override what you need.
+
+    What a callback raises is logged, once for each kind, and the sweep goes on. Callbacks are called one
+    after another while the sweep's supervisor waits for them, so they should be quick.
+    """
+
+    def on_trial_start(self, trial: TrialStart) -> None:
+        """An attempt has been given to a worker."""
+
+    def on_report(self, report: TrialReport) -> None:
+        """A trial has reported a value; told within about half a second, in the order of reporting."""
+
+    def on_trial_end(self, trial: TrialEnd) -> None:
+        """A trial has its final outcome, and that is safe on the disk."""
+
+    def on_sweep_end(self, result: SweepResult) -> None:
+        """Nothing runs any more: the sweep is finished, or was interrupted."""
+
+
+_METHODS = ("on_trial_start", "on_report", "on_trial_end", "on_sweep_end")
+
+
+class Callbacks(Observer):
+    """Calls callbacks, and hands everything on to another observer.
+
+    Args:
+        callbacks: objects with some of the methods of `Callback`.
+        directory: the sweep's.
+        shows: the other observer.
+
+    Raises:
+        InputError: a callback has none of the methods.
+    """
+
+    def __init__(self, callbacks: Sequence[Any], directory: SweepDirectory, shows: Observer) -> None:
+        for callback in callbacks:
+            if not any(callable(getattr(callback, method, None)) for method in _METHODS):
+                raise InputError(
+                    f"sweep.run: {callback!r} is no callback; make it a sweep.Callback with "
+                    f"{', '.join(_METHODS[:-1])} or {_METHODS[-1]}"
+                )
+        self._callbacks = callbacks
+        self._directory = directory
+        self._shows = shows
+        self._reported: set[tuple[int, str, type[Exception]]] = set()
+        self.wants_reports = self.wants_ticks = self._has("on_report")
+        self.wants_ticks |= shows.wants_ticks
+
+    def starting(self, what: str) -> None:
+        self._shows.starting(what)
+
+    def note(self, text: str) -> None:
+        self._shows.note(text)
+
+    def opened(self, slots: int, progress: Progress) -> None:
+        self._shows.opened(slots, progress)
+
+    def tick(self, progress: Progress) -> None:
+        self._shows.tick(progress)
+
+    def started(self, assignment: Assignment) -> None:
+        self._shows.started(assignment)
+        self._call(
+            "on_trial_start",
+            TrialStart(
+                assignment.number,
+                assignment.attempt,
+                assignment.params,
+                self._directory.trial(assignment.number).root,
+                assignment.repeat,
+            ),
+        )
+
+    def reported(self, news: Iterable[News]) -> None:
+        for one in news:
+            self._call("on_report", TrialReport(one.number, one.report.step, one.report.value, one.repeat))
+
+    def ended(self, ending: Ending) -> None:
+        self._shows.ended(ending)
+        if ending.state is not None:
+            self._call(
+                "on_trial_end",
+                TrialEnd(
+                    ending.number,
+                    ending.state,
+                    ending.value,
+                    ending.params,
+                    self._directory.trial(ending.number).root,
+                    ending.reason,
+                    ending.duration,
+                    ending.best,
+                ),
+            )
+
+    def over(self, result: SweepResult) -> None:
+        """Nothing runs any more."""
+        self._call("on_sweep_end", result)
+
+    def _has(self, method: str) -> bool:
+        return any(
+            getattr(type(callback), method, None) is not getattr(Callback, method)
+            and callable(getattr(callback, method, None))
+            for callback in self._callbacks
+        )
+
+    def _call(self, method: str, argument: Any) -> None:
+        for index, callback in enumerate(self._callbacks):
+            function = getattr(callback, method, None)
+            if function is None:
+                continue
+            try:
+                function(argument)
+            except Exception as error:  # noqa: BLE001 - the caller's code may raise anything
+                kind = index, method, type(error)
+                if kind not in self._reported:
+                    self._reported.add(kind)
+                    what = f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}"
+                    self._shows.note(f"{what}; the sweep goes on")
+                    _log.warning("%s; the sweep goes on", what, exc_info=True)

@@ -1,0 +1,150 @@
+"""A sweep from Python's options: the sweep file's by the same names, and Optuna's few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal, TypedDict
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import BaseModel, ValidationError
+
+from sweep.errors import InputError
+from sweep.spec.mistakes import spec_error
+from sweep.spec.model import SweepSpec
+from sweep.spec.parameters import DEFINE_BY_RUN
+from sweep.spec.yaml import Document, read_document
+
+Direction = Literal["minimize", "maximize"]
+
+METRIC = "objective"
+"""The metric's name where nobody gives one."""
+
+
+class Options(TypedDict, total=False):
+    """What a sweep file may say; values are its words, or the models of `sweep.spec`."""
+
+    name: str
+    metric: Any
+    metrics: Any
+    constraints: Any
+    enqueue: Any
+    sampler: Any
+    pruner: Any
+    repeats: Any
+    resources: Any
+    max_parallel: int
+    stop: Any
+    trial: Any
+    storage: str
+    cwd: str
+    env: Mapping[str, Any]
+
+
+def build_spec(
+    objective: str,
+    *,
+    space: Mapping[str, Any] | None,
+    direction: Direction | None,
+    directions: Sequence[Direction] | None,
+    n_trials: int | None,
+    options: Mapping[str, Any],
+) -> SweepSpec:
+    """A sweep of a function.
+
+    Args:
+        objective: what the sweep file calls it.
+        space: the sweep file's `parameters`, or Optuna's distributions by name; None if it asks for them.
+        direction: of the only metric, which is called `objective` unless `metric` names it.
+        directions: one for each metric; these are `objective_0` and so on unless `metrics` names them.
+        n_trials: the sweep file's `stop: {trials: ...}`.
+        options: see `Options`.
+
+    Raises:
+        SpecError: they make no valid sweep.
+        InputError: two of them say the same.
+    """
+    data = {key: _plain(value) for key, value in options.items() if value is not None}
+    data["objective"] = objective
+    data["parameters"] = DEFINE_BY_RUN if space is None else _plain(space)
+    _set_goals(data, direction, directions)
+    _set_trials(data, n_trials)
+    return _validate(data)
+
+
+def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any]) -> SweepSpec:
+    """The same sweep with some options changed; the arguments are those of `build_spec`."""
+    changes = {key: _plain(value) for key, value in options.items() if value is not None}
+    if n_trials is None and not changes:
+        return spec
+    data = dict(read_document(spec.to_yaml()).data)
+    for one, other in (("metric", "metrics"), ("metrics", "metric")):
+        if one in changes:
+            data.pop(other, None)
+    if "stop" not in changes and n_trials is not None:
+        data["stop"] = {key: value for key, value in data.get("stop", {}).items() if key != "trials"}
+    data.update(changes)
+    _set_trials(data, n_trials)
+    return _validate(data)
+
+
+def _validate(data: dict[str, Any]) -> SweepSpec:
+    try:
+        return SweepSpec.model_validate(data)
+    except ValidationError as error:
+        raise spec_error(error, Document(data, {}), "sweep.run", {}) from None
+
+
+def _set_trials(data: dict[str, Any], n_trials: int | None) -> None:
+    if n_trials is not None:
+        stop = data.get("stop", {})
+        if isinstance(stop, dict) and "trials" in stop:
+            raise InputError("sweep.run: n_trials is the same as stop={'trials': ...}; leave one out")
+        data["stop"] = {**stop, "trials": n_trials} if isinstance(stop, dict) else stop
+
+
+def _set_goals(
+    data: dict[str, Any], direction: Direction | None, directions: Sequence[Direction] | None
+) -> None:
+    if direction is not None and directions is not None:
+        raise InputError("sweep.run: direction is for one metric, directions for several; leave one out")
+    metric, metrics = data.get("metric", METRIC), data.get("metrics")
+    if directions is not None:
+        if "metric" in data:
+            raise InputError("sweep.run: with directions, name the metrics: metrics=['loss', 'size']")
+        names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(directions))]
+        if not all(isinstance(name, str) for name in names) or len(names) != len(directions):
+            raise InputError(
+                f"sweep.run: there are {len(directions)} directions; metrics has to be as many names"
+            )
+        data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, directions, strict=True)]
+    elif isinstance(metric, str) and metrics is None:
+        data["metric"] = {"name": metric, "goal": direction or "minimize"}
+    elif direction is not None:
+        raise InputError("sweep.run: the goal is said twice; leave out direction, or the goal")
+
+
+def _plain(value: Any) -> Any:
+    """What a sweep file would have in its place."""
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json", exclude_unset=True)
+        case FloatDistribution() | IntDistribution():
+            found = {"min": value.low, "max": value.high, "log": value.log, "step": value.step}
+            return {key: each for key, each in found.items() if each not in (None, False)}
+        case CategoricalDistribution():
+            return {"values": list(value.choices)}
+        case BaseDistribution():
+            raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
+        case Mapping():
+            return {key: _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case PurePath():
+            return str(value)
+    return value

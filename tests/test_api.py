@@ -1,0 +1,301 @@
+"""The Python API, as its users call it; most of it in this process, a few sweeps on a real Ray."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+import sweep
+from sweep.errors import InputError, SpecError
+from sweep.spec.model import Metric, Resources, Stop
+from sweep.spec.parameters import Choice, Constant, Range
+
+
+def parabola(trial: Any) -> float:
+    x = trial.suggest_float("x", -10, 10)
+    return float((x - 2) ** 2)
+
+
+def declared(trial: sweep.Trial) -> float:
+    return float(trial.params.lr)
+
+
+def test_a_function_is_swept_and_the_result_tells_all(project: Path) -> None:
+    result = sweep.run(parabola, name="demo", n_trials=8, sampler={"type": "tpe", "seed": 1}, inline=True)
+    assert result.directory == project / "runs" / "demo"
+    assert isinstance(result.study, optuna.Study)
+    assert len(result.trials) == len(result.study.trials) == 8
+    assert result.best_value == result.study.best_value == min(row.value or 0.0 for row in result.trials)
+    assert result.best_params == result.study.best_params == result.best_trial.params
+    assert result.best_trial.number == result.study.best_trial.number
+    assert [row.number for row in result.best_trials] == [result.best_trial.number]
+    table = result.dataframe()
+    assert list(table["number"]) == list(range(8))
+    assert list(table["params.x"]) == [row.params["x"] for row in result.trials]
+    assert set(table["state"]) == {"COMPLETE"}
+
+
+def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(project: Path) -> None:
+    first = sweep.run(parabola, name="demo", n_trials=3, inline=True)
+    more = sweep.run(parabola, name="demo", n_trials=5, inline=True)
+    assert [row.params for row in more.trials[:3]] == [row.params for row in first.trials]
+    assert len(more.trials) == 5
+    others = [sweep.run(parabola, n_trials=1, inline=True) for _ in range(3)]
+    assert len({other.directory for other in others}) == 3
+    assert all(other.directory.name.startswith("parabola-") for other in others)
+    assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
+
+
+def test_several_directions_make_a_sweep_with_several_goals(project: Path) -> None:
+    def both(trial: sweep.Trial) -> tuple[float, float]:
+        x = trial.suggest_float("x", 0, 1)
+        return x, 1 - x
+
+    result = sweep.run(both, directions=["minimize", "maximize"], n_trials=5, inline=True)
+    assert [direction.name for direction in result.study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    for row in result.trials:
+        assert row.values == pytest.approx((row.params["x"], 1 - row.params["x"]))
+        assert row.metrics.keys() == {"objective_0", "best/objective_0", "objective_1"}
+    named = sweep.run(both, metrics=["loss", "size"], directions=["minimize"] * 2, n_trials=2, inline=True)
+    assert {"loss", "size"} <= named.trials[0].metrics.keys()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"lr": {"min": 0.5, "max": 1.0}, "n": {"values": (8, 16)}, "epochs": 3},
+        {"lr": Range(min=0.5, max=1.0), "n": Choice(values=[8, 16]), "epochs": Constant(value=3)},
+        {"lr": FloatDistribution(0.5, 1.0), "n": CategoricalDistribution([8, 16]), "epochs": 3},
+        {"lr": FloatDistribution(0.5, 1.0, step=0.25), "n": IntDistribution(8, 16, step=8), "epochs": 3},
+    ],
+)
+def test_a_space_is_the_sweep_files_parameters_models_or_optunas_distributions(
+    project: Path, space: dict[str, Any]
+) -> None:
+    result = sweep.run(declared, space=space, direction="maximize", n_trials=4, inline=True)
+    for row in result.trials:
+        assert 0.5 <= row.params["lr"] <= 1.0
+        assert row.params["n"] in (8, 16)
+        assert row.params["epochs"] == 3
+    assert result.best_value == max(row.params["lr"] for row in result.trials)
+
+
+def test_a_spec_can_be_built_in_python_and_changed_in_the_call(project: Path) -> None:
+    Path("train.py").write_text("def train(trial):\n    return trial.params.lr\n")
+    spec = sweep.SweepSpec(
+        name="built",
+        objective="train.py:train",
+        metric=Metric(name="loss", goal="minimize"),
+        parameters={"lr": Range(min=0.0, max=1.0)},
+        resources=Resources(cpu=0.5),
+        stop=Stop(trials=2),
+    )
+    assert len(sweep.run(spec, inline=True).trials) == 2
+    changed = sweep.run(spec, name="other", n_trials=3, sampler="random", inline=True)
+    assert changed.directory.name == "other"
+    assert len(changed.trials) == 3
+    Path("s.yaml").write_text(spec.to_yaml())
+    assert len(sweep.run("s.yaml", name="third", n_trials=1, inline=True).trials) == 1
+    assert (
+        len(sweep.run(Path("s.yaml"), overrides={"name": "4th", "stop.trials": 1}, inline=True).trials) == 1
+    )
+
+
+def test_a_sweep_that_is_there_can_be_opened(project: Path) -> None:
+    result = sweep.run(parabola, name="demo", n_trials=2, inline=True)
+    for place in ("demo", "runs/demo", result.directory):
+        assert sweep.load(place).best_params == result.best_params
+    with pytest.raises(InputError, match=r"demi: there is no such sweep in runs; did you mean 'demo'\?"):
+        sweep.load("demi")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        ({"sampler": "tpee"}, SpecError, r"sweep\.run: sampler.*did you mean"),
+        ({"samplr": "tpe"}, SpecError, r"sweep\.run: samplr: unknown key; did you mean 'sampler'"),
+        (
+            {"resources": {"gpus": 1}},
+            SpecError,
+            r"sweep\.run: resources\.gpus: unknown key; did you mean 'gpu'",
+        ),
+        ({"direction": "up"}, SpecError, "'up' is no goal"),
+        ({"direction": "minimize", "directions": ["minimize"]}, InputError, "leave one out"),
+        ({"directions": ["minimize"] * 2, "metrics": ["a"]}, InputError, "has to be as many names"),
+        ({"n_trials": 3, "stop": {"trials": 4}}, InputError, "n_trials is the same as"),
+        ({"n_trials": 0}, SpecError, r"sweep\.run: stop\.trials: must be greater than 0"),
+        ({"callbacks": [print]}, InputError, "is no callback"),
+        ({"space": {"x": {"min": 2.0, "max": 1.0}}}, SpecError, r"sweep\.run: parameters\.x"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    project: Path, call: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        sweep.run(parabola, inline=True, **{"n_trials": None, **call})
+    assert not Path("runs").exists()
+
+
+class Recorder(sweep.Callback):
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.threads: set[threading.Thread] = set()
+
+    def on_trial_start(self, trial: Any) -> None:
+        self.events.append(("start", trial.number))
+        self.threads.add(threading.current_thread())
+
+    def on_report(self, report: Any) -> None:
+        self.events.append(("report", report.number, report.step, report.value))
+
+    def on_trial_end(self, trial: Any) -> None:
+        self.events.append(("end", trial.number, trial.state, trial.params))
+
+    def on_sweep_end(self, result: Any) -> None:
+        self.events.append(("over", len(result.trials)))
+
+
+def reporting(trial: Any) -> float:
+    x = trial.suggest_float("x", 0, 1)
+    for step in range(3):
+        trial.report(x, step)
+    if trial.number == 1:
+        raise ValueError("no")
+    return float(x)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_callbacks_are_told_in_the_callers_process_and_in_order(
+    project: Path, ray_cluster: None, inline: bool
+) -> None:
+    recorder = Recorder()
+    result = sweep.run(reporting, n_trials=3, callbacks=[recorder], inline=inline, max_parallel=2)
+    assert recorder.threads == {threading.current_thread()}
+    for row in result.trials:
+        x = row.params["x"]
+        own = [event for event in recorder.events if event[1] == row.number and event[0] != "over"]
+        assert own == [
+            ("start", row.number),
+            *(("report", row.number, step, x) for step in range(3)),
+            ("end", row.number, row.state, {"x": x}),
+        ]
+    assert [row.state for row in result.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert recorder.events[-1] == ("over", 3)
+
+
+def test_a_callback_that_raises_is_reported_and_stops_nothing(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(sweep.Callback):
+        def on_report(self, report: Any) -> None:
+            raise RuntimeError("my mistake")
+
+    recorder = Recorder()
+    with caplog.at_level(logging.WARNING):
+        result = sweep.run(reporting, n_trials=3, callbacks=[Broken(), recorder], inline=True)
+    assert len(result.trials) == 3
+    assert len([event for event in recorder.events if event[0] == "report"]) == 9
+    (record,) = caplog.records
+    assert record.getMessage() == ("Broken.on_report raised RuntimeError: my mistake; the sweep goes on")
+    assert record.exc_info is not None
+
+
+class Offset:
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def train(self, trial: Any) -> float:
+        return parabola(trial) + self.by
+
+    __call__ = train
+
+
+def test_closures_lambdas_methods_and_partials_run_on_workers(project: Path, ray_cluster: None) -> None:
+    by = 100.0
+
+    def closure(trial: Any) -> float:
+        return parabola(trial) + by
+
+    objectives: list[Any] = [
+        closure,
+        lambda trial: parabola(trial) + by,
+        Offset(by).train,
+        Offset(by),
+        functools.partial(lambda offset, trial: parabola(trial) + offset, by),
+    ]
+    for index, objective in enumerate(objectives):
+        result = sweep.run(objective, name=f"s{index}", n_trials=2, max_parallel=2)
+        assert [row.state for row in result.trials] == ["COMPLETE"] * 2, result.trials
+        assert result.best_value >= by
+
+
+def test_a_function_that_cannot_be_sent_is_refused_before_anything_begins(project: Path) -> None:
+    lock = threading.Lock()
+
+    def locked(trial: Any) -> float:
+        with lock:
+            return 1.0
+
+    with pytest.raises(
+        InputError, match=r"locked cannot be sent to workers: TypeError: cannot pickle .*lock"
+    ):
+        sweep.run(locked, n_trials=1)
+    assert not Path("runs").exists()
+    assert sweep.run(locked, n_trials=1, inline=True).best_value == 1.0
+
+
+SCRIPT = """
+import helper, sweep
+
+scale = 10.0
+
+class Model:
+    def loss(self, x):
+        return helper.square(x) * scale
+
+def train(trial):
+    print("told the log")
+    return Model().loss(trial.suggest_float("x", -1, 1))
+
+result = sweep.run(train, name="scripted", n_trials=4, max_parallel=2, resources={"cpu": 0.5})
+print(len(result.trials), [t.state for t in result.trials], result.best_value < 10)
+"""
+
+
+def test_a_script_needs_no_main_guard_and_finds_the_modules_beside_it(project: Path) -> None:
+    (project / "code").mkdir()
+    (project / "code" / "helper.py").write_text("def square(x):\n    return x * x\n")
+    (project / "code" / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "code/script.py"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.splitlines() == ["4 ['COMPLETE', 'COMPLETE', 'COMPLETE', 'COMPLETE'] True"], (
+        done.stderr
+    )
+    assert done.stderr == ""
+    assert (project / "runs/scripted/trial-0000/output.log").read_text() == "told the log\n"
+
+
+def test_optuna_opens_the_study_without_us(project: Path) -> None:
+    sweep.run(parabola, name="demo", n_trials=2, inline=True)
+    code = textwrap.dedent(
+        """
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+        storage = JournalStorage(JournalFileBackend("runs/demo/journal.log"))
+        print(len(optuna.load_study(study_name="demo", storage=storage).trials))
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
