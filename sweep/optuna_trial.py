@@ -192,7 +192,7 @@ class OptunaTrial:
             raise ValueError(answer.problem)
         self._params[name] = answer.value
         self._distributions[name] = of
-        self._cells |= found_cells({name: answer.value}, self._distributions)
+        self._cells = {**self._cells, **found_cells({name: answer.value}, self._distributions)}
         self._run.found(self._cells)
         return answer.value
 
