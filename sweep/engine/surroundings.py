@@ -197,12 +197,21 @@ def _children() -> _Restore:
     before = {process.pid for process in processes.descendants()}
 
     def restore() -> None:
+        _shut_down_joblib()
         spared = {*before, *_helpers()}
         left = [process for process in processes.descendants() if process.pid not in spared]
         processes.end(left, grace=_SECONDS_FOR_CHILDREN)
         processes.reap(left)
 
     return restore
+
+
+def _shut_down_joblib() -> None:
+    """joblib, and so scikit-learn's `n_jobs`, keeps its processes for the next call: they would be missed."""
+    for module in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
+        executor = getattr(sys.modules.get(module), "_executor", None)
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
 
 
 def _helpers() -> set[int | None]:

@@ -157,3 +157,18 @@ if __name__ == "__main__":
         [sys.executable, str(file)], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_joblibs_processes_end_with_the_trial_and_the_next_one_gets_new_ones(tmp_path: Path) -> None:
+    code = """
+import joblib, psutil
+from sweep.engine.surroundings import restored
+
+for trial in range(2):
+    with restored({}) as problems:
+        print(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(n, 2) for n in range(4)))
+    print(problems, [p.name() for p in psutil.Process().children() if "loky" in " ".join(p.cmdline())
+                     and "resource_tracker" not in " ".join(p.cmdline())])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[0, 1, 4, 9]", "[] []"] * 2
