@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,9 @@ class RayController:
         os.chdir(sweep.working_directory)  # a database may be named by a relative path
         self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
         self._controller = Controller(sweep.spec, sweep.directory, slots, sweep.run_id, tells_reports)
-        self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
+        with warnings.catch_warnings():  # it calls something that Ray itself has deprecated
+            warnings.simplefilter("ignore")
+            self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
 
     def _check_introduced(self) -> None:
         if not self._is_introduced:
