@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Are values as good as plain Optuna's if the objective asks for its parameters from afar?
 
-The same define-by-run objectives, TPE, and as many trials at once: by sweep's workers, and by plain Optuna in as
-many processes with one journal. A table of the best values, and of how surely they differ.
+The same define-by-run objectives, TPE, and as many trials at once: by sweep's workers, and by plain Optuna in
+as many processes with one journal. A table of the best values, and of how surely they differ.
 
     python scripts/compare_sampling.py --repetitions 20 --workers 4
 """
