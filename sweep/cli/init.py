@@ -97,28 +97,39 @@ def sweep_file(source: Source, file: Path) -> str:
     lines.append(_line(f"metric: {_flow({'name': metric, 'goal': goal})}", why))
     if len(source.metrics) > 1:
         lines.append(_comment(f"also reported: {', '.join(source.metrics[1:9])}"))
-    lines += [
-        "",
-        "# A bare value is a constant, {values: [...]} a choice, {min, max} a range: of whole numbers if",
-        "# both bounds are, on a log scale with log: true. default is for `enqueue: defaults`.",
-        "parameters:",
-    ]
+    lines.append("")
+    if source.in_optuna:
+        lines += [
+            _line("parameters: define-by-run", "the objective asks for them, as with Optuna"),
+            "# Instead they can be declared, which grids and constraints need. The code may stay as it is:",
+            '# trial.suggest_float("lr", ...) gives the declared one then.',
+            "# parameters:",
+        ]
+    else:
+        lines += [
+            "# A bare value is a constant, {values: [...]} a choice, {min, max} a range: of whole numbers if",
+            "# both bounds are, on a log scale with log: true. default is for `enqueue: defaults`.",
+            "parameters:",
+        ]
+    mark = "# " if source.in_optuna else ""
     for key, values, is_guess in parameters:
-        lines.append(_line(f"  {_flow({key: values})[1:-1]}", "guessed" if is_guess else ""))
-    if not parameters:
+        lines.append(_line(f"{mark}  {_flow({key: values})[1:-1]}", "guessed" if is_guess else ""))
+    if not parameters and not source.in_optuna:
         wanted = "in trial.params" if source.kind == "function" else "of its options"
         lines.append(_line("  x: {min: 0.0, max: 1.0}", f"guessed: none was found; write the names {wanted}"))
     lines += [f"  {_comment(note)}" for note in dict.fromkeys(source.notes)]
-    if source.in_optuna:
-        lines.append('  # in the code, trial.suggest_float("lr", ...) becomes trial.params["lr"]')
-    has_default = any(isinstance(values, dict) and "default" in values for _, values, _ in parameters)
+    has_default = not source.in_optuna and any(
+        isinstance(values, dict) and "default" in values for _, values, _ in parameters
+    )
     lines += [
         "",
         _line("sampler: {type: tpe, seed: 1}", "how to choose: tpe, gp, cmaes, nsga2, qmc, random, grid"),
         _line("pruner: median", "stops bad trials early; or asha, hyperband, none")
         if source.reports
         else _line("# pruner: median", "stops bad trials early, if they report while they run"),
-        _line(f"{'' if has_default else '# '}enqueue: defaults", "the first trial has the defaults"),
+        _line("# enqueue: [{lr: 0.01}]", "configurations to begin with")
+        if source.in_optuna
+        else _line(f"{'' if has_default else '# '}enqueue: defaults", "the first trial has the defaults"),
         _line("stop: {trials: 50}", "or hours: 12, target: 0.9, plateau: 20; whichever is first"),
         _line("resources: {cpu: 1}", "per trial; {cpu: 2, gpu: 0.5} puts two trials on a GPU"),
         _line("# max_parallel: 4", "as many at once as fit unless given"),
@@ -139,6 +150,9 @@ def _metric(source: Source) -> tuple[str, str, str]:
             else 'print(json.dumps({"step": 0, "loss": 0.1})) reports it'
         )
         goal = source.goal or "minimize"
+        if source.in_optuna:
+            why = "the goal is that of create_study" if source.goal else "guessed: is less better, or more?"
+            return "objective", goal, why
         if source.goal:
             return "value", goal, f"the name is guessed; {means}"
         return "loss", goal, f"guessed: none was found; {means}"
