@@ -1,0 +1,60 @@
+"""The examples of the documentation run as they stand: files are written, then commands and scripts run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Args:
+        language: the word behind its fence.
+        text: what is in it.
+    """
+
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The file that its first line names."""
+        found = re.match(r"# (\S+\.(?:py|yaml))\n", self.text)
+        return found[1] if found else None
+
+
+def blocks(page: str) -> list[Block]:
+    """All fenced blocks of a page in docs/."""
+    text = (REPOSITORY / "docs" / page).read_text()
+    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize("page", ["optuna.md", "python.md"])
+def test_the_examples_of_a_page_run_as_they_stand(project: Path, page: str) -> None:
+    found = blocks(page)
+    modules = {"train.py", "math_objective.py"}  # imported by others
+    for block in found:
+        if block.file is not None:
+            Path(block.file).write_text(block.text)
+    here = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
+    for block in found:
+        commands = re.findall(r"^\$ (.*)$", block.text, re.MULTILINE) if block.language == "console" else []
+        if block.file is not None and block.file.endswith(".py") and block.file not in modules:
+            commands = [f"python {block.file}"]
+        for command in commands:
+            done = subprocess.run(
+                command, shell=True, capture_output=True, text=True, timeout=180, env=environment, check=False
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            assert "Traceback" not in done.stderr, done.stderr
