@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.messages import OURS, Assignment, Note
@@ -18,10 +19,48 @@ from sweep.tracking.run import RunDirectory
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.study import StudyDirection
 
     from sweep.trial import Channel
 
 _STORABLE = (type(None), bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a trial knows of its study, as `trial.study`; the study itself lives in the controller.
+
+    Args:
+        study_name: the sweep's name.
+        goals: "minimize" or "maximize", for each value.
+    """
+
+    study_name: str
+    goals: tuple[str, ...]
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """Optuna's words for the goals."""
+        from optuna.study import StudyDirection
+
+        return [StudyDirection[goal.upper()] for goal in self.goals]
+
+    @property
+    def direction(self) -> StudyDirection:
+        """That of the only goal.
+
+        Raises:
+            RuntimeError: there are several, as Optuna's study raises then.
+        """
+        if len(self.goals) > 1:
+            raise RuntimeError("a single direction cannot be had of a sweep with several goals")
+        return self.directions[0]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"trial.study has no {name!r}: the study lives in the sweep's controller; "
+            "there are study_name, direction and directions"
+        )
 
 
 class OptunaTrial:
@@ -35,11 +74,18 @@ class OptunaTrial:
 
     Attributes:
         number: the trial's number, from 0.
+        study: a little of the trial's study.
     """
 
     def __init__(
-        self, assignment: Assignment, run: RunDirectory, channel: Channel, is_define_by_run: bool
+        self,
+        assignment: Assignment,
+        run: RunDirectory,
+        channel: Channel,
+        is_define_by_run: bool,
+        study: StudyFacts,
     ) -> None:
+        self.study = study
         self.number = assignment.number
         self._params = dict(assignment.params)
         self._distributions: dict[str, BaseDistribution] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sweep.checkpoint import Checkpoints
 from sweep.core.messages import Assignment, Report, Suggestion, Word
 from sweep.objective.result import as_number
-from sweep.optuna_trial import OptunaTrial
+from sweep.optuna_trial import OptunaTrial, StudyFacts
 from sweep.tracking.events import RunWriter
 from sweep.tracking.run import RunDirectory
 
@@ -70,8 +70,9 @@ class Trial(OptunaTrial):
         keep_checkpoints: int = 1,
         judged: str | None = None,
         is_define_by_run: bool = False,
+        study: StudyFacts = StudyFacts("", ()),  # noqa: B008 - it is frozen
     ) -> None:
-        super().__init__(assignment, run, channel, is_define_by_run)
+        super().__init__(assignment, run, channel, is_define_by_run, study)
         self.repeat = assignment.repeat
         self.seed = assignment.seed
         self.directory = directory

@@ -56,6 +56,22 @@ def test_a_trial_is_one_of_optunas(run: Callable[..., sweep.SweepResult]) -> Non
     run(objective)
 
 
+def test_a_trial_knows_the_directions_of_its_study(run: Callable[..., sweep.SweepResult]) -> None:
+    """Pruning callbacks of other libraries ask for them, LightGBM's for example."""
+
+    def objective(trial: sweep.Trial) -> float:
+        assert trial.study.direction == optuna.study.StudyDirection.MAXIMIZE
+        assert trial.study.directions == [optuna.study.StudyDirection.MAXIMIZE]
+        assert trial.study.study_name == "demo"
+        with pytest.raises(
+            AttributeError, match="no 'best_value': the study lives in the sweep's controller"
+        ):
+            _ = trial.study.best_value
+        return 1.0
+
+    run(objective, direction="maximize")
+
+
 def test_objectives_that_dispatch_on_fixed_trials_take_the_other_branch(
     run: Callable[..., sweep.SweepResult],
 ) -> None:

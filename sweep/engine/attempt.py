@@ -20,6 +20,7 @@ from sweep.objective.function import Objective
 from sweep.objective.given import GivenFunction
 from sweep.objective.result import ScriptError, read_result
 from sweep.objective.script import ScriptReference
+from sweep.optuna_trial import StudyFacts
 from sweep.tracking.run import RunDirectory
 from sweep.trial import Channel, Trial
 
@@ -44,6 +45,7 @@ class AttemptSettings:
         device: what `trial.device` says.
         keep_checkpoints: how many of the last checkpoints of a trial are kept.
         is_define_by_run: whether the objective asks for its parameters.
+        study: what trials know of it.
     """
 
     directory: SweepDirectory
@@ -58,6 +60,7 @@ class AttemptSettings:
     device: str
     keep_checkpoints: int
     is_define_by_run: bool
+    study: StudyFacts
 
 
 class ObjectiveImportError(Exception):
@@ -120,6 +123,7 @@ class AttemptRunner:
                 settings.keep_checkpoints,
                 settings.judged,
                 settings.is_define_by_run,
+                settings.study,
             )
             try:
                 seed_generators(assignment.seed)

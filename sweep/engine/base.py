@@ -19,6 +19,7 @@ from sweep.engine import processes
 from sweep.engine.attempt import AttemptSettings
 from sweep.errors import SweepError
 from sweep.objective.find import ObjectiveReference
+from sweep.optuna_trial import StudyFacts
 from sweep.spec import SweepSpec
 
 _PATIENCE = 60.0  # seconds
@@ -61,6 +62,7 @@ class Sweep:
             device="cuda" if self.spec.resources.gpu > 0 else "cpu",
             keep_checkpoints=self.spec.trial.keep_checkpoints,
             is_define_by_run=self.spec.is_define_by_run,
+            study=StudyFacts(self.spec.name, tuple(goal.goal for goal in self.spec.goals)),
         )
 
 
