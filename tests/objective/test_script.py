@@ -20,7 +20,7 @@ import yaml
 
 import sweep
 from sweep.engine import processes
-from sweep.objective.script import read_line
+from sweep.objective.script.lines import read_line
 from sweep.objective.wandb_offline import OfflineRuns
 
 MakeScript = Callable[..., Path]
@@ -180,7 +180,7 @@ def test_memory_that_ran_out_is_seen_in_the_last_line(make_script: MakeScript) -
 def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
     make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.objective.script._GRACE", 0.5)
+    monkeypatch.setattr("sweep.objective.script.process._GRACE", 0.5)
     file = make_script(
         """
         import os, signal, subprocess, sys, time
