@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from sweep.api import SweepResult, run
     from sweep.errors import InputError, SweepError
+    from sweep.reporting import report
     from sweep.spec import SweepSpec
     from sweep.trial import Trial
 
-__all__ = ["InputError", "SweepError", "SweepResult", "SweepSpec", "Trial", "TrialPruned", "run"]
+__all__ = ["InputError", "SweepError", "SweepResult", "SweepSpec", "Trial", "TrialPruned", "report", "run"]
 
 _HOMES = {
     "InputError": "sweep.errors",
@@ -25,6 +26,7 @@ _HOMES = {
     "SweepSpec": "sweep.spec",
     "Trial": "sweep.trial",
     "TrialPruned": "optuna",
+    "report": "sweep.reporting",
     "run": "sweep.api",
 }
 

@@ -77,8 +77,19 @@ class RunDirectory:
         """A tensorboardX `SummaryWriter` that writes into the same file."""
         return RunWriter(self._file)
 
-    def add_scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write scalars of one step; with the metric among them, its best so far too."""
+    def add_event(self, event: Any) -> None:
+        """Write an event that somebody else has made."""
+        self.has_scalars = True
+        self._file.add_event(event)
+
+    def add_scalars(self, values: Mapping[str, float], step: int, are_drawn: bool = False) -> None:
+        """Write scalars of one step; with the metric among them, its best so far too.
+
+        Args:
+            values: by tag.
+            step: of all of them.
+            are_drawn: whether they stand in the run already. Then only the best is written.
+        """
         if values and not self.has_scalars:
             self._begin_scalars(step)
         scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
@@ -86,6 +97,9 @@ class RunDirectory:
             self._best = scalars[self._metric]
         if self._metric in scalars and self._best is not None:
             scalars[best_tag(self._metric)] = self._best
+        self.last.update({tag: (step, value) for tag, value in scalars.items()})
+        if are_drawn:
+            scalars = {tag: value for tag, value in scalars.items() if tag not in values}
         if scalars:
             summary = summary_pb2.Summary(
                 value=[
@@ -93,7 +107,6 @@ class RunDirectory:
                 ]
             )
             self._file.add_summary(summary, step)
-            self.last.update({tag: (step, value) for tag, value in scalars.items()})
 
     def add_final(self, metrics: Mapping[str, float]) -> None:
         """Write what the objective returned, one step behind everything else, where the last value differs.

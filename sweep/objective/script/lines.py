@@ -1,4 +1,4 @@
-"""Metrics in lines of output."""
+"""JSON lines: metrics in what a script prints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from sweep.objective.wandb_offline import Record
-from sweep.trial import STEPS
+from sweep.reporting import STEPS
 
 _STEP_NAMES = ("step", "_step")
 
@@ -23,17 +23,18 @@ def read_line(text: str) -> Record | None:
     step = None
     for name in _STEP_NAMES:
         found = data.pop(name, None)
-        if step is None and _is_number(found) and 0 <= found < STEPS and found == int(found):
+        if step is None and is_number(found) and 0 <= found < STEPS and found == int(found):
             step = int(found)
     values = {
         name.encode("utf-8", "replace").decode(): float(value)  # JSON can name half a letter
         for name, value in data.items()
-        if _is_number(value)
+        if is_number(value)
     }
     return Record(step, values) if values else None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     with suppress(OverflowError):

@@ -1,9 +1,10 @@
-"""What a script prints: kept and shown, and looked through for metrics."""
+"""What a script prints: kept and shown, and cut into lines."""
 
 from __future__ import annotations
 
 import os
 import queue
+import re
 import selectors
 import subprocess
 import sys
@@ -12,24 +13,28 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
-from sweep.objective.script.lines import read_line
-from sweep.objective.wandb_offline import Record
+from sweep.objective.script.log import BoundedLog
 
 _GRACE = 5.0
 _LOOK_EVERY = 0.1
 _LONGEST_LINE = 1 << 20
 _TAIL = 60
 """How many of the last lines of its output tell why a script has failed."""
+_MOST_WAITING = 10_000
+"""Lines that nobody has looked at yet; a script that prints faster than that has to wait a moment."""
 
 
 class Output:
-    """What a script prints: goes where this process prints, and metrics are picked out of it.
+    """What a script prints: goes where this process prints, and is cut into lines.
 
-    By a thread of its own, so that the script never has to wait for the sweep.
+    By a thread of its own, so that the script need not wait for the sweep.
 
     Args:
         process: the script.
+        log: the file in which it ends up.
+        wants_all: whether all lines are wanted, and not those alone that may be JSON objects.
 
     Attributes:
         error: why its output cannot be written, if so.
@@ -38,30 +43,33 @@ class Output:
         tail: the last lines.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, wants_all: bool) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         self._pipes = process.stdout, process.stderr
         self._lines = _Lines(), _Lines()
         self._targets = sys.stdout.buffer, sys.stderr.buffer
-        self._records: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._log = BoundedLog(log)
+        self._wants_all = wants_all
+        self._waiting: queue.SimpleQueue[tuple[str, bool] | None] = queue.SimpleQueue()
         self._give_up_at = float("inf")
         self.error: Exception | None = None
         self.is_at_end = False
         self.last_line = ""
         self.tail: deque[str] = deque(maxlen=_TAIL)
+        self._tail_is_passing = False
         self._thread = threading.Thread(target=self._copy_all, name="sweep-output", daemon=True)
         self._thread.start()
 
-    def take(self, patience: float) -> list[Record]:
-        """The metrics that have come; waits a moment for the first ones."""
-        found: list[Record] = []
+    def take(self, patience: float) -> list[tuple[str, bool]]:
+        """The lines that have come, and whether each is of stdout; waits a moment for the first one."""
+        found: list[tuple[str, bool]] = []
         with suppress(queue.Empty):
-            if not self.is_at_end and patience > 0 and (first := self._records.get(timeout=patience)):
+            if not self.is_at_end and patience > 0 and (first := self._waiting.get(timeout=patience)):
                 found.append(first)
-            while True:
-                if record := self._records.get_nowait():
-                    found.append(record)
+            for _ in range(self._waiting.qsize()):
+                if line := self._waiting.get_nowait():
+                    found.append(line)
         return found
 
     def finish(self) -> None:
@@ -77,9 +85,9 @@ class Output:
         finally:
             for lines, is_stdout in zip(self._lines, (True, False), strict=True):
                 for line in lines.rest():
-                    self._see(line, is_stdout)
+                    self._see(line, False, is_stdout)
             self.is_at_end = True
-            self._records.put(None)  # wakes up who waits
+            self._waiting.put(None)  # wakes up who waits
 
     def _copy(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -97,52 +105,58 @@ class Output:
                         selector.unregister(key.fileobj)
                         continue
                     self._write(key.data, data)
-                    for line in self._lines[key.data].feed(data):
-                        self._see(line, is_stdout=key.data == 0)
+                    for line, is_passing in self._lines[key.data].feed(data):
+                        self._see(line, is_passing, is_stdout=key.data == 0)
+                while self._waiting.qsize() > _MOST_WAITING and self._give_up_at == float("inf"):
+                    time.sleep(0.01)
 
     def _write(self, index: int, data: bytes) -> None:
         try:
             self._targets[index].write(data)
             self._targets[index].flush()
+            self._log.cut()
         except (OSError, ValueError) as error:  # the disk is full, or the terminal has gone
             self.error = self.error or error
 
-    def _see(self, line: bytes, is_stdout: bool) -> None:
+    def _see(self, line: bytes, is_passing: bool, is_stdout: bool) -> None:
         text = line.decode("utf-8", "replace").strip()
-        if text:
-            self.last_line = text
-            self.tail.append(text)
-        if is_stdout and (record := read_line(text)) is not None:
-            self._records.put(record)
+        if not text:
+            return
+        if self._tail_is_passing:
+            self.tail.pop()  # on a terminal this line would stand in its place
+        self.last_line = text
+        self.tail.append(text)
+        self._tail_is_passing = is_passing
+        if self._wants_all or (is_stdout and text.startswith("{")):
+            self._waiting.put((text, is_stdout))
+
+
+_END = re.compile(rb"\r\n|\n|\r")
 
 
 class _Lines:
-    """Cuts a stream into lines. One that is too long for a line is left out."""
+    """Cuts a stream into lines; each state of a progress bar is one. What is too long for one is left out."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
         self._skips = False
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The lines that end in `data`."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._pending += line
-            if not self._skips:
-                yield self._line()
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
+        """The lines that end in `data`, and whether another one was to be printed over each."""
+        at = 0
+        for end in _END.finditer(data):
+            self._pending += data[at : end.start()]
+            at = end.end()
+            if not self._skips and len(self._pending) <= _LONGEST_LINE:
+                yield bytes(self._pending), end[0] == b"\r"
             self._pending.clear()
             self._skips = False
-        self._pending += rest
+        self._pending += data[at:]
         if len(self._pending) > _LONGEST_LINE:
-            # A progress bar is one line for ever, of which the last part counts.
-            last = self._pending.rpartition(b"\r")[2]
-            self._skips = len(last) > _LONGEST_LINE
-            self._pending = bytearray() if self._skips else bytearray(last)
+            self._pending.clear()
+            self._skips = True
 
     def rest(self) -> Iterator[bytes]:
         """The last line, if nothing ends it."""
         if self._pending and not self._skips:
-            yield self._line()
-
-    def _line(self) -> bytes:
-        return bytes(self._pending.rstrip(b"\r").rpartition(b"\r")[2])
+            yield bytes(self._pending)

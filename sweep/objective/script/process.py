@@ -27,18 +27,22 @@ class ScriptProcess:
         directory: the trial's.
         arguments: what to run.
         variables: its environment.
+        cwd: where it runs; None for the current directory.
 
     Raises:
         ScriptError: it cannot be run.
     """
 
-    def __init__(self, directory: Path, arguments: list[str], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, arguments: list[str], variables: Mapping[str, str], cwd: Path | None = None
+    ) -> None:
         self._directory = directory
         try:
             with _held(directory / "output.log") as held:
                 self.popen = subprocess.Popen(
                     arguments,
                     env=variables,
+                    cwd=cwd,
                     # A worker's own is the sweep's fence. A terminal belongs to the process in front of it:
                     # whoever reads from it out of a session of its own gets an error.
                     stdin=None if held else subprocess.DEVNULL,
@@ -50,6 +54,8 @@ class ScriptProcess:
                 )
         except OSError as error:
             raise ScriptError(f"{arguments[0]} cannot be run: {error.strerror}") from None
+        except ValueError as error:  # a zero byte
+            raise ScriptError(f"{arguments[0]} cannot be run: {error}") from None
         except IndexError:
             raise ScriptError("the command is empty") from None
 
@@ -74,6 +80,13 @@ class ScriptProcess:
                 processes.end(self._family())
                 self.popen.wait()
             processes.end(self._family(), grace=_GRACE_FOR_REST)
+
+    def family(self) -> list[psutil.Process]:
+        """The script and its descendants, as far as they can be seen at little cost."""
+        with suppress(psutil.Error):
+            leader = psutil.Process(self.popen.pid)
+            return [leader, *leader.children(recursive=True)]
+        return []
 
     def _family(self) -> list[psutil.Process]:
         found = processes.find([self._directory])

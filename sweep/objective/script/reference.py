@@ -11,12 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine import processes
 from sweep.errors import EntryError, nearest
-from sweep.objective.command import DEFAULT_COMMAND, ENV, EXIT_STATUS, NO_PROGRAM, Command, Facts, nest
+from sweep.objective.command import (
+    DEFAULT_COMMAND,
+    ENV,
+    EXIT_STATUS,
+    NO_PROGRAM,
+    TRIAL_DIR,
+    Command,
+    Facts,
+    is_of_trial,
+    nest,
+)
 from sweep.objective.function import Objective, find_file
-from sweep.objective.script.run import ScriptRun
-from sweep.objective.wandb_offline import OfflineRuns, wandb_variables, write_parameters
+from sweep.objective.patterns import Patterns
+from sweep.objective.script.run import Call, ScriptRun
+from sweep.objective.wandb_offline import wandb_variables, write_parameters
 from sweep.trial import Trial
 
 if TYPE_CHECKING:
@@ -32,6 +42,8 @@ class ScriptReference:
         program: what `${program}` stands for.
         variables: the sweep file's `env`.
         metric: the name of what the sweep optimises.
+        cwd: where it runs, if that depends on the trial.
+        patterns: regular expressions that find metrics in its output.
         groups: for W&B's commands the parameters that are passed on as one mapping.
     """
 
@@ -39,6 +51,8 @@ class ScriptReference:
     program: str | None
     variables: Mapping[str, str]
     metric: str
+    cwd: str | None = None
+    patterns: tuple[str, ...] | Mapping[str, str] = ()
     groups: tuple[str, ...] = ()
 
     @classmethod
@@ -60,7 +74,7 @@ class ScriptReference:
             raise EntryError("program", "is missing; say --set program=train.py, or objective=train.py:train")
         if program is not None and command.uses("program"):
             path = find_file("program", program, [directory, near], "*")
-            if path != (directory / program).resolve():
+            if path != (directory / program).resolve() or (spec.cwd is not None and is_of_trial(spec.cwd)):
                 program = str(path)
             if spec.command is None and not as_wandb and path.suffix != ".py":
                 if not os.access(path, os.X_OK):
@@ -79,7 +93,15 @@ class ScriptReference:
     def of(cls, spec: SweepSpec) -> ScriptReference:
         """What a sweep file says, without a look at whether it is there."""
         command = Command(spec.command or DEFAULT_COMMAND, spec.arguments == "nested")
-        return cls(command, spec.program, spec.env, spec.metric.name, tuple(spec.groups))
+        return cls(
+            command,
+            spec.program,
+            spec.env,
+            spec.metric.name,
+            spec.cwd if spec.cwd is not None and is_of_trial(spec.cwd) else None,
+            () if spec.metrics_from is None else spec.metrics_from.regex,
+            tuple(spec.groups),
+        )
 
     def _check_first(self, spec: SweepSpec, directory: Path) -> None:
         """See that there is something to run, as far as that can be known before there is a trial."""
@@ -116,7 +138,10 @@ class ScriptReference:
         Raises:
             CommandError: it uses a parameter that this trial does not have.
         """
-        facts = Facts(
+        return self.command.arguments(self.prepare(params), self._facts(directory, number, seed))
+
+    def _facts(self, directory: Path, number: int, seed: int) -> Facts:
+        return Facts(
             interpreter=self.interpreter(),
             program=self.program,
             args_json_file=str(_args_file(directory)),
@@ -125,7 +150,12 @@ class ScriptReference:
             number=number,
             seed=seed,
         )
-        return self.command.arguments(self.prepare(params), facts)
+
+    def _own_variables(self, trial: Trial) -> dict[str, str]:
+        """The sweep file's `env`, with what it says of the trial."""
+        facts = self._facts(trial.directory, trial.number, trial.seed)
+        params = self.prepare(trial.params)
+        return {name: Command((value,)).arguments(params, facts)[0] for name, value in self.variables.items()}
 
     def environment(self) -> dict[str, str]:
         """What the script inherits, without what differs between trials."""
@@ -154,18 +184,21 @@ class ScriptReference:
         params = self.prepare(trial.params)
         if self.command.uses("args_json_file"):
             _args_file(trial.directory).write_text(json.dumps(params))
-        runs = OfflineRuns(trial.directory)
+        cwd = None
+        if self.cwd is not None:
+            cwd = Path(self.cwd.replace(TRIAL_DIR, str(trial.directory)))
+            cwd.mkdir(parents=True, exist_ok=True)
         write_parameters(trial.directory, params)
         variables = {
             # A script whose lines arrive when its buffer is full would be pruned too late.
             "PYTHONUNBUFFERED": "1",
             **self.environment(),
+            **self._own_variables(trial),
         }
         wandb = wandb_variables(trial.directory, trial.seed)
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
         variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
-        variables[processes.TRIAL_DIRECTORY] = str(trial.directory)
-        ScriptRun(trial, self.metric, runs, arguments, variables).run()
+        ScriptRun(trial, self.metric, Patterns(self.patterns), Call(arguments, variables, cwd)).run()
         return {EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else None
 
 
