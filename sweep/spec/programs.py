@@ -89,7 +89,10 @@ def check_places(
         try:
             Command((f"{value} ",)).check(parameters)  # a list cannot be a variable
         except CommandError as error:
-            raise mistake(str(error).replace(" '", "'", 1), key=("env", name)) from None
+            text = (
+                str(error).replace(" '", "'", 1).replace("make it an item of its own", "a variable holds one")
+            )
+            raise mistake(text, key=("env", name)) from None
 
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
