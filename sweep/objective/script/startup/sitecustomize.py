@@ -5,7 +5,7 @@ The script stays as it is, but event files written by Python (torch's, tensorboa
 * they reach the disk after two minutes unless told otherwise, too late for pruning, and torch's lose the last
   of them if nobody closes the writer;
 * tensorboardX names them by second and host: two trials with the same log directory, begun in one second,
-  would write into one file (tensorboardX#776);
+  would write into one file (tensorboardX#776), or fail to make that directory;
 * nobody can know which process wrote them: torch does not keep them open, and tensorboardX does not say;
 * in the sweep's own directory the script's HParams records would compete with the sweep's.
 
@@ -61,6 +61,8 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         global _count
         if is_tensorboardx:
             _count += 1
+            if "://" not in str(logdir):
+                os.makedirs(str(logdir), exist_ok=True)  # it does so too, but not if another one is faster
             filename_suffix = ".%d.%d%s" % (os.getpid(), _count, filename_suffix)  # noqa: UP031
         initialise(self, logdir, max_queue_size, min(flush_secs, _FLUSH_SECONDS), filename_suffix)
         place = os.path.realpath(str(logdir))
