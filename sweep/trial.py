@@ -170,6 +170,10 @@ class Trial:
             self._run.add_event(event)
         self._log(values, step, are_drawn=True)
 
+    def end_drawn(self) -> None:
+        """The script that has drawn scalars into the trial's run will draw no more."""
+        self._run.go_behind()
+
     def _log(self, values: Mapping[str, float], step: int, are_drawn: bool) -> None:
         step = _check_step(step)
         numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}

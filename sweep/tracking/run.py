@@ -108,6 +108,17 @@ class RunDirectory:
             )
             self._file.add_summary(summary, step)
 
+    def go_behind(self) -> None:
+        """Go on in a file behind those that somebody else has put into the directory; draw the best again.
+
+        TensorBoard's Python loader follows only the last file: it has missed what came here meanwhile.
+        """
+        self._file.finish()
+        self._file = EventFile(Path(self._file.get_logdir()))
+        if self._best is not None:
+            step = max(step for step, _ in self.last.values()) + 1
+            self.add_scalars({best_tag(self._metric): self._best}, step)
+
     def add_final(self, metrics: Mapping[str, float]) -> None:
         """Write what the objective returned, one step behind everything else, where the last value differs.
 

@@ -757,3 +757,29 @@ def test_the_pythons_own_sitecustomize_and_pythonpath_stay(make_script: MakeScri
         "import sys, helper; assert sys.mine; print('{\"val_loss\": 1}')", env={"PYTHONPATH": "lib"}
     )
     assert run(file).trials[0].state == "COMPLETE"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_ray_it_has_its_gpu_its_directory_and_a_limit_for_expressions(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, time
+        trial = os.environ["SWEEP_TRIAL_DIR"]
+        assert os.getcwd() == trial == os.environ["OUT"]
+        print("gpu", os.environ["CUDA_VISIBLE_DEVICES"])
+        print("loss 0.5")
+        if trial.endswith("1"):
+            print("a" * 60)
+            time.sleep(60)
+        """,
+        resources={"gpu": 1},
+        cwd="${trial_dir}",
+        env={"OUT": "${trial_dir}"},
+        metrics_from={"regex": ["loss (?P<val_loss>.*)", "(?P<x>(a+)+)$b"]},
+        stop={"trials": 2},
+        max_parallel=1,
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL"], result.trials
+    assert re.search(rb"^gpu [0-3]$", output(result), re.MULTILINE)
+    assert "takes more than 5 s" in str(result.trials[1].reason)

@@ -103,6 +103,8 @@ class ScriptRun:
         self._next_look, self._ask_until = 0.0, float("-inf")
         self._look(self._output.take(0))
         self._log(Source.WANDB, self._wandb.summary())
+        if self._in_run:
+            self._trial.end_drawn()
         self._check()
 
     def _look(self, lines: list[tuple[str, bool]]) -> None:
