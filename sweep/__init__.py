@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sweep.api import run
     from sweep.callbacks import Callback
     from sweep.errors import InputError, SweepError
+    from sweep.reporting import report
     from sweep.result import SweepResult, load
     from sweep.spec import SweepSpec
     from sweep.trial import Trial
@@ -27,6 +28,7 @@ __all__ = [
     "Trial",
     "TrialPruned",
     "load",
+    "report",
     "run",
 ]
 
@@ -39,6 +41,7 @@ _HOMES = {
     "Trial": "sweep.trial",
     "TrialPruned": "optuna",
     "load": "sweep.result",
+    "report": "sweep.reporting",
     "run": "sweep.api",
 }
 

@@ -10,14 +10,12 @@ from sweep.checkpoint import Checkpoints
 from sweep.core.messages import Assignment, Report, Suggestion, Word
 from sweep.objective.result import as_number
 from sweep.optuna_trial import OptunaTrial, StudyFacts
+from sweep.reporting import STEPS
 from sweep.tracking.events import RunWriter
 from sweep.tracking.run import RunDirectory
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-
-STEPS = 2**31
-"""TensorBoard's HParams tab answers HTTP 500 from this step on."""
 
 
 class Channel(Protocol):
@@ -120,6 +118,25 @@ class Trial(OptunaTrial):
         Raises:
             ValueError: a value is no number or `step` is out of its range.
         """
+        self._log(values, step, are_drawn=False)
+
+    def log_drawn(self, values: Mapping[str, float], step: int, event: Any = None) -> None:
+        """Do as `log` does with scalars that a script has drawn itself: they are reported, not drawn again.
+
+        Args:
+            values: numbers by name.
+            step: as for `report`.
+            event: the TensorBoard event in which they stand, if the trial's run lacks it.
+        """
+        if event is not None:
+            self._run.add_event(event)
+        self._log(values, step, are_drawn=True)
+
+    def end_drawn(self) -> None:
+        """The script that has drawn scalars into the trial's run will draw no more."""
+        self._run.go_behind()
+
+    def _log(self, values: Mapping[str, float], step: int, are_drawn: bool) -> None:
         step = _check_step(step)
         numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
         if self._judged in numbers:
@@ -128,7 +145,7 @@ class Trial(OptunaTrial):
             else:
                 self._reported[step] = numbers[self._judged]
                 self._channel.report(Report(step, numbers[self._judged]))
-        self._run.add_scalars(numbers, step)
+        self._run.add_scalars(numbers, step, are_drawn)
 
     def should_prune(self) -> bool:
         """Whether the pruner would stop this trial now, all reported values considered.

@@ -16,7 +16,7 @@ from sweep.directory import SweepDirectory
 from sweep.errors import EntryError
 from sweep.objective.command import NO_PROGRAM
 from sweep.objective.find import find_objective, working_directory
-from sweep.objective.script import ScriptReference
+from sweep.objective.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.spec import SweepSpec

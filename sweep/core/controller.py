@@ -95,6 +95,8 @@ class Controller:
         self._rules = StopRules(spec, self._space)
         self._retries = RetryRules(spec.trial)
         self._gives_way = False
+        self._is_unreported = False
+        """Whether a trial has done its work without ever saying what its metric is."""
         self._journal = Journal(directory.journal) if spec.storage is None else None
         storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
         self._study = create_or_load_study(spec, storage)
@@ -360,6 +362,8 @@ class Controller:
 
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
+        if self._is_unreported and not (self._counts[TrialState.COMPLETE] or self._counts[TrialState.PRUNED]):
+            return "metric"  # it would be no different with other parameters
         return self._rules.reached(self._standing, self._rerun, self._meter.now().elapsed)
 
     def close(self) -> Progress:
@@ -679,6 +683,7 @@ class Controller:
         self._pruning.ended(told)
         del self._live[number]
         self._counts[TrialState[state]] += 1
+        self._is_unreported |= outcome.kind == "unreported"
         is_best = self._standing.add_trial(told)
         value = told.values[0] if told.values else None
         if is_best:

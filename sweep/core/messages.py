@@ -74,6 +74,7 @@ OutcomeKind = Literal[
     "returned",
     "pruned",
     "error",
+    "unreported",
     "crash",
     "oom",
     "lost_node",
@@ -91,7 +92,8 @@ class Outcome:
     Args:
         number: of the trial.
         attempt: of the trial.
-        kind: `returned`; `pruned`: stopped early by its own wish; `error`: it raised; `crash`: its process
+        kind: `returned`; `pruned`: stopped early by its own wish; `error`: it raised; `unreported`:
+            a script that did its work never said what its metric is; `crash`: its process
             died; `oom`: it ran out of memory, the machine's or the GPU's; `lost_node`: its machine died;
             `timeout`: it overran its limit; `stopped`: somebody did not want to see its end; `interrupted`:
             it gave way at a checkpoint because the sweep is being stopped; `disk_full`: it could not write.
@@ -233,7 +235,8 @@ class Progress:
         running: what runs now, each repeat by itself.
         elapsed: seconds the sweep has run, downtime not counted.
         seconds_left: until `stop.hours` is reached, None without such a rule.
-        stopped_by: the stop rule that is reached: "trials", "hours", "target" or "grid".
+        stopped_by: the stop rule that is reached: "trials", "hours", "target", "grid", or "metric" if
+            trials never report it.
         news: reports that nobody has been told of, if somebody wants to.
     """
 

@@ -19,7 +19,7 @@ from sweep.objective.find import ObjectiveReference
 from sweep.objective.function import Objective
 from sweep.objective.given import GivenFunction
 from sweep.objective.result import ScriptError, read_result
-from sweep.objective.script import ScriptReference
+from sweep.objective.script.reference import ScriptReference
 from sweep.optuna_trial import StudyFacts
 from sweep.tracking.run import RunDirectory
 from sweep.trial import Channel, Trial

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from sweep.core.messages import OutcomeKind
-from sweep.objective.result import ScriptCrash, ScriptError
+from sweep.objective.result import NeverReported, ScriptCrash, ScriptError
 from sweep.trial import Interrupted
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -48,6 +48,8 @@ def classify(error: BaseException, directory: Path) -> OutcomeKind:
         return "disk_full"
     if _is_full(directory):
         return "disk_full"
+    if isinstance(error, NeverReported):
+        return "unreported"
     return "crash" if isinstance(error, ScriptCrash) else "error"
 
 

@@ -19,6 +19,8 @@ EXIT_STATUS = "exit_status"
 """The metric of a W&B sweep that has none: what the script ends with. A trial is complete if that is 0."""
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 ENV = "/usr/bin/env"
+TRIAL_DIR = "${trial_dir}"
+"""In a command or `cwd`: the trial's directory."""
 
 _ENVVAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _PLACE = re.compile(r"(\$?)\$\{([^{}]*)\}")
@@ -32,6 +34,11 @@ _LISTS = (
 )
 _WORDS = ("args_json", "args_json_file", "env", "interpreter", "program")
 _OF_TRIAL = ("trial_dir", "number", "seed")
+
+
+def is_of_trial(cwd: str) -> bool:
+    """Whether a working directory lies in the trial's directory."""
+    return cwd == TRIAL_DIR or cwd.startswith(f"{TRIAL_DIR}/")
 
 
 class CommandError(ValueError):

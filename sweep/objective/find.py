@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import EntryError, nearest
+from sweep.objective.command import is_of_trial
 from sweep.objective.function import FunctionReference
 from sweep.objective.given import GivenFunction
-from sweep.objective.script import ScriptReference
+from sweep.objective.script.reference import ScriptReference
 
 if TYPE_CHECKING:
     from sweep.spec import SweepSpec
@@ -34,10 +35,12 @@ def find_objective(spec: SweepSpec, near: Path) -> ObjectiveReference:
 def working_directory(spec: SweepSpec) -> Path:
     """Where objectives run: the current directory unless the sweep file's `cwd` names another one.
 
+    A script whose `cwd` is in its trial's directory is sent there when it starts.
+
     Raises:
         EntryError: there is no such directory.
     """
-    if spec.cwd is None:
+    if spec.cwd is None or is_of_trial(spec.cwd):
         return Path.cwd()
     path = (Path.cwd() / spec.cwd).resolve()
     if not path.is_dir():

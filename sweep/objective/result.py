@@ -26,6 +26,10 @@ class ScriptError(RuntimeError):
         self.story = story
 
 
+class NeverReported(ScriptError):
+    """A script ended well, but the sweep's metric never came."""
+
+
 class ScriptCrash(ScriptError):
     """A signal ended a script."""
 

@@ -10,10 +10,18 @@ from pydantic_core import PydanticCustomError
 
 from sweep.errors import suggestion
 from sweep.objective.command import Command, CommandError
+from sweep.objective.patterns import Patterns
 from sweep.spec.base import Model
 from sweep.spec.expressions import Expression, ExpressionError, Limit
 from sweep.spec.parameters import DEFINE_BY_RUN, Constant, DefineByRun, Parameters, dump_parameters
-from sweep.spec.programs import as_arguments, as_command, as_environment, check_objective
+from sweep.spec.programs import (
+    as_arguments,
+    as_command,
+    as_environment,
+    as_patterns,
+    check_objective,
+    check_places,
+)
 from sweep.spec.pruners import NoPruner, Pruner
 from sweep.spec.repeats import Repeats, as_repeats
 from sweep.spec.samplers import Sampler, TpeSampler
@@ -139,6 +147,16 @@ class TrialRules(Model):
     isolate: Flag = False
 
 
+class MetricsFrom(Model):
+    """Where a script's metrics are looked for, besides the places that need no word.
+
+    `regex` is a regular expression for the lines that it prints, or a list of them, with groups named after
+    metrics (and `step`); or a mapping from metrics to regular expressions with one group.
+    """
+
+    regex: Annotated[tuple[str, ...] | dict[str, str], BeforeValidator(as_patterns)]
+
+
 def _metric(raw: Any) -> Any:
     if isinstance(raw, str):
         raise mistake(
@@ -189,7 +207,8 @@ class SweepSpec(Model):
 
     It runs an `objective`, which is a function, or a `program`, which is a script, with a `command`. With
     `arguments: nested` the command is W&B's: its macros mean what they mean there, and the parameters of a
-    group are passed as one mapping. `cwd` and `env` are for all of them.
+    group are passed as one mapping. `cwd` and `env` are for all of them; those of a script
+    may say `${trial_dir}`. `metrics_from` says where else than in the usual places a script's metrics are.
 
     `metric` is what it optimises; where there are several `metrics`, it is the first of those with a goal.
 
@@ -205,6 +224,7 @@ class SweepSpec(Model):
     command: Annotated[tuple[str, ...] | None, BeforeValidator(as_command)] = None
     arguments: Annotated[Literal["dotted", "nested"], BeforeValidator(as_arguments)] = "dotted"
     cwd: Word | None = None
+    metrics_from: MetricsFrom | None = None
     env: Annotated[dict[str, str], BeforeValidator(as_environment), Field(default_factory=dict)]
     objective: Annotated[Word | None, AfterValidator(check_objective), Field(validate_default=True)] = None
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
@@ -260,6 +280,18 @@ class SweepSpec(Model):
             )
 
     def _check_command(self) -> None:
+        check_places(self.cwd, self.env, self.objective is None, flatten(self.parameters))
+        if self.metrics_from is not None:
+            if self.objective is not None:
+                raise mistake(
+                    "is for scripts; an objective has trial.report; leave it out", key="metrics_from"
+                )
+            names = Patterns(self.metrics_from.regex).names
+            if self.metric.name not in names:
+                raise mistake(
+                    f"finds no {self.metric.name!r}; {suggestion(self.metric.name, names)}",
+                    key=("metrics_from", "regex"),
+                )
         if self.command is not None:
             try:
                 Command(self.command, self.arguments == "nested").check(flatten(self.parameters))

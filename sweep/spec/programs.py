@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationInfo
 
 from sweep.errors import suggestion
-from sweep.objective.command import Command
+from sweep.objective.command import TRIAL_DIR, Command, CommandError, is_of_trial
+from sweep.objective.patterns import why_wrong
 from sweep.spec.types import Scalar, is_sound, mistake, show
 
 
@@ -42,6 +43,58 @@ def _text(value: Any) -> str:
     return text
 
 
+def as_patterns(raw: Any) -> Any:
+    """Regular expressions: those whose groups are names, or one for each metric."""
+    if isinstance(raw, Mapping):
+        if not raw:
+            raise mistake(r"is empty; write for example {val/loss: 'loss=(\S+)'}")
+        for name, pattern in raw.items():
+            if not isinstance(name, str) or not isinstance(pattern, str):
+                raise mistake(rf"expected a metric and a pattern, as val/loss: 'loss=(\S+)', got {show(raw)}")
+            if (why := why_wrong(pattern, is_for_one=True)) is not None:
+                raise mistake(why, key=name)
+        return dict(raw)
+    patterns = [raw] if isinstance(raw, str) else raw
+    if not isinstance(patterns, list | tuple) or not patterns:
+        raise mistake(rf"expected a pattern such as 'loss=(?P<loss>\S+)', got {show(raw)}")
+    for pattern in patterns:
+        why = why_wrong(pattern, False) if isinstance(pattern, str) else f"{show(pattern)} is no pattern"
+        if why is not None:
+            raise mistake(why)
+    return tuple(patterns)
+
+
+def check_places(
+    cwd: str | None, variables: Mapping[str, str], is_script: bool, parameters: Iterable[str]
+) -> None:
+    """See that what `cwd` and `env` say of the trial can be known.
+
+    Args:
+        cwd: the working directory.
+        variables: the environment.
+        is_script: whether it is for one: a function is in a process that serves several trials.
+        parameters: the names of the parameters.
+    """
+    if cwd is not None and "${" in cwd:
+        if not is_script:
+            raise mistake("is the same for all trials; an objective has trial.directory", key="cwd")
+        if not is_of_trial(cwd) or "${" in cwd.removeprefix(TRIAL_DIR):
+            raise mistake(
+                f"{show(cwd)} is not possible; write a directory, or ${{trial_dir}} at its beginning",
+                key="cwd",
+            )
+    if not is_script:
+        return
+    for name, value in variables.items():
+        try:
+            Command((f"{value} ",)).check(parameters)  # a list cannot be a variable
+        except CommandError as error:
+            text = (
+                str(error).replace(" '", "'", 1).replace("make it an item of its own", "a variable holds one")
+            )
+            raise mistake(text, key=("env", name)) from None
+
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -53,7 +106,7 @@ def as_environment(raw: Any) -> Any:
     for name, value in raw.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             raise mistake(f"{show(name)} cannot name a variable; use letters, digits and '_'", key=str(name))
-        if name == "SWEEP_TRIAL_DIR":
+        if name in ("SWEEP_TRIAL_DIR", "SWEEP_REPORTS"):
             raise mistake("is set by the sweep itself; choose another name", key=name)
         if value is None or not isinstance(value, Scalar):
             raise mistake(f"expected a word, a number, true or false, got {show(value)}", key=name)

@@ -156,6 +156,13 @@ _FORMS: dict[Any, Form] = {
         propertyNames={"pattern": f"^{programs._VARIABLE.pattern}$"},
         additionalProperties=_WORD_OR_NUMBER,
     ),
+    programs.as_patterns: _is(
+        anyOf=[
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+        ]
+    ),
     parameters._conditions: _is(
         type="object",
         additionalProperties={"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]},

@@ -32,6 +32,11 @@ def event_files(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(names)]
 
 
+def is_own(path: Path) -> bool:
+    """Whether an event file is one of ours, to go by its name."""
+    return path.name.endswith(_SUFFIX)
+
+
 def next_event_file(directory: Path) -> Path:
     """The name of a new event file that sorts behind all that are there.
 
@@ -51,7 +56,7 @@ def last_event_file(directory: Path) -> EventFile:
     A second file for each trial would double what TensorBoard has to open.
     """
     last = event_files(directory)[-1]
-    if not last.name.endswith(_SUFFIX):
+    if not is_own(last):
         return EventFile(directory)  # the objective's own, which we leave alone
     return EventFile(directory, path=last)
 

@@ -100,8 +100,19 @@ class RunDirectory:
         """A tensorboardX `SummaryWriter` that writes into the same file."""
         return RunWriter(self._file)
 
-    def add_scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write scalars of one step; with the metric among them, its best so far too."""
+    def add_event(self, event: Any) -> None:
+        """Write an event that somebody else has made."""
+        self.has_scalars = True
+        self._file.add_event(event)
+
+    def add_scalars(self, values: Mapping[str, float], step: int, are_drawn: bool = False) -> None:
+        """Write scalars of one step; with the metric among them, its best so far too.
+
+        Args:
+            values: by tag.
+            step: of all of them.
+            are_drawn: whether they stand in the run already. Then only the best is written.
+        """
         if self._row is None:
             self._write_row()
         if values and not self.has_scalars:
@@ -111,6 +122,9 @@ class RunDirectory:
             self._best = scalars[self._metric]
         if self._metric in scalars and self._best is not None:
             scalars[best_tag(self._metric)] = self._best
+        self.last.update({tag: (step, value) for tag, value in scalars.items()})
+        if are_drawn:
+            scalars = {tag: value for tag, value in scalars.items() if tag not in values}
         if scalars:
             summary = summary_pb2.Summary(
                 value=[
@@ -118,7 +132,17 @@ class RunDirectory:
                 ]
             )
             self._file.add_summary(summary, step)
-            self.last.update({tag: (step, value) for tag, value in scalars.items()})
+
+    def go_behind(self) -> None:
+        """Go on in a file behind those that somebody else has put into the directory; draw the best again.
+
+        TensorBoard's Python loader follows only the last file: it has missed what came here meanwhile.
+        """
+        self._file.finish()
+        self._file = EventFile(Path(self._file.get_logdir()))
+        if self._best is not None:
+            step = max(step for step, _ in self.last.values()) + 1
+            self.add_scalars({best_tag(self._metric): self._best}, step)
 
     def add_final(self, metrics: Mapping[str, float]) -> None:
         """Write what the objective returned, one step behind everything else, where the last value differs.

@@ -17,7 +17,7 @@ if not _torch_was_loaded:
 try:
     from tensorboardX import SummaryWriter
     from tensorboardX.proto import api_pb2, event_pb2, plugin_hparams_pb2, summary_pb2
-    from tensorboardX.record_writer import RecordWriter
+    from tensorboardX.record_writer import RecordWriter, masked_crc32c
     from tensorboardX.writer import FileWriter
 finally:
     if not _torch_was_loaded:
@@ -29,6 +29,7 @@ __all__ = [
     "SummaryWriter",
     "api_pb2",
     "event_pb2",
+    "masked_crc32c",
     "plugin_hparams_pb2",
     "summary_pb2",
 ]

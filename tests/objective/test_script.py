@@ -20,7 +20,7 @@ import yaml
 
 import sweep
 from sweep.engine import processes
-from sweep.objective.script import read_line
+from sweep.objective.script.lines import read_line
 from sweep.objective.wandb_offline import OfflineRuns
 
 MakeScript = Callable[..., Path]
@@ -180,7 +180,7 @@ def test_memory_that_ran_out_is_seen_in_the_last_line(make_script: MakeScript) -
 def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
     make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.objective.script._GRACE", 0.5)
+    monkeypatch.setattr("sweep.objective.script.process._GRACE", 0.5)
     file = make_script(
         """
         import os, signal, subprocess, sys, time
@@ -478,3 +478,308 @@ def test_on_ray_scripts_run_are_pruned_and_killed_by_their_limit(
     assert sorted(output(result).splitlines()) == sorted(
         [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(3))]
     )
+
+
+def test_a_regular_expression_finds_metrics_in_lines_and_progress_bars(make_script: MakeScript) -> None:
+    file = make_script(
+        r"""
+        import sys
+        print("epoch 1: loss=9, val_loss=0.50, took 3 s")
+        sys.stderr.write("\repoch 2: 10%\repoch 2: val_loss=0.4,\repoch 3: val_loss: 1e-1]")
+        sys.stderr.flush()
+        print("epoch x: val_loss=none")
+        """,
+        metrics_from={"regex": r"epoch (?P<step>\d+):.*val_loss[=:] ?(?P<val_loss>\S+)"},
+    )
+    assert run(file).study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.1}
+
+
+def test_a_mapping_names_metrics_that_no_group_can_and_steps_may_have_their_own_lines(
+    make_script: MakeScript,
+) -> None:
+    file = make_script(
+        """
+        for epoch in range(2):
+            print("Epoch", epoch)
+            print("  loss:", epoch + 0.5, " acc 90%")
+        """,
+        metric={"name": "val/loss", "goal": "minimize"},
+        metrics_from={"regex": {"val/loss": r"loss: (\S+)", "acc": r"acc (?P<value>\S+)"}},
+    )
+    trial = run(file).trials[0]
+    assert trial.metrics["acc"] == 90
+    assert trial.value == 1.5
+
+
+def test_an_expression_that_takes_for_ever_fails_the_trial_and_says_so(
+    make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.objective.patterns._PATIENCE", 0.3)
+    file = make_script(
+        "print('a' * 60); import time; time.sleep(60)", metrics_from={"regex": "(?P<val_loss>(a+)+)$b"}
+    )
+    begin = time.monotonic()
+    trial = run(file).trials[0]
+    assert "takes more than 0.3 s for the line 'aaa" in str(trial.reason)
+    assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize(
+    ("regex", "message"),
+    [
+        (
+            "loss=(",
+            "metrics_from.regex: 'loss=(' is no regular expression: missing ), unterminated subpattern",
+        ),
+        ("loss=(.*)", "'loss=(.*)' has no named group; name groups after metrics"),
+        ("(?P<val_los>.*)", "metrics_from.regex: finds no 'val_loss'; did you mean 'val_los'?"),
+        ({"val_loss": "loss="}, "metrics_from.regex.val_loss: 'loss=' has no group for the value"),
+        ({}, "metrics_from.regex: is empty"),
+        ([1], "metrics_from.regex: 1 is no pattern"),
+        (3, "metrics_from.regex: expected a pattern such as"),
+        ({"val_loss": 3}, "metrics_from.regex: expected a metric and a pattern"),
+    ],
+)
+def test_a_wrong_expression_is_one_located_line(make_script: MakeScript, regex: Any, message: str) -> None:
+    with pytest.raises(sweep.InputError, match=re.escape(message)) as error:
+        run(make_script("", metrics_from={"regex": regex}))
+    assert re.match(r".*demo.yaml:\d+: ", str(error.value))
+    assert "\n" not in str(error.value)
+
+
+def test_sweep_report_works_in_children_and_without_any_output(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import multiprocessing, os, sys
+        import sweep
+        assert not {"torch", "ray", "optuna", "numpy", "pydantic"} & sys.modules.keys()
+        os.close(1), os.close(2)
+
+        def child():
+            sweep.report({"val_loss": 0.25, "acc": 0.9}, step=3)
+
+        sweep.report(0.5, 1)
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        sweep.report(0.125)
+        """
+    )
+    result = run(file)
+    assert result.study.trials[0].intermediate_values == {1: 0.5, 3: 0.25, 4: 0.125}
+    assert result.trials[0].metrics["acc"] == 0.9
+
+
+def test_sweep_report_does_nothing_elsewhere_but_sees_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWEEP_TRIAL_DIR", raising=False)
+    sweep.report(1.0, 3)
+    with pytest.raises(ValueError, match="step is -1"):
+        sweep.report(1.0, -1)
+    with pytest.raises(ValueError, match="'a' is 'x'; it has to be a number"):
+        sweep.report({"a": "x"})  # type: ignore[dict-item]
+    monkeypatch.setenv("SWEEP_TRIAL_DIR", "x")
+    with pytest.raises(RuntimeError, match=r"an objective has trial\.report"):
+        sweep.report(1.0)
+
+
+def test_of_several_sources_the_strongest_one_counts(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import sweep
+        sweep.report({"val_loss": 1}, 0)
+        print('{"step": 0, "val_loss": 5, "other": 7}')
+        print('{"step": 1, "val_loss": 5}')
+        import time; time.sleep(1.5)
+        sweep.report({"val_loss": 2}, 2)
+        """
+    )
+    result = run(file)
+    assert result.study.trials[0].value == 2
+    assert result.trials[0].metrics["other"] == 7
+    assert 0 in result.study.trials[0].intermediate_values
+
+
+def test_a_metric_that_never_comes_ends_the_sweep_with_its_first_trial(
+    make_script: MakeScript, project: Path
+) -> None:
+    file = make_script("print('{\"val-loss\": 1}')", stop={"trials": 50})
+    command = [sys.executable, "-c", "from sweep.cli import main; main()", "run", str(file), "--inline"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    message = "the script never reported 'val_loss'; it reported val-loss: did you mean it?"
+    assert message in ended.stdout, ended
+    (project / "train.py").write_text("print('{\"val_loss\": 1}')")
+    result = sweep.run(file, inline=True, overrides={"stop.trials": 3})
+    assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_sweep_in_which_trials_report_goes_on_when_one_does_not(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os
+        if os.environ["SWEEP_TRIAL_DIR"][-1] != "1":
+            print('{"val_loss": 1}')
+        """,
+        stop={"trials": 3},
+    )
+    assert [trial.state for trial in run(file).trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_it_runs_in_its_trials_directory_with_what_env_says_of_it(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, sys
+        trial = os.environ["SWEEP_TRIAL_DIR"]
+        assert os.getcwd() == os.path.join(trial, "work")
+        assert os.environ["OUT"] == trial + "/out", os.environ["OUT"]
+        assert os.environ["KIND"] == "a b-0" and os.environ["RAW"] == "${kind}"
+        print('{"val_loss": 1}')
+        """,
+        cwd="${trial_dir}/work",
+        env={"OUT": "${trial_dir}/out", "KIND": "${kind}-${number}", "RAW": "$${kind}"},
+    )
+    result = run(file)
+    assert result.trials[0].state == "COMPLETE", result.trials[0].reason
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or ${trial_dir}"),
+        ({"env": {"A": "${knid}"}}, "env.A: '${knid}': there is no ${knid}; did you mean ${kind}?"),
+        ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments; a variable holds one"),
+        (
+            {"program": None, "objective": "train.py:f", "cwd": "${trial_dir}"},
+            "cwd: is the same for all trials; an objective has trial.directory",
+        ),
+    ],
+)
+def test_what_cannot_be_said_of_a_trial_is_one_located_line(
+    make_script: MakeScript, keys: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(sweep.InputError, match=re.escape(message)):
+        run(make_script("", **keys))
+
+
+def test_hundreds_of_megabytes_of_output_leave_a_log_of_its_beginning_and_its_end(
+    make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_script(
+        """
+        import sys
+        print("first line")
+        block = "".join("line %07d\\n" % number for number in range(1 << 16))
+        for _ in range(100):
+            sys.stdout.write(block)
+        sys.stdout.write("endless" * (5 << 20))
+        sys.stdout.write("\\n")
+        print('{"val_loss": 1}')
+        print("last line")
+        """
+    )
+    monkeypatch.setattr("sys.stdout", open(os.devnull, "w"))  # noqa: SIM115 - not the terminal
+    result = run(file)
+    log = output(result)
+    assert result.trials[0].value == 1
+    assert len(log) < 25 << 20
+    assert log.startswith(b"first line\nline 0000000\n")
+    assert log.endswith(b'endless\n{"val_loss": 1}\nlast line\n')
+    left_out = re.findall(rb"\n\[ *(\d+) bytes left out\]\n", log)
+    assert len(left_out) == 1
+    printed = len("first line\n") + 100 * (13 << 16) + 7 * (5 << 20) + len('\n{"val_loss": 1}\nlast line\n')
+    note = len(b"\n[%15d bytes left out]\n" % 0)
+    assert int(left_out[0]) + len(log) - note == printed
+
+
+def test_values_reach_the_script_as_they_are(make_script: MakeScript) -> None:
+    words = ["a b", 'it\'s "so"', "$(rm -rf x)", "two\nlines", "--flag", "", "*", "ü\\n", "a;b|c&d"]
+    file = make_script(
+        f"""
+        import argparse
+        parser = argparse.ArgumentParser()
+        for number in range({len(words)}):
+            parser.add_argument("--w%d" % number)
+        found = parser.parse_args()
+        assert list(vars(found).values()) == {words!r}, found
+        print('{{"val_loss": 1}}')
+        """,
+        parameters={f"w{number}": word for number, word in enumerate(words)},
+    )
+    result = run(file)
+    assert result.trials[0].state == "COMPLETE", result.trials[0].reason
+
+
+def test_what_a_double_fork_hides_is_ended_too(make_script: MakeScript, project: Path) -> None:
+    file = make_script(
+        """
+        import os, signal, sys, time
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.fork() == 0:
+                open("pid.tmp", "w").write(str(os.getpid()))
+                os.rename("pid.tmp", "pid")
+                time.sleep(120)
+            os._exit(0)
+        while not os.path.exists("pid"):
+            time.sleep(0.01)
+        print('{"val_loss": 1}')
+        sys.stdout.flush()
+        os._exit(3)
+        """
+    )
+    begin = time.monotonic()
+    trial = run(file).trials[0]
+    assert trial.reason == 'exit status 3: {"val_loss": 1}'
+    assert time.monotonic() - begin < 15
+    assert not is_alive(int((project / "pid").read_text()))
+
+
+def test_a_script_that_closes_its_output_runs_on(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, time, sweep
+        print('{"val_loss": 3, "step": 0}', flush=True)
+        os.close(1), os.close(2)
+        time.sleep(1)
+        sweep.report(2, 1)
+        os._exit(0)
+        """
+    )
+    assert run(file).trials[0].value == 2
+
+
+def test_the_pythons_own_sitecustomize_and_pythonpath_stay(make_script: MakeScript, project: Path) -> None:
+    (project / "lib").mkdir()
+    (project / "lib" / "sitecustomize.py").write_text("import sys; sys.mine = __file__")
+    (project / "lib" / "helper.py").write_text("")
+    file = make_script(
+        "import sys, helper; assert sys.mine; print('{\"val_loss\": 1}')", env={"PYTHONPATH": "lib"}
+    )
+    assert run(file).trials[0].state == "COMPLETE"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_ray_it_has_its_gpu_its_directory_and_a_limit_for_expressions(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, time
+        trial = os.environ["SWEEP_TRIAL_DIR"]
+        assert os.getcwd() == trial == os.environ["OUT"]
+        print("gpu", os.environ["CUDA_VISIBLE_DEVICES"])
+        print("loss 0.5")
+        if trial.endswith("1"):
+            print("a" * 60)
+            time.sleep(60)
+        """,
+        resources={"gpu": 1},
+        cwd="${trial_dir}",
+        env={"OUT": "${trial_dir}"},
+        metrics_from={"regex": ["loss (?P<val_loss>.*)", "(?P<x>(a+)+)$b"]},
+        stop={"trials": 2},
+        max_parallel=1,
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL"], result.trials
+    assert re.search(rb"^gpu [0-3]$", output(result), re.MULTILINE)
+    assert "takes more than 5 s" in str(result.trials[1].reason)

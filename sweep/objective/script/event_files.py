@@ -1,0 +1,220 @@
+"""The event files that a script itself writes, wherever it does: which they are, and what is new in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sweep.tracking.events import is_own
+from sweep.tracking.tensorboardx import event_pb2, masked_crc32c
+
+ANNOUNCED = ".event-files"
+"""Where `startup/sitecustomize.py` leaves the paths of files, in the trial's directory."""
+
+_NOT_LOOKED_INTO = ("checkpoint", "wandb", ".wandb")
+_HEAD = struct.Struct("<QI")  # length, checksum of it
+_HPARAMS, _SCALARS = "hparams", "scalars"
+_SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
+"""Names of directories that frameworks give to curves, not to runs."""
+_OF_ADD_HPARAMS = re.compile(r"\d{9,}\.\d+")
+"""The directory that torch's `add_hparams` makes for what it is given."""
+
+
+class EventFiles:
+    """The event files that the processes of a trial write.
+
+    They are those in the trial's directory, those that Python's writers have announced, and those that one of
+    the processes has open.
+
+    Args:
+        trial: the trial's directory; files that are there already belong to earlier attempts.
+    """
+
+    def __init__(self, trial: Path) -> None:
+        self._trial = trial.resolve()
+        self._announced = trial / ANNOUNCED
+        self._announced.unlink(missing_ok=True)
+        self._known: dict[Path, EventStream | None] = dict.fromkeys(self._inside())
+        self._names = _Names()
+
+    def look(self, family: list[psutil.Process]) -> list[EventStream]:
+        """All files that are known by now.
+
+        Args:
+            family: the script's processes.
+        """
+        for path in [*self._told(), *self._inside(), *_open_files(family)]:
+            if path not in self._known and not (path.parent == self._trial and is_own(path)):
+                self._known[path] = EventStream(path, path.parent == self._trial, self._names)
+        return [stream for stream in self._known.values() if stream is not None]
+
+    def _told(self) -> Iterator[Path]:
+        with suppress(OSError):
+            for line in self._announced.read_bytes().splitlines():
+                yield Path(os.path.realpath(os.fsdecode(line)))
+
+    def _inside(self) -> Iterator[Path]:
+        for place, folders, files in os.walk(self._trial):
+            folders[:] = [name for name in folders if name not in _NOT_LOOKED_INTO]
+            for name in sorted(files):
+                if "tfevents" in name:
+                    yield Path(os.path.realpath(os.path.join(place, name)))
+
+
+def _open_files(family: list[psutil.Process]) -> Iterator[Path]:
+    """The event files into which processes are writing."""
+    for process in family:
+        with suppress(OSError, psutil.Error):
+            for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
+                with suppress(OSError, ValueError, IndexError):
+                    path = os.readlink(f"/proc/{process.pid}/fd/{descriptor}")
+                    if "tfevents" not in os.path.basename(path) or path.endswith(" (deleted)"):
+                        continue
+                    info = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
+                    if int(info.partition("flags:")[2].split()[0], 8) & os.O_ACCMODE != os.O_RDONLY:
+                        yield Path(path)
+
+
+class _Names:
+    """Makes one set of names of the tags of several directories.
+
+    The first directory's tags keep their names. Those of directories below it, or beside it, are known by
+    their directories as well, as `validation/epoch_loss`, where they would be mistaken for each other.
+    """
+
+    def __init__(self) -> None:
+        self._main: Path | None = None
+        self._owners: dict[str, Path] = {}
+
+    def name(self, tag: str, directory: Path) -> str:
+        if self._main is None:
+            self._main = directory.parent if directory.name in _SPLITS else directory
+        if directory != self._main:
+            if _OF_ADD_HPARAMS.fullmatch(directory.name):
+                return tag
+            if directory.is_relative_to(self._main):
+                return f"{directory.relative_to(self._main).as_posix()}/{tag}"
+        if self._owners.setdefault(tag, directory) == directory:
+            return tag
+        return f"{directory.name}/{tag}"
+
+
+class EventStream:
+    """An event file that is read while it grows.
+
+    Args:
+        path: the file.
+        is_in_run: whether TensorBoard shows it in the trial's run as it is.
+        names: the trial's.
+    """
+
+    def __init__(self, path: Path, is_in_run: bool, names: _Names) -> None:
+        self.path = path
+        self.is_in_run = is_in_run
+        self._names = names
+        self._at = 0
+        self._is_broken = False
+        self._scalars: set[str] = set()
+        self._stepless: dict[str, int] = {}
+
+    def read(self) -> Iterator[Any]:
+        """The events since the last time, with the names that they have in the trial.
+
+        The records of the HParams plugin are left out: the sweep has its own.
+        """
+        for record in self._records():
+            event = event_pb2.Event()
+            try:
+                event.ParseFromString(record)
+            except Exception:  # noqa: BLE001 - protobuf's implementations differ in what they raise
+                self._is_broken = True
+                return
+            if event.WhichOneof("what") in ("file_version", "session_log", None):
+                continue
+            if event.HasField("summary"):
+                self._adapt(event)
+                if not event.summary.value:
+                    continue
+            yield event
+
+    def scalars(self, event: Any) -> tuple[int, dict[str, float]]:
+        """The step of an event and its scalars.
+
+        Who gives no step gives 0 each time: those are counted.
+        """
+        step = event.step
+        found: dict[str, float] = {}
+        for value in event.summary.value:
+            number = self._number(value)
+            if number is not None:
+                found[value.tag] = number
+                before = self._stepless.get(value.tag, 0)
+                if event.step == 0:
+                    step = max(step, before)
+                    self._stepless[value.tag] = before + 1
+        return step, found
+
+    def _adapt(self, event: Any) -> None:
+        values = event.summary.value
+        kept = [one for one in values if one.metadata.plugin_data.plugin_name != _HPARAMS]
+        if len(kept) < len(values):
+            copies = [type(one).FromString(one.SerializeToString()) for one in kept]
+            del values[:]
+            values.extend(copies)
+        for one in values:
+            one.tag = self._names.name(one.tag, self.path.parent)
+
+    def _number(self, value: Any) -> float | None:
+        if value.HasField("simple_value"):
+            return float(value.simple_value)
+        if not value.HasField("tensor"):
+            return None
+        if value.metadata.plugin_data.plugin_name == _SCALARS:
+            self._scalars.add(value.tag)  # only the first record of a tag needs to say so
+        return _of_tensor(value.tensor) if value.tag in self._scalars else None
+
+    def _records(self) -> Iterator[bytes]:
+        """The whole records since the last time; one that is being written is for the next time."""
+        if self._is_broken:
+            return
+        try:
+            with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(self._at)
+                while len(head := file.read(_HEAD.size)) == _HEAD.size:
+                    length, checksum = _HEAD.unpack(head)
+                    if masked_crc32c(head[:8]) != checksum:
+                        self._is_broken = True  # behind this there is nothing to be relied on
+                        return
+                    end = file.tell() + length + 4
+                    if end > size:
+                        return
+                    record = file.read(length)
+                    file.seek(end)
+                    self._at = end
+                    yield record
+        except FileNotFoundError:  # the script has removed it
+            return
+
+
+_TYPES = {1: ("f", "float_val"), 2: ("d", "double_val"), 3: ("i", "int_val"), 9: ("q", "int64_val")}
+"""Of tensors: float, double, int32, int64."""
+
+
+def _of_tensor(tensor: Any) -> float | None:
+    """The number in a tensor of one element."""
+    if tensor.dtype not in _TYPES:
+        return None
+    code, field = _TYPES[tensor.dtype]
+    if values := getattr(tensor, field):
+        return float(values[0]) if len(values) == 1 else None
+    if len(tensor.tensor_content) == struct.calcsize(code):
+        return float(struct.unpack(f"<{code}", tensor.tensor_content)[0])
+    return 0.0 if not tensor.tensor_content else None

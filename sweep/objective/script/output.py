@@ -1,0 +1,162 @@
+"""What a script prints: kept and shown, and cut into lines."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from sweep.objective.script.log import BoundedLog
+
+_GRACE = 5.0
+_LOOK_EVERY = 0.1
+_LONGEST_LINE = 1 << 20
+_TAIL = 60
+"""How many of the last lines of its output tell why a script has failed."""
+_MOST_WAITING = 10_000
+"""Lines that nobody has looked at yet; a script that prints faster than that has to wait a moment."""
+
+
+class Output:
+    """What a script prints: goes where this process prints, and is cut into lines.
+
+    By a thread of its own, so that the script need not wait for the sweep.
+
+    Args:
+        process: the script.
+        log: the file in which it ends up.
+        wants_all: whether all lines are wanted, and not those alone that may be JSON objects.
+
+    Attributes:
+        error: why its output cannot be written, if so.
+        is_at_end: whether there will be no more.
+        last_line: the last line that is not empty.
+        tail: the last lines.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, wants_all: bool) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._pipes = process.stdout, process.stderr
+        self._lines = _Lines(), _Lines()
+        self._targets = sys.stdout.buffer, sys.stderr.buffer
+        self._log = BoundedLog(log)
+        self._wants_all = wants_all
+        self._waiting: queue.SimpleQueue[tuple[str, bool] | None] = queue.SimpleQueue()
+        self._give_up_at = float("inf")
+        self.error: Exception | None = None
+        self.is_at_end = False
+        self.last_line = ""
+        self.tail: deque[str] = deque(maxlen=_TAIL)
+        self._tail_is_passing = False
+        self._thread = threading.Thread(target=self._copy_all, name="sweep-output", daemon=True)
+        self._thread.start()
+
+    def take(self, patience: float) -> list[tuple[str, bool]]:
+        """The lines that have come, and whether each is of stdout; waits a moment for the first one."""
+        found: list[tuple[str, bool]] = []
+        with suppress(queue.Empty):
+            if not self.is_at_end and patience > 0 and (first := self._waiting.get(timeout=patience)):
+                found.append(first)
+            for _ in range(self._waiting.qsize()):
+                if line := self._waiting.get_nowait():
+                    found.append(line)
+        return found
+
+    def finish(self) -> None:
+        """The script has ended: take what is left in the pipes, even if something keeps them open."""
+        self._give_up_at = time.monotonic()
+        self._thread.join(_GRACE)
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _copy_all(self) -> None:
+        try:
+            self._copy()
+        finally:
+            for lines, is_stdout in zip(self._lines, (True, False), strict=True):
+                for line in lines.rest():
+                    self._see(line, False, is_stdout)
+            self.is_at_end = True
+            self._waiting.put(None)  # wakes up who waits
+
+    def _copy(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for index, pipe in enumerate(self._pipes):
+                selector.register(pipe, selectors.EVENT_READ, index)
+            while selector.get_map():
+                ready = sorted(selector.select(_LOOK_EVERY), key=lambda event: event[0].data)
+                now = time.monotonic()
+                if now >= self._give_up_at + (_GRACE / 2 if ready else 0):
+                    return
+                # What came first on the way out is stdout, as a rule: the reason of an end stands on stderr.
+                for key, _ in ready:
+                    data = os.read(key.fd, 1 << 16)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                        continue
+                    self._write(key.data, data)
+                    for line, is_passing in self._lines[key.data].feed(data):
+                        self._see(line, is_passing, is_stdout=key.data == 0)
+                while self._waiting.qsize() > _MOST_WAITING and self._give_up_at == float("inf"):
+                    time.sleep(0.01)
+
+    def _write(self, index: int, data: bytes) -> None:
+        try:
+            self._targets[index].write(data)
+            self._targets[index].flush()
+            self._log.cut()
+        except (OSError, ValueError) as error:  # the disk is full, or the terminal has gone
+            self.error = self.error or error
+
+    def _see(self, line: bytes, is_passing: bool, is_stdout: bool) -> None:
+        text = line.decode("utf-8", "replace").strip()
+        if not text:
+            return
+        if self._tail_is_passing:
+            self.tail.pop()  # on a terminal this line would stand in its place
+        self.last_line = text
+        self.tail.append(text)
+        self._tail_is_passing = is_passing
+        if self._wants_all or (is_stdout and text.startswith("{")):
+            self._waiting.put((text, is_stdout))
+
+
+_END = re.compile(rb"\r\n|\n|\r")
+
+
+class _Lines:
+    """Cuts a stream into lines; each state of a progress bar is one. What is too long for one is left out."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._skips = False
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
+        """The lines that end in `data`, and whether another one was to be printed over each."""
+        at = 0
+        for end in _END.finditer(data):
+            self._pending += data[at : end.start()]
+            at = end.end()
+            if not self._skips and len(self._pending) <= _LONGEST_LINE:
+                yield bytes(self._pending), end[0] == b"\r"
+            self._pending.clear()
+            self._skips = False
+        self._pending += data[at:]
+        if len(self._pending) > _LONGEST_LINE:
+            self._pending.clear()
+            self._skips = True
+
+    def rest(self) -> Iterator[bytes]:
+        """The last line, if nothing ends it."""
+        if self._pending and not self._skips:
+            yield bytes(self._pending)

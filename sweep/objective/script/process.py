@@ -1,0 +1,123 @@
+"""The processes of a script: how they begin, and how all of them end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from sweep.engine import processes
+from sweep.objective.result import ScriptError
+
+_GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+_GRACE_FOR_REST = 0.5
+"""The same for what a script has left behind."""
+
+
+class ScriptProcess:
+    """A script that runs, and all that it has started.
+
+    Args:
+        directory: the trial's.
+        arguments: what to run.
+        variables: its environment.
+        cwd: where it runs; None for the current directory.
+
+    Raises:
+        ScriptError: it cannot be run.
+    """
+
+    def __init__(
+        self, directory: Path, arguments: list[str], variables: Mapping[str, str], cwd: Path | None = None
+    ) -> None:
+        self._directory = directory
+        try:
+            with _held(directory / "output.log") as held:
+                self.popen = subprocess.Popen(
+                    arguments,
+                    env=variables,
+                    cwd=cwd,
+                    # A worker's own is the sweep's fence. A terminal belongs to the process in front of it:
+                    # whoever reads from it out of a session of its own gets an error.
+                    stdin=None if held else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                    pass_fds=held,
+                )
+        except OSError as error:
+            raise ScriptError(f"{arguments[0]} cannot be run: {error.strerror}") from None
+        except ValueError as error:  # a zero byte
+            raise ScriptError(f"{arguments[0]} cannot be run: {error}") from None
+        except IndexError:
+            raise ScriptError("the command is empty") from None
+
+    def has_ended(self) -> bool:
+        """Whether the script has ended; what it has started may still run."""
+        return self.popen.poll() is not None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but no longer."""
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(seconds)
+
+    def end(self) -> None:
+        """Have it and all that it has started end."""
+        try:
+            if not self.has_ended():
+                self._signal_group(signal.SIGTERM)
+                processes.end(self._family(), grace=_GRACE)
+        finally:  # also if somebody presses Ctrl-C again
+            if not self.has_ended():
+                self._signal_group(signal.SIGKILL)
+                processes.end(self._family())
+                self.popen.wait()
+            processes.end(self._family(), grace=_GRACE_FOR_REST)
+
+    def family(self) -> list[psutil.Process]:
+        """The script and its descendants, as far as they can be seen at little cost."""
+        with suppress(psutil.Error):
+            leader = psutil.Process(self.popen.pid)
+            return [leader, *leader.children(recursive=True)]
+        return []
+
+    def _family(self) -> list[psutil.Process]:
+        found = processes.find([self._directory])
+        with suppress(psutil.Error):
+            leader = psutil.Process(self.popen.pid)
+            if leader.ppid() == os.getpid():  # otherwise it has ended, and its number is another one's
+                found += [leader, *leader.children(recursive=True)]
+        return list(dict.fromkeys(found))
+
+    def _signal_group(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, number)
+
+
+class _held:
+    """The descriptor of a trial's output, if this process prints into it.
+
+    All that a trial starts shall have it: it is locked, so that no other attempt begins beside them, and it
+    is how they are found.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._descriptors: tuple[int, ...] = ()
+
+    def __enter__(self) -> tuple[int, ...]:
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(1), self._output.stat()):
+                self._descriptors = (os.dup(1),)
+        return self._descriptors
+
+    def __exit__(self, *error: object) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)

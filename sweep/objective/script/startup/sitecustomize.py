@@ -1,0 +1,124 @@
+"""Runs at the start of every Python process of a script; what it needs of the sweep is in the environment.
+
+The script stays as it is, but event files written by Python (torch's, tensorboardX's) need some help:
+
+* they reach the disk after two minutes unless told otherwise, too late for pruning, and torch's lose the last
+  of them if nobody closes the writer;
+* tensorboardX names them by second and host: two trials with the same log directory, begun in one second,
+  would write into one file (tensorboardX#776), or fail to make that directory;
+* nobody can know which process wrote them: torch does not keep them open, and tensorboardX does not say;
+* in the sweep's own directory the script's HParams records would compete with the sweep's.
+
+Only the standard library is used, of whichever Python this is. The Python's own `sitecustomize` runs too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # each Python process of a script would import it
+    from typing import Any
+
+_MODULES = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
+_FLUSH_SECONDS = 1
+_count = 0
+
+
+class _Finder:
+    """Has the modules that write event files adapted as soon as they are imported."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in _MODULES:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                try:
+                    _adapt(module.EventFileWriter, is_tensorboardx=name == _MODULES[1])
+                except Exception as error:  # noqa: BLE001 - another version: the script is not to suffer
+                    sys.stderr.write("sweep: cannot follow %s: %r\n" % (name, error))  # noqa: UP031
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _adapt(cls: Any, is_tensorboardx: bool) -> None:
+    initialise, add_event = cls.__init__, cls.add_event
+    trial = os.environ["SWEEP_TRIAL_DIR"]
+    sweep = os.path.dirname(os.path.realpath(trial)) + os.sep
+
+    def __init__(
+        self: Any, logdir: Any, max_queue_size: int = 10, flush_secs: float = 120, filename_suffix: str = ""
+    ) -> None:
+        global _count
+        if is_tensorboardx:
+            _count += 1
+            if "://" not in str(logdir):
+                os.makedirs(str(logdir), exist_ok=True)  # it does so too, but not if another one is faster
+            filename_suffix = ".%d.%d%s" % (os.getpid(), _count, filename_suffix)  # noqa: UP031
+        initialise(self, logdir, max_queue_size, min(flush_secs, _FLUSH_SECONDS), filename_suffix)
+        place = os.path.realpath(str(logdir))
+        self._sweep_drops_hparams = (place + os.sep).startswith(sweep)
+        name = self._ev_writer._file_name if is_tensorboardx else self._file_name
+        _announce(trial, os.path.join(place, os.path.basename(name)))
+        pid = os.getpid()
+        # A forked child has the writer, but not the thread that writes.
+        atexit.register(lambda: _finish(self, is_tensorboardx) if os.getpid() == pid else None)
+
+    def add_event_of_script(self: Any, event: Any) -> None:
+        if getattr(self, "_sweep_drops_hparams", False) and event.HasField("summary"):
+            kept = [one for one in event.summary.value if one.metadata.plugin_data.plugin_name != "hparams"]
+            if len(kept) < len(event.summary.value):
+                whole, event = event, type(event)()
+                event.CopyFrom(whole)
+                del event.summary.value[:]
+                event.summary.value.extend(kept)
+        add_event(self, event)
+
+    cls.__init__, cls.add_event = __init__, add_event_of_script
+
+
+def _announce(trial: str, path: str) -> None:
+    """Leave word for the sweep; a line is written at once or not at all."""
+    try:
+        file = os.open(os.path.join(trial, ".event-files"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError:
+        return
+    try:
+        os.write(file, os.fsencode(path) + b"\n")
+    finally:
+        os.close(file)
+
+
+def _finish(writer: Any, is_tensorboardx: bool) -> None:
+    try:
+        if is_tensorboardx:
+            writer.close()  # its flush does not wait for what is in the queue
+        else:
+            writer.flush()
+    except Exception:  # noqa: BLE001 - it has been closed
+        pass
+
+
+def _run_own() -> None:
+    """Python loads one `sitecustomize` only: run the one that would have been loaded."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = [place for place in sys.path if os.path.abspath(place) != here]
+    spec = PathFinder.find_spec("sitecustomize", path)
+    if spec is not None and spec.loader is not None:
+        from importlib.util import module_from_spec
+
+        spec.loader.exec_module(module_from_spec(spec))
+
+
+if "SWEEP_TRIAL_DIR" in os.environ:
+    sys.meta_path.insert(0, _Finder)
+_run_own()

@@ -1,0 +1,223 @@
+"""Scripts whose metrics are in event files that they write themselves, with whatever writer, wherever."""
+
+from __future__ import annotations
+
+import socket
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import sweep
+from sweep.tracking.read import read_scalars
+from tests.tensorboard_client import hparams, metrics, status, tensorboard
+
+TORCH = "from torch.utils.tensorboard import SummaryWriter"
+TENSORBOARDX = "from tensorboardX import SummaryWriter"
+WRITERS = pytest.mark.parametrize("writer", [TORCH, TENSORBOARDX], ids=["torch", "tensorboardX"])
+TRAIN = """
+    import argparse, time
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("--logdir", default=None)
+    parser.add_argument("--nap", type=float, default=0.0)
+    args = parser.parse_args()
+    {writer}
+    writer = SummaryWriter({arguments})
+    for epoch in range(3):
+        time.sleep(args.nap)
+        writer.add_scalar("val/loss", args.lr / (epoch + 1), epoch)
+        writer.add_scalar("train/loss", args.lr, epoch)
+"""
+
+MakeScript = Callable[..., Path]
+
+
+@pytest.fixture
+def make_script(project: Path) -> MakeScript:
+    """Writes a script and its sweep file; returns the sweep file."""
+
+    def make(code: str, writer: str = TORCH, arguments: str = "", **keys: Any) -> Path:
+        code = textwrap.dedent(code).replace("{writer}", writer).replace("{arguments}", arguments)
+        (project / "train.py").write_text(code)
+        spec = {
+            "program": "train.py",
+            "metric": {"name": "val/loss", "goal": "minimize"},
+            "sampler": {"type": "random", "seed": 1},
+            "parameters": {"lr": {"min": 0.1, "max": 1.0}},
+            "stop": {"trials": 1},
+            **keys,
+        }
+        file = project / "demo.yaml"
+        file.write_text(yaml.safe_dump(spec, sort_keys=False))
+        return file
+
+    return make
+
+
+def run(file: Path) -> sweep.SweepResult:
+    result = sweep.run(file, inline=True)
+    assert {trial.state for trial in result.trials} <= {"COMPLETE", "PRUNED"}, result.trials
+    return result
+
+
+def check_curves(result: sweep.SweepResult) -> None:
+    for trial, found in zip(result.trials, result.study.trials, strict=True):
+        lr = trial.params["lr"]
+        steps = {0: lr, 1: lr / 2, 2: lr / 3}
+        assert found.intermediate_values == pytest.approx(steps)
+        scalars = read_scalars(Path(trial.dir))
+        assert scalars["val/loss"] == pytest.approx(steps)
+        best = {step: value for step, value in scalars["best/val/loss"].items() if step in steps}
+        assert best == pytest.approx(steps)
+        assert scalars["train/loss"] == pytest.approx(dict.fromkeys(range(3), lr))
+
+
+@WRITERS
+def test_a_writer_with_its_default_directory_is_followed(make_script: MakeScript, writer: str) -> None:
+    check_curves(run(make_script(TRAIN, writer)))
+
+
+@WRITERS
+@pytest.mark.parametrize("place", ["${trial_dir}", "${trial_dir}/tb", "logs/a"])
+def test_a_writer_with_a_directory_of_the_trial_or_elsewhere_is_followed(
+    make_script: MakeScript, writer: str, place: str
+) -> None:
+    command = ["${interpreter}", "${program}", "${args}", f"--logdir={place}"]
+    result = run(make_script(TRAIN, writer, "args.logdir", command=command))
+    check_curves(result)
+    with tensorboard(result.directory) as board:
+        board.wait_for_rows(1)
+        curve = board.scalars("trial-0000", "val/loss")
+    lr = result.trials[0].params["lr"]
+    assert curve == [(step, pytest.approx(lr / (step + 1))) for step in range(3)], "each point once"
+
+
+@WRITERS
+@pytest.mark.usefixtures("ray_cluster")
+def test_trials_side_by_side_in_one_hard_coded_directory_are_told_apart(
+    make_script: MakeScript, writer: str
+) -> None:
+    code = TRAIN.replace(
+        "writer = Summ", "time.sleep(3 - time.time() % 3)\n    writer = Summ"
+    )  # in one second
+    result = sweep.run(make_script(code, writer, "'runs/mine'", stop={"trials": 4}, max_parallel=4))
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 4, result.trials
+    check_curves(result)
+    directory = result.directory
+    assert len(list(Path("runs/mine").glob("*tfevents*"))) == 4
+    for fast in (True, False):
+        with tensorboard(directory, fast) as board:
+            rows = {row["name"]: row for row in board.wait_for_rows(4)}
+            for trial in result.trials:
+                row = rows[f"demo/t{trial.number:04d}"]
+                lr = trial.params["lr"]
+                assert status(row) == "STATUS_SUCCESS"
+                assert hparams(row) == pytest.approx({"lr": lr})
+                assert metrics(row) == pytest.approx({"val/loss": lr / 3, "best/val/loss": lr / 3})
+                curve = board.scalars(f"trial-{trial.number:04d}", "train/loss")
+                assert curve == [(step, pytest.approx(lr)) for step in range(3)]
+
+
+@WRITERS
+def test_it_is_pruned_although_it_flushes_every_two_minutes(make_script: MakeScript, writer: str) -> None:
+    code = TRAIN.replace("args.lr / (epoch + 1)", "number").replace(
+        "range(3)", "range(3 if number < 2 else 600)"
+    )
+    code = code.replace(
+        "{writer}", "import os; number = int(os.environ['SWEEP_TRIAL_DIR'][-1])\n    {writer}"
+    )
+    code = code.replace("args.nap", "0.1 if number == 2 else 0")
+    begin = time.monotonic()
+    result = run(
+        make_script(code, writer, stop={"trials": 3}, pruner={"type": "median", "startup_trials": 2})
+    )
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert time.monotonic() - begin < 50
+
+
+@pytest.mark.parametrize("place", ["", "'logs'", "os.environ['SWEEP_TRIAL_DIR']"])
+def test_add_hparams_of_the_script_leaves_the_sweeps_table_alone(make_script: MakeScript, place: str) -> None:
+    code = (
+        "    import os" + TRAIN + "    writer.add_hparams({'lr': args.lr, 'own': 'x'}, {'hparam/acc': 0.5})\n"
+    )
+    result = run(make_script(code, TORCH, place, stop={"trials": 2}))
+    check_curves(result)
+    assert result.trials[0].metrics["hparam/acc"] == 0.5
+    for fast in (True, False):
+        with tensorboard(result.directory, fast) as board:
+            rows = board.wait_for_rows(2)
+            time.sleep(2)
+            assert {row["name"] for row in board.rows()} == {"demo/t0000", "demo/t0001"}
+            assert [info["name"] for info in board.experiment()["hparamInfos"]] == ["lr"]
+            assert all(status(row) == "STATUS_SUCCESS" for row in rows)
+
+
+def test_pictures_and_histograms_stand_in_the_trials_run_too(make_script: MakeScript) -> None:
+    code = TRAIN + (
+        "    import numpy\n"
+        "    writer.add_image('picture', numpy.zeros((3, 4, 4)), 1)\n"
+        "    writer.add_histogram('weights', numpy.arange(9), 1)\n"
+        "    writer.add_scalars('both', {'a': 1, 'b': 2}, 1)\n"
+    )
+    result = run(make_script(code))
+    assert result.trials[0].metrics["both_a/both"] == 1
+    assert result.trials[0].metrics["both_b/both"] == 2
+    import json
+    import urllib.request
+
+    with tensorboard(result.directory) as board:
+        board.wait_for_rows(1)
+        for plugin in ("images", "histograms"):
+            with urllib.request.urlopen(f"{board.url}/data/plugin/{plugin}/tags", timeout=30) as answer:
+                assert list(json.load(answer)) == ["trial-0000"]
+
+
+def test_values_without_steps_are_counted(make_script: MakeScript) -> None:
+    code = TRAIN.replace(", epoch)", ")")
+    trial = run(make_script(code)).study.trials[0]
+    lr = trial.params["lr"]
+    assert trial.intermediate_values == pytest.approx({0: lr, 1: lr / 2, 2: lr / 3})
+    assert trial.value == pytest.approx(lr / 3)
+
+
+def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file_open(
+    make_script: MakeScript, project: Path
+) -> None:
+    """No Python writer that could be adapted: a program writes records, as TensorFlow's own code does."""
+    file = make_script(
+        f"""
+        import os, struct, time
+        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2
+        from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+        def write(file, event):
+            data = event.SerializeToString()
+            head = struct.pack("<Q", len(data))
+            sums = [struct.pack("<I", masked_crc32c(part)) for part in (head, data)]
+            file.write(head + sums[0] + data + sums[1])
+            file.flush()
+        files = {{}}
+        for split in ("train", "validation"):
+            os.makedirs("logs/" + split, exist_ok=True)
+            name = "events.out.tfevents.%d.{socket.gethostname()}.%d.0.v2" % (time.time(), os.getpid())
+            files[split] = open("logs/" + split + "/" + name, "wb")
+        for step in range(3):
+            for split, file in files.items():
+                plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars")
+                tensor = tensor_pb2.TensorProto(dtype=1, tensor_content=struct.pack("<f", step + len(split)))
+                value = summary_pb2.Summary.Value(tag="epoch_loss", tensor=tensor)
+                if step == 0:
+                    value.metadata.plugin_data.CopyFrom(plugin)
+                write(file, event_pb2.Event(step=step, summary=summary_pb2.Summary(value=[value])))
+            time.sleep(1)
+        time.sleep(1)
+        """,
+        metric={"name": "validation/epoch_loss", "goal": "minimize"},
+    )
+    result = run(file)
+    assert result.study.trials[0].intermediate_values == {0: 10, 1: 11, 2: 12}
+    assert result.trials[0].metrics["train/epoch_loss"] == 7
