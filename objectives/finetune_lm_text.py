@@ -140,7 +140,7 @@ def to_blocks(documents: list[str], tokenizer: transformers.PreTrainedTokenizerB
         tokens += encoded + end
     if len(tokens) < length:
         raise ValueError(
-            f"text: {len(tokens)} tokens to train on, or to hold out, are less than one block ({length}, context)"
+            f"text: {len(tokens)} tokens to train on or to hold out do not make a block of {length} (context)"
         )
     return torch.tensor(tokens[: len(tokens) // length * length]).view(-1, length)
 
