@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ sys.path.insert(0, str(REPOSITORY / "objectives"))
 import finetune_lm
 import finetune_lm_base
 import finetune_lm_text
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's use of transformers
 
 OBJECTIVES = REPOSITORY / "objectives"
 BASE = {"width": 64, "layers": 1, "steps": 40}
@@ -173,6 +177,24 @@ def test_a_trial_is_the_same_whichever_process_built_the_base_model(
     built = Story(tmp_path / "built", text=str(poem), steps=4)
     built.run()
     assert built.reported == found.reported
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_it_learns_in_half_precision_too(poem: Path, half: torch.dtype) -> None:
+    """As on a GPU, but here: autocast and the scaler know the CPU."""
+    params = Params({**PARAMS, "text": str(poem), "rank": 16, "alpha": 64, "schedule": "constant"})
+    model, tokenizer = finetune_lm.load(params, "cpu")
+    blocks = finetune_lm_text.to_blocks(finetune_lm_text.documents(str(poem)).training, tokenizer, 64)
+    torch.manual_seed(0)
+    tuning = dataclasses.replace(
+        finetune_lm.Tuning.begin(finetune_lm.add_adapters(model, params), params, "cpu"),
+        autocast=partial(torch.autocast, "cpu", half),
+        scaler=torch.amp.GradScaler("cpu", enabled=half is torch.float16),
+    )
+    losses = [tuning.step(finetune_lm_text.choose(blocks, 4, step, 0))[0].item() for step in range(40)]
+    assert losses[-1] < losses[0] - 0.3
+    assert {weights.dtype for weights in model.parameters()} == {torch.float32}
+    assert "goes on" in tuning.write(blocks[0, :8], tokenizer)
 
 
 def test_a_pruned_trial_ends_at_the_evaluation_that_pruned_it(tmp_path: Path, poem: Path) -> None:
