@@ -90,6 +90,11 @@ class Trial(OptunaTrial):
         )
 
     @property
+    def metric(self) -> str:
+        """The name of what the sweep optimises (first)."""
+        return self._metric
+
+    @property
     def writer(self) -> RunWriter:
         """A tensorboardX `SummaryWriter` on the trial's run directory: for pictures, histograms, text."""
         return self._run.writer

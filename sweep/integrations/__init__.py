@@ -1,0 +1,1 @@
+"""Callbacks for training frameworks. Importing this imports none of them."""

@@ -1,0 +1,115 @@
+"""Lightning trainings as trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweep.integrations.common import Steps, check_one_process, check_steps, missing, numbers, tell
+from sweep.trial import Trial
+
+try:
+    import lightning.pytorch as pl
+except ImportError:
+    try:
+        import pytorch_lightning as pl  # the same under its older name
+    except ImportError:
+        raise ImportError(
+            "sweep.integrations.lightning needs Lightning: pip install 'sweep-hpo[lightning]'"
+        ) from None
+
+
+class SweepCallback(pl.Callback):  # type: ignore[misc]
+    """Connects a Lightning `Trainer` with a trial.
+
+    After each validation it reports the metric, logs what the model has logged and the learning rates to the
+    trial's TensorBoard run, saves a checkpoint into the trial's directory, and ends the training if the
+    pruner says so: `trainer.fit` then raises `sweep.TrialPruned`. The trainer needs neither a logger nor
+    checkpoints of its own: `Trainer(logger=False, enable_checkpointing=False, callbacks=[callback])`.
+
+    To go on after a crash, hand what an earlier attempt saved to the trainer:
+    `trainer.fit(model, ckpt_path=callback.ckpt_path)`.
+
+    Args:
+        trial: the trial.
+        monitor: the name under which the model logs the metric; the sweep's name of it unless given.
+        steps: what curves and reports are counted by: `evaluation`, so that trials of different batch sizes
+            can be compared with each other, or `global_step`, with Lightning's values of single batches
+            between evaluations.
+        checkpoint_every: validations from one checkpoint to the next; 0 for none.
+
+    Raises:
+        ValueError: `steps` is something else; later, at the first validation, that there is no `monitor`.
+        RuntimeError: at the start of the training, that it is spread over several processes.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        monitor: str | None = None,
+        steps: Steps = "evaluation",
+        checkpoint_every: int = 1,
+    ) -> None:
+        check_steps(steps)
+        self._trial = trial
+        self._monitor = monitor or trial.metric
+        self._by_global_step = steps == "global_step"
+        self._checkpoint_every = checkpoint_every
+        self._evaluations = 0
+        self._seen: dict[str, float] = {}
+        """What was known at the last validation."""
+        self._of_training: set[str] = set()
+        """The names of what the training logs at the end of an epoch, which comes after its validation."""
+        found = trial.checkpoint.latest() if checkpoint_every else None
+        self.ckpt_path: str | None = None if found is None else str(found.path / "trainer.ckpt")
+        """What an earlier attempt of the trial saved last; None if the training begins at its beginning."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"evaluations": self._evaluations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._evaluations = state_dict["evaluations"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        check_one_process(trainer.world_size)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        is_due = trainer.global_step % max(1, trainer.log_every_n_steps) == 0
+        if self._by_global_step and is_due and trainer.logged_metrics:
+            own = {self._monitor, self._trial.metric}  # those are of validations
+            values = {name: value for name, value in trainer.logged_metrics.items() if name not in own}
+            self._trial.log(numbers(values), trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        values = numbers(trainer.callback_metrics)
+        if self._monitor not in values:
+            raise missing(self._monitor, values)
+        step = trainer.global_step if self._by_global_step else self._evaluations
+        self._evaluations += 1
+        self._seen = values
+        news = {name: value for name, value in values.items() if name not in self._of_training}
+        tell(self._trial, values[self._monitor], {**news, **_learning_rates(trainer)}, step)
+        if self._trial.should_prune():
+            from optuna import TrialPruned
+
+            raise TrialPruned
+        if self._checkpoint_every and self._evaluations % self._checkpoint_every == 0:
+            with self._trial.checkpoint.save(step) as path:
+                trainer.save_checkpoint(path / "trainer.ckpt")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._evaluations == 0:
+            return
+        values = numbers(trainer.callback_metrics)
+        self._of_training |= {name for name, value in values.items() if self._seen.get(name) != value}
+        self._of_training -= {self._monitor, self._trial.metric}
+        step = trainer.global_step if self._by_global_step else self._evaluations - 1
+        self._trial.log({name: values[name] for name in self._of_training & values.keys()}, step)
+
+
+def _learning_rates(trainer: pl.Trainer) -> dict[str, float]:
+    rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    return {"lr" if len(rates) == 1 else f"lr/{index}": float(rate) for index, rate in enumerate(rates)}

@@ -1,0 +1,130 @@
+"""Trainings with the Hugging Face `Trainer` as trials."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sweep.integrations.common import Steps, check_one_process, check_steps, missing, numbers, tell
+from sweep.trial import Trial
+
+try:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+except ImportError:
+    raise ImportError(
+        "sweep.integrations.transformers needs transformers: pip install 'sweep-hpo[transformers]'"
+    ) from None
+
+
+class SweepCallback(TrainerCallback):  # type: ignore[misc]
+    """Connects a Hugging Face `Trainer` with a trial.
+
+    After each evaluation it reports the metric, logs all that was evaluated and what the trainer logged last
+    (loss, learning rate) to the trial's TensorBoard run, and ends the training if the pruner says so:
+    `trainer.train` then raises `sweep.TrialPruned`. What the trainer saves (`save_strategy`) is kept in the
+    trial's directory too, and the next attempt goes on from it:
+    `trainer.train(resume_from_checkpoint=callback.checkpoint)`.
+
+    Args:
+        trial: the trial.
+        monitor: the metric's name, with or without `eval_`; the sweep's name of it unless given.
+        steps: what curves and reports are counted by: `evaluation`, so that trials of different batch sizes
+            can be compared with each other, or `global_step`, with what the trainer logs between evaluations.
+
+    Raises:
+        ValueError: `steps` is something else; later, behind the first evaluation, that there is no `monitor`.
+        RuntimeError: at the start of the training, that it is spread over several processes.
+    """
+
+    def __init__(self, trial: Trial, monitor: str | None = None, steps: Steps = "evaluation") -> None:
+        check_steps(steps)
+        self._trial = trial
+        self._monitor = monitor or trial.metric
+        self._by_global_step = steps == "global_step"
+        self._logged: dict[str, float] = {}
+        self._evaluated: dict[str, None] = {}
+        self._has_found = False
+        self._step = 0
+        found = trial.checkpoint.latest()
+        self.checkpoint: str | None = None if found is None else str(found.path)
+        """What an earlier attempt of the trial saved last; None if the training begins at its beginning."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        check_one_process(args.world_size)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        values = numbers(
+            {name: value for name, value in (logs or {}).items() if not name.startswith("eval_")}
+        )
+        if self._by_global_step:
+            own = (self._monitor, self._trial.metric)  # those are of evaluations
+            self._trial.log(
+                {name: value for name, value in values.items() if name not in own}, state.global_step
+            )
+        else:
+            self._logged.update(values)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        values = numbers(metrics or {})
+        self._evaluated.update(dict.fromkeys(values))
+        name = next((name for name in (self._monitor, f"eval_{self._monitor}") if name in values), None)
+        if name is None:  # of several data sets, one may have it
+            return
+        self._has_found = True
+        # The history is saved and restored with the trainer's checkpoints.
+        count = sum(name in entry for entry in state.log_history)
+        self._step = state.global_step if self._by_global_step else max(0, count - 1)
+        tell(self._trial, values[name], {**self._logged, **values}, self._step)
+        if self._trial.should_prune():
+            from optuna import TrialPruned
+
+            raise TrialPruned
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._check_found()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._check_found()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        saved = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        if saved.is_dir():
+            with self._trial.checkpoint.save(self._step) as path:
+                shutil.copytree(saved, path, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+    def _check_found(self) -> None:
+        if self._evaluated and not self._has_found:
+            raise missing(self._monitor, self._evaluated)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """The trainer writes a file once and deletes it later: a second name of it is as good as a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

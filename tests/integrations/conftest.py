@@ -1,0 +1,58 @@
+"""Trials for the frameworks' trainers, with a controller that does as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.checkpoint import find_checkpoints
+from sweep.core.messages import Assignment, Report, Suggestion, Word
+from sweep.tracking.hparams import Session
+from sweep.tracking.run import RunDirectory
+from sweep.trial import Trial
+
+
+class Script:
+    """A channel that prunes at a step, and has a trial end at its n-th checkpoint."""
+
+    def __init__(self, prunes_at: int | None = None, ends_after: int | None = None) -> None:
+        self.reports: list[Report] = []
+        self._prunes_at = prunes_at
+        self._left = ends_after
+
+    def report(self, word: Word) -> None:
+        assert isinstance(word, Report)
+        self.reports.append(word)
+
+    def should_prune(self) -> bool:
+        return self._prunes_at is not None and self.reports[-1].step >= self._prunes_at
+
+    def saved(self) -> bool:
+        if self._left is not None:
+            self._left -= 1
+        return self._left == 0
+
+    def suggest(self, name: str, distribution: Any) -> Suggestion:
+        raise NotImplementedError
+
+
+MakeTrial = Callable[..., tuple[Trial, Script]]
+
+
+@pytest.fixture
+def make_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTrial:
+    """Makes a trial, or the next attempt of it, in a directory of the test's."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str = "trial", metric: str = "val_loss", **script: Any) -> tuple[Trial, Script]:
+        directory = tmp_path / name
+        saved = find_checkpoints(directory / "checkpoint")
+        session = Session({}, "demo/t0000", 0.0)
+        run = RunDirectory(directory, session, metric, False, saved[-1].step if saved else None)
+        channel = Script(**script)
+        return Trial(Assignment(0, 1, {}, session, seed=1), directory, metric, run, channel, "cpu"), channel
+
+    return make

@@ -1,0 +1,162 @@
+"""The real Lightning Trainer as a trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import optuna
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from sweep.integrations.lightning import SweepCallback
+from sweep.tracking.read import read_scalars
+from sweep.trial import Interrupted, Trial
+from tests.integrations.conftest import MakeTrial
+
+EPOCHS = 4
+
+
+class Net(pl.LightningModule):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch: Any, index: int) -> Any:
+        loss = torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1])
+        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self.log("val_loss", torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1]))
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=0.05)
+
+
+def loader() -> Any:
+    data = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+    return DataLoader(TensorDataset(data, data.sum(1, keepdim=True)), batch_size=16)
+
+
+def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[Net, SweepCallback]:
+    more = {key: options.pop(key) for key in ("val_check_interval", "num_sanity_val_steps") if key in options}
+    callback = SweepCallback(trial, **options)
+    trainer = trainer_class(
+        max_epochs=EPOCHS,
+        accelerator="cpu",
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=2,
+        **more,
+    )
+    net = Net()
+    trainer.fit(net, loader(), loader(), ckpt_path=callback.ckpt_path)
+    return net, callback
+
+
+def weights(net: Net) -> list[float]:
+    return [float(value) for part in net.parameters() for value in part.flatten()]
+
+
+def test_each_validation_is_reported_and_all_is_drawn_in_the_trials_run(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trial, channel = make_trial()
+    fit(trial)
+    assert [report.step for report in channel.reports] == [0, 1, 2, 3]
+    scalars = read_scalars(trial.directory)
+    assert (
+        list(scalars["val_loss"]) == list(scalars["train_loss_epoch"]) == list(scalars["lr"]) == [0, 1, 2, 3]
+    )
+    assert scalars["lr"][0] == pytest.approx(0.05)
+    assert scalars["val_loss"][3] == pytest.approx(channel.reports[3].value)
+    assert {path.name for path in tmp_path.iterdir()} == {"trial"}
+    assert {path.name for path in trial.directory.iterdir() if "tfevents" not in path.name} == {"checkpoint"}
+
+
+def test_sanity_checks_do_not_count_and_several_validations_in_an_epoch_do(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial()
+    fit(trial, num_sanity_val_steps=2, val_check_interval=0.5)
+    assert [report.step for report in channel.reports] == list(range(2 * EPOCHS))
+
+
+def test_counted_by_global_steps_there_are_values_of_single_batches(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(metric="val/loss")
+    fit(trial, monitor="val_loss", steps="global_step")
+    assert [report.step for report in channel.reports] == [4, 8, 12, 16]
+    scalars = read_scalars(trial.directory)
+    assert list(scalars["train_loss_step"])[:3] == [2, 4, 6]
+    assert list(scalars["val/loss"]) == list(scalars["val_loss"]) == [4, 8, 12, 16]
+
+
+def test_pruning_comes_out_of_fit(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(prunes_at=1)
+    with pytest.raises(optuna.TrialPruned):
+        fit(trial)
+    assert [report.step for report in channel.reports] == [0, 1]
+
+
+@pytest.mark.parametrize("ends_after", [1, 3])
+def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(
+    make_trial: MakeTrial, ends_after: int
+) -> None:
+    whole, channel = make_trial("whole")
+    expected, _ = fit(whole)
+    first, before = make_trial("halves", ends_after=ends_after)
+    with pytest.raises(Interrupted):
+        fit(first)
+    first._run.finish()
+    second, after = make_trial("halves")
+    net, callback = fit(second)
+    assert callback.ckpt_path is not None
+    assert weights(net) == pytest.approx(weights(expected))
+    assert [report.step for report in after.reports] == list(range(ends_after, EPOCHS))
+    assert [*before.reports, *after.reports] == channel.reports
+    assert list(read_scalars(second.directory)["val_loss"]) == [0, 1, 2, 3]
+
+
+def test_a_metric_that_is_never_logged_is_an_error_that_names_what_is(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    with pytest.raises(
+        ValueError, match=r"there is no 'val_los' .*found .*val_loss.*did you mean 'val_loss'\?"
+    ):
+        fit(trial, monitor="val_los")
+
+
+def test_the_frameworks_older_name_serves_as_well(make_trial: MakeTrial) -> None:
+    old = pytest.importorskip("pytorch_lightning")
+    trial, channel = make_trial()
+
+    class OldNet(old.LightningModule):  # type: ignore[misc]
+        __init__, training_step, validation_step = Net.__init__, Net.training_step, Net.validation_step
+        configure_optimizers = Net.configure_optimizers
+
+    callback = SweepCallback(trial)
+    trainer = old.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    torch.manual_seed(0)
+    net = old.LightningModule.__new__(OldNet)
+    old.LightningModule.__init__(net)
+    net.layer = torch.nn.Linear(4, 1)
+    trainer.fit(net, loader(), loader())
+    assert len(channel.reports) == 1
+
+
+def test_what_makes_no_sense_is_refused(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    with pytest.raises(ValueError, match="steps is 'globalstep'; did you mean 'global_step'"):
+        SweepCallback(trial, steps="globalstep")  # type: ignore[arg-type]

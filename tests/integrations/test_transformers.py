@@ -1,0 +1,110 @@
+"""The real Hugging Face Trainer as a trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+
+from sweep.integrations.transformers import SweepCallback
+from sweep.tracking.read import read_scalars
+from sweep.trial import Interrupted, Trial
+from tests.integrations.conftest import MakeTrial
+
+EPOCHS = 3
+
+
+def fit(trial: Trial, several: bool = False, **options: Any) -> tuple[Any, SweepCallback]:
+    text = torch.tensor(list(b"to be or not to be, that is the question. " * 12))
+    blocks = [{"input_ids": part, "labels": part} for part in text[: len(text) // 16 * 16].view(-1, 16)]
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=128, n_positions=16, n_embd=16, n_layer=1, n_head=2))
+    callback = SweepCallback(trial, **options)
+    arguments = TrainingArguments(
+        output_dir=str(trial.directory / "trainer"),
+        learning_rate=1e-2,
+        num_train_epochs=EPOCHS,
+        per_device_train_batch_size=8,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        logging_steps=1,
+        seed=1,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    held_out: Any = {"one": blocks[24:27], "two": blocks[27:]} if several else blocks[24:]
+    trainer = Trainer(
+        model, arguments, train_dataset=blocks[:24], eval_dataset=held_out, callbacks=[callback]
+    )
+    trainer.train(resume_from_checkpoint=callback.checkpoint)
+    return model, callback
+
+
+def weights(model: Any) -> list[float]:
+    return [float(part.detach().sum()) for part in model.parameters()]
+
+
+def test_each_evaluation_is_reported_and_all_is_drawn_in_the_trials_run(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trial, channel = make_trial(metric="eval_loss")
+    fit(trial)
+    assert [report.step for report in channel.reports] == [0, 1, 2]
+    scalars = read_scalars(trial.directory)
+    assert list(scalars["eval_loss"]) == list(scalars["loss"]) == list(scalars["learning_rate"]) == [0, 1, 2]
+    assert {path.name for path in tmp_path.iterdir()} == {"trial"}
+    assert not list(trial.directory.rglob("runs"))
+
+
+def test_counted_by_global_steps_there_is_what_is_logged_between_evaluations(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(metric="val/loss")
+    fit(trial, monitor="loss", steps="global_step")
+    assert [report.step for report in channel.reports] == [3, 6, 9]
+    scalars = read_scalars(trial.directory)
+    assert list(scalars["learning_rate"]) == list(range(1, 10))
+    assert list(scalars["val/loss"]) == list(scalars["eval_loss"]) == [3, 6, 9]
+
+
+def test_pruning_comes_out_of_train(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(prunes_at=1, metric="eval_loss")
+    with pytest.raises(optuna.TrialPruned):
+        fit(trial)
+    assert [report.step for report in channel.reports] == [0, 1]
+
+
+def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(make_trial: MakeTrial) -> None:
+    whole, channel = make_trial("whole", metric="eval_loss")
+    expected, _ = fit(whole)
+    first, before = make_trial("halves", metric="eval_loss", ends_after=2)
+    with pytest.raises(Interrupted):
+        fit(first)
+    first._run.finish()
+    second, after = make_trial("halves", metric="eval_loss")
+    model, callback = fit(second)
+    assert callback.checkpoint is not None
+    assert weights(model) == pytest.approx(weights(expected), rel=1e-4)
+    assert [report.step for report in after.reports] == [2]
+    told = [report.value for report in [*before.reports, *after.reports]]
+    assert told == pytest.approx([report.value for report in channel.reports])
+    assert list(read_scalars(second.directory)["eval_loss"]) == [0, 1, 2]
+
+
+def test_of_several_data_sets_one_may_have_the_metric(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(metric="eval_two_loss")
+    fit(trial, several=True)
+    assert [report.step for report in channel.reports] == [0, 1, 2]
+
+
+def test_a_metric_that_is_never_evaluated_is_an_error_that_names_what_is(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(metric="accuracy")
+    with pytest.raises(
+        ValueError, match=r"there is no 'eval_los' .*found eval_loss.*did you mean 'eval_loss'\?"
+    ):
+        fit(trial, monitor="eval_los")
+    assert not channel.reports
