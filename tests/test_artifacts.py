@@ -15,6 +15,7 @@ import sweep
 from sweep import durable
 from sweep.artifacts import Artifacts, find_artifacts
 from sweep.durable import copy_whole
+from tests.cli.test_cli import call
 from tests.conftest import MakeSweep
 
 
@@ -246,3 +247,103 @@ def test_a_trial_keeps_artifacts_over_its_attempts_and_in_each_repeat(make_sweep
     ]
     root = Path(result.trials[1].dir)
     assert [(root / path).read_text() for path in result.trials[1].artifacts] == ["1 0", "1 0", "1 1", "1 1"]
+
+
+@pytest.fixture
+def saved(make_sweep: MakeSweep) -> Path:
+    """A finished sweep each trial of which has kept its number, as a file and in a folder."""
+    file = make_sweep(
+        """
+        import pathlib
+
+        def train(trial):
+            if trial.number == 0:
+                return 5.0
+            pathlib.Path("folder").mkdir(exist_ok=True)
+            pathlib.Path("folder/number").write_text(str(trial.number))
+            trial.save_artifact("folder", "hf")
+            trial.save_artifact("folder/number", "model.pt")
+            return -trial.number
+        """,
+        stop={"trials": 3},
+    )
+    sweep.run(file, inline=True)
+    return file
+
+
+def test_the_best_trials_artifact_is_copied_to_this_folder(saved: Path) -> None:
+    said = call("best", "demo", "--artifact", "model.pt").stdout
+    assert said == "model.pt: model.pt of trial 2, loss = -2\n"
+    assert Path("model.pt").read_text() == "2"
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [("there", "there/model.pt"), ("new/er/", "new/er/model.pt"), ("there/best", "there/best")],
+)
+def test_it_is_copied_where_one_says(saved: Path, output: str, place: str) -> None:
+    Path("there").mkdir()
+    call("best", "demo", "--artifact", "model.pt", "-o", output)
+    assert Path(place).read_text() == "2"
+    call("best", "demo", "--artifact", "hf", "-o", output.replace("best", "best-folder"))
+
+
+def test_nothing_is_overwritten_unless_one_says_so(saved: Path) -> None:
+    Path("model.pt").write_text("mine")
+    refused = call("best", "demo", "--artifact", "model.pt", status=2)
+    assert "model.pt: is there already; say --force to replace it" in refused.stderr
+    assert Path("model.pt").read_text() == "mine"
+    call("best", "demo", "--artifact", "model.pt", "--force")
+    assert Path("model.pt").read_text() == "2"
+    Path("out/hf").mkdir(parents=True)
+    Path("out/hf/old").touch()
+    assert "is there already" in call("best", "demo", "--artifact", "hf", "-o", "out", status=2).stderr
+    call("best", "demo", "--artifact", "hf", "-o", "out", "--force")
+    assert [path.name for path in Path("out/hf").iterdir()] == ["number"]
+    Path("there/model.pt").mkdir(parents=True)
+    folder = call("best", "demo", "--artifact", "model.pt", "-o", "there", "--force", status=2)
+    assert "is a folder, the artifact a file" in folder.stderr
+
+
+def test_what_is_wrong_is_said_with_what_there_is(saved: Path) -> None:
+    assert "no artifact 'modle.pt'; did you mean 'model.pt'?" in (
+        call("best", "demo", "--artifact", "modle.pt", status=2).stderr
+    )
+    assert (
+        "no artifact 'x'; possible: hf, model.pt" in call("best", "demo", "--artifact", "x", status=2).stderr
+    )
+    assert "there is no folder" in (
+        call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
+    )
+    assert "--output belongs to --artifact" in call("best", "demo", "-o", "x", status=2).stderr
+    assert "--force belongs to --artifact" in call("best", "demo", "--force", status=2).stderr
+    assert "has no repeats" in call("best", "demo", "--artifact", "hf", "--repeat", "1", status=2).stderr
+
+
+def test_a_trial_that_kept_nothing_says_how_to(make_sweep: MakeSweep) -> None:
+    sweep.run(make_sweep("def train(trial):\n    return 1.0\n", stop={"trials": 1}), inline=True)
+    said = call("best", "demo", "--artifact", "model.pt", status=2).stderr
+    assert "trial 0 of demo has saved no artifacts; the objective does with trial.save_artifact('m" in said
+
+
+def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import pathlib
+
+        def train(trial):
+            pathlib.Path("model.pt").write_text(str(trial.seed))
+            trial.save_artifact("model.pt")
+            return abs(trial.seed - 43)
+        """,
+        repeats={"seeds": [42, 43, 44]},
+        stop={"trials": 1},
+    )
+    sweep.run(file, inline=True)
+    said = call("best", "demo", "--artifact", "model.pt", "-o", "a").stdout
+    assert said == "a: model.pt of trial 0/seed-43, loss = 0\n"
+    for repeat, seed in (("0", "42"), ("seed-44", "44"), ("2", "44")):
+        call("best", "demo", "--artifact", "model.pt", "-o", "b", "--force", "--repeat", repeat)
+        assert Path("b").read_text() == seed
+    wrong = call("best", "demo", "--artifact", "model.pt", "--repeat", "3", status=2)
+    assert "--repeat 3: there is none; it is 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr

@@ -13,7 +13,7 @@ _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _IMPORTLIB = os.path.dirname(os.path.abspath(importlib.__file__)) + os.sep
 _NOT_THEIRS = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
 _NEED_NO_PLACE = (SyntaxError, BadResultError)
-"""They say themselves where it is, or are about the whole objective."""
+"""What they say is all there is to say: where in this package they were raised is of no use."""
 
 
 def story(error: BaseException) -> str:
@@ -51,12 +51,11 @@ def _cut(found: traceback.TracebackException, seen: set[int]) -> None:
     if id(found) in seen:
         return
     seen.add(id(found))
-    own = 0
-    while own < len(found.stack) and found.stack[own].filename.startswith(_NOT_THEIRS):
-        own += 1
-    # Where there is nothing but frames of ours the mistake may be ours: they are what there is to know.
-    if own < len(found.stack) or issubclass(found.exc_type or Exception, _NEED_NO_PLACE):
-        del found.stack[:own]
+    theirs = [not frame.filename.startswith(_NOT_THEIRS) for frame in found.stack]
+    if issubclass(found.exc_type or Exception, _NEED_NO_PLACE):
+        found.stack[:] = [frame for frame, is_theirs in zip(found.stack, theirs, strict=True) if is_theirs]
+    elif any(theirs):  # where there are frames of ours only the mistake may be ours: they are what is known
+        del found.stack[: theirs.index(True)]
     inner = [found.__cause__, found.__context__, *(getattr(found, "exceptions", None) or ())]
     for other in inner:
         if other is not None:
