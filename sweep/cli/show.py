@@ -203,14 +203,14 @@ def best(
 def _take_out(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:
     """Copy an artifact of the best trial, and say whose it is."""
     from sweep.cli import text
-    from sweep.compare.kept import best_repeat, find_artifact, find_repeat, take_out
-    from sweep.core.runs import repeat_values
+    from sweep.compare.kept import best_repeat, find_artifact, take_out
+    from sweep.core.runs import find_repeat, repeat_values
 
     trial = view.front[0]
     if len(view.front) > 1:
         places = "\n  ".join(str(view.directory.trial(one.number).root) for one in view.front)
         raise InputError(f"{view.spec.name}: several trials are best, each in its way; see\n  {places}")
-    index = best_repeat(view, trial) if repeat is None else find_repeat(view, repeat)
+    index = best_repeat(view, trial) if repeat is None else find_repeat(view.spec, repeat)
     place = take_out(
         find_artifact(view, trial.number, index, name),
         Path(output),

@@ -22,22 +22,6 @@ def best_repeat(view: SweepView, trial: FrozenTrial) -> int:
     return losses.index(min(losses)) if losses else 0
 
 
-def find_repeat(view: SweepView, text: str) -> int:
-    """The index of a repeat, given as such or by its name: 1, seed-42.
-
-    Raises:
-        InputError: there is none.
-    """
-    labels = view.spec.run_labels
-    if view.spec.repeats is None:
-        raise InputError(f"--repeat {text}: {view.spec.name} has no repeats; leave it out")
-    if text in labels:
-        return labels.index(text)
-    if text.isdecimal() and int(text) < len(labels):
-        return int(text)
-    raise InputError(f"--repeat {text}: there is none; it is 0 to {len(labels) - 1}, or {', '.join(labels)}")
-
-
 def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
     """Where an artifact lies.
 

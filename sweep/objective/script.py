@@ -54,6 +54,7 @@ class ScriptReference:
         variables: the sweep file's `env`.
         metric: the name of what the sweep optimises.
         groups: for W&B's commands the parameters that are passed on as one mapping.
+        is_attached: whether it belongs to the terminal that this process belongs to.
     """
 
     command: Command
@@ -61,6 +62,7 @@ class ScriptReference:
     variables: Mapping[str, str]
     metric: str
     groups: tuple[str, ...] = ()
+    is_attached: bool = False
 
     @classmethod
     def find(cls, spec: SweepSpec, near: Path, directory: Path) -> ScriptReference:
@@ -186,7 +188,7 @@ class ScriptReference:
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
         variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
         variables[processes.TRIAL_DIRECTORY] = str(trial.directory)
-        _Script(trial, self.metric, runs, arguments, variables).run()
+        _Script(trial, self.metric, runs, arguments, variables, self.is_attached).run()
         return {EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else None
 
 
@@ -219,6 +221,7 @@ class _Script:
         runs: where it may log by means of W&B's package.
         arguments: what to run.
         variables: its environment.
+        is_attached: whether it may read from the terminal, and gets its Ctrl-C.
     """
 
     def __init__(
@@ -228,6 +231,7 @@ class _Script:
         runs: OfflineRuns,
         arguments: list[str],
         variables: Mapping[str, str],
+        is_attached: bool = False,
     ) -> None:
         self._trial = trial
         self._metric = metric
@@ -242,11 +246,11 @@ class _Script:
                     env=variables,
                     # A worker's own is the sweep's fence. A terminal belongs to the process in front of it:
                     # whoever reads from it out of a session of its own gets an error.
-                    stdin=None if held else subprocess.DEVNULL,
+                    stdin=None if held or is_attached else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     bufsize=0,
-                    start_new_session=True,
+                    start_new_session=not is_attached,
                     pass_fds=held,
                 )
         except OSError as error:
