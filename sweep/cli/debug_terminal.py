@@ -16,6 +16,7 @@ from sweep.debug import Debugged, DebugObserver, DebugTrial
 from sweep.directory import SweepDirectory
 from sweep.engine.story import story, users_part
 from sweep.objective.result import ScriptError
+from sweep.objective.script import ScriptReference
 
 
 class DebugTerminal(DebugObserver):
@@ -29,7 +30,8 @@ class DebugTerminal(DebugObserver):
     def __init__(self, trial: DebugTrial, pdb: bool) -> None:
         self._trial = trial
         self._pdb = pdb
-        self._has_told = False
+        self._is_script = isinstance(trial.objective, ScriptReference)
+        self._has_told = self._is_script  # a script does not ask by itself
         self._out = Console(markup=False, highlight=False, soft_wrap=True)
         self._error = Console(markup=False, highlight=False, soft_wrap=True, stderr=True)
 
@@ -61,7 +63,9 @@ class DebugTerminal(DebugObserver):
             self._say("should_prune() is always False here")
 
     def raised(self, error: BaseException) -> None:
-        if isinstance(error, (TrialPruned, BdbQuit, ScriptError)):  # a script has told its story itself
+        # A script has told its story itself.
+        is_told = self._is_script and isinstance(error, (ScriptError, KeyboardInterrupt))
+        if is_told or isinstance(error, (TrialPruned, BdbQuit)):
             return
         sys.stdout.flush()
         print(story(error), end="", file=sys.stderr, flush=True)
