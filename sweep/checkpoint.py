@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from sweep.durable import sync, sync_one
 
 _NAME = re.compile(r"(\d+)-step-(\d+)")
 _STATE = ".sweep.json"
@@ -88,12 +89,12 @@ class Checkpoints:
         try:
             yield aside
             (aside / _STATE).write_text(json.dumps(self._state()), encoding="utf-8")
-            _sync(aside)
+            sync(aside)
             aside.rename(place)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        _sync_one(self._directory)
+        sync_one(self._directory)
         self._has_saved = True
         for old in find_checkpoints(self._directory)[: -self._keep]:
             shutil.rmtree(old.path, ignore_errors=True)
@@ -122,21 +123,3 @@ class Checkpoints:
         if self._directory.is_dir():
             for path in self._directory.glob(".*-step-*"):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    """Wait until everything in a directory is on the disk: a renamed directory may outlive its contents."""
-    for folder, _, names in os.walk(directory, topdown=False):
-        for name in names:
-            _sync_one(Path(folder, name))
-        _sync_one(Path(folder))
-
-
-def _sync_one(path: Path) -> None:
-    if path.is_symlink() and not path.exists():
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

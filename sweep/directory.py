@@ -81,6 +81,11 @@ class TrialDirectory:
         return self.root / "checkpoint"
 
     @property
+    def artifacts(self) -> Path:
+        """What it saved to be kept."""
+        return self.root / "artifacts"
+
+    @property
     def error(self) -> Path:
         """Why its last failed attempt failed."""
         return self.root / "error.txt"

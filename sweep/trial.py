@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sweep.artifacts import Artifacts
 from sweep.checkpoint import Checkpoints
 from sweep.core.messages import Assignment, Report, Suggestion, Word
+from sweep.directory import TrialDirectory
 from sweep.objective.result import as_number
 from sweep.optuna_trial import OptunaTrial, StudyFacts
 from sweep.reporting import STEPS
@@ -88,6 +91,7 @@ class Trial(OptunaTrial):
             before_asked=self._check_asked_in_time,
             on_found=self._resume,
         )
+        self._artifacts = Artifacts(TrialDirectory(directory).artifacts)
 
     @property
     def metric(self) -> str:
@@ -158,6 +162,25 @@ class Trial(OptunaTrial):
         If so, clean up and raise `sweep.TrialPruned` (the same as `optuna.TrialPruned`).
         """
         return self._channel.should_prune()
+
+    def save_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> Path:
+        """Keep a copy of a file, or of a directory with all that is in it, for `sweep best NAME --artifact`.
+
+        It is there whole or not at all, whatever dies; one of the same name is replaced. The trial's next
+        attempt finds what this one has saved.
+
+        Args:
+            path: what to copy. Links in a directory that lead out of it become what they lead to.
+            name: what to call it, without `/`; by default as it is called.
+
+        Returns:
+            where the copy is, in the trial's directory. It is not to be written to.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: `name` is no name, or the directory contains the trial's own.
+        """
+        return self._artifacts.save(path, name)
 
     @property
     def last_reported(self) -> Report | None:

@@ -6,6 +6,7 @@ import typer
 
 from sweep.cli.check import check
 from sweep.cli.convert import convert
+from sweep.cli.debug import debug
 from sweep.cli.init import init
 from sweep.cli.run import run
 from sweep.cli.schema import schema
@@ -20,6 +21,7 @@ Examples:
   sweep init train.py:train      begin a sweep file for a function, or a script
   sweep check space.yaml         look at a sweep file without running anything
   sweep run space.yaml           run it; the same command goes on after an interruption
+  sweep debug space.yaml         run one configuration here, with breakpoint(); --trial 7 an old one
   sweep convert wandb.yaml       say a W&B file in the words of this tool (it runs as it is)
   sweep status NAME              where it stands
   sweep trials NAME              all trials as a table, JSON or CSV
@@ -41,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(init, run, check, convert, status, trials, best),
+    *(init, run, check, debug, convert, status, trials, best),
     *(stop, retry, enqueue, tensorboard, schema),
 ):
     app.command()(command)

@@ -8,6 +8,7 @@ import math
 import shlex
 import sys
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -119,23 +120,65 @@ def best(
     name: SweepName,
     runs: Runs = RUNS,
     form: Annotated[BestFormat, typer.Option("--format", help="How to write them.")] = BestFormat.yaml,
+    artifact: Annotated[
+        str | None,
+        typer.Option(
+            "--artifact",
+            metavar="ARTIFACT",
+            help="Copy what the trial has saved under this name instead.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="With --artifact: the folder for it, or what the copy is called.",
+            show_default="this folder",
+        ),
+    ] = None,
+    repeat: Annotated[
+        str | None,
+        typer.Option(
+            "--repeat",
+            metavar="N",
+            help="With --artifact: of which repeat, 0 or seed-42.",
+            show_default="the best one",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --artifact: replace what is in its place.")
+    ] = False,
 ) -> None:
     """Print the parameters of the best trial. As arguments they are quoted for the shell.
 
     With several goals these are all trials that none is better than in each of them (the Pareto front), with
     their numbers and values.
 
+    With --artifact nothing of that is printed: a file or a folder that the best trial has kept with
+    trial.save_artifact is copied out of the sweep.
+
     \b
     Examples:
       sweep best digits-cnn > best.yaml
       eval python train.py "$(sweep best digits-cnn --format args)"
+      sweep best digits-cnn --artifact model.pt
+      sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
     """
     from sweep.compare.view import SweepView
 
+    if artifact is None and (output is not None or repeat is not None or force):
+        option = "--output" if output is not None else "--repeat" if repeat is not None else "--force"
+        raise InputError(f"{option} belongs to --artifact; say which one, for example --artifact model.pt")
     view = SweepView.open(name, runs)
     found = view.best
     if found is None:
         raise SweepError(f"{view.spec.name}: no trial is complete yet; see `sweep status {name}`")
+    if artifact is not None:
+        _take_out(view, artifact, output or ".", repeat, force)
+        return
     params: Any = view.params(found)
     if len(view.spec.goals) > 1:
         if form is BestFormat.args:
@@ -155,6 +198,29 @@ def best(
         from sweep.spec.yaml import write_yaml
 
         print(write_yaml(params), end="")
+
+
+def _take_out(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:
+    """Copy an artifact of the best trial, and say whose it is."""
+    from sweep.cli import text
+    from sweep.compare.kept import best_repeat, find_artifact, take_out
+    from sweep.core.runs import find_repeat, repeat_values
+
+    trial = view.front[0]
+    if len(view.front) > 1:
+        places = "\n  ".join(str(view.directory.trial(one.number).root) for one in view.front)
+        raise InputError(f"{view.spec.name}: several trials are best, each in its way; see\n  {places}")
+    index = best_repeat(view, trial) if repeat is None else find_repeat(view.spec, repeat)
+    place = take_out(
+        find_artifact(view, trial.number, index, name),
+        Path(output),
+        is_folder=output.endswith("/"),
+        force=force,
+    )
+    values = repeat_values(trial.user_attrs, view.spec.repeats) or trial.values
+    who = text.run(trial.number, view.spec.run_labels[index])
+    value = f"{view.spec.metric.name} = {text.number(values[index])}"
+    print(f"{place}: {name} of trial {who}, {value}")
 
 
 def print_json(data: Any) -> None:

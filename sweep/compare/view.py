@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.artifacts import find_artifacts
 from sweep.core import study as attributes
 from sweep.core.lock import is_locked
 from sweep.core.messages import OURS
@@ -55,11 +56,13 @@ class TrialRow:
     """The value of each of its repeats."""
     user_attrs: Mapping[str, Any] | None = None
     """What its objective has kept with `set_user_attr`."""
+    artifacts: Sequence[str] | None = None
+    """What it has saved to be kept: paths below `dir`."""
 
     def to_dict(self) -> dict[str, Any]:
         """For programs; without those of the last ones that there is nothing of."""
         data = asdict(self)
-        rare = ("retry_of", "values", "feasible", "repeats", "user_attrs")
+        rare = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
         return {key: value for key, value in data.items() if key not in rare or value is not None}
 
 
@@ -228,7 +231,13 @@ class SweepView:
             repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
             user_attrs={key: value for key, value in trial.user_attrs.items() if not key.startswith(OURS)}
             or None,
+            artifacts=self._artifacts(trial.number) or None,
         )
+
+    def _artifacts(self, number: int) -> list[str]:
+        root = self.directory.trial(number).root
+        places = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
+        return [str(path.relative_to(root)) for place in places for path in find_artifacts(place)]
 
     def _attempts(self, trial: FrozenTrial) -> int:
         """How often a trial was executed; of its repeats, the one that was most often."""

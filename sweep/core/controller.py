@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.core import study as attributes
 from sweep.core.enqueue import enqueue_configurations, enqueue_start_points
 from sweep.core.journal import Journal
+from sweep.core.judge import judge, numbers_of
 from sweep.core.messages import (
     Assignment,
     BestTrial,
@@ -47,7 +48,6 @@ from sweep.core.study import create_or_load_study, open_url
 from sweep.core.trialfiles import TrialFiles
 from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
-from sweep.errors import suggestion
 from sweep.space import SearchSpace
 from sweep.space.space import suggest
 from sweep.spec import SweepSpec
@@ -424,7 +424,7 @@ class Controller:
             outcome = self._files.recover(outcome)
         self._keep(live, run, outcome.reports)
         took = self._meter.end(run.key)
-        state, reason = self._judge(outcome)
+        state, reason = judge(outcome, self._ranking, self._spec.metric.name)
         may_go_on = live.verdict is None
         if state == "FAIL":
             self._files.write_error(outcome, reason)
@@ -674,7 +674,7 @@ class Controller:
             live.trial.set_user_attr(attributes.REASON, reason)
         if not live.is_simple:  # Optuna's own times count from the first attempt on, with all downtime
             live.trial.set_user_attr(attributes.DURATION, round(took, 3))
-        numbers = self._numbers(outcome)
+        numbers = numbers_of(outcome, self._spec.metric.name)
         if state != "FAIL":
             for name, excess in self._ranking.excesses(numbers).items():
                 live.trial.set_constraint(name, excess)
@@ -702,37 +702,13 @@ class Controller:
             params=live.params,
         )
 
-    def _numbers(self, outcome: Outcome) -> dict[str, float]:
-        """The last value of everything an attempt logged or returned."""
-        own = {} if outcome.value is None else {self._spec.metric.name: outcome.value}
-        return {**outcome.metrics, **own}
-
-    def _judge(self, outcome: Outcome) -> tuple[TrialStateName | None, str]:
-        """What an attempt's end means for its trial (None: nothing), and why if it did not end well."""
-        if outcome.kind in ("interrupted", "disk_full"):
-            return None, outcome.reason
-        if outcome.kind in ("pruned", "stopped"):
-            return "PRUNED", outcome.reason
-        if outcome.kind == "oom":
-            return "FAIL", f"oom: {outcome.reason}"
-        if outcome.kind != "returned":
-            return "FAIL", outcome.reason
-        if outcome.value is None or math.isnan(outcome.value):
-            return "FAIL", "the metric is NaN"
-        numbers = self._numbers(outcome)
-        missing = self._ranking.missing(numbers)
-        if missing is not None:
-            what = "is NaN" if missing in numbers else f"was never logged; {suggestion(missing, numbers)}"
-            return "FAIL", f"the metric {missing!r} {what}"
-        return "COMPLETE", ""
-
     def _sweep_seed(self) -> int:
         """The sweep file's seed, or one drawn once and kept with the study."""
-        if self._spec.sampler.seed is not None:
-            return self._spec.sampler.seed
-        if attributes.SEED not in self._study.user_attrs:
-            self._study.set_user_attr(attributes.SEED, secrets.randbits(32))
-        return int(self._study.user_attrs[attributes.SEED])
+        seed = attributes.stored_seed(self._spec, self._study)
+        if seed is None:
+            seed = secrets.randbits(32)
+            self._study.set_user_attr(attributes.SEED, seed)
+        return seed
 
     def _save_usage_sometimes(self) -> None:
         if time.monotonic() - self._usage_saved >= _SAVE_USAGE_EVERY:

@@ -13,6 +13,7 @@ import optuna
 from sweep.core import study as attributes
 from sweep.core.messages import Ending, Outcome, Report, TrialStateName
 from sweep.core.samplers import derive_seed
+from sweep.errors import InputError
 from sweep.spec import SweepSpec
 from sweep.spec.repeats import Repeats
 from sweep.tracking.hparams import Session
@@ -254,6 +255,22 @@ def repeat_values(user_attrs: Mapping[str, Any], repeats: Repeats | None) -> lis
     if repeats is None:
         return []
     return list(user_attrs.get(attributes.REPEATS, [None] * len(repeats.labels)))
+
+
+def find_repeat(spec: SweepSpec, text: str) -> int:
+    """The index of a repeat, given as such or by its name: 1, seed-42.
+
+    Raises:
+        InputError: there is none.
+    """
+    labels = spec.run_labels
+    if spec.repeats is None:
+        raise InputError(f"--repeat {text}: {spec.name} has no repeats; leave it out")
+    if text in labels:
+        return labels.index(text)
+    if text.isdecimal() and int(text) < len(labels):
+        return int(text)
+    raise InputError(f"--repeat {text}: there is none; it is 0 to {len(labels) - 1}, or {', '.join(labels)}")
 
 
 def _seed(repeats: Repeats | None, sweep_seed: int, number: int, repeat: int) -> int:

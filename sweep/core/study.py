@@ -55,6 +55,14 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     )
 
 
+def stored_seed(spec: SweepSpec, study: optuna.Study | None) -> int | None:
+    """What all seeds of a sweep are derived from; None if none has been drawn yet."""
+    if spec.sampler.seed is not None:
+        return spec.sampler.seed
+    seed = study.user_attrs.get(SEED) if study is not None else None
+    return None if seed is None else int(seed)
+
+
 def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
     """Where a sweep's study is kept, to write to it."""
     return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import traceback
+from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from sweep.core.messages import Assignment, Outcome, OutcomeKind
 from sweep.directory import SweepDirectory
 from sweep.engine.classify import classify
 from sweep.engine.processes import TRIAL_DIRECTORY
+from sweep.engine.story import one_line, story
 from sweep.engine.surroundings import restored, seed_generators
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.function import Objective
 from sweep.objective.given import GivenFunction
-from sweep.objective.result import ScriptError, read_result
+from sweep.objective.result import read_result
 from sweep.objective.script.reference import ScriptReference
 from sweep.optuna_trial import StudyFacts
 from sweep.tracking.run import RunDirectory
@@ -64,7 +65,16 @@ class AttemptSettings:
 
 
 class ObjectiveImportError(Exception):
-    """The module of the objective cannot be imported; the text is for people."""
+    """The module of the objective cannot be imported; the text is for people.
+
+    Args:
+        what: the text.
+        error: what was raised.
+    """
+
+    def __init__(self, what: str, error: BaseException) -> None:
+        super().__init__(what)
+        self.error = error
 
 
 class AttemptRunner:
@@ -73,15 +83,24 @@ class AttemptRunner:
     Args:
         settings: what all attempts have in common.
         capture: what to do with the output of the objective.
-        is_guest: whether this process belongs to somebody else. Then KeyboardInterrupt means that the person
-            at the terminal wants to end it all, and child processes may not be the objective's.
+        is_guest: whether this process belongs to somebody else. Then KeyboardInterrupt, and leaving the
+            debugger, mean that the person at the terminal wants to end it all, and child processes may not be
+            the objective's.
+        on_error: is called with what the objective raised, while its surroundings are still there.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
     """
 
-    def __init__(self, settings: AttemptSettings, capture: Capture, is_guest: bool = False) -> None:
+    def __init__(
+        self,
+        settings: AttemptSettings,
+        capture: Capture,
+        is_guest: bool = False,
+        on_error: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
         self._is_guest = is_guest
+        self._on_error = on_error
         self.is_sound = True
         """Whether this process was put back into its state after the last attempt."""
         self._settings = settings
@@ -95,7 +114,7 @@ class AttemptRunner:
         directory.root.mkdir(parents=True, exist_ok=True)
         kind: OutcomeKind = "returned"
         value: float | None = None
-        reason = story = ""
+        reason = whole = ""
         with ExitStack() as exits:
             variables = {**settings.variables, TRIAL_DIRECTORY: str(directory.root)}
             problems = exits.enter_context(restored(variables, ends_children=not self._is_guest))
@@ -131,13 +150,14 @@ class AttemptRunner:
                 value, metrics = read_result(result, settings.goals, trial.last_value)
                 run.add_final({settings.metric: value, **metrics})
             except BaseException as error:  # user code may raise anything
-                if isinstance(error, KeyboardInterrupt) and self._is_guest:
+                self._on_error(error)
+                if isinstance(error, (KeyboardInterrupt, BdbQuit)) and self._is_guest:
                     raise
                 kind = classify(error, directory.root)
                 if kind == "interrupted":
                     reason = "interrupted at a checkpoint"
                 elif kind != "pruned":
-                    reason, story = _one_line(error), _story(error)
+                    reason, whole = one_line(error), story(error)
         self.is_sound = not problems
         return Outcome(
             number=assignment.number,
@@ -146,7 +166,7 @@ class AttemptRunner:
             value=value,
             metrics={tag: last for tag, (_, last) in run.last.items()},
             reason=reason,
-            traceback=story,
+            traceback=whole,
             repeat=assignment.repeat,
         )
 
@@ -160,31 +180,5 @@ def _load(objective: ObjectiveReference) -> Objective:
             objective.name if isinstance(objective, GivenFunction) else objective.source or objective.module
         )
         raise ObjectiveImportError(
-            f"{place} cannot be imported: {_one_line(error)}\n\n{_story(error).rstrip()}"
+            f"{place} cannot be imported: {one_line(error)}\n\n{story(error).rstrip()}", error
         ) from None
-
-
-_OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def _story(error: BaseException) -> str:
-    """The traceback from the user's code on, without the frames of this package and of importlib."""
-    if isinstance(error, ScriptError):  # where in this package it was raised says nothing
-        return "\n".join(filter(None, [error.story, str(error), ""]))
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith((_OWN_CODE, "<frozen importlib")):
-            break
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # noqa: BLE001 - its __str__ is user code too
-        lines = []
-    name = type(error).__name__
-    text = lines[0] if isinstance(error, ScriptError) and lines else f"{name}: {lines[0]}" if lines else name
-    return text if len(text) <= 300 else text[:297] + "..."

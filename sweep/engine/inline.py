@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from bdb import BdbQuit
 
 from optuna.distributions import BaseDistribution
 
@@ -72,6 +73,8 @@ class InlineEngine(Engine):
                         f"{outcome.reason}; trial {outcome.number} stays as it is. "
                         "Make room, then the same command goes on"
                     )
+        except BdbQuit:  # to leave the debugger is to leave the sweep: it would be back in the next trial
+            interruption.request(signal.SIGINT)
         except KeyboardInterrupt:
             if interruption.signal is None:  # raised by the objective, not by a signal we know of
                 raise

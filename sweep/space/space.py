@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +22,7 @@ from sweep.space.variables import Variable, variable
 from sweep.spec import SweepSpec
 from sweep.spec.expressions import Expression, ExpressionError
 from sweep.spec.parameters import Constant, Leaf, Parameter, reach
-from sweep.spec.tree import flatten, in_order
+from sweep.spec.tree import Condition, flatten, in_order
 from sweep.spec.types import same, show
 
 EXHAUSTIVE = ("grid", "brute_force")
@@ -66,6 +68,27 @@ class SearchSpace:
         """The search space of a sweep."""
         is_exhaustive = spec.sampler.type in EXHAUSTIVE
         return cls(spec.parameters, spec.constraints, is_exhaustive, spec.is_define_by_run)
+
+    def with_constants(self, values: Mapping[str, Any]) -> SearchSpace:
+        """The same space in which some parameters always have these values, whatever they were.
+
+        Args:
+            values: by the parameters' names.
+        """
+        found = copy(self)
+        vars(found).pop("distributions", None)
+        vars(found).pop("grid", None)
+        found._nodes = {
+            name: replace(node, parameter=Constant(value=values[name])) if name in values else node
+            for name, node in self._nodes.items()
+        }
+        found.parameters = {name: found._nodes[name].parameter for name in self.parameters}
+        found.variables = {name: one for name, one in self.variables.items() if name not in values}
+        return found
+
+    def conditions(self, name: str) -> tuple[Condition, ...]:
+        """On which a parameter is there."""
+        return self._nodes[name].conditions
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

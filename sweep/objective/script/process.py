@@ -28,13 +28,19 @@ class ScriptProcess:
         arguments: what to run.
         variables: its environment.
         cwd: where it runs; None for the current directory.
+        is_attached: whether it may read from the terminal, and gets its Ctrl-C.
 
     Raises:
         ScriptError: it cannot be run.
     """
 
     def __init__(
-        self, directory: Path, arguments: list[str], variables: Mapping[str, str], cwd: Path | None = None
+        self,
+        directory: Path,
+        arguments: list[str],
+        variables: Mapping[str, str],
+        cwd: Path | None = None,
+        is_attached: bool = False,
     ) -> None:
         self._directory = directory
         try:
@@ -45,11 +51,11 @@ class ScriptProcess:
                     cwd=cwd,
                     # A worker's own is the sweep's fence. A terminal belongs to the process in front of it:
                     # whoever reads from it out of a session of its own gets an error.
-                    stdin=None if held else subprocess.DEVNULL,
+                    stdin=None if held or is_attached else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     bufsize=0,
-                    start_new_session=True,
+                    start_new_session=not is_attached,
                     pass_fds=held,
                 )
         except OSError as error:

@@ -45,6 +45,7 @@ class ScriptReference:
         cwd: where it runs, if that depends on the trial.
         patterns: regular expressions that find metrics in its output.
         groups: for W&B's commands the parameters that are passed on as one mapping.
+        is_attached: whether it belongs to the terminal that this process belongs to.
     """
 
     command: Command
@@ -54,6 +55,7 @@ class ScriptReference:
     cwd: str | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
     groups: tuple[str, ...] = ()
+    is_attached: bool = False
 
     @classmethod
     def find(cls, spec: SweepSpec, near: Path, directory: Path) -> ScriptReference:
@@ -198,7 +200,9 @@ class ScriptReference:
         wandb = wandb_variables(trial.directory, trial.seed)
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
         variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
-        ScriptRun(trial, self.metric, Patterns(self.patterns), Call(arguments, variables, cwd)).run()
+        ScriptRun(
+            trial, self.metric, Patterns(self.patterns), Call(arguments, variables, cwd, self.is_attached)
+        ).run()
         return {EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else None
 
 

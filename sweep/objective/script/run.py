@@ -39,11 +39,13 @@ class Call:
         arguments: the command line.
         variables: the environment.
         cwd: the working directory; None for the current one.
+        is_attached: whether it belongs to the terminal that this process belongs to.
     """
 
     arguments: list[str]
     variables: Mapping[str, str]
     cwd: Path | None = None
+    is_attached: bool = False
 
 
 class ScriptRun:
@@ -76,7 +78,7 @@ class ScriptRun:
             REPORTS: str(self._reports.path),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(STARTUP), call.variables.get("PYTHONPATH")])),
         }
-        self._process = ScriptProcess(trial.directory, call.arguments, variables, call.cwd)
+        self._process = ScriptProcess(trial.directory, call.arguments, variables, call.cwd, call.is_attached)
         self._output = Output(self._process.popen, trial.directory / "output.log", bool(patterns))
 
     def run(self) -> None:
