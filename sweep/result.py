@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from sweep.compare.kept import best_repeat, find_artifact
 from sweep.compare.view import SweepView, TrialRow
 from sweep.errors import SweepError
 
@@ -71,6 +72,16 @@ class SweepResult:
     def trials(self) -> list[TrialRow]:
         """All trials, as `sweep trials --format json` gives them."""
         return self._view.rows()
+
+    def artifact(self, name: str) -> Path:
+        """Where the best trial keeps what it has saved under a name; with repeats, its best one.
+
+        Raises:
+            SweepError: no trial is complete.
+            InputError: it has saved nothing of that name.
+        """
+        best = self._best()
+        return find_artifact(self._view, best.number, best_repeat(self._view, best), name)
 
     def dataframe(self) -> pandas.DataFrame:
         """All trials as a table: a row each; `params.lr`, `metrics.val/loss` and so on are columns."""

@@ -119,6 +119,18 @@ def test_a_sweep_that_is_there_can_be_opened(project: Path) -> None:
         sweep.load("demi")
 
 
+def test_the_best_trials_artifact_is_found(project: Path) -> None:
+    def keeping(trial: sweep.Trial) -> float:
+        Path("model.txt").write_text(str(trial.number))
+        trial.save_artifact("model.txt")
+        return trial.suggest_float("x", 0, 1)
+
+    result = sweep.run(keeping, n_trials=3, inline=True)
+    assert result.artifact("model.txt").read_text() == str(result.best_trial.number)
+    with pytest.raises(InputError, match=r"has no artifact 'model\.tx'; did you mean 'model\.txt'"):
+        result.artifact("model.tx")
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
