@@ -24,9 +24,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import sweep
 from sweep.checkpoint import find_checkpoints
 from sweep.core.messages import Assignment, Report
+from sweep.params import Params
 from sweep.tracking.hparams import Session
 from sweep.tracking.run import RunDirectory
-from sweep.trial import Interrupted, Params
+from sweep.trial import Interrupted
 from tests.conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "objectives"))
