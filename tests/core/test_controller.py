@@ -21,13 +21,6 @@ from sweep.tracking.read import has_ended
 from sweep.tracking.run import RunDirectory
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> SweepDirectory:
-    root = tmp_path / "demo"
-    root.mkdir()
-    return SweepDirectory(root)
-
-
 def make_spec(**keys: Any) -> SweepSpec:
     return SweepSpec.model_validate(
         {

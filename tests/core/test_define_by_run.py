@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -19,13 +18,6 @@ from sweep.tracking.hparams import found_cells
 
 X = FloatDistribution(-10, 10)
 OPT = CategoricalDistribution(["sgd", "adam"])
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> SweepDirectory:
-    root = tmp_path / "demo"
-    root.mkdir()
-    return SweepDirectory(root)
 
 
 def make_spec(**keys: Any) -> SweepSpec:

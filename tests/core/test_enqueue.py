@@ -35,12 +35,6 @@ def make_spec(**keys: Any) -> SweepSpec:
     return SweepSpec.model_validate({**base, **keys})
 
 
-@pytest.fixture
-def directory(tmp_path: Any) -> SweepDirectory:
-    (tmp_path / "demo").mkdir()
-    return SweepDirectory.of(tmp_path, "demo")
-
-
 def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
     directory: SweepDirectory,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,6 @@ LIMITED = [
     {"name": "latency_ms", "constraint": "<= 20"},
 ]
 TWO = [{"name": "acc", "goal": "maximize"}, {"name": "ms", "goal": "minimize", "constraint": "< 50"}]
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> SweepDirectory:
-    (tmp_path / "demo").mkdir()
-    return SweepDirectory(tmp_path / "demo")
 
 
 def make_spec(metrics: Any, **stop: Any) -> SweepSpec:

@@ -23,13 +23,6 @@ from sweep.tracking.run import RunDirectory
 from sweep.tracking.tensorboardx import plugin_hparams_pb2
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> SweepDirectory:
-    root = tmp_path / "demo"
-    root.mkdir()
-    return SweepDirectory(root)
-
-
 def make_spec(**keys: Any) -> SweepSpec:
     return SweepSpec.model_validate(
         {

@@ -323,7 +323,7 @@ BUILDER = f"""
 import sys
 sys.path.insert(0, {str(OBJECTIVES)!r})
 from finetune_lm_base import base_model
-from sweep.trial import Params
+from sweep.params import Params
 print("ready", flush=True)
 print(base_model(Params({BASE}), "cpu"), flush=True)
 """
