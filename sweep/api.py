@@ -63,7 +63,7 @@ def run(
         inline: one trial at a time in this process, without Ray.
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
         grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
-        progress: whether to show how it goes; by default if that can be seen on a terminal.
+        progress: whether to show how it goes; by default on a terminal and in a notebook.
         **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
             `repeats`, `stop`, `trial` and so on, as words, as mappings, or as the models of `sweep.spec`.
             They win over a file's or a spec's own. A function without a `name` gets a new one each time; with
@@ -185,5 +185,5 @@ def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Any:
     from sweep.cli import display
 
     if progress is None:
-        progress = sys.stdout.isatty()
+        progress = sys.stdout.isatty() or "ipykernel" in sys.modules
     return display.choose(spec, is_plain=inline) if progress else display.Display()
