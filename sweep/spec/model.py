@@ -207,15 +207,15 @@ class SweepSpec(Model):
 
     It runs an `objective`, which is a function, or a `program`, which is a script, with a `command`. With
     `arguments: nested` the command is W&B's: its macros mean what they mean there, and the parameters of a
-    group are passed as one mapping. `cwd` and `env` are for all of them; those of a script
-    may say `${trial_dir}`. `metrics_from` says where else than in the usual places a script's metrics are.
+    group are passed as one mapping. `cwd` and `env` are for all of them; those of a script may
+    say `${trial_dir}`. `metrics_from` says where else than in the usual places a script's metrics are.
 
     `metric` is what it optimises; where there are several `metrics`, it is the first of those with a goal.
 
-    `name` is that of its directory, the file's own unless given. `parameters` are the space, or `define-by-
-    run`: then the objective asks for them with `trial.suggest_float` and so on. `constraints` on them, such
-    as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists configurations to begin with:
-    `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials are
+    `name` is that of its directory, the file's own unless given. `parameters` are the space, or
+    `define-by-run`: then the objective asks for them with `trial.suggest_float` and so on. `constraints` on
+    them, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists configurations to begin
+    with: `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials are
     stopped early. At most `max_parallel` trials run at once, as many as fit unless given.
     """
 

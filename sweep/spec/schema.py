@@ -39,6 +39,9 @@ class _Generator(GenerateJsonSchema):
     def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> Schema:
         return _in_form(schema["function"]["function"], super().function_after_schema(schema))
 
+    def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> Schema:
+        return _in_form(schema["function"]["function"], super().function_wrap_schema(schema))
+
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
         found = super().default_schema(schema)
         default = found.get("default")
@@ -170,6 +173,7 @@ _FORMS: dict[Any, Form] = {
     ),
     parameters._parameters: _and(minProperties=1, propertyNames={"pattern": r"^\S([\s\S]*\S)?$"}),
     parameters._normalise: _or(_SCALAR),
+    parameters._or_define_by_run: _or({"const": parameters.DEFINE_BY_RUN}),
     repeats._seeds: _is(
         anyOf=[
             {"type": "integer", "minimum": 1, "maximum": repeats._MOST_REPEATS},

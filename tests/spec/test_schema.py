@@ -115,6 +115,7 @@ VALID = [
     with_parameter({"value": 1, "when": {"optimizer": ["sgd", "adam"]}}),
     with_parameter({"parameters": {"a": 1, "b": {"parameters": {"c": {"min": 1, "max": 2}}}}}),
     with_parameter({"when": {"optimizer": "sgd"}, "parameters": {"a": {"values": [1]}}}),
+    changed(parameters="define-by-run"),
     changed(repeats=3),
     changed(repeats={"seeds": 3, "reduce": "median"}),
     changed(repeats={"seeds": [42, 43]}),
