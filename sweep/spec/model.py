@@ -215,8 +215,8 @@ class SweepSpec(Model):
     `name` is that of its directory, the file's own unless given. `parameters` are the space, or
     `define-by-run`: then the objective asks for them with `trial.suggest_float` and so on. `constraints` on
     them, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists configurations to begin
-    with: `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials are
-    stopped early. At most `max_parallel` trials run at once, as many as fit unless given.
+    with: `defaults`, or values by name. `sampler` says how configurations are chosen, `pruner` which trials
+    are stopped early. At most `max_parallel` trials run at once, as many as fit unless given.
     """
 
     name: DirectoryName
