@@ -99,7 +99,7 @@ def restore(trial: sweep.Trial, model: nn.Module, optimizer: torch.optim.Optimiz
     return found.step + 1
 
 
-def make_optimizer(model: nn.Module, params: sweep.trial.Params) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, params: sweep.Params) -> torch.optim.Optimizer:
     if params.optimizer == "sgd":
         return torch.optim.SGD(
             model.parameters(), lr=params.lr, momentum=params.momentum, weight_decay=params.weight_decay

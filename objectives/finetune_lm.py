@@ -95,7 +95,7 @@ class Tuning:
     clip: float
 
     @classmethod
-    def begin(cls, model: PeftModel, params: sweep.trial.Params, device: str) -> Tuning:
+    def begin(cls, model: PeftModel, params: sweep.Params, device: str) -> Tuning:
         adapters = [weights for weights in model.parameters() if weights.requires_grad]
         optimizer = torch.optim.AdamW(adapters, lr=params.lr, weight_decay=params.weight_decay)
         half = (
@@ -184,7 +184,7 @@ class Tuning:
 
 
 def make_scheduler(
-    optimizer: torch.optim.Optimizer, params: sweep.trial.Params
+    optimizer: torch.optim.Optimizer, params: sweep.Params
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Warm-up for a share of the steps, then constant, linear to 0, or a cosine down to the share `floor`."""
     if params.schedule not in SCHEDULES:
@@ -198,7 +198,7 @@ def make_scheduler(
     )
 
 
-def add_adapters(model: transformers.PreTrainedModel, params: sweep.trial.Params) -> PeftModel:
+def add_adapters(model: transformers.PreTrainedModel, params: sweep.Params) -> PeftModel:
     """LoRA on all linear layers but the output's, GPT-2's Conv1D among them."""
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -212,7 +212,7 @@ def add_adapters(model: transformers.PreTrainedModel, params: sweep.trial.Params
 
 
 def load(
-    params: sweep.trial.Params, device: str
+    params: sweep.Params, device: str
 ) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
     """The model to fine-tune, and its tokenizer."""
     name = params.get("model")

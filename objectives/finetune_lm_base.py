@@ -30,7 +30,7 @@ PEAK_LR = 3e-3
 END = "<|end|>"
 
 
-def base_model(params: sweep.trial.Params, device: str) -> Path:
+def base_model(params: sweep.Params, device: str) -> Path:
     """The folder of the base model, which is built if it is not there: by one process, the others wait.
 
     Args:
@@ -56,7 +56,7 @@ def base_model(params: sweep.trial.Params, device: str) -> Path:
     return place
 
 
-def pretrain(params: sweep.trial.Params, device: str, folder: Path) -> None:
+def pretrain(params: sweep.Params, device: str, folder: Path) -> None:
     """Train a small Llama, and a byte-level BPE for it, on the docstrings of the standard library."""
     start = time.monotonic()
     text = take(map(docstrings, library().training), CHARACTERS)

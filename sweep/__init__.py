@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sweep.api import run
     from sweep.callbacks import Callback
     from sweep.errors import InputError, SweepError
+    from sweep.params import Params
     from sweep.reporting import report
     from sweep.result import SweepResult, load
     from sweep.spec import SweepSpec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "InputError",
+    "Params",
     "SweepError",
     "SweepResult",
     "SweepSpec",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Callback": "sweep.callbacks",
     "InputError": "sweep.errors",
+    "Params": "sweep.params",
     "SweepError": "sweep.errors",
     "SweepResult": "sweep.result",
     "SweepSpec": "sweep.spec",

@@ -11,19 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
 from sweep.callbacks import Callbacks
 from sweep.compare.view import SweepView
 from sweep.directory import SweepDirectory
+from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
 from sweep.objective.given import GivenFunction
 from sweep.result import SweepResult
 from sweep.spec import SweepSpec, read_sweep_file
 from sweep.spec.build import Direction, Options, build_spec, change_spec
+
+if TYPE_CHECKING:
+    from sweep.cli.display import Display
 
 
 def run(
@@ -41,6 +45,7 @@ def run(
     fresh: bool = False,
     grace: float = GRACE,
     progress: bool | None = None,
+    observer: Observer | None = None,
     **options: Unpack[Options],
 ) -> SweepResult:
     """Run a sweep, or go on with it where it stopped; the same as the command `sweep run`.
@@ -64,6 +69,7 @@ def run(
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
         grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
         progress: whether to show how it goes; by default on a terminal and in a notebook.
+        observer: is told everything that the command `sweep run` shows, instead of `progress`.
         **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
             `repeats`, `stop`, `trial` and so on, as words, as mappings, or as the models of `sweep.spec`.
             They win over a file's or a spec's own. A function without a `name` gets a new one each time; with
@@ -88,11 +94,10 @@ def run(
         ```
     """
     asked = _read(what, space, direction, directions, n_trials, overrides, options, Path(runs))
-    shows = _display(asked.spec, progress, inline)
     with ExitStack() as exits:
-        exits.enter_context(shows)
+        shows = observer or exits.enter_context(_display(asked.spec, progress, inline))
         directory = SweepDirectory.of(Path(runs), asked.spec.name)
-        observer = Callbacks(callbacks, directory, shows)
+        told = Callbacks(callbacks, directory, shows)
         given = asked.function
         if given is not None and not inline:
             given.check_can_be_sent()
@@ -100,7 +105,7 @@ def run(
             with asked.locating:
                 launched = launch(
                     asked.spec,
-                    observer,
+                    told,
                     near=asked.near,
                     runs=Path(runs),
                     address=address,
@@ -112,7 +117,7 @@ def run(
         except StartInterrupted:
             raise KeyboardInterrupt from None
     result = SweepResult(SweepView(launched.directory))
-    observer.over(result)
+    told.over(result)
     if launched.signal is not None:
         raise KeyboardInterrupt
     return result
@@ -181,7 +186,7 @@ def _new_name(function: str, runs: Path) -> str:
     return next(name for name in names if not (runs / name).exists())
 
 
-def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Any:
+def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:
     from sweep.cli import display
 
     if progress is None:

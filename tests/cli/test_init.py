@@ -78,7 +78,10 @@ def test_what_is_written_passes_check(project: Path, code: str) -> None:
     assert load_spec("train.yaml").parameters.keys() == (source.parameters.keys() or {"x"})
 
 
-@pytest.mark.parametrize("file", sorted((REPOSITORY / "objectives").glob("*.py")), ids=lambda path: path.name)
+OBJECTIVES = [file for file in (REPOSITORY / "objectives").glob("*.py") if "\ndef train(" in file.read_text()]
+
+
+@pytest.mark.parametrize("file", sorted(OBJECTIVES), ids=lambda path: path.name)
 def test_the_ready_made_objectives_get_valid_sweep_files(project: Path, file: Path) -> None:
     shutil.copy(file, project)
     call("init", f"{file.name}:train", "-o", "space.yaml")
