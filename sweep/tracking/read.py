@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sweep.tracking.events import event_files
 from sweep.tracking.hparams import SESSION_END_TAG, SESSION_START_TAG
+from sweep.tracking.records import BrokenFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
 
 _LARGE = 1 << 18
@@ -49,24 +50,13 @@ def _has_tag(run: Path, tag: str) -> bool:
 def _events(run: Path) -> Iterator[Any]:
     """The events of a run, but for those with large contents."""
     for path in event_files(run):
-        for record in _records(path):
-            event = event_pb2.Event()
-            try:
-                event.ParseFromString(record)
-            except Exception:  # noqa: BLE001 - protobuf's implementations differ in what they raise
-                break  # the disk or its machine died: behind this there is nothing to be relied on
-            yield event
-
-
-def _records(path: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file: length (8 bytes), its checksum (4), content, its checksum (4)."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        while len(head := file.read(12)) == 12:
-            (length,) = struct.unpack("<Q", head[:8])
-            end = file.tell() + length + 4
-            if end > size:
-                return  # cut off
-            if length <= _LARGE:
-                yield file.read(length)
-            file.seek(end)
+        with suppress(BrokenFileError):  # the disk or its machine died
+            for record, _ in read_records(path, largest=_LARGE):
+                if record is None:
+                    continue
+                event = event_pb2.Event()
+                try:
+                    event.ParseFromString(record)
+                except Exception:  # noqa: BLE001 - protobuf's implementations differ in what they raise
+                    break
+                yield event

@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 
 from sweep.tracking.events import is_own
-from sweep.tracking.tensorboardx import event_pb2, masked_crc32c
+from sweep.tracking.records import BrokenFileError, read_records
+from sweep.tracking.tensorboardx import event_pb2
 
 ANNOUNCED = ".event-files"
 """Where `startup/sitecustomize.py` leaves the paths of files, in the trial's directory."""
 
 _NOT_LOOKED_INTO = ("checkpoint", "wandb", ".wandb")
-_HEAD = struct.Struct("<QI")  # length, checksum of it
 _HPARAMS, _SCALARS = "hparams", "scalars"
 _SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
 """Names of directories that frameworks give to curves, not to runs."""
@@ -185,21 +185,12 @@ class EventStream:
         if self._is_broken:
             return
         try:
-            with self.path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(self._at)
-                while len(head := file.read(_HEAD.size)) == _HEAD.size:
-                    length, checksum = _HEAD.unpack(head)
-                    if masked_crc32c(head[:8]) != checksum:
-                        self._is_broken = True  # behind this there is nothing to be relied on
-                        return
-                    end = file.tell() + length + 4
-                    if end > size:
-                        return
-                    record = file.read(length)
-                    file.seek(end)
-                    self._at = end
-                    yield record
+            for record, end in read_records(self.path, self._at):
+                assert record is not None
+                self._at = end
+                yield record
+        except BrokenFileError:
+            self._is_broken = True
         except FileNotFoundError:  # the script has removed it
             return
 
