@@ -136,7 +136,11 @@ OPTIONS: list[tuple[dict[str, Any], type, Look, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("sampler", "class_", "look", "value"), OPTIONS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("sampler", "class_", "look", "value"),
+    OPTIONS,
+    ids=lambda value: "" if callable(value) else str(value)[:60],
+)
 @pytest.mark.filterwarnings("error")
 def test_every_option_reaches_optunas_sampler(
     sampler: dict[str, Any], class_: type, look: Look, value: Any
