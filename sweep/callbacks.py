@@ -198,5 +198,7 @@ class Callbacks(Observer):
                 if kind not in self._reported:
                     self._reported.add(kind)
                     what = f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}"
-                    self._shows.note(f"{what}; the sweep goes on")
-                    _log.warning("%s; the sweep goes on", what, exc_info=True)
+                    if method != "on_sweep_end":
+                        what += "; the sweep goes on"
+                    self._shows.note(what)
+                    _log.warning("%s", what, exc_info=True)

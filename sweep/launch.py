@@ -19,6 +19,7 @@ from sweep.core.messages import Progress
 from sweep.core.pruners import make_pruner, pruner_notes
 from sweep.core.rerun import enqueue_reruns
 from sweep.core.samplers import check_sampler, sampler_notes
+from sweep.core.stop import stop_notes
 from sweep.core.study import create_or_load_study, open_storage, open_url
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
@@ -95,7 +96,7 @@ def launch(
         observer.note(
             "trial.timeout is not kept with --inline: nothing can end a trial from within its process"
         )
-    for note in (*sampler_notes(spec, space), *pruner_notes(spec.pruner)):
+    for note in (*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)):
         observer.note(note)
     interruption = Interruption()
     observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")

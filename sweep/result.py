@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +94,15 @@ class SweepResult:
     def _best(self) -> FrozenTrial:
         best = self._view.best
         if best is None:
-            raise SweepError(f"{self._view.spec.name}: no trial is complete")
+            raise SweepError(f"{self._view.spec.name}: no trial is complete{self._why_not()}")
         return best
+
+    def _why_not(self) -> str:
+        reasons = Counter(row.reason for row in self.trials if row.state == "FAIL")
+        if not reasons:
+            return ""
+        reason, times = reasons.most_common(1)[0]
+        return f"; {sum(reasons.values())} failed, {times} of them with: {reason}"
 
 
 def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> SweepResult:

@@ -16,7 +16,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import sweep
-from sweep.errors import InputError, SpecError
+from sweep.errors import InputError, SpecError, SweepError
 from sweep.spec.model import Metric, Resources, Stop
 from sweep.spec.parameters import Choice, Constant, Range
 
@@ -147,6 +147,8 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
         ({"n_trials": 3, "stop": {"trials": 4}}, InputError, "n_trials is the same as"),
         ({"n_trials": 0}, SpecError, r"sweep\.run: stop\.trials: must be greater than 0"),
         ({"callbacks": [print]}, InputError, "is no callback"),
+        ({"timeout": 3}, InputError, r"timeout: stop=\{'hours': 2\} is for the sweep"),
+        ({"n_jobs": 2}, InputError, "n_jobs: max_parallel=4"),
         ({"space": {"x": {"min": 2.0, "max": 1.0}}}, SpecError, r"sweep\.run: parameters\.x"),
     ],
 )
@@ -249,6 +251,14 @@ def test_closures_lambdas_methods_and_partials_run_on_workers(project: Path, ray
         result = sweep.run(objective, name=f"s{index}", n_trials=2, max_parallel=2)
         assert [row.state for row in result.trials] == ["COMPLETE"] * 2, result.trials
         assert result.best_value >= by
+
+
+def test_why_there_is_no_best_trial_is_said(project: Path) -> None:
+    result = sweep.run(lambda trial: 1 / 0, n_trials=2, inline=True)
+    with pytest.raises(
+        SweepError, match=r"no trial is complete; 2 failed, 2 of them with: ZeroDivisionError"
+    ):
+        _ = result.best_params
 
 
 def test_a_function_that_cannot_be_sent_is_refused_before_anything_begins(project: Path) -> None:

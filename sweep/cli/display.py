@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.cli import text
-from sweep.core.messages import Assignment, Ending, Progress
+from sweep.core.messages import Assignment, Ending, Progress, RunningTrial
 from sweep.engine.base import Observer
 from sweep.spec import SweepSpec
 
@@ -45,6 +45,8 @@ class LineLog(Display):
     def __init__(self, spec: SweepSpec) -> None:
         self._metric = spec.metric.name
         self._parameters = _Parameters(spec)
+        self._asks = spec.is_define_by_run
+        self._quiet_since = time.monotonic()
 
     def starting(self, what: str) -> None:
         _say(f"starting {what} ...")
@@ -58,12 +60,14 @@ class LineLog(Display):
         _say(f"{total}{done}; {slots} at once")
 
     def started(self, assignment: Assignment) -> None:
+        self._quiet_since = time.monotonic()
         again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
         name = text.run(assignment.number, assignment.label)
         line = self._parameters.line(assignment.params)
         _say(f"trial {name} started{again}{': ' if line else ''}{line}")
 
     def ended(self, ending: Ending) -> None:
+        self._quiet_since = time.monotonic()
         took = text.duration(ending.duration)
         value = "" if ending.value is None else f": {self._metric}={text.number(ending.value)}"
         name = text.run(ending.number, ending.label)
@@ -77,9 +81,25 @@ class LineLog(Display):
             _say(f"trial {ending.number} FAIL after {took}: {ending.reason}")
         else:
             best = " (best so far)" if ending.best else f" ({ending.reason})" if ending.reason else ""
+            if self._asks:  # nobody knew them when it started
+                value += f" with {self._parameters.line(ending.params)}"
             _say(f"trial {ending.number} {ending.state} after {took}{value}{best}")
 
+    def tick(self, progress: Progress) -> None:
+        """Say that it lives, if nothing has been said for long."""
+        if time.monotonic() - self._quiet_since < _LONG or not progress.running:
+            return
+        self._quiet_since = time.monotonic()
+        _say(f"running: {'; '.join(map(self._stands, progress.running[:_SHOWN_ROWS]))}")
 
+    @staticmethod
+    def _stands(trial: RunningTrial) -> str:
+        since = text.duration(max(0.0, time.time() - trial.started))
+        last = f", step {trial.last.step}: {text.number(trial.last.value)}" if trial.last is not None else ""
+        return f"trial {text.run(trial.number, trial.label)} for {since}{last}"
+
+
+_LONG = 60.0  # seconds
 _HOW = {"returned": "is done", "pruned": "was pruned", "stopped": "was stopped", "interrupted": "was stopped"}
 """What became of a repeat whose trial goes on."""
 

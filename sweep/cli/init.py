@@ -94,7 +94,11 @@ def sweep_file(source: Source, file: Path) -> str:
     if source.has_flags:
         command = ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}"]
         lines += ["# a flag is passed as --flag or not at all", f"command: {_flow(command)}"]
-    lines.append(_line(f"metric: {_flow({'name': metric, 'goal': goal})}", why))
+    if source.values > 1:
+        goals = [{"name": f"objective_{index}", "goal": "minimize"} for index in range(source.values)]
+        lines.append(_line(f"metrics: {_flow(goals)}", "guessed: is less better, or more (maximize)?"))
+    else:
+        lines.append(_line(f"metric: {_flow({'name': metric, 'goal': goal})}", why))
     if len(source.metrics) > 1:
         lines.append(_comment(f"also reported: {', '.join(source.metrics[1:9])}"))
     lines.append("")
@@ -130,7 +134,10 @@ def sweep_file(source: Source, file: Path) -> str:
         _line("# enqueue: [{lr: 0.01}]", "configurations to begin with")
         if source.in_optuna
         else _line(f"{'' if has_default else '# '}enqueue: defaults", "the first trial has the defaults"),
-        _line("stop: {trials: 50}", "or hours: 12, target: 0.9, plateau: 20; whichever is first"),
+        _line(
+            f"stop: {{trials: {source.trials or 50}}}",
+            "or hours: 12, target: 0.9, plateau: 20; whichever is first",
+        ),
         _line("resources: {cpu: 1}", "per trial; {cpu: 2, gpu: 0.5} puts two trials on a GPU"),
         _line("# max_parallel: 4", "as many at once as fit unless given"),
         _line("# repeats: 3", "each trial with three seeds; their mean counts"),

@@ -159,8 +159,8 @@ def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
         raise InputError(f"{view.spec.name}: {view.spec.sampler.type} tries every configuration anyway")
     if view.stopped_by is not None:
         raise InputError(
-            f"{view.spec.name}: nothing more will be run, for its {view.stopped_by} is reached; first give "
-            f"`sweep run` another one with --set stop.{view.stopped_by}=..."
+            f"{view.spec.name}: is finished (stop.{view.stopped_by} is reached): nothing more will be run; "
+            f"give `sweep run` a larger one with --set stop.{view.stopped_by}=..., and this while it runs"
         )
     if not texts:
         raise InputError("say what to try, for example lr=0.01")

@@ -12,6 +12,7 @@ from sweep.core import bands as core_bands
 from sweep.core.enqueue import start_points
 from sweep.core.pruners import make_pruner, pruner_notes
 from sweep.core.samplers import derive_seed, make_sampler, sampler_notes
+from sweep.core.stop import stop_notes
 from sweep.directory import SweepDirectory
 from sweep.errors import EntryError
 from sweep.objective.command import NO_PROGRAM
@@ -80,7 +81,7 @@ def preview(spec: SweepSpec, near: Path, may_lack_program: bool = False) -> Prev
     samples = [] if space.is_open else [space.suggest(study.ask()) for _ in range(count)]
     notes = [
         *missing,
-        *_notes(spec),
+        *stop_notes(spec),
         *(
             ["the objective asks for its parameters: nothing is known of them before"]
             if space.is_open
@@ -122,15 +123,4 @@ def _rung_notes(spec: SweepSpec) -> list[str]:
                 f"{spec.pruner.type} first looks at a trial after {first} reports, and {name} is at most "
                 f"{longest}: with a report for each it would never stop one"
             ]
-    return []
-
-
-def _notes(spec: SweepSpec) -> list[str]:
-    stop = spec.stop
-    if spec.sampler.type != "grid" and stop.trials is None and stop.hours is None:
-        return [
-            "nothing ends this sweep but Ctrl-C"
-            + (" or its target" if stop.target is not None else "")
-            + "; write for example stop: {trials: 100}"
-        ]
     return []

@@ -688,6 +688,7 @@ class Controller:
         value = told.values[0] if told.values else None
         if is_best:
             self._best = BestTrial(number, told.values[0], live.params)
+        is_best &= len(self._spec.goals) == 1  # of several goals each may have its own
         return Ending(
             number,
             outcome.attempt,

@@ -48,6 +48,15 @@ class Standing:
         return False
 
 
+def stop_notes(spec: SweepSpec) -> list[str]:
+    """What the author of a sweep file may want to know about its end."""
+    stop = spec.stop
+    if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.hours is not None:
+        return []
+    target = " or its target" if stop.target is not None else ""
+    return [f"nothing ends this sweep but Ctrl-C{target}; write for example stop: {{trials: 100}}"]
+
+
 def in_order_of_ending(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that have a final outcome."""
     return sorted(

@@ -72,6 +72,13 @@ class Served:
     kernel_kills: int
 
 
+def _no_terminal(*arguments: Any, **more: Any) -> None:
+    raise RuntimeError(
+        "breakpoint() needs a terminal, and a worker has none; run the trial with "
+        "`sweep debug FILE --trial N`, or the sweep with --inline"
+    )
+
+
 class RayWorker:
     """An actor that runs one trial after another and keeps imports and the CUDA context between them.
 
@@ -98,6 +105,7 @@ class RayWorker:
             os.environ[variable] = str(threads)
         os.chdir(settings.working_directory)
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        sys.breakpointhook = _no_terminal  # Ray's own would open a port and wait for ever
         self._settings = settings
         self._controller = controller
         self._limits = limits

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sweep.errors import InputError, nearest, suggestion
 from sweep.objective import guesses
@@ -28,7 +28,9 @@ class Source:
         parameters: by name, as a sweep file writes them.
         guessed: the parameters whose values the source does not tell.
         metrics: the names of what is reported, the most likely one first.
-        goal: the direction of an Optuna study in the same file.
+        goal: the direction of an Optuna study for it in the same file.
+        trials: how many that study runs.
+        values: how many values it returns in a tuple, if it does.
         reports: whether it reports while it runs, so that a pruner can judge.
         has_flags: whether some options take no value (`store_true`).
         in_optuna: whether it asks for parameters by `trial.suggest_...`.
@@ -41,6 +43,8 @@ class Source:
     guessed: set[str] = field(default_factory=set)
     metrics: list[str] = field(default_factory=list)
     goal: str | None = None
+    trials: int | None = None
+    values: int = 1
     reports: bool = False
     has_flags: bool = False
     in_optuna: bool = False
@@ -74,7 +78,7 @@ def inspect_source(target: str) -> Source:
         function, dotted = found
         source = Source("function", f"{place}:{dotted}")
         _Objective(tree, constants, source).read(function)
-    source.goal = _direction(tree)
+    _read_study(tree, source)
     names = [name for name in dict.fromkeys(source.metrics) if name == name.strip()]
     source.metrics = sorted(names, key=guesses.rank)
     return source
@@ -256,13 +260,23 @@ def _keys(node: ast.expr | None) -> list[str]:
     return []
 
 
-def _direction(tree: ast.Module) -> str | None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("create_study"):
-            direction = _text(_keywords(node).get("direction"))
+def _read_study(tree: ast.Module, source: Source) -> None:
+    """What an Optuna study in the same file says, if it is for the same function."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    optimised = [call for call in calls if ast.unparse(call.func).endswith(".optimize") and call.args]
+    own = [call for call in optimised if ast.unparse(call.args[0]) == source.work.rpartition(":")[2]]
+    if optimised and not own:
+        return
+    for call in own:
+        count = _given(call, ("func", "n_trials")).get("n_trials")
+        if isinstance(count, ast.Constant) and isinstance(count.value, int) and count.value > 0:
+            source.trials = count.value
+    for call in calls:
+        if ast.unparse(call.func).endswith("create_study"):
+            direction = _text(_keywords(call).get("direction"))
             if direction in ("maximize", "minimize"):
-                return direction
-    return None
+                source.goal = direction
+                return
 
 
 _OF_MAPPINGS = ("get", "keys", "values", "items", "as_dict", "update")
@@ -350,9 +364,17 @@ class _Objective(_Reader):
         trial = [*function.args.posonlyargs, *function.args.args]
         names = [argument.arg for argument in trial if argument.arg not in ("self", "cls")][:1]
         self._read(function, frozenset(names), frozenset())
+        inner = {
+            id(node)
+            for below in ast.walk(function)
+            if below is not function and isinstance(below, (*get_args(Function), ast.Lambda))
+            for node in ast.walk(below)
+        }
         for node in ast.walk(function):
-            if isinstance(node, ast.Return):
+            if isinstance(node, ast.Return) and id(node) not in inner:
                 self.source.metrics += _keys(node.value)
+                if self.source.in_optuna and isinstance(node.value, ast.Tuple):
+                    self.source.values = len(node.value.elts)
         if not self.source.metrics:
             self.source.metrics += self._names_of_returned(function)
 
@@ -494,9 +516,7 @@ class _Script(_Reader):
             self.source.reports |= bool(keys)
         elif method == "add_scalar" and call.args and (tag := _text(call.args[0])):
             self.source.metrics.append(tag)
-            self.source.notes.append(
-                f"line {call.lineno}: the sweep does not see add_scalar; print {tag} as a JSON line too"
-            )
+            self.source.reports = True
 
     def _config(self, config: ast.expr | None) -> None:
         match config:

@@ -68,8 +68,9 @@ def read_result(
     if isinstance(result, (tuple, list)):
         if len(result) != len(goals):
             raise BadResultError(
-                f"the objective returned {_short(result)}; it has to be a number for each metric that has "
-                f"a goal: {', '.join(goals)}"
+                f"the objective returned {len(result)} values, but of metrics with a goal there is "
+                f"{', '.join(goals)}; write metrics: [{{name: ..., goal: ...}}, ...], one for each value "
+                "(in Python directions=[...])"
             )
         result = dict(zip(goals, result, strict=True))
     if isinstance(result, Mapping):

@@ -22,6 +22,17 @@ from sweep.spec.yaml import Document, read_document
 
 Direction = Literal["minimize", "maximize"]
 
+_ELSEWHERE = {
+    "timeout": "stop={'hours': 2} is for the sweep, trial={'timeout': '30m'} for each trial",
+    "n_jobs": "max_parallel=4",
+    "catch": "a trial that raises fails, and the sweep goes on",
+    "parameters": "space={...}",
+    "objective": "it is the first argument",
+    "study_name": "name='...'",
+    "gc_after_trial": "trial={'isolate': True} gives each trial a new process",
+    "show_progress_bar": "progress=True",
+}
+"""Words that people know from elsewhere, and what is written here."""
 METRIC = "objective"
 """The metric's name where nobody gives one."""
 
@@ -69,6 +80,9 @@ def build_spec(
         SpecError: they make no valid sweep.
         InputError: two of them say the same.
     """
+    for key in options:
+        if key in _ELSEWHERE:
+            raise InputError(f"sweep.run: {key}: {_ELSEWHERE[key]}")
     data = {key: _plain(value) for key, value in options.items() if value is not None}
     data["objective"] = objective
     data["parameters"] = DEFINE_BY_RUN if space is None else _plain(space)

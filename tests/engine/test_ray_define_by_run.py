@@ -52,6 +52,20 @@ def swept(project: Path, ray_cluster: None, request: pytest.FixtureRequest) -> o
     return study
 
 
+def test_a_breakpoint_on_a_worker_is_an_error_that_says_where_it_works(
+    project: Path, ray_cluster: None
+) -> None:
+    """Ray's own hook would open a port and wait there for ever."""
+
+    def objective(trial: sweep.Trial) -> float:
+        breakpoint()
+        return 1.0
+
+    (row,) = sweep.run(objective, n_trials=1).trials
+    assert row.state == "FAIL"
+    assert "run the trial with `sweep debug FILE --trial N`" in str(row.reason)
+
+
 @pytest.mark.parametrize("swept", ["quadratic"], indirect=True)
 def test_a_single_parameter(swept: optuna.Study) -> None:
     assert swept.best_value == (swept.best_params["x"] - 2) ** 2

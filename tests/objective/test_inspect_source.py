@@ -82,6 +82,26 @@ def test_words_that_a_parameter_is_compared_with_are_its_choices(read: Any) -> N
     assert source.parameters["c"] == {"values": ["s", "t"]}
 
 
+def test_a_study_counts_for_the_objective_that_it_optimises(read: Any) -> None:
+    code = """
+        import optuna
+
+        def one(trial):
+            return trial.suggest_float("x", 0, 1)
+
+        def two(trial):
+            def inner():
+                return 1, 2, 3
+            return trial.suggest_float("x", 0, 1), 2
+
+        study = optuna.create_study(direction="maximize")
+        study.optimize(one, n_trials=7)
+        """
+    first, second = read(code, "one"), read(code, "two")
+    assert (first.goal, first.trials, first.values) == ("maximize", 7, 1)
+    assert (second.goal, second.trials, second.values) == (None, None, 2)
+
+
 def test_optunas_suggestions_are_taken_over_with_their_bounds(read: Any) -> None:
     source = read(
         """
@@ -217,10 +237,11 @@ def test_wandbs_config_is_read_with_its_defaults(read: Any) -> None:
     assert source.metrics == ["accuracy"]
 
 
-def test_scalars_that_only_tensorboard_sees_are_named_with_a_note(read: Any) -> None:
+def test_scalars_for_tensorboard_are_metrics_that_are_reported(read: Any) -> None:
     source = read("writer.add_scalar('val/acc', 1, 0)\n")
     assert source.metrics == ["val/acc"]
-    assert "print val/acc as a JSON line" in source.notes[0]
+    assert source.reports
+    assert not source.notes
 
 
 def test_the_function_with_a_trial_is_taken_or_else_the_only_one(read: Any) -> None:

@@ -196,4 +196,6 @@ class ScriptRun:
         if status > 0:
             raise ScriptError(f"exit status {status}", last, story)
         if self._metric not in self._sources.names and self._metric != EXIT_STATUS:
-            raise NeverReported(never_reported(self._metric, self._sources.names), story=story)
+            raise NeverReported(
+                never_reported(self._metric, self._sources.names, bool(self._patterns)), story=story
+            )

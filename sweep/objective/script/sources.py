@@ -53,9 +53,17 @@ class Sources:
         return (step, values) if values else None
 
 
-def never_reported(metric: str, names: list[str]) -> str:
-    """Why a script's metric is not there, in words for people."""
+def never_reported(metric: str, names: list[str], has_patterns: bool = False) -> str:
+    """Why a script's metric is not there, in words for people.
+
+    Args:
+        metric: its name.
+        names: what the script did report.
+        has_patterns: whether regular expressions were looked for in its output.
+    """
     text = f"the script never reported {metric!r}; "
+    if not names and has_patterns:
+        return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:
         return text + f'it reported nothing: have it print lines such as {{"step": 1, "{metric}": 0.5}}'
     near = nearest(metric, names)
