@@ -229,6 +229,7 @@ class OptunaTrial:
                     f"{suggestion(name, self._params)} (with parameters: define-by-run it need not)"
                 )
             return self._params[name]
+        _check_text(name, "a parameter's name")
         from optuna import distributions
 
         make: Callable[..., BaseDistribution] = getattr(distributions, distribution)
@@ -250,6 +251,9 @@ def _labels(name: str, choices: Sequence[Any]) -> list[Any]:
         ValueError: the study would not tell one from another, or from itself in another process.
     """
     labels = [_label(name, choice) for choice in choices]
+    for label in labels:
+        if isinstance(label, str):
+            _check_text(label, f"{name}: a choice")
     first: dict[Any, Any] = {}
     for choice, label in zip(choices, labels, strict=True):
         twin = first.setdefault((type(label), label), choice)
@@ -259,6 +263,20 @@ def _labels(name: str, choices: Sequence[Any]) -> list[Any]:
                 "they stand for"
             )
     return labels
+
+
+def _check_text(text: Any, what: str) -> None:
+    """See that TensorBoard's records and the study can hold it: what is in the study stays there.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{what} is {text!r}; it has to be a word")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is {text!r}, which is no Unicode text") from None
 
 
 def _label(name: str, choice: Any) -> Any:
