@@ -185,6 +185,8 @@ class EventStream:
         if self._is_broken:
             return
         try:
+            if not self.path.is_file():  # removed, or a pipe or a directory: nobody would ever write into it
+                return
             with self.path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 file.seek(self._at)
@@ -200,7 +202,7 @@ class EventStream:
                     file.seek(end)
                     self._at = end
                     yield record
-        except FileNotFoundError:  # the script has removed it
+        except OSError:  # the script has removed it meanwhile, or it is another user's
             return
 
 
