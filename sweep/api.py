@@ -157,7 +157,8 @@ def _read(
         if not callable(what):
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
         given = GivenFunction(what)
-        named = {"name": _new_name(given.name, runs), **options}
+        given_options = {key: value for key, value in options.items() if value is not None}
+        named = {"name": _new_name(given.name, runs), **given_options}
         spec = build_spec(
             given.name,
             space=space,
@@ -180,7 +181,7 @@ def _read(
 
 def _new_name(function: str, runs: Path) -> str:
     """A name that no sweep has: who gives none wants to go on with none."""
-    own = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2]) or "sweep"
+    own = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2], flags=re.ASCII) or "sweep"
     name = f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
     names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
     return next(name for name in names if not (runs / name).exists())

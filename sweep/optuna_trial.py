@@ -134,11 +134,11 @@ class OptunaTrial:
         what `repr` says, stands in the study.
 
         Raises:
-            ValueError: the same name has stood for other choices, or a choice has no name of its own; or the
-                parameter is not among the declared ones.
+            ValueError: the same name has stood for other choices, or a choice has no name of its own, or one
+                that another choice has too; or the parameter is not among the declared ones.
         """
         choices = list(choices)
-        labels = [_label(name, choice) for choice in choices]
+        labels = _labels(name, choices)
         found = self._suggest(name, "CategoricalDistribution", choices=labels)
         if not self._is_define_by_run:
             return found
@@ -229,6 +229,7 @@ class OptunaTrial:
                     f"{suggestion(name, self._params)} (with parameters: define-by-run it need not)"
                 )
             return self._params[name]
+        _check_text(name, "a parameter's name")
         from optuna import distributions
 
         make: Callable[..., BaseDistribution] = getattr(distributions, distribution)
@@ -243,10 +244,46 @@ class OptunaTrial:
         return answer.value
 
 
+def _labels(name: str, choices: Sequence[Any]) -> list[Any]:
+    """What stands for the choices in the study.
+
+    Raises:
+        ValueError: the study would not tell one from another, or from itself in another process.
+    """
+    labels = [_label(name, choice) for choice in choices]
+    for label in labels:
+        if isinstance(label, str):
+            _check_text(label, f"{name}: a choice")
+    first: dict[Any, Any] = {}
+    for choice, label in zip(choices, labels, strict=True):
+        twin = first.setdefault((type(label), label), choice)
+        if twin is not choice and not (_is_storable(twin) and _is_storable(choice)):
+            raise ValueError(
+                f"{name}: two choices are called {label!r}; give words, and look up in a dictionary what "
+                "they stand for"
+            )
+    return labels
+
+
+def _check_text(text: Any, what: str) -> None:
+    """See that TensorBoard's records and the study can hold it: what is in the study stays there.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{what} is {text!r}; it has to be a word")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is {text!r}, which is no Unicode text") from None
+
+
 def _label(name: str, choice: Any) -> Any:
-    """What stands for a choice in the study."""
-    if isinstance(choice, _STORABLE):
+    if type(choice) in _STORABLE:
         return choice
+    if _is_storable(choice):  # members of enums, numpy's floats: as another process reads them
+        return json.loads(json.dumps(choice))
     label = getattr(choice, "__name__", None) or repr(choice)
     if " at 0x" in label:
         raise ValueError(
@@ -256,8 +293,12 @@ def _label(name: str, choice: Any) -> Any:
     return label
 
 
+def _is_storable(choice: Any) -> bool:
+    return isinstance(choice, _STORABLE)
+
+
 def _same(label: Any, found: Any) -> bool:
-    return type(label) is type(found) and (label == found or label != label)
+    return type(label) is type(found) and (label == found or (label != label and found != found))
 
 
 def _as_plain(value: Any) -> Any:

@@ -56,6 +56,29 @@ def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(pr
     assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
 
 
+def test_a_second_thread_cannot_share_this_process_with_an_inline_sweep(project: Path) -> None:
+    """Both would redirect its output and change its directory. A sweep within a trial can."""
+    refused: list[BaseException] = []
+
+    def from_another_thread() -> None:
+        try:
+            sweep.run(parabola, name="second", n_trials=1, inline=True)
+        except InputError as error:
+            refused.append(error)
+
+    def objective(trial: sweep.Trial) -> float:
+        thread = threading.Thread(target=from_another_thread)
+        thread.start()
+        thread.join()
+        return sweep.run(parabola, name="inner", n_trials=1, inline=True).best_value
+
+    result = sweep.run(objective, name="outer", n_trials=1, inline=True)
+    assert "another thread runs a sweep in this process" in str(refused[0])
+    assert not (project / "runs" / "second").exists()
+    assert result.trials[0].state == "COMPLETE"
+    assert sweep.run(parabola, name="second", n_trials=1, inline=True).trials
+
+
 def test_several_directions_make_a_sweep_with_several_goals(project: Path) -> None:
     def both(trial: sweep.Trial) -> tuple[float, float]:
         x = trial.suggest_float("x", 0, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,43 @@ def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
         assert trial.params["layers"] in ("(64,)", "(128, 64)")
 
 
+class Optimizer(str, enum.Enum):
+    ADAM = "adam"
+    SGD = "sgd"
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        list(Optimizer),
+        list(signal.Signals),
+        [np.float64(0.1), np.float64(0.2)],
+        [np.str_("a"), np.str_("b")],
+        [float("nan"), 0.5, float("inf")],
+    ],
+)
+def test_choices_are_found_again_when_the_study_has_been_read_from_the_disk(
+    run: Callable[..., sweep.SweepResult], choices: list[Any]
+) -> None:
+    """The study on the disk has plain words and numbers in the place of members of enums and numpy's."""
+    found: list[Any] = []
+
+    def objective(trial: sweep.Trial) -> float:
+        found.append(trial.suggest_categorical("k", choices))
+        if len(found) % 2:
+            raise KeyboardInterrupt  # the next session has the same trial
+        return 1.0
+
+    sampler = {"type": "random", "seed": 1}
+    for count in range(1, 5):
+        with pytest.raises(KeyboardInterrupt):
+            run(objective, n_trials=count, sampler=sampler)
+        run(objective, n_trials=count, sampler=sampler)
+    places = [next(place for place, one in enumerate(choices) if one is each) for each in found]
+    assert places[::2] == places[1::2]
+    assert len(set(places)) > 1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -106,7 +145,16 @@ def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
             lambda trial: trial.suggest_categorical("k", [object()]),
             "no name that is the same in every process",
         ),
+        (
+            lambda trial: trial.suggest_categorical("k", [lambda x: x, lambda x: -x]),
+            "two choices are called '<lambda>'",
+        ),
+        (lambda trial: trial.suggest_categorical("k", ["dict", dict]), "two choices are called 'dict'"),
         (lambda trial: trial.suggest_categorical("k", []), "choices"),
+        (lambda trial: trial.suggest_categorical("k", ["\udc80"]), "no Unicode text"),
+        (lambda trial: trial.suggest_float(None, 0, 1), "name is None; it has to be a word"),
+        (lambda trial: trial.suggest_float("\udc80", 0, 1), "no Unicode text"),
+        (lambda trial: trial.suggest_float("x", 0, float("inf")), "x: Range exceeds valid bounds"),
         (lambda trial: trial.suggest_float("x", 2, 1), "low"),
         (lambda trial: trial.suggest_int("n", 0, 8, log=True), "low"),
         (lambda trial: trial.set_user_attr("sweep:x", 1), "are the sweep's own"),

@@ -189,10 +189,8 @@ class Controller:
         try:
             with self._batch():
                 value = suggest(live.trial, name, distribution)
-        except (
-            ValueError,
-            TypeError,
-        ) as error:  # other choices than before, or some that no journal can hold
+        except (ValueError, TypeError, OverflowError) as error:
+            # Other choices than before, or some that no journal can hold, or an endless range.
             return Suggestion(problem=f"{name}: {error}")
         live.params = {**live.params, name: value}
         self._rows.found(live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from bdb import BdbQuit
 
@@ -16,20 +17,27 @@ from sweep.core.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.output import copied_output
-from sweep.errors import SweepError
+from sweep.errors import InputError, SweepError
 from sweep.spec import SweepSpec
 
 _NAP = 0.25  # seconds
+_process = threading.RLock()
+"""Held by the thread whose trials have this process's output, directory and environment; an objective may
+run a sweep of its own."""
 
 
 class InlineEngine(Engine):
     """Runs trials in the process that calls it."""
 
     def __enter__(self) -> InlineEngine:
+        if not _process.acquire(blocking=False):
+            raise InputError(
+                "another thread runs a sweep in this process; wait for its end, or run them without inline"
+            )
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass
+        _process.release()
 
     def slots(self, spec: SweepSpec) -> int:
         return 1

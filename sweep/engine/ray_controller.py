@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sweep.core.messages import Ending, Outcome, Progress, RunningAttempt, Suggestion, Turn, Word
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from optuna.distributions import BaseDistribution
 
-    from sweep.engine.base import Sweep
+    from sweep.directory import SweepDirectory
+    from sweep.spec import SweepSpec
 
 
 class NotIntroduced(Exception):
@@ -27,9 +30,20 @@ class RayController:
 
     When it is killed, Ray starts another one in its place. That has to be introduced (`adopt`) before it
     takes part in the course of things; trials can report to it at once.
+
+    It has no `Sweep`: Ray forgets large arguments, and with them how to start another one; the objective may
+    be a function with all that it captures.
     """
 
-    def __init__(self, sweep: Sweep, slots: int, tells_reports: bool) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        directory: SweepDirectory,
+        run_id: str,
+        working_directory: Path,
+        slots: int,
+        tells_reports: bool,
+    ) -> None:
         import ray
 
         from sweep.core.controller import Controller
@@ -37,9 +51,9 @@ class RayController:
         from sweep.engine.processes import end_with_parent
 
         end_with_parent()
-        os.chdir(sweep.working_directory)  # a database may be named by a relative path
-        self._fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-        self._controller = Controller(sweep.spec, sweep.directory, slots, sweep.run_id, tells_reports)
+        os.chdir(working_directory)  # a database may be named by a relative path
+        self._fence = join_fence(directory.fence, directory.lock, run_id)
+        self._controller = Controller(spec, directory, slots, run_id, tells_reports)
         with warnings.catch_warnings():  # it calls something that Ray itself has deprecated
             warnings.simplefilter("ignore")
             self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed

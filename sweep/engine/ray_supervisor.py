@@ -111,7 +111,14 @@ class Supervisor:
         self._controller = (
             ray.remote(RayController)
             .options(num_cpus=0, scheduling_strategy=cluster.on_node(self._here), max_restarts=-1)
-            .remote(sweep, slots, observer.wants_reports)
+            .remote(
+                sweep.spec,
+                sweep.directory,
+                sweep.run_id,
+                sweep.working_directory,
+                slots,
+                observer.wants_reports,
+            )
         )
         self._line = ControllerLine(self._controller, self._waiting, self._running, self._on_replaced)
         resources = sweep.spec.resources

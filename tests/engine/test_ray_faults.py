@@ -410,3 +410,24 @@ def test_sweeps_in_threads_share_a_ray_that_was_there_before(make_sweep: MakeSwe
     with meanwhile(lambda: results.append(sweep.run(files[0]))):
         results.append(sweep.run(files[1]))
     assert [len(result.trials) for result in results] == [2, 2]
+
+
+def test_the_controller_may_die_beside_a_function_that_captures_much(
+    project: Path, ray_cluster: None
+) -> None:
+    ballast = bytes(1 << 20)
+    killed: list[psutil.Process] = []
+
+    def objective(trial: sweep.Trial) -> float:
+        return trial.suggest_float("x", 0, 1) + len(ballast)
+
+    class Kill(sweep.Callback):
+        def on_trial_end(self, trial: sweep.TrialEnd) -> None:
+            if not killed:
+                killed.extend(find("ray::RayController", anywhere=False))
+                for process in killed:
+                    process.kill()
+
+    result = sweep.run(objective, name="demo", n_trials=4, callbacks=[Kill()])
+    assert killed
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 4

@@ -221,3 +221,20 @@ def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file
     result = run(file)
     assert result.study.trials[0].intermediate_values == {0: 10, 1: 11, 2: 12}
     assert result.trials[0].metrics["train/epoch_loss"] == 7
+
+
+def test_what_cannot_be_read_as_an_event_file_does_not_concern_the_trial(make_script: MakeScript) -> None:
+    """A pipe of such a name, into which nobody writes, or a log directory that became a file meanwhile."""
+    code = """
+        import os, shutil, time
+        os.mkfifo(os.path.join(os.environ["SWEEP_TRIAL_DIR"], "tfevents.pipe"))
+        {writer}
+        writer = SummaryWriter("logs")
+        writer.add_scalar("val/loss", 0.5, 0)
+        writer.close()
+        time.sleep(1.5)
+        shutil.rmtree("logs")
+        open("logs", "w").close()
+    """
+    (trial,) = run(make_script(code, TENSORBOARDX)).trials
+    assert trial.value == 0.5

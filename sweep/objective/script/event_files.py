@@ -185,13 +185,15 @@ class EventStream:
         if self._is_broken:
             return
         try:
+            if not self.path.is_file():  # removed, or a pipe or a directory: nobody would ever write into it
+                return
             for record, end in read_records(self.path, self._at):
                 assert record is not None
                 self._at = end
                 yield record
         except BrokenFileError:
             self._is_broken = True
-        except FileNotFoundError:  # the script has removed it
+        except OSError:  # the script has removed it meanwhile, or it is another user's
             return
 
 
