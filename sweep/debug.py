@@ -237,5 +237,5 @@ class _DebugChannel:
         self._observer.asked_to_prune()
         return False
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         return False

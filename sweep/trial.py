@@ -33,12 +33,12 @@ class Channel(Protocol):
     def should_prune(self) -> bool:
         """The pruner's verdict on everything that was reported so far; waits for it."""
 
-    def saved(self) -> bool:
-        """A checkpoint has been saved: whether the trial has to end there. All reports have arrived then."""
+    def must_end(self) -> bool:
+        """Whether the trial has to end as soon as nothing is lost by that. All reports have arrived then."""
 
 
 class Interrupted(BaseException):
-    """The sweep is being stopped, and the trial has just saved a checkpoint to go on from.
+    """The sweep is being stopped, and the trial has saved what its next attempt goes on from.
 
     Not an `Exception`: objectives that catch those need not know of it.
     """
@@ -137,9 +137,20 @@ class Trial(OptunaTrial):
             step: as for `report`.
             event: the TensorBoard event in which they stand, if the trial's run lacks it.
         """
+        if values:
+            self._run.begin(step)
         if event is not None:
             self._run.add_event(event)
         self._log(values, step, are_drawn=True)
+
+    def follow(self) -> None:
+        """Be ready for a script, which may keep its state in its own way and go on with the trial's curves.
+
+        From the first step on that it draws now, what earlier attempts have drawn is void.
+        """
+        earlier = self._run.follow().get(self._judged)
+        if earlier:
+            self._inherited = Report(*max(earlier.items()))
 
     def end_drawn(self) -> None:
         """The script that has drawn scalars into the trial's run will draw no more."""
@@ -162,6 +173,13 @@ class Trial(OptunaTrial):
         If so, clean up and raise `sweep.TrialPruned` (the same as `optuna.TrialPruned`).
         """
         return self._channel.should_prune()
+
+    def must_end(self) -> bool:
+        """Whether the sweep is being stopped, or the trial's outcome is settled without this attempt.
+
+        A trial learns it at its checkpoints; only what keeps its state in another way has to ask.
+        """
+        return self._channel.must_end()
 
     def save_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> Path:
         """Keep a copy of a file, or of a directory with all that is in it, for `sweep best NAME --artifact`.
@@ -202,8 +220,8 @@ class Trial(OptunaTrial):
         return {**self._run.state, "reported": self.last_reported}
 
     def _on_saved(self) -> None:
-        if self._channel.saved():
-            raise Interrupted
+        if self.must_end():
+            raise Interrupted("it has saved a checkpoint")
 
     def _check_asked_in_time(self) -> None:
         if self._run.has_scalars:

@@ -31,7 +31,7 @@ class Recorder:
     def should_prune(self) -> bool:
         return len(self.reports) > 2
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         return False
 
 

@@ -74,7 +74,7 @@ class LineLog(Display):
         if ending.is_over:
             _say(f"trial {name} {_HOW.get(ending.kind, 'failed')} after {took}{value}{_why(ending)}")
         elif ending.will_run_again and ending.kind == "interrupted":
-            _say(f"trial {name} has saved a checkpoint and was interrupted after {took}")
+            _say(f"trial {name} was interrupted after {took}: {ending.reason}")
         elif ending.will_run_again:
             _say(f"trial {name} failed after {took}{_again(ending)}: {ending.reason}")
         elif ending.state == "FAIL":

@@ -227,8 +227,11 @@ class Controller:
         """The sweep is being stopped: hand out nothing new, and tell trials so at their checkpoints."""
         self._gives_way = True
 
-    def saved(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> bool:
-        """A trial has saved a checkpoint: keep `reports`, then say whether it has to end there."""
+    def must_end(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> bool:
+        """Keep `reports`, then say whether a trial has to end as soon as nothing is lost by that.
+
+        That is so at a checkpoint that it has saved, or at once if it keeps its state by itself.
+        """
         self.report(number, attempt, reports, repeat)
         run = self._current(number, attempt, repeat)
         return self._gives_way or (run is not None and self._live[number].verdict is not None)

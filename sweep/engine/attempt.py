@@ -155,7 +155,7 @@ class AttemptRunner:
                     raise
                 kind = classify(error, directory.root)
                 if kind == "interrupted":
-                    reason = "interrupted at a checkpoint"
+                    reason = str(error)
                 elif kind != "pruned":
                     reason, whole = one_line(error), story(error)
         self.is_sound = not problems

@@ -128,6 +128,6 @@ class _DirectChannel:
         with self._interruption.waiting():
             return self._controller.should_prune(*self._trial, [], self._repeat)
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         with self._interruption.waiting():
-            return self._controller.saved(*self._trial, [], self._repeat)
+            return self._controller.must_end(*self._trial, [], self._repeat)

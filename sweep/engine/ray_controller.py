@@ -88,8 +88,8 @@ class RayController:
     def should_prune(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
         return self._controller.should_prune(number, attempt, reports, repeat)
 
-    def saved(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
-        return self._controller.saved(number, attempt, reports, repeat)
+    def must_end(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
+        return self._controller.must_end(number, attempt, reports, repeat)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         self._controller.adopt(running)

@@ -39,6 +39,7 @@ from sweep.engine.ray_controller import RayController
 from sweep.engine.ray_line import ControllerLine
 from sweep.engine.ray_worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
+from sweep.objective.script.reference import ScriptReference
 
 _TICK = 0.25  # seconds
 _SAVE = 2.0
@@ -316,11 +317,12 @@ class Supervisor:
         self._line.ask("give_way", then=_ignore)
         running = len({slot.assignment.number for slot in self._slots if slot.assignment is not None})
         if running and grace > 0:
-            trials, them = ("trial has", "it") if running == 1 else ("trials have", "them")
-            self._observer.note(
-                f"stopping: {running} running {trials} {grace:g} s to reach a checkpoint; "
-                f"the same again ends {them} at once"
-            )
+            have, them = ("has", "it") if running == 1 else ("have", "them")
+            if isinstance(self._sweep.objective, ScriptReference):
+                time_for = f"script{'s' * (running > 1)} {have} got SIGTERM, and {have} {grace:g} s to end"
+            else:
+                time_for = f"trial{'s' * (running > 1)} {have} {grace:g} s to reach a checkpoint"
+            self._observer.note(f"stopping: {running} running {time_for}; the same again ends {them} at once")
 
     def _look_at_clock(self) -> None:
         """End attempts that overran their limit; wake slots that wait for a trial's backoff to be over."""

@@ -183,8 +183,8 @@ class _RayChannel:
     def should_prune(self) -> bool:
         return self._closed.is_set() or bool(self._ask(self._controller.should_prune))
 
-    def saved(self) -> bool:
-        return self._closed.is_set() or bool(self._ask(self._controller.saved))
+    def must_end(self) -> bool:
+        return self._closed.is_set() or bool(self._ask(self._controller.must_end))
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
         if self._closed.is_set():

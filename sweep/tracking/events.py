@@ -20,6 +20,8 @@ from sweep.tracking.tensorboardx import FileWriter, RecordWriter, SummaryWriter,
 
 _HOST = socket.gethostname()
 _SUFFIX = ".sweep"
+_LONGEST_WAIT = 5.0
+"""Seconds; somebody may have put a file with a name from far ahead into the directory."""
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
 
 
@@ -38,16 +40,25 @@ def is_own(path: Path) -> bool:
 
 
 def next_event_file(directory: Path) -> Path:
-    """The name of a new event file that sorts behind all that are there.
+    """The name of a new event file that sorts behind all that are there, and before those of other writers.
 
-    TensorBoard's Python loader follows only the last file of a directory, by name.
+    TensorBoard's Python loader follows only the last file of a directory, by name. Both loaders drop what
+    stands before the word that it is void: a script whose first file had the name of the same second, or an
+    earlier one, would have no curves. That word is in our file, hence the second before.
     """
-    second = int(time.time())
+    second = int(time.time()) - 1
     for path in event_files(directory):
         found = _FILE_NAME.fullmatch(path.name)
         if found is not None:
             second = max(second, int(found[1]) + 1)
     return directory / f"events.out.tfevents.{second:010d}.{_HOST}{_SUFFIX}"
+
+
+def let_others_begin(path: Path) -> None:
+    """Wait until event files that others begin sort behind one of ours; as a rule they do so already."""
+    found = _FILE_NAME.fullmatch(path.name)
+    assert found is not None
+    time.sleep(min(max(0.0, int(found[1]) + 1 - time.time()), _LONGEST_WAIT))
 
 
 def last_event_file(directory: Path) -> EventFile:
@@ -88,11 +99,11 @@ class EventFile:
         if path is None:
             self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
-    def void(self, step: int) -> None:
+    def void(self, step: int | None) -> None:
         """Once something more is written here, what earlier files of the run hold from `step` on is void.
 
-        Until then another call can say it better. TensorBoard's Python loader heeds it only if the first file
-        of a directory says so too; so every attempt does.
+        Until then another call can say it better; with None nothing is void. TensorBoard's Python loader
+        heeds it only if the first file of a directory says so too; so every attempt does.
         """
         self._void_from = step
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, RunWriter, Span
+from sweep.tracking.events import EventFile, RunWriter, Span, let_others_begin
 from sweep.tracking.hparams import Cell, Session
+from sweep.tracking.read import read_scalars
 from sweep.tracking.tensorboardx import summary_pb2
 
 
@@ -45,6 +46,7 @@ class RunDirectory:
         resume_after: int | None = None,
         is_open: bool = False,
     ) -> None:
+        self.path = path
         self._file = EventFile(path)
         self._session = session
         self._row: tuple[Session, Span] | None = None
@@ -53,6 +55,8 @@ class RunDirectory:
             self._write_row()
         self._resume_after = resume_after
         self._is_resumed = False
+        self._earlier: dict[str, dict[int, float]] = {}
+        """What earlier attempts have drawn, if this one may go on anywhere in it."""
         self.has_scalars = False
         """Whether anything has been drawn yet."""
         self._file.void(0 if resume_after is None else resume_after + 1)
@@ -85,10 +89,43 @@ class RunDirectory:
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
         self._best = state["best"]
 
-    def _begin_scalars(self, step: int) -> None:
-        """What earlier attempts have drawn beyond the point at which this one begins is void."""
+    def follow(self) -> dict[str, dict[int, float]]:
+        """Be ready for a script: it may draw in this run, and go on with the curves of earlier attempts.
+
+        Where it does so is where its scalars begin. To be called before anything is drawn.
+
+        Returns:
+            what earlier attempts have drawn: values by tag and step.
+        """
+        let_others_begin(self._file.path)
+        self._earlier = read_scalars(self.path)
+        if self._earlier:
+            self._file.void(None)
+            self._take_over(self._earlier)
+        return self._earlier
+
+    def _take_over(self, scalars: Mapping[str, Mapping[int, float]]) -> None:
+        self.last = {tag: max(values.items()) for tag, values in scalars.items() if values}
+        values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
+        self._best = (max if self._maximize else min)(values, default=None)
+
+    def begin(self, step: int) -> None:
+        """This attempt's scalars begin at `step`: what earlier attempts have drawn beyond that is void.
+
+        Only the first call counts.
+        """
+        if self.has_scalars:
+            return
         self.has_scalars = True
-        if self._resume_after is not None:
+        if self._earlier:
+            self._file.void(step)
+            self._take_over(
+                {
+                    tag: {at: value for at, value in values.items() if at < step}
+                    for tag, values in self._earlier.items()
+                }
+            )
+        elif self._resume_after is not None:
             if not self._is_resumed:  # it begins at its beginning, although it could have gone on
                 self._file.void(0)
             elif step <= self._resume_after:
@@ -102,7 +139,6 @@ class RunDirectory:
 
     def add_event(self, event: Any) -> None:
         """Write an event that somebody else has made."""
-        self.has_scalars = True
         self._file.add_event(event)
 
     def add_scalars(self, values: Mapping[str, float], step: int, are_drawn: bool = False) -> None:
@@ -115,8 +151,8 @@ class RunDirectory:
         """
         if self._row is None:
             self._write_row()
-        if values and not self.has_scalars:
-            self._begin_scalars(step)
+        if values:
+            self.begin(step)
         scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
         if self._metric in scalars and self._is_best(scalars[self._metric]):
             self._best = scalars[self._metric]
@@ -139,7 +175,7 @@ class RunDirectory:
         TensorBoard's Python loader follows only the last file: it has missed what came here meanwhile.
         """
         self._file.finish()
-        self._file = EventFile(Path(self._file.get_logdir()))
+        self._file = EventFile(self.path)
         if self._best is not None:
             step = max(step for step, _ in self.last.values()) + 1
             self.add_scalars({best_tag(self._metric): self._best}, step)

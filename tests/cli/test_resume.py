@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from tests.cli.test_cli import call, sweep_command
 from tests.conftest import MakeSweep
+from tests.tensorboard_client import metrics, tensorboard
 
 LONG = str(10**7 + os.getpid())
 """Seconds that nobody else on this machine sleeps."""
@@ -199,13 +201,69 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     out, _ = driver.communicate(timeout=60)
     assert driver.returncode == status
     assert "2 running trials have 30 s to reach a checkpoint; the same again ends them at once" in out
-    assert "has saved a checkpoint and was interrupted" in out
+    assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
     assert "The same command goes on." in out
     wait_for(lambda: not marked(mark), seconds=10)
     call("run", file, "--quiet")
     assert [row["state"] for row in rows()] == ["COMPLETE"] * 4
     done = [(trial, step) for _, _, trial, step in diary()]
     assert len(done) == len(set(done)) == 4 * 20, "no step was done twice"
+
+
+SAVES_WHEN_ASKED = """
+import os, pathlib, signal, subprocess, sys, time
+
+sys.modules["torch"] = None  # tensorboardX would import it
+from tensorboardX import SummaryWriter
+
+place = sys.argv[1].removeprefix("--place=")
+trial = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"])
+state = trial / "state"
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(time.time()))
+loader = subprocess.Popen(["sleep", "LONG"])
+writer = SummaryWriter(str(trial if place == "inside" else pathlib.Path("logs").absolute()))
+for step in range(int(state.read_text()) + 1 if state.exists() else 0, 30):
+    writer.add_scalar("loss", abs(step - 5), step)
+    with open("diary.txt", "a") as diary:
+        diary.write(f"{time.time()} {os.getpid()} {place} {step}\\n")
+    time.sleep(0.1)
+    if asked:
+        assert loader.poll() is None, "what it has started may be needed to save its state"
+        time.sleep(1)
+        assert len(asked) == 1
+        state.write_text(str(step))
+        break
+""".replace("LONG", LONG)
+
+
+def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Path) -> None:
+    Path("train.py").write_text(SAVES_WHEN_ASKED)
+    file = project / "demo.yaml"
+    file.write_text(
+        "program: train.py\nmetric: {name: loss, goal: minimize}\nsampler: grid\nmax_parallel: 2\n"
+        "parameters: {place: {values: [inside, outside]}}\n"
+    )
+    driver = start("run", file)
+    wait_for(lambda: {place for _, _, place, step in diary() if int(step) > 8} == {"inside", "outside"})
+    driver.send_signal(signal.SIGINT)
+    out, _ = driver.communicate(timeout=20)  # less than the grace time: they have ended by themselves
+    assert driver.returncode == 130, out
+    assert "2 running scripts have got SIGTERM, and have 30 s to end" in out
+    assert [row["state"] for row in rows()] == ["WAITING"] * 2, "who saves and ends well is not complete"
+    assert not any(LONG in line for line in _all_commands())
+    call("run", file, "--quiet")
+    assert [(row["state"], row["value"], row["attempts"]) for row in rows()] == [("COMPLETE", 24.0, 2)] * 2
+    assert [row["metrics"]["best/loss"] for row in rows()] == [0.0] * 2, "the best was in the first attempt"
+    done = [(place, step) for _, _, place, step in diary()]
+    assert len(done) == len(set(done)) == 2 * 30, "no step was done twice"
+    curve = [(step, float(abs(step - 5))) for step in range(30)]
+    for fast in (True, False):
+        with tensorboard(project / "runs" / "demo", fast) as board:
+            for row in board.wait_for_rows(2):
+                assert metrics(row) == {"loss": 24.0, "best/loss": 0.0}
+            for trial in ("trial-0000", "trial-0001"):
+                assert board.scalars(trial, "loss") == curve
 
 
 def test_the_second_signal_ends_at_once(make_sweep: MakeSweep) -> None:

@@ -316,9 +316,9 @@ def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(direct
     spec = make_spec(trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
-    assert not controller.saved(0, first.attempt, [Report(0, 1.0)])
+    assert not controller.must_end(0, first.attempt, [Report(0, 1.0)])
     controller.give_way()
-    assert controller.saved(0, first.attempt, [Report(1, 0.9)])
+    assert controller.must_end(0, first.attempt, [Report(1, 0.9)])
     turn = controller.turn(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
     assert turn.ending is not None
     assert (turn.ending.state, turn.assignment, turn.ask_again_in) == (None, None, None)

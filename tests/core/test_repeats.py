@@ -223,7 +223,7 @@ def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(direct
     assert controller.progress().counts["failed"] == 0
     assert assigned(controller).number == 1, "what had not begun is not begun"
     assert asks(controller, other)
-    assert controller.saved(0, 1, [], other.repeat)
+    assert controller.must_end(0, 1, [], other.repeat)
     ending = finished(controller, ended(other, "interrupted", metrics={"loss": 3.0}))
     assert (ending.state, ending.reason) == ("FAIL", "seed-1: ValueError: no")
     found = view(spec, directory)

@@ -30,7 +30,7 @@ class Script:
     def should_prune(self) -> bool:
         return self._prunes_at is not None and self.reports[-1].step >= self._prunes_at
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         if self._left is not None:
             self._left -= 1
         return self._left == 0

@@ -143,6 +143,6 @@ class Story:
     def should_prune(self) -> bool:
         return False
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         self._saved += 1
         return self._saved == self.stop_after

@@ -422,5 +422,5 @@ class Story:
     def should_prune(self) -> bool:
         return max(self.reported) == self._prune_at
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         return max(self.reported) == self.stop_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 
 from sweep.checkpoint import find_checkpoints
 from sweep.core.messages import Assignment, Report
+from sweep.tracking.events import EventFile
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
 from sweep.tracking.run import RunDirectory
+from sweep.tracking.tensorboardx import event_pb2, summary_pb2
 from sweep.trial import Trial
 from tests.tensorboard_client import metrics, tensorboard
 
@@ -25,7 +28,7 @@ class Silent:
     def should_prune(self) -> bool:
         return False
 
-    def saved(self) -> bool:
+    def must_end(self) -> bool:
         return False
 
 
@@ -82,8 +85,27 @@ def repeat_the_step_of_the_checkpoint(directory: Path) -> None:
     second._run.finish()
 
 
+def go_on_without_a_checkpoint(directory: Path) -> None:
+    first = attempt(directory, 1)
+    run_steps(first, 0, 3)
+    run_steps(first, 4, 6, plus=100.0)  # a script had saved its state before
+    second = attempt(directory, 2)
+    second.follow()
+    second.log_drawn({}, 0, text_event())  # it says how it is set up, once more
+    run_steps(second, 4, 7)
+    second._run.finish()
+
+
+def text_event() -> Any:
+    value = summary_pb2.Summary.Value(tag="note", metadata=summary_pb2.SummaryMetadata())
+    return event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value]))
+
+
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
-@pytest.mark.parametrize("story", [resume_and_finish, begin_anew, repeat_the_step_of_the_checkpoint])
+@pytest.mark.parametrize(
+    "story",
+    [resume_and_finish, begin_anew, repeat_the_step_of_the_checkpoint, go_on_without_a_checkpoint],
+)
 def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
     directory = tmp_path / "trial-0000"
     story(directory)
@@ -111,6 +133,32 @@ def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) ->
     }
     second._run.finish()
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
+
+
+def test_a_script_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
+    first = attempt(tmp_path, 1)
+    run_steps(first, 0, 3)
+    second = attempt(tmp_path, 2)
+    second.follow()
+    assert second.last_reported == Report(3, 7.0)
+    second._run.finish()
+    assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
+
+
+def test_what_a_script_draws_in_the_same_second_is_not_void(tmp_path: Path) -> None:
+    for number in (1, 2):
+        trial = attempt(tmp_path, number)
+        trial.follow()
+        script = tmp_path / f"events.out.tfevents.{int(time.time())}.a-host.1.v2"
+        writer = EventFile(tmp_path, path=script)  # "a-host" sorts before any other
+        for step in range(3 * number - 3, 3 * number):
+            value = summary_pb2.Summary.Value(tag="loss", simple_value=step)
+            writer.add_summary(summary_pb2.Summary(value=[value]), step)
+            trial.log_drawn({"loss": step}, step)
+        writer.finish()
+        trial.end_drawn()
+        trial._run.finish()
+    assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_checkpoint_is_to_be_asked_for_before_anything_is_logged(tmp_path: Path) -> None:

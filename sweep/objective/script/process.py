@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,12 +74,15 @@ class ScriptProcess:
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(seconds)
 
+    def terminate(self) -> None:
+        """Ask the script itself to end: what it has started it may need to save its state."""
+        self.popen.terminate()
+
     def end(self) -> None:
         """Have it and all that it has started end."""
         try:
             if not self.has_ended():
-                self._signal_group(signal.SIGTERM)
-                processes.end(self._family(), grace=_GRACE)
+                processes.end(self._family(), grace=_GRACE)  # each has one SIGTERM: two may spoil a handler
         finally:  # also if somebody presses Ctrl-C again
             if not self.has_ended():
                 self._signal_group(signal.SIGKILL)
@@ -95,12 +98,19 @@ class ScriptProcess:
         return []
 
     def _family(self) -> list[psutil.Process]:
-        found = processes.find([self._directory])
+        found = [*processes.find([self._directory]), *self._group()]
         with suppress(psutil.Error):
             leader = psutil.Process(self.popen.pid)
             if leader.ppid() == os.getpid():  # otherwise it has ended, and its number is another one's
                 found += [leader, *leader.children(recursive=True)]
         return list(dict.fromkeys(found))
+
+    def _group(self) -> Iterator[psutil.Process]:
+        """Those that can be told by their process group, whatever they have done to their environment."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if os.getpgid(process.pid) == self.popen.pid:
+                    yield process
 
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):

@@ -23,11 +23,12 @@ from sweep.objective.script.reports import Reports
 from sweep.objective.script.sources import Source, Sources, never_reported
 from sweep.objective.wandb_offline import OfflineRuns, Record
 from sweep.reporting import REPORTS, STEPS
-from sweep.trial import Trial
+from sweep.trial import Interrupted, Trial
 
 _LOOK_EVERY = 0.2
 _LOOK_AT_FILES_EVERY = 1.0
 _PATIENCE_FOR_VERDICTS = 1.0
+_ASK_WHETHER_TO_END_EVERY = 1.0
 STARTUP = Path(__file__).parent / "startup"
 
 
@@ -72,6 +73,9 @@ class ScriptRun:
         self._ask_until = float("-inf")
         self._is_unjudged = False
         """Whether the pruner has not been asked since the last report."""
+        self._next_question = time.monotonic() + _ASK_WHETHER_TO_END_EVERY
+        self._is_interrupted = False
+        trial.follow()
         variables = {
             **call.variables,
             processes.TRIAL_DIRECTORY: str(trial.directory),
@@ -86,6 +90,7 @@ class ScriptRun:
 
         Raises:
             optuna.TrialPruned: it has been stopped because it was not good enough.
+            Interrupted: it has been ended because the sweep is being stopped.
             ScriptError: it failed, or never reported the metric.
         """
         try:
@@ -98,6 +103,7 @@ class ScriptRun:
                     break
                 if self._is_unjudged:
                     self._ask()
+                self._give_way()
                 if self._output.is_at_end:
                     self._process.wait(_LOOK_EVERY)
         finally:
@@ -107,6 +113,8 @@ class ScriptRun:
         self._log(Source.WANDB, self._wandb.summary())
         if self._in_run:
             self._trial.end_drawn()
+        if self._is_interrupted:
+            raise Interrupted("it ended when asked to")
         self._check()
 
     def _look(self, lines: list[tuple[str, bool]]) -> None:
@@ -177,6 +185,20 @@ class ScriptRun:
             from optuna import TrialPruned
 
             raise TrialPruned
+
+    def _give_way(self) -> None:
+        """If the sweep is being stopped, give the script notice: it may save what it will go on from.
+
+        It has as long for that as the engine gives to all trials. Whatever it does then, it counts as
+        interrupted: nobody can tell a script that has saved its state from one that has come to its end.
+        """
+        if self._is_interrupted or time.monotonic() < self._next_question:
+            return
+        self._next_question = time.monotonic() + _ASK_WHETHER_TO_END_EVERY
+        if self._trial.must_end():
+            self._ask()  # it may not be needed any more
+            self._is_interrupted = True
+            self._process.terminate()
 
     def _end(self) -> None:
         """Have all its processes end, and see to the last of its output."""
