@@ -39,7 +39,9 @@ def blocks(page: str) -> list[Block]:
     return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
 
 
-@pytest.mark.parametrize("page", ["optuna.md", "python.md", "frameworks.md", "debugging.md"])
+@pytest.mark.parametrize(
+    "page", ["optuna.md", "python.md", "scripts.md", "wandb.md", "frameworks.md", "debugging.md"]
+)
 def test_the_examples_of_a_page_run_as_they_stand(project: Path, page: str) -> None:
     found = blocks(page)
     modules = {"train.py", "math_objective.py", "train_lightning.py", "train_hf.py"}  # imported by others
