@@ -34,14 +34,18 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    """All fenced blocks of a page in docs/."""
-    text = (REPOSITORY / "docs" / page).read_text()
+    """All fenced blocks of a page."""
+    text = (REPOSITORY / page).read_text()
     return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
 
 
-@pytest.mark.parametrize(
-    "page", ["optuna.md", "python.md", "scripts.md", "wandb.md", "frameworks.md", "debugging.md"]
-)
+PAGES = [
+    "README.md",
+    *(f"docs/{page}.md" for page in ("optuna", "python", "scripts", "wandb", "frameworks", "debugging")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run_as_they_stand(project: Path, page: str) -> None:
     found = blocks(page)
     modules = {"train.py", "math_objective.py", "train_lightning.py", "train_hf.py"}  # imported by others
