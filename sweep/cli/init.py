@@ -12,7 +12,7 @@ from sweep.cli.text import plural
 from sweep.errors import InputError
 
 if TYPE_CHECKING:
-    from sweep.objective.inspect_source import Source
+    from sweep.objective.source.found import Source
 
 
 def init(
@@ -44,7 +44,7 @@ def init(
       sweep init train.py -o space.yaml
       sweep init train.py -o -             print it only
     """
-    from sweep.objective.inspect_source import inspect_source
+    from sweep.objective.source.inspect import inspect_source
 
     source = inspect_source(target)
     file = Path(
@@ -148,7 +148,7 @@ def sweep_file(source: Source, file: Path) -> str:
 
 def _metric(source: Source) -> tuple[str, str, str]:
     """The metric's name, its goal, and what to say of them."""
-    from sweep.objective.guesses import goal_of
+    from sweep.objective.source.guesses import goal_of
 
     if not source.metrics:
         means = (
@@ -176,7 +176,7 @@ def _parameters(source: Source) -> list[tuple[str, Any, bool]]:
     """Names, values, and whether these are guessed; what a sweep file cannot say is replaced."""
     from pydantic import TypeAdapter, ValidationError
 
-    from sweep.objective.guesses import by_name
+    from sweep.objective.source.guesses import by_name
     from sweep.spec.parameters import Parameters
 
     adapter: TypeAdapter[Any] = TypeAdapter(Parameters)

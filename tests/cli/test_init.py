@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.objective.inspect_source import inspect_source
+from sweep.objective.source.inspect import inspect_source
 from sweep.spec import load_spec
 from tests.cli.test_cli import call
 from tests.conftest import REPOSITORY

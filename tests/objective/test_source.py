@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sweep.errors import InputError
-from sweep.objective.guesses import around, by_name, goal_of
-from sweep.objective.inspect_source import Source, inspect_source
+from sweep.objective.source.found import Source
+from sweep.objective.source.guesses import around, by_name, goal_of
+from sweep.objective.source.inspect import inspect_source
 
 
 @pytest.fixture

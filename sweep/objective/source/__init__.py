@@ -1,0 +1,1 @@
+"""An objective's source, read for what it says of parameters and metrics; it is never run."""
