@@ -72,6 +72,29 @@ def last_event_file(directory: Path) -> EventFile:
     return EventFile(directory, path=last)
 
 
+def rewrite(path: Path, span: Span, summary: Any) -> None:
+    """Put a summary into the place of another one, in a file that nobody writes to any more.
+
+    Args:
+        path: the file.
+        span: where the event of the other one stands.
+        summary: the new one.
+    """
+    aside = path.with_name(f".{path.name}")  # its name says tfevents: it must not stay
+    with open(path, "rb") as old, open(aside, "wb") as new:
+        new.write(old.read(span.start))
+        event = event_pb2.Event()
+        event.ParseFromString(old.read(span.end - span.start)[12:-4])  # for its time
+        event.summary.CopyFrom(summary)
+        records = _Records(aside)
+        new.flush()
+        records.write(event.SerializeToString())
+        records.close()
+        new.seek(0, os.SEEK_END)
+        shutil.copyfileobj(old, new)
+    aside.replace(path)
+
+
 class Span(NamedTuple):
     """Where a record stands in a file, in bytes."""
 
@@ -107,46 +130,17 @@ class EventFile:
         """
         self._void_from = step
 
-    def add_summary(self, summary: Any, step: int | None = None) -> Span:
-        """Write one summary, now; says where."""
-        return self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
+    def add_summary(self, summary: Any, step: int | None = None) -> None:
+        """Write one summary, now."""
+        self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
-    def add_event(self, event: Any) -> Span:
+    def add_event(self, event: Any) -> None:
         """Write one event; it survives the death of this process. After `finish` nothing is written."""
         with self._lock:
-            if self._records is None:
-                return Span(0, 0)
-            self._write_void()
-            start = self._records.position
-            self._records.write(event.SerializeToString())
-            self._records.push()
-            return Span(start, self._records.position)
-
-    def rewrite(self, span: Span, summary: Any) -> None:
-        """Put a summary into the place of another one, and close the file.
-
-        A TensorBoard that has read it stays with what it has read, but does not see what is appended to it
-        any more. So there is a new file behind it for that.
-
-        Args:
-            span: where the other one stands.
-            summary: the new one.
-        """
-        self.finish()
-        aside = self.path.with_name(f".{self.path.name}")  # its name says tfevents: it must not stay
-        with open(self.path, "rb") as old, open(aside, "wb") as new:
-            new.write(old.read(span.start))
-            event = event_pb2.Event()
-            event.ParseFromString(old.read(span.end - span.start)[12:-4])  # for its time
-            event.summary.CopyFrom(summary)
-            records = _Records(aside)
-            new.flush()
-            records.write(event.SerializeToString())
-            records.close()
-            new.seek(0, os.SEEK_END)
-            shutil.copyfileobj(old, new)
-        aside.replace(self.path)
-        EventFile(self.path.parent).finish()
+            if self._records is not None:
+                self._write_void()
+                self._records.write(event.SerializeToString())
+                self._records.push()
 
     def _write_void(self) -> None:
         if self._records is not None and self._void_from is not None:
@@ -187,11 +181,6 @@ class _Records(RecordWriter):  # type: ignore[misc]
     def __init__(self, path: Path) -> None:
         # RecordWriter itself would empty a file that is there.
         self._writer = open(path, "ab")  # noqa: SIM115 - closed by `close`
-
-    @property
-    def position(self) -> int:
-        """Where the next record will stand, in bytes."""
-        return int(self._writer.tell())
 
     def push(self) -> None:
         """Hand what was written to the operating system, without waiting for the disk as `flush` does."""

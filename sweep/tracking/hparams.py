@@ -125,13 +125,38 @@ def experiment(columns: Iterable[Column], metrics: Iterable[str], description: s
 def session_start(session: Session) -> Any:
     """The record that makes a row."""
     record = plugin_hparams_pb2.SessionStartInfo(group_name=session.group, start_time_secs=session.started)
-    for name, value in session.cells.items():
+    _set_cells(record, session.cells)
+    return _start_summary(record)
+
+
+def mended_start(content: bytes, cells: Mapping[str, Cell]) -> Any | None:
+    """The record of a row with other cells; None if these are its own.
+
+    Args:
+        content: of the record that is there.
+        cells: what it is to have.
+    """
+    record = plugin_hparams_pb2.HParamsPluginData.FromString(content).session_start_info
+    wanted = plugin_hparams_pb2.SessionStartInfo()
+    _set_cells(wanted, cells)
+    if record.hparams == wanted.hparams:
+        return None
+    record.ClearField("hparams")
+    _set_cells(record, cells)
+    return _start_summary(record)
+
+
+def _set_cells(record: Any, cells: Mapping[str, Cell]) -> None:
+    for name, value in cells.items():
         if isinstance(value, bool):
             record.hparams[name].bool_value = value
         elif isinstance(value, str):
             record.hparams[name].string_value = value
         else:
             record.hparams[name].number_value = value
+
+
+def _start_summary(record: Any) -> Any:
     return _summary(
         SESSION_START_TAG, plugin_hparams_pb2.HParamsPluginData(version=0, session_start_info=record)
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sweep.tracking.events import event_files
+from sweep.tracking.events import Span, event_files
 from sweep.tracking.hparams import SESSION_END_TAG, SESSION_START_TAG
 from sweep.tracking.records import BrokenFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
@@ -22,7 +22,7 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     A record that was cut off in the middle ends its file. Values have single precision, as in TensorBoard.
     """
     scalars: dict[str, dict[int, float]] = {}
-    for event in _events(run):
+    for _, _, event in _events(run):
         if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
             # Another attempt began: what the last one wrote from this step on is void.
             for tag, values in scalars.items():
@@ -33,25 +33,35 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     return {tag: values for tag, values in scalars.items() if values}
 
 
-def has_row(run: Path) -> bool:
-    """Whether TensorBoard has been told the parameters of a run."""
-    return _has_tag(run, SESSION_START_TAG)
+class Row(NamedTuple):
+    """A record that tells TensorBoard a trial's parameters: its file, where it stands there, its content."""
+
+    path: Path
+    span: Span
+    content: bytes
+
+
+def find_row(run: Path) -> Row | None:
+    """What TensorBoard has been told of a run's parameters first: that stands."""
+    for path, span, event in _events(run):
+        for value in event.summary.value:
+            if value.tag == SESSION_START_TAG:
+                return Row(path, span, value.metadata.plugin_data.content)
+    return None
 
 
 def has_ended(run: Path) -> bool:
     """Whether TensorBoard has been told the outcome of a run."""
-    return _has_tag(run, SESSION_END_TAG)
+    return any(value.tag == SESSION_END_TAG for _, _, event in _events(run) for value in event.summary.value)
 
 
-def _has_tag(run: Path, tag: str) -> bool:
-    return any(value.tag == tag for event in _events(run) for value in event.summary.value)
-
-
-def _events(run: Path) -> Iterator[Any]:
-    """The events of a run, but for those with large contents."""
+def _events(run: Path) -> Iterator[tuple[Path, Span, Any]]:
+    """The events of a run, but for those with large contents, and where they stand."""
     for path in event_files(run):
+        end = 0
         with suppress(BrokenFileError):  # the disk or its machine died
-            for record, _ in read_records(path, largest=_LARGE):
+            for record, behind in read_records(path, largest=_LARGE):
+                span, end = Span(end, behind), behind
                 if record is None:
                     continue
                 event = event_pb2.Event()
@@ -59,4 +69,4 @@ def _events(run: Path) -> Iterator[Any]:
                     event.ParseFromString(record)
                 except Exception:  # noqa: BLE001 - protobuf's implementations differ in what they raise
                     break
-                yield event
+                yield path, span, event

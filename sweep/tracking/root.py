@@ -10,7 +10,7 @@ from pathlib import Path
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, event_files, last_event_file
 from sweep.tracking.hparams import Column, Session
-from sweep.tracking.read import has_row
+from sweep.tracking.row import mend_row
 
 
 def declare_experiment(
@@ -43,7 +43,7 @@ def end_session(run: Path, session: Session, success: bool, is_whole: bool, ende
     """
     end = hparams.session_end(success, ended)
     # The worker died before it could write, or knew its row, or the objective removed its directory.
-    if not event_files(run) or not (is_whole or has_row(run)):
+    if not event_files(run) or not (is_whole or mend_row(run, session)):
         file = EventFile(run)
         file.add_summary(hparams.session_start(session))
     elif is_whole:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, RunWriter, Span, let_others_begin
+from sweep.tracking.events import EventFile, RunWriter, let_others_begin
 from sweep.tracking.hparams import Cell, Session
 from sweep.tracking.read import read_scalars
+from sweep.tracking.row import mend_row
 from sweep.tracking.tensorboardx import summary_pb2
 
 
@@ -26,7 +27,7 @@ class RunDirectory:
 
     Unless the trial asks for its parameters: TensorBoard keeps the first row of a run for ever, so it is
     written with the first scalar, which comes when the parameters are known as a rule. If the trial asks for
-    more after that, the file is written anew at the end.
+    more after that, the row is mended at the end.
 
     Args:
         path: the trial's directory; made if it is missing.
@@ -49,8 +50,8 @@ class RunDirectory:
         self.path = path
         self._file = EventFile(path)
         self._session = session
-        self._row: tuple[Session, Span] | None = None
-        """What was written of it, and where."""
+        self._has_row = False
+        self._is_open = is_open
         if not is_open:
             self._write_row()
         self._resume_after = resume_after
@@ -71,7 +72,8 @@ class RunDirectory:
         self._session = replace(self._session, cells=cells)
 
     def _write_row(self) -> None:
-        self._row = self._session, self._file.add_summary(hparams.session_start(self._session))
+        self._has_row = True
+        self._file.add_summary(hparams.session_start(self._session))
         self._file.sync()
 
     @property
@@ -149,7 +151,7 @@ class RunDirectory:
             step: of all of them.
             are_drawn: whether they stand in the run already. Then only the best is written.
         """
-        if self._row is None:
+        if not self._has_row:
             self._write_row()
         if values:
             self.begin(step)
@@ -200,8 +202,8 @@ class RunDirectory:
 
     def finish(self) -> None:
         """Close the file. The end record comes from whoever knows the outcome (`root.end_session`)."""
-        if self._row is None:
+        if not self._has_row:
             self._write_row()
-        elif self._row[0] != self._session:
-            self._file.rewrite(self._row[1], hparams.session_start(self._session))
         self._file.finish()
+        if self._is_open:
+            mend_row(self.path, self._session)

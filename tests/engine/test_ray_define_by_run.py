@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import sweep
+from tests.tensorboard_client import hparams, status, tensorboard
 
 TUTORIAL = Path(__file__).parent.parent / "optuna_tutorial.py"
 _GOALS = {
@@ -64,6 +67,27 @@ def test_a_breakpoint_on_a_worker_is_an_error_that_says_where_it_works(
     (row,) = sweep.run(objective, n_trials=1).trials
     assert row.state == "FAIL"
     assert "run the trial with `sweep debug FILE --trial N`" in str(row.reason)
+
+
+def test_the_row_of_a_killed_trial_has_all_that_it_had_asked_for(ray_cluster: None, project: Path) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        trial.report(x, 0)  # the row is written
+        trial.suggest_int("late", 1, 5)
+        tries = trial.directory / "tries"
+        with tries.open("a") as file:
+            file.write("x")
+        if trial.number == 1 or len(tries.read_text()) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    result = sweep.run(objective, name="demo", n_trials=2, trial={"retries": 1})
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL"]
+    for fast in (True, False):
+        with tensorboard(result.directory, fast) as board:
+            rows = sorted(board.wait_for_rows(2), key=lambda row: str(row["name"]))
+            assert [hparams(row) for row in rows] == [pytest.approx(trial.params) for trial in result.trials]
+            assert [status(row) for row in rows] == ["STATUS_SUCCESS", "STATUS_FAILURE"]
 
 
 @pytest.mark.parametrize("swept", ["quadratic"], indirect=True)
