@@ -80,7 +80,8 @@ class Trial(OptunaTrial):
         self.device = device
         self._metric = metric
         self._judged = judged or metric
-        self._reported: dict[int, float] = {}
+        self._reported: set[int] = set()
+        self._last_reported: Report | None = None
         self._inherited: Report | None = None
         """The last report of an earlier attempt before the checkpoint from which this one goes on."""
         self.checkpoint = Checkpoints(
@@ -138,7 +139,7 @@ class Trial(OptunaTrial):
             event: the TensorBoard event in which they stand, if the trial's run lacks it.
         """
         if values:
-            self._run.begin(step)
+            self._run.begin(step, values)
         if event is not None:
             self._run.add_event(event)
         self._log(values, step, are_drawn=True)
@@ -163,8 +164,11 @@ class Trial(OptunaTrial):
             if step in self._reported:
                 del numbers[self._judged]
             else:
-                self._reported[step] = numbers[self._judged]
-                self._channel.report(Report(step, numbers[self._judged]))
+                self._reported.add(step)
+                report = Report(step, numbers[self._judged])
+                if self._last_reported is None or step > self._last_reported.step:
+                    self._last_reported = report
+                self._channel.report(report)
         self._run.add_scalars(numbers, step, are_drawn)
 
     def should_prune(self) -> bool:
@@ -204,10 +208,7 @@ class Trial(OptunaTrial):
     def last_reported(self) -> Report | None:
         """The value at the highest step of the metric by which trials are pruned; Optuna takes the same for a
         pruned trial."""
-        if not self._reported:
-            return self._inherited
-        step = max(self._reported)
-        return Report(step, self._reported[step])
+        return self._last_reported or self._inherited
 
     @property
     def last_value(self) -> float | None:

@@ -574,7 +574,7 @@ class Controller:
             if self._news is not None:
                 self._news.append(News(*run.key, report))
             if report.step not in run.steps:  # Optuna keeps the first value of a step
-                run.steps.add(report.step)
+                run.add_steps([report.step])
                 if self._reports_count(run):
                     self._pruning.report(live.trial, report.step, report.value)
 
@@ -625,7 +625,7 @@ class Controller:
         self._sample(trial)  # if the session died meanwhile
         live = self._live[frozen.number] = self._make_live(trial, frozen.user_attrs)
         if self._reports_count(live.runs[0]):
-            live.runs[0].steps.update(frozen.intermediate_values)
+            live.runs[0].add_steps(frozen.intermediate_values)
         if attributes.VERDICT in frozen.user_attrs:
             live.verdict = Verdict(**frozen.user_attrs[attributes.VERDICT])
         for run in live.runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -57,6 +57,7 @@ class LiveRun:
         failures: how many of its attempts count against its retries.
         ready: when its next attempt may begin, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
+        highest: the highest of them; -1 without any.
         last: the last report of the current attempt.
         value: its result, once it is over and has one.
         metrics: the last values of all it logged, once it is over; None for those that are no number.
@@ -72,6 +73,7 @@ class LiveRun:
     failures: int = 0
     ready: float = 0.0
     steps: set[int] = field(default_factory=set)
+    highest: int = -1
     last: Report | None = None
     is_running: bool = False
     is_over: bool = False
@@ -89,7 +91,13 @@ class LiveRun:
 
         Pruners look at the highest step: until then they would judge an earlier attempt.
         """
-        return self.last is not None and self.last.step == max(self.steps)
+        return self.last is not None and self.last.step == self.highest
+
+    def add_steps(self, steps: Iterable[int]) -> None:
+        """Something has been reported at these steps."""
+        for step in steps:
+            self.steps.add(step)
+            self.highest = max(self.highest, step)
 
     def attribute(self, name: str) -> str:
         """The trial attribute that says this of the run."""

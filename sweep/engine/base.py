@@ -19,6 +19,7 @@ from sweep.engine import processes
 from sweep.engine.attempt import AttemptSettings
 from sweep.errors import SweepError
 from sweep.objective.find import ObjectiveReference
+from sweep.objective.script.reference import ScriptReference
 from sweep.optuna_trial import StudyFacts
 from sweep.spec import SweepSpec
 
@@ -54,7 +55,8 @@ class Sweep:
             objective=self.objective,
             working_directory=self.working_directory,
             trial_directory=self.trial_directory,
-            variables=self.spec.env,
+            # A script's hold macros, which are different for each trial; it gets them itself.
+            variables={} if isinstance(self.objective, ScriptReference) else self.spec.env,
             metric=self.spec.metric.name,
             goals=tuple(goal.name for goal in self.spec.goals),
             judged=self.spec.judged.name,

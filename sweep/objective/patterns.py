@@ -24,7 +24,8 @@ _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan\b|inf(?:
 class Patterns:
     """The regular expressions that find metrics in lines.
 
-    A step stands until there is another one: it may be on a line of its own.
+    A step stands until there is another one: it may be on a line of its own. Of the states of a progress bar
+    the last one of each step counts.
 
     Args:
         patterns: each finds what its groups are named after; or, in a mapping, each the metric of its name.
@@ -34,6 +35,8 @@ class Patterns:
         named = patterns.items() if isinstance(patterns, Mapping) else [(None, one) for one in patterns]
         self._patterns = [(name, re.compile(pattern)) for name, pattern in named]
         self._step: int | None = None
+        self._held: Record | None = None
+        """What a progress bar shows, while its step lasts."""
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -43,12 +46,33 @@ class Patterns:
         """The metrics that they can find."""
         return list(dict.fromkeys(name for own, one in self._patterns for name in _names(own, one)))
 
-    def read(self, line: str) -> Record | None:
-        """The metrics of a line.
+    def read(self, line: str, is_passing: bool = False) -> list[Record]:
+        """The metrics that are known for good with this line.
+
+        Args:
+            line: the line.
+            is_passing: whether another one was to be printed over it.
 
         Raises:
             ScriptError: it took too long.
         """
+        record = self._read(line)
+        if record is None:
+            return []
+        ready = []
+        if self._held is not None and self._held.step == record.step:
+            record = Record(record.step, {**self._held.values, **record.values})
+        else:
+            ready += self.rest()
+        self._held = record if is_passing and record.step is not None else None
+        return ready if self._held is not None else [*ready, record]
+
+    def rest(self) -> list[Record]:
+        """What is left when there are no more lines."""
+        held, self._held = self._held, None
+        return [] if held is None else [held]
+
+    def _read(self, line: str) -> Record | None:
         values: dict[str, float] = {}
         line = line[:_LONGEST]
         for own, pattern in self._patterns:

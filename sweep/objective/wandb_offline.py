@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import yaml
 
-_PARAMETERS = "wandb-params.yaml"
+from sweep.objective.script.process import written_files
+
+_PARAMETERS = ".wandb-params.yaml"
+RUN_ID = "WANDB_RUN_ID"
 
 
 class Record(NamedTuple):
@@ -43,7 +49,7 @@ def wandb_variables(directory: Path, seed: int) -> dict[str, str]:
         "WANDB_MODE": "offline",
         "WANDB_DIR": str(directory),
         "WANDB_SWEEP_PARAM_PATH": str(directory / _PARAMETERS),
-        "WANDB_RUN_ID": f"{name[-55:].lstrip('-')}-{digest}",
+        RUN_ID: f"{name[-55:].lstrip('-')}-{digest}",
         "WANDB_SWEEP_ID": sweep,
         "WANDB_NAME": name,
         "WANDB_SILENT": "true",
@@ -63,29 +69,44 @@ def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
 class OfflineRuns:
     """What the script of a trial logs by means of W&B's package.
 
+    They are in the trial's directory, unless `wandb.init(dir=...)` names another one. Then the trial's run is
+    found by its id in the working directory, and elsewhere while a process has its file open.
+
     Args:
         directory: the trial's; runs that are there already belong to earlier attempts.
+        cwd: where the script runs.
+        run_id: the trial's.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cwd: Path | None = None, run_id: str = "") -> None:
         self._directory = directory
+        self._cwd = cwd
+        self._file_name = f"run-{run_id}.wandb" if run_id else ""
         self._earlier = set(self._files())
         self._runs: dict[Path, _Run] = {}
 
-    def read(self) -> list[Record]:
-        """What has been logged since the last time."""
-        for file in self._files():
+    def read(self, family: Iterable[psutil.Process] = ()) -> list[Record]:
+        """What has been logged since the last time.
+
+        Args:
+            family: the script's processes.
+        """
+        opened = written_files(family, self._file_name) if self._file_name else ()
+        for file in [*self._files(), *map(Path, map(os.path.realpath, opened))]:
             if file not in self._earlier and file not in self._runs:
                 self._runs[file] = _Run(file)
         return [record for run in self._runs.values() for record in run.read()]
 
     def summary(self) -> list[Record]:
-        """What was put into `wandb.run.summary` only."""
-        return [Record(None, run.only_in_summary) for run in self._runs.values() if run.only_in_summary]
+        """What was put into `wandb.run.summary` by hand."""
+        return [Record(None, run.set_by_hand) for run in self._runs.values() if run.set_by_hand]
 
     def _files(self) -> list[Path]:
         # The folder has a dot in its name where W&B cannot make the other one; `latest-run` is a link.
-        return sorted(self._directory.glob("*wandb/*run-[0-9]*/run-*.wandb"))
+        found = list(self._directory.resolve().glob("*wandb/*run-[0-9]*/run-*.wandb"))
+        if self._cwd is not None and self._file_name:
+            found += self._cwd.resolve().glob(f"*wandb/*run-[0-9]*/{self._file_name}")
+        return sorted(set(found))
 
 
 _BLOCK = 32768
@@ -107,12 +128,17 @@ class _Run:
     def __post_init__(self) -> None:
         self._at = _FILE_HEADER
         self._fragments = b""
-        self._logged: set[str] = set()
+        self._logged: dict[str, float] = {}
         self._summary: dict[str, float] = {}
 
     @property
-    def only_in_summary(self) -> dict[str, float]:
-        return {name: value for name, value in self._summary.items() if name not in self._logged}
+    def set_by_hand(self) -> dict[str, float]:
+        """Of itself a summary has what was logged last."""
+        return {
+            name: value
+            for name, value in self._summary.items()
+            if name not in self._logged or (value != self._logged[name] and not math.isnan(value))
+        }
 
     def read(self) -> Iterator[Record]:
         for message in self._messages():
@@ -121,6 +147,8 @@ class _Run:
                     if number == _HISTORY and isinstance(value, bytes):
                         record = _history(value)
                         self._logged.update(record.values)
+                        for name in record.values:  # what was set before that is replaced by it
+                            self._summary.pop(name, None)
                         if record.values:
                             yield record
                     elif number == _SUMMARY and isinstance(value, bytes):

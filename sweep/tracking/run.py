@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -111,12 +111,15 @@ class RunDirectory:
         values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
         self._best = (max if self._maximize else min)(values, default=None)
 
-    def begin(self, step: int) -> None:
+    def begin(self, step: int, tags: Iterable[str]) -> None:
         """This attempt's scalars begin at `step`: what earlier attempts have drawn beyond that is void.
 
-        Only the first call counts.
+        Only the first call counts. If it may go on anywhere, a single number that an earlier attempt has
+        drawn at step 0 too (how large the model is, say) does not tell where.
         """
         if self.has_scalars:
+            return
+        if self._earlier and step == 0 and all(len(self._earlier.get(tag, ())) <= 1 for tag in tags):
             return
         self.has_scalars = True
         if self._earlier:
@@ -154,7 +157,7 @@ class RunDirectory:
         if not self._has_row:
             self._write_row()
         if values:
-            self.begin(step)
+            self.begin(step, values)
         scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
         if self._metric in scalars and self._is_best(scalars[self._metric]):
             self._best = scalars[self._metric]

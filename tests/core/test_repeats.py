@@ -88,7 +88,7 @@ def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -
 def told_success(directory: SweepDirectory, number: int, label: str) -> bool | None:
     """What TensorBoard was told of a run's outcome; None if nothing."""
     found = []
-    for event in _events(directory.trial(number, label).root):
+    for _, _, event in _events(directory.trial(number, label).root):
         for value in event.summary.value:
             if value.tag == SESSION_END_TAG:
                 data = plugin_hparams_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)

@@ -20,6 +20,8 @@ import yaml
 
 import sweep
 from sweep.engine import processes
+from sweep.objective.result import ScriptCrash, ScriptError
+from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.lines import read_line
 from sweep.objective.wandb_offline import OfflineRuns
 
@@ -444,7 +446,7 @@ def test_what_is_logged_by_means_of_wandb_is_read_while_the_file_grows(tmp_path:
         file.write_bytes(data[:end])
         found += runs.read()
     assert found == [(step, {"val_loss": 0.5, "a.b": 7.0}) for step in range(5)]
-    assert runs.summary() == [(None, {"test_acc": 9.0})]
+    assert runs.summary() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by hand since"
     assert OfflineRuns(tmp_path).read() == [], "an earlier attempt's"
 
 
@@ -783,3 +785,151 @@ def test_on_ray_it_has_its_gpu_its_directory_and_a_limit_for_expressions(make_sc
     assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL"], result.trials
     assert re.search(rb"^gpu [0-3]$", output(result), re.MULTILINE)
     assert "takes more than 5 s" in str(result.trials[1].reason)
+
+
+def test_a_script_that_is_run_again_with_nothing_left_to_do_keeps_what_it_had_reported(
+    make_script: MakeScript,
+) -> None:
+    file = make_script(
+        """
+        import os, pathlib, signal, time
+        state = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"], "state")
+        if not state.exists():
+            for step in range(3):
+                print('{"step": %d, "val_loss": %d}' % (step, 9 - step), flush=True)
+            state.touch()
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        trial={"retries": 1},
+    )
+    (trial,) = run(file).trials
+    assert (trial.state, trial.value, trial.attempts) == ("COMPLETE", 7.0, 2)
+    assert trial.metrics == {"val_loss": 7.0, "best/val_loss": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "steps"),
+    [
+        (
+            "for fold in 1, 2:\n  for step in range(3): show(step, 10 * fold + step)",
+            22,
+            {0: 10, 1: 11, 2: 12},
+        ),
+        ("for step in 0, 1, 5, 2, 3: show(step, 10 + step)", 13, {0: 10, 1: 11, 5: 15, 2: 12, 3: 13}),
+    ],
+    ids=["steps that begin again", "steps that go back"],
+)
+def test_the_last_value_counts_whatever_its_step(
+    make_script: MakeScript, code: str, value: float, steps: dict[int, float]
+) -> None:
+    show = 'def show(step, loss): print(\'{"step": %d, "val_loss": %d}\' % (step, loss))\n'
+    result = run(make_script(show + code))
+    assert result.best_value == value
+    assert result.study.trials[0].intermediate_values == steps
+    assert result.trials[0].metrics["val_loss"] == value, "as TensorBoard shows it"
+
+
+def test_of_a_progress_bar_the_last_state_of_each_step_counts(make_script: MakeScript) -> None:
+    file = make_script(
+        r"""
+        import sys
+        for epoch in range(2):
+            for batch in range(100):
+                loss = 10 - epoch - batch / 100
+                sys.stderr.write("\rEpoch %d: %d%% loss=%.2f val_loss=%.2f" % (epoch, batch, batch, loss))
+            if epoch == 0:
+                sys.stderr.write("\nEpoch 0 acc=0.5\n")
+        """,
+        metrics_from={"regex": [r"Epoch (?P<step>\d+)", r"val_loss=(?P<val_loss>\S+)", r"acc=(?P<acc>\S+)"]},
+    )
+    result = run(file)
+    assert result.study.trials[0].intermediate_values == {0: 9.01, 1: 8.01}
+    assert result.trials[0].metrics["acc"] == 0.5
+
+
+def test_variables_of_the_sweep_file_add_to_those_that_are_there(
+    make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_PATH", "/there")
+    monkeypatch.setenv("PYTHONBREAKPOINT", "ray.util.rpdb.set_trace")
+    file = make_script(
+        """
+        import json, os, shutil, sys
+        assert os.environ["PATH"].count("/opt/x/bin") == 1
+        assert os.path.dirname(shutil.which("python")) == os.path.dirname(sys.executable)
+        assert shutil.which("env")
+        assert "$" not in os.environ["PATH"] + os.environ["PYTHONPATH"]
+        assert os.environ["SOME_PATH"] == "/here:/there"
+        assert "PYTHONBREAKPOINT" not in os.environ, "Ray's fails outside of its workers"
+        assert sys.argv[1] == os.environ["SWEEP_TRIAL_DIR"] + "/out", sys.argv
+        print('{"val_loss": 1}')
+        """,
+        command=["${interpreter}", "${program}", "${envvar:OUT}"],
+        env={
+            "PATH": "/opt/x/bin:${envvar:PATH}",
+            "PYTHONPATH": "src:${envvar:PYTHONPATH}",
+            "SOME_PATH": "/here:${envvar:SOME_PATH}",
+            "OUT": "${trial_dir}/out",
+        },
+    )
+    (trial,) = run(file).trials
+    assert trial.state == "COMPLETE", trial.reason
+
+
+def test_numbers_in_nested_json_have_dotted_names(make_script: MakeScript) -> None:
+    file = make_script(
+        'print(\'{"epoch": 0, "val": {"loss": 1.5, "note": "x"}}\')',
+        metric={"name": "val.loss", "goal": "minimize"},
+    )
+    assert run(file).best_value == 1.5
+
+
+def test_a_name_that_is_no_text_does_no_harm(make_script: MakeScript) -> None:
+    file = make_script("import sweep\nsweep.report({'val_loss': 1.0, 'a\\ud800': 2.0}, 1)")
+    assert run(file).trials[0].metrics == {"val_loss": 1.0, "a?": 2.0, "best/val_loss": 1.0}
+
+
+def test_what_a_script_calls_like_the_sweeps_own_curve_is_left_out(make_script: MakeScript) -> None:
+    file = make_script('for i in 3, 1, 2: print(\'{"val_loss": %d, "best/val_loss": 100}\' % i)')
+    assert run(file).trials[0].metrics == {"val_loss": 2.0, "best/val_loss": 1.0}
+
+
+def test_the_reason_is_the_first_line_of_an_exception_and_its_story_is_as_it_was_printed(
+    make_script: MakeScript,
+) -> None:
+    file = make_script(
+        "def step():\n"
+        '    raise RuntimeError("CUDA error: device-side assert\\nFor debugging consider ...")\n'
+        "step()"
+    )
+    (trial,) = run(file).trials
+    assert trial.reason == "exit status 1: RuntimeError: CUDA error: device-side assert"
+    error = (Path(trial.dir) / "error.txt").read_text()
+    assert '\n  File "' in error
+    assert "\n    raise RuntimeError(" in error
+
+
+@pytest.mark.parametrize(
+    ("tail", "status", "reason"),
+    [
+        (
+            ["wandb: ERROR No API key configured. Use `wandb login`"],
+            1,
+            "let the script call its function once",
+        ),
+        (["Killed"], 137, r"exit status 137 \(SIGKILL\): Killed"),
+        (["Stopping", ""], 255, "exit status 255"),
+    ],
+)
+def test_an_exit_status_says_more_than_its_number(tail: list[str], status: int, reason: str) -> None:
+    kind = ScriptCrash if status == 137 else ScriptError
+    with pytest.raises(kind, match=reason):
+        check_ended_well(status, tail)
+
+
+def test_an_argument_that_is_too_long_is_named(make_script: MakeScript) -> None:
+    file = make_script("pass", parameters={"text": "x" * 200_000, "lr": {"min": 0.0, "max": 1.0}})
+    (trial,) = run(file).trials
+    assert trial.reason is not None
+    assert re.search(r"too long: --text=x+\.\.\. has 200007 characters; \$\{args_json_file\}", trial.reason)

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 import sweep
+from sweep.tracking.events import EventFile
 from sweep.tracking.read import read_scalars
+from sweep.tracking.tensorboardx import summary_pb2
 from tests.tensorboard_client import hparams, metrics, status, tensorboard
 
 TORCH = "from torch.utils.tensorboard import SummaryWriter"
@@ -238,3 +240,117 @@ def test_what_cannot_be_read_as_an_event_file_does_not_concern_the_trial(make_sc
     """
     (trial,) = run(make_script(code, TENSORBOARDX)).trials
     assert trial.value == 0.5
+
+
+QUICK = """
+    import os, sys, time
+    sys.modules["torch"] = None  # it takes two seconds
+    {writer}
+"""
+
+
+@pytest.mark.parametrize("main_is_late", [False, True])
+def test_the_writer_that_was_made_first_has_the_plain_names(
+    make_script: MakeScript, main_is_late: bool
+) -> None:
+    code = (
+        QUICK
+        + f"""
+    main, other = SummaryWriter("tb/x"), SummaryWriter("tb/x/generator")
+    for step in range(2):
+        other.add_scalar("val/loss", 100 + step, step)
+        time.sleep({2.5 if main_is_late else 0})
+        main.add_scalar("val/loss", 1 + step, step)
+    """
+    )
+    trial = run(make_script(code, TENSORBOARDX)).trials[0]
+    assert trial.value == 2.0
+    assert trial.metrics["generator/val/loss"] == 101.0
+
+
+def test_add_scalars_has_the_folders_names_in_front(make_script: MakeScript) -> None:
+    code = (
+        QUICK
+        + """
+    writer = SummaryWriter("tb/x")
+    for step in range(2):
+        writer.add_scalars("loss", {"train": step + 1, "val": step + 3}, step)
+    """
+    )
+    metric = {"name": "loss/val/loss", "goal": "minimize"}
+    trial = run(make_script(code, TENSORBOARDX, metric=metric)).trials[0]
+    assert {name: value for name, value in trial.metrics.items() if not name.startswith("best")} == {
+        "loss/train/loss": 2.0,
+        "loss/val/loss": 4.0,
+    }
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
+def test_add_hparams_with_the_curves_own_name_leaves_the_curve_alone(
+    make_script: MakeScript, fast: bool
+) -> None:
+    code = (
+        QUICK
+        + """
+    writer = SummaryWriter("tb")
+    for step, loss in enumerate([5, 3, 1, 2, 4]):
+        writer.add_scalar("val/loss", loss, step)
+    writer.add_hparams({"lr": 0.1}, {"val/loss": 1, "hparam/size": 7}, name="1795637460.5")
+    """
+    )
+    result = run(make_script(code, TENSORBOARDX))
+    assert result.best_value == 4.0
+    with tensorboard(result.directory, fast) as board:
+        (row,) = board.wait_for_rows(1)
+        assert board.scalars("trial-0000", "val/loss") == [(0, 5.0), (1, 3.0), (2, 1.0), (3, 2.0), (4, 4.0)]
+    assert metrics(row) == {"val/loss": 4.0, "best/val/loss": 1.0}
+    assert result.trials[0].metrics["hparam/size"] == 7.0
+
+
+def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScript) -> None:
+    code = (
+        QUICK
+        + """
+    number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
+    writer = SummaryWriter()
+    for step in range(3 if number < 2 else 100):
+        writer.add_scalar("val/loss", number, step)
+        writer.add_scalar("val/acc", step, step)
+        writer.add_scalars("cmp", {"a": step}, step)
+        time.sleep(0.3 if number == 2 else 0)
+    """
+    )
+    result = run(
+        make_script(code, TENSORBOARDX, stop={"trials": 3}, pruner={"type": "median", "startup_trials": 2})
+    )
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    scalars = read_scalars(Path(result.trials[2].dir))
+    assert list(scalars["val/acc"]) == list(scalars["val/loss"]) == list(scalars["cmp/a/cmp"])
+    assert len(scalars["val/acc"]) > 1
+
+
+def test_a_step_that_cannot_be_is_named(make_script: MakeScript) -> None:
+    code = QUICK + "    SummaryWriter().add_scalar('val/loss', 1.0, -1)\n"
+    result = sweep.run(make_script(code, TENSORBOARDX, stop={"trials": 5}), inline=True)
+    (trial,) = result.trials  # the others would do no better
+    assert trial.reason == (
+        "the script never reported 'val/loss'; it wrote it at step -1, but steps are whole numbers from 0 to "
+        "2147483647"
+    )
+
+
+def test_any_folder_below_that_of_the_trial_is_looked_into(make_script: MakeScript, project: Path) -> None:
+    """Of writers that do not announce themselves, such as TensorFlow's."""
+    code = """
+    import os, shutil
+    place = os.path.join(os.environ["SWEEP_TRIAL_DIR"], "logs", "checkpoint")
+    os.makedirs(place)
+    shutil.copy("events", os.path.join(place, "events.out.tfevents.1.host"))
+    """
+    file = EventFile(project / "made")
+    file.add_summary(
+        summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag="val/loss", simple_value=3.0)]), 1
+    )
+    file.finish()
+    file.path.rename(project / "events")
+    assert run(make_script(code)).best_value == 3.0

@@ -50,6 +50,18 @@ STYLES = {
         wandb.init()
         wandb.run.summary["val_loss"] = wandb.config.lr / 3
     """,
+    "summary that says better": """
+        run = wandb.init()
+        for i in range(3):
+            run.log({"val_loss": 5.0 + i})
+        run.summary["val_loss"] = run.config.lr / 3
+        run.finish()
+    """,
+    "a directory of its own": f"""
+        wandb.init(dir=".")
+        for i in range(3):
+            {LOG}
+    """,
 }
 
 

@@ -96,6 +96,17 @@ def go_on_without_a_checkpoint(directory: Path) -> None:
     second._run.finish()
 
 
+def say_once_more_how_large_it_is(directory: Path) -> None:
+    first = attempt(directory, 1)
+    first.log({"parameters": 1e6}, 0)
+    run_steps(first, 0, 5)
+    second = attempt(directory, 2)
+    second.follow()
+    second.log({"parameters": 1e6}, 0)
+    run_steps(second, 4, 7)
+    second._run.finish()
+
+
 def text_event() -> Any:
     value = summary_pb2.Summary.Value(tag="note", metadata=summary_pb2.SummaryMetadata())
     return event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value]))
@@ -104,7 +115,13 @@ def text_event() -> Any:
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
 @pytest.mark.parametrize(
     "story",
-    [resume_and_finish, begin_anew, repeat_the_step_of_the_checkpoint, go_on_without_a_checkpoint],
+    [
+        resume_and_finish,
+        begin_anew,
+        repeat_the_step_of_the_checkpoint,
+        go_on_without_a_checkpoint,
+        say_once_more_how_large_it_is,
+    ],
 )
 def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
     directory = tmp_path / "trial-0000"

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from sweep.objective.script.process import written_files
 from sweep.tracking.events import is_own
 from sweep.tracking.records import BrokenFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
@@ -44,16 +45,22 @@ class EventFiles:
         self._known: dict[Path, EventStream | None] = dict.fromkeys(self._inside())
         self._names = _Names()
 
-    def look(self, family: list[psutil.Process]) -> list[EventStream]:
-        """All files that are known by now.
+    def look(self, family: list[psutil.Process], is_over: bool = False) -> list[EventStream]:
+        """The files that are known by now.
 
         Args:
             family: the script's processes.
+            is_over: whether the script has ended: before that, what `add_hparams` writes is left out. It
+                repeats metrics in one number, which may be on the disk before the curve.
         """
-        for path in [*self._told(), *self._inside(), *_open_files(family)]:
+        for path in [*self._told(), *self._inside(), *written_files(family, "tfevents")]:
             if path not in self._known and not (path.parent == self._trial and is_own(path)):
                 self._known[path] = EventStream(path, path.parent == self._trial, self._names)
-        return [stream for stream in self._known.values() if stream is not None]
+                self._names.see(path.parent)
+        streams = [stream for stream in self._known.values() if stream is not None]
+        return [stream for stream in streams if not stream.is_of_add_hparams] + [
+            stream for stream in streams if stream.is_of_add_hparams and is_over
+        ]
 
     def _told(self) -> Iterator[Path]:
         with suppress(OSError):
@@ -62,45 +69,40 @@ class EventFiles:
 
     def _inside(self) -> Iterator[Path]:
         for place, folders, files in os.walk(self._trial):
-            folders[:] = [name for name in folders if name not in _NOT_LOOKED_INTO]
+            is_top = Path(place) == self._trial
+            folders[:] = sorted(name for name in folders if not (is_top and name in _NOT_LOOKED_INTO))
             for name in sorted(files):
                 if "tfevents" in name:
                     yield Path(os.path.realpath(os.path.join(place, name)))
 
 
-def _open_files(family: list[psutil.Process]) -> Iterator[Path]:
-    """The event files into which processes are writing."""
-    for process in family:
-        with suppress(OSError, psutil.Error):
-            for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
-                with suppress(OSError, ValueError, IndexError):
-                    path = os.readlink(f"/proc/{process.pid}/fd/{descriptor}")
-                    if "tfevents" not in os.path.basename(path) or path.endswith(" (deleted)"):
-                        continue
-                    info = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
-                    if int(info.partition("flags:")[2].split()[0], 8) & os.O_ACCMODE != os.O_RDONLY:
-                        yield Path(path)
-
-
 class _Names:
     """Makes one set of names of the tags of several directories.
 
-    The first directory's tags keep their names. Those of directories below it, or beside it, are known by
-    their directories as well, as `validation/epoch_loss`, where they would be mistaken for each other.
+    The tags of the directory that was begun first keep their names, whichever is written to first. Those of
+    directories below it, or beside it, are known by their directories as well, as `validation/epoch_loss`,
+    where they would be mistaken for each other.
     """
 
     def __init__(self) -> None:
         self._main: Path | None = None
         self._owners: dict[str, Path] = {}
 
-    def name(self, tag: str, directory: Path) -> str:
+    def see(self, directory: Path) -> None:
+        """A file has been begun there."""
         if self._main is None:
             self._main = directory.parent if directory.name in _SPLITS else directory
-        if directory != self._main:
-            if _OF_ADD_HPARAMS.fullmatch(directory.name):
-                return tag
-            if directory.is_relative_to(self._main):
-                return f"{directory.relative_to(self._main).as_posix()}/{tag}"
+
+    def name(self, tag: str, directory: Path) -> str | None:
+        """What a tag of a directory is called; None if what stands there is known already."""
+        assert self._main is not None
+        if directory == self._main:
+            self._owners[tag] = directory
+            return tag
+        if _OF_ADD_HPARAMS.fullmatch(directory.name):
+            return tag if self._owners.setdefault(tag, directory) == directory else None
+        if directory.is_relative_to(self._main):
+            return f"{directory.relative_to(self._main).as_posix()}/{tag}"
         if self._owners.setdefault(tag, directory) == directory:
             return tag
         return f"{directory.name}/{tag}"
@@ -118,6 +120,7 @@ class EventStream:
     def __init__(self, path: Path, is_in_run: bool, names: _Names) -> None:
         self.path = path
         self.is_in_run = is_in_run
+        self.is_of_add_hparams = _OF_ADD_HPARAMS.fullmatch(path.parent.name) is not None
         self._names = names
         self._at = 0
         self._is_broken = False
@@ -163,13 +166,15 @@ class EventStream:
 
     def _adapt(self, event: Any) -> None:
         values = event.summary.value
-        kept = [one for one in values if one.metadata.plugin_data.plugin_name != _HPARAMS]
-        if len(kept) < len(values):
-            copies = [type(one).FromString(one.SerializeToString()) for one in kept]
-            del values[:]
-            values.extend(copies)
+        kept = []
         for one in values:
-            one.tag = self._names.name(one.tag, self.path.parent)
+            tag = self._names.name(one.tag, self.path.parent)
+            if tag is not None and one.metadata.plugin_data.plugin_name != _HPARAMS:
+                one.tag = tag
+                kept.append(type(one).FromString(one.SerializeToString()))
+        if len(kept) < len(values):
+            del values[:]
+            values.extend(kept)
 
     def _number(self, value: Any) -> float | None:
         if value.HasField("simple_value"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,17 +24,23 @@ def read_line(text: str) -> Record | None:
     step = None
     for name in _STEP_NAMES:
         found = data.pop(name, None)
-        if step is None and is_number(found) and 0 <= found < STEPS and found == int(found):
+        if step is None and _is_number(found) and 0 <= found < STEPS and found == int(found):
             step = int(found)
-    values = {
-        name.encode("utf-8", "replace").decode(): float(value)  # JSON can name half a letter
-        for name, value in data.items()
-        if is_number(value)
-    }
+    values = dict(numbers(data))
     return Record(step, values) if values else None
 
 
-def is_number(value: Any) -> bool:
+def numbers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers in a mapping out of JSON. Those of mappings in it have dotted names, as for `wandb.log`."""
+    for name, value in data.items():
+        dotted = prefix + name.encode("utf-8", "replace").decode()  # JSON can name half a letter
+        if _is_number(value):
+            yield dotted, float(value)
+        elif isinstance(value, dict):
+            yield from numbers(value, f"{dotted}.")
+
+
+def _is_number(value: Any) -> bool:
     """Whether a value out of JSON is a number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from sweep.objective.script.log import BoundedLog
 
@@ -22,8 +23,23 @@ _LOOK_EVERY = 0.1
 _LONGEST_LINE = 1 << 20
 _TAIL = 60
 """How many of the last lines of its output tell why a script has failed."""
+_LONGEST_IN_TAIL = 2000
 _MOST_WAITING = 10_000
 """Lines that nobody has looked at yet; a script that prints faster than that has to wait a moment."""
+
+
+class Line(NamedTuple):
+    """A line of output.
+
+    Args:
+        text: without white space around it.
+        is_stdout: whether it came on standard output.
+        is_passing: whether another one was to be printed over it, as progress bars do.
+    """
+
+    text: str
+    is_stdout: bool
+    is_passing: bool
 
 
 class Output:
@@ -39,8 +55,7 @@ class Output:
     Attributes:
         error: why its output cannot be written, if so.
         is_at_end: whether there will be no more.
-        last_line: the last line that is not empty.
-        tail: the last lines.
+        tail: the last lines that are not empty, without what is too long for people.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, wants_all: bool) -> None:
@@ -51,19 +66,18 @@ class Output:
         self._targets = sys.stdout.buffer, sys.stderr.buffer
         self._log = BoundedLog(log)
         self._wants_all = wants_all
-        self._waiting: queue.SimpleQueue[tuple[str, bool] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._give_up_at = float("inf")
         self.error: Exception | None = None
         self.is_at_end = False
-        self.last_line = ""
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self._tail_is_passing = False
         self._thread = threading.Thread(target=self._copy_all, name="sweep-output", daemon=True)
         self._thread.start()
 
-    def take(self, patience: float) -> list[tuple[str, bool]]:
-        """The lines that have come, and whether each is of stdout; waits a moment for the first one."""
-        found: list[tuple[str, bool]] = []
+    def take(self, patience: float) -> list[Line]:
+        """The lines that have come; waits a moment for the first one."""
+        found: list[Line] = []
         with suppress(queue.Empty):
             if not self.is_at_end and patience > 0 and (first := self._waiting.get(timeout=patience)):
                 found.append(first)
@@ -119,16 +133,16 @@ class Output:
             self.error = self.error or error
 
     def _see(self, line: bytes, is_passing: bool, is_stdout: bool) -> None:
-        text = line.decode("utf-8", "replace").strip()
+        whole = line.decode("utf-8", "replace").rstrip()
+        text = whole.strip()
         if not text:
             return
         if self._tail_is_passing:
             self.tail.pop()  # on a terminal this line would stand in its place
-        self.last_line = text
-        self.tail.append(text)
+        self.tail.append(whole[:_LONGEST_IN_TAIL])
         self._tail_is_passing = is_passing
         if self._wants_all or (is_stdout and text.startswith("{")):
-            self._waiting.put((text, is_stdout))
+            self._waiting.put(Line(text, is_stdout, is_passing))
 
 
 _END = re.compile(rb"\r\n|\n|\r")

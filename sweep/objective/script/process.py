@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,7 +60,14 @@ class ScriptProcess:
                     pass_fds=held,
                 )
         except OSError as error:
-            raise ScriptError(f"{arguments[0]} cannot be run: {error.strerror}") from None
+            hint = ""
+            if error.errno == errno.E2BIG:
+                longest = max(arguments, key=len)
+                hint = (
+                    f": {longest[:30]}... has {len(longest)} characters; "
+                    "${args_json_file} passes parameters in a file"
+                )
+            raise ScriptError(f"{arguments[0]} cannot be run: {error.strerror}{hint}") from None
         except ValueError as error:  # a zero byte
             raise ScriptError(f"{arguments[0]} cannot be run: {error}") from None
         except IndexError:
@@ -115,6 +123,20 @@ class ScriptProcess:
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, number)
+
+
+def written_files(family: Iterable[psutil.Process], part: str) -> Iterator[Path]:
+    """The files that processes have open for writing, and whose names have `part` in them."""
+    for process in family:
+        with suppress(OSError, psutil.Error):
+            for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
+                with suppress(OSError, ValueError, IndexError):
+                    path = os.readlink(f"/proc/{process.pid}/fd/{descriptor}")
+                    if part not in os.path.basename(path) or path.endswith(" (deleted)"):
+                        continue
+                    info = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
+                    if int(info.partition("flags:")[2].split()[0], 8) & os.O_ACCMODE != os.O_RDONLY:
+                        yield Path(path)
 
 
 class _held:

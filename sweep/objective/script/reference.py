@@ -107,7 +107,8 @@ class ScriptReference:
 
     def _check_first(self, spec: SweepSpec, directory: Path) -> None:
         """See that there is something to run, as far as that can be known before there is a trial."""
-        variables = self.environment()
+        plain = {name: text for name, text in self.variables.items() if "${" not in text}
+        variables = _with_our_python({**_inherited(), **plain})
         facts = Facts(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
         of_trial = {f"${{{name}}}" for name in [*spec.parameters, "trial_dir", "number", "seed"]}
         for item in self.command.items:
@@ -140,49 +141,39 @@ class ScriptReference:
         Raises:
             CommandError: it uses a parameter that this trial does not have.
         """
-        return self.command.arguments(self.prepare(params), self._facts(directory, number, seed))
+        return self._call(params, directory, number, seed)[0]
 
-    def _facts(self, directory: Path, number: int, seed: int) -> Facts:
-        return Facts(
+    def _call(
+        self, params: Mapping[str, Any], directory: Path, number: int, seed: int
+    ) -> tuple[list[str], dict[str, str]]:
+        """A trial's command line, and its environment."""
+        seen = self.prepare(params)
+        facts = Facts(
             interpreter=self.interpreter(),
             program=self.program,
             args_json_file=str(_args_file(directory)),
-            variables=self.environment(),
+            variables=_inherited(),
             trial_dir=str(directory),
             number=number,
             seed=seed,
         )
-
-    def _own_variables(self, trial: Trial) -> dict[str, str]:
-        """The sweep file's `env`, with what it says of the trial."""
-        facts = self._facts(trial.directory, trial.number, trial.seed)
-        params = self.prepare(trial.params)
-        return {name: Command((value,)).arguments(params, facts)[0] for name, value in self.variables.items()}
-
-    def environment(self) -> dict[str, str]:
-        """What the script inherits, without what differs between trials."""
-        variables = {**os.environ, **self.variables}
-        # So that `python`, and tools such as torchrun, are those of the environment that runs the sweep, even
-        # if nobody has activated it.
-        path = variables.get("PATH", os.defpath)
-        here = str(Path(sys.executable).parent)
-        found = shutil.which("python", path=path)
-        if found is None or str(Path(found).parent) != here:
-            variables["PATH"] = f"{here}{os.pathsep}{path}"
-        return variables
+        own = {name: Command((text,)).arguments(seen, facts)[0] for name, text in self.variables.items()}
+        variables = _with_our_python({**facts.variables, **own})
+        return self.command.arguments(seen, replace(facts, variables=variables)), variables
 
     def interpreter(self) -> str:
         """What `${interpreter}` stands for.
 
-        To W&B it is the word `python`, which people know from their logs and process lists; `environment`
-        sees to it that this is the Python that runs the sweep. Not every environment has one of that name.
+        To W&B it is the word `python`, which people know from their logs and process lists;
+        `_with_our_python` sees to it that this is the Python that runs the sweep. Not every environment has
+        one of that name.
         """
         if self.command.as_wandb and (Path(sys.executable).parent / "python").exists():
             return "python"
         return sys.executable
 
-    def _run(self, trial: Trial) -> dict[str, float] | None:
-        arguments = self.arguments(trial.params, trial.directory, trial.number, trial.seed)
+    def _run(self, trial: Trial) -> dict[str, float]:
+        arguments, variables = self._call(trial.params, trial.directory, trial.number, trial.seed)
         params = self.prepare(trial.params)
         if self.command.uses("args_json_file"):
             _args_file(trial.directory).write_text(json.dumps(params))
@@ -191,19 +182,34 @@ class ScriptReference:
             cwd = Path(self.cwd.replace(TRIAL_DIR, str(trial.directory)))
             cwd.mkdir(parents=True, exist_ok=True)
         write_parameters(trial.directory, params)
-        variables = {
-            # A script whose lines arrive when its buffer is full would be pruned too late.
-            "PYTHONUNBUFFERED": "1",
-            **self.environment(),
-            **self._own_variables(trial),
-        }
+        # A script whose lines arrive when its buffer is full would be pruned too late.
+        variables.setdefault("PYTHONUNBUFFERED", "1")
         wandb = wandb_variables(trial.directory, trial.seed)
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
         variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
-        ScriptRun(
+        values = ScriptRun(
             trial, self.metric, Patterns(self.patterns), Call(arguments, variables, cwd, self.is_attached)
         ).run()
-        return {EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else None
+        return {**values, EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else values
+
+
+def _inherited() -> dict[str, str]:
+    """What a script inherits."""
+    variables = dict(os.environ)
+    if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # it fails outside of a worker
+        del variables["PYTHONBREAKPOINT"]
+    return variables
+
+
+def _with_our_python(variables: dict[str, str]) -> dict[str, str]:
+    """The same, with `python`, and tools such as torchrun, of the environment that runs the sweep, even if
+    nobody has activated it."""
+    path = variables.get("PATH", os.defpath)
+    here = str(Path(sys.executable).parent)
+    found = shutil.which("python", path=path)
+    if found is None or str(Path(found).parent) != here:
+        variables["PATH"] = f"{here}{os.pathsep}{path}"
+    return variables
 
 
 def _args_file(directory: Path) -> Path:

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from sweep.objective.script.lines import is_number
+from sweep.objective.script.lines import numbers
 from sweep.objective.wandb_offline import Record
 
 
@@ -40,6 +40,6 @@ class Reports:
         with suppress(ValueError, AttributeError, TypeError, RecursionError):
             data = json.loads(line)
             values = data.get("values", {self._metric: data.get("value")})
-            numbers = {name: float(value) for name, value in values.items() if is_number(value)}
-            return Record(data.get("step"), numbers) if numbers else None
+            found = dict(numbers(values))
+            return Record(data.get("step"), found) if found else None
         return None

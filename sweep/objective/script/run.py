@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,17 @@ from typing import Any
 from sweep.engine import processes
 from sweep.objective.command import EXIT_STATUS
 from sweep.objective.patterns import Patterns
-from sweep.objective.result import NeverReported, ScriptCrash, ScriptError
-from sweep.objective.script.event_files import EventFiles
+from sweep.objective.result import NeverReported
+from sweep.objective.script.ending import check_ended_well
+from sweep.objective.script.event_files import EventFiles, EventStream
 from sweep.objective.script.lines import read_line
-from sweep.objective.script.output import Output
+from sweep.objective.script.output import Line, Output
 from sweep.objective.script.process import ScriptProcess
 from sweep.objective.script.reports import Reports
 from sweep.objective.script.sources import Source, Sources, never_reported
-from sweep.objective.wandb_offline import OfflineRuns, Record
+from sweep.objective.wandb_offline import RUN_ID, OfflineRuns, Record
 from sweep.reporting import REPORTS, STEPS
+from sweep.tracking.run import best_tag
 from sweep.trial import Interrupted, Trial
 
 _LOOK_EVERY = 0.2
@@ -63,9 +63,9 @@ class ScriptRun:
         self._trial = trial
         self._metric = metric
         self._patterns = patterns
-        self._sources = Sources()
+        self._sources = Sources(reserved=(best_tag(metric),))
         self._reports = Reports(trial.directory / "reports.jsonl", metric)
-        self._wandb = OfflineRuns(trial.directory)
+        self._wandb = OfflineRuns(trial.directory, call.cwd or Path.cwd(), call.variables.get(RUN_ID, ""))
         self._events = EventFiles(trial.directory)
         self._in_run: set[str] = set()
         """Tags that the script itself draws in the trial's run."""
@@ -74,7 +74,12 @@ class ScriptRun:
         self._is_unjudged = False
         """Whether the pruner has not been asked since the last report."""
         self._next_question = time.monotonic() + _ASK_WHETHER_TO_END_EVERY
+        self._is_pruned = False
         self._is_interrupted = False
+        self._values: dict[str, float] = {}
+        """The last value of each metric."""
+        self._impossible: dict[str, int] = {}
+        """Steps that cannot be, by what was to be reported there."""
         trial.follow()
         variables = {
             **call.variables,
@@ -85,8 +90,11 @@ class ScriptRun:
         self._process = ScriptProcess(trial.directory, call.arguments, variables, call.cwd, call.is_attached)
         self._output = Output(self._process.popen, trial.directory / "output.log", bool(patterns))
 
-    def run(self) -> None:
+    def run(self) -> dict[str, float]:
         """Wait for its end, and hand on what it reports meanwhile.
+
+        Returns:
+            the last value of each metric, whatever its step; nothing of what an earlier attempt has reported.
 
         Raises:
             optuna.TrialPruned: it has been stopped because it was not good enough.
@@ -94,13 +102,10 @@ class ScriptRun:
             ScriptError: it failed, or never reported the metric.
         """
         try:
-            while True:
-                has_ended = self._process.has_ended()
+            while not (self._is_pruned or self._process.has_ended()):
                 # Pruners compare at equal steps: they see each report, if there are not thousands of them.
-                self._ask_until = float("-inf") if has_ended else time.monotonic() + _PATIENCE_FOR_VERDICTS
+                self._ask_until = time.monotonic() + _PATIENCE_FOR_VERDICTS
                 self._look(self._output.take(_LOOK_EVERY))
-                if has_ended:
-                    break
                 if self._is_unjudged:
                     self._ask()
                 self._give_way()
@@ -108,31 +113,43 @@ class ScriptRun:
                     self._process.wait(_LOOK_EVERY)
         finally:
             self._end()
-        self._next_look, self._ask_until = 0.0, float("-inf")
-        self._look(self._output.take(0))
-        self._log(Source.WANDB, self._wandb.summary())
-        if self._in_run:
-            self._trial.end_drawn()
+        self._look_last()
+        if self._is_pruned:
+            from optuna import TrialPruned
+
+            raise TrialPruned
         if self._is_interrupted:
             raise Interrupted("it ended when asked to")
-        self._check()
+        check_ended_well(self._process.popen.returncode, list(self._output.tail))
+        self._check_reported()
+        return self._values
 
-    def _look(self, lines: list[tuple[str, bool]]) -> None:
+    def _look(self, lines: list[Line], is_over: bool = False) -> None:
         """Hand on what has come: from the strongest source to the weakest."""
         if self._output.error is not None:
             raise self._output.error
-        looks_at_files = time.monotonic() >= self._next_look
+        looks_at_files = is_over or time.monotonic() >= self._next_look
         if looks_at_files:
             self._log(Source.REPORT, self._reports.read())
-        for text, is_stdout in lines:
-            if self._patterns and (found := self._patterns.read(text)) is not None:
-                self._log(Source.REGEX, [found])
-            if is_stdout and (record := read_line(text)) is not None:
+        for line in lines:
+            if self._patterns:
+                self._log(Source.REGEX, self._patterns.read(line.text, line.is_passing))
+            if line.is_stdout and (record := read_line(line.text)) is not None:
                 self._log(Source.JSON, [record])
         if looks_at_files:
-            self._log(Source.WANDB, self._wandb.read())
-            self._log_events()
+            family = self._process.family()
+            self._log(Source.WANDB, self._wandb.read(family))
+            self._log_events(self._events.look(family, is_over))
             self._next_look = time.monotonic() + _LOOK_AT_FILES_EVERY
+
+    def _look_last(self) -> None:
+        """Hand on what is left of a script that has ended, however it did."""
+        self._ask_until = float("-inf")
+        self._look(self._output.take(0), is_over=True)
+        self._log(Source.REGEX, self._patterns.rest())
+        self._log(Source.WANDB, self._wandb.summary())
+        if self._in_run:
+            self._trial.end_drawn()
 
     def _log(self, source: Source, records: Iterable[Record]) -> None:
         for record in records:
@@ -144,15 +161,18 @@ class ScriptRun:
                     if part:
                         self._hand_on(part, step, is_drawn)
 
-    def _log_events(self) -> None:
+    def _log_events(self, streams: Iterable[EventStream]) -> None:
         """Hand on what is new in the script's event files.
 
         TensorBoard's Python loader follows one file of a run, and a run is a directory: what is elsewhere is
         written into the trial's own file too.
         """
-        for stream in self._events.look(self._process.family()):
+        for stream in streams:
             for event in stream.read():
                 step, scalars = stream.scalars(event)
+                if not 0 <= step < STEPS:  # TensorBoard's HParams tab answers HTTP 500 to such a step
+                    self._impossible.update(dict.fromkeys(scalars, step))
+                    continue
                 counting = {name for name in scalars if self._sources.counts(Source.EVENTS, name)}
                 if stream.is_in_run:
                     self._in_run.update(scalars)
@@ -161,14 +181,13 @@ class ScriptRun:
                     for index in reversed(range(len(values))):
                         if values[index].tag in scalars and values[index].tag not in counting:
                             del values[index]
-                if not 0 <= step < STEPS:
-                    continue  # TensorBoard's HParams tab answers HTTP 500 to such a step
                 if event.HasField("summary") and not event.summary.value:
                     continue
                 counted = {name: scalars[name] for name in counting}
                 self._hand_on(counted, step, True, None if stream.is_in_run else event)
 
     def _hand_on(self, values: Mapping[str, float], step: int, is_drawn: bool, event: Any = None) -> None:
+        self._values.update(values)
         before = self._trial.last_reported
         if is_drawn:
             self._trial.log_drawn(values, step, event)
@@ -181,10 +200,7 @@ class ScriptRun:
 
     def _ask(self) -> None:
         self._is_unjudged = False
-        if self._trial.should_prune():
-            from optuna import TrialPruned
-
-            raise TrialPruned
+        self._is_pruned = self._is_pruned or self._trial.should_prune()
 
     def _give_way(self) -> None:
         """If the sweep is being stopped, give the script notice: it may save what it will go on from.
@@ -197,8 +213,9 @@ class ScriptRun:
         self._next_question = time.monotonic() + _ASK_WHETHER_TO_END_EVERY
         if self._trial.must_end():
             self._ask()  # it may not be needed any more
-            self._is_interrupted = True
-            self._process.terminate()
+            if not self._is_pruned:
+                self._is_interrupted = True
+                self._process.terminate()
 
     def _end(self) -> None:
         """Have all its processes end, and see to the last of its output."""
@@ -207,17 +224,10 @@ class ScriptRun:
         finally:
             self._output.finish()
 
-    def _check(self) -> None:
-        status = self._process.popen.returncode
-        last = self._output.last_line
-        story = "\n".join(self._output.tail)
-        if status < 0:
-            with suppress(ValueError):
-                raise ScriptCrash(f"killed by {signal.Signals(-status).name}", last, story)
-            raise ScriptCrash(f"killed by signal {-status}", last, story)
-        if status > 0:
-            raise ScriptError(f"exit status {status}", last, story)
-        if self._metric not in self._sources.names and self._metric != EXIT_STATUS:
+    def _check_reported(self) -> None:
+        is_known = self._metric in self._values or self._trial.last_value is not None
+        if not is_known and self._metric != EXIT_STATUS:
             raise NeverReported(
-                never_reported(self._metric, self._sources.names, bool(self._patterns)), story=story
+                never_reported(self._metric, self._sources.names, bool(self._patterns), self._impossible),
+                story="\n".join(self._output.tail),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from enum import IntEnum
 
 from sweep.errors import nearest
@@ -25,9 +26,14 @@ class Source(IntEnum):
 
 
 class Sources:
-    """Sees to it that each metric comes from one source, and that each of its values has a step."""
+    """Sees to it that each metric comes from one source, and that each of its values has a step.
 
-    def __init__(self) -> None:
+    Args:
+        reserved: names that are the sweep's own; what a script calls so is left out.
+    """
+
+    def __init__(self, reserved: Container[str] = ()) -> None:
+        self._reserved = reserved
         self._owners: dict[str, Source] = {}
         self._next_steps = dict.fromkeys(Source, 0)
 
@@ -38,6 +44,8 @@ class Sources:
 
     def counts(self, source: Source, name: str) -> bool:
         """Whether a source is the one for a metric, as far as is known. It is asked with each value."""
+        if name in self._reserved:
+            return False
         owner = self._owners.get(name)
         if owner is None or source < owner:
             self._owners[name] = source
@@ -53,15 +61,23 @@ class Sources:
         return (step, values) if values else None
 
 
-def never_reported(metric: str, names: list[str], has_patterns: bool = False) -> str:
+def never_reported(
+    metric: str, names: list[str], has_patterns: bool = False, impossible: Mapping[str, int] | None = None
+) -> str:
     """Why a script's metric is not there, in words for people.
 
     Args:
         metric: its name.
         names: what the script did report.
         has_patterns: whether regular expressions were looked for in its output.
+        impossible: steps that no study takes, by the names of what was to be reported there.
     """
     text = f"the script never reported {metric!r}; "
+    if impossible and metric in impossible:
+        return (
+            text
+            + f"it wrote it at step {impossible[metric]}, but steps are whole numbers from 0 to {STEPS - 1}"
+        )
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:

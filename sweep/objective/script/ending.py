@@ -1,0 +1,62 @@
+"""How a script ended, in words for people."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+from sweep.objective.result import ScriptCrash, ScriptError
+
+_TRACEBACK = "Traceback (most recent call last):"
+_OF_CRASHES = (
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGKILL,
+    signal.SIGSEGV,
+)
+_HINTS = {
+    "No API key configured": "the sweep takes the place of wandb.sweep and wandb.agent: "
+    "let the script call its function once",
+}
+"""What to write instead, by what stands in the last lines."""
+
+
+def check_ended_well(status: int, tail: Sequence[str]) -> None:
+    """See that a script came to its end by itself, and was content with it.
+
+    Args:
+        status: as `Popen.returncode` has it: that of its exit, or the signal that ended it, negative.
+        tail: the last lines that it printed.
+
+    Raises:
+        ScriptCrash: a signal ended it, or, as a shell says by a status above 128, what it had started.
+        ScriptError: its exit status is not 0.
+    """
+    if status == 0:
+        return
+    story = "\n".join(tail)
+    if status < 0:
+        raise ScriptCrash(f"killed by {_name(-status)}", _reason(tail), story)
+    if status - 128 in _OF_CRASHES:
+        raise ScriptCrash(f"exit status {status} ({_name(status - 128)})", _reason(tail), story)
+    hint = next((hint for text, hint in _HINTS.items() if text in story), None)
+    raise ScriptError(f"exit status {status}", hint or _reason(tail), story)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _reason(tail: Sequence[str]) -> str:
+    """The line that says what was wrong: the exception's own first one, or the last."""
+    traces = [index for index, line in enumerate(tail) if line.strip() == _TRACEBACK]
+    if traces:
+        for line in tail[traces[-1] + 1 :]:
+            if line and not line[0].isspace():
+                return line
+    return tail[-1].strip() if tail else ""
