@@ -86,8 +86,12 @@ class ScriptProcess:
         """Ask the script itself to end: what it has started it may need to save its state."""
         self.popen.terminate()
 
-    def end(self) -> None:
-        """Have it and all that it has started end."""
+    def end(self, is_asked: bool = False) -> None:
+        """Have it and all that it has started end.
+
+        Args:
+            is_asked: whether it was asked to: what a wrapper has left behind may still be saving its state.
+        """
         try:
             if not self.has_ended():
                 processes.end(self._family(), grace=_GRACE)  # each has one SIGTERM: two may spoil a handler
@@ -96,7 +100,7 @@ class ScriptProcess:
                 self._signal_group(signal.SIGKILL)
                 processes.end(self._family())
                 self.popen.wait()
-            processes.end(self._family(), grace=_GRACE_FOR_REST)
+            processes.end(self._family(), grace=_GRACE if is_asked else _GRACE_FOR_REST)
 
     def family(self) -> list[psutil.Process]:
         """The script and its descendants, as far as they can be seen at little cost."""

@@ -220,7 +220,7 @@ class ScriptRun:
     def _end(self) -> None:
         """Have all its processes end, and see to the last of its output."""
         try:
-            self._process.end()
+            self._process.end(self._is_interrupted)
         finally:
             self._output.finish()
 
