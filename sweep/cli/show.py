@@ -67,9 +67,7 @@ def status(
                 "metric": view.spec.metric.name,
                 "goal": view.spec.metric.goal,
                 "counts": view.counts,
-                "best": None
-                if best is None
-                else {"number": best.number, "value": best.values[0], "params": view.params(best)},
+                **_best_of(view),
                 "elapsed_s": round(view.elapsed, 1),
                 "utilisation": None if utilisation is None else round(utilisation, 4),
             }
@@ -89,6 +87,28 @@ def status(
     if view.usage.utilisation is not None:
         print(f"slots busy: {view.usage.utilisation:.0%}")
     print(f"in {view.directory.root}")
+
+
+def _best_of(view: SweepView) -> dict[str, Any]:
+    """The best trial for programs; with several goals its value of each, and the front."""
+    best = view.best
+    first = (
+        None
+        if best is None
+        else {"number": best.number, "value": best.values[0], "params": view.params(best)}
+    )
+    if len(view.spec.goals) == 1:
+        return {"best": first}
+    front = _entries(view)
+    return {"best": first and {**first, "values": front[0]["values"]}, "front": front}
+
+
+def _entries(view: SweepView) -> list[dict[str, Any]]:
+    """The trials of the front for programs."""
+    return [
+        {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
+        for trial in view.front
+    ]
 
 
 def trials(
@@ -155,7 +175,7 @@ def best(
     """Print the parameters of the best trial. As arguments they are quoted for the shell.
 
     With several goals these are all trials that none is better than in each of them (the Pareto front), with
-    their numbers and values.
+    their numbers and values, if there are more than one.
 
     With --artifact nothing of that is printed: a file or a folder that the best trial has kept with
     trial.save_artifact is copied out of the sweep.
@@ -180,16 +200,13 @@ def best(
         _take_out(view, artifact, output or ".", repeat, force)
         return
     params: Any = view.params(found)
-    if len(view.spec.goals) > 1:
+    if len(view.front) > 1:
         if form is BestFormat.args:
             numbers = ", ".join(str(trial.number) for trial in view.front)
             raise InputError(
                 f"{view.spec.name}: several trials are best, each in its way ({numbers}); use --format json"
             )
-        params = [
-            {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
-            for trial in view.front
-        ]
+        params = _entries(view)
     if form is BestFormat.json:
         print_json(params)
     elif form is BestFormat.args:

@@ -162,6 +162,38 @@ def test_best_is_ready_to_use(finished: Path) -> None:
     assert f"x: {params['x']}" in call("best", "demo").stdout
 
 
+SEVERAL = {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "speed", "goal": "maximize"}]}
+
+
+def _two_metrics(speed: str) -> str:
+    return f"def train(trial):\n    x = trial.params.x\n    return {{'loss': x, 'speed': {speed}}}\n"
+
+
+def test_one_trial_that_is_best_in_everything_is_one(make_sweep: MakeSweep) -> None:
+    call("run", make_sweep(_two_metrics("-x"), metric=None, **SEVERAL), "--inline", "--quiet")
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    x = min(row["params"]["x"] for row in rows)
+    assert call("best", "demo", "--format", "args").stdout == f"--x={x}\n"
+    assert json.loads(call("best", "demo", "--format", "json").stdout) == {"x": x}
+    assert call("best", "demo").stdout == f"x: {x}\n"
+
+
+def test_several_metrics_are_all_in_the_best_trial_and_the_front(make_sweep: MakeSweep) -> None:
+    call("run", make_sweep(_two_metrics("x"), metric=None, **SEVERAL), "--inline", "--quiet")
+    assert "several trials are best" in call("best", "demo", "--format", "args", status=2).stderr
+    data = json.loads(call("status", "demo", "--json").stdout)
+    x = data["best"]["value"]
+    assert data["best"] == {
+        "number": 0,
+        "value": x,
+        "params": {"x": x},
+        "values": {"loss": x, "speed": x},
+    }
+    assert [one["number"] for one in data["front"]] == list(range(6))
+    assert data["front"][0] == {"number": 0, "values": {"loss": x, "speed": x}, "params": {"x": x}}
+    assert data["front"] == json.loads(call("best", "demo", "--format", "json").stdout)
+
+
 def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
     for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
         assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"
