@@ -19,8 +19,14 @@ def exit_status(launched: Launch) -> int:
     return 0 if SweepView(launched.directory).counts["complete"] else 1
 
 
-def summarise(launched: Launch, runs: Path) -> None:
-    """Print the end of a run."""
+def summarise(launched: Launch, runs: Path, metric_place: str) -> None:
+    """Print the end of a run.
+
+    Args:
+        launched: what became of it.
+        runs: the folder in which the sweep's directory lies.
+        metric_place: where the metric's name stands, for messages.
+    """
     view = SweepView(launched.directory)
     name = _path_or_name(launched.directory.root, runs)
     counts = text.counts(view.counts)
@@ -39,6 +45,8 @@ def summarise(launched: Launch, runs: Path) -> None:
     else:
         trials = text.plural(view.finished_trials, "trial")
         print(f"{trials} in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
+        if _is_metric_missing(launched):
+            print("It ended early: without the metric every trial would fail.")
     best = view.best
     if best is not None and len(view.spec.goals) > 1:
         print("best, each in its way:")
@@ -50,7 +58,12 @@ def summarise(launched: Launch, runs: Path) -> None:
             print(f"  {parameter}: {text.parameter(value)}")
     if best is None and view.counts["complete"]:
         print("no complete trial keeps within the limits on the metrics")
-    _explain_failures(view, name)
+    _explain_failures(
+        view,
+        f"correct metric ({metric_place}), or what the script reports, and give the same command again"
+        if _is_metric_missing(launched)
+        else f"`sweep retry {name} --failed` runs them again",
+    )
     print()
     commands = {
         f"sweep tensorboard {name}": "compare the runs in the HParams tab",
@@ -80,7 +93,11 @@ def _why(view: SweepView) -> str:
     return reasons.get(view.stopped_by or "", "")
 
 
-def _explain_failures(view: SweepView, name: str) -> None:
+def _is_metric_missing(launched: Launch) -> bool:
+    return launched.progress is not None and launched.progress.stopped_by == "metric"
+
+
+def _explain_failures(view: SweepView, advice: str) -> None:
     failed = [row for row in view.rows() if row.state == "FAIL"]
     if not failed:
         return
@@ -88,7 +105,7 @@ def _explain_failures(view: SweepView, name: str) -> None:
     first = next(row for row in failed if (row.reason or "") == reason)
     share = "all" if times == len(failed) else f"{times} of them"
     print(f"{len(failed)} failed, {share} with: {reason}")
-    print(f"  {_shorten(view.error_file(first.number))}; `sweep retry {name} --failed` runs them again")
+    print(f"  {_shorten(view.error_file(first.number))}; {advice}")
 
 
 def _shorten(path: Path) -> str:

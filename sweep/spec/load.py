@@ -73,6 +73,14 @@ class SweepFile:
             where = place(self._find(error.key), self.document, str(self.path), self.origins)
             raise SpecError(f"{where}: {error}") from None
 
+    @property
+    def metric_place(self) -> str:
+        """Where the name of the metric stands: file and line, or the option that set it."""
+        names = [metric.name for metric in self.spec.metrics or ()]
+        name = self.spec.metric.name
+        path = ("metrics", names.index(name), "name") if names else ("metric", "name")
+        return place(path, self.document, str(self.path), self.origins)
+
     def _find(self, key: str) -> sweep_yaml.Path:
         """The path of an entry, or of the nearest one above it: names may have dots, and a parameter's name
         leaves out the `parameters` of its groups."""

@@ -207,6 +207,23 @@ def test_a_sweep_without_a_complete_trial_exits_with_1_and_says_why(make_sweep: 
     assert "no trial is complete" in call("best", "demo", status=1).stderr
 
 
+def test_a_script_that_never_reports_the_metric_ends_the_sweep_and_a_corrected_file_begins_it_anew(
+    project: Path,
+) -> None:
+    (project / "script.py").write_text("print('{\"loss\": 0.5}')\n")
+    file = project / "demo.yaml"
+    text = "program: script.py\nmetric:\n  goal: minimize\n  name: los\n"
+    text += "parameters: {x: 1}\nstop: {trials: 3}\n"
+    file.write_text(text)
+    ended = call("run", file, "--inline", status=1).stdout
+    assert "It ended early: without the metric every trial would fail." in ended
+    assert f"correct metric ({file}:4), or what the script reports, and give the same command again" in ended
+    assert "sweep retry" not in ended
+    file.write_text(text.replace("los\n", "loss\n"))
+    assert "the old sweep is now in" in call("run", file, "--inline").stdout
+    assert json.loads(call("status", "demo", "--json").stdout)["counts"]["complete"] == 3
+
+
 def test_check_shows_the_space_and_runs_nothing(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         "raise SystemExit('I was run')\ndef train(trial): ...",
