@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.cli.options import RUNS, Runs, Set
-from sweep.errors import InputError, nearest
+from sweep.errors import InputError, nearest_file
 
 if TYPE_CHECKING:
     from sweep.compare.view import SweepView
@@ -137,7 +137,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = nearest(path.name, [other.name for other in path.parent.glob("*.*")])
+        near = nearest_file(path.name, [other.name for other in path.parent.glob("*.*")])
         hint = f"did you mean the file {path.with_name(near)}?" if near else "write for example lr=0.1"
         raise InputError(f"--params {path}: is neither key=value nor a file; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sweep.errors import EntryError, nearest, suggestion
+from sweep.errors import EntryError, nearest_file, suggestion
 from sweep.importing import look_here
 from sweep.trial import Trial
 
@@ -123,7 +123,7 @@ def find_file(key: str, place: str, folders: Sequence[Path], pattern: str) -> Pa
         for file in sorted(folder.glob(pattern))
         if file.is_file()
     ]
-    hint = nearest(Path(place).name, found)
+    hint = nearest_file(Path(place).name, found)
     raise EntryError(
         key,
         f"there is no file {place}"

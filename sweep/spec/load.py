@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sweep.errors import EntryError, InputError, SpecError, nearest
+from sweep.errors import EntryError, InputError, SpecError, nearest_file
 from sweep.spec import wandb
 from sweep.spec import yaml as sweep_yaml
 from sweep.spec.mistakes import place, spec_error
@@ -190,9 +190,8 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        others = [str(other) for other in sorted(path.parent.glob("*.y*ml"))]
-        near = nearest(str(path), others)
-        hint = f"; did you mean {near}?" if near else ""
+        near = nearest_file(path.name, [other.name for other in sorted(path.parent.glob("*.y*ml"))])
+        hint = f"; did you mean {path.with_name(near)}?" if near else ""
         raise InputError(f"{path}: there is no such file{hint}") from None
     except UnicodeDecodeError as error:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import InputError
-from sweep.objective.function import FunctionReference
+from sweep.objective.function import FunctionReference, find_file
 
 
 def test_a_file_is_looked_for_here_and_beside_the_sweep_file(project: Path) -> None:
@@ -34,6 +34,14 @@ def test_finding_it_runs_nothing_and_loading_it_finds_its_neighbours(project: Pa
 
 def test_a_module_is_found_by_its_dotted_name() -> None:
     assert FunctionReference.find("math:sqrt", Path()).load()(9) == 3  # type: ignore[arg-type]
+
+
+def test_a_file_with_nothing_but_its_ending_in_common_is_not_suggested(project: Path) -> None:
+    (project / "syn.py").touch()
+    with pytest.raises(InputError, match=r"there is no file nope.py \(looked in"):
+        find_file("program", "nope.py", [project], "*")
+    with pytest.raises(InputError, match=r"there is no file syn; did you mean syn.py\?"):
+        find_file("program", "syn", [project], "*")
 
 
 def test_a_name_that_is_imported_or_made_is_found(project: Path) -> None:

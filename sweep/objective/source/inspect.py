@@ -6,7 +6,7 @@ import ast
 import warnings
 from pathlib import Path
 
-from sweep.errors import InputError, nearest, suggestion
+from sweep.errors import InputError, nearest_file, suggestion
 from sweep.objective.source import guesses
 from sweep.objective.source.found import Source
 from sweep.objective.source.function import FunctionReader
@@ -56,7 +56,7 @@ def _parse(path: Path, place: str, name: str) -> ast.Module:
             warnings.simplefilter("ignore")  # of doubtful escapes in the user's strings
             return ast.parse(path.read_bytes(), place)
     except FileNotFoundError:
-        near = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
+        near = nearest_file(path.name, [file.name for file in path.parent.glob("*.py")])
         hint = f"; did you mean {path.with_name(near)}?" if near else ""
         raise InputError(f"{place}: there is no such file{hint}") from None
     except SyntaxError as error:
