@@ -103,7 +103,7 @@ def _open(file: str, runs: Path, changes: list[str]) -> tuple[SweepFile, SweepVi
     from sweep.spec.load import parse_override
 
     overrides = [parse_override(change) for change in changes]
-    if Path(file).is_file() or Path(file).suffix in (".yaml", ".yml"):
+    if Path(file).is_file() or Path(file).suffix.partition(":")[0] in (".yaml", ".yml", ".py"):
         return read_sweep_file(file, overrides), None
     view = SweepView.open(file, runs)
     return read_sweep_file(view.directory.spec, overrides), view

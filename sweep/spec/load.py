@@ -187,6 +187,7 @@ def _read_text(path: Path) -> str:
         inside = sorted(path.glob("*.yaml"))
         hint = f"for example {inside[0]}" if inside else "it holds no .yaml file"
         raise InputError(f"{path}: is a directory; give a sweep file ({hint})")
+    _refuse_python(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -199,6 +200,16 @@ def _read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _refuse_python(path: Path) -> None:
+    """Its code was given where its sweep file should be: `train.py`, or `train.py:train`."""
+    code = path.with_name(path.name.partition(":")[0])
+    if code.suffix != ".py" or not code.is_file():
+        return
+    own = code.with_suffix(".yaml")
+    what = f"did you mean {own}?" if own.is_file() else f"`sweep init {path}` writes a sweep file for it"
+    raise InputError(f"{path}: is a Python file; {what}")
 
 
 def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.Path:

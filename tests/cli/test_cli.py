@@ -194,6 +194,17 @@ def test_several_metrics_are_all_in_the_best_trial_and_the_front(make_sweep: Mak
     assert data["front"] == json.loads(call("best", "demo", "--format", "json").stdout)
 
 
+@pytest.mark.parametrize("command", ["run", "check", "debug", "convert"])
+def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, command: str) -> None:
+    (project / "train.py").write_text("import sys\n\ndef train(trial): ...\n")
+    for code in ("train.py", "train.py:train"):
+        refused = call(command, code, status=2).stderr
+        assert refused == f"error: {code}: is a Python file; `sweep init {code}` writes a sweep file for it\n"
+    assert "no such file" in call(command, "rain.py", status=2).stderr
+    (project / "train.yaml").touch()
+    assert "is a Python file; did you mean train.yaml?" in call(command, "train.py", status=2).stderr
+
+
 def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
     for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
         assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"
