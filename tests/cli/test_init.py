@@ -113,6 +113,14 @@ def test_a_function_runs_with_the_file_that_was_written_for_it(project: Path) ->
     call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
 
 
+def test_a_callable_that_cannot_be_read_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
+    (project / "made.py").write_text(
+        "def make():\n    return lambda trial: trial.suggest_float('x', 0, 1)\ntrain = make()\n"
+    )
+    assert "nothing can be read of train" in call("init", "made.py:train").stdout
+    call("run", "made.yaml", "--inline", "--quiet", "-n", "2")
+
+
 def test_a_file_is_never_overwritten(project: Path) -> None:
     (project / "train.py").write_text(FUNCTION)
     (project / "train.yaml").write_text("mine")

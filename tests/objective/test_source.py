@@ -252,9 +252,35 @@ def test_the_function_with_a_trial_is_taken_or_else_the_only_one(read: Any) -> N
     assert read("if __name__ == '__main__':\n    pass\n").kind == "script"
 
 
+CALLED = {
+    "train = lambda trial: trial.params.lr": {"lr"},
+    "def run(trial): return trial.params.lr\ntrain = functools.partial(run)": {"lr"},
+    "def run(data, trial): return trial.params.lr\ntrain = partial(run, DATA)": {"lr"},
+    "def run(trial, data): return trial.params.lr\ntrain: Any = partial(run, data=DATA)": {"lr"},
+    "class Run:\n    def __call__(self, trial): return trial.params.lr\ntrain = Run(3)": {"lr"},
+    "if FAST:\n    def train(trial): return trial.params.lr": {"lr"},
+    "class Run: ...\ntrain = Run(3)": set(),
+    "from package import train": set(),
+    "train = make(3)": set(),
+    "train = partial(make(), *DATA)": set(),
+    "train = len\ntrain = partial(train)": set(),
+}
+
+
+@pytest.mark.parametrize("code", CALLED)
+def test_whatever_can_be_called_is_read_as_far_as_that_is_possible(read: Any, code: str) -> None:
+    source = read(code, "train")
+    assert source.work == "train.py:train"
+    assert source.parameters.keys() == CALLED[code]
+    assert source.in_optuna == (not CALLED[code]), "then it has to ask for its parameters itself"
+
+
 @pytest.mark.parametrize(
     ("code", "function", "message"),
     [
+        ("class A:\n    def __call__(self, trial): ...\n", "A", "A is a class; name an instance of it"),
+        ("def a(trial, data): ...\n", "a", "takes 2 arguments"),
+        ("a = 3\n", "a", "is no function"),
         (
             "def a(trial): ...\ndef b(trial): ...\n",
             "",
