@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
 from sweep.compare.kept import best_repeat, find_artifact
+from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView, TrialRow
 from sweep.errors import SweepError
 
@@ -98,11 +98,8 @@ class SweepResult:
         return best
 
     def _why_not(self) -> str:
-        reasons = Counter(row.reason for row in self.trials if row.state == "FAIL")
-        if not reasons:
-            return ""
-        reason, times = reasons.most_common(1)[0]
-        return f"; {sum(reasons.values())} failed, {times} of them with: {reason}"
+        reason = most_frequent(self.trials)
+        return f"; {reason}" if reason is not None else ""
 
 
 def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> SweepResult:

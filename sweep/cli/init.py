@@ -119,8 +119,9 @@ def sweep_file(source: Source, file: Path) -> str:
         ]
     mark = "# " if source.in_optuna else ""
     for key, values, is_guess in parameters:
-        why = ["guessed"] * is_guess + ["asked for under a condition: add when"] * (key in source.conditional)
-        lines.append(_line(f"{mark}  {_flow({key: values})[1:-1]}", "; ".join(why)))
+        doubts = ["guessed"] * is_guess
+        doubts += ["asked for under a condition: add when"] * (key in source.conditional)
+        lines.append(_line(f"{mark}  {_flow({key: values})[1:-1]}", "; ".join(doubts)))
     if not parameters and not source.in_optuna:
         wanted = "in trial.params" if source.kind == "function" else "of its options"
         lines.append(_line("  x: {min: 0.0, max: 1.0}", f"guessed: none was found; write the names {wanted}"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from pathlib import Path
 
 from sweep.cli import text
 from sweep.cli.options import RUNS
+from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView
 from sweep.launch import Launch
 
@@ -98,14 +98,11 @@ def _is_metric_missing(launched: Launch) -> bool:
 
 
 def _explain_failures(view: SweepView, advice: str) -> None:
-    failed = [row for row in view.rows() if row.state == "FAIL"]
-    if not failed:
+    reason = most_frequent(view.rows())
+    if reason is None:
         return
-    reason, times = Counter(row.reason or "" for row in failed).most_common(1)[0]
-    first = next(row for row in failed if (row.reason or "") == reason)
-    share = "all" if times == len(failed) else f"{times} of them"
-    print(f"{len(failed)} failed, {share} with: {reason}")
-    print(f"  {_shorten(view.error_file(first.number))}; {advice}")
+    print(reason)
+    print(f"  {_shorten(view.error_file(reason.first))}; {advice}")
 
 
 def _shorten(path: Path) -> str:
