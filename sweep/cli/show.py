@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sweep.compare.view import SweepView, TrialRow
 
 
-_ENDLESS = 100_000
+ENDLESS = 100_000
 """The width of what is no terminal."""
 
 
@@ -41,37 +41,36 @@ class BestFormat(str, Enum):
 
 
 def status(
-    name: SweepName,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A sweep's name below --runs, or the path of its directory.",
+            show_default="all of them",
+        ),
+    ] = None,
     runs: Runs = RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say where a sweep stands.
+    """Say where a sweep stands, or all in the folder of sweeps.
 
     \b
     Examples:
+      sweep status
       sweep status digits-cnn
       sweep status digits-cnn --json
     """
     from sweep.cli import text
+    from sweep.cli.sweeps import describe, print_sweeps
     from sweep.compare.view import SweepView
 
+    if name is None:
+        print_sweeps(runs, as_json)
+        return
     view = SweepView.open(name, runs)
     best = view.best
     if as_json:
-        utilisation = view.usage.utilisation
-        print_json(
-            {
-                "name": view.spec.name,
-                "dir": str(view.directory.root),
-                "state": view.state,
-                "metric": view.spec.metric.name,
-                "goal": view.spec.metric.goal,
-                "counts": view.counts,
-                **_best_of(view),
-                "elapsed_s": round(view.elapsed, 1),
-                "utilisation": None if utilisation is None else round(utilisation, 4),
-            }
-        )
+        print_json(describe(view))
         return
     of = "" if view.total is None else f" of {view.total}"
     print(
@@ -87,28 +86,6 @@ def status(
     if view.usage.utilisation is not None:
         print(f"slots busy: {view.usage.utilisation:.0%}")
     print(f"in {view.directory.root}")
-
-
-def _best_of(view: SweepView) -> dict[str, Any]:
-    """The best trial for programs; with several goals its value of each, and the front."""
-    best = view.best
-    first = (
-        None
-        if best is None
-        else {"number": best.number, "value": best.values[0], "params": view.params(best)}
-    )
-    if len(view.spec.goals) == 1:
-        return {"best": first}
-    front = _entries(view)
-    return {"best": first and {**first, "values": front[0]["values"]}, "front": front}
-
-
-def _entries(view: SweepView) -> list[dict[str, Any]]:
-    """The trials of the front for programs."""
-    return [
-        {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
-        for trial in view.front
-    ]
 
 
 def trials(
@@ -206,7 +183,9 @@ def best(
             raise InputError(
                 f"{view.spec.name}: several trials are best, each in its way ({numbers}); use --format json"
             )
-        params = _entries(view)
+        from sweep.cli.sweeps import front_of
+
+        params = front_of(view)
     if form is BestFormat.json:
         print_json(params)
     elif form is BestFormat.args:
@@ -291,11 +270,11 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = view.varied
-    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=_ENDLESS)
+    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=ENDLESS)
     best = {trial.number for trial in view.front}
     goals = [goal.name for goal in view.spec.goals]
     limits = [name for name in view.spec.limits if name not in goals]
-    table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < _ENDLESS)
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < ENDLESS)
     for name in ("trial", "state", *goals, *limits, "time", *varied):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     if any(row.reason for row in rows):

@@ -130,6 +130,25 @@ def test_status_says_where_it_stands(finished: Path) -> None:
     assert 0 <= data["utilisation"] <= 1
 
 
+def test_status_without_a_name_is_about_all_sweeps(finished: Path) -> None:
+    assert "--runs" in call("status", "--runs", "nowhere", status=2).stderr
+    Path("runs/broken").mkdir()
+    Path("runs/broken/sweep.yaml").write_text("metric: {\n")
+    text = call("status").stdout.splitlines()
+    assert len(text) == 3
+    assert re.fullmatch(r"broken +unreadable +.*sweep.yaml:2: no valid YAML: .*", text[1])
+    assert re.fullmatch(r"demo +finished +5 complete, 1 failed +loss=0\.\d+ \(trial \d\) *", text[2])
+    broken, demo = json.loads(call("status", "--json").stdout)
+    assert demo == json.loads(call("status", "demo", "--json").stdout)
+    assert (broken["name"], broken["state"]) == ("broken", "unreadable")
+
+
+def test_a_folder_without_sweeps_says_how_to_start_one(project: Path) -> None:
+    (project / "runs").mkdir()
+    assert "there is no sweep in runs; start one with `sweep run FILE`" in call("status", status=2).stderr
+    assert json.loads(call("status", "--json").stdout) == []
+
+
 def test_trials_come_as_json_csv_and_table(finished: Path) -> None:
     rows: list[dict[str, Any]] = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert [row["number"] for row in rows] == list(range(6))
