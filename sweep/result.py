@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from sweep.cli import text
 from sweep.compare.kept import best_repeat, find_artifact
 from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView, TrialRow
@@ -32,10 +33,14 @@ class SweepResult:
         if view.study is None:
             raise SweepError(f"{view.spec.name}: has no study")
         self.study: optuna.Study = view.study
-        self._count = len(view.frozen_trials)  # read now: another process may go on with the sweep
+        self._counts = text.counts(view.counts)  # read now: another process may go on with the sweep
 
     def __repr__(self) -> str:
-        return f"SweepResult({str(self.directory)!r}, {self._count} trials)"
+        best = self._view.best
+        found = ""
+        if best is not None:
+            found = f"; best: trial {best.number}, {text.parameters(self._view.values(best))}"
+        return f"SweepResult({str(self.directory)!r}, {self._counts}{found})"
 
     @property
     def best_trial(self) -> TrialRow:

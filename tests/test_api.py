@@ -230,6 +230,21 @@ def test_callbacks_are_told_in_the_callers_process_and_in_order(
     assert recorder.events[-1] == ("over", 3)
 
 
+def test_a_result_says_how_it_went(project: Path) -> None:
+    result = sweep.run(lambda trial: trial.suggest_int("x", 4, 4), name="demo", n_trials=2, inline=True)
+    assert repr(result) == f"SweepResult({str(result.directory)!r}, 2 complete; best: trial 0, objective=4)"
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_where_progress_is_shown_it_ends_with_the_summary(
+    project: Path, capsys: pytest.CaptureFixture[str], progress: bool
+) -> None:
+    sweep.run(parabola, name="demo", n_trials=2, inline=True, progress=progress)
+    shown = capsys.readouterr().out
+    assert ("best: trial" in shown) == progress
+    assert ("sweep tensorboard demo" in shown) == progress
+
+
 def test_a_callback_that_raises_is_reported_and_stops_nothing(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

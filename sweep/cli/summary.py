@@ -19,13 +19,13 @@ def exit_status(launched: Launch) -> int:
     return 0 if SweepView(launched.directory).counts["complete"] else 1
 
 
-def summarise(launched: Launch, runs: Path, metric_place: str) -> None:
+def summarise(launched: Launch, runs: Path, metric_place: str | None = None) -> None:
     """Print the end of a run.
 
     Args:
         launched: what became of it.
         runs: the folder in which the sweep's directory lies.
-        metric_place: where the metric's name stands, for messages.
+        metric_place: where the metric's name stands, if that is in a file.
     """
     view = SweepView(launched.directory)
     name = _path_or_name(launched.directory.root, runs)
@@ -58,9 +58,10 @@ def summarise(launched: Launch, runs: Path, metric_place: str) -> None:
             print(f"  {parameter}: {text.parameter(value)}")
     if best is None and view.counts["complete"]:
         print("no complete trial keeps within the limits on the metrics")
+    place = f" ({metric_place})" if metric_place is not None else ""
     _explain_failures(
         view,
-        f"correct metric ({metric_place}), or what the script reports, and give the same command again"
+        f"correct metric{place}, or what the script reports, and give the same command again"
         if _is_metric_missing(launched)
         else f"`sweep retry {name} --failed` runs them again",
     )
