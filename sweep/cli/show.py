@@ -236,6 +236,7 @@ def _finite(data: Any) -> Any:
 def _print_csv(rows: list[TrialRow]) -> None:
     params = list(dict.fromkeys(name for row in rows for name in row.params))
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    kept = list(dict.fromkeys(name for row in rows for name in row.user_attrs or ()))
     plain = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
     if any(row.retry_of is not None for row in rows):
         plain.append("retry_of")
@@ -247,6 +248,7 @@ def _print_csv(rows: list[TrialRow]) -> None:
             *(f"repeats.{repeat}" for repeat in range(repeats)),
             *(f"params.{name}" for name in params),
             *(f"metrics.{name}" for name in metrics),
+            *(f"user_attrs.{name}" for name in kept),
         ]
     )
     for row in rows:
@@ -256,6 +258,7 @@ def _print_csv(rows: list[TrialRow]) -> None:
                 *(row.repeats or ()),
                 *(row.params.get(name) for name in params),
                 *(row.metrics.get(name) for name in metrics),
+                *((row.user_attrs or {}).get(name) for name in kept),
             ]
         )
 

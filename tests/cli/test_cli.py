@@ -116,6 +116,21 @@ def test_another_space_under_the_same_name_is_refused_with_the_difference(make_s
     assert len(list(Path("runs/.old").glob("demo-*/journal.log"))) == 1
 
 
+def test_what_an_objective_has_kept_is_in_the_csv_too(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            if trial.number:
+                trial.set_user_attr("accuracy, top", 0.5)
+            return trial.params.x
+        """,
+        stop={"trials": 2},
+    )
+    call("run", file, "--inline", "--quiet")
+    first, second = csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout))
+    assert (first["user_attrs.accuracy, top"], second["user_attrs.accuracy, top"]) == ("", "0.5")
+
+
 def test_status_says_where_it_stands(finished: Path) -> None:
     text = call("status", "demo").stdout
     assert "demo: finished, 6 of 6 trials" in text
@@ -222,6 +237,21 @@ def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, c
     assert "no such file" in call(command, "rain.py", status=2).stderr
     (project / "train.yaml").touch()
     assert "is a Python file; did you mean train.yaml?" in call(command, "train.py", status=2).stderr
+
+
+def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finished: Path) -> None:
+    refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
+    assert refused.startswith(
+        "error: demo: is finished; give it one more trial, and this to try: sweep run FILE"
+    )
+    advice = shlex.split(refused.partition("sweep run FILE ")[2])
+    call("run", finished, "--inline", "--quiet", *advice)
+    last = json.loads(call("trials", "demo", "--format", "json").stdout)[-1]
+    assert (last["number"], last["params"]["x"], last["params"]["act"]) == (6, 0.25, "re lu")
+    assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
+    call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
+    refused = call("enqueue", "other", "x=0.2", status=2).stderr
+    assert "stop.target is reached: give it another one, and this to try: sweep run FILE --set" in refused
 
 
 def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
