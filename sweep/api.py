@@ -118,6 +118,10 @@ def run(
             raise KeyboardInterrupt from None
     result = SweepResult(SweepView(launched.directory))
     told.over(result)
+    if observer is None and _is_shown(progress):
+        from sweep.cli.summary import summarise
+
+        summarise(launched, Path(runs))
     if launched.signal is not None:
         raise KeyboardInterrupt
     return result
@@ -190,6 +194,8 @@ def _new_name(function: str, runs: Path) -> str:
 def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:
     from sweep.cli import display
 
-    if progress is None:
-        progress = sys.stdout.isatty() or "ipykernel" in sys.modules
-    return display.choose(spec, is_plain=inline) if progress else display.Display()
+    return display.choose(spec, is_plain=inline) if _is_shown(progress) else display.Display()
+
+
+def _is_shown(progress: bool | None) -> bool:
+    return (sys.stdout.isatty() or "ipykernel" in sys.modules) if progress is None else progress

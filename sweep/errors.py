@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 
 class SweepError(Exception):
@@ -53,8 +54,23 @@ def nearest(word: object, candidates: Iterable[str]) -> str | None:
     options = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(text, options, n=1, cutoff=0.55)
     if not found and len(text) >= 3:
-        found = [option for option in options if option.startswith(text) or text.startswith(option)][:1]
+        found = [
+            option
+            for option in options
+            if option.startswith(text) or (len(option) >= 3 and text.startswith(option))
+        ][:1]
     return options[found[0]] if found else None
+
+
+def nearest_file(name: str, candidates: Iterable[str]) -> str | None:
+    """The file name most like `name`; endings say nothing: syn.py is not like nope.py."""
+    ending = PurePath(name).suffix
+    by_stem = {
+        PurePath(candidate).stem: candidate
+        for candidate in sorted(candidates, key=lambda candidate: PurePath(candidate).suffix == ending)
+    }
+    near = nearest(PurePath(name).stem, by_stem)
+    return by_stem[near] if near is not None else None
 
 
 def suggestion(word: object, candidates: Iterable[str]) -> str:

@@ -11,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
+
 from sweep.compare.view import SweepView
 from sweep.core.enqueue import enqueue_configurations, start_points
 from sweep.core.identity import changes
@@ -174,8 +176,9 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
         return _Start.ANEW
     view = SweepView(directory)
     found = changes(view.spec, spec)
-    if found and not view.frozen_trials and spec.storage is None and not view.is_running:
-        return _Start.ANEW  # it never ran a trial: there is nothing that could be mixed up
+    has_nothing = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
+    if found and has_nothing and spec.storage is None and not view.is_running:
+        return _Start.ANEW  # no trial has a result, or will have one: there is nothing that could be mixed up
     if found:
         raise InputError(
             f"{spec.name}: cannot go on: this is not the sweep in {directory.root}:\n  "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from sweep.cli import text
 from sweep.compare.kept import best_repeat, find_artifact
+from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView, TrialRow
 from sweep.errors import SweepError
 
@@ -32,10 +33,14 @@ class SweepResult:
         if view.study is None:
             raise SweepError(f"{view.spec.name}: has no study")
         self.study: optuna.Study = view.study
-        self._count = len(view.frozen_trials)  # read now: another process may go on with the sweep
+        self._counts = text.counts(view.counts)  # read now: another process may go on with the sweep
 
     def __repr__(self) -> str:
-        return f"SweepResult({str(self.directory)!r}, {self._count} trials)"
+        best = self._view.best
+        found = ""
+        if best is not None:
+            found = f"; best: trial {best.number}, {text.parameters(self._view.values(best))}"
+        return f"SweepResult({str(self.directory)!r}, {self._counts}{found})"
 
     @property
     def best_trial(self) -> TrialRow:
@@ -98,11 +103,8 @@ class SweepResult:
         return best
 
     def _why_not(self) -> str:
-        reasons = Counter(row.reason for row in self.trials if row.state == "FAIL")
-        if not reasons:
-            return ""
-        reason, times = reasons.most_common(1)[0]
-        return f"; {sum(reasons.values())} failed, {times} of them with: {reason}"
+        reason = most_frequent(self.trials)
+        return f"; {reason}" if reason is not None else ""
 
 
 def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> SweepResult:

@@ -230,6 +230,21 @@ def test_callbacks_are_told_in_the_callers_process_and_in_order(
     assert recorder.events[-1] == ("over", 3)
 
 
+def test_a_result_says_how_it_went(project: Path) -> None:
+    result = sweep.run(lambda trial: trial.suggest_int("x", 4, 4), name="demo", n_trials=2, inline=True)
+    assert repr(result) == f"SweepResult({str(result.directory)!r}, 2 complete; best: trial 0, objective=4)"
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_where_progress_is_shown_it_ends_with_the_summary(
+    project: Path, capsys: pytest.CaptureFixture[str], progress: bool
+) -> None:
+    sweep.run(parabola, name="demo", n_trials=2, inline=True, progress=progress)
+    shown = capsys.readouterr().out
+    assert ("best: trial" in shown) == progress
+    assert ("sweep tensorboard demo" in shown) == progress
+
+
 def test_a_callback_that_raises_is_reported_and_stops_nothing(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,9 +293,7 @@ def test_closures_lambdas_methods_and_partials_run_on_workers(project: Path, ray
 
 def test_why_there_is_no_best_trial_is_said(project: Path) -> None:
     result = sweep.run(lambda trial: 1 / 0, n_trials=2, inline=True)
-    with pytest.raises(
-        SweepError, match=r"no trial is complete; 2 failed, 2 of them with: ZeroDivisionError"
-    ):
+    with pytest.raises(SweepError, match=r"no trial is complete; 2 failed, all with: ZeroDivisionError"):
         _ = result.best_params
 
 

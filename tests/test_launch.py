@@ -8,6 +8,8 @@ import pytest
 
 import sweep
 from sweep import launch
+from sweep.compare.view import SweepView
+from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine
 from tests.conftest import MakeSweep
 
@@ -57,3 +59,33 @@ def test_what_is_wrong_with_the_call_is_said_before_anything_is_moved(make_sweep
         sweep.run(file, inline=True, fresh=True, overrides={"objective": "nowhere.py:train"})
     assert Path("runs/demo/journal.log").exists()
     assert not Path("runs/.old").exists()
+
+
+FAILS_FIRST = """
+def train(trial):
+    if trial.number < {failures}:
+        raise RuntimeError
+    return 1.0
+"""
+
+
+@pytest.mark.parametrize("failures", [2, 6])
+def test_a_sweep_whose_trials_all_failed_may_become_another_one(make_sweep: MakeSweep, failures: int) -> None:
+    file = make_sweep(FAILS_FIRST.format(failures=failures))
+    sweep.run(file, inline=True)
+    corrected = {"metric.name": "other"}
+    if failures == 6:
+        sweep.run(file, inline=True, overrides=corrected)
+        assert [path.name[:5] for path in Path("runs/.old").iterdir()] == ["demo-"]
+    else:
+        with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+            sweep.run(file, inline=True, overrides=corrected)
+
+
+def test_a_failed_sweep_with_a_trial_that_waits_is_not_given_up(make_sweep: MakeSweep) -> None:
+    file = make_sweep(FAILS_FIRST.format(failures=6))
+    sweep.run(file, inline=True)
+    directory = SweepDirectory.of(Path("runs"), "demo")
+    launch.rerun(SweepView(directory).spec, directory, [0])
+    with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+        sweep.run(file, inline=True, overrides={"metric.name": "other"})

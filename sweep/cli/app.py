@@ -23,7 +23,7 @@ Examples:
   sweep run space.yaml           run it; the same command goes on after an interruption
   sweep debug space.yaml         run one configuration here, with breakpoint(); --trial 7 an old one
   sweep convert wandb.yaml       say a W&B file in the words of this tool (it runs as it is)
-  sweep status NAME              where it stands
+  sweep status NAME              where it stands; without NAME all sweeps
   sweep trials NAME              all trials as a table, JSON or CSV
   sweep best NAME                the best parameters, ready to use
   sweep stop NAME                stop it, or one trial, from another terminal

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.cli.options import RUNS, Runs, Set
-from sweep.errors import InputError, nearest
+from sweep.errors import InputError, nearest_file
 
 if TYPE_CHECKING:
     from sweep.compare.view import SweepView
@@ -103,7 +103,7 @@ def _open(file: str, runs: Path, changes: list[str]) -> tuple[SweepFile, SweepVi
     from sweep.spec.load import parse_override
 
     overrides = [parse_override(change) for change in changes]
-    if Path(file).is_file() or Path(file).suffix in (".yaml", ".yml"):
+    if Path(file).is_file() or Path(file).suffix.partition(":")[0] in (".yaml", ".yml", ".py"):
         return read_sweep_file(file, overrides), None
     view = SweepView.open(file, runs)
     return read_sweep_file(view.directory.spec, overrides), view
@@ -137,7 +137,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = nearest(path.name, [other.name for other in path.parent.glob("*.*")])
+        near = nearest_file(path.name, [other.name for other in path.parent.glob("*.*")])
         hint = f"did you mean the file {path.with_name(near)}?" if near else "write for example lr=0.1"
         raise InputError(f"--params {path}: is neither key=value nor a file; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -174,6 +174,8 @@ class Live(Display):
         self._slots = 0
         self._opened = 0.0
         self._finished_before = 0
+        self._reckoned_at: tuple[int, int | None] | None = None
+        self._expected_end: float | None = None
 
     def __enter__(self) -> Live:
         self._exits.enter_context(_no_echo())
@@ -243,15 +245,23 @@ class Live(Display):
         return line
 
     def _time_left(self, progress: Progress) -> str:
-        """From the pace of this session; nothing is said before a trial has ended."""
-        here = progress.finished - self._finished_before
-        estimates = []
-        if progress.total is not None and here > 0:
-            pace = (time.monotonic() - self._opened) / here
-            estimates.append(pace * (progress.total - progress.finished))
+        """From the pace of this session; nothing is said before a trial has ended, or if it takes longer."""
+        now = time.monotonic()
+        if (progress.finished, progress.total) != self._reckoned_at:  # between two ends it is counted down
+            self._reckoned_at = progress.finished, progress.total
+            self._expected_end = self._reckon(progress, now)
+        estimates = [] if self._expected_end is None else [self._expected_end - now]
         if progress.seconds_left is not None:
             estimates.append(progress.seconds_left)
-        return f", {text.duration(max(0.0, min(estimates)))} left" if estimates else ""
+        left = min(estimates, default=0.0)
+        return f", {text.duration(left)} left" if left > 0 else ""
+
+    def _reckon(self, progress: Progress, now: float) -> float | None:
+        """When the last trial will have ended."""
+        here = progress.finished - self._finished_before
+        if progress.total is None or here <= 0:
+            return None
+        return now + (now - self._opened) / here * (progress.total - progress.finished)
 
     def _running(self, progress: Progress) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, expand=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +107,8 @@ def sweep_file(source: Source, file: Path) -> str:
         lines += [
             _line("parameters: define-by-run", "the objective asks for them, as with Optuna"),
             "# Instead they can be declared, which grids and constraints need. The code may stay as it is:",
-            '# trial.suggest_float("lr", ...) gives the declared one then.',
+            '# trial.suggest_float("lr", ...) gives the declared one then. What it asks for only under',
+            "# conditions needs when: {optimizer: sgd}.",
             "# parameters:",
         ]
     else:
@@ -117,7 +119,9 @@ def sweep_file(source: Source, file: Path) -> str:
         ]
     mark = "# " if source.in_optuna else ""
     for key, values, is_guess in parameters:
-        lines.append(_line(f"{mark}  {_flow({key: values})[1:-1]}", "guessed" if is_guess else ""))
+        doubts = ["guessed"] * is_guess
+        doubts += ["asked for under a condition: add when"] * (key in source.conditional)
+        lines.append(_line(f"{mark}  {_flow({key: values})[1:-1]}", "; ".join(doubts)))
     if not parameters and not source.in_optuna:
         wanted = "in trial.params" if source.kind == "function" else "of its options"
         lines.append(_line("  x: {min: 0.0, max: 1.0}", f"guessed: none was found; write the names {wanted}"))
@@ -188,6 +192,24 @@ def _parameters(source: Source) -> list[tuple[str, Any, bool]]:
         except ValidationError:
             values, guessed = by_name(name), True
         found.append((name, values, guessed))
+    return _with_conditions(found, source.when)
+
+
+def _with_conditions(
+    parameters: list[tuple[str, Any, bool]], when: Mapping[str, dict[str, Any]]
+) -> list[tuple[str, Any, bool]]:
+    """Add `when`; its words have to be values that the parameters still have."""
+    values = {name: entry.get("values") for name, entry, _ in parameters if isinstance(entry, dict)}
+    found = []
+    for name, entry, guessed in parameters:
+        conditions = when.get(name, {})
+        wanted = {other: words if isinstance(words, list) else [words] for other, words in conditions.items()}
+        is_possible = all(
+            word in (values.get(other) or ()) for other, words in wanted.items() for word in words
+        )
+        if conditions and isinstance(entry, dict) and is_possible:
+            entry = {**entry, "when": conditions}
+        found.append((name, entry, guessed))
     return found
 
 

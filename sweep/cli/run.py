@@ -100,7 +100,7 @@ def run(
             grace=seconds,
         )
     if not quiet:
-        summarise(launched, runs)
+        summarise(launched, runs, sweep_file.metric_place)
     raise typer.Exit(exit_status(launched))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sweep.compare.view import SweepView, TrialRow
 
 
-_ENDLESS = 100_000
+ENDLESS = 100_000
 """The width of what is no terminal."""
 
 
@@ -41,39 +41,36 @@ class BestFormat(str, Enum):
 
 
 def status(
-    name: SweepName,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A sweep's name below --runs, or the path of its directory.",
+            show_default="all of them",
+        ),
+    ] = None,
     runs: Runs = RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say where a sweep stands.
+    """Say where a sweep stands, or all in the folder of sweeps.
 
     \b
     Examples:
+      sweep status
       sweep status digits-cnn
       sweep status digits-cnn --json
     """
     from sweep.cli import text
+    from sweep.cli.sweeps import describe, print_sweeps
     from sweep.compare.view import SweepView
 
+    if name is None:
+        print_sweeps(runs, as_json)
+        return
     view = SweepView.open(name, runs)
     best = view.best
     if as_json:
-        utilisation = view.usage.utilisation
-        print_json(
-            {
-                "name": view.spec.name,
-                "dir": str(view.directory.root),
-                "state": view.state,
-                "metric": view.spec.metric.name,
-                "goal": view.spec.metric.goal,
-                "counts": view.counts,
-                "best": None
-                if best is None
-                else {"number": best.number, "value": best.values[0], "params": view.params(best)},
-                "elapsed_s": round(view.elapsed, 1),
-                "utilisation": None if utilisation is None else round(utilisation, 4),
-            }
-        )
+        print_json(describe(view))
         return
     of = "" if view.total is None else f" of {view.total}"
     print(
@@ -155,7 +152,7 @@ def best(
     """Print the parameters of the best trial. As arguments they are quoted for the shell.
 
     With several goals these are all trials that none is better than in each of them (the Pareto front), with
-    their numbers and values.
+    their numbers and values, if there are more than one.
 
     With --artifact nothing of that is printed: a file or a folder that the best trial has kept with
     trial.save_artifact is copied out of the sweep.
@@ -180,16 +177,15 @@ def best(
         _take_out(view, artifact, output or ".", repeat, force)
         return
     params: Any = view.params(found)
-    if len(view.spec.goals) > 1:
+    if len(view.front) > 1:
         if form is BestFormat.args:
             numbers = ", ".join(str(trial.number) for trial in view.front)
             raise InputError(
                 f"{view.spec.name}: several trials are best, each in its way ({numbers}); use --format json"
             )
-        params = [
-            {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
-            for trial in view.front
-        ]
+        from sweep.cli.sweeps import front_of
+
+        params = front_of(view)
     if form is BestFormat.json:
         print_json(params)
     elif form is BestFormat.args:
@@ -240,6 +236,7 @@ def _finite(data: Any) -> Any:
 def _print_csv(rows: list[TrialRow]) -> None:
     params = list(dict.fromkeys(name for row in rows for name in row.params))
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    kept = list(dict.fromkeys(name for row in rows for name in row.user_attrs or ()))
     plain = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
     if any(row.retry_of is not None for row in rows):
         plain.append("retry_of")
@@ -251,6 +248,7 @@ def _print_csv(rows: list[TrialRow]) -> None:
             *(f"repeats.{repeat}" for repeat in range(repeats)),
             *(f"params.{name}" for name in params),
             *(f"metrics.{name}" for name in metrics),
+            *(f"user_attrs.{name}" for name in kept),
         ]
     )
     for row in rows:
@@ -260,6 +258,7 @@ def _print_csv(rows: list[TrialRow]) -> None:
                 *(row.repeats or ()),
                 *(row.params.get(name) for name in params),
                 *(row.metrics.get(name) for name in metrics),
+                *((row.user_attrs or {}).get(name) for name in kept),
             ]
         )
 
@@ -274,11 +273,11 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = view.varied
-    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=_ENDLESS)
+    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=ENDLESS)
     best = {trial.number for trial in view.front}
     goals = [goal.name for goal in view.spec.goals]
     limits = [name for name in view.spec.limits if name not in goals]
-    table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < _ENDLESS)
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width < ENDLESS)
     for name in ("trial", "state", *goals, *limits, "time", *varied):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     if any(row.reason for row in rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -157,11 +158,6 @@ def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
 
     if view.spec.sampler.type in EXHAUSTIVE:
         raise InputError(f"{view.spec.name}: {view.spec.sampler.type} tries every configuration anyway")
-    if view.stopped_by is not None:
-        raise InputError(
-            f"{view.spec.name}: is finished (stop.{view.stopped_by} is reached): nothing more will be run; "
-            f"give `sweep run` a larger one with --set stop.{view.stopped_by}=..., and this while it runs"
-        )
     if not texts:
         raise InputError("say what to try, for example lr=0.01")
     found = {}
@@ -172,9 +168,24 @@ def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
         space = SearchSpace.of(view.spec)
         point = space.encode(found, "enqueue")
         check_feasible(space, point, "enqueue")
-        return point
     except EntryError as error:
         raise InputError(str(error).removeprefix("enqueue.")) from None
+    if view.stopped_by is not None:
+        raise InputError(f"{view.spec.name}: is finished; {_try_it_after_all(view, texts)}")
+    return point
+
+
+def _try_it_after_all(view: SweepView, texts: list[str]) -> str:
+    """What to type so that a finished sweep tries a configuration."""
+    rule, trials = view.stopped_by, view.spec.stop.trials
+    entry = ", ".join(text.strip().replace("=", ": ", 1) for text in texts)
+    wish = shlex.quote(f"enqueue=[{{{entry}}}]")
+    if rule == "trials" and trials is not None:
+        return f"give it one more trial, and this to try: sweep run FILE -n {trials + 1} --set {wish}"
+    return (
+        f"stop.{rule} is reached: give it another one, and this to try: "
+        f"sweep run FILE --set stop.{rule}=... --set {wish}"
+    )
 
 
 def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from pathlib import Path
 
 from sweep.cli import text
 from sweep.cli.options import RUNS
+from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView
 from sweep.launch import Launch
 
@@ -19,8 +19,14 @@ def exit_status(launched: Launch) -> int:
     return 0 if SweepView(launched.directory).counts["complete"] else 1
 
 
-def summarise(launched: Launch, runs: Path) -> None:
-    """Print the end of a run."""
+def summarise(launched: Launch, runs: Path, metric_place: str | None = None) -> None:
+    """Print the end of a run.
+
+    Args:
+        launched: what became of it.
+        runs: the folder in which the sweep's directory lies.
+        metric_place: where the metric's name stands, if that is in a file.
+    """
     view = SweepView(launched.directory)
     name = _path_or_name(launched.directory.root, runs)
     counts = text.counts(view.counts)
@@ -39,6 +45,8 @@ def summarise(launched: Launch, runs: Path) -> None:
     else:
         trials = text.plural(view.finished_trials, "trial")
         print(f"{trials} in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
+        if _is_metric_missing(launched):
+            print("It ended early: without the metric every trial would fail.")
     best = view.best
     if best is not None and len(view.spec.goals) > 1:
         print("best, each in its way:")
@@ -50,7 +58,13 @@ def summarise(launched: Launch, runs: Path) -> None:
             print(f"  {parameter}: {text.parameter(value)}")
     if best is None and view.counts["complete"]:
         print("no complete trial keeps within the limits on the metrics")
-    _explain_failures(view, name)
+    place = f" ({metric_place})" if metric_place is not None else ""
+    _explain_failures(
+        view,
+        f"correct metric{place}, or what the script reports, and give the same command again"
+        if _is_metric_missing(launched)
+        else f"`sweep retry {name} --failed` runs them again",
+    )
     print()
     commands = {
         f"sweep tensorboard {name}": "compare the runs in the HParams tab",
@@ -80,15 +94,16 @@ def _why(view: SweepView) -> str:
     return reasons.get(view.stopped_by or "", "")
 
 
-def _explain_failures(view: SweepView, name: str) -> None:
-    failed = [row for row in view.rows() if row.state == "FAIL"]
-    if not failed:
+def _is_metric_missing(launched: Launch) -> bool:
+    return launched.progress is not None and launched.progress.stopped_by == "metric"
+
+
+def _explain_failures(view: SweepView, advice: str) -> None:
+    reason = most_frequent(view.rows())
+    if reason is None:
         return
-    reason, times = Counter(row.reason or "" for row in failed).most_common(1)[0]
-    first = next(row for row in failed if (row.reason or "") == reason)
-    share = "all" if times == len(failed) else f"{times} of them"
-    print(f"{len(failed)} failed, {share} with: {reason}")
-    print(f"  {_shorten(view.error_file(first.number))}; `sweep retry {name} --failed` runs them again")
+    print(reason)
+    print(f"  {_shorten(view.error_file(reason.first))}; {advice}")
 
 
 def _shorten(path: Path) -> str:

@@ -26,6 +26,8 @@ from sweep.errors import InputError, SweepError
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_END = 10.0
 _SECONDS_TO_RETURN = 45.0
+_ITS_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, ray.exceptions.RayError)
+"""What `ray.init` raises if there is no cluster, or Ray cannot run."""
 
 
 _ours = threading.Lock()
@@ -67,7 +69,7 @@ class RayCluster:
         address: of a running cluster (`auto`, `HOST:6379`); None starts Ray on this machine.
 
     Raises:
-        SweepError: on entering, if there is no cluster at that address.
+        SweepError: on entering, if there is no cluster at that address, or Ray does not start.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -99,14 +101,22 @@ class RayCluster:
                 logging_level="ERROR",
                 include_dashboard=None if self._address else False,
             )
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            text = str(error.__cause__ or error).strip()
-            if "Traceback" in text:  # Ray's message ends with the error behind it
-                text = text.splitlines()[-1]
-            text = " ".join(text.split())[:300]
-            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
-            raise SweepError(f"{where} cannot be reached: {text}") from None
+        except _ITS_ERRORS as error:
+            raise SweepError(self._complaint(error)) from None
+        except Exception as error:
+            if type(error) is not Exception:  # so Ray says that it was too slow; others are bugs
+                raise
+            raise SweepError(self._complaint(error)) from None
         self._daemons = _started_daemons() if self._address is None else _raylet(self.node())
+
+    def _complaint(self, error: Exception) -> str:
+        text = str(error.__cause__ or error).strip()
+        if "Traceback" in text:  # Ray's message ends with the error behind it
+            text = text.splitlines()[-1]
+        text = " ".join(text.split())[:300]
+        if self._address:
+            return f"the Ray cluster at {self._address} cannot be reached: {text}"
+        return f"Ray did not start (is this machine busy?); the same command tries again: {text}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

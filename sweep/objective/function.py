@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sweep.errors import EntryError, nearest, suggestion
+from sweep.errors import EntryError, nearest_file, suggestion
 from sweep.importing import look_here
+from sweep.objective.source.callables import bindings_of, why_no_objective
 from sweep.trial import Trial
 
 Objective = Callable[[Trial], Any]
@@ -123,7 +124,7 @@ def find_file(key: str, place: str, folders: Sequence[Path], pattern: str) -> Pa
         for file in sorted(folder.glob(pattern))
         if file.is_file()
     ]
-    hint = nearest(Path(place).name, found)
+    hint = nearest_file(Path(place).name, found)
     raise EntryError(
         key,
         f"there is no file {place}"
@@ -133,7 +134,8 @@ def find_file(key: str, place: str, folders: Sequence[Path], pattern: str) -> Pa
 
 
 def _check_defined(path: Path, function: str, text: str) -> None:
-    """See that a file defines a name, without running it: that may take seconds and have effects."""
+    """See that a file defines a name, and nothing that no trial can be given to, without running it: that may
+    take seconds and have effects."""
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
@@ -144,6 +146,8 @@ def _check_defined(path: Path, function: str, text: str) -> None:
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         hint = suggestion(wanted, functions) if functions else "it defines no function"
         raise EntryError("objective", f"{text!r}: {path.name} has no {wanted!r}; {hint}")
+    if wanted == function and (why := why_no_objective(wanted, bindings_of(tree))) is not None:
+        raise EntryError("objective", f"{text!r}: {why}")
 
 
 def _top_level_names(tree: ast.Module) -> tuple[set[str], bool]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, model_validator
 
-from sweep.errors import suggestion
+from sweep.spec.elsewhere import unknown
 from sweep.spec.types import mistake
 
 
@@ -34,12 +34,14 @@ class Model(BaseModel):
             keys = file_keys(cls)
             for key in raw:
                 if key not in keys and key not in aliases:
-                    raise mistake(
-                        f"unknown key; {suggestion(key, keys)}", key=key if isinstance(key, int) else str(key)
-                    )
+                    raise mistake(cls._unknown(key, raw), key=key if isinstance(key, int) else str(key))
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
                     raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw
+
+    @classmethod
+    def _unknown(cls, key: Any, raw: dict[Any, Any]) -> str:
+        return unknown(cls.__name__, key, raw, file_keys(cls))
 
 
 def options(model: BaseModel, *without: str) -> dict[str, Any]:

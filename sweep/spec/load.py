@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sweep.errors import EntryError, InputError, SpecError, nearest
+from sweep.errors import EntryError, InputError, SpecError, nearest_file
 from sweep.spec import wandb
 from sweep.spec import yaml as sweep_yaml
 from sweep.spec.mistakes import place, spec_error
@@ -72,6 +72,14 @@ class SweepFile:
         except EntryError as error:
             where = place(self._find(error.key), self.document, str(self.path), self.origins)
             raise SpecError(f"{where}: {error}") from None
+
+    @property
+    def metric_place(self) -> str:
+        """Where the name of the metric stands: file and line, or the option that set it."""
+        names = [metric.name for metric in self.spec.metrics or ()]
+        name = self.spec.metric.name
+        path = ("metrics", names.index(name), "name") if names else ("metric", "name")
+        return place(path, self.document, str(self.path), self.origins)
 
     def _find(self, key: str) -> sweep_yaml.Path:
         """The path of an entry, or of the nearest one above it: names may have dots, and a parameter's name
@@ -179,12 +187,12 @@ def _read_text(path: Path) -> str:
         inside = sorted(path.glob("*.yaml"))
         hint = f"for example {inside[0]}" if inside else "it holds no .yaml file"
         raise InputError(f"{path}: is a directory; give a sweep file ({hint})")
+    _refuse_python(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        others = [str(other) for other in sorted(path.parent.glob("*.y*ml"))]
-        near = nearest(str(path), others)
-        hint = f"; did you mean {near}?" if near else ""
+        near = nearest_file(path.name, [other.name for other in sorted(path.parent.glob("*.y*ml"))])
+        hint = f"; did you mean {path.with_name(near)}?" if near else ""
         raise InputError(f"{path}: there is no such file{hint}") from None
     except UnicodeDecodeError as error:
         raise InputError(
@@ -192,6 +200,16 @@ def _read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _refuse_python(path: Path) -> None:
+    """Its code was given where its sweep file should be: `train.py`, or `train.py:train`."""
+    code = path.with_name(path.name.partition(":")[0])
+    if code.suffix != ".py" or not code.is_file():
+        return
+    own = code.with_suffix(".yaml")
+    what = f"did you mean {own}?" if own.is_file() else f"`sweep init {path}` writes a sweep file for it"
+    raise InputError(f"{path}: is a Python file; {what}")
 
 
 def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.Path:

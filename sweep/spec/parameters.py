@@ -23,6 +23,7 @@ from pydantic import (
 
 from sweep.errors import suggestion
 from sweep.spec.base import Model, file_keys
+from sweep.spec.elsewhere import unknown_of_parameter
 from sweep.spec.types import Flag, Number, PositiveNumber, Scalar, is_sound, mistake, same, show
 
 
@@ -63,6 +64,10 @@ class Conditional(Model):
     """What can depend on other parameters: it is there only if each of those has one of the values named."""
 
     when: Conditions | None = None
+
+    @classmethod
+    def _unknown(cls, key: Any, raw: dict[Any, Any]) -> str:
+        return unknown_of_parameter(key, raw, file_keys(cls))
 
 
 class Constant(Conditional):
@@ -401,7 +406,7 @@ def _normalise(raw: Any) -> Any:
             raise mistake("is empty; give {min, max}, {values: [...]} or a value")
         key = next((key for key in raw if key not in _KEYS), None)
         if key is not None:
-            raise mistake(f"unknown key; {suggestion(key, _KEYS)}", key=key)
+            raise mistake(unknown_of_parameter(key, raw, _KEYS), key=key)
         if "mu" in raw or "sigma" in raw:
             raise mistake(
                 "has no distribution; write distribution: normal, or log_normal, beside mu and sigma"

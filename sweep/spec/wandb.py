@@ -13,6 +13,7 @@ from typing import Any
 
 from sweep.errors import suggestion
 from sweep.objective.command import EXIT_STATUS, NO_PROGRAM
+from sweep.spec.elsewhere import unknown
 from sweep.spec.types import show
 
 Path = tuple[str | int, ...]
@@ -97,7 +98,7 @@ def translate(raw: Mapping[Any, Any]) -> Translation:
                 (key,), f"is not W&B's; write {instead}, or leave method out (`sweep convert` helps)"
             )
         if key not in KEYS:
-            raise DialectError((key,), f"unknown key; {suggestion(key, KEYS)}")
+            raise DialectError((key,), unknown("SweepSpec", key, raw, KEYS))
     notes: list[str] = []
     ignored = [key for key in raw if key in _MEANINGLESS]
     if ignored:

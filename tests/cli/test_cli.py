@@ -116,6 +116,21 @@ def test_another_space_under_the_same_name_is_refused_with_the_difference(make_s
     assert len(list(Path("runs/.old").glob("demo-*/journal.log"))) == 1
 
 
+def test_what_an_objective_has_kept_is_in_the_csv_too(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            if trial.number:
+                trial.set_user_attr("accuracy, top", 0.5)
+            return trial.params.x
+        """,
+        stop={"trials": 2},
+    )
+    call("run", file, "--inline", "--quiet")
+    first, second = csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout))
+    assert (first["user_attrs.accuracy, top"], second["user_attrs.accuracy, top"]) == ("", "0.5")
+
+
 def test_status_says_where_it_stands(finished: Path) -> None:
     text = call("status", "demo").stdout
     assert "demo: finished, 6 of 6 trials" in text
@@ -128,6 +143,25 @@ def test_status_says_where_it_stands(finished: Path) -> None:
     assert data["best"]["params"].keys() == {"x", "act", "epochs"}
     assert data["elapsed_s"] >= 0
     assert 0 <= data["utilisation"] <= 1
+
+
+def test_status_without_a_name_is_about_all_sweeps(finished: Path) -> None:
+    assert "--runs" in call("status", "--runs", "nowhere", status=2).stderr
+    Path("runs/broken").mkdir()
+    Path("runs/broken/sweep.yaml").write_text("metric: {\n")
+    text = call("status").stdout.splitlines()
+    assert len(text) == 3
+    assert re.fullmatch(r"broken +unreadable +.*sweep.yaml:2: no valid YAML: .*", text[1])
+    assert re.fullmatch(r"demo +finished +5 complete, 1 failed +loss=0\.\d+ \(trial \d\) *", text[2])
+    broken, demo = json.loads(call("status", "--json").stdout)
+    assert demo == json.loads(call("status", "demo", "--json").stdout)
+    assert (broken["name"], broken["state"]) == ("broken", "unreadable")
+
+
+def test_a_folder_without_sweeps_says_how_to_start_one(project: Path) -> None:
+    (project / "runs").mkdir()
+    assert "there is no sweep in runs; start one with `sweep run FILE`" in call("status", status=2).stderr
+    assert json.loads(call("status", "--json").stdout) == []
 
 
 def test_trials_come_as_json_csv_and_table(finished: Path) -> None:
@@ -162,6 +196,64 @@ def test_best_is_ready_to_use(finished: Path) -> None:
     assert f"x: {params['x']}" in call("best", "demo").stdout
 
 
+SEVERAL = {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "speed", "goal": "maximize"}]}
+
+
+def _two_metrics(speed: str) -> str:
+    return f"def train(trial):\n    x = trial.params.x\n    return {{'loss': x, 'speed': {speed}}}\n"
+
+
+def test_one_trial_that_is_best_in_everything_is_one(make_sweep: MakeSweep) -> None:
+    call("run", make_sweep(_two_metrics("-x"), metric=None, **SEVERAL), "--inline", "--quiet")
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    x = min(row["params"]["x"] for row in rows)
+    assert call("best", "demo", "--format", "args").stdout == f"--x={x}\n"
+    assert json.loads(call("best", "demo", "--format", "json").stdout) == {"x": x}
+    assert call("best", "demo").stdout == f"x: {x}\n"
+
+
+def test_several_metrics_are_all_in_the_best_trial_and_the_front(make_sweep: MakeSweep) -> None:
+    call("run", make_sweep(_two_metrics("x"), metric=None, **SEVERAL), "--inline", "--quiet")
+    assert "several trials are best" in call("best", "demo", "--format", "args", status=2).stderr
+    data = json.loads(call("status", "demo", "--json").stdout)
+    x = data["best"]["value"]
+    assert data["best"] == {
+        "number": 0,
+        "value": x,
+        "params": {"x": x},
+        "values": {"loss": x, "speed": x},
+    }
+    assert [one["number"] for one in data["front"]] == list(range(6))
+    assert data["front"][0] == {"number": 0, "values": {"loss": x, "speed": x}, "params": {"x": x}}
+    assert data["front"] == json.loads(call("best", "demo", "--format", "json").stdout)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "debug", "convert"])
+def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, command: str) -> None:
+    (project / "train.py").write_text("import sys\n\ndef train(trial): ...\n")
+    for code in ("train.py", "train.py:train"):
+        refused = call(command, code, status=2).stderr
+        assert refused == f"error: {code}: is a Python file; `sweep init {code}` writes a sweep file for it\n"
+    assert "no such file" in call(command, "rain.py", status=2).stderr
+    (project / "train.yaml").touch()
+    assert "is a Python file; did you mean train.yaml?" in call(command, "train.py", status=2).stderr
+
+
+def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finished: Path) -> None:
+    refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
+    assert refused.startswith(
+        "error: demo: is finished; give it one more trial, and this to try: sweep run FILE"
+    )
+    advice = shlex.split(refused.partition("sweep run FILE ")[2])
+    call("run", finished, "--inline", "--quiet", *advice)
+    last = json.loads(call("trials", "demo", "--format", "json").stdout)[-1]
+    assert (last["number"], last["params"]["x"], last["params"]["act"]) == (6, 0.25, "re lu")
+    assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
+    call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
+    refused = call("enqueue", "other", "x=0.2", status=2).stderr
+    assert "stop.target is reached: give it another one, and this to try: sweep run FILE --set" in refused
+
+
 def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
     for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
         assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"
@@ -173,6 +265,23 @@ def test_a_sweep_without_a_complete_trial_exits_with_1_and_says_why(make_sweep: 
     done = call("run", file, "--inline", status=1)
     assert "6 failed, all with: OSError: no data" in done.stdout
     assert "no trial is complete" in call("best", "demo", status=1).stderr
+
+
+def test_a_script_that_never_reports_the_metric_ends_the_sweep_and_a_corrected_file_begins_it_anew(
+    project: Path,
+) -> None:
+    (project / "script.py").write_text("print('{\"loss\": 0.5}')\n")
+    file = project / "demo.yaml"
+    text = "program: script.py\nmetric:\n  goal: minimize\n  name: los\n"
+    text += "parameters: {x: 1}\nstop: {trials: 3}\n"
+    file.write_text(text)
+    ended = call("run", file, "--inline", status=1).stdout
+    assert "It ended early: without the metric every trial would fail." in ended
+    assert f"correct metric ({file}:4), or what the script reports, and give the same command again" in ended
+    assert "sweep retry" not in ended
+    file.write_text(text.replace("los\n", "loss\n"))
+    assert "the old sweep is now in" in call("run", file, "--inline").stdout
+    assert json.loads(call("status", "demo", "--json").stdout)["counts"]["complete"] == 3
 
 
 def test_check_shows_the_space_and_runs_nothing(make_sweep: MakeSweep) -> None:

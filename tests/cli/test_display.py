@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,32 @@ def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int)
     assert lines[4].split()[0] == "7"
     assert lines[4].split()[-3:] == ["3", "0.125", "lr=0.25"]
     assert "epochs" not in file.getvalue(), "constants say nothing"
+
+
+def test_the_time_left_is_counted_down_between_two_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    live = Live(SPEC, Console(file=io.StringIO(), width=140))
+    live.opened(2, progress(0))
+
+    def after(seconds: float, finished: int) -> str:
+        nonlocal now
+        now = 1000.0 + seconds
+        return live._time_left(progress(finished))
+
+    assert after(5, 0) == ""
+    assert after(10, 1) == ", 3m10s left"
+    assert after(30, 1) == ", 2m50s left"
+    assert after(40, 2) == ", 6m00s left"
+    assert after(41, 2) == ", 5m59s left"
+    assert after(999, 2) == "", "nobody knows"
+    assert after(1000, 20) == ""
+
+
+def test_a_limit_of_time_counts_if_it_comes_first() -> None:
+    live = Live(SPEC, Console(file=io.StringIO(), width=140))
+    live.opened(2, progress(0))
+    assert live._time_left(replace(progress(0), seconds_left=9.0)) == ", 9.0 s left"
 
 
 def test_repeats_have_lines_of_their_own() -> None:

@@ -46,6 +46,18 @@ CODE = {
             trial.suggest_float("# f", 1e-300, 1e300)
             return trial.suggest_int("g", 1, 2, step=5)
         """,
+    "suggestions under conditions": """
+        def objective(trial):
+            name = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+            if name == "sgd":
+                trial.suggest_float("momentum", 0.0, 0.9)
+            odd = trial.suggest_categorical("odd", [1, True, None])
+            if odd == 1:
+                trial.suggest_float("dropout", 0.0, 0.9)
+            if trial.number > 3:
+                trial.suggest_float("beta", 0.0, 0.9)
+            return 1.0
+        """,
     "odd names": """
         import argparse
         parser = argparse.ArgumentParser()
@@ -111,6 +123,22 @@ def test_a_function_runs_with_the_file_that_was_written_for_it(project: Path) ->
     call("init", "train.py:train")
     assert load_spec("train.yaml").metric.name == "val/loss"
     call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
+
+
+def test_conditions_are_written_and_those_that_cannot_be_told_are_marked(project: Path) -> None:
+    (project / "train.py").write_text(textwrap.dedent(CODE["suggestions under conditions"]))
+    text = call("init", "train.py", "-o", "-").stdout
+    assert "#   momentum: {min: 0.0, max: 0.9, when: {optimizer: sgd}}\n" in text
+    assert "#   beta: {min: 0.0, max: 0.9}" in text
+    assert text.count("asked for under a condition: add when") == 1
+
+
+def test_a_callable_that_cannot_be_read_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
+    (project / "made.py").write_text(
+        "def make():\n    return lambda trial: trial.suggest_float('x', 0, 1)\ntrain = make()\n"
+    )
+    assert "nothing can be read of train" in call("init", "made.py:train").stdout
+    call("run", "made.yaml", "--inline", "--quiet", "-n", "2")
 
 
 def test_a_file_is_never_overwritten(project: Path) -> None:

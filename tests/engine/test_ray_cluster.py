@@ -20,6 +20,29 @@ def test_a_second_thread_is_told_why_it_cannot_have_a_ray_of_its_own(monkeypatch
         RayCluster(None).__enter__()
 
 
+@pytest.mark.parametrize("error", [Exception, TimeoutError, RuntimeError])
+def test_a_ray_that_is_too_slow_to_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def init(**_: object) -> None:
+        raise error("The current node timed out during startup. This\ncould happen")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(SweepError) as found:
+        RayCluster(None).__enter__()
+    assert str(found.value) == (
+        "Ray did not start (is this machine busy?); the same command tries again: "
+        "The current node timed out during startup. This could happen"
+    )
+    assert found.value.exit_status == 1
+
+
+def test_what_is_no_trouble_of_rays_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", lambda **_: {}["a bug"])
+    with pytest.raises(KeyError):
+        RayCluster(None).__enter__()
+
+
 _CLUSTER = """
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

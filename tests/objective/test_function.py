@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import InputError
-from sweep.objective.function import FunctionReference
+from sweep.objective.function import FunctionReference, find_file
 
 
 def test_a_file_is_looked_for_here_and_beside_the_sweep_file(project: Path) -> None:
@@ -34,6 +34,62 @@ def test_finding_it_runs_nothing_and_loading_it_finds_its_neighbours(project: Pa
 
 def test_a_module_is_found_by_its_dotted_name() -> None:
     assert FunctionReference.find("math:sqrt", Path()).load()(9) == 3  # type: ignore[arg-type]
+
+
+REFUSED = {
+    "class Objective:\n    def __call__(self, trial): ...": "Objective is a class; name an instance",
+    "class Objective(Base):\n    def __call__(self, trial): ...": "Objective is a class",
+    "def Objective(trial, data): ...": r"takes 2 arguments \(trial, data\); it is called with the ",
+    "def Objective(trial, a, b, c=1): ...": "takes 3 arguments",
+    "def Objective(trial, *, data): ...": r"takes 2 arguments \(trial, data\)",
+    "Objective = lambda trial, data: 0": "takes 2 arguments",
+    "Objective = 3": "Objective is no function",
+    "def Objective(): ...": r"takes no argument; it is called with the trial: write def Objective\(trial\)",
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_what_no_trial_can_be_given_to_is_refused_before_anything_runs(project: Path, code: str) -> None:
+    (project / "obj.py").write_text(f"raise SystemExit\n{code}\n")
+    with pytest.raises(InputError, match=REFUSED[code]):
+        FunctionReference.find("obj.py:Objective", project)
+
+
+ACCEPTED = [
+    "def Objective(trial, data=None, *rest, width=3, **more): ...",
+    "def Objective(*anything): ...",
+    "@given(data=1)\ndef Objective(trial, data): ...",
+    "class Objective:\n    def __call__(self, trial): ...\nObjective = Objective()",
+    "@functools.cache\nclass Objective: ...",
+    "class Objective(float): ...",
+    "class Objective(metaclass=Called): ...",
+    "class Objective:\n    def __new__(cls, trial): return 1.0",
+    "def Objective(trial, data): ...\nObjective = functools.partial(Objective, data=1)",
+    "if FAST:\n    def Objective(trial): ...\nelse:\n    def Objective(trial, data): ...",
+    "def Objective(trial, data): ...\nfor Objective in (len,): ...",
+    "def Objective(trial, data): ...\ndef fill():\n    global Objective\n    Objective = len",
+    "def Objective(trial, data): ...\nfrom other import Objective",
+    "Objective = make(lambda trial, data: 0)",
+]
+
+
+@pytest.mark.parametrize("code", ACCEPTED)
+def test_what_a_trial_might_be_given_to_is_not_refused(project: Path, code: str) -> None:
+    (project / "obj.py").write_text(code)
+    FunctionReference.find("obj.py:Objective", project)
+
+
+def test_methods_are_not_counted_for_functions(project: Path) -> None:
+    (project / "obj.py").write_text("class A:\n    @staticmethod\n    def train(trial): ...\n")
+    FunctionReference.find("obj.py:A.train", project)
+
+
+def test_a_file_with_nothing_but_its_ending_in_common_is_not_suggested(project: Path) -> None:
+    (project / "syn.py").touch()
+    with pytest.raises(InputError, match=r"there is no file nope.py \(looked in"):
+        find_file("program", "nope.py", [project], "*")
+    with pytest.raises(InputError, match=r"there is no file syn; did you mean syn.py\?"):
+        find_file("program", "syn", [project], "*")
 
 
 def test_a_name_that_is_imported_or_made_is_found(project: Path) -> None:

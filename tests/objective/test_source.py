@@ -141,6 +141,63 @@ def test_optunas_suggestions_are_taken_over_with_their_bounds(read: Any) -> None
     assert not source.reports
 
 
+def test_the_conditions_of_optunas_parameters_are_read_where_they_are_plain(read: Any) -> None:
+    source = read(
+        """
+        def objective(trial):
+            kind = trial.suggest_categorical("model", ["svm", "forest", "tree", "net"])
+            if kind == "svm":
+                trial.suggest_float("c", 0.1, 1.0)
+                kernel = trial.suggest_categorical("kernel", ["rbf", "poly"])
+                if kernel != "rbf":
+                    trial.suggest_int("degree", 2, 5)
+            elif kind in ("forest", "tree"):
+                depth = trial.suggest_int("depth", 1, 9)
+                if depth > 3:
+                    trial.suggest_int("leaf", 1, 9)
+            else:
+                net(trial)
+            trial.suggest_float("both", 0, 1) if kind == "svm" else trial.suggest_float("both", 0, 1)
+            for layer in range(4):
+                trial.suggest_int("looped", 1, 9)
+            if kind == "svm" and kernel == "rbf":
+                trial.suggest_float("mixed", 0, 1)
+            if kind == "svm":
+                trial.suggest_float("twice", 0, 1)
+            if kind == "net":
+                trial.suggest_float("twice", 0, 1)
+            return 1.0
+
+        def net(t):
+            t.suggest_float("lr", 0.0, 1.0)
+        """
+    )
+    assert source.when == {
+        "c": {"model": "svm"},
+        "kernel": {"model": "svm"},
+        "degree": {"model": "svm", "kernel": "poly"},
+        "depth": {"model": ["forest", "tree"]},
+        "lr": {"model": "net"},
+        "twice": {"model": ["svm", "net"]},
+    }
+    assert source.conditional == {"leaf", "looped", "mixed"}
+
+
+def test_a_variable_that_changes_says_nothing_of_a_condition(read: Any) -> None:
+    source = read(
+        """
+        def objective(trial):
+            kind = trial.suggest_categorical("kind", ["a", "b"])
+            kind = kind.upper()
+            if kind == "a":
+                return trial.suggest_float("x", 0, 1)
+            return objective(trial) if trial.suggest_int("y", 0, 1) else 1.0
+        """
+    )
+    assert source.conditional == {"x"}
+    assert not source.when
+
+
 def test_the_metric_most_likely_to_be_optimised_is_the_first(read: Any) -> None:
     source = read(
         """
@@ -252,9 +309,35 @@ def test_the_function_with_a_trial_is_taken_or_else_the_only_one(read: Any) -> N
     assert read("if __name__ == '__main__':\n    pass\n").kind == "script"
 
 
+CALLED = {
+    "train = lambda trial: trial.params.lr": {"lr"},
+    "def run(trial): return trial.params.lr\ntrain = functools.partial(run)": {"lr"},
+    "def run(data, trial): return trial.params.lr\ntrain = partial(run, DATA)": {"lr"},
+    "def run(trial, data): return trial.params.lr\ntrain: Any = partial(run, data=DATA)": {"lr"},
+    "class Run:\n    def __call__(self, trial): return trial.params.lr\ntrain = Run(3)": {"lr"},
+    "if FAST:\n    def train(trial): return trial.params.lr": {"lr"},
+    "class Run: ...\ntrain = Run(3)": set(),
+    "from package import train": set(),
+    "train = make(3)": set(),
+    "train = partial(make(), *DATA)": set(),
+    "train = len\ntrain = partial(train)": set(),
+}
+
+
+@pytest.mark.parametrize("code", CALLED)
+def test_whatever_can_be_called_is_read_as_far_as_that_is_possible(read: Any, code: str) -> None:
+    source = read(code, "train")
+    assert source.work == "train.py:train"
+    assert source.parameters.keys() == CALLED[code]
+    assert source.in_optuna == (not CALLED[code]), "then it has to ask for its parameters itself"
+
+
 @pytest.mark.parametrize(
     ("code", "function", "message"),
     [
+        ("class A:\n    def __call__(self, trial): ...\n", "A", "A is a class; name an instance of it"),
+        ("def a(trial, data): ...\n", "a", "takes 2 arguments"),
+        ("a = 3\n", "a", "is no function"),
         (
             "def a(trial): ...\ndef b(trial): ...\n",
             "",

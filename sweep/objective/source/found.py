@@ -22,6 +22,8 @@ class Source:
         reports: whether it reports while it runs, so that a pruner can judge.
         has_flags: whether some options take no value (`store_true`).
         in_optuna: whether it asks for parameters by `trial.suggest_...`.
+        when: the conditions under which it asks for parameters, as a sweep file writes them.
+        conditional: the parameters that it asks for under conditions which cannot be told.
         notes: what could not be taken over.
     """
 
@@ -36,6 +38,8 @@ class Source:
     reports: bool = False
     has_flags: bool = False
     in_optuna: bool = False
+    when: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conditional: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, values: Any, *, guessed: bool) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, get_args
 
 from sweep.objective.source import guesses
+from sweep.objective.source.conditions import Conditions, calls_with_conditions, when
 from sweep.objective.source.found import Source
 from sweep.objective.source.reader import Reader
-from sweep.objective.source.syntax import Function, arguments_of, in_order, keys_of, keywords_of, text_of
+from sweep.objective.source.syntax import Function, arguments_of, keys_of, keywords_of, text_of
 
 
 class FunctionReader(Reader):
@@ -17,12 +20,15 @@ class FunctionReader(Reader):
     def __init__(self, tree: ast.Module, constants: dict[str, Any], source: Source) -> None:
         super().__init__(tree, constants, source)
         self._functions = {node.name: node for node in tree.body if isinstance(node, Function)}
-        self._seen: set[tuple[str, frozenset[str], frozenset[str]]] = set()
+        self._seen: set[tuple[str, frozenset[str], frozenset[str], Conditions]] = set()
+        self._inside: list[str] = []
+        self._asked: dict[str, list[Conditions]] = {}
 
     def read(self, function: Function) -> None:
         trial = [*function.args.posonlyargs, *function.args.args]
         names = [argument.arg for argument in trial if argument.arg not in ("self", "cls")][:1]
-        self._read(function, frozenset(names), frozenset())
+        self._read(function, frozenset(names), frozenset(), ())
+        self._note_conditions()
         inner = {
             id(node)
             for below in ast.walk(function)
@@ -37,10 +43,22 @@ class FunctionReader(Reader):
         if not self.source.metrics:
             self.source.metrics += self._names_of_returned(function)
 
-    def _read(self, function: Function, trials: frozenset[str], params: frozenset[str]) -> None:
-        if (function.name, trials, params) in self._seen:
+    def _read(
+        self, function: Function, trials: frozenset[str], params: frozenset[str], above: Conditions
+    ) -> None:
+        """Read a function, and those that it calls with what is the trial, or its parameters, in it.
+
+        Args:
+            function: which one.
+            trials: the names that the trial has in it.
+            params: the names that its parameters have in it.
+            above: what holds where it is called.
+        """
+        key = (function.name, trials, params, above)
+        if key in self._seen or function.name in self._inside:
             return
-        self._seen.add((function.name, trials, params))
+        self._seen.add(key)
+        self._inside.append(function.name)
 
         def is_trial(node: ast.AST) -> bool:
             return isinstance(node, ast.Name) and node.id in trials
@@ -55,22 +73,60 @@ class FunctionReader(Reader):
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_params(value):
                     params |= {name}
         self.read_mapping(function, is_params)
-        for node in in_order(function):
-            if not isinstance(node, ast.Call):
-                continue
-            match node.func:
+        choices = self._choices_in(function, is_trial)
+        found = sorted(
+            calls_with_conditions(function, self.constants),
+            key=lambda one: (one[0].lineno, one[0].col_offset),
+        )
+        for call, conditions in found:
+            here = (*above, *(condition.about(choices) for condition in conditions))
+            match call.func:
                 case ast.Attribute(value=value, attr=method) if is_trial(value):
-                    self._read_call(method, node)
+                    self._read_call(method, call, here)
                 case ast.Name(id=name) if name in self._functions:
                     below = self._functions[name]
                     names = [argument.arg for argument in [*below.args.posonlyargs, *below.args.args]]
-                    given = [*zip(names, node.args, strict=False), *keywords_of(node).items()]
+                    given = [*zip(names, call.args, strict=False), *keywords_of(call).items()]
                     below_trials = frozenset(one for one, value in given if is_trial(value))
                     below_params = frozenset(one for one, value in given if is_params(value))
                     if below_trials or below_params:
-                        self._read(below, below_trials, below_params)
+                        self._read(below, below_trials, below_params, here)
+        self._inside.pop()
 
-    def _read_call(self, method: str, call: ast.Call) -> None:
+    @staticmethod
+    def _choices_in(function: Function, is_trial: Callable[[ast.AST], bool]) -> dict[str, str]:
+        """The variables that stand for a categorical parameter, and its name."""
+        found: dict[str, str] = {}
+        bound = Counter(
+            node.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        )
+        for node in ast.walk(function):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name(id=variable)],
+                    value=ast.Call(func=ast.Attribute(value=value, attr="suggest_categorical")) as call,
+                ) if is_trial(value) and bound[variable] == 1:
+                    name = text_of(arguments_of(call, ("name",)).get("name"))
+                    if name is not None:
+                        found[variable] = name
+        return found
+
+    def _note_conditions(self) -> None:
+        choices = {
+            name: values["values"]
+            for name, values in self.source.parameters.items()
+            if name not in self.source.guessed and isinstance(values, dict) and "values" in values
+        }
+        for name, asked in self._asked.items():
+            found = when(asked, choices)
+            if found is None:
+                self.source.conditional.add(name)
+            elif found:
+                self.source.when[name] = found
+
+    def _read_call(self, method: str, call: ast.Call, conditions: Conditions) -> None:
         if method == "report":
             self.source.reports = True
         elif method == "log":
@@ -78,6 +134,9 @@ class FunctionReader(Reader):
             self.source.reports = True
         elif method.startswith("suggest_"):
             self.source.in_optuna = True
+            name = text_of(arguments_of(call, ("name",)).get("name"))
+            if name is not None:
+                self._asked.setdefault(name, []).append(conditions)
             self._suggest(method.removeprefix("suggest_"), call)
 
     def _suggest(self, kind: str, call: ast.Call) -> None:

@@ -6,8 +6,9 @@ import ast
 import warnings
 from pathlib import Path
 
-from sweep.errors import InputError, nearest, suggestion
+from sweep.errors import InputError, nearest_file, suggestion
 from sweep.objective.source import guesses
+from sweep.objective.source.callables import bindings_of, function_of, why_no_objective
 from sweep.objective.source.found import Source
 from sweep.objective.source.function import FunctionReader
 from sweep.objective.source.script import ScriptReader
@@ -35,7 +36,11 @@ def inspect_source(target: str) -> Source:
     else:
         function, dotted = found
         source = Source("function", f"{place}:{dotted}")
-        FunctionReader(tree, constants, source).read(function)
+        if function is not None:
+            FunctionReader(tree, constants, source).read(function)
+        else:  # it runs, whatever it is, if it asks for its parameters itself
+            source.in_optuna = True
+            source.notes.append(f"nothing can be read of {dotted}: declare the parameters that it takes")
     read_study(tree, source)
     names = [name for name in dict.fromkeys(source.metrics) if name == name.strip()]
     source.metrics = sorted(names, key=guesses.rank)
@@ -56,7 +61,7 @@ def _parse(path: Path, place: str, name: str) -> ast.Module:
             warnings.simplefilter("ignore")  # of doubtful escapes in the user's strings
             return ast.parse(path.read_bytes(), place)
     except FileNotFoundError:
-        near = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
+        near = nearest_file(path.name, [file.name for file in path.parent.glob("*.py")])
         hint = f"; did you mean {path.with_name(near)}?" if near else ""
         raise InputError(f"{place}: there is no such file{hint}") from None
     except SyntaxError as error:
@@ -68,8 +73,8 @@ def _parse(path: Path, place: str, name: str) -> ast.Module:
         raise InputError(f"{place}: cannot be read: {error.strerror}") from None
 
 
-def _find(tree: ast.Module, place: str, name: str) -> tuple[Function, str] | None:
-    """The function to read, and its name; None for a script."""
+def _find(tree: ast.Module, place: str, name: str) -> tuple[Function | None, str] | None:
+    """The function to read, if there is one, and its name; None for a script."""
     functions = {node.name: node for node in tree.body if isinstance(node, Function)}
     if name:
         body: list[ast.stmt] = tree.body
@@ -77,7 +82,12 @@ def _find(tree: ast.Module, place: str, name: str) -> tuple[Function, str] | Non
         for part in name.split("."):
             found = next((n for n in body if isinstance(n, (*_DEFINITIONS,)) and n.name == part), None)
             body = getattr(found, "body", [])
+        bindings = bindings_of(tree)
+        if (why := why_no_objective(name, bindings)) is not None:
+            raise InputError(f"{place}: {why}")
         if not isinstance(found, Function):
+            if name in bindings:
+                return function_of(name, bindings), name
             hint = suggestion(name, functions) if functions else "it defines none"
             raise InputError(f"{place}: has no function {name!r}; {hint}")
         return found, name
