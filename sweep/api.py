@@ -7,9 +7,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 
 from sweep.callbacks import Callbacks
 from sweep.compare.view import SweepView
-from sweep.directory import SweepDirectory
+from sweep.directory import SweepDirectory, make_folder
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
@@ -93,8 +93,10 @@ def run(
         print(result.best_params)
         ```
     """
-    asked = _read(what, space, direction, directions, n_trials, overrides, options, Path(runs))
+    asked = _read(what, space, direction, directions, n_trials, overrides, options)
     with ExitStack() as exits:
+        if asked.function is not None and options.get("name") is None:
+            asked = replace(asked, spec=exits.enter_context(_named_anew(asked.spec, Path(runs))))
         shows = observer or exits.enter_context(_display(asked.spec, progress, inline))
         directory = SweepDirectory.of(Path(runs), asked.spec.name)
         told = Callbacks(callbacks, directory, shows)
@@ -148,7 +150,6 @@ def _read(
     n_trials: int | None,
     overrides: Mapping[str, Any] | None,
     options: Mapping[str, Any],
-    runs: Path,
 ) -> _Asked:
     is_file = isinstance(what, (str, os.PathLike))
     if overrides and not is_file:
@@ -158,14 +159,13 @@ def _read(
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
         given = GivenFunction(what)
         given_options = {key: value for key, value in options.items() if value is not None}
-        named = {"name": _new_name(given.name, runs), **given_options}
         spec = build_spec(
             given.name,
             space=space,
             direction=direction,
             directions=directions,
             n_trials=n_trials,
-            options=named,
+            options={"name": _new_name(given.name), **given_options},
         )
         return _Asked(spec, given, Path.cwd(), nullcontext())
     if space is not None or direction is not None or directions is not None:
@@ -179,12 +179,33 @@ def _read(
     return _Asked(change_spec(file.spec, n_trials, options), None, Path(what).parent, file.locating())
 
 
-def _new_name(function: str, runs: Path) -> str:
-    """A name that no sweep has: who gives none wants to go on with none."""
+def _new_name(function: str) -> str:
+    """A name for a sweep that has been given none."""
     own = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2], flags=re.ASCII) or "sweep"
-    name = f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
-    return next(name for name in names if not (runs / name).exists())
+    return f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+@contextmanager
+def _named_anew(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
+    """Give a sweep a name that no other has: who gives none wants to go on with none.
+
+    Making its directory takes the name, so that calls in the same second, of whatever processes and threads,
+    get different ones. If nothing has been written when the call fails, the directory goes again.
+
+    Raises:
+        InputError: there can be no directory in `runs`.
+    """
+    makes_runs = not runs.exists()
+    names = itertools.chain([spec.name], (f"{spec.name}-{count}" for count in itertools.count(2)))
+    name = next(name for name in names if make_folder(runs / name))
+    try:
+        yield spec.model_copy(update={"name": name})
+    except BaseException:
+        with suppress(OSError):  # it holds something
+            (runs / name).rmdir()
+            if makes_runs:
+                runs.rmdir()
+        raise
 
 
 def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:

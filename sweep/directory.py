@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.errors import InputError
+
 
 @dataclass(frozen=True)
 class SweepDirectory:
@@ -89,3 +91,25 @@ class TrialDirectory:
     def error(self) -> Path:
         """Why its last failed attempt failed."""
         return self.root / "error.txt"
+
+
+def make_folder(path: Path) -> bool:
+    """Make a directory, and those above it that are missing.
+
+    Returns:
+        whether it is new; of several callers at the same time only one is told so.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError as error:
+        if path.is_dir():
+            return False
+        raise InputError(f"{error.filename}: is no directory; choose another place") from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise InputError(f"{path}: cannot be made: {reason}; choose another place") from None
+    return True

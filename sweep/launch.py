@@ -21,7 +21,7 @@ from sweep.core.rerun import enqueue_reruns
 from sweep.core.samplers import check_sampler, sampler_notes
 from sweep.core.stop import stop_notes
 from sweep.core.study import create_or_load_study, open_storage, open_url
-from sweep.directory import SweepDirectory
+from sweep.directory import SweepDirectory, make_folder
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
@@ -104,7 +104,7 @@ def launch(
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial
         if start is _Start.ANEW:
             observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
-        directory.root.mkdir(parents=True, exist_ok=True)
+        make_folder(directory.root)
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             engine.clear(directory, observer)

@@ -56,6 +56,33 @@ def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(pr
     assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
 
 
+def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    all_have_begun = threading.Barrier(6)
+
+    def refuse(spec: sweep.SweepSpec, *arguments: Any, **options: Any) -> None:
+        names.append(spec.name)
+        assert (project / "runs" / spec.name).is_dir()
+        all_have_begun.wait(30)
+        raise InputError("no")
+
+    def call() -> None:
+        with pytest.raises(InputError, match="no"):
+            sweep.run(parabola, n_trials=1, inline=True)
+
+    monkeypatch.setattr("sweep.api.launch", refuse)
+    monkeypatch.setattr("sweep.api._new_name", lambda function: "parabola-1")
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(names) == ["parabola-1", *(f"parabola-1-{count}" for count in range(2, 7))]
+    assert not (project / "runs").exists()
+
+
 def test_a_second_thread_cannot_share_this_process_with_an_inline_sweep(project: Path) -> None:
     """Both would redirect its output and change its directory. A sweep within a trial can."""
     refused: list[BaseException] = []
