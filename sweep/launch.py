@@ -86,6 +86,7 @@ def launch(
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
     start_points(spec, space)
+    text = spec.to_yaml()
     start = _check_start(spec, directory, fresh)
     if start is _Start.FINISHED:
         return Launch(directory, None)
@@ -108,7 +109,7 @@ def launch(
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             engine.clear(directory, observer)
-            _write(directory.spec, spec.to_yaml())
+            _write(directory.spec, text)
             progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, grace)
     return Launch(directory, progress, interruption.signal)
 

@@ -80,7 +80,7 @@ def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
     for thread in threads:
         thread.join()
     assert sorted(names) == ["parabola-1", *(f"parabola-1-{count}" for count in range(2, 7))]
-    assert not (project / "runs").exists()
+    assert list((project / "runs").glob("*")) == []
 
 
 def test_a_second_thread_cannot_share_this_process_with_an_inline_sweep(project: Path) -> None:
@@ -208,6 +208,21 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     with pytest.raises(error, match=message):
         sweep.run(parabola, inline=True, **{"n_trials": None, **call})
     assert not Path("runs").exists()
+
+
+def test_an_old_sweep_stays_in_its_place_if_the_new_one_cannot_be_written_down(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.run(parabola, name="demo", n_trials=1, inline=True)
+    before = sorted(project.rglob("*"))
+
+    def refuse(spec: sweep.SweepSpec) -> str:
+        raise ValueError("no YAML")
+
+    monkeypatch.setattr(sweep.SweepSpec, "to_yaml", refuse)
+    with pytest.raises(ValueError, match="no YAML"):
+        sweep.run(parabola, name="demo", n_trials=1, inline=True, fresh=True)
+    assert sorted(project.rglob("*")) == before
 
 
 class Recorder(sweep.Callback):

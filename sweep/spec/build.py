@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Literal, TypedDict
 
+import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -119,7 +120,7 @@ def _set_trials(data: dict[str, Any], n_trials: int | None) -> None:
         stop = data.get("stop", {})
         if isinstance(stop, dict) and "trials" in stop:
             raise InputError("sweep.run: n_trials is the same as stop={'trials': ...}; leave one out")
-        data["stop"] = {**stop, "trials": n_trials} if isinstance(stop, dict) else stop
+        data["stop"] = {**stop, "trials": _plain(n_trials)} if isinstance(stop, dict) else stop
 
 
 def _set_goals(
@@ -149,16 +150,28 @@ def _plain(value: Any) -> Any:
         case BaseModel():
             return value.model_dump(mode="json", exclude_unset=True)
         case FloatDistribution() | IntDistribution():
-            found = {"min": value.low, "max": value.high, "log": value.log, "step": value.step}
-            return {key: each for key, each in found.items() if each not in (None, False)}
+            return _range(value)
         case CategoricalDistribution():
-            return {"values": list(value.choices)}
+            return {"values": [_plain(each) for each in value.choices]}
         case BaseDistribution():
             raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
         case Mapping():
-            return {key: _plain(each) for key, each in value.items()}
+            return {_plain(key): _plain(each) for key, each in value.items()}
         case list() | tuple():
             return [_plain(each) for each in value]
+        case np.ndarray() | np.generic():
+            return value.tolist()
         case PurePath():
             return str(value)
     return value
+
+
+def _range(distribution: FloatDistribution | IntDistribution) -> dict[str, Any]:
+    low, high = _plain(distribution.low), _plain(distribution.high)
+    found: dict[str, Any] = {"min": low, "max": high}
+    if distribution.log:
+        found["log"] = True
+    is_every_whole_number = isinstance(distribution, IntDistribution) and distribution.step == 1
+    if distribution.step is not None and not is_every_whole_number and low < high:
+        found["step"] = _plain(distribution.step)
+    return found
