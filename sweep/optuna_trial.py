@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.core.messages import OURS, Assignment, Note
 from sweep.errors import suggestion
 from sweep.objective.result import as_number
-from sweep.params import Params
+from sweep.params import Params, ParamsSoFar
 from sweep.tracking.hparams import found_cells
 from sweep.tracking.run import RunDirectory
 
@@ -103,8 +103,9 @@ class OptunaTrial:
 
     @property
     def params(self) -> Params:
-        """The trial's parameters. With `parameters: define-by-run`, those that have been asked for."""
-        return Params(self._params)
+        """The trial's parameters. With `parameters: define-by-run`, those that have been asked for, in a copy
+        that may be changed."""
+        return ParamsSoFar(self._params) if self._is_define_by_run else Params(self._params)
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False

@@ -58,6 +58,24 @@ def test_a_trial_is_one_of_optunas(run: Callable[..., sweep.SweepResult]) -> Non
     run(objective)
 
 
+def test_the_parameters_asked_for_so_far_are_a_copy_that_may_be_changed(
+    run: Callable[..., sweep.SweepResult],
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        config = trial.params
+        config["epochs"] = 3
+        config.update(name="mine")
+        config |= {"more": 1}
+        assert config.pop("x") == x
+        assert config == {"epochs": 3, "name": "mine", "more": 1}
+        assert config.epochs == 3
+        assert trial.params == {"x": x}
+        return x
+
+    run(objective)
+
+
 def test_a_trial_knows_the_directions_of_its_study(run: Callable[..., sweep.SweepResult]) -> None:
     """Pruning callbacks of other libraries ask for them, LightGBM's for example."""
 

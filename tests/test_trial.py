@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from sweep.core.messages import Assignment, Report
 from sweep.objective.result import BadResultError, read_result
-from sweep.params import Params
+from sweep.params import Params, ParamsSoFar
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
 from sweep.tracking.run import RunDirectory
@@ -159,6 +162,23 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
 def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
     with pytest.raises(BadResultError, match=message):
         read_result(result, ["loss"], None)
+
+
+@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+def test_parameters_stay_what_they_are_between_processes(kind: type[Params]) -> None:
+    params = kind({"lr": 0.1, "layers": [1, 2]})
+    for copied in (pickle.loads(pickle.dumps(params)), copy.copy(params), copy.deepcopy(params)):
+        assert type(copied) is kind
+        assert copied == params
+
+
+@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+def test_parameters_can_be_saved_beside_weights_and_as_yaml(kind: type[Params], tmp_path: Path) -> None:
+    params = kind({"lr": 0.1, "act": "relu", "layers": [1, 2], "options": {"bias": True}})
+    torch.save({"params": params, "weights": torch.ones(2)}, tmp_path / "model.pt")
+    assert torch.load(tmp_path / "model.pt")["params"] == params
+    for text in (yaml.dump(params), yaml.safe_dump({"params": params})):
+        assert yaml.safe_load(text) in (params, {"params": params})
 
 
 def test_parameters_of_a_group_are_attributes_of_attributes() -> None:

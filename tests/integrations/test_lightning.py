@@ -20,8 +20,9 @@ EPOCHS = 4
 
 
 class Net(pl.LightningModule):  # type: ignore[misc]
-    def __init__(self) -> None:
+    def __init__(self, params: Any = None) -> None:
         super().__init__()
+        self.save_hyperparameters()
         torch.manual_seed(0)
         self.layer = torch.nn.Linear(4, 1)
 
@@ -56,7 +57,7 @@ def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[
         log_every_n_steps=2,
         **more,
     )
-    net = Net()
+    net = Net(trial.params)
     trainer.fit(net, loader(), loader(), ckpt_path=callback.ckpt_path)
     return net, callback
 
@@ -113,6 +114,8 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(
     with pytest.raises(Interrupted):
         fit(first)
     first._run.finish()
+    (saved,) = first.directory.glob("checkpoint/*/trainer.ckpt")
+    assert torch.load(saved, weights_only=True)["hyper_parameters"]["params"] == {"lr": 0.05}
     second, after = make_trial("halves")
     net, callback = fit(second)
     assert callback.ckpt_path is not None
