@@ -131,19 +131,22 @@ class OptunaTrial:
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of `choices`.
 
-        Optuna stores numbers, words, true, false and None. Of anything else (a class, a tuple) its name, or
-        what `repr` says, stands in the study.
+        Optuna stores numbers, words, true, false and None; numpy's numbers become Python's there. Of anything
+        else (a class, a tuple) its name, or what `repr` says, stands in the study.
 
         Raises:
             ValueError: the same name has stood for other choices, or a choice has no name of its own, or one
-                that another choice has too; or the parameter is not among the declared ones.
+                that another choice has too; or the parameter is not among the declared ones, or was enqueued
+                with a value that is none of the choices.
         """
         choices = list(choices)
         labels = _labels(name, choices)
         found = self._suggest(name, "CategoricalDistribution", choices=labels)
         if not self._is_define_by_run:
             return found
-        place = next(place for place, label in enumerate(labels) if _same(label, found))
+        place = _place(found, labels)
+        if place is None:
+            raise ValueError(f"{name} is {found!r}, which is none of its choices: {labels}")
         self._params[name] = choices[place]
         return choices[place]
 
@@ -281,6 +284,7 @@ def _check_text(text: Any, what: str) -> None:
 
 
 def _label(name: str, choice: Any) -> Any:
+    choice = _single(choice)
     if type(choice) in _STORABLE:
         return choice
     if _is_storable(choice):  # members of enums, numpy's floats: as another process reads them
@@ -295,11 +299,21 @@ def _label(name: str, choice: Any) -> Any:
 
 
 def _is_storable(choice: Any) -> bool:
-    return isinstance(choice, _STORABLE)
+    return isinstance(_single(choice), _STORABLE)
 
 
-def _same(label: Any, found: Any) -> bool:
-    return type(label) is type(found) and (label == found or (label != label and found != found))
+def _single(choice: Any) -> Any:
+    """A number of numpy's, or a tensor with one, as Python's; all else as it is."""
+    return choice.tolist() if getattr(choice, "ndim", None) == 0 and hasattr(choice, "tolist") else choice
+
+
+def _place(found: Any, labels: Sequence[Any]) -> int | None:
+    """Which of the choices it is that the study, or somebody's hand, has named."""
+    for place, label in enumerate(labels):
+        if type(label) is type(found) and (label == found or (label != label and found != found)):
+            return place
+    # Who enqueues 1 for true, or 1.0 for 1, means what is equal to it; Optuna takes it so, too.
+    return labels.index(found) if found in labels else None
 
 
 def _as_plain(value: Any) -> Any:

@@ -41,8 +41,8 @@ class Params(dict[str, Any]):
         raise AttributeError("the parameters of a trial cannot be changed by their attributes")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        # `torch.save` writes protocol 2, and `torch.load` by default (`weights_only`) takes no subclass of dict
-        # but this. What is sent between processes, or copied, has a newer protocol and keeps its class.
+        # `torch.save` writes protocol 2, and `torch.load` by default (`weights_only`) takes no subclass of
+        # dict but this. What is sent between processes, or copied, has a newer protocol and keeps its class.
         if int(protocol) <= 2:
             return OrderedDict, (list(self.items()),)
         return type(self), (dict(self),)
