@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+
+from typing_extensions import Self
 
 from sweep.core.messages import OURS, Assignment, Note
 from sweep.errors import suggestion
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
     from sweep.trial import Channel
 
+_BELONGS = (
+    "a trial belongs to the process in which its objective was called; send values there, for example "
+    "through a queue, and report them there"
+)
 _STORABLE = (type(None), bool, int, float, str)
 
 
@@ -94,12 +101,33 @@ class OptunaTrial:
         self._started = assignment.session.started
         self._cells = dict(assignment.session.cells)
         self._run = run
-        self._channel = channel
+        self._own_channel = channel
+        self._process = os.getpid()
         self._is_define_by_run = is_define_by_run
         if is_define_by_run or "optuna" in sys.modules:
             from optuna.trial import BaseTrial
 
             BaseTrial.register(type(self))
+
+    @property
+    def _channel(self) -> Channel:
+        """The connection to the controller.
+
+        Raises:
+            RuntimeError: this is a process that the objective has forked. The thread that sends is not there.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError(_BELONGS)
+        return self._own_channel
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(_BELONGS)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Self:
+        return self  # what keeps its arguments copies them all, as Lightning's save_hyperparameters does
 
     @property
     def params(self) -> Params:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+import multiprocessing
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -162,6 +165,42 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
 def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
     with pytest.raises(BadResultError, match=message):
         read_result(result, ["loss"], None)
+
+
+def test_a_trial_in_a_forked_process_says_that_it_does_not_belong_there(trial: Trial) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: trial.report(1.0, 0),
+        lambda: trial.log({"accuracy": 1.0}, 0),
+        lambda: trial.should_prune(),
+        lambda: trial.set_user_attr("a", 1),
+    ]
+    ours, theirs = multiprocessing.Pipe()
+
+    def child() -> None:
+        for call in calls:
+            try:
+                call()
+            except RuntimeError as error:
+                theirs.send(str(error))
+            else:
+                theirs.send("nothing was raised")
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    for _ in calls:
+        assert ours.poll(30)
+        assert ours.recv().startswith(
+            "a trial belongs to the process in which its objective was called; send"
+        )
+    process.join(30)
+
+
+def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:
+    for dumps in (pickle.dumps, cloudpickle.dumps):
+        with pytest.raises(TypeError, match="a trial belongs to the process in which its"):
+            dumps(trial)
+    assert copy.copy(trial) is trial
+    assert copy.deepcopy({"trial": trial})["trial"] is trial
 
 
 @pytest.mark.parametrize("kind", [Params, ParamsSoFar])
