@@ -235,6 +235,7 @@ class Recorder(sweep.Callback):
         self.threads.add(threading.current_thread())
 
     def on_report(self, report: Any) -> None:
+        assert (report.attempt, report.repeat) == (1, 0)
         self.events.append(("report", report.number, report.step, report.value))
 
     def on_trial_end(self, trial: Any) -> None:

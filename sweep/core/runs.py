@@ -57,6 +57,7 @@ class LiveRun:
         failures: how many of its attempts count against its retries.
         ready: when its next attempt may begin, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
+        told: the steps of the current attempt whose reports have been handed on as news.
         last: the last report of the current attempt.
         value: its result, once it is over and has one.
         metrics: the last values of all it logged, once it is over; None for those that are no number.
@@ -72,6 +73,7 @@ class LiveRun:
     failures: int = 0
     ready: float = 0.0
     steps: set[int] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
     last: Report | None = None
     is_running: bool = False
     is_over: bool = False
