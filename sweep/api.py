@@ -24,7 +24,8 @@ from sweep.launch import GRACE, launch
 from sweep.objective.given import GivenFunction
 from sweep.result import SweepResult
 from sweep.spec import SweepSpec, read_sweep_file
-from sweep.spec.build import Direction, Options, build_spec, change_spec
+from sweep.spec.build import Direction, Options, build_spec, change_spec, plain
+from sweep.spec.types import read_delay
 
 if TYPE_CHECKING:
     from sweep.cli.display import Display
@@ -43,7 +44,7 @@ def run(
     address: str | None = None,
     inline: bool = False,
     fresh: bool = False,
-    grace: float = GRACE,
+    grace: float | str = GRACE,
     progress: bool | None = None,
     observer: Observer | None = None,
     **options: Unpack[Options],
@@ -59,7 +60,7 @@ def run(
         n_trials: how many trials there are to be in all, those of earlier runs included.
         space: the parameters of a function: the sweep file's `parameters`, or Optuna's distributions by name.
             Without it the function asks for them (`trial.suggest_float` and so on).
-        direction: "minimize" (the default) or "maximize", for a function.
+        direction: "minimize" (the default) or "maximize", or Optuna's `StudyDirection`, for a function.
         directions: one for each of the values that a function returns, if these are several.
         callbacks: objects with methods of `sweep.Callback`.
         overrides: changes to a sweep file by dotted keys: `{"stop.trials": 20}`.
@@ -67,7 +68,8 @@ def run(
         address: of a running Ray cluster; by default Ray is started on this machine.
         inline: one trial at a time in this process, without Ray.
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
-        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
+        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds,
+            or as "90s", "5m".
         progress: whether to show how it goes; by default on a terminal and in a notebook.
         observer: is told everything that the command `sweep run` shows, instead of `progress`.
         **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
@@ -93,6 +95,7 @@ def run(
         print(result.best_params)
         ```
     """
+    seconds = read_delay(plain(grace), "sweep.run: grace")
     asked = _read(what, space, direction, directions, n_trials, overrides, options)
     with ExitStack() as exits:
         if asked.function is not None and options.get("name") is None:
@@ -113,7 +116,7 @@ def run(
                     address=address,
                     inline=inline,
                     fresh=fresh,
-                    grace=grace,
+                    grace=seconds,
                     objective=given,
                 )
         except StartInterrupted:

@@ -117,11 +117,16 @@ class Callbacks(Observer):
         shows: the other observer.
 
     Raises:
-        InputError: a callback has none of the methods.
+        InputError: they are no list, or a callback has none of the methods, or is a class.
     """
 
     def __init__(self, callbacks: Sequence[Any], directory: SweepDirectory, shows: Observer) -> None:
+        if not isinstance(callbacks, (list, tuple)):
+            raise InputError(f"sweep.run: callbacks: expected a list, got {callbacks!r}; put it in [ ]")
         for callback in callbacks:
+            if isinstance(callback, type):
+                name = callback.__name__
+                raise InputError(f"sweep.run: callbacks: {name} is a class; make one of it: [{name}()]")
             if not any(callable(getattr(callback, method, None)) for method in _METHODS):
                 raise InputError(
                     f"sweep.run: {callback!r} is no callback; make it a sweep.Callback with "

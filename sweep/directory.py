@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,21 @@ class TrialDirectory:
         return self.root / "error.txt"
 
 
+def check_can_hold(folder: Path) -> None:
+    """See that something can be put into a directory, or into what would be made there. Writes nothing.
+
+    Raises:
+        InputError: it cannot.
+    """
+    place = folder
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"{place}: is no directory; choose another place")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{place}: may not be written to; choose another place, or change its permissions")
+
+
 def make_folder(path: Path) -> bool:
     """Make a directory, and those above it that are missing.
 
@@ -102,14 +118,14 @@ def make_folder(path: Path) -> bool:
     Raises:
         InputError: it cannot be made.
     """
+    check_can_hold(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
-    except FileExistsError as error:
+    except FileExistsError:
         if path.is_dir():
             return False
-        raise InputError(f"{error.filename}: is no directory; choose another place") from None
+        raise InputError(f"{path}: is no directory; choose another place") from None
     except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise InputError(f"{path}: cannot be made: {reason}; choose another place") from None
+        raise InputError(f"{path}: cannot be made: {error.strerror}; choose another place") from None
     return True

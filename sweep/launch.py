@@ -21,7 +21,7 @@ from sweep.core.rerun import enqueue_reruns
 from sweep.core.samplers import check_sampler, sampler_notes
 from sweep.core.stop import stop_notes
 from sweep.core.study import create_or_load_study, open_storage, open_url
-from sweep.directory import SweepDirectory, make_folder
+from sweep.directory import SweepDirectory, check_can_hold, make_folder
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
@@ -90,6 +90,8 @@ def launch(
     start = _check_start(spec, directory, fresh)
     if start is _Start.FINISHED:
         return Launch(directory, None)
+    for folder in (directory.root.parent, *([directory.root] if directory.root.is_dir() else [])):
+        check_can_hold(folder)
     if is_locked(directory.lock):
         with SweepLock(directory.lock, spec.name):
             pass  # raises as a rule, and names the process: before Ray is started for nothing

@@ -181,6 +181,10 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
         result.artifact("model.tx")
 
 
+class OwnSampler(optuna.samplers.RandomSampler):
+    """One that is no part of Optuna."""
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -199,6 +203,33 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
         ({"callbacks": [print]}, InputError, "is no callback"),
         ({"timeout": 3}, InputError, r"timeout: stop=\{'hours': 2\} is for the sweep"),
         ({"n_jobs": 2}, InputError, "n_jobs: max_parallel=4"),
+        ({"ntrials": 2}, InputError, "ntrials: n_trials=20"),
+        ({"callbacks": sweep.Callback()}, InputError, r"callbacks: expected a list, .*; put it in \[ \]"),
+        (
+            {"callbacks": [sweep.Callback]},
+            InputError,
+            r"is a class; make one of it: \[Callback\(\)\]",
+        ),
+        ({"grace": -1}, InputError, "grace: must not be negative, got -1"),
+        ({"grace": float("nan")}, InputError, "grace: expected a finite number, got nan"),
+        ({"grace": "soon"}, InputError, "grace: expected a duration such as 90s"),
+        ({"directions": "minimize"}, InputError, r"directions: expected a list such as .* got 'minimize'"),
+        ({"directions": 2}, InputError, "directions: expected a list"),
+        ({"directions": [3]}, SpecError, "3 is no goal"),
+        ({"direction": ["minimize"]}, InputError, r"expected one word, .* several are directions=\[\.\.\.\]"),
+        ({"metrics": ["a", "b"]}, InputError, r"directions=\['minimize', 'minimize'\]"),
+        (
+            {"sampler": optuna.samplers.TPESampler()},
+            InputError,
+            r'sampler: TPESampler is one of .* write sampler=\{"type": "tpe", "seed": 3\}',
+        ),
+        ({"sampler": optuna.samplers.NSGAIISampler}, InputError, r'\{"type": "nsga2", "seed": 3\}'),
+        (
+            {"pruner": optuna.pruners.SuccessiveHalvingPruner()},
+            InputError,
+            r'pruner=\{"type": "asha"\}',
+        ),
+        ({"sampler": OwnSampler()}, InputError, r'sampler=\{"type": "tests\.test_api:OwnSampler"\}'),
         ({"space": {"x": {"min": 2.0, "max": 1.0}}}, SpecError, r"sweep\.run: parameters\.x"),
     ],
 )
@@ -208,6 +239,43 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     with pytest.raises(error, match=message):
         sweep.run(parabola, inline=True, **{"n_trials": None, **call})
     assert not Path("runs").exists()
+
+
+def test_words_from_elsewhere_are_known_beside_a_file_too(project: Path) -> None:
+    spec = sweep.SweepSpec(
+        name="built",
+        objective="train.py:train",
+        metric=Metric(name="loss", goal="minimize"),
+        parameters={"lr": Range(min=0.0, max=1.0)},
+    )
+    Path("s.yaml").write_text(spec.to_yaml())
+    for what in (spec, "s.yaml"):
+        with pytest.raises(InputError, match="n_jobs: max_parallel=4"):
+            sweep.run(what, n_jobs=2)  # type: ignore[call-arg]
+        with pytest.raises(InputError, match='"type": "random", "seed": 3'):
+            sweep.run(what, sampler=optuna.samplers.RandomSampler())
+
+
+def test_optunas_directions_are_taken(project: Path) -> None:
+    maximize = optuna.study.StudyDirection.MAXIMIZE
+    result = sweep.run(lambda trial: 1.0, direction=maximize, n_trials=1, inline=True)
+    assert result.study.direction == maximize
+    result = sweep.run(lambda trial: (1, 2), directions=[maximize, "minimize"], n_trials=1, inline=True)
+    assert result.study.directions == [maximize, optuna.study.StudyDirection.MINIMIZE]
+
+
+@pytest.mark.parametrize("name", ["demo", None])
+def test_a_place_that_cannot_hold_a_sweep_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    Path("file").touch()
+    for runs in ("file", "file/below"):
+        with pytest.raises(InputError, match="file: is no directory; choose another place"):
+            sweep.run(parabola, name=name, n_trials=1, inline=True, runs=runs)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"{project}: may not be written to"):
+        sweep.run(parabola, name="demo", n_trials=1, inline=True, runs="new/runs")
+    assert not Path("new").exists()
 
 
 def test_an_old_sweep_stays_in_its_place_if_the_new_one_cannot_be_written_down(

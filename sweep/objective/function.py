@@ -20,7 +20,8 @@ Objective = Callable[[Trial], Any]
 
 _GIVEN = (
     "is a function that a script or a notebook gave to sweep.run, and can be had only there; if a file "
-    "defines it, and calls sweep.run only under if __name__ == '__main__', add --set objective=tune.py:train; "
+    "defines it, and calls sweep.run under if __name__ == '__main__' only, add "
+    "--set objective=tune.py:train; "
     "from Python, sweep.run(train, enqueue=[params], n_trials=1, inline=True) runs it once"
 )
 
