@@ -121,6 +121,8 @@ def run(
                 )
         except StartInterrupted:
             raise KeyboardInterrupt from None
+        if launched.progress is None:
+            told.note(_finished(SweepView(launched.directory)))
     result = SweepResult(SweepView(launched.directory))
     told.over(result)
     if launched.signal is not None:
@@ -209,6 +211,20 @@ def _named_anew(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
             if makes_runs:
                 runs.rmdir()
         raise
+
+
+def _finished(view: SweepView) -> str:
+    """What is to be said if nothing was run."""
+    from sweep.cli.text import counts
+
+    rule = view.stopped_by
+    rules = {"trials": f"n_trials={2 * view.finished_trials}"}
+    rules |= {word: f"stop={{{word!r}: ...}}" for word in ("hours", "target", "plateau", "failures")}
+    more = f"for more trials say {rules[rule]}, " if rule in rules else ""
+    return (
+        f"{view.spec.name} is finished: {counts(view.counts)}; nothing was run; {more}for a new sweep "
+        "fresh=True or another name"
+    )
 
 
 def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:

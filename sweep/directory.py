@@ -54,6 +54,11 @@ class SweepDirectory:
         return self.root / ".requests"
 
     @property
+    def code(self) -> Path:
+        """What stands for the objective's code with which the sweep began (`objective/digest.py`)."""
+        return self.root / ".code"
+
+    @property
     def attic(self) -> Path:
         """Where `--fresh` moves old sweeps."""
         return self.root.parent / ".old"

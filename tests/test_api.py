@@ -16,9 +16,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import sweep
+from sweep.engine.base import Observer
 from sweep.errors import InputError, SpecError, SweepError
 from sweep.spec.model import Metric, Resources, Stop
 from sweep.spec.parameters import Choice, Constant, Range
+from tests.conftest import MakeSweep
 
 
 def parabola(trial: Any) -> float:
@@ -54,6 +56,62 @@ def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(pr
     assert len({other.directory for other in others}) == 3
     assert all(other.directory.name.startswith("parabola-") for other in others)
     assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
+
+
+class Shows(Observer):
+    """Keeps what is worth knowing."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def notes_of(objective: Any, **options: Any) -> list[str]:
+    """What is said of one more call."""
+    shows = Shows()
+    sweep.run(objective, name="demo", observer=shows, inline=True, **options)
+    return shows.notes
+
+
+def test_that_a_finished_sweep_was_not_run_again_is_said(project: Path) -> None:
+    assert notes_of(parabola, n_trials=2) == []
+    assert notes_of(parabola, n_trials=2) == [
+        "demo is finished: 2 complete; nothing was run; for more trials say n_trials=4, for a new sweep "
+        "fresh=True or another name"
+    ]
+    assert notes_of(parabola, n_trials=3) == []
+    assert notes_of(parabola, n_trials=2, fresh=True)[0].startswith("the old sweep is now in ")
+
+
+CHANGED = "the objective's code has changed since the sweep began; its earlier trials stay as they are"
+
+
+def test_that_a_functions_code_has_changed_is_said(project: Path) -> None:
+    def define(body: str) -> Any:
+        code = f"def train(trial):\n    inner = lambda: {body}\n    return inner()\n"
+        namespace: dict[str, Any] = {}
+        exec(compile(code, f"<cell {len(body)}>", "exec"), namespace)
+        return namespace["train"]
+
+    assert notes_of(define("1.0 in {0.5, 1.0}"), n_trials=1) == []
+    assert notes_of(define("1.0 in {0.5, 1.0}"), n_trials=2) == []
+    assert notes_of(define("1.0 in {0.5, 2.0}"), n_trials=3) == [CHANGED]
+    assert notes_of(define("float(trial.number)"), n_trials=3)[0] == CHANGED
+    assert notes_of(define("0.5"), n_trials=1, fresh=True) != [CHANGED]
+    assert notes_of(define("0.5"), n_trials=2) == []
+
+
+def test_that_an_objectives_file_has_changed_is_said(make_sweep: MakeSweep) -> None:
+    def notes(code: str, trials: int) -> list[str]:
+        shows = Shows()
+        sweep.run(make_sweep(code, stop={"trials": trials}), observer=shows, inline=True)
+        return shows.notes
+
+    assert notes("def train(trial): return 1.0", 1) == []
+    assert notes("def train(trial): return 1.0", 2) == []
+    assert notes("def train(trial): return 2.0", 3) == [CHANGED]
 
 
 def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
