@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 
 from sweep.callbacks import Callbacks
 from sweep.compare.view import SweepView
+from sweep.core.study import quiet_optuna
 from sweep.directory import SweepDirectory, make_folder
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
@@ -98,6 +99,7 @@ def run(
     seconds = read_delay(plain(grace), "sweep.run: grace")
     asked = _read(what, space, direction, directions, n_trials, overrides, options)
     with ExitStack() as exits:
+        exits.enter_context(quiet_optuna)
         if asked.function is not None and options.get("name") is None:
             asked = replace(asked, spec=exits.enter_context(_named_anew(asked.spec, Path(runs))))
         shows = observer or exits.enter_context(_display(asked.spec, progress, inline))

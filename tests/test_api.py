@@ -58,6 +58,19 @@ def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(pr
     assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
 
 
+def test_optuna_speaks_again_when_a_sweep_is_over(project: Path) -> None:
+    before = optuna.logging.get_verbosity()
+    try:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sweep.run(parabola, name="demo", n_trials=1, inline=True)
+        _ = sweep.load("demo").best_params
+        with pytest.raises(InputError):
+            sweep.run(parabola, name="demo", n_trials=1, inline=True, direction="maximize")
+        assert optuna.logging.get_verbosity() == optuna.logging.WARNING
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 class Shows(Observer):
     """Keeps what is worth knowing."""
 

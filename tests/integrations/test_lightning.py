@@ -44,7 +44,8 @@ def loader() -> Any:
 
 
 def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[Net, SweepCallback]:
-    more = {key: options.pop(key) for key in ("val_check_interval", "num_sanity_val_steps") if key in options}
+    names = ("val_check_interval", "num_sanity_val_steps", "check_val_every_n_epoch")
+    more = {key: options.pop(key) for key in names if key in options}
     callback = SweepCallback(trial, **options)
     trainer = trainer_class(
         max_epochs=EPOCHS,
@@ -163,3 +164,13 @@ def test_what_makes_no_sense_is_refused(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
     with pytest.raises(ValueError, match="steps is 'globalstep'; did you mean 'global_step'"):
         SweepCallback(trial, steps="globalstep")  # type: ignore[arg-type]
+    for count in (-1, 0.5, True, "1"):
+        with pytest.raises(ValueError, match="it has to be a whole number from 0"):
+            SweepCallback(trial, checkpoint_every=count)  # type: ignore[arg-type]
+
+
+def test_a_fit_without_validations_ends_with_a_warning(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial()
+    with pytest.warns(UserWarning, match="ended without a single validation, so nothing was reported"):
+        fit(trial, check_val_every_n_epoch=EPOCHS + 1)
+    assert channel.reports == []
