@@ -7,9 +7,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,16 @@ from typing_extensions import Unpack
 
 from sweep.callbacks import Callbacks
 from sweep.compare.view import SweepView
-from sweep.directory import SweepDirectory
+from sweep.core.study import quiet_optuna
+from sweep.directory import SweepDirectory, make_folder
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
 from sweep.objective.given import GivenFunction
 from sweep.result import SweepResult
 from sweep.spec import SweepSpec, read_sweep_file
-from sweep.spec.build import Direction, Options, build_spec, change_spec
+from sweep.spec.build import Direction, Options, build_spec, change_spec, plain
+from sweep.spec.types import read_delay
 
 if TYPE_CHECKING:
     from sweep.cli.display import Display
@@ -43,7 +45,7 @@ def run(
     address: str | None = None,
     inline: bool = False,
     fresh: bool = False,
-    grace: float = GRACE,
+    grace: float | str = GRACE,
     progress: bool | None = None,
     observer: Observer | None = None,
     **options: Unpack[Options],
@@ -59,7 +61,7 @@ def run(
         n_trials: how many trials there are to be in all, those of earlier runs included.
         space: the parameters of a function: the sweep file's `parameters`, or Optuna's distributions by name.
             Without it the function asks for them (`trial.suggest_float` and so on).
-        direction: "minimize" (the default) or "maximize", for a function.
+        direction: "minimize" (the default) or "maximize", or Optuna's `StudyDirection`, for a function.
         directions: one for each of the values that a function returns, if these are several.
         callbacks: objects with methods of `sweep.Callback`.
         overrides: changes to a sweep file by dotted keys: `{"stop.trials": 20}`.
@@ -67,7 +69,8 @@ def run(
         address: of a running Ray cluster; by default Ray is started on this machine.
         inline: one trial at a time in this process, without Ray.
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
-        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
+        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds,
+            or as "90s", "5m".
         progress: whether to show how it goes; by default on a terminal and in a notebook.
         observer: is told everything that the command `sweep run` shows, instead of `progress`.
         **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
@@ -93,8 +96,12 @@ def run(
         print(result.best_params)
         ```
     """
-    asked = _read(what, space, direction, directions, n_trials, overrides, options, Path(runs))
+    seconds = read_delay(plain(grace), "sweep.run: grace")
+    asked = _read(what, space, direction, directions, n_trials, overrides, options)
     with ExitStack() as exits:
+        exits.enter_context(quiet_optuna)
+        if asked.function is not None and options.get("name") is None:
+            asked = replace(asked, spec=exits.enter_context(_named_anew(asked.spec, Path(runs))))
         shows = observer or exits.enter_context(_display(asked.spec, progress, inline))
         directory = SweepDirectory.of(Path(runs), asked.spec.name)
         told = Callbacks(callbacks, directory, shows)
@@ -111,11 +118,13 @@ def run(
                     address=address,
                     inline=inline,
                     fresh=fresh,
-                    grace=grace,
+                    grace=seconds,
                     objective=given,
                 )
         except StartInterrupted:
             raise KeyboardInterrupt from None
+        if launched.progress is None:
+            told.note(_finished(SweepView(launched.directory)))
     result = SweepResult(SweepView(launched.directory))
     told.over(result)
     if observer is None and _is_shown(progress):
@@ -152,7 +161,6 @@ def _read(
     n_trials: int | None,
     overrides: Mapping[str, Any] | None,
     options: Mapping[str, Any],
-    runs: Path,
 ) -> _Asked:
     is_file = isinstance(what, (str, os.PathLike))
     if overrides and not is_file:
@@ -162,14 +170,13 @@ def _read(
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
         given = GivenFunction(what)
         given_options = {key: value for key, value in options.items() if value is not None}
-        named = {"name": _new_name(given.name, runs), **given_options}
         spec = build_spec(
             given.name,
             space=space,
             direction=direction,
             directions=directions,
             n_trials=n_trials,
-            options=named,
+            options={"name": _new_name(given.name), **given_options},
         )
         return _Asked(spec, given, Path.cwd(), nullcontext())
     if space is not None or direction is not None or directions is not None:
@@ -183,12 +190,47 @@ def _read(
     return _Asked(change_spec(file.spec, n_trials, options), None, Path(what).parent, file.locating())
 
 
-def _new_name(function: str, runs: Path) -> str:
-    """A name that no sweep has: who gives none wants to go on with none."""
+def _new_name(function: str) -> str:
+    """A name for a sweep that has been given none."""
     own = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2], flags=re.ASCII) or "sweep"
-    name = f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
-    return next(name for name in names if not (runs / name).exists())
+    return f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+@contextmanager
+def _named_anew(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
+    """Give a sweep a name that no other has: who gives none wants to go on with none.
+
+    Making its directory takes the name, so that calls in the same second, of whatever processes and threads,
+    get different ones. If nothing has been written when the call fails, the directory goes again.
+
+    Raises:
+        InputError: there can be no directory in `runs`.
+    """
+    makes_runs = not runs.exists()
+    names = itertools.chain([spec.name], (f"{spec.name}-{count}" for count in itertools.count(2)))
+    name = next(name for name in names if make_folder(runs / name))
+    try:
+        yield spec.model_copy(update={"name": name})
+    except BaseException:
+        with suppress(OSError):  # it holds something
+            (runs / name).rmdir()
+            if makes_runs:
+                runs.rmdir()
+        raise
+
+
+def _finished(view: SweepView) -> str:
+    """What is to be said if nothing was run."""
+    from sweep.cli.text import counts
+
+    rule = view.stopped_by
+    rules = {"trials": f"n_trials={2 * view.finished_trials}"}
+    rules |= {word: f"stop={{{word!r}: ...}}" for word in ("hours", "target", "plateau", "failures")}
+    more = f"for more trials say {rules[rule]}, " if rule in rules else ""
+    return (
+        f"{view.spec.name} is finished: {counts(view.counts)}; nothing was run; {more}for a new sweep "
+        "fresh=True or another name"
+    )
 
 
 def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:

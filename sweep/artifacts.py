@@ -9,7 +9,9 @@ from sweep.durable import copy_whole, is_unfinished, remove_unfinished
 
 
 class Artifacts:
-    """Saves a trial's artifacts, for `trial.save_artifact`.
+    """Saves a trial's artifacts, for `trial.save_artifact`, from any of its threads.
+
+    What an attempt that was killed had not finished is removed first.
 
     Args:
         directory: where they lie; made when the first one is saved.
@@ -17,7 +19,8 @@ class Artifacts:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._is_tidy = False
+        if directory.is_dir():
+            remove_unfinished(directory)  # now: later another thread may be copying
 
     def save(self, path: str | os.PathLike[str], name: str | None = None) -> Path:
         """Copy a file or a directory; see `Trial.save_artifact`."""
@@ -28,9 +31,6 @@ class Artifacts:
             os.path.basename(os.path.abspath(source)) if name is None else name
         )
         self._directory.mkdir(parents=True, exist_ok=True)
-        if not self._is_tidy:
-            remove_unfinished(self._directory)  # by an attempt that was killed
-            self._is_tidy = True
         copy_whole(source, place)
         return place
 
@@ -39,12 +39,12 @@ def check_name(name: str) -> str:
     """See that a name is one: an artifact lies directly in its directory.
 
     Raises:
-        ValueError: it is a path, or hidden.
+        ValueError: it is a path, or hidden, or has letters that cannot be shown.
     """
-    if not isinstance(name, str) or not name or "/" in name or "\0" in name or name.startswith("."):
+    if not isinstance(name, str) or not name or not name.isprintable() or "/" in name or name[0] == ".":
         raise ValueError(
-            f"{name!r} cannot name an artifact; give a name without '/' that does not begin with '.', "
-            'such as name="model.pt"'
+            f"{name!r} cannot name an artifact; give a printable name without '/' that does not begin with "
+            "'.', such as name=\"model.pt\""
         )
     return name
 

@@ -47,12 +47,14 @@ class TrialReport:
         step: at which.
         value: of the metric.
         repeat: which of the trial's repeats it is, from 0.
+        attempt: which execution of the trial it is, from 1.
     """
 
     number: int
     step: int
     value: float
     repeat: int
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ class Callback:
         """An attempt has been given to a worker."""
 
     def on_report(self, report: TrialReport) -> None:
-        """A trial has reported a value; told within about half a second, in the order of reporting."""
+        """A trial has reported a value; told within about half a second, in the order of reporting.
+
+        Each step of an attempt is told once; the next attempt reports again what comes after its checkpoint.
+        """
 
     def on_trial_end(self, trial: TrialEnd) -> None:
         """A trial has its final outcome, and that is safe on the disk."""
@@ -112,11 +117,16 @@ class Callbacks(Observer):
         shows: the other observer.
 
     Raises:
-        InputError: a callback has none of the methods.
+        InputError: they are no list, or a callback has none of the methods, or is a class.
     """
 
     def __init__(self, callbacks: Sequence[Any], directory: SweepDirectory, shows: Observer) -> None:
+        if not isinstance(callbacks, (list, tuple)):
+            raise InputError(f"sweep.run: callbacks: expected a list, got {callbacks!r}; put it in [ ]")
         for callback in callbacks:
+            if isinstance(callback, type):
+                name = callback.__name__
+                raise InputError(f"sweep.run: callbacks: {name} is a class; make one of it: [{name}()]")
             if not any(callable(getattr(callback, method, None)) for method in _METHODS):
                 raise InputError(
                     f"sweep.run: {callback!r} is no callback; make it a sweep.Callback with "
@@ -156,7 +166,8 @@ class Callbacks(Observer):
 
     def reported(self, news: Iterable[News]) -> None:
         for one in news:
-            self._call("on_report", TrialReport(one.number, one.report.step, one.report.value, one.repeat))
+            report = TrialReport(one.number, one.report.step, one.report.value, one.repeat, one.attempt)
+            self._call("on_report", report)
 
     def ended(self, ending: Ending) -> None:
         self._shows.ended(ending)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 
 from sweep.compare.view import SweepView, TrialRow
@@ -230,6 +230,10 @@ class _DebugChannel:
             return Suggestion(problem=f"{name} is never {value!r}; {suggestion(value, map(str, choices))}")
         if choices is None and (isinstance(value, bool) or not isinstance(value, (int, float))):
             return Suggestion(problem=f"{name} is a number, never {value!r}")
+        if isinstance(distribution, IntDistribution):
+            if value != value // 1:
+                return Suggestion(problem=f"{name} is a whole number, never {value!r}")
+            value = int(value)
         self._observer.given(name, value, is_known=True)
         return Suggestion(value)
 

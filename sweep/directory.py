@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from sweep.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class SweepDirectory:
         return self.root / ".requests"
 
     @property
+    def code(self) -> Path:
+        """What stands for the objective's code with which the sweep began (`objective/digest.py`)."""
+        return self.root / ".code"
+
+    @property
     def attic(self) -> Path:
         """Where `--fresh` moves old sweeps."""
         return self.root.parent / ".old"
@@ -89,3 +97,40 @@ class TrialDirectory:
     def error(self) -> Path:
         """Why its last failed attempt failed."""
         return self.root / "error.txt"
+
+
+def check_can_hold(folder: Path) -> None:
+    """See that something can be put into a directory, or into what would be made there. Writes nothing.
+
+    Raises:
+        InputError: it cannot.
+    """
+    place = folder
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"{place}: is no directory; choose another place")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{place}: may not be written to; choose another place, or change its permissions")
+
+
+def make_folder(path: Path) -> bool:
+    """Make a directory, and those above it that are missing.
+
+    Returns:
+        whether it is new; of several callers at the same time only one is told so.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    check_can_hold(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError:
+        if path.is_dir():
+            return False
+        raise InputError(f"{path}: is no directory; choose another place") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made: {error.strerror}; choose another place") from None
+    return True

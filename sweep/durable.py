@@ -64,10 +64,11 @@ def _copy(source: Path, target: Path, root: Path, above: tuple[Path, ...]) -> No
         return
     target.mkdir()
     for path in sorted(source.iterdir()):
-        found = path.resolve()
-        if path.is_symlink() and not (path.exists() and _leads_out(path, found, root)):
+        # One that leads to itself does not exist, and is not to be resolved.
+        if path.is_symlink() and not (path.exists() and _leads_out(path, path.resolve(), root)):
             os.symlink(os.readlink(path), target / path.name)
             continue
+        found = path.resolve()
         if path.is_dir() and any(found == one or found in one.parents for one in above):
             raise ValueError(f"{path} leads to {found}, in which it lies itself; take the link away")
         _copy(found, target / path.name, found if path.is_symlink() else root, (*above, found))

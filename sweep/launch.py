@@ -23,10 +23,11 @@ from sweep.core.rerun import enqueue_reruns
 from sweep.core.samplers import check_sampler, sampler_notes
 from sweep.core.stop import stop_notes
 from sweep.core.study import create_or_load_study, open_storage, open_url
-from sweep.directory import SweepDirectory
+from sweep.directory import SweepDirectory, check_can_hold, make_folder
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
+from sweep.objective.digest import differ, digest
 from sweep.objective.find import find_objective, working_directory
 from sweep.objective.given import GivenFunction
 from sweep.space import SearchSpace
@@ -34,6 +35,7 @@ from sweep.spec import SweepSpec
 
 GRACE = 30.0
 """Seconds that running trials have to reach a checkpoint when their sweep is interrupted."""
+_NAME = "--name (in Python name='...')"
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,22 @@ def launch(
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
     start_points(spec, space)
+    text = spec.to_yaml()
     start = _check_start(spec, directory, fresh)
+    code = digest(found)
+    if start in (_Start.FINISHED, _Start.GO_ON) and _has_changed(directory.code, code):
+        observer.note(
+            "the objective's code has changed since the sweep began; its earlier trials stay as they are"
+        )
     if start is _Start.FINISHED:
         return Launch(directory, None)
+    for folder in (directory.root.parent, *([directory.root] if directory.root.is_dir() else [])):
+        check_can_hold(folder)
     if is_locked(directory.lock):
         with SweepLock(directory.lock, spec.name):
             pass  # raises as a rule, and names the process: before Ray is started for nothing
     if inline and spec.trial.timeout is not None:
-        observer.note(
-            "trial.timeout is not kept with --inline: nothing can end a trial from within its process"
-        )
+        observer.note("trial.timeout is not kept inline: nothing can end a trial from within its process")
     for note in (*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)):
         observer.note(note)
     interruption = Interruption()
@@ -106,11 +114,13 @@ def launch(
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial
         if start is _Start.ANEW:
             observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
-        directory.root.mkdir(parents=True, exist_ok=True)
+        make_folder(directory.root)
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             engine.clear(directory, observer)
-            _write(directory.spec, spec.to_yaml())
+            _write(directory.spec, text)
+            if not directory.code.exists():
+                _write(directory.code, code)
             progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, grace)
     return Launch(directory, progress, interruption.signal)
 
@@ -171,7 +181,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
     if fresh:
         if spec.storage is not None:
             raise InputError(
-                f"storage: --fresh cannot move the study {spec.name!r} aside there; choose another --name"
+                f"storage: --fresh cannot move the study {spec.name!r} aside there; choose another {_NAME}"
             )
         return _Start.ANEW
     view = SweepView(directory)
@@ -184,7 +194,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             f"{spec.name}: cannot go on: this is not the sweep in {directory.root}:\n  "
             + "\n  ".join(found)
             + "\n  undo the change to go on with it, start another sweep with --name NAME, "
-            "or move the old one aside with --fresh"
+            "or move the old one aside with --fresh (in Python name='...', fresh=True)"
         )
     is_finished = not view.is_running and view.with_spec(spec).stopped_by is not None
     return _Start.FINISHED if is_finished else _Start.GO_ON
@@ -225,14 +235,14 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
     """A new sweep must not run into something that is there already."""
     root = directory.root
     if root.exists() and (not root.is_dir() or any(path.name not in _REMAINS for path in root.iterdir())):
-        raise InputError(f"{root}: is there already and is no sweep; choose another --name, or move it away")
+        raise InputError(f"{root}: is there already and is no sweep; choose another {_NAME}, or move it away")
     if spec.storage is not None:
         import optuna
 
         names = optuna.study.get_all_study_names(open_url(spec.storage))
         if spec.name in names:
             raise InputError(
-                f"storage: {spec.storage} has a study {spec.name!r} of another sweep; choose another --name"
+                f"storage: {spec.storage} has a study {spec.name!r} of another sweep; choose another {_NAME}"
             )
 
 
@@ -251,6 +261,13 @@ def _rename(directory: SweepDirectory) -> Path:
         count += 1
         place = directory.attic / f"{directory.name}-{stamp}-{count}"
     return directory.root.rename(place)
+
+
+def _has_changed(kept: Path, code: str) -> bool:
+    try:
+        return differ(kept.read_text(encoding="utf-8"), code)
+    except FileNotFoundError:
+        return False
 
 
 def _write(path: Path, text: str) -> None:

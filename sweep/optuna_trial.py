@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+
+from typing_extensions import Self
 
 from sweep.core.messages import OURS, Assignment, Note
 from sweep.errors import suggestion
 from sweep.objective.result import as_number
-from sweep.params import Params
+from sweep.params import Params, ParamsSoFar
 from sweep.tracking.hparams import found_cells
 from sweep.tracking.run import RunDirectory
 
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
     from sweep.trial import Channel
 
+_BELONGS = (
+    "a trial belongs to the process in which its objective was called; send values there, for example "
+    "through a queue, and report them there"
+)
 _STORABLE = (type(None), bool, int, float, str)
 
 
@@ -94,7 +101,8 @@ class OptunaTrial:
         self._started = assignment.session.started
         self._cells = dict(assignment.session.cells)
         self._run = run
-        self._channel = channel
+        self._own_channel = channel
+        self._process = os.getpid()
         self._is_define_by_run = is_define_by_run
         if is_define_by_run or "optuna" in sys.modules:
             from optuna.trial import BaseTrial
@@ -102,9 +110,30 @@ class OptunaTrial:
             BaseTrial.register(type(self))
 
     @property
+    def _channel(self) -> Channel:
+        """The connection to the controller.
+
+        Raises:
+            RuntimeError: this is a process that the objective has forked. The thread that sends is not there.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError(_BELONGS)
+        return self._own_channel
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(_BELONGS)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Self:
+        return self  # what keeps its arguments copies them all, as Lightning's save_hyperparameters does
+
+    @property
     def params(self) -> Params:
-        """The trial's parameters. With `parameters: define-by-run`, those that have been asked for."""
-        return Params(self._params)
+        """The trial's parameters. With `parameters: define-by-run`, those that have been asked for, in a copy
+        that may be changed."""
+        return ParamsSoFar(self._params) if self._is_define_by_run else Params(self._params)
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -130,19 +159,22 @@ class OptunaTrial:
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of `choices`.
 
-        Optuna stores numbers, words, true, false and None. Of anything else (a class, a tuple) its name, or
-        what `repr` says, stands in the study.
+        Optuna stores numbers, words, true, false and None; numpy's numbers become Python's there. Of anything
+        else (a class, a tuple) its name, or what `repr` says, stands in the study.
 
         Raises:
             ValueError: the same name has stood for other choices, or a choice has no name of its own, or one
-                that another choice has too; or the parameter is not among the declared ones.
+                that another choice has too; or the parameter is not among the declared ones, or was enqueued
+                with a value that is none of the choices.
         """
         choices = list(choices)
         labels = _labels(name, choices)
         found = self._suggest(name, "CategoricalDistribution", choices=labels)
         if not self._is_define_by_run:
             return found
-        place = next(place for place, label in enumerate(labels) if _same(label, found))
+        place = _place(found, labels)
+        if place is None:
+            raise ValueError(f"{name} is {found!r}, which is none of its choices: {labels}")
         self._params[name] = choices[place]
         return choices[place]
 
@@ -280,6 +312,7 @@ def _check_text(text: Any, what: str) -> None:
 
 
 def _label(name: str, choice: Any) -> Any:
+    choice = _single(choice)
     if type(choice) in _STORABLE:
         return choice
     if _is_storable(choice):  # members of enums, numpy's floats: as another process reads them
@@ -294,11 +327,21 @@ def _label(name: str, choice: Any) -> Any:
 
 
 def _is_storable(choice: Any) -> bool:
-    return isinstance(choice, _STORABLE)
+    return isinstance(_single(choice), _STORABLE)
 
 
-def _same(label: Any, found: Any) -> bool:
-    return type(label) is type(found) and (label == found or (label != label and found != found))
+def _single(choice: Any) -> Any:
+    """A number of numpy's, or a tensor with one, as Python's; all else as it is."""
+    return choice.tolist() if getattr(choice, "ndim", None) == 0 and hasattr(choice, "tolist") else choice
+
+
+def _place(found: Any, labels: Sequence[Any]) -> int | None:
+    """Which of the choices it is that the study, or somebody's hand, has named."""
+    for place, label in enumerate(labels):
+        if type(label) is type(found) and (label == found or (label != label and found != found)):
+            return place
+    # Who enqueues 1 for true, or 1.0 for 1, means what is equal to it; Optuna takes it so, too.
+    return labels.index(found) if found in labels else None
 
 
 def _as_plain(value: Any) -> Any:

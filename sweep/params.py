@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import OrderedDict
+from typing import Any, SupportsIndex
+
+import yaml
 
 from sweep.errors import suggestion
 
@@ -32,10 +35,31 @@ class Params(dict[str, Any]):
         }
         if not inner:
             raise AttributeError(f"no parameter {name!r}; {suggestion(name, self)}")
-        return Params(inner)
+        return type(self)(inner)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("the parameters of a trial cannot be changed")
+        raise AttributeError("the parameters of a trial cannot be changed by their attributes")
 
-    def __reduce__(self) -> Any:
-        return Params, (dict(self),)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        # `torch.save` writes protocol 2, and `torch.load` by default (`weights_only`) takes no subclass of
+        # dict but this. What is sent between processes, or copied, has a newer protocol and keeps its class.
+        if int(protocol) <= 2:
+            return OrderedDict, (list(self.items()),)
+        return type(self), (dict(self),)
+
+
+class ParamsSoFar(Params):
+    """Those that the objective has asked for until now: a copy that it may change, as Optuna's is."""
+
+    __setitem__ = dict.__setitem__
+    __delitem__ = dict.__delitem__
+    __ior__ = dict.__ior__
+    update = dict.update
+    setdefault = dict.setdefault
+    pop = dict.pop
+    popitem = dict.popitem
+    clear = dict.clear
+
+
+for _representer in (yaml.representer.SafeRepresenter, yaml.representer.Representer):
+    _representer.add_multi_representer(Params, lambda dumper, params: dumper.represent_dict(dict(params)))

@@ -48,6 +48,8 @@ class Trial(OptunaTrial):
     """One attempt of one trial, as its objective sees it.
 
     It is an `optuna.trial.BaseTrial` as well: Optuna's objectives run unchanged (`optuna_trial.py`).
+    It belongs to the process in which the objective was called: in another one, what speaks to the sweep
+    raises RuntimeError, and it cannot be pickled. A copy of it is the trial itself.
 
     Attributes:
         number: the trial's number, from 0.
@@ -160,6 +162,7 @@ class Trial(OptunaTrial):
     def _log(self, values: Mapping[str, float], step: int, are_drawn: bool) -> None:
         step = _check_step(step)
         numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
+        channel = self._channel  # another process must not write into the trial's run either
         if self._judged in numbers:
             if step in self._reported:
                 del numbers[self._judged]
@@ -168,7 +171,7 @@ class Trial(OptunaTrial):
                 report = Report(step, numbers[self._judged])
                 if self._last_reported is None or step > self._last_reported.step:
                     self._last_reported = report
-                self._channel.report(report)
+                channel.report(report)
         self._run.add_scalars(numbers, step, are_drawn)
 
     def should_prune(self) -> bool:

@@ -16,9 +16,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import sweep
+from sweep.engine.base import Observer
 from sweep.errors import InputError, SpecError, SweepError
 from sweep.spec.model import Metric, Resources, Stop
 from sweep.spec.parameters import Choice, Constant, Range
+from tests.conftest import MakeSweep
 
 
 def parabola(trial: Any) -> float:
@@ -54,6 +56,102 @@ def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(pr
     assert len({other.directory for other in others}) == 3
     assert all(other.directory.name.startswith("parabola-") for other in others)
     assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
+
+
+def test_optuna_speaks_again_when_a_sweep_is_over(project: Path) -> None:
+    before = optuna.logging.get_verbosity()
+    try:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sweep.run(parabola, name="demo", n_trials=1, inline=True)
+        _ = sweep.load("demo").best_params
+        with pytest.raises(InputError):
+            sweep.run(parabola, name="demo", n_trials=1, inline=True, direction="maximize")
+        assert optuna.logging.get_verbosity() == optuna.logging.WARNING
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+class Shows(Observer):
+    """Keeps what is worth knowing."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def notes_of(objective: Any, **options: Any) -> list[str]:
+    """What is said of one more call."""
+    shows = Shows()
+    sweep.run(objective, name="demo", observer=shows, inline=True, **options)
+    return shows.notes
+
+
+def test_that_a_finished_sweep_was_not_run_again_is_said(project: Path) -> None:
+    assert notes_of(parabola, n_trials=2) == []
+    assert notes_of(parabola, n_trials=2) == [
+        "demo is finished: 2 complete; nothing was run; for more trials say n_trials=4, for a new sweep "
+        "fresh=True or another name"
+    ]
+    assert notes_of(parabola, n_trials=3) == []
+    assert notes_of(parabola, n_trials=2, fresh=True)[0].startswith("the old sweep is now in ")
+
+
+CHANGED = "the objective's code has changed since the sweep began; its earlier trials stay as they are"
+
+
+def test_that_a_functions_code_has_changed_is_said(project: Path) -> None:
+    def define(body: str) -> Any:
+        code = f"def train(trial):\n    inner = lambda: {body}\n    return inner()\n"
+        namespace: dict[str, Any] = {}
+        exec(compile(code, f"<cell {len(body)}>", "exec"), namespace)
+        return namespace["train"]
+
+    assert notes_of(define("1.0 in {0.5, 1.0}"), n_trials=1) == []
+    assert notes_of(define("1.0 in {0.5, 1.0}"), n_trials=2) == []
+    assert notes_of(define("1.0 in {0.5, 2.0}"), n_trials=3) == [CHANGED]
+    assert notes_of(define("float(trial.number)"), n_trials=3)[0] == CHANGED
+    assert notes_of(define("0.5"), n_trials=1, fresh=True) != [CHANGED]
+    assert notes_of(define("0.5"), n_trials=2) == []
+
+
+def test_that_an_objectives_file_has_changed_is_said(make_sweep: MakeSweep) -> None:
+    def notes(code: str, trials: int) -> list[str]:
+        shows = Shows()
+        sweep.run(make_sweep(code, stop={"trials": trials}), observer=shows, inline=True)
+        return shows.notes
+
+    assert notes("def train(trial): return 1.0", 1) == []
+    assert notes("def train(trial): return 1.0", 2) == []
+    assert notes("def train(trial): return 2.0", 3) == [CHANGED]
+
+
+def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    all_have_begun = threading.Barrier(6)
+
+    def refuse(spec: sweep.SweepSpec, *arguments: Any, **options: Any) -> None:
+        names.append(spec.name)
+        assert (project / "runs" / spec.name).is_dir()
+        all_have_begun.wait(30)
+        raise InputError("no")
+
+    def call() -> None:
+        with pytest.raises(InputError, match="no"):
+            sweep.run(parabola, n_trials=1, inline=True)
+
+    monkeypatch.setattr("sweep.api.launch", refuse)
+    monkeypatch.setattr("sweep.api._new_name", lambda function: "parabola-1")
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(names) == ["parabola-1", *(f"parabola-1-{count}" for count in range(2, 7))]
+    assert list((project / "runs").glob("*")) == []
 
 
 def test_a_second_thread_cannot_share_this_process_with_an_inline_sweep(project: Path) -> None:
@@ -154,6 +252,10 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
         result.artifact("model.tx")
 
 
+class OwnSampler(optuna.samplers.RandomSampler):
+    """One that is no part of Optuna."""
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -172,6 +274,33 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
         ({"callbacks": [print]}, InputError, "is no callback"),
         ({"timeout": 3}, InputError, r"timeout: stop=\{'hours': 2\} is for the sweep"),
         ({"n_jobs": 2}, InputError, "n_jobs: max_parallel=4"),
+        ({"ntrials": 2}, InputError, "ntrials: n_trials=20"),
+        ({"callbacks": sweep.Callback()}, InputError, r"callbacks: expected a list, .*; put it in \[ \]"),
+        (
+            {"callbacks": [sweep.Callback]},
+            InputError,
+            r"is a class; make one of it: \[Callback\(\)\]",
+        ),
+        ({"grace": -1}, InputError, "grace: must not be negative, got -1"),
+        ({"grace": float("nan")}, InputError, "grace: expected a finite number, got nan"),
+        ({"grace": "soon"}, InputError, "grace: expected a duration such as 90s"),
+        ({"directions": "minimize"}, InputError, r"directions: expected a list such as .* got 'minimize'"),
+        ({"directions": 2}, InputError, "directions: expected a list"),
+        ({"directions": [3]}, SpecError, "3 is no goal"),
+        ({"direction": ["minimize"]}, InputError, r"expected one word, .* several are directions=\[\.\.\.\]"),
+        ({"metrics": ["a", "b"]}, InputError, r"directions=\['minimize', 'minimize'\]"),
+        (
+            {"sampler": optuna.samplers.TPESampler()},
+            InputError,
+            r'sampler: TPESampler is one of .* write sampler=\{"type": "tpe", "seed": 3\}',
+        ),
+        ({"sampler": optuna.samplers.NSGAIISampler}, InputError, r'\{"type": "nsga2", "seed": 3\}'),
+        (
+            {"pruner": optuna.pruners.SuccessiveHalvingPruner()},
+            InputError,
+            r'pruner=\{"type": "asha"\}',
+        ),
+        ({"sampler": OwnSampler()}, InputError, r'sampler=\{"type": "tests\.test_api:OwnSampler"\}'),
         ({"space": {"x": {"min": 2.0, "max": 1.0}}}, SpecError, r"sweep\.run: parameters\.x"),
     ],
 )
@@ -181,6 +310,58 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     with pytest.raises(error, match=message):
         sweep.run(parabola, inline=True, **{"n_trials": None, **call})
     assert not Path("runs").exists()
+
+
+def test_words_from_elsewhere_are_known_beside_a_file_too(project: Path) -> None:
+    spec = sweep.SweepSpec(
+        name="built",
+        objective="train.py:train",
+        metric=Metric(name="loss", goal="minimize"),
+        parameters={"lr": Range(min=0.0, max=1.0)},
+    )
+    Path("s.yaml").write_text(spec.to_yaml())
+    for what in (spec, "s.yaml"):
+        with pytest.raises(InputError, match="n_jobs: max_parallel=4"):
+            sweep.run(what, n_jobs=2)  # type: ignore[call-arg]
+        with pytest.raises(InputError, match='"type": "random", "seed": 3'):
+            sweep.run(what, sampler=optuna.samplers.RandomSampler())
+
+
+def test_optunas_directions_are_taken(project: Path) -> None:
+    maximize = optuna.study.StudyDirection.MAXIMIZE
+    result = sweep.run(lambda trial: 1.0, direction=maximize, n_trials=1, inline=True)
+    assert result.study.direction == maximize
+    result = sweep.run(lambda trial: (1, 2), directions=[maximize, "minimize"], n_trials=1, inline=True)
+    assert result.study.directions == [maximize, optuna.study.StudyDirection.MINIMIZE]
+
+
+@pytest.mark.parametrize("name", ["demo", None])
+def test_a_place_that_cannot_hold_a_sweep_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    Path("file").touch()
+    for runs in ("file", "file/below"):
+        with pytest.raises(InputError, match="file: is no directory; choose another place"):
+            sweep.run(parabola, name=name, n_trials=1, inline=True, runs=runs)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"{project}: may not be written to"):
+        sweep.run(parabola, name="demo", n_trials=1, inline=True, runs="new/runs")
+    assert not Path("new").exists()
+
+
+def test_an_old_sweep_stays_in_its_place_if_the_new_one_cannot_be_written_down(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.run(parabola, name="demo", n_trials=1, inline=True)
+    before = sorted(project.rglob("*"))
+
+    def refuse(spec: sweep.SweepSpec) -> str:
+        raise ValueError("no YAML")
+
+    monkeypatch.setattr(sweep.SweepSpec, "to_yaml", refuse)
+    with pytest.raises(ValueError, match="no YAML"):
+        sweep.run(parabola, name="demo", n_trials=1, inline=True, fresh=True)
+    assert sorted(project.rglob("*")) == before
 
 
 class Recorder(sweep.Callback):
@@ -193,6 +374,7 @@ class Recorder(sweep.Callback):
         self.threads.add(threading.current_thread())
 
     def on_report(self, report: Any) -> None:
+        assert (report.attempt, report.repeat) == (1, 0)
         self.events.append(("report", report.number, report.step, report.value))
 
     def on_trial_end(self, trial: Any) -> None:

@@ -75,7 +75,9 @@ def test_the_same_name_replaces(before: str, after: str, tmp_path: Path, kept: P
     assert [path.name for path in kept.iterdir()] == ["thing"], "nothing else is left"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../model.pt", "a/b", "/etc/passwd", ".hidden", "a\0b", 3])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../model.pt", "a/b", "/etc/passwd", ".hidden", "a\0b", "a\nb", "\x1b[31m", 3]
+)
 def test_a_name_that_is_a_path_is_refused(name: Any, model: Path, kept: Path) -> None:
     with pytest.raises(ValueError, match="cannot name an artifact"):
         Artifacts(kept).save(model, name)
@@ -110,6 +112,7 @@ def test_a_copy_does_not_depend_on_what_links_led_to(tmp_path: Path, kept: Path)
     (folder / "blobs").symlink_to(tmp_path / "blobs")
     (folder / "latest").symlink_to("model.bin")
     (folder / "loop").symlink_to(".")
+    (folder / "itself").symlink_to("itself")
     (folder / "gone").symlink_to("nowhere")
     place = Artifacts(kept).save(folder)
     for path in (tmp_path / "blobs", folder):
@@ -118,6 +121,7 @@ def test_a_copy_does_not_depend_on_what_links_led_to(tmp_path: Path, kept: Path)
     assert (place / "latest").read_text() == "weights"
     assert (place / "blobs" / "sha").read_text() == "weights"
     assert os.readlink(place / "loop") == "."
+    assert os.readlink(place / "itself") == "itself"
     assert os.readlink(place / "gone") == "nowhere"
 
 
@@ -176,6 +180,24 @@ def test_what_a_killed_process_had_not_finished_is_not_seen_and_goes_away(model:
     assert names(kept) == []
     Artifacts(kept).save(model)
     assert [path.name for path in kept.iterdir()] == ["model.pt"]
+
+
+def test_two_threads_may_save_at_once(
+    model: Path, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = Artifacts(kept)
+    other = tmp_path / "other.pt"
+    other.write_text("other")
+    sync = durable.sync
+
+    def save_another_one_meanwhile(path: Path) -> None:
+        monkeypatch.setattr(durable, "sync", sync)
+        artifacts.save(other)
+        sync(path)
+
+    monkeypatch.setattr(durable, "sync", save_another_one_meanwhile)
+    artifacts.save(model)
+    assert names(kept) == ["model.pt", "other.pt"]
 
 
 def test_a_large_file_is_not_read_into_memory(tmp_path: Path, kept: Path) -> None:

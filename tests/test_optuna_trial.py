@@ -58,6 +58,24 @@ def test_a_trial_is_one_of_optunas(run: Callable[..., sweep.SweepResult]) -> Non
     run(objective)
 
 
+def test_the_parameters_asked_for_so_far_are_a_copy_that_may_be_changed(
+    run: Callable[..., sweep.SweepResult],
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        config = trial.params
+        config["epochs"] = 3
+        config.update(name="mine")
+        config |= {"more": 1}
+        assert config.pop("x") == x
+        assert config == {"epochs": 3, "name": "mine", "more": 1}
+        assert config.epochs == 3
+        assert trial.params == {"x": x}
+        return x
+
+    run(objective)
+
+
 def test_a_trial_knows_the_directions_of_its_study(run: Callable[..., sweep.SweepResult]) -> None:
     """Pruning callbacks of other libraries ask for them, LightGBM's for example."""
 
@@ -99,6 +117,39 @@ def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
     for trial in result.study.trials:
         assert trial.params["kind"] in ("dict", "list")
         assert trial.params["layers"] in ("(64,)", "(128, 64)")
+
+
+def test_numpys_numbers_are_plain_ones_in_the_study(run: Callable[..., sweep.SweepResult]) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        choices = np.arange(1, 4)
+        depth = trial.suggest_categorical("depth", choices)
+        assert isinstance(depth, np.int64)
+        assert depth in choices
+        wide = trial.suggest_categorical("wide", [np.bool_(True), np.bool_(False)])
+        assert isinstance(wide, np.bool_)
+        return float(depth)
+
+    result = run(objective, n_trials=3)
+    for trial in result.study.trials:
+        assert type(trial.params["depth"]) is int
+        assert type(trial.params["wide"]) is bool
+        assert trial.distributions["depth"].choices == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("choices", "value", "meant"),
+    [([True, False], 1, True), ([1, 2.5], 1.0, 1), ([0, False, True], False, False), ([0.0, 1], True, 1)],
+)
+def test_an_enqueued_value_is_the_choice_that_is_equal_to_it(
+    run: Callable[..., sweep.SweepResult], choices: list[Any], value: Any, meant: Any
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        found = trial.suggest_categorical("k", choices)
+        assert found == meant
+        assert type(found) is type(meant)
+        return 1.0
+
+    run(objective, enqueue=[{"k": value}])
 
 
 class Optimizer(str, enum.Enum):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import multiprocessing
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from sweep.core.messages import Assignment, Report
 from sweep.objective.result import BadResultError, read_result
-from sweep.params import Params
+from sweep.params import Params, ParamsSoFar
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
 from sweep.tracking.run import RunDirectory
@@ -159,6 +165,59 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
 def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
     with pytest.raises(BadResultError, match=message):
         read_result(result, ["loss"], None)
+
+
+def test_a_trial_in_a_forked_process_says_that_it_does_not_belong_there(trial: Trial) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: trial.report(1.0, 0),
+        lambda: trial.log({"accuracy": 1.0}, 0),
+        lambda: trial.should_prune(),
+        lambda: trial.set_user_attr("a", 1),
+    ]
+    ours, theirs = multiprocessing.Pipe()
+
+    def child() -> None:
+        for call in calls:
+            try:
+                call()
+            except RuntimeError as error:
+                theirs.send(str(error))
+            else:
+                theirs.send("nothing was raised")
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    for _ in calls:
+        assert ours.poll(30)
+        assert ours.recv().startswith(
+            "a trial belongs to the process in which its objective was called; send"
+        )
+    process.join(30)
+
+
+def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:
+    for dumps in (pickle.dumps, cloudpickle.dumps):
+        with pytest.raises(TypeError, match="a trial belongs to the process in which its"):
+            dumps(trial)
+    assert copy.copy(trial) is trial
+    assert copy.deepcopy({"trial": trial})["trial"] is trial
+
+
+@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+def test_parameters_stay_what_they_are_between_processes(kind: type[Params]) -> None:
+    params = kind({"lr": 0.1, "layers": [1, 2]})
+    for copied in (pickle.loads(pickle.dumps(params)), copy.copy(params), copy.deepcopy(params)):
+        assert type(copied) is kind
+        assert copied == params
+
+
+@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+def test_parameters_can_be_saved_beside_weights_and_as_yaml(kind: type[Params], tmp_path: Path) -> None:
+    params = kind({"lr": 0.1, "act": "relu", "layers": [1, 2], "options": {"bias": True}})
+    torch.save({"params": params, "weights": torch.ones(2)}, tmp_path / "model.pt")
+    assert torch.load(tmp_path / "model.pt")["params"] == params
+    for text in (yaml.dump(params), yaml.safe_dump({"params": params})):
+        assert yaml.safe_load(text) in (params, {"params": params})
 
 
 def test_parameters_of_a_group_are_attributes_of_attributes() -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweep.cli.options import RUNS, File, Name, Runs, Set
-from sweep.errors import InputError
 
 if TYPE_CHECKING:
     from sweep.spec.load import Override
@@ -105,14 +104,9 @@ def run(
 
 
 def _grace(text: str) -> float:
-    from pydantic import TypeAdapter, ValidationError
+    from sweep.spec.types import read_delay
 
-    from sweep.spec.types import Delay
-
-    try:
-        return TypeAdapter(Delay).validate_python(float(text) if text.replace(".", "", 1).isdigit() else text)
-    except ValidationError as error:
-        raise InputError(f"--grace: {error.errors()[0]['msg']}") from None
+    return read_delay(float(text) if text.replace(".", "", 1).isdigit() else text, "--grace")
 
 
 def overrides(

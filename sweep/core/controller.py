@@ -571,8 +571,9 @@ class Controller:
                 self._keep_note(live, report)
                 continue
             run.last = report
-            if self._news is not None:
-                self._news.append(News(*run.key, report))
+            if self._news is not None and report.step not in run.told:
+                run.told.add(report.step)  # what is recovered of a killed attempt has been sent in part
+                self._news.append(News(*run.key, run.attempt, report))
             if report.step not in run.steps:  # Optuna keeps the first value of a step
                 run.add_steps([report.step])
                 if self._reports_count(run):
@@ -601,6 +602,7 @@ class Controller:
         run.is_running = True
         run.attempt += 1
         run.last = None
+        run.told.clear()
         run.session = replace(run.session, started=time.time())
         attempts_are_noted = run.attribute(attributes.ATTEMPTS) in live.trial.user_attrs
         if live.has_repeats or run.attempt > 1 or attempts_are_noted:
@@ -626,6 +628,7 @@ class Controller:
         live = self._live[frozen.number] = self._make_live(trial, frozen.user_attrs)
         if self._reports_count(live.runs[0]):
             live.runs[0].add_steps(frozen.intermediate_values)
+            live.runs[0].told.update(frozen.intermediate_values)
         if attributes.VERDICT in frozen.user_attrs:
             live.verdict = Verdict(**frozen.user_attrs[attributes.VERDICT])
         for run in live.runs:

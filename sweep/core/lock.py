@@ -70,7 +70,8 @@ class SweepLock:
             os.close(file)
             raise InputError(
                 f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
-                f"watch it with `sweep status {self._name}`, or start another one with --name"
+                f"watch it with `sweep status {self._name}`, or start another one with --name "
+                "(in Python name='...')"
             )
         _held.add(file)
         self._file = file

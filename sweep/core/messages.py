@@ -32,10 +32,11 @@ Word = Report | Note
 
 
 class News(NamedTuple):
-    """A report, and of which trial and repeat it is."""
+    """A report, and of which trial, repeat and attempt it is."""
 
     number: int
     repeat: int
+    attempt: int
     report: Report
 
 

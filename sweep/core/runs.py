@@ -58,6 +58,7 @@ class LiveRun:
         ready: when its next attempt may begin, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
         highest: the highest of them; -1 without any.
+        told: the steps of the current attempt whose reports have been handed on as news.
         last: the last report of the current attempt.
         value: its result, once it is over and has one.
         metrics: the last values of all it logged, once it is over; None for those that are no number.
@@ -74,6 +75,7 @@ class LiveRun:
     ready: float = 0.0
     steps: set[int] = field(default_factory=set)
     highest: int = -1
+    told: set[int] = field(default_factory=set)
     last: Report | None = None
     is_running: bool = False
     is_over: bool = False

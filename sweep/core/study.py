@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import ContextDecorator
+
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -44,9 +47,35 @@ RETRY_OF = OURS + "retry_of"
 """Trial attribute: the failed trial whose parameters it was given by hand."""
 
 
+class _Quiet(ContextDecorator):
+    """Optuna says nothing but errors meanwhile; several threads may be in it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = optuna.logging.get_verbosity()
+            self._inside += 1
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                optuna.logging.set_verbosity(self._before)
+
+
+quiet_optuna = _Quiet()
+"""For the process of a caller who may want to hear Optuna again."""
+
+
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
-    """The study a controller owns; it chooses sampler and pruner."""
-    _quiet()
+    """The study a controller owns; it chooses sampler and pruner. Optuna is to be quiet in its process."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
         study_name=spec.name,
         storage=storage,
@@ -68,13 +97,13 @@ def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
     return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
 
 
+@quiet_optuna
 def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:
     """The study of an existing sweep to read from, or None if it has none yet. Writes nothing.
 
     Raises:
         InputError: its journal is damaged.
     """
-    _quiet()
     if spec.storage is None and not directory.journal.exists():
         return None
     try:
@@ -102,7 +131,3 @@ def open_url(url: str) -> BaseStorage:
     except Exception as error:  # noqa: BLE001 - every database driver raises its own
         text = " ".join(str(error).split())[:300]
         raise EntryError("storage", f"{url} cannot be opened: {type(error).__name__}: {text}") from None
-
-
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -37,6 +37,7 @@ from sweep.engine.base import Interruption, Observer, Sweep
 from sweep.engine.ray_cluster import RayCluster
 from sweep.engine.ray_controller import RayController
 from sweep.engine.ray_line import ControllerLine
+from sweep.engine.ray_room import Room
 from sweep.engine.ray_worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
 from sweep.objective.script.reference import ScriptReference
@@ -123,6 +124,7 @@ class Supervisor:
         )
         self._line = ControllerLine(self._controller, self._waiting, self._running, self._on_replaced)
         resources = sweep.spec.resources
+        self._room = Room(resources, observer)
         self._worker_class = ray.remote(RayWorker).options(num_cpus=resources.cpu, num_gpus=resources.gpu)
         self._threads = max(1, int(resources.cpu))
         memory = self._rules.recycle_at_gb
@@ -246,6 +248,7 @@ class Supervisor:
 
     def _tick(self, interruption: Interruption) -> None:
         self._check_ray()
+        self._room.look()
         for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
             self._heed(request, interruption)
         now = time.monotonic()
@@ -367,6 +370,7 @@ class Supervisor:
             self._sweep.attempt_settings, self._sweep.run_id, self._controller, self._threads, self._limits
         )
         slot.node = None
+        self._room.expect(slot.worker)
         self._await(slot, slot.worker.load.remote(), self._on_loaded)
 
     def _await(self, slot: _Slot, call: Any, handle: Callable[[_Slot, Any], None]) -> None:

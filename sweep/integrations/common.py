@@ -22,6 +22,16 @@ def check_steps(steps: str) -> None:
         raise ValueError(f"steps is {steps!r}; {suggestion(steps, ['evaluation', 'global_step'])}")
 
 
+def check_count(count: Any, name: str) -> None:
+    """See that it is a whole number from 0.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ValueError(f"{name} is {count!r}; it has to be a whole number from 0")
+
+
 def check_one_process(processes: int) -> None:
     """See that the trial's training is in this process alone.
 

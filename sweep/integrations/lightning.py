@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from sweep.integrations.common import Steps, check_one_process, check_steps, missing, numbers, tell
+from sweep.integrations.common import (
+    Steps,
+    check_count,
+    check_one_process,
+    check_steps,
+    missing,
+    numbers,
+    tell,
+)
 from sweep.trial import Trial
 
 try:
@@ -26,6 +35,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
     pruner says so: `trainer.fit` then raises `sweep.TrialPruned`. The trainer needs neither a logger nor
     checkpoints of its own: `Trainer(logger=False, enable_checkpointing=False, callbacks=[callback])`.
 
+    A fit that ends without a validation has reported nothing; a warning says so.
+
     To go on after a crash, hand what an earlier attempt saved to the trainer:
     `trainer.fit(model, ckpt_path=callback.ckpt_path)`.
 
@@ -38,7 +49,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         checkpoint_every: validations from one checkpoint to the next; 0 for none.
 
     Raises:
-        ValueError: `steps` is something else; later, at the first validation, that there is no `monitor`.
+        ValueError: `steps` or `checkpoint_every` is something else; later, at the first validation, that
+            there is no `monitor`.
         RuntimeError: at the start of the training, that it is spread over several processes.
     """
 
@@ -50,6 +62,7 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         checkpoint_every: int = 1,
     ) -> None:
         check_steps(steps)
+        check_count(checkpoint_every, "checkpoint_every")
         self._trial = trial
         self._monitor = monitor or trial.metric
         self._by_global_step = steps == "global_step"
@@ -108,6 +121,15 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         self._of_training -= {self._monitor, self._trial.metric}
         step = trainer.global_step if self._by_global_step else self._evaluations - 1
         self._trial.log({name: values[name] for name in self._of_training & values.keys()}, step)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._evaluations == 0:
+            warnings.warn(
+                "the fit ended without a single validation, so nothing was reported to the sweep: has the "
+                "model a validation_step, was trainer.fit given a loader for it, and is "
+                "check_val_every_n_epoch, or val_check_interval, small enough for max_epochs?",
+                stacklevel=2,
+            )
 
 
 def _learning_rates(trainer: pl.Trainer) -> dict[str, float]:

@@ -19,6 +19,13 @@ from sweep.trial import Trial
 
 Objective = Callable[[Trial], Any]
 
+_GIVEN = (
+    "is a function that a script or a notebook gave to sweep.run, and can be had only there; if a file "
+    "defines it, and calls sweep.run under if __name__ == '__main__' only, add "
+    "--set objective=tune.py:train; "
+    "from Python, sweep.run(train, enqueue=[params], n_trials=1, inline=True) runs it once"
+)
+
 
 @dataclass(frozen=True)
 class FunctionReference:
@@ -46,6 +53,8 @@ class FunctionReference:
             EntryError: it has not that form, or there is no such file or function.
         """
         place, colon, function = text.rpartition(":")
+        if place == "__main__" or "<" in function:
+            raise EntryError("objective", f"{text!r} {_GIVEN}")
         if not colon or not place or not all(part.isidentifier() for part in function.split(".")):
             raise EntryError(
                 "objective", f"{text!r} names no function; write file.py:function or package.module:function"

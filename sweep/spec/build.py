@@ -6,33 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Literal, TypedDict
 
+import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import InputError
+from sweep.spec.habits import check_options, read_direction, read_directions
 from sweep.spec.mistakes import spec_error
 from sweep.spec.model import SweepSpec
 from sweep.spec.parameters import DEFINE_BY_RUN
 from sweep.spec.yaml import Document, read_document
 
-Direction = Literal["minimize", "maximize"]
+Direction = Literal["minimize", "maximize"] | StudyDirection
 
-_ELSEWHERE = {
-    "timeout": "stop={'hours': 2} is for the sweep, trial={'timeout': '30m'} for each trial",
-    "n_jobs": "max_parallel=4",
-    "catch": "a trial that raises fails, and the sweep goes on",
-    "parameters": "space={...}",
-    "objective": "it is the first argument",
-    "study_name": "name='...'",
-    "gc_after_trial": "trial={'isolate': True} gives each trial a new process",
-    "show_progress_bar": "progress=True",
-}
-"""Words that people know from elsewhere, and what is written here."""
 METRIC = "objective"
 """The metric's name where nobody gives one."""
 
@@ -80,12 +72,10 @@ def build_spec(
         SpecError: they make no valid sweep.
         InputError: two of them say the same.
     """
-    for key in options:
-        if key in _ELSEWHERE:
-            raise InputError(f"sweep.run: {key}: {_ELSEWHERE[key]}")
-    data = {key: _plain(value) for key, value in options.items() if value is not None}
+    check_options(options, is_function=True)
+    data = {key: plain(value) for key, value in options.items() if value is not None}
     data["objective"] = objective
-    data["parameters"] = DEFINE_BY_RUN if space is None else _plain(space)
+    data["parameters"] = DEFINE_BY_RUN if space is None else plain(space)
     _set_goals(data, direction, directions)
     _set_trials(data, n_trials)
     return _validate(data)
@@ -93,7 +83,8 @@ def build_spec(
 
 def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any]) -> SweepSpec:
     """The same sweep with some options changed; the arguments are those of `build_spec`."""
-    changes = {key: _plain(value) for key, value in options.items() if value is not None}
+    check_options(options, is_function=False)
+    changes = {key: plain(value) for key, value in options.items() if value is not None}
     if n_trials is None and not changes:
         return spec
     data = dict(read_document(spec.to_yaml()).data)
@@ -119,7 +110,7 @@ def _set_trials(data: dict[str, Any], n_trials: int | None) -> None:
         stop = data.get("stop", {})
         if isinstance(stop, dict) and "trials" in stop:
             raise InputError("sweep.run: n_trials is the same as stop={'trials': ...}; leave one out")
-        data["stop"] = {**stop, "trials": n_trials} if isinstance(stop, dict) else stop
+        data["stop"] = {**stop, "trials": plain(n_trials)} if isinstance(stop, dict) else stop
 
 
 def _set_goals(
@@ -131,34 +122,51 @@ def _set_goals(
     if directions is not None:
         if "metric" in data:
             raise InputError("sweep.run: with directions, name the metrics: metrics=['loss', 'size']")
-        names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(directions))]
-        if not all(isinstance(name, str) for name in names) or len(names) != len(directions):
-            raise InputError(
-                f"sweep.run: there are {len(directions)} directions; metrics has to be as many names"
-            )
-        data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, directions, strict=True)]
+        goals = read_directions(directions)
+        names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
+        if not all(isinstance(name, str) for name in names) or len(names) != len(goals):
+            raise InputError(f"sweep.run: there are {len(goals)} directions; metrics has to be as many names")
+        data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, goals, strict=True)]
+    elif isinstance(metrics, list) and any(isinstance(name, str) for name in metrics):
+        words = repr(["minimize"] * len(metrics))
+        raise InputError(f"sweep.run: metrics: say beside the names which way is better: directions={words}")
     elif isinstance(metric, str) and metrics is None:
-        data["metric"] = {"name": metric, "goal": direction or "minimize"}
+        data["metric"] = {
+            "name": metric,
+            "goal": "minimize" if direction is None else read_direction(direction),
+        }
     elif direction is not None:
         raise InputError("sweep.run: the goal is said twice; leave out direction, or the goal")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What a sweep file would have in its place."""
     match value:
         case BaseModel():
             return value.model_dump(mode="json", exclude_unset=True)
         case FloatDistribution() | IntDistribution():
-            found = {"min": value.low, "max": value.high, "log": value.log, "step": value.step}
-            return {key: each for key, each in found.items() if each not in (None, False)}
+            return _range(value)
         case CategoricalDistribution():
-            return {"values": list(value.choices)}
+            return {"values": [plain(each) for each in value.choices]}
         case BaseDistribution():
             raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
         case Mapping():
-            return {key: _plain(each) for key, each in value.items()}
+            return {plain(key): plain(each) for key, each in value.items()}
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [plain(each) for each in value]
+        case np.ndarray() | np.generic():
+            return value.tolist()
         case PurePath():
             return str(value)
     return value
+
+
+def _range(distribution: FloatDistribution | IntDistribution) -> dict[str, Any]:
+    low, high = plain(distribution.low), plain(distribution.high)
+    found: dict[str, Any] = {"min": low, "max": high}
+    if distribution.log:
+        found["log"] = True
+    is_every_whole_number = isinstance(distribution, IntDistribution) and distribution.step == 1
+    if distribution.step is not None and not is_every_whole_number and low < high:
+        found["step"] = plain(distribution.step)
+    return found

@@ -6,8 +6,10 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
+
+from sweep.errors import InputError
 
 Scalar = None | bool | int | float | str
 
@@ -142,3 +144,19 @@ Seconds = Annotated[float, BeforeValidator(_duration), PlainSerializer(_dump_num
 """A duration: a number of seconds, or a number with its unit: 90s, 30m, 12h, 2d."""
 Delay = Annotated[float, BeforeValidator(_delay), PlainSerializer(_dump_number)]
 """A duration that may be 0."""
+
+
+def read_delay(value: Any, what: str) -> float:
+    """A duration that may be 0, in seconds.
+
+    Args:
+        value: a number of seconds, or a number with its unit.
+        what: what it is called where it was given.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return TypeAdapter(Delay).validate_python(value)
+    except ValidationError as error:
+        raise InputError(f"{what}: {error.errors()[0]['msg']}") from None

@@ -54,6 +54,11 @@ class _SweepDumper(yaml.SafeDumper):
     """Quotes every word that `SweepLoader` would not read as one."""
 
 
+# numpy's floats, members of enums: models hold them as they are.
+_SweepDumper.add_multi_representer(float, lambda dumper, value: dumper.represent_float(float(value)))
+_SweepDumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str.__str__(value)))
+
+
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
     r"|\.(?:nan|NaN|NAN)"

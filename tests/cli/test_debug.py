@@ -429,6 +429,9 @@ ASKING = """
     def train(trial):
         x = trial.suggest_float("x", 0, 1)
         kind = trial.suggest_categorical("kind", ["a", "b"])
+        deep = trial.suggest_categorical("deep", [True, False])
+        layers = trial.suggest_int("layers", 1, 8)
+        print(f"{deep=} {layers=}")
         trial.set_user_attr("note", "seen")
         return x
 """
@@ -441,9 +444,12 @@ def test_an_objective_that_asks_for_its_parameters_gets_those_that_are_given(mak
     again = call("debug", file, "--trial", "1").stdout
     assert again.splitlines()[-1].endswith(f"in the sweep it was {row['value']:.6g}")
     assert f"asks for kind: {row['params']['kind']}\n" in again
-    given = call("debug", file, "--params", "x=3,nn=1").stdout
-    assert re.search(r"asks for x: 3\nasks for kind: [ab] \(drawn at random\)\nnote = seen\n", given)
+    given = call("debug", file, "--params", "x=3,nn=1,deep=1,layers=4.0").stdout
+    assert re.search(r"asks for x: 3\nasks for kind: [ab] \(drawn at random\)\n", given)
+    assert "deep=True layers=4\nnote = seen\n" in given
     assert "it never asked for nn" in given
     assert "loss = 3 after" in given
     wrong = failing(file, "--params", "kind=c")
     assert "ValueError: kind is never 'c'; possible: a, b" in wrong.stderr
+    fraction = failing(file, "--params", "layers=2.5")
+    assert "ValueError: layers is a whole number, never 2.5" in fraction.stderr

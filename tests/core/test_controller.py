@@ -486,6 +486,31 @@ def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -
     assert new._meter.now().busy < 0.9
 
 
+def test_each_step_of_an_attempt_is_told_once_although_a_killed_ones_reports_are_read_again(
+    directory: SweepDirectory,
+) -> None:
+    controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1, tells_reports=True)
+    first = assigned(controller)
+    run = RunDirectory(directory.trial(0).root, first.session, "loss", maximize=False)
+    for step in range(3):
+        run.add_scalars({"loss": float(step)}, step)
+    run.finish()
+    controller.report(0, 1, [Report(0, 0.0), Report(1, 1.0)])
+    told = list(controller.take_news())
+    controller.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
+    told += controller.take_news()
+    again = assigned(controller)
+    controller.report(0, 2, [Report(0, 0.5)])
+    controller.finish(returned(again, 0.5))
+    told += controller.take_news()
+    assert [(one.attempt, one.report.step, one.report.value) for one in told] == [
+        (1, 0, 0.0),
+        (1, 1, 1.0),
+        (1, 2, 2.0),
+        (2, 0, 0.5),
+    ]
+
+
 def test_whatever_is_in_a_killed_trials_directory_the_sweep_goes_on(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 0})
     killed = Controller(spec, directory, slots=1)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import Counter
 from pathlib import Path
 
 import optuna
 import pytest
+import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import sweep
+from sweep.engine.base import Observer
 from tests.conftest import MakeSweep
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -320,6 +323,27 @@ def test_a_trial_no_machine_has_room_for_is_an_error_and_nothing_is_written(
     with pytest.raises(sweep.InputError, match="no machine has cpu: 1, gpu: 5 for a trial"):
         sweep.run(file)
     assert not (project / "runs").exists()
+
+
+def test_that_others_have_all_the_room_in_ray_is_said_once(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.engine.ray_room.LOOK_EVERY", 0.6)
+    other = ray.remote(dict).options(num_cpus=7).remote()
+    ray.get(other.__ray_ready__.remote())
+    notes: list[str] = []
+
+    class Shows(Observer):
+        def note(self, text: str) -> None:
+            notes.append(text)
+            timer.start()  # a second note would start it a second time, which is an error
+
+    timer = threading.Timer(2, ray.kill, [other])
+    file = make_sweep("def train(trial): return trial.params.x", resources={"cpu": 2}, stop={"trials": 2})
+    result = sweep.run(file, observer=Shows())
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 2
+    (note,) = notes
+    assert "each trial needs cpu: 2, gpu: 0, and this Ray has cpu: 1, gpu: 4 free now" in note
 
 
 def test_ray_and_dying_workers_leave_no_word_on_the_terminal(

@@ -53,6 +53,7 @@ def make_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTrial:
         session = Session({}, "demo/t0000", 0.0)
         run = RunDirectory(directory, session, metric, False, saved[-1].step if saved else None)
         channel = Script(**script)
-        return Trial(Assignment(0, 1, {}, session, seed=1), directory, metric, run, channel, "cpu"), channel
+        assignment = Assignment(0, 1, {"lr": 0.05}, session, seed=1)
+        return Trial(assignment, directory, metric, run, channel, "cpu"), channel
 
     return make

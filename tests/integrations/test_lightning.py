@@ -20,8 +20,9 @@ EPOCHS = 4
 
 
 class Net(pl.LightningModule):  # type: ignore[misc]
-    def __init__(self) -> None:
+    def __init__(self, params: Any = None) -> None:
         super().__init__()
+        self.save_hyperparameters()
         torch.manual_seed(0)
         self.layer = torch.nn.Linear(4, 1)
 
@@ -43,7 +44,8 @@ def loader() -> Any:
 
 
 def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[Net, SweepCallback]:
-    more = {key: options.pop(key) for key in ("val_check_interval", "num_sanity_val_steps") if key in options}
+    names = ("val_check_interval", "num_sanity_val_steps", "check_val_every_n_epoch")
+    more = {key: options.pop(key) for key in names if key in options}
     callback = SweepCallback(trial, **options)
     trainer = trainer_class(
         max_epochs=EPOCHS,
@@ -56,7 +58,7 @@ def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[
         log_every_n_steps=2,
         **more,
     )
-    net = Net()
+    net = Net(trial.params)
     trainer.fit(net, loader(), loader(), ckpt_path=callback.ckpt_path)
     return net, callback
 
@@ -113,6 +115,8 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(
     with pytest.raises(Interrupted):
         fit(first)
     first._run.finish()
+    (saved,) = first.directory.glob("checkpoint/*/trainer.ckpt")
+    assert torch.load(saved, weights_only=True)["hyper_parameters"]["params"] == {"lr": 0.05}
     second, after = make_trial("halves")
     net, callback = fit(second)
     assert callback.ckpt_path is not None
@@ -160,3 +164,13 @@ def test_what_makes_no_sense_is_refused(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
     with pytest.raises(ValueError, match="steps is 'globalstep'; did you mean 'global_step'"):
         SweepCallback(trial, steps="globalstep")  # type: ignore[arg-type]
+    for count in (-1, 0.5, True, "1"):
+        with pytest.raises(ValueError, match="it has to be a whole number from 0"):
+            SweepCallback(trial, checkpoint_every=count)  # type: ignore[arg-type]
+
+
+def test_a_fit_without_validations_ends_with_a_warning(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial()
+    with pytest.warns(UserWarning, match="ended without a single validation, so nothing was reported"):
+        fit(trial, check_val_every_n_epoch=EPOCHS + 1)
+    assert channel.reports == []

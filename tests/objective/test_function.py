@@ -103,6 +103,9 @@ def test_a_name_that_is_imported_or_made_is_found(project: Path) -> None:
     [
         ("obj.py", "'obj.py' names no function; write file.py:function or package.module:function"),
         ("obj.py:", "names no function"),
+        ("__main__:train", "'__main__:train' is a function that a script or a notebook gave to sweep.run"),
+        ("tune:main.<locals>.train", r"add --set objective=tune\.py:train; from Python"),
+        ("tune:<lambda>", r"sweep\.run\(train, enqueue=\[params\], n_trials=1, inline=True\)"),
         ("obj.py:2x", "names no function"),
         ("obj.py:trian", "obj.py has no 'trian'; did you mean 'train'"),
         ("ojb.py:train", r"there is no file ojb.py; did you mean obj.py\?"),
