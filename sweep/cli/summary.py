@@ -45,7 +45,7 @@ def summarise(launched: Launch, runs: Path, metric_place: str | None = None) -> 
     else:
         trials = text.plural(view.finished_trials, "trial")
         print(f"{trials} in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
-        if _is_metric_missing(launched):
+        if _is_metric_missing(launched) and view.stopped_by is None:
             print("It ended early: without the metric every trial would fail.")
     best = view.best
     if best is not None and len(view.spec.goals) > 1:
