@@ -221,7 +221,7 @@ def _named_anew(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
 
 def _finished(view: SweepView) -> str:
     """What is to be said if nothing was run."""
-    from sweep.cli.text import counts
+    from sweep.compare.text import counts
 
     rule = view.stopped_by
     rules = {"trials": f"n_trials={2 * view.finished_trials}"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.cli import text
+from sweep.compare import text
 from sweep.compare.kept import best_repeat, find_artifact
 from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView, TrialRow

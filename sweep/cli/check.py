@@ -57,7 +57,7 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from sweep.cli import text
+    from sweep.compare import text
     from sweep.spec.tree import flatten
 
     space = Table(box=None, header_style="bold", pad_edge=False)

@@ -10,7 +10,7 @@ from typing import Any
 from optuna import TrialPruned
 from rich.console import Console
 
-from sweep.cli import text
+from sweep.compare import text
 from sweep.core.judge import numbers_of
 from sweep.core.messages import Report, Word
 from sweep.debug import Debugged, DebugObserver, DebugTrial

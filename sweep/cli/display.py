@@ -17,7 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from sweep.cli import text
+from sweep.compare import text
 from sweep.core.messages import Assignment, Ending, Progress, RunningTrial
 from sweep.engine.base import Observer
 from sweep.spec import SweepSpec

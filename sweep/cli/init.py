@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.text import plural
+from sweep.compare.text import plural
 from sweep.errors import InputError
 
 if TYPE_CHECKING:

@@ -60,8 +60,8 @@ def status(
       sweep status digits-cnn
       sweep status digits-cnn --json
     """
-    from sweep.cli import text
     from sweep.cli.sweeps import describe, print_sweeps
+    from sweep.compare import text
     from sweep.compare.view import SweepView
 
     if name is None:
@@ -198,7 +198,7 @@ def best(
 
 def _take_out(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:
     """Copy an artifact of the best trial, and say whose it is."""
-    from sweep.cli import text
+    from sweep.compare import text
     from sweep.compare.kept import best_repeat, find_artifact, take_out
     from sweep.core.runs import find_repeat, repeat_values
 
@@ -269,7 +269,7 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from sweep.cli import text
+    from sweep.compare import text
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = view.varied

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from sweep.cli import text
 from sweep.cli.options import RUNS
+from sweep.compare import text
 from sweep.compare.reasons import most_frequent
 from sweep.compare.view import SweepView
 from sweep.launch import Launch

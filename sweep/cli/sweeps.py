@@ -94,8 +94,8 @@ def _print_table(found: list[tuple[str, SweepView | InputError]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sweep.cli import text
     from sweep.cli.show import ENDLESS
+    from sweep.compare import text
 
     console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=ENDLESS)
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -110,7 +110,7 @@ def _print_table(found: list[tuple[str, SweepView | InputError]]) -> None:
 
 
 def _best(view: SweepView) -> str:
-    from sweep.cli import text
+    from sweep.compare import text
 
     best = view.best
     if best is None:
