@@ -11,7 +11,8 @@ from sweep.core.messages import OutcomeKind
 from sweep.objective.result import NeverReported, ScriptCrash, ScriptError
 from sweep.trial import Interrupted
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError says if a disk is full."""
 _LITTLE = 1 << 16
 """Bytes; with less than these the disk is full."""
 
@@ -42,7 +43,7 @@ def classify(error: BaseException, directory: Path) -> OutcomeKind:
         return "pruned"
     if any(_is_out_of_memory(link) for link in _chain(error)):
         return "oom"
-    if any(isinstance(link, OSError) and link.errno in _NO_SPACE for link in _chain(error)):
+    if any(isinstance(link, OSError) and link.errno in NO_SPACE for link in _chain(error)):
         return "disk_full"
     if isinstance(error, ScriptError) and "No space left on device" in str(error):
         return "disk_full"

@@ -16,6 +16,7 @@ from sweep.core.messages import Assignment, Progress, Suggestion, Word
 from sweep.core.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
+from sweep.engine.classify import NO_SPACE
 from sweep.engine.output import copied_output
 from sweep.errors import InputError, SweepError
 from sweep.spec import SweepSpec
@@ -86,6 +87,12 @@ class InlineEngine(Engine):
         except KeyboardInterrupt:
             if interruption.signal is None:  # raised by the objective, not by a signal we know of
                 raise
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise SweepError(
+                f"{error.strerror}; nothing more was recorded. Make room, then the same command goes on"
+            ) from None
         return controller.close()
 
     @staticmethod

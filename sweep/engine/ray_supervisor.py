@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import signal
 import time
@@ -34,6 +33,7 @@ from sweep.core.messages import (
 from sweep.core.requests import Request, take_requests
 from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
+from sweep.engine.classify import NO_SPACE
 from sweep.engine.ray_cluster import RayCluster
 from sweep.engine.ray_controller import RayController
 from sweep.engine.ray_line import ControllerLine
@@ -477,7 +477,7 @@ class Supervisor:
             self._await(slot, slot.worker.probe.remote(), self._on_probed)
         except RayTaskError as error:  # not the objective's error, which is an outcome
             cause = error.cause or error
-            is_full = getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            is_full = getattr(cause, "errno", None) in NO_SPACE
             self._fail(
                 slot, "disk_full" if is_full else "crash", f"{type(cause).__name__}: {cause}", str(error)
             )

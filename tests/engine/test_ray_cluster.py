@@ -27,6 +27,7 @@ def test_a_ray_that_is_too_slow_to_start_is_one_line(
     def init(**_: object) -> None:
         raise error("The current node timed out during startup. This\ncould happen")
 
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # other tests may have a Ray in this process
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(SweepError) as found:
         RayCluster(None).__enter__()
@@ -38,6 +39,7 @@ def test_a_ray_that_is_too_slow_to_start_is_one_line(
 
 
 def test_what_is_no_trouble_of_rays_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **_: {}["a bug"])
     with pytest.raises(KeyError):
         RayCluster(None).__enter__()
