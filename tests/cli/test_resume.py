@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+import sweep
 from tests.cli.test_cli import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, tensorboard
@@ -53,8 +54,8 @@ def diary() -> list[list[str]]:
 
 
 def rows() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(call("trials", "demo", "--format", "json").stdout)
-    return found
+    """As `sweep trials demo --format json` says; the command would take a core to itself."""
+    return [row.to_dict() for row in sweep.load("demo").trials]
 
 
 def start(*arguments: object, mark: str = "") -> subprocess.Popen[str]:

@@ -76,10 +76,10 @@ def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path
             "parameters.lr": 0.01,
             "parameters.momentum": 0.5,
             "parameters.optimizer": {"values": ["sgd", "adamw"]},
-            "parameters.batch_size": 16,
+            "parameters.batch_size": 32,
             "parameters.dropout": 0.1,
             "parameters.weight_decay": 1e-5,
-            "parameters.epochs": 8,
+            "parameters.epochs": 4,
             "sampler": "grid",
             "pruner": "none",
             "enqueue": [],
@@ -96,7 +96,7 @@ def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path
     events = EventAccumulator(result.trials[0].dir).Reload()
     assert any(tag.startswith("misread") for tag in events.Tags()["images"])
     assert "weights/conv1.weight" in events.Tags()["histograms"]
-    assert len(events.Scalars("val/accuracy")) == 8
+    assert len(events.Scalars("val/accuracy")) == 4
 
 
 def test_interrupted_at_a_checkpoint_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
