@@ -66,7 +66,8 @@ def run(
         callbacks: objects with methods of `sweep.Callback`.
         overrides: changes to a sweep file by dotted keys: `{"stop.trials": 20}`.
         runs: the folder in which the sweep's directory lies.
-        address: of a running Ray cluster; by default Ray is started on this machine.
+        address: of a running Ray cluster (`auto`, `HOST:6379`), or `local`; by default RAY_ADDRESS in the
+            environment says it, as for `ray.init`, and else Ray is started on this machine.
         inline: one trial at a time in this process, without Ray.
         fresh: move an old sweep of the same name to `.old/` instead of going on with it.
         grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +73,8 @@ def launch(
         observer: is told what happens.
         near: the sweep file's directory; files it names are looked for in the current one and here.
         runs: the folder in which the sweep's directory lies.
-        address: of a running Ray cluster; None starts Ray on this machine.
+        address: of a running Ray cluster (`auto`, `HOST:6379`); `local` starts Ray on this machine. None is
+            what RAY_ADDRESS in the environment says, as for `ray.init`, and else local.
         inline: run one trial at a time in this process, without Ray.
         fresh: move an old sweep of this name out of the way instead of going on with it.
         grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
@@ -109,6 +111,9 @@ def launch(
     for note in (*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)):
         observer.note(note)
     interruption = Interruption()
+    address = address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
+    if address in ("", "local"):
+        address = None
     observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
     with interruption.listening(), _start(_engine(address, inline), interruption) as engine:
         engine.slots(spec)  # before anything is written: there may be no machine for such a trial

@@ -11,6 +11,7 @@ from sweep import launch
 from sweep.compare.view import SweepView
 from sweep.directory import SweepDirectory
 from sweep.engine.base import Engine
+from sweep.engine.inline import InlineEngine
 from tests.conftest import MakeSweep
 
 CODE = "def train(trial):\n    return 1.0\n"
@@ -33,6 +34,38 @@ def test_of_two_different_sweeps_started_at_once_under_one_name_one_is_refused(
         sweep.run(slow, inline=True)
     again = sweep.run(fast, overrides={"name": "demo"}, inline=True)
     assert [list(trial.params) for trial in again.trials] == [["y"]] * 6
+
+
+@pytest.mark.parametrize(
+    ("said", "in_environment", "joined"),
+    [
+        (None, None, None),
+        (None, "10.0.0.1:6379", "10.0.0.1:6379"),
+        ("auto", "10.0.0.1:6379", "auto"),
+        ("local", "10.0.0.1:6379", None),
+        (None, "local", None),
+        (None, "", None),
+    ],
+)
+def test_a_cluster_that_the_environment_names_is_joined_unless_another_is_said(
+    make_sweep: MakeSweep,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    in_environment: str | None,
+    joined: str | None,
+) -> None:
+    asked: list[str | None] = []
+
+    def note(address: str | None, inline: bool) -> Engine:
+        asked.append(address)
+        return InlineEngine()
+
+    monkeypatch.setattr(launch, "_engine", note)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if in_environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", in_environment)
+    sweep.run(make_sweep(CODE), address=said)
+    assert asked == [joined]
 
 
 def test_a_folder_that_is_no_sweep_is_left_alone(make_sweep: MakeSweep, project: Path) -> None:

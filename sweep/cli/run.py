@@ -34,8 +34,8 @@ def run(
         typer.Option(
             "--address",
             metavar="ADDR",
-            help="Join a running Ray cluster (auto, HOST:6379).",
-            show_default="Ray on this machine",
+            help="Join a running Ray cluster (auto, HOST:6379), or start Ray here (local).",
+            show_default="RAY_ADDRESS, or local",
         ),
     ] = None,
     inline: Annotated[

@@ -207,16 +207,23 @@ def _find(address: str) -> str:
     """Where a cluster listens, as HOST:PORT. Somebody does: Ray itself would try for minutes, and warn."""
     if address == "auto":
         return str(canonicalize_bootstrap_address_or_die(address))
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit():
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():  # http:// is what `ray job` talks to
         raise InputError(
-            f"--address {address}: expected auto, or HOST:PORT of a cluster, for example 10.0.0.1:6379"
+            f"{_source(address)}: expected auto, or HOST:PORT of a cluster, for example 10.0.0.1:6379; "
+            "or local, to start Ray on this machine"
         )
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
     except (OSError, OverflowError) as error:
         raise SweepError(
-            f"the Ray cluster at {address} cannot be reached: {error}; "
-            "`ray start --head` says at which address it listens"
+            f"{_source(address)}: the Ray cluster cannot be reached: {error}; "
+            "`ray start --head` says at which address it listens, local starts Ray on this machine"
         ) from None
     return address
+
+
+def _source(address: str) -> str:
+    """Where an address comes from, and what it is."""
+    is_ours = address != os.environ.get("RAY_ADDRESS")
+    return f"--address {address}" if is_ours else f"RAY_ADDRESS={address}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -37,3 +38,18 @@ def quiet_ray() -> Iterator[None]:
         yield
     finally:
         sys.stdout = before
+
+
+@contextmanager
+def no_stderr() -> Iterator[None]:
+    """Drop all that this process writes to stderr: the parts of Ray that are not Python know no other way."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(nowhere)
+        os.close(before)

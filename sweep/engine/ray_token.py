@@ -12,6 +12,8 @@ import os
 
 from ray.exceptions import AuthenticationError
 
+from sweep.engine.ray_quiet import no_stderr
+
 
 def suit_token(address: str) -> None:
     """Send this user's token to a cluster from now on if it demands one, and none if it does not.
@@ -39,7 +41,8 @@ def _demands_token(address: str) -> bool:
     Config.initialize("")  # as Ray does it when it turns tokens on
     AuthenticationTokenLoader.instance().reset_cache()
     try:
-        GcsClient(address=address)
+        with no_stderr():  # where it warns that there was no token
+            GcsClient(address=address)
     except AuthenticationError:
         return True
     return False

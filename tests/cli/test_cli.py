@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,18 @@ def sweep_command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-c", "from sweep.cli import main; main()", *map(str, arguments)]
 
 
-def call(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: str | Path, status: int = 0, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command, see that it ends with `status`, and that an error is no traceback."""
-    done = subprocess.run(sweep_command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        sweep_command(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+    )
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -454,14 +463,21 @@ def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSwe
     assert "4 trials; 2 at once" in done.stdout
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert {row["value"] for row in rows} == {0.0, 1.0}
-    call("run", file, "--address", cluster, "-n", "5", "--quiet")
+    done = call("run", file, "-n", "5", env={"RAY_ADDRESS": cluster})
+    assert f"starting Ray at {cluster} ..." in done.stdout
+    assert done.stderr == ""
 
 
 def test_an_address_where_nobody_listens_is_an_error_at_once(make_sweep: MakeSweep) -> None:
     file = make_sweep(LOSS_IS_X)
-    done = call("run", file, "--address", "127.0.0.1:1", status=1)
-    assert "the Ray cluster at 127.0.0.1:1 cannot be reached" in done.stderr
-    assert "expected auto, or HOST:PORT" in call("run", file, "--address", "there", status=2).stderr
+    nobody = "127.0.0.1:1"
+    done = call("run", file, "--address", nobody, status=1)
+    assert f"--address {nobody}: the Ray cluster cannot be reached" in done.stderr
+    done = call("run", file, status=1, env={"RAY_ADDRESS": nobody})
+    assert f"RAY_ADDRESS={nobody}: the Ray cluster cannot be reached" in done.stderr
+    for word in ("there", ":6379", "http://127.0.0.1:8265", "1.2.3.4:port"):
+        done = call("run", file, "--address", word, status=2)
+        assert f"--address {word}: expected auto, or HOST:PORT of a cluster" in done.stderr
     assert not Path("runs").exists()
 
 

@@ -90,5 +90,5 @@ def test_clusters_with_and_without_a_token_are_joined_whatever_the_environment_s
                 check=False,
                 timeout=120,
             )
-            assert joined.stdout.strip() == "answered", (mode, joined.stderr)
+            assert (joined.stdout.strip(), joined.stderr) == ("answered", ""), mode
         cluster.communicate("\n", timeout=60)
