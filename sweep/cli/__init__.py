@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -18,9 +19,8 @@ def main() -> None:
         print("error: " + separator.join(str(error).splitlines()), file=sys.stderr)
         if isinstance(error, StartInterrupted):
             sys.stderr.flush()
-            os._exit(
-                error.exit_status
-            )  # a Ray that was interrupted while it started may crash on the way out
+            # A Ray that was interrupted while it started may crash on its way out.
+            os._exit(error.exit_status)
         sys.exit(error.exit_status)
     except BrokenPipeError:  # `sweep trials x | head`
         sys.stderr.close()
@@ -31,3 +31,5 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)
+    finally:
+        gc.freeze()  # Python would look through all objects once more before it ends, which takes 0.3 s
