@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +42,33 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """A Ray with two cores and two GPUs that somebody else has started; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ray_command = Path(sys.executable).with_name("ray")
+    arguments = [f"--port={port}", "--num-cpus=2", "--num-gpus=2", "--include-dashboard=false"]
+    head = subprocess.Popen(
+        [ray_command, "start", "--head", "--block", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert head.stdout is not None
+    assert any("Ray runtime started" in line for line in head.stdout)
+    yield f"127.0.0.1:{port}"
+    head.terminate()  # `ray stop` would end every Ray on this machine
+    head.wait(30)
+
+
+@pytest.fixture
+def joining(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands and scripts join a Ray that runs already, which takes less time than starting one."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
 
 
 @pytest.fixture

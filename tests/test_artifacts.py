@@ -15,7 +15,7 @@ import sweep
 from sweep import durable
 from sweep.artifacts import Artifacts, find_artifacts
 from sweep.durable import copy_whole
-from tests.cli.test_cli import call
+from tests.commands import call
 from tests.conftest import MakeSweep
 
 

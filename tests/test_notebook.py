@@ -37,6 +37,7 @@ print(len(again.trials), all(20 * (row.params["x"] - 0.5) ** 2 == row.value for 
 ]
 
 
+@pytest.mark.usefixtures("joining")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_notebook_sweeps_what_its_cells_define(project: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])

@@ -46,7 +46,11 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run_as_they_stand(project: Path, page: str) -> None:
+def test_the_examples_of_a_page_run_as_they_stand(
+    project: Path, page: str, request: pytest.FixtureRequest
+) -> None:
+    if page != "README.md":
+        request.getfixturevalue("joining")
     found = blocks(page)
     modules = {"train.py", "math_objective.py", "train_lightning.py", "train_hf.py"}  # imported by others
     for block in found:

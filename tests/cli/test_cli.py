@@ -5,45 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep.compare.view import SweepView
+from tests.commands import call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
 
 LOSS_IS_X = "def train(trial):\n    trial.report(trial.params.x, 0)\n    return trial.params.x\n"
-
-
-def sweep_command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from sweep.cli import main; main()", *map(str, arguments)]
-
-
-def call(
-    *arguments: str | Path, status: int = 0, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command, see that it ends with `status`, and that an error is no traceback."""
-    done = subprocess.run(
-        sweep_command(*arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **(env or {})},
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture
@@ -423,28 +401,6 @@ def test_tensorboard_serves_the_hparams_tab(server: str) -> None:
 def test_the_ready_made_sweep_files_are_valid(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     call("check", f"search_spaces/{file}")
-
-
-@pytest.fixture
-def cluster() -> Iterator[str]:
-    """A Ray with two cores and two GPUs that somebody else has started; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ray_command = Path(sys.executable).with_name("ray")
-    arguments = [f"--port={port}", "--num-cpus=2", "--num-gpus=2", "--include-dashboard=false"]
-    head = subprocess.Popen(
-        [ray_command, "start", "--head", "--block", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
-    )
-    assert head.stdout is not None
-    assert any("Ray runtime started" in line for line in head.stdout)
-    yield f"127.0.0.1:{port}"
-    head.terminate()  # `ray stop` would end every Ray on this machine
-    head.wait(30)
 
 
 def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSweep, cluster: str) -> None:

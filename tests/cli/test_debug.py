@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sweep
-from tests.cli.test_cli import call, sweep_command
+from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.terminal import Terminal
 

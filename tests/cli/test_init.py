@@ -10,7 +10,7 @@ import pytest
 
 from sweep.objective.source.inspect import inspect_source
 from sweep.spec import load_spec
-from tests.cli.test_cli import call
+from tests.commands import call
 from tests.conftest import REPOSITORY
 
 FUNCTION = """

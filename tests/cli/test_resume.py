@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import sweep
-from tests.cli.test_cli import call, sweep_command
+from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, tensorboard
 
@@ -110,6 +110,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     assert not any(LONG in line for line in _all_commands())
 
 
+@pytest.mark.usefixtures("joining")
 def test_after_a_kill_finished_repeats_are_not_run_again_and_the_others_go_on(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         STEPS.replace("{trial.number}", "{trial.number}/{trial.repeat}").replace(
@@ -163,6 +164,7 @@ def _all_commands() -> list[str]:
     return found
 
 
+@pytest.mark.usefixtures("joining")
 def test_of_two_drivers_started_at_once_one_runs_and_one_is_refused(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
@@ -239,6 +241,7 @@ for step in range(int(state.read_text()) + 1 if state.exists() else 0, 30):
 """.replace("LONG", LONG)
 
 
+@pytest.mark.usefixtures("joining")
 def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Path) -> None:
     Path("train.py").write_text(SAVES_WHEN_ASKED)
     file = project / "demo.yaml"
@@ -301,6 +304,7 @@ def small_disk(project: Path) -> Iterator[Callable[[str], None]]:
     subprocess.run(["umount", "--lazy", str(runs)], check=True)
 
 
+@pytest.mark.usefixtures("joining")
 @pytest.mark.parametrize("options", [[], ["--inline"]], ids=["ray", "inline"])
 def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is_room(
     make_sweep: MakeSweep, small_disk: Callable[[str], None], options: list[str]
@@ -330,6 +334,7 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is
             assert after[row["number"]] == row
 
 
+@pytest.mark.usefixtures("joining")
 def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: MakeSweep) -> None:
     assert "there is no such sweep" in call("stop", "demo", status=2).stderr
     file = make_sweep(
@@ -360,6 +365,7 @@ def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: M
     assert "demo: does not run now" in call("stop", "demo", status=2).stderr
 
 
+@pytest.mark.usefixtures("joining")
 def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
