@@ -231,6 +231,8 @@ for step in range(int(state.read_text()) + 1 if state.exists() else 0, 30):
     with open("diary.txt", "a") as diary:
         diary.write(f"{time.time()} {os.getpid()} {place} {step}\\n")
     time.sleep(0.1)
+    while step == 15 and not state.exists() and not asked:
+        time.sleep(0.1)
     if asked:
         # What it has started may be needed to save its state. A wrapper that dies at once leaves all behind.
         assert loader.poll() is None or place == "outside"

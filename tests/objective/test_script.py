@@ -24,6 +24,7 @@ from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.lines import read_line
 from sweep.objective.wandb_offline import OfflineRuns
+from sweep.trial import Trial
 
 MakeScript = Callable[..., Path]
 
@@ -218,6 +219,23 @@ def test_what_a_script_leaves_behind_ends_with_it(make_script: MakeScript, proje
     assert run(file).trials[0].state == "COMPLETE"
     assert time.monotonic() - begin < 10, "the child keeps the pipe open"
     assert not is_alive(int((project / "pid").read_text()))
+
+
+def test_a_script_that_ends_just_before_it_would_have_been_asked_to_is_complete(
+    make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def must_end(trial: Trial) -> bool:
+        while not (project / "done").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        return True
+
+    monkeypatch.setattr(Trial, "must_end", must_end)
+    file = make_script(
+        """print('{"val_loss": 1}', flush=True); import time; time.sleep(2); open("done", "w")"""
+    )
+    (trial,) = run(file).trials
+    assert (trial.state, trial.value) == ("COMPLETE", 1.0)
 
 
 def test_ctrl_c_ends_the_script_too(make_script: MakeScript, project: Path) -> None:

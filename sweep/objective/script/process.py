@@ -82,9 +82,16 @@ class ScriptProcess:
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(seconds)
 
-    def terminate(self) -> None:
-        """Ask the script itself to end: what it has started it may need to save its state."""
+    def terminate(self) -> bool:
+        """Ask the script itself to end: what it has started it may need to save its state.
+
+        Returns:
+            whether it still ran.
+        """
+        if self.has_ended():
+            return False
         self.popen.terminate()
+        return True
 
     def end(self, is_asked: bool = False) -> None:
         """Have it and all that it has started end.

@@ -214,8 +214,7 @@ class ScriptRun:
         if self._trial.must_end():
             self._ask()  # it may not be needed any more
             if not self._is_pruned:
-                self._is_interrupted = True
-                self._process.terminate()
+                self._is_interrupted = self._process.terminate()
 
     def _end(self) -> None:
         """Have all its processes end, and see to the last of its output."""
