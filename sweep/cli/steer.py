@@ -172,12 +172,14 @@ def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
         raise InputError(str(error).removeprefix("enqueue.")) from None
     if view.stopped_by is not None:
         raise InputError(f"{view.spec.name}: is finished; {_try_it_after_all(view, texts)}")
+    if view.total is not None and len(view.frozen_trials) >= view.total:
+        raise InputError(f"{view.spec.name}: all its trials have begun; {_try_it_after_all(view, texts)}")
     return point
 
 
 def _try_it_after_all(view: SweepView, texts: list[str]) -> str:
-    """What to type so that a finished sweep tries a configuration."""
-    rule, trials = view.stopped_by, view.spec.stop.trials
+    """What to type so that a sweep tries a configuration that has no room for it."""
+    rule, trials = view.stopped_by or "trials", view.spec.stop.trials
     entry = ", ".join(text.strip().replace("=", ": ", 1) for text in texts)
     wish = shlex.quote(f"enqueue=[{{{entry}}}]")
     if rule == "trials" and trials is not None:
@@ -193,7 +195,7 @@ def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:
 
     if failed == bool(numbers):
         raise InputError("say which trials: their numbers, or --failed for all that failed")
-    if view.stopped_by in ("target", "hours"):
+    if view.stopped_by in ("target", "plateau", "hours"):
         raise InputError(
             f"{view.spec.name}: nothing more will be run, for its {view.stopped_by} is reached; "
             f"first give `sweep run` another one with --set stop.{view.stopped_by}=..."

@@ -20,9 +20,8 @@ from sweep.core import study as attributes
 from sweep.core.lock import is_locked
 from sweep.core.messages import OURS
 from sweep.core.ranking import Ranking
-from sweep.core.rerun import count_reruns
 from sweep.core.runs import attempts, repeat_values
-from sweep.core.stop import Standing, StopRules, in_order_of_ending
+from sweep.core.tally import Tally
 from sweep.core.usage import Usage
 from sweep.directory import SweepDirectory
 from sweep.errors import InputError, nearest
@@ -174,23 +173,16 @@ class SweepView:
     @property
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
-        standing = Standing(self.spec.metric)
-        for trial in in_order_of_ending(self.frozen_trials):
-            standing.add_trial(trial)
-        return self._rules.reached(standing, self._rerun, self.usage.elapsed)
+        return self._tally.stopped_by(self.usage.elapsed)
 
     @property
     def total(self) -> int | None:
         """How many trials there will be; None if nothing limits them."""
-        return None if self._rules.total is None else self._rules.total + self._rerun
+        return self._tally.total
 
     @cached_property
-    def _rerun(self) -> int:
-        return count_reruns(self.frozen_trials)
-
-    @property
-    def _rules(self) -> StopRules:
-        return StopRules(self.spec, self._space)
+    def _tally(self) -> Tally:
+        return Tally(self.spec, self._space, self.frozen_trials)
 
     def params(self, trial: FrozenTrial) -> dict[str, Any]:
         """All parameters of a trial, constants too; of an enqueued one, those that are given."""

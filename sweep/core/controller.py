@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -38,13 +38,13 @@ from sweep.core.messages import (
 from sweep.core.pruners import make_pruner
 from sweep.core.pruning import Pruning
 from sweep.core.ranking import Ranking
-from sweep.core.rerun import count_reruns, enqueue_reruns
+from sweep.core.rerun import enqueue_reruns
 from sweep.core.retry import RetryRules
 from sweep.core.rows import HParamsRows
 from sweep.core.runs import LiveRun, LiveTrial, Verdict, attempts, make_runs
 from sweep.core.samplers import make_sampler
-from sweep.core.stop import Standing, StopRules, in_order_of_ending
 from sweep.core.study import create_or_load_study, open_url
+from sweep.core.tally import Tally
 from sweep.core.trialfiles import TrialFiles
 from sweep.core.usage import Usage, UsageMeter
 from sweep.directory import SweepDirectory
@@ -92,7 +92,6 @@ class Controller:
         self._files = TrialFiles(directory, spec.judged.name, spec.run_labels)
         self._space = SearchSpace.of(spec)
         self._rows = HParamsRows(spec, self._space, directory.root, self._files)
-        self._rules = StopRules(spec, self._space)
         self._retries = RetryRules(spec.trial)
         self._gives_way = False
         self._is_unreported = False
@@ -114,15 +113,7 @@ class Controller:
         self._meter = UsageMeter(usage, slots)
         self._save_usage()
         self._ranking = Ranking(spec)
-        self._standing = Standing(spec.metric)
-        self._counts = Counter(trial.state for trial in trials if trial.state.is_finished())
-        self._rerun = count_reruns(trials)
-        self._enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
-        self._best: BestTrial | None = None
-        for trial in in_order_of_ending(trials):
-            if self._standing.add_trial(trial):
-                params = self._space.complete(trial.params)
-                self._best = BestTrial(trial.number, trial.values[0], params)
+        self._tally = Tally(spec, self._space, trials)
         self._told = {trial.number: trial for trial in trials if replaces and trial.state.is_finished()}
         """Outcomes that a dead controller recorded; its last answers may not have arrived."""
         self._told_runs: set[tuple[int, int]] = set()
@@ -301,8 +292,7 @@ class Controller:
         """
         with self._batch():
             chosen = enqueue_reruns(self._study, numbers)
-        self._rerun += len(chosen)
-        self._enqueued += len(chosen)
+        self._tally.add_reruns(len(chosen))
         return chosen
 
     def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
@@ -314,7 +304,7 @@ class Controller:
         """
         with self._batch():
             count = enqueue_configurations(self._study, points, token)
-        self._enqueued += count
+        self._tally.enqueued += count
         return count
 
     def progress(self) -> Progress:
@@ -339,17 +329,17 @@ class Controller:
         busy = sum(live.is_running for live in self._live.values())
         return Progress(
             counts={
-                "complete": self._counts[TrialState.COMPLETE],
-                "pruned": self._counts[TrialState.PRUNED],
-                "failed": self._counts[TrialState.FAIL],
+                "complete": self._tally.ended(TrialState.COMPLETE),
+                "pruned": self._tally.ended(TrialState.PRUNED),
+                "failed": self._tally.ended(TrialState.FAIL),
                 "running": busy,
-                "waiting": len(self._live) - busy + self._enqueued,
+                "waiting": len(self._live) - busy + self._tally.enqueued,
             },
-            total=self._total,
-            best=self._best,
+            total=self._tally.total,
+            best=self._best(),
             running=running,
             elapsed=usage.elapsed,
-            seconds_left=self._rules.seconds_left(usage.elapsed),
+            seconds_left=self._tally.seconds_left(usage.elapsed),
             stopped_by=self.stopped_by(),
             news=self.take_news(),
         )
@@ -363,9 +353,9 @@ class Controller:
 
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
-        if self._is_unreported and not (self._counts[TrialState.COMPLETE] or self._counts[TrialState.PRUNED]):
+        if self._is_unreported and not self._is_reported():
             return "metric"  # it would be no different with other parameters
-        return self._rules.reached(self._standing, self._rerun, self._meter.now().elapsed)
+        return self._tally.stopped_by(self._meter.now().elapsed)
 
     def close(self) -> Progress:
         """The session ends; live trials stay as they are, for the next one to run again."""
@@ -374,14 +364,16 @@ class Controller:
 
     # How it keeps its books.
 
-    @property
-    def _finished(self) -> int:
-        return sum(self._counts.values())
+    def _is_reported(self) -> bool:
+        """Whether any trial has said what its metric is."""
+        has_ended = self._tally.ended(TrialState.COMPLETE) or self._tally.ended(TrialState.PRUNED)
+        return bool(has_ended) or any(run.last for live in self._live.values() for run in live.runs)
 
-    @property
-    def _total(self) -> int | None:
-        """How many trials there will be; those that are run again are there twice."""
-        return None if self._rules.total is None else self._rules.total + self._rerun
+    def _best(self) -> BestTrial | None:
+        best = self._tally.best
+        if best is None:
+            return None
+        return BestTrial(best.number, best.values[0], self._space.complete(best.params))
 
     def _next(self) -> Assignment | None:
         if self._gives_way or self.stopped_by() is not None:
@@ -391,12 +383,12 @@ class Controller:
             if run.ready <= now:
                 self._again.remove(run)
                 return self._assign(run)
-        if self._total is not None and len(self._live) + self._finished >= self._total:
+        if self._tally.is_complete(len(self._live)):
             return None
         trial = self._study.ask()
         self._sample(trial)
-        if self._enqueued:  # Optuna gives those first
-            self._enqueued -= 1
+        if self._tally.enqueued:  # Optuna gives those first
+            self._tally.enqueued -= 1
         live = self._live[trial.number] = self._make_live(trial)
         self._again.extend(live.runs[1:])
         return self._assign(live.runs[0])
@@ -410,7 +402,7 @@ class Controller:
         """Seconds until there is something to hand out; None if there will not be, as far as is known."""
         if self._gives_way or self.stopped_by() is not None:
             return None
-        if self._total is None or len(self._live) + self._finished < self._total:
+        if not self._tally.is_complete(len(self._live)):
             return 0.0
         if not self._again:
             return None
@@ -528,7 +520,7 @@ class Controller:
         if trial is None or attempts(trial.user_attrs, label) != outcome.attempt:
             return None
         del self._told[outcome.number]
-        is_best = self._best is not None and self._best.number == trial.number
+        is_best = trial is self._tally.best and len(self._spec.goals) == 1
         reason = trial.user_attrs.get(attributes.REASON, "")
         took = trial.user_attrs.get(attributes.DURATION)
         if took is None and trial.duration is not None:
@@ -686,13 +678,9 @@ class Controller:
         told = self._study.tell(live.trial, values, TrialState[state])
         self._pruning.ended(told)
         del self._live[number]
-        self._counts[TrialState[state]] += 1
         self._is_unreported |= outcome.kind == "unreported"
-        is_best = self._standing.add_trial(told)
+        is_best = self._tally.add(told) and len(self._spec.goals) == 1  # of several each may have its own
         value = told.values[0] if told.values else None
-        if is_best:
-            self._best = BestTrial(number, told.values[0], live.params)
-        is_best &= len(self._spec.goals) == 1  # of several goals each may have its own
         return Ending(
             number,
             outcome.attempt,

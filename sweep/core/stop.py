@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
@@ -26,6 +25,8 @@ class Standing:
         failed: trials that failed.
         best: the best value of the metric so far, among trials within the limits.
         since_best: how many trials are complete since there was a better one.
+        plateau: the most that `since_best` ever was. What ran on when it was reached may have been better:
+            the sweep has ended all the same.
     """
 
     metric: Metric
@@ -33,6 +34,7 @@ class Standing:
     failed: int = 0
     best: float | None = None
     since_best: int = 0
+    plateau: int = 0
 
     def add_trial(self, trial: FrozenTrial) -> bool:
         """Count a trial with a final outcome; says whether it is the best so far."""
@@ -45,6 +47,7 @@ class Standing:
             self.best, self.since_best = value, 0
             return True
         self.since_best += 1
+        self.plateau = max(self.plateau, self.since_best)
         return False
 
 
@@ -55,14 +58,6 @@ def stop_notes(spec: SweepSpec) -> list[str]:
         return []
     target = " or its target" if stop.target is not None else ""
     return [f"nothing ends this sweep but Ctrl-C{target}; write for example stop: {{trials: 100}}"]
-
-
-def in_order_of_ending(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that have a final outcome."""
-    return sorted(
-        (trial for trial in trials if trial.datetime_complete is not None),
-        key=lambda trial: (trial.datetime_complete, trial.number),
-    )
 
 
 class StopRules:
@@ -89,7 +84,7 @@ class StopRules:
 
         Args:
             standing: where the sweep stands.
-            reruns: how many trials only repeat others, and do not count.
+            reruns: how many trials only repeat others that failed: neither these nor those count.
             elapsed: seconds the sweep has run.
         """
         finished = standing.finished - reruns
@@ -104,9 +99,9 @@ class StopRules:
             return "trials"
         if self._grid_size is not None and finished >= self._grid_size:
             return "grid"
-        if stop.failures is not None and standing.failed >= stop.failures:
+        if stop.failures is not None and standing.failed - reruns >= stop.failures:
             return "failures"
-        if stop.plateau is not None and standing.since_best >= stop.plateau:
+        if stop.plateau is not None and standing.plateau >= stop.plateau:
             return "plateau"
         seconds_left = self.seconds_left(elapsed)
         return "hours" if seconds_left is not None and seconds_left <= 0 else None
