@@ -502,10 +502,13 @@ class Controller:
         if not live.is_over:
             return run.ending(outcome)
         verdict = live.verdict or Verdict("COMPLETE", "")
-        whole = live.outcome(outcome, self._spec.repeats)
-        if verdict.state == "COMPLETE" and (whole.value is None or math.isnan(whole.value)):
-            verdict = Verdict("FAIL", "the metric is NaN")  # of infinities
-        return self._record(live, whole, verdict.state, verdict.reason, live.took)
+        repeats = self._spec.repeats
+        whole = live.outcome(outcome, repeats)
+        metrics = whole.metrics if repeats is None else live.metrics(repeats.reduce)
+        numbers = numbers_of(replace(whole, metrics=metrics), self._spec.metric.name)
+        if verdict.state == "COMPLETE" and (missing := self._ranking.missing(numbers)) is not None:
+            verdict = Verdict("FAIL", f"the metric {missing!r} is NaN")  # of infinities
+        return self._record(live, whole, numbers, verdict.state, verdict.reason)
 
     def _tell_again(self, outcome: Outcome) -> Ending | None:
         label = self._spec.run_labels[outcome.repeat]
@@ -654,9 +657,23 @@ class Controller:
         return LiveTrial(trial, params, make_runs(self._spec, trial.number, self._seed, session, user_attrs))
 
     def _record(
-        self, live: LiveTrial, outcome: Outcome, state: TrialStateName, reason: str, took: float
+        self,
+        live: LiveTrial,
+        outcome: Outcome,
+        numbers: Mapping[str, float],
+        state: TrialStateName,
+        reason: str,
     ) -> Ending:
-        number = outcome.number
+        """Tell Optuna of a trial.
+
+        Args:
+            live: the trial.
+            outcome: of the whole of it.
+            numbers: what it is judged by.
+            state: its final one.
+            reason: for people.
+        """
+        number, took = outcome.number, live.took
         own = (self._spec.metric.name, best_tag(self._spec.metric.name))
         metrics = {
             name: value
@@ -670,7 +687,6 @@ class Controller:
             live.trial.set_user_attr(attributes.REASON, reason)
         if not live.is_simple:  # Optuna's own times count from the first attempt on, with all downtime
             live.trial.set_user_attr(attributes.DURATION, round(took, 3))
-        numbers = numbers_of(outcome, self._spec.metric.name)
         if state != "FAIL":
             for name, excess in self._ranking.excesses(numbers).items():
                 live.trial.set_constraint(name, excess)

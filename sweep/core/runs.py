@@ -61,7 +61,7 @@ class LiveRun:
         told: the steps of the current attempt whose reports have been handed on as news.
         last: the last report of the current attempt.
         value: its result, once it is over and has one.
-        metrics: the last values of all it logged, once it is over; None for those that are no number.
+        metrics: the last values of all it logged, once it is over; None for those that are NaN.
         took: how long its last attempt took, in seconds.
     """
 
@@ -191,7 +191,7 @@ class LiveTrial:
         """A run is over. If it is a repeat this is kept: it will not be run again, whatever happens."""
         run.is_running, run.is_over = False, True
         run.value, run.took = value, took
-        run.metrics = {tag: last if math.isfinite(last) else None for tag, last in metrics.items()}
+        run.metrics = {tag: None if math.isnan(last) else last for tag, last in metrics.items()}
         if self.has_repeats and run.attempt > 0:
             note = self.trial.set_user_attr
             note(run.attribute(attributes.METRICS), run.metrics)
@@ -209,24 +209,31 @@ class LiveTrial:
         if repeats is None:
             return last
         values = [run.value for run in self.runs if run.value is not None]
-        begun = [run for run in self.runs if run.attempt > 0]
-        tags = dict.fromkeys(tag for run in begun for tag in run.metrics)
         return Outcome(
             last.number,
             last.attempt,
             last.kind,
             value=_REDUCTIONS[repeats.reduce](values) if len(values) == len(self.runs) else None,
-            metrics={tag: mean for tag in tags if (mean := _mean_of(begun, tag)) is not None},
+            metrics=self.metrics("mean"),  # as in the trial's row in TensorBoard
             was_killed=last.was_killed,
             repeat=last.repeat,
         )
 
+    def metrics(self, reduce: str) -> dict[str, float]:
+        """One value of everything its repeats have logged.
 
-def _mean_of(runs: Sequence[LiveRun], tag: str) -> float | None:
-    """What TensorBoard shows in the trial's row: the mean of those that have it, nothing if one is NaN."""
-    values = [run.metrics[tag] for run in runs if tag in run.metrics]
-    numbers = [value for value in values if value is not None]
-    return statistics.mean(numbers) if len(numbers) == len(values) else None
+        Args:
+            reduce: how to make it of those of the repeats that have it. If one of them is NaN there is none.
+        """
+        found: dict[str, list[float | None]] = {}
+        for run in self.runs:
+            for tag, last in run.metrics.items():
+                found.setdefault(tag, []).append(last)
+        return {
+            tag: _REDUCTIONS[reduce]([value for value in values if value is not None])
+            for tag, values in found.items()
+            if None not in values
+        }
 
 
 def make_runs(

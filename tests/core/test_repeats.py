@@ -24,18 +24,17 @@ from sweep.tracking.tensorboardx import plugin_hparams_pb2
 
 
 def make_spec(**keys: Any) -> SweepSpec:
-    return SweepSpec.model_validate(
-        {
-            "name": "demo",
-            "objective": "a.py:f",
-            "metric": {"name": "loss", "goal": "minimize"},
-            "sampler": {"type": "random", "seed": 1},
-            "parameters": {"x": {"min": 0.0, "max": 1.0}},
-            "repeats": 3,
-            "stop": {"trials": 2},
-            **keys,
-        }
-    )
+    spec = {
+        "name": "demo",
+        "objective": "a.py:f",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "sampler": {"type": "random", "seed": 1},
+        "parameters": {"x": {"min": 0.0, "max": 1.0}},
+        "repeats": 3,
+        "stop": {"trials": 2},
+        **keys,
+    }
+    return SweepSpec.model_validate({key: value for key, value in spec.items() if value is not None})
 
 
 def ended(assignment: Assignment, kind: Any, value: float | None = None, **more: Any) -> Outcome:
@@ -186,7 +185,7 @@ def test_infinite_values_that_cancel_are_no_result(directory: SweepDirectory) ->
     controller = Controller(make_spec(), directory, slots=3)
     for value in (math.inf, -math.inf, 1.0):
         ending = finished(controller, returned(assigned(controller), value))
-    assert (ending.state, ending.reason) == ("FAIL", "the metric is NaN")
+    assert (ending.state, ending.reason) == ("FAIL", "the metric 'loss' is NaN")
 
 
 def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
@@ -560,3 +559,64 @@ def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | Non
     found = view(spec, directory)
     assert found.counts["complete"] == 2
     assert json.dumps(found.rows()[0].to_dict()["repeats"]) == "[1.0, 1.0, 1.0]"
+
+
+TWO_GOALS = {
+    "metric": None,
+    "metrics": [{"name": "loss", "goal": "minimize"}, {"name": "lat", "goal": "minimize"}],
+}
+
+
+def test_what_is_infinite_in_one_repeat_is_a_result_and_beyond_every_limit(directory: SweepDirectory) -> None:
+    limit = {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "lat", "constraint": "<= 20"}]}
+    spec = make_spec(**{**TWO_GOALS, **limit}, repeats=2)
+    controller = Controller(spec, directory, slots=1)
+    for lat in (1.0, math.inf):
+        finished(controller, returned(assigned(controller), 0.5, metrics={"loss": 0.5, "lat": lat}))
+    (row,) = view(spec, directory).rows()
+    assert (row.state, row.value, row.feasible) == ("COMPLETE", 0.5, False)
+    assert controller.progress().best is None
+
+
+@pytest.mark.parametrize(
+    ("lats", "state", "values"),
+    [([1.0, math.inf], "COMPLETE", (0.5, math.inf)), ([-math.inf, math.inf], "FAIL", None)],
+)
+def test_infinite_goals_do_not_keep_a_sweep_from_being_opened_again(
+    directory: SweepDirectory, lats: list[float], state: str, values: Any
+) -> None:
+    spec = make_spec(**TWO_GOALS, repeats=2)
+    controller = Controller(spec, directory, slots=1)
+    for lat in lats:
+        finished(controller, returned(assigned(controller), 0.5, metrics={"loss": 0.5, "lat": lat}))
+    controller.close()
+    Controller(spec, directory, slots=1).close()
+    (row,) = view(spec, directory).rows()
+    assert (row.state, row.values) == (state, values)
+    assert row.reason == (None if state == "COMPLETE" else "the metric 'lat' is NaN")
+
+
+def test_repeats_that_ended_with_what_cannot_be_judged_fail_when_the_sweep_goes_on(
+    directory: SweepDirectory,
+) -> None:
+    spec = make_spec(**TWO_GOALS, repeats=2)
+    controller = Controller(spec, directory, slots=1)
+    for _ in range(2):
+        last = assigned(controller)
+        if last.repeat == 0:
+            finished(controller, returned(last, 0.5, metrics={"loss": 0.5, "lat": 1.0}))
+    live = controller._live[0]
+    live.end_run(live.runs[1], 0.5, {"loss": 0.5, "lat": math.nan}, 1.0)  # and then it was killed
+    Controller(spec, directory, slots=1)
+    assert view(spec, directory).rows()[0].state == "FAIL"
+
+
+def test_all_goals_and_limits_are_reduced_alike(directory: SweepDirectory) -> None:
+    spec = make_spec(**TWO_GOALS, repeats={"seeds": 3, "reduce": "median"})
+    controller = Controller(spec, directory, slots=1)
+    for value in (1.0, 2.0, 9.0):
+        found = {"loss": value, "lat": value, "size": value}
+        finished(controller, returned(assigned(controller), value, metrics=found))
+    (row,) = view(spec, directory).rows()
+    assert row.values == (2.0, 2.0)
+    assert row.metrics["size"] == 4.0, "the mean, as TensorBoard shows it"
