@@ -64,15 +64,19 @@ class SweepLock:
         self._file: int | None = None
 
     def __enter__(self) -> str:
-        file = _open(self._path)
-        # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
-        if not _lock(file, fcntl.LOCK_EX, patience=0.5):
-            os.close(file)
-            raise InputError(
-                f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
-                f"watch it with `sweep status {self._name}`, or start another one with --name "
-                "(in Python name='...')"
-            )
+        while True:
+            file = _open(self._path)
+            # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
+            if not _lock(file, fcntl.LOCK_EX, patience=0.5):
+                os.close(file)
+                raise InputError(
+                    f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
+                    f"watch it with `sweep status {self._name}`, or start another one with --name "
+                    "(in Python name='...')"
+                )
+            if _is_at(file, self._path):
+                break
+            os.close(file)  # meanwhile the sweep has been moved away, and this lock with it
         _held.add(file)
         self._file = file
         return renew_run(self._path)
@@ -183,6 +187,13 @@ def lock_file(file: Any, patience: float) -> bool:
 def _open(path: Path) -> int:
     # For writing too: on NFS an exclusive lock is refused otherwise.
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: Any, kind: int, patience: float | None) -> bool:

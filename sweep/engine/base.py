@@ -199,7 +199,7 @@ class Engine(ABC):
         Raises:
             SweepError: something does not end.
         """
-        if not directory.journal.exists():
+        if not directory.fence.exists():
             return  # nothing has been run here
         if not wait_for_fence(directory.fence, patience=0):
             observer.note("waiting for what is left of the last run to end")

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from sweep.core.lock import RunIsOver, SweepLock, is_locked, join_fence, wait_for_fence
+from sweep.core.lock import RunIsOver, SweepLock, holder, is_locked, join_fence, wait_for_fence
+from sweep.directory import SweepDirectory
+from sweep.engine.base import Observer
+from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError
 
 
@@ -101,6 +105,18 @@ def test_a_child_that_knows_nothing_of_the_fence_keeps_it(tmp_path: Path) -> Non
         assert wait_for_fence(fence, 10)
 
 
+def test_what_a_run_has_left_is_ended_wherever_its_study_is(directory: SweepDirectory) -> None:
+    with SweepLock(directory.lock, "demo") as run:
+        worker = hold(directory.fence, directory.lock, run)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "held\n"
+    assert not directory.journal.exists(), "as with storage: postgresql://..."
+    with SweepLock(directory.lock, "demo"):
+        InlineEngine().clear(directory, Observer())
+        assert wait_for_fence(directory.fence, 0)
+    worker.wait()
+
+
 def test_who_comes_from_a_run_that_is_over_is_turned_away(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as old:
@@ -127,3 +143,32 @@ def test_a_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     holder.wait()
     with SweepLock(path, "demo"):
         pass
+
+
+def test_who_waited_for_a_sweep_that_was_moved_away_does_not_hold_the_next_one(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    root.mkdir()
+    path = root / "lock"
+    old = SweepLock(path, "demo")
+    old.__enter__()
+    answers: list[str] = []
+
+    def wait() -> None:
+        try:
+            with SweepLock(path, "demo") as run:
+                answers.append(run)
+        except InputError as error:
+            answers.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.2)
+    root.rename(tmp_path / "old")
+    root.mkdir()
+    with SweepLock(path, "demo") as ours:
+        old.__exit__(None, None, None)
+        waiting.join()
+        found = holder(path)
+        assert found is not None
+        assert found.run_id == ours
+        assert "is already being run by" in answers[0]
