@@ -42,7 +42,12 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
 def enqueue_start_points(study: optuna.Study, spec: SweepSpec, space: SearchSpace) -> None:
     """Enqueue those that have not been: each once in the life of a sweep, also if more are written later."""
     known = list(study.user_attrs.get(attributes.ENQUEUED, []))
-    news = [point for point in start_points(spec, space) if point not in known]
+    begun = [  # whoever was at it before may have been killed
+        trial.system_attrs.get("fixed_params")
+        for trial in study.get_trials(deepcopy=False)
+        if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RETRY_OF}
+    ]
+    news = [point for point in start_points(spec, space) if point not in known and point not in begun]
     for point in news:
         study.enqueue_trial(point)
     if news:

@@ -112,3 +112,27 @@ def test_a_grid_takes_none() -> None:
     spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
     with pytest.raises(EntryError, match="grid tries every configuration anyway"):
         start_points(spec, SearchSpace.of(spec))
+
+
+def test_a_controller_killed_among_them_has_none_enqueued_twice(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(enqueue=[{"layers": 2}, {"layers": 3}, {"layers": 4}])
+    enqueue, count = optuna.Study.enqueue_trial, 0
+
+    def enqueue_two(study: optuna.Study, point: dict[str, Any], **more: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > 2:
+            raise KeyboardInterrupt
+        enqueue(study, point, **more)
+
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", enqueue_two)
+    with pytest.raises(KeyboardInterrupt):
+        Controller(spec, directory, 1)
+    monkeypatch.undo()
+    for _ in range(2):
+        controller = Controller(spec, directory, 1)
+    found = [controller.next() for _ in range(4)]
+    assert [one.params["layers"] for one in found[:3] if one is not None] == [2, 3, 4]
+    assert controller.progress().counts["waiting"] == 0
