@@ -25,6 +25,7 @@ from sweep.core.samplers import check_sampler, sampler_notes
 from sweep.core.stop import stop_notes
 from sweep.core.study import create_or_load_study, open_storage, open_url
 from sweep.directory import SweepDirectory, check_can_hold, make_folder
+from sweep.durable import sync_one
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
@@ -279,4 +280,5 @@ def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     aside = path.with_suffix(".tmp")
     aside.write_text(text, encoding="utf-8")
+    sync_one(aside)  # else it may be empty after a power failure, beside a journal that is not
     aside.replace(path)

@@ -7,6 +7,8 @@ import json
 import math
 import shlex
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +20,7 @@ from sweep.errors import InputError, SweepError
 
 if TYPE_CHECKING:
     from sweep.compare.view import SweepView, TrialRow
+    from sweep.spec import SweepSpec
 
 
 ENDLESS = 100_000
@@ -189,11 +192,25 @@ def best(
     if form is BestFormat.json:
         print_json(params)
     elif form is BestFormat.args:
-        print(shlex.join(f"--{key}={value}" for key, value in params.items()))
+        print(shlex.join(_arguments(view.spec, params)))
     else:
         from sweep.spec.yaml import write_yaml
 
         print(write_yaml(params), end="")
+
+
+def _arguments(spec: SweepSpec, params: Mapping[str, Any]) -> list[str]:
+    """Parameters as the sweep's script gets them; for a function, and for a script that gets them in another
+    way than on its command line, as most scripts would.
+    """
+    from sweep.objective.command import CommandError
+    from sweep.objective.script.reference import ScriptReference
+
+    found: list[str] = []
+    if spec.objective is None:
+        with suppress(CommandError):
+            found = ScriptReference.of(spec).as_arguments(params)
+    return found or [f"--{key}={value}" for key, value in params.items()]
 
 
 def _take_out(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from sweep.compare import text
 from sweep.core import bands as core_bands
 from sweep.core.enqueue import start_points
 from sweep.core.pruners import make_pruner, pruner_notes
@@ -15,7 +16,7 @@ from sweep.core.samplers import derive_seed, make_sampler, sampler_notes
 from sweep.core.stop import stop_notes
 from sweep.directory import SweepDirectory
 from sweep.errors import EntryError
-from sweep.objective.command import NO_PROGRAM
+from sweep.objective.command import NO_PROGRAM, CommandError
 from sweep.objective.find import find_objective, working_directory
 from sweep.objective.script.reference import ScriptReference
 from sweep.space import SearchSpace
@@ -93,9 +94,25 @@ def preview(spec: SweepSpec, near: Path, may_lack_program: bool = False) -> Prev
     ]
     command = None
     if isinstance(objective, ScriptReference):
-        trial = SweepDirectory.of(Path("runs"), spec.name).trial(0).root
-        command = objective.arguments(samples[0], trial, 0, derive_seed(spec.sampler.seed or 0, "trial", 0))
+        command, problem = _first_command(spec, objective, samples)
+        notes += problem
     return Preview(space.parameters, space.grid_size, samples, command, notes)
+
+
+def _first_command(
+    spec: SweepSpec, objective: ScriptReference, samples: list[dict[str, Any]]
+) -> tuple[list[str] | None, list[str]]:
+    """The first command line that there would be, and a note if some samples would have none."""
+    found, problem = None, []
+    for number, params in enumerate(samples):
+        trial = SweepDirectory.of(Path("runs"), spec.name).trial(number).root
+        seed = derive_seed(spec.sampler.seed or 0, "trial", number)
+        try:
+            command = objective.arguments(params, trial, number, seed)
+            found = found or command
+        except CommandError as error:
+            problem = [f"a trial with {text.parameters(params)} would fail: {error}"]
+    return found, problem
 
 
 _LENGTHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "steps", "max_steps", "num_steps", "iterations")

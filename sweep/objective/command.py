@@ -87,6 +87,16 @@ class Command:
         place = f"${{{macro}}}"
         return any(place == item or (place in item and not self.as_wandb) for item in self.items)
 
+    def of_parameters(self, parameters: Iterable[str]) -> Command:
+        """Only the arguments in which parameters are passed on.
+
+        Args:
+            parameters: their names.
+        """
+        places = [f"${{{name}}}" for name in [*_LISTS, "args_json", *([] if self.as_wandb else parameters)]]
+        items = [item for item in self.items[1:] if any(place in item for place in places)]
+        return Command(tuple(items), self.as_wandb)
+
     def check(self, parameters: Iterable[str]) -> None:
         """See that all macros are known.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -482,3 +483,78 @@ def test_a_damaged_journal_is_named(finished: Path) -> None:
     journal.write_text("what is this\n" + journal.read_text())
     assert "runs/demo/journal.log: cannot be read" in call("status", "demo", status=2).stderr
     assert "runs/demo/journal.log: cannot be read" in call("run", finished, "-n", "9", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, "--lr=0.5 --sgd.m=1 --on=True --off=False"),
+        ({"command": ["python", "train.py", "${args_no_boolean_flags}"]}, "--lr=0.5 --sgd.m=1 --on"),
+        ({"command": ["${sgd.m}", "train.py", "-l", "${lr}", "-o", "out"]}, "0.5"),
+        (
+            {"command": ["python", "train.py", "${args_no_equals}", "-m${sgd.m}"]},
+            "--lr 0.5 --sgd.m 1 --on True",
+        ),
+        ({"command": ["python", "train.py"]}, "--lr=0.5 --sgd.m=1 --on=True --off=False"),
+        ({"arguments": "nested"}, "--lr=0.5 \"--sgd={'m': 1}\" --on=True --off=False"),
+    ],
+)
+def test_the_best_parameters_are_arguments_as_the_script_got_them(
+    project: Path, keys: dict[str, Any], expected: str
+) -> None:
+    spec = {
+        "name": "demo",
+        "program": "train.py",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"lr": 0.5, "sgd": {"parameters": {"m": {"values": [1]}}}, "on": True, "off": False},
+        "stop": {"trials": 1},
+        **keys,
+    }
+    Path("train.py").write_text("print('{\"loss\": 1}')")
+    Path("1").write_text("#!/bin/sh\necho '{\"loss\": 1}'\n")
+    Path("1").chmod(0o755)
+    Path("demo.yaml").write_text(json.dumps(spec))
+    call("run", "demo.yaml", "--inline", "--quiet", env={"PATH": f".{os.pathsep}{os.environ['PATH']}"})
+    found = shlex.split(call("best", "demo", "--format", "args").stdout)
+    assert found[: len(shlex.split(expected))] == shlex.split(expected)
+
+
+CONDITIONAL = """
+program: train.py
+command: [python, train.py, "--momentum=${momentum}"]
+metric: {name: loss, goal: minimize}
+parameters: {opt: {values: [sgd, adam]}, momentum: {min: 0.0, max: 0.9, when: {opt: sgd}}}
+sampler: {type: random, seed: SEED}
+stop: {trials: 4}
+"""
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_command_that_some_trials_cannot_have_is_shown_and_noted(project: Path, seed: int) -> None:
+    Path("train.py").touch()
+    Path("demo.yaml").write_text(CONDITIONAL.replace("SEED", str(seed)))
+    found = " ".join(call("check", "demo.yaml").stdout.split())
+    assert "python train.py --momentum=0." in found
+    assert re.search(r"note: a trial with opt=adam would fail: this trial has no 'momentum'", found)
+    done = call("debug", "demo.yaml", "--params", "opt=adam", status=1)
+    assert done.stderr.splitlines()[-1].startswith("failed after")
+    assert "this trial has no 'momentum' for ${momentum} in its command" in done.stderr
+
+
+def test_the_environment_of_a_wandb_file_names_nested_parameters_with_dots(project: Path) -> None:
+    Path("train.py").write_text("import json, os; print(json.dumps({'loss': float(os.environ['M'])}))")
+    Path("demo.yaml").write_text(
+        "program: train.py\nmethod: random\nmetric: {name: loss, goal: minimize}\nrun_cap: 1\n"
+        "parameters: {sgd: {parameters: {m: {value: 0.25}}}, lr: {min: 0.0, max: 1.0}}\n"
+    )
+    call("run", "demo.yaml", "--inline", "--quiet", "--set", "env={M: '${sgd.m}'}")
+    assert SweepView.open("demo", Path("runs")).rows()[0].value == 0.25
+
+
+def test_a_program_may_be_a_parameter_of_a_group(project: Path) -> None:
+    Path("demo.yaml").write_text(
+        "command: ['${tool.bin}', train.py]\nmetric: {name: loss, goal: minimize}\n"
+        "parameters: {tool: {parameters: {bin: {values: [python, pypy]}}}}\nstop: {trials: 1}\n"
+    )
+    Path("train.py").touch()
+    assert "train.py" in call("check", "demo.yaml").stdout

@@ -19,14 +19,17 @@ from sweep.objective.command import (
     NO_PROGRAM,
     TRIAL_DIR,
     Command,
+    CommandError,
     Facts,
     is_of_trial,
     nest,
 )
 from sweep.objective.function import Objective, find_file
 from sweep.objective.patterns import Patterns
+from sweep.objective.result import ScriptError
 from sweep.objective.script.run import Call, ScriptRun
 from sweep.objective.wandb_offline import wandb_variables, write_parameters
+from sweep.spec.tree import flatten
 from sweep.trial import Trial
 
 if TYPE_CHECKING:
@@ -110,7 +113,7 @@ class ScriptReference:
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
         variables = _with_our_python({**_inherited(), **plain})
         facts = Facts(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
-        of_trial = {f"${{{name}}}" for name in [*spec.parameters, "trial_dir", "number", "seed"]}
+        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
                 return
@@ -143,6 +146,15 @@ class ScriptReference:
         """
         return self._call(params, directory, number, seed)[0]
 
+    def as_arguments(self, params: Mapping[str, Any]) -> list[str]:
+        """Parameters as they stand in the command line of a trial that has them.
+
+        Raises:
+            CommandError: they are not all there.
+        """
+        passing = replace(self, command=self.command.of_parameters(params))
+        return passing.arguments(params, Path(), 0, 0)
+
     def _call(
         self, params: Mapping[str, Any], directory: Path, number: int, seed: int
     ) -> tuple[list[str], dict[str, str]]:
@@ -157,7 +169,8 @@ class ScriptReference:
             number=number,
             seed=seed,
         )
-        own = {name: Command((text,)).arguments(seen, facts)[0] for name, text in self.variables.items()}
+        flat = {**params, **seen}  # W&B's rules are for the command; in `env` each parameter has its name
+        own = {name: Command((text,)).arguments(flat, facts)[0] for name, text in self.variables.items()}
         variables = _with_our_python({**facts.variables, **own})
         return self.command.arguments(seen, replace(facts, variables=variables)), variables
 
@@ -173,7 +186,10 @@ class ScriptReference:
         return sys.executable
 
     def _run(self, trial: Trial) -> dict[str, float]:
-        arguments, variables = self._call(trial.params, trial.directory, trial.number, trial.seed)
+        try:
+            arguments, variables = self._call(trial.params, trial.directory, trial.number, trial.seed)
+        except CommandError as error:
+            raise ScriptError(str(error)) from None
         params = self.prepare(trial.params)
         if self.command.uses("args_json_file"):
             _args_file(trial.directory).write_text(json.dumps(params))
