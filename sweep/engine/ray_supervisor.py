@@ -20,6 +20,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from sweep import processes
 from sweep.core.messages import (
     Assignment,
     Ending,
@@ -31,7 +32,6 @@ from sweep.core.messages import (
     Turn,
 )
 from sweep.core.requests import Request, take_requests
-from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
 from sweep.engine.classify import NO_SPACE
 from sweep.engine.ray_cluster import RayCluster

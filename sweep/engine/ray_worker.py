@@ -14,9 +14,9 @@ import psutil
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
+from sweep import processes
 from sweep.core.lock import join_fence
 from sweep.core.messages import Assignment, Outcome, Suggestion, Word
-from sweep.engine import processes
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirected_descriptors
 from sweep.engine.surroundings import count_descriptors

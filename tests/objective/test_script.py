@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 import sweep
-from sweep.engine import processes
+from sweep import processes
 from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.lines import read_line

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.engine import processes
+from sweep import processes
 from sweep.objective.command import EXIT_STATUS
 from sweep.objective.patterns import Patterns
 from sweep.objective.result import NeverReported
