@@ -136,8 +136,8 @@ class Callbacks(Observer):
         self._directory = directory
         self._shows = shows
         self._reported: set[tuple[int, str, type[Exception]]] = set()
-        self.wants_reports = self.wants_ticks = self._has("on_report")
-        self.wants_ticks |= shows.wants_ticks
+        self.wants_reports = self._has("on_report") or shows.wants_reports
+        self.wants_ticks = self._has("on_report") or shows.wants_ticks
 
     def starting(self, what: str) -> None:
         self._shows.starting(what)
@@ -165,6 +165,8 @@ class Callbacks(Observer):
         )
 
     def reported(self, news: Iterable[News]) -> None:
+        news = list(news)  # it is gone through twice
+        self._shows.reported(news)
         for one in news:
             report = TrialReport(one.number, one.report.step, one.report.value, one.repeat, one.attempt)
             self._call("on_report", report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweep.durable import sync, sync_one
+from sweep.scalars import as_step
 
 _NAME = re.compile(r"(\d+)-step-(\d+)")
 _STATE = ".sweep.json"
@@ -78,11 +80,10 @@ class Checkpoints:
         Raises:
             ValueError: `step` is no whole number from 0.
         """
-        if isinstance(step, bool) or step != int(step) or step < 0:
-            raise ValueError(f"step is {step!r}; it has to be a whole number from 0")
+        step = as_step(step, end=math.inf)  # it may count what is beyond TensorBoard, such as tokens
         before = find_checkpoints(self._directory)
         count = int(_NAME.fullmatch(before[-1].path.name)[1]) + 1 if before else 0  # type: ignore[index]
-        place = self._directory / f"{count:04d}-step-{int(step)}"
+        place = self._directory / f"{count:04d}-step-{step}"
         self._remove_unfinished()
         aside = self._directory / f".{place.name}"
         aside.mkdir(parents=True)

@@ -15,8 +15,8 @@ from typing_extensions import Self
 
 from sweep.core.messages import OURS, Assignment, Note
 from sweep.errors import suggestion
-from sweep.objective.result import as_number
 from sweep.params import Params, ParamsSoFar
+from sweep.scalars import as_number
 from sweep.tracking.hparams import found_cells
 from sweep.tracking.run import RunDirectory
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from sweep.scalars import as_number, as_step
+
 REPORTS = "SWEEP_REPORTS"
 """Environment variable of a script and of all that it starts: the file into which `report` writes."""
-STEPS = 2**31
-"""TensorBoard's HParams tab answers HTTP 500 from this step on."""
 _TRIAL_DIRECTORY = "SWEEP_TRIAL_DIR"
 
 
@@ -31,11 +31,11 @@ def report(value: float | Mapping[str, float], step: int | None = None) -> None:
     values = value if isinstance(value, Mapping) else None
     data: dict[str, Any] = {}
     if step is not None:
-        data["step"] = _as_step(step)
+        data["step"] = as_step(step)
     if values is not None:
-        data["values"] = {str(name): _as_float(number, repr(name)) for name, number in values.items()}
+        data["values"] = {str(name): as_number(number, repr(name)) for name, number in values.items()}
     else:
-        data["value"] = _as_float(value, "value")
+        data["value"] = as_number(value, "value")
     file = os.environ.get(REPORTS)
     if file is None:
         if _TRIAL_DIRECTORY in os.environ:
@@ -49,19 +49,3 @@ def report(value: float | Mapping[str, float], step: int | None = None) -> None:
         os.write(descriptor, line)  # one call: lines of several processes do not mix
     finally:
         os.close(descriptor)
-
-
-def _as_float(value: Any, what: str) -> float:
-    if isinstance(value, (str, bytes)):
-        raise ValueError(f"{what} is {value!r}; it has to be a number")
-    try:
-        return float(value.detach() if hasattr(value, "detach") else value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ValueError(f"{what} is {str(value)[:80]!r}; it has to be a number") from None
-
-
-def _as_step(step: Any) -> int:
-    number = _as_float(step, "step")
-    if not 0 <= number < STEPS or number != int(number):
-        raise ValueError(f"step is {step!r}; it has to be a whole number from 0 to {STEPS - 1}")
-    return int(number)

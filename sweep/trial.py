@@ -11,9 +11,8 @@ from sweep.artifacts import Artifacts
 from sweep.checkpoint import Checkpoints
 from sweep.core.messages import Assignment, Report, Suggestion, Word
 from sweep.directory import TrialDirectory
-from sweep.objective.result import as_number
 from sweep.optuna_trial import OptunaTrial, StudyFacts
-from sweep.reporting import STEPS
+from sweep.scalars import as_number, as_step
 from sweep.tracking.events import RunWriter
 from sweep.tracking.run import RunDirectory
 
@@ -160,7 +159,7 @@ class Trial(OptunaTrial):
         self._run.go_behind()
 
     def _log(self, values: Mapping[str, float], step: int, are_drawn: bool) -> None:
-        step = _check_step(step)
+        step = as_step(step)
         numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
         channel = self._channel  # another process must not write into the trial's run either
         if self._judged in numbers:
@@ -240,10 +239,3 @@ class Trial(OptunaTrial):
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, params={self.params!r})"
-
-
-def _check_step(step: int) -> int:
-    number = as_number(step, "step")
-    if number != int(number) or not 0 <= number < STEPS:
-        raise ValueError(f"step is {step!r}; it has to be a whole number from 0 to {STEPS - 1}")
-    return int(number)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import sweep
+from sweep.callbacks import Callbacks
+from sweep.core.messages import News, Report
+from sweep.directory import SweepDirectory
 from sweep.engine.base import Observer
 from sweep.errors import InputError, SpecError, SweepError
 from sweep.spec.model import Metric, Resources, Stop
@@ -410,6 +414,43 @@ def test_callbacks_are_told_in_the_callers_process_and_in_order(
         ]
     assert [row.state for row in result.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert recorder.events[-1] == ("over", 3)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_an_observer_that_wants_reports_is_told_each_and_so_are_callbacks(
+    project: Path, is_alone: bool
+) -> None:
+    class Watch(Observer):
+        wants_reports = True
+
+        def __init__(self) -> None:
+            self.told: list[tuple[str, int, int, float]] = []
+
+        def reported(self, news: Iterable[News]) -> None:
+            self.told += [("report", one.number, one.report.step, one.report.value) for one in news]
+
+    watch, recorder = Watch(), Recorder()
+    callbacks = [] if is_alone else [recorder]
+    result = sweep.run(reporting, n_trials=3, callbacks=callbacks, observer=watch, inline=True)
+    assert watch.told == [
+        ("report", row.number, step, row.params["x"]) for row in result.trials for step in range(3)
+    ]
+    if not is_alone:
+        assert [event for event in recorder.events if event[0] == "report"] == watch.told
+
+
+def test_news_that_can_be_gone_through_once_reaches_observer_and_callbacks(tmp_path: Path) -> None:
+    told: list[News] = []
+
+    class Watch(Observer):
+        def reported(self, news: Iterable[News]) -> None:
+            told.extend(news)
+
+    recorder = Recorder()
+    news = News(0, 0, 1, Report(1, 0.5))
+    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).reported(iter([news]))
+    assert told == [news]
+    assert recorder.events == [("report", 0, 1, 0.5)]
 
 
 def test_a_result_says_how_it_went(project: Path) -> None:

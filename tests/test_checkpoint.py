@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -114,9 +115,15 @@ def test_files_and_folders_and_dangling_links_may_be_saved(tmp_path: Path) -> No
     assert isinstance(checkpoints.latest(), Checkpoint)
 
 
-@pytest.mark.parametrize("step", [-1, 1.5, True])
+@pytest.mark.parametrize("step", [-1, 1.5, True, math.inf, math.nan, pytest.param(10**400, id="huge")])
 def test_a_step_is_a_whole_number(tmp_path: Path, step: Any) -> None:
     checkpoints = make(tmp_path / "checkpoint")
     with pytest.raises(ValueError, match="it has to be a whole number from 0"), checkpoints.save(step):
         pass
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_checkpoints_step_may_count_what_no_curve_reaches(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path)
+    save(checkpoints, 3 * 10**12)
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3 * 10**12]

@@ -19,6 +19,7 @@ import yaml
 from sweep.core.messages import Assignment, Report
 from sweep.objective.result import BadResultError, read_result
 from sweep.params import Params, ParamsSoFar
+from sweep.scalars import BadNumberError
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
 from sweep.tracking.run import RunDirectory
@@ -102,13 +103,15 @@ def test_nan_is_written_but_never_the_best(trial: Trial) -> None:
     assert scalars["best/loss"] == {0: 0.5, 1: 0.5}
 
 
-@pytest.mark.parametrize("step", [-1, 0.5, 2**31, "one", None])
+@pytest.mark.parametrize(
+    "step", [-1, 0.5, 2**31, math.inf, math.nan, pytest.param(10**400, id="huge"), True, "one", None]
+)
 def test_a_step_that_tensorboard_cannot_show_is_an_error(trial: Trial, step: Any) -> None:
     with pytest.raises(ValueError, match="step is"):
         trial.report(0.5, step)
 
 
-@pytest.mark.parametrize("value", ["0.5", None, [1, 2], object()])
+@pytest.mark.parametrize("value", ["0.5", None, [1, 2], pytest.param(10**400, id="huge"), object()])
 def test_a_value_that_is_no_number_is_an_error(trial: Trial, value: Any) -> None:
     with pytest.raises(ValueError, match=r"'loss' is .*; it has to be a number"):
         trial.report(value, 0)
@@ -160,10 +163,11 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
         ([0.5, 1], "returned 2 values, but of metrics with a goal there is loss; write metrics"),
         ({"lss": 0.5}, "the objective returned no 'loss'; did you mean 'lss'"),
         ({"loss": None}, "'loss' is None; it has to be a number"),
+        (10**400, "what the objective returned is 10+...; it has to be a number"),
     ],
 )
 def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
-    with pytest.raises(BadResultError, match=message):
+    with pytest.raises((BadNumberError, BadResultError), match=message):
         read_result(result, ["loss"], None)
 
 

@@ -19,9 +19,14 @@ def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:
     ]
 
 
+def is_rerun(trial: FrozenTrial) -> bool:
+    """Whether a trial repeats another one."""
+    return RETRY_OF in trial.user_attrs
+
+
 def count_reruns(trials: Iterable[FrozenTrial]) -> int:
     """How many trials repeat another one. So many more trials than the stop rule says belong to the sweep."""
-    return sum(RETRY_OF in trial.user_attrs for trial in trials)
+    return sum(map(is_rerun, trials))
 
 
 def enqueue_reruns(study: optuna.Study, numbers: Iterable[int]) -> list[int]:

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import random
 import warnings
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -20,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from sweep.core.fitting import FittingSampler, check_feasible
-from sweep.core.rerun import count_reruns
+from sweep.core.rerun import is_rerun
 from sweep.errors import EntryError, suggestion
 from sweep.importing import check_class, construct, load_class, one_line, subclasses
 from sweep.space import SearchSpace
@@ -313,6 +314,12 @@ class GridSampler(BaseSampler):
     def __init__(self, space: SearchSpace, shuffle: int | None = None) -> None:
         """In the file's order, or in a random one that `shuffle` seeds."""
         self._grid = space.check_grid()
+        self._distributions = space.distributions
+        self._seen: tuple[optuna.Study | None, int, tuple[int, ...]] = None, 0, ()
+        """The study asked last, how many of its trials were looked at, and which of these are reruns.
+
+        A trial is one from its creation on, or never: it has to be looked at once only.
+        """
         if self._grid.size == 0:
             raise EntryError("constraints", "no configuration of the grid fulfils them all; widen one")
         self._order: Sequence[int] = range(self._grid.size)
@@ -328,12 +335,14 @@ class GridSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return {}
+        return self._distributions
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return {}
+        """The whole configuration: Optuna asks for it once, whatever the number of parameters."""
+        place = trial.number - self._count_reruns_before(study, trial.number)
+        return self._grid.point(self._order[place % len(self._order)])
 
     def sample_independent(
         self,
@@ -342,7 +351,14 @@ class GridSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        # A trial that repeats a failed one by hand has a number, but no place in the grid.
+        return self.sample_relative(study, trial, {})[param_name]
+
+    def _count_reruns_before(self, study: optuna.Study, number: int) -> int:
+        """How many trials before this one repeat a failed one by hand: these have no place in the grid."""
+        of, looked_at, reruns = self._seen
+        if of is not study:
+            looked_at, reruns = 0, ()
         trials = study.get_trials(deepcopy=False)
-        place = trial.number - count_reruns(trials[: trial.number])
-        return self._grid.point(self._order[place % len(self._order)])[param_name]
+        reruns += tuple(trial.number for trial in trials[looked_at:] if is_rerun(trial))
+        self._seen = study, len(trials), reruns
+        return bisect_left(reruns, number)

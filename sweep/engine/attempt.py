@@ -13,7 +13,6 @@ from sweep.checkpoint import find_checkpoints
 from sweep.core.messages import Assignment, Outcome, OutcomeKind
 from sweep.directory import SweepDirectory
 from sweep.engine.classify import classify
-from sweep.engine.processes import TRIAL_DIRECTORY
 from sweep.engine.story import one_line, story
 from sweep.engine.surroundings import restored, seed_generators
 from sweep.objective.find import ObjectiveReference
@@ -22,6 +21,7 @@ from sweep.objective.given import GivenFunction
 from sweep.objective.result import read_result
 from sweep.objective.script.reference import ScriptReference
 from sweep.optuna_trial import StudyFacts
+from sweep.processes import TRIAL_DIRECTORY
 from sweep.tracking.run import RunDirectory
 from sweep.trial import Channel, Trial
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sweep import processes
 from sweep.core.lock import wait_for_fence
 from sweep.core.messages import Assignment, Ending, News, Progress
 from sweep.directory import SweepDirectory
-from sweep.engine import processes
 from sweep.engine.attempt import AttemptSettings
 from sweep.errors import SweepError
 from sweep.objective.find import ObjectiveReference

@@ -17,8 +17,8 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep import processes
 from sweep.directory import SweepDirectory
-from sweep.engine import processes
 from sweep.engine.ray_quiet import quiet_ray
 from sweep.engine.ray_token import suit_token
 from sweep.errors import InputError, SweepError

@@ -48,7 +48,7 @@ class RayController:
 
         from sweep.core.controller import Controller
         from sweep.core.lock import join_fence
-        from sweep.engine.processes import end_with_parent
+        from sweep.processes import end_with_parent
 
         end_with_parent()
         os.chdir(working_directory)  # a database may be named by a relative path

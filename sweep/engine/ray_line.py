@@ -14,7 +14,7 @@ from ray.exceptions import ActorUnavailableError
 from sweep.core.messages import RunningAttempt
 from sweep.engine.ray_controller import NotIntroduced
 
-_PATIENCE = 60.0
+PATIENCE = 60.0
 """How long to wait for a controller that is being replaced, in seconds."""
 
 
@@ -93,7 +93,7 @@ class ControllerLine:
         try:
             ray.get(call)
         except ActorUnavailableError:
-            if time.monotonic() - self._lost_since > _PATIENCE:
+            if time.monotonic() - self._lost_since > PATIENCE:
                 raise
             time.sleep(0.1)
             self._introduce()

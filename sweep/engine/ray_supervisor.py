@@ -20,6 +20,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from sweep import processes
 from sweep.core.messages import (
     Assignment,
     Ending,
@@ -31,12 +32,11 @@ from sweep.core.messages import (
     Turn,
 )
 from sweep.core.requests import Request, take_requests
-from sweep.engine import processes
 from sweep.engine.base import Interruption, Observer, Sweep
 from sweep.engine.classify import NO_SPACE
 from sweep.engine.ray_cluster import RayCluster
 from sweep.engine.ray_controller import RayController
-from sweep.engine.ray_line import ControllerLine
+from sweep.engine.ray_line import PATIENCE, ControllerLine
 from sweep.engine.ray_room import Room
 from sweep.engine.ray_worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
@@ -47,8 +47,6 @@ _SAVE = 2.0
 """So often, in seconds, the controller is asked at least; it writes down then how long the sweep has run."""
 _MOST_FAILED_STARTS = 6
 _BY_HAND = "stopped by hand"
-_PATIENCE = 60.0
-"""How long to wait for a controller that is being replaced, in seconds."""
 
 
 class RayLost(Exception):
@@ -215,7 +213,7 @@ class Supervisor:
 
     def _close(self) -> Progress:
         """Learn where the sweep stands now; if the controller has just died, where it stood."""
-        for _ in range(int(_PATIENCE / _TICK)):
+        for _ in range(int(PATIENCE / _TICK)):
             try:
                 self._progress = ray.get(self._controller.close.remote())
                 break

@@ -14,19 +14,18 @@ import psutil
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
+from sweep import processes
 from sweep.core.lock import join_fence
 from sweep.core.messages import Assignment, Outcome, Suggestion, Word
-from sweep.engine import processes
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirected_descriptors
+from sweep.engine.ray_line import PATIENCE
 from sweep.engine.surroundings import count_descriptors
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 _SEND_EVERY = 0.1  # seconds
-_PATIENCE = 60.0
-"""How long to wait for a controller that is being replaced, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ class _RayChannel:
 
     def _ask(self, method: Any, *arguments: Any) -> Any:
         """Make a call that takes the pending reports along, until it is answered."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 return self._send(method, *arguments)

@@ -8,11 +8,12 @@ import traceback
 from types import TracebackType
 
 from sweep.objective.result import BadResultError, ScriptError
+from sweep.scalars import BadNumberError
 
 _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _IMPORTLIB = os.path.dirname(os.path.abspath(importlib.__file__)) + os.sep
 _NOT_THEIRS = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
-_NEED_NO_PLACE = (SyntaxError, BadResultError)
+_NEED_NO_PLACE = (SyntaxError, BadNumberError, BadResultError)
 """What they say is all there is to say: where in this package they were raised is of no use."""
 
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from sweep.engine import processes
+from sweep import processes
 
 _SECONDS_FOR_CHILDREN = 0.5
 """How long children that a trial left behind have between SIGTERM and SIGKILL."""

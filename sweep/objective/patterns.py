@@ -11,7 +11,7 @@ from types import FrameType
 
 from sweep.objective.result import ScriptError
 from sweep.objective.wandb_offline import Record
-from sweep.reporting import STEPS
+from sweep.scalars import STEPS
 
 _STEP, _VALUE = "step", "value"
 _LONGEST = 4096

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweep.errors import suggestion
+from sweep.scalars import as_number
 
 
 class BadResultError(ValueError):
@@ -34,22 +35,6 @@ class ScriptCrash(ScriptError):
     """A signal ended a script."""
 
 
-def as_number(value: Any, what: str) -> float:
-    """A Python, numpy or 0-dimensional tensor number as a float.
-
-    Raises:
-        BadResultError: it is none.
-    """
-    if isinstance(value, (str, bytes)):
-        raise BadResultError(f"{what} is {value!r}; it has to be a number")
-    if hasattr(value, "detach"):
-        value = value.detach()  # a loss as it is: torch would warn that its gradient is lost
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadResultError(f"{what} is {_short(value)}; it has to be a number") from error
-
-
 def read_result(
     result: Any, goals: Sequence[str], last_reported: float | None
 ) -> tuple[float, dict[str, float]]:
@@ -62,7 +47,8 @@ def read_result(
         last_reported: its last reported value.
 
     Raises:
-        BadResultError: there is no number to be had for the metric.
+        BadNumberError: one of them is no number.
+        BadResultError: they say nothing about the metric.
     """
     metric = goals[0]
     if isinstance(result, (tuple, list)):
@@ -88,8 +74,3 @@ def read_result(
     raise BadResultError(
         "the objective returned nothing and reported nothing; return the metric or call trial.report"
     )
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 import types
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from sweep.core.controller import Controller
 from sweep.core.messages import Outcome
 from sweep.core.pruners import make_pruner
 from sweep.core.pruning import Pruning
+from sweep.core.rerun import enqueue_reruns
 from sweep.core.samplers import check_sampler, make_sampler, sampler_notes
 from sweep.directory import SweepDirectory
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
+from sweep.space.grid import Grid
 from sweep.spec import SweepSpec
 
 NUMBERS = {"x": {"min": 0.0, "max": 1.0}, "n": {"min": 1, "max": 6}}
@@ -214,6 +217,63 @@ def test_a_low_discrepancy_sequence_goes_on_where_it_stopped(tmp_path: Path) -> 
     directory = new_directory(tmp_path / "a")
     interrupted = sweep(spec, directory, most=5) + sweep(spec, directory)
     assert interrupted == sweep(spec, new_directory(tmp_path / "b"))
+
+
+# A grid is gone through in its order, once.
+
+
+def ask_grid(study: optuna.Study, space: SearchSpace) -> Any:
+    return space.suggest(study.ask())
+
+
+def test_a_grid_puts_a_trials_configuration_together_once_and_looks_at_each_trial_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(Grid, "point", counted("point", Grid.point))
+    monkeypatch.setattr(samplers, "is_rerun", counted("is_rerun", samplers.is_rerun))
+    space = SearchSpace.of(make_spec("grid", {name: {"values": [1, 2]} for name in "abcd"}))
+    study = optuna.create_study(sampler=samplers.GridSampler(space))
+    found = [ask_grid(study, space) for _ in range(16)]
+    assert len({str(params) for params in found}) == 16
+    assert calls == {"point": 16, "is_rerun": 16}
+
+
+def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
+    space = SearchSpace.of(make_spec("grid", {"n": {"min": 1, "max": 9}}))
+    sampler = samplers.GridSampler(space)
+    storage = optuna.storages.InMemoryStorage()
+    one = optuna.create_study(study_name="demo", storage=storage, sampler=sampler)
+    found = [ask_grid(one, space)["n"]]
+    one.tell(0, state=TrialState.FAIL)
+    assert enqueue_reruns(one, [0]) == [0]
+    found += [ask_grid(one, space)["n"] for _ in range(2)]
+    assert found == [1, 1, 2]
+    resumed = optuna.load_study(study_name="demo", storage=storage, sampler=samplers.GridSampler(space))
+    beside = optuna.load_study(study_name="demo", storage=storage, sampler=sampler)
+    other = optuna.create_study(sampler=sampler)
+    studies = (resumed, other, beside, one, other)
+    assert [ask_grid(study, space)["n"] for study in studies] == [3, 1, 4, 5, 2]
+
+
+def test_a_trial_keeps_its_place_in_the_grid_when_others_come_before_it_has_asked() -> None:
+    space = SearchSpace.of(make_spec("grid", {"n": {"min": 1, "max": 9}}))
+    study = optuna.create_study(sampler=samplers.GridSampler(space))
+    failed, slow = study.ask(), study.ask()
+    space.suggest(failed)
+    study.tell(failed, state=TrialState.FAIL)
+    enqueue_reruns(study, [0])
+    found = [ask_grid(study, space)["n"] for _ in range(2)]
+    assert found == [1, 3]
+    assert space.suggest(slow) == {"n": 2}
 
 
 # What cannot be is said beforehand.

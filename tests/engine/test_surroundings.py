@@ -49,7 +49,7 @@ def test_what_a_trial_changes_is_put_back(tmp_path: Path) -> None:
     script = """
 import logging, os, random, signal, subprocess, sys
 import numpy, torch
-from sweep.engine import processes
+from sweep import processes
 from sweep.engine.surroundings import count_descriptors, restored
 
 processes.adopt_orphans()

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 import sweep
-from sweep.engine import processes
+from sweep import processes
 from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.lines import read_line
@@ -595,6 +595,8 @@ def test_sweep_report_does_nothing_elsewhere_but_sees_mistakes(monkeypatch: pyte
     sweep.report(1.0, 3)
     with pytest.raises(ValueError, match="step is -1"):
         sweep.report(1.0, -1)
+    with pytest.raises(ValueError, match=r"value is 10+\.\.\.; it has to be a number"):
+        sweep.report(10**400)
     with pytest.raises(ValueError, match="'a' is 'x'; it has to be a number"):
         sweep.report({"a": "x"})  # type: ignore[dict-item]
     monkeypatch.setenv("SWEEP_TRIAL_DIR", "x")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from sweep.objective.wandb_offline import Record
-from sweep.reporting import STEPS
+from sweep.scalars import STEPS
 
 _STEP_NAMES = ("step", "_step")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from sweep.engine import processes
+from sweep import processes
 from sweep.objective.result import ScriptError
 
 _GRACE = 5.0

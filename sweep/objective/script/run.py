@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.engine import processes
+from sweep import processes
 from sweep.objective.command import EXIT_STATUS
 from sweep.objective.patterns import Patterns
 from sweep.objective.result import NeverReported
@@ -21,7 +21,8 @@ from sweep.objective.script.process import ScriptProcess
 from sweep.objective.script.reports import Reports
 from sweep.objective.script.sources import Source, Sources, never_reported
 from sweep.objective.wandb_offline import RUN_ID, OfflineRuns, Record
-from sweep.reporting import REPORTS, STEPS
+from sweep.reporting import REPORTS
+from sweep.scalars import STEPS
 from sweep.tracking.run import best_tag
 from sweep.trial import Interrupted, Trial
 

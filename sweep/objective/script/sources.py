@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from sweep.errors import nearest
 from sweep.objective.wandb_offline import Record
-from sweep.reporting import STEPS
+from sweep.scalars import STEPS
 
 
 class Source(IntEnum):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from sweep.engine import processes
+from sweep import processes
 
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
 
@@ -48,7 +48,7 @@ def test_a_trials_processes_are_found_by_their_environment_or_their_output(tmp_p
 
 def test_the_one_who_looks_and_its_parents_are_not_found(tmp_path: Path) -> None:
     code = (
-        "import subprocess, sys; from pathlib import Path; from sweep.engine import processes\n"
+        "import subprocess, sys; from pathlib import Path; from sweep import processes\n"
         "print([process.pid for process in processes.find([Path(sys.argv[1])])])"
     )
     environment = {**os.environ, processes.TRIAL_DIRECTORY: str(tmp_path)}
@@ -78,7 +78,7 @@ def test_a_process_has_time_to_end_by_itself_and_no_more_than_that() -> None:
 def test_descendants_include_those_that_wanted_to_be_nobodys() -> None:
     code = """
 import subprocess, time
-from sweep.engine import processes
+from sweep import processes
 assert processes.descendants() == []
 processes.adopt_orphans()
 subprocess.run("setsid sleep 300 & setsid sleep 301 &", shell=True)
@@ -92,7 +92,7 @@ assert processes.descendants() == []
 
 
 def test_a_process_ends_with_its_parent() -> None:
-    child = "from sweep.engine import processes; processes.end_with_parent(); import os, time\nprint(os.getpid(), flush=True); time.sleep(300)"  # noqa: E501
+    child = "from sweep import processes; processes.end_with_parent(); import os, time\nprint(os.getpid(), flush=True); time.sleep(300)"  # noqa: E501
     parent = (
         f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(300)"
     )
