@@ -158,3 +158,19 @@ def test_the_sweep_files_own_wandb_mode_counts(project: Path) -> None:
     code = "assert wandb.Settings(mode='online').mode == 'online'; print('{\"val_loss\": 1}')"
     trial = run_one(project, code, env={"WANDB_MODE": "online"})
     assert trial.state == "COMPLETE", trial.reason
+
+
+@pytest.mark.parametrize(("repeats", "end"), [(None, ""), ([3], "-seed-3")], ids=["one run", "repeats"])
+def test_a_run_has_the_names_of_the_sweep_the_trial_and_the_repeat(
+    project: Path, repeats: list[int] | None, end: str
+) -> None:
+    code = f"""
+        import os
+        assert os.environ["WANDB_SWEEP_ID"] == "demo"
+        assert os.environ["WANDB_NAME"] == "demo-0000{end}"
+        assert os.environ["WANDB_RUN_ID"].startswith("demo-0000{end}-")
+        wandb.init()
+        wandb.log({{"val_loss": 1.0}})
+    """
+    trial = run_one(project, code, **({} if repeats is None else {"repeats": {"seeds": repeats}}))
+    assert trial.state == "COMPLETE", trial.reason
