@@ -165,7 +165,7 @@ def test_output_and_metrics_are_there_while_it_runs(make_script: MakeScript) -> 
         ),
         (
             'print(\'{"val_loss": "1"}\')',
-            "the script never reported 'val_loss'; it reported nothing: {\"val_loss\": \"1\"} has no metric "
+            'the script never reported \'val_loss\'; it reported nothing: {"val_loss": "1"} has no metric '
             'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}',
         ),
     ],
