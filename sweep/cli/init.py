@@ -96,8 +96,15 @@ def sweep_file(source: Source, file: Path) -> str:
         command = ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}"]
         lines += ["# a flag is passed as --flag or not at all", f"command: {_flow(command)}"]
     if source.values > 1:
-        goals = [{"name": f"objective_{index}", "goal": "minimize"} for index in range(source.values)]
-        lines.append(_line(f"metrics: {_flow(goals)}", "guessed: is less better, or more (maximize)?"))
+        is_told = len(source.goals) == source.values
+        words = source.goals if is_told else ["minimize"] * source.values
+        goals = [{"name": f"objective_{index}", "goal": word} for index, word in enumerate(words)]
+        of_goals = (
+            "the goals are those of create_study"
+            if is_told
+            else "guessed: is less better, or more (maximize)?"
+        )
+        lines.append(_line(f"metrics: {_flow(goals)}", of_goals))
     else:
         lines.append(_line(f"metric: {_flow({'name': metric, 'goal': goal})}", why))
     if len(source.metrics) > 1:

@@ -28,6 +28,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     trial's directory too, and the next attempt goes on from it:
     `trainer.train(resume_from_checkpoint=callback.checkpoint)`.
 
+    Evaluations after the training, as on test data, are no reports; without a training they are.
+
     Args:
         trial: the trial.
         monitor: the metric's name, with or without `eval_`; the sweep's name of it unless given.
@@ -47,8 +49,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._logged: dict[str, float] = {}
         self._evaluated: dict[str, None] = {}
         self._has_found = False
-        self._step = 0
+        self._has_ended = False
         found = trial.checkpoint.latest()
+        self._step = 0 if found is None else found.step
         self.checkpoint: str | None = None if found is None else str(found.path)
         """What an earlier attempt of the trial saved last; None if the training begins at its beginning."""
 
@@ -56,6 +59,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         check_one_process(args.world_size)
+        self._has_ended = False
 
     def on_log(
         self,
@@ -84,6 +88,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         metrics: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if self._has_ended:  # an evaluation on test data, say: the sweep is not to optimise that
+            return
         values = numbers(metrics or {})
         self._evaluated.update(dict.fromkeys(values))
         name = next((name for name in (self._monitor, f"eval_{self._monitor}") if name in values), None)
@@ -107,6 +113,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._has_ended = True
         self._check_found()
 
     def on_save(

@@ -35,15 +35,17 @@ class Record(NamedTuple):
     values: dict[str, float]
 
 
-def wandb_variables(directory: Path, seed: int) -> dict[str, str]:
+def wandb_variables(directory: Path, sweep: str, number: int, label: str, seed: int) -> dict[str, str]:
     """What makes W&B's package in a script serve a trial: no network, no questions, the trial's parameters.
 
     Args:
         directory: the trial's.
+        sweep: the sweep's name.
+        number: the trial's.
+        label: that of the trial's repeat; empty without repeats.
         seed: the trial's; with it, runs of different sweeps differ even if they have the same place.
     """
-    sweep = directory.parent.name
-    name = f"{sweep}-{directory.name.removeprefix('trial-')}"
+    name = "-".join(filter(None, [sweep, f"{number:04d}", label]))
     digest = hashlib.sha256(f"{directory}|{seed}".encode()).hexdigest()[:8]
     return {
         "WANDB_MODE": "offline",

@@ -111,6 +111,18 @@ def test_guesses_are_marked_and_what_the_code_says_is_not(project: Path) -> None
     assert not Path("train.yaml").exists()
 
 
+def test_the_goals_of_a_study_with_several_are_taken_over(project: Path) -> None:
+    (project / "train.py").write_text(
+        "def objective(trial):\n"
+        "    return trial.suggest_float('x', 0, 1), 1.0\n"
+        "study = optuna.create_study(directions=['maximize', 'minimize'])\n"
+        "study.optimize(objective)\n"
+    )
+    assert call("init", "train.py:objective").returncode == 0
+    assert "the goals are those of create_study" in Path("train.yaml").read_text()
+    assert [goal.goal for goal in load_spec("train.yaml").goals] == ["maximize", "minimize"]
+
+
 def test_a_script_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
     (project / "train.py").write_text(SCRIPT)
     call("init", "train.py")

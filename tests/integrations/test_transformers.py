@@ -18,7 +18,9 @@ from tests.integrations.conftest import MakeTrial
 EPOCHS = 3
 
 
-def fit(trial: Trial, several: bool = False, **options: Any) -> tuple[Any, SweepCallback]:
+def make_trainer(
+    trial: Trial, several: bool = False, saves_every: int | None = None, **options: Any
+) -> tuple[Any, SweepCallback]:
     text = torch.tensor(list(b"to be or not to be, that is the question. " * 12))
     blocks = [{"input_ids": part, "labels": part} for part in text[: len(text) // 16 * 16].view(-1, 16)]
     torch.manual_seed(0)
@@ -30,7 +32,8 @@ def fit(trial: Trial, several: bool = False, **options: Any) -> tuple[Any, Sweep
         num_train_epochs=EPOCHS,
         per_device_train_batch_size=8,
         eval_strategy="epoch",
-        save_strategy="epoch",
+        save_strategy="steps" if saves_every else "epoch",
+        save_steps=saves_every or 500,
         save_total_limit=1,
         logging_steps=1,
         seed=1,
@@ -42,8 +45,13 @@ def fit(trial: Trial, several: bool = False, **options: Any) -> tuple[Any, Sweep
     trainer = Trainer(
         model, arguments, train_dataset=blocks[:24], eval_dataset=held_out, callbacks=[callback]
     )
+    return trainer, callback
+
+
+def fit(trial: Trial, **options: Any) -> tuple[Any, SweepCallback]:
+    trainer, callback = make_trainer(trial, **options)
     trainer.train(resume_from_checkpoint=callback.checkpoint)
-    return model, callback
+    return trainer.model, callback
 
 
 def weights(model: Any) -> list[float]:
@@ -93,6 +101,38 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(make_
     told = [report.value for report in [*before.reports, *after.reports]]
     assert told == pytest.approx([report.value for report in channel.reports])
     assert list(read_scalars(second.directory)["eval_loss"]) == [0, 1, 2]
+
+
+def test_what_is_saved_after_a_resume_is_labelled_from_where_it_went_on(make_trial: MakeTrial) -> None:
+    first, _ = make_trial(metric="eval_loss", ends_after=7)
+    with pytest.raises(Interrupted):
+        fit(first, saves_every=1)
+    first._run.finish()
+    before = first.checkpoint.latest()
+    second, _ = make_trial(metric="eval_loss", ends_after=1)
+    with pytest.raises(Interrupted):
+        fit(second, saves_every=1)  # before its first evaluation
+    after = second.checkpoint.latest()
+    assert before is not None
+    assert after is not None
+    assert before.step == after.step == 1
+
+
+def test_an_evaluation_after_the_training_leaves_its_value_alone(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(metric="eval_loss")
+    trainer, _ = make_trainer(trial)
+    trainer.train()
+    value = trial.last_value
+    trainer.evaluate([trainer.train_dataset[0]])
+    assert trial.last_value == value
+    assert [report.step for report in channel.reports] == [0, 1, 2]
+
+
+def test_without_a_training_an_evaluation_is_the_value(make_trial: MakeTrial) -> None:
+    trial, channel = make_trial(metric="eval_loss")
+    trainer, _ = make_trainer(trial)
+    loss = trainer.evaluate()["eval_loss"]
+    assert [report.value for report in channel.reports] == [pytest.approx(loss)]
 
 
 def test_of_several_data_sets_one_may_have_the_metric(make_trial: MakeTrial) -> None:

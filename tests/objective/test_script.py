@@ -158,6 +158,16 @@ def test_output_and_metrics_are_there_while_it_runs(make_script: MakeScript) -> 
             "the script never reported 'val_loss'; it reported nothing: have it print lines such as "
             '{"step": 1, "val_loss": 0.5}',
         ),
+        (
+            "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
+            "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON in one "
+            'line, which json.dumps would write; have it print lines such as {"step": 1, "val_loss": 0.5}',
+        ),
+        (
+            'print(\'{"val_loss": "1"}\')',
+            'the script never reported \'val_loss\'; it reported nothing: {"val_loss": "1"} has no metric '
+            'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}',
+        ),
     ],
 )
 def test_why_a_script_failed_is_said_in_one_line(make_script: MakeScript, code: str, reason: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 import yaml
 
 import sweep
+from sweep.compare.view import TrialRow
 
 pytest.importorskip("wandb")
 
+OUTPUT = "runs/demo/trial-0000/output.log"
 LOG = 'wandb.log({"val_loss": wandb.config.lr / (i + 1)})'
 STYLES = {
     "config as attributes": f"""
@@ -65,6 +70,56 @@ STYLES = {
 }
 
 
+ONLINE = {
+    "init": "wandb.init(mode='online')",
+    "settings": "wandb.init(settings=wandb.Settings(mode='online'))",
+    "settings as a mapping": "wandb.init(settings={'mode': 'shared'})",
+    "setup and login": "wandb.setup(wandb.Settings(mode='online')); wandb.login(); wandb.init()",
+    "environment": "import os; os.environ['WANDB_MODE'] = 'online'; wandb.init()",
+}
+
+
+def run_one(project: Path, code: str, **others: Any) -> TrialRow:
+    (project / "train.py").write_text("import wandb\n" + textwrap.dedent(code))
+    spec: dict[str, Any] = {
+        "program": "train.py",
+        "method": "random",
+        "metric": {"name": "val_loss", "goal": "minimize"},
+        "parameters": {"lr": {"min": 0.1, "max": 0.9}, "kind": {"values": ["x"]}},
+        "run_cap": 1,
+        **others,
+    }
+    (project / "demo.yaml").write_text(yaml.safe_dump(spec))
+    (trial,) = sweep.run(project / "demo.yaml", inline=True).trials
+    return trial
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+    """What a server is asked to which W&B's package would send, with a key for it."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            self.send_error(401)
+
+        do_GET = do_POST
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield seen
+    server.shutdown()
+    server.server_close()
+
+
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever asks for something over the network fails."""
@@ -77,15 +132,45 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("code", STYLES.values(), ids=STYLES)
 def test_it_runs_under_a_wandb_sweep_file(project: Path, code: str) -> None:
-    (project / "train.py").write_text("import wandb\n" + textwrap.dedent(code))
-    spec: dict[str, Any] = {
-        "program": "train.py",
-        "method": "random",
-        "metric": {"name": "val_loss", "goal": "minimize"},
-        "parameters": {"lr": {"min": 0.1, "max": 0.9}, "kind": {"values": ["x"]}},
-        "run_cap": 1,
-    }
-    (project / "demo.yaml").write_text(yaml.safe_dump(spec))
-    (trial,) = sweep.run(project / "demo.yaml", inline=True).trials
+    trial = run_one(project, code)
     assert trial.state == "COMPLETE", trial.reason
     assert trial.value == pytest.approx(trial.params["lr"] / 3)
+
+
+@pytest.mark.parametrize("begin", ONLINE.values(), ids=ONLINE)
+def test_nothing_is_sent_even_if_the_script_says_online(
+    project: Path, requests: list[str], begin: str
+) -> None:
+    trial = run_one(project, f"{begin}\nwandb.log({{'val_loss': wandb.config.lr}})")
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == pytest.approx(trial.params["lr"])
+    assert "sweep: wandb stays offline" in (project / OUTPUT).read_text()
+    assert not requests
+
+
+def test_a_run_that_the_script_disables_stays_disabled(project: Path) -> None:
+    trial = run_one(project, "assert wandb.init(mode='disabled').disabled; print('{\"val_loss\": 1}')")
+    assert trial.state == "COMPLETE", trial.reason
+    assert "sweep:" not in (project / OUTPUT).read_text()
+
+
+def test_the_sweep_files_own_wandb_mode_counts(project: Path) -> None:
+    code = "assert wandb.Settings(mode='online').mode == 'online'; print('{\"val_loss\": 1}')"
+    trial = run_one(project, code, env={"WANDB_MODE": "online"})
+    assert trial.state == "COMPLETE", trial.reason
+
+
+@pytest.mark.parametrize(("repeats", "end"), [(None, ""), ([3], "-seed-3")], ids=["one run", "repeats"])
+def test_a_run_has_the_names_of_the_sweep_the_trial_and_the_repeat(
+    project: Path, repeats: list[int] | None, end: str
+) -> None:
+    code = f"""
+        import os
+        assert os.environ["WANDB_SWEEP_ID"] == "demo"
+        assert os.environ["WANDB_NAME"] == "demo-0000{end}"
+        assert os.environ["WANDB_RUN_ID"].startswith("demo-0000{end}-")
+        wandb.init()
+        wandb.log({{"val_loss": 1.0}})
+    """
+    trial = run_one(project, code, **({} if repeats is None else {"repeats": {"seeds": repeats}}))
+    assert trial.state == "COMPLETE", trial.reason

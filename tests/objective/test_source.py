@@ -103,6 +103,32 @@ def test_a_study_counts_for_the_objective_that_it_optimises(read: Any) -> None:
     assert (second.goal, second.trials, second.values) == (None, None, 2)
 
 
+@pytest.mark.parametrize(
+    ("said", "goals", "values"),
+    [
+        ("direction=StudyDirection.MAXIMIZE", ["maximize"], 1),
+        ("direction=optuna.study.StudyDirection.MAXIMIZE", ["maximize"], 1),
+        ("directions=['maximize']", ["maximize"], 1),
+        ("directions=['maximize', StudyDirection.MINIMIZE]", ["maximize", "minimize"], 2),
+        ("directions=('minimize', told())", [], 1),
+        ("direction=args.direction", [], 1),
+        ("", [], 1),
+    ],
+)
+def test_the_goals_of_a_study_are_read_in_all_of_optunas_words(
+    read: Any, said: str, goals: list[str], values: int
+) -> None:
+    source = read(
+        f"""
+        def objective(trial):
+            return evaluate(trial.suggest_float("x", 0, 1))
+
+        optuna.create_study({said}).optimize(objective)
+        """
+    )
+    assert (source.goals, source.values) == (goals, values)
+
+
 def test_optunas_suggestions_are_taken_over_with_their_bounds(read: Any) -> None:
     source = read(
         """

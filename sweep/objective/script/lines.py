@@ -11,6 +11,7 @@ from sweep.objective.wandb_offline import Record
 from sweep.scalars import STEPS
 
 _STEP_NAMES = ("step", "_step")
+_LONGEST_QUOTED = 80
 
 
 def read_line(text: str) -> Record | None:
@@ -28,6 +29,19 @@ def read_line(text: str) -> Record | None:
             step = int(found)
     values = dict(numbers(data))
     return Record(step, values) if values else None
+
+
+def why_unread(text: str) -> str | None:
+    """What is wrong with a line that looks as if it were for `read_line`, in words for people."""
+    if not text.startswith("{") or read_line(text) is not None:
+        return None
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        fault = "is not JSON in one line, which json.dumps would write"
+    else:
+        fault = "has no metric that is a number"
+    return f"{text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + '...'} {fault}"
 
 
 def numbers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

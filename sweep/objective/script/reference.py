@@ -48,6 +48,7 @@ class ScriptReference:
         cwd: where it runs, if that depends on the trial.
         patterns: regular expressions that find metrics in its output.
         groups: for W&B's commands the parameters that are passed on as one mapping.
+        labels: the names of each trial's repeats; an empty one without repeats.
         is_attached: whether it belongs to the terminal that this process belongs to.
     """
 
@@ -58,6 +59,7 @@ class ScriptReference:
     cwd: str | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
     groups: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ("",)
     is_attached: bool = False
 
     @classmethod
@@ -106,6 +108,7 @@ class ScriptReference:
             spec.cwd if spec.cwd is not None and is_of_trial(spec.cwd) else None,
             () if spec.metrics_from is None else spec.metrics_from.regex,
             tuple(spec.groups),
+            spec.run_labels,
         )
 
     def _check_first(self, spec: SweepSpec, directory: Path) -> None:
@@ -200,7 +203,8 @@ class ScriptReference:
         write_parameters(trial.directory, params)
         # A script whose lines arrive when its buffer is full would be pruned too late.
         variables.setdefault("PYTHONUNBUFFERED", "1")
-        wandb = wandb_variables(trial.directory, trial.seed)
+        label = self.labels[trial.repeat]
+        wandb = wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed)
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
         variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
         values = ScriptRun(

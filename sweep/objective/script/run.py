@@ -15,7 +15,7 @@ from sweep.objective.patterns import Patterns
 from sweep.objective.result import NeverReported
 from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.event_files import EventFiles, EventStream
-from sweep.objective.script.lines import read_line
+from sweep.objective.script.lines import read_line, why_unread
 from sweep.objective.script.output import Line, Output
 from sweep.objective.script.process import ScriptProcess
 from sweep.objective.script.reports import Reports
@@ -81,6 +81,8 @@ class ScriptRun:
         """The last value of each metric."""
         self._impossible: dict[str, int] = {}
         """Steps that cannot be, by what was to be reported there."""
+        self._unread: str | None = None
+        """The first line that may have been meant as a report, and what is wrong with it."""
         trial.follow()
         variables = {
             **call.variables,
@@ -135,8 +137,11 @@ class ScriptRun:
         for line in lines:
             if self._patterns:
                 self._log(Source.REGEX, self._patterns.read(line.text, line.is_passing))
-            if line.is_stdout and (record := read_line(line.text)) is not None:
-                self._log(Source.JSON, [record])
+            if line.is_stdout:
+                if (record := read_line(line.text)) is not None:
+                    self._log(Source.JSON, [record])
+                else:
+                    self._unread = self._unread or why_unread(line.text)
         if looks_at_files:
             family = self._process.family()
             self._log(Source.WANDB, self._wandb.read(family))
@@ -228,6 +233,8 @@ class ScriptRun:
         is_known = self._metric in self._values or self._trial.last_value is not None
         if not is_known and self._metric != EXIT_STATUS:
             raise NeverReported(
-                never_reported(self._metric, self._sources.names, bool(self._patterns), self._impossible),
+                never_reported(
+                    self._metric, self._sources.names, bool(self._patterns), self._impossible, self._unread
+                ),
                 story="\n".join(self._output.tail),
             )

@@ -62,7 +62,11 @@ class Sources:
 
 
 def never_reported(
-    metric: str, names: list[str], has_patterns: bool = False, impossible: Mapping[str, int] | None = None
+    metric: str,
+    names: list[str],
+    has_patterns: bool = False,
+    impossible: Mapping[str, int] | None = None,
+    unread: str | None = None,
 ) -> str:
     """Why a script's metric is not there, in words for people.
 
@@ -71,6 +75,7 @@ def never_reported(
         names: what the script did report.
         has_patterns: whether regular expressions were looked for in its output.
         impossible: steps that no study takes, by the names of what was to be reported there.
+        unread: a printed line that may have been meant as a report, and what is wrong with it.
     """
     text = f"the script never reported {metric!r}; "
     if impossible and metric in impossible:
@@ -81,7 +86,11 @@ def never_reported(
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:
-        return text + f'it reported nothing: have it print lines such as {{"step": 1, "{metric}": 0.5}}'
+        return (
+            text
+            + f"it reported nothing: {f'{unread}; ' if unread else ''}"
+            + f'have it print lines such as {{"step": 1, "{metric}": 0.5}}'
+        )
     near = nearest(metric, names)
     if near is None:
         return (

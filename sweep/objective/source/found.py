@@ -16,7 +16,7 @@ class Source:
         parameters: by name, as a sweep file writes them.
         guessed: the parameters whose values the source does not tell.
         metrics: the names of what is reported, the most likely one first.
-        goal: the direction of an Optuna study for it in the same file.
+        goals: the directions of an Optuna study for it in the same file.
         trials: how many that study runs.
         values: how many values it returns in a tuple, if it does.
         reports: whether it reports while it runs, so that a pruner can judge.
@@ -32,7 +32,7 @@ class Source:
     parameters: dict[str, Any] = field(default_factory=dict)
     guessed: set[str] = field(default_factory=set)
     metrics: list[str] = field(default_factory=list)
-    goal: str | None = None
+    goals: list[str] = field(default_factory=list)
     trials: int | None = None
     values: int = 1
     reports: bool = False
@@ -41,6 +41,11 @@ class Source:
     when: dict[str, dict[str, Any]] = field(default_factory=dict)
     conditional: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def goal(self) -> str | None:
+        """The direction of a study that has one."""
+        return self.goals[0] if len(self.goals) == 1 else None
 
     def add(self, name: str, values: Any, *, guessed: bool) -> None:
         """Note a parameter; what the source tells is better than a guess, and the first of either counts."""

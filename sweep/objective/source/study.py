@@ -21,7 +21,18 @@ def read_study(tree: ast.Module, source: Source) -> None:
             source.trials = count.value
     for call in calls:
         if ast.unparse(call.func).endswith("create_study"):
-            direction = text_of(keywords_of(call).get("direction"))
-            if direction in ("maximize", "minimize"):
-                source.goal = direction
+            goals = _goals(keywords_of(call))
+            if goals:
+                source.goals = goals
+                if len(goals) > 1:  # the objective need not show it: `return evaluate(model)`
+                    source.values = len(goals)
                 return
+
+
+def _goals(keywords: dict[str, ast.expr]) -> list[str]:
+    """The directions that a call names; none if one of them cannot be told."""
+    several = keywords.get("directions")
+    nodes = several.elts if isinstance(several, ast.List | ast.Tuple) else [keywords.get("direction")]
+    words = [node.attr.lower() if isinstance(node, ast.Attribute) else text_of(node) for node in nodes]
+    found = [word for word in words if word in ("maximize", "minimize")]
+    return found if len(found) == len(words) else []

@@ -9,6 +9,8 @@ The script stays as it is, but event files written by Python (torch's, tensorboa
 * nobody can know which process wrote them: torch does not keep them open, and tensorboardX does not say;
 * in the sweep's own directory the script's HParams records would compete with the sweep's.
 
+And W&B's package is kept from sending anything: `mode="online"` in a script would beat `WANDB_MODE`.
+
 Only the standard library is used, of whichever Python this is. The Python's own `sitecustomize` runs too.
 """
 
@@ -23,17 +25,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # each Python process of a script would import it
     from typing import Any
 
-_MODULES = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
 _FLUSH_SECONDS = 1
+_ONLINE = ("online", "shared", "run")
 _count = 0
+_has_said_offline = False
 
 
 class _Finder:
-    """Has the modules that write event files adapted as soon as they are imported."""
+    """Has modules adapted as soon as they are imported."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in _MODULES:
+        adapt = _MODULES.get(name)
+        if adapt is None:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
@@ -42,7 +46,7 @@ class _Finder:
             def exec_module(module: Any) -> None:
                 execute(module)
                 try:
-                    _adapt(module.EventFileWriter, is_tensorboardx=name == _MODULES[1])
+                    adapt(module)
                 except Exception as error:  # noqa: BLE001 - another version: the script is not to suffer
                     sys.stderr.write("sweep: cannot follow %s: %r\n" % (name, error))  # noqa: UP031
 
@@ -106,6 +110,37 @@ def _finish(writer: Any, is_tensorboardx: bool) -> None:
             writer.flush()
     except Exception:  # noqa: BLE001 - it has been closed
         pass
+
+
+def _keep_offline(cls: Any) -> None:
+    """Whoever names a mode does so by way of W&B's settings: `init`, `setup`, the environment."""
+    initialise, set_one = cls.__init__, cls.__setattr__
+
+    def __init__(self: Any, *args: Any, **values: Any) -> None:
+        initialise(self, *args, **{name: _offline(name, value) for name, value in values.items()})
+
+    def __setattr__(self: Any, name: str, value: Any) -> None:
+        set_one(self, name, _offline(name, value))
+
+    cls.__init__, cls.__setattr__ = __init__, __setattr__
+
+
+def _offline(name: str, value: Any) -> Any:
+    global _has_said_offline
+    if name != "mode" or value not in _ONLINE:
+        return value
+    if not _has_said_offline:
+        _has_said_offline = True
+        sys.stderr.write("sweep: wandb stays offline, although the script says mode=%r\n" % value)  # noqa: UP031
+    return "offline"
+
+
+_MODULES = {
+    "tensorboard.summary.writer.event_file_writer": lambda module: _adapt(module.EventFileWriter, False),
+    "tensorboardX.event_file_writer": lambda module: _adapt(module.EventFileWriter, True),
+}
+if os.environ.get("WANDB_MODE") == "offline":  # the sweep file's `env` may say otherwise
+    _MODULES["wandb.sdk.wandb_settings"] = lambda module: _keep_offline(module.Settings)
 
 
 def _run_own() -> None:
