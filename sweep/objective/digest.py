@@ -31,7 +31,7 @@ def digest(objective: ObjectiveReference) -> str:
         found = None if objective.source else importlib.util.find_spec(objective.module)
         file = objective.source or (found.origin if found is not None else None)
     else:
-        file = objective.program
+        file = None if objective.file is None else str(objective.file)
     if file is None or not Path(file).is_file():
         return ""
     return f"file:{_hash(Path(file).read_bytes())}"

@@ -149,28 +149,13 @@ def _check_defined(path: Path, function: str, text: str) -> None:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise EntryError("objective", f"{text!r}: {path}:{error.lineno}: {error.msg}") from None
-    names, is_open = _top_level_names(tree)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise EntryError("objective", f"{text!r}: {path} is no Python: {error}") from None
+    bindings = bindings_of(tree)
     wanted = function.split(".")[0]
-    if wanted not in names and not is_open:
+    if not bindings.keys() & {wanted, "*", "__getattr__"}:  # `from x import *` may bring it
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         hint = suggestion(wanted, functions) if functions else "it defines no function"
         raise EntryError("objective", f"{text!r}: {path.name} has no {wanted!r}; {hint}")
-    if wanted == function and (why := why_no_objective(wanted, bindings_of(tree))) is not None:
+    if wanted == function and (why := why_no_objective(wanted, bindings)) is not None:
         raise EntryError("objective", f"{text!r}: {why}")
-
-
-def _top_level_names(tree: ast.Module) -> tuple[set[str], bool]:
-    """All names a module may bind, and whether there may be more (`from x import *`, `__getattr__`)."""
-    names: set[str] = set()
-    is_open = False
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names.add(node.name)
-            case ast.Name(ctx=ast.Store()):
-                names.add(node.id)
-            case ast.Import() | ast.ImportFrom():
-                for alias in node.names:
-                    is_open |= alias.name == "*"
-                    names.add(alias.asname or alias.name.split(".")[0])
-    return names, is_open or "__getattr__" in names

@@ -43,6 +43,7 @@ class ScriptReference:
     Args:
         command: with macros.
         program: what `${program}` stands for.
+        file: where that lies.
         variables: the sweep file's `env`.
         metric: the name of what the sweep optimises.
         cwd: where it runs, if that depends on the trial.
@@ -57,6 +58,7 @@ class ScriptReference:
     variables: Mapping[str, str]
     metric: str
     cwd: str | None = None
+    file: Path | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
     groups: tuple[str, ...] = ()
     labels: tuple[str, ...] = ("",)
@@ -79,6 +81,7 @@ class ScriptReference:
         program = spec.program
         if program == NO_PROGRAM:
             raise EntryError("program", "is missing; say --set program=train.py, or objective=train.py:train")
+        path = None
         if program is not None and command.uses("program"):
             path = find_file("program", program, [directory, near], "*")
             if path != (directory / program).resolve() or (spec.cwd is not None and is_of_trial(spec.cwd)):
@@ -92,7 +95,7 @@ class ScriptReference:
                     )
                 command = Command(("${program}", "${args}"))
                 program = program if os.sep in program else f"./{program}"
-        found = replace(cls.of(spec), command=command, program=program)
+        found = replace(cls.of(spec), command=command, program=program, file=path)
         found._check_first(spec, directory)
         return found
 
@@ -106,9 +109,9 @@ class ScriptReference:
             spec.env,
             spec.metric.name,
             spec.cwd if spec.cwd is not None and is_of_trial(spec.cwd) else None,
-            () if spec.metrics_from is None else spec.metrics_from.regex,
-            tuple(spec.groups),
-            spec.run_labels,
+            patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
+            groups=tuple(spec.groups),
+            labels=spec.run_labels,
         )
 
     def _check_first(self, spec: SweepSpec, directory: Path) -> None:
