@@ -131,6 +131,17 @@ def test_that_an_objectives_file_has_changed_is_said(make_sweep: MakeSweep) -> N
     assert notes("def train(trial): return 2.0", 3) == [CHANGED]
 
 
+def test_that_a_scripts_file_has_changed_is_said_wherever_it_runs(make_sweep: MakeSweep) -> None:
+    Path("there").mkdir()
+    Path("train.py").write_text("another one")
+    for trials, code, expected in ((1, "1", []), (2, "1", []), (3, "1.0", [CHANGED])):
+        Path("there/train.py").write_text(f"print('{{\"loss\": {code}}}')")
+        shows = Shows()
+        file = make_sweep("", objective=None, program="train.py", cwd="there", stop={"trials": trials})
+        sweep.run(file, observer=shows, inline=True)
+        assert shows.notes == expected
+
+
 def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

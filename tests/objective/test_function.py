@@ -113,7 +113,7 @@ def test_a_name_that_is_imported_or_made_is_found(project: Path) -> None:
         ("no_such_module.x:train", "there is no module 'no_such_module.x'; for a file write"),
         ("broken.py:train", "broken.py:2: "),
         ("empty.py:train", "empty.py has no 'train'; it defines no function"),
-        ("inside.py:method", "inside.py has no 'method'; did you mean 'outer'"),
+        ("inside.py:method", "inside.py has no 'method'; possible: outer"),
         ("inside.py:inner", "inside.py has no 'inner'"),
         ("inside.py:local", "inside.py has no 'local'"),
         ("deep.py:train", "deep.py is no Python"),
@@ -126,6 +126,6 @@ def test_what_is_not_there_is_an_error_that_helps(project: Path, text: str, mess
     (project / "inside.py").write_text(
         "class A:\n    def method(self): ...\ndef outer():\n    local = 1\n    def inner(): ...\n"
     )
-    (project / "deep.py").write_text("x = " + "(" * 100_000)
+    (project / "deep.py").write_text("x = " + "-" * 100_000 + "1")
     with pytest.raises(InputError, match=message):
         FunctionReference.find(text, project)
