@@ -141,13 +141,15 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     data = _without_nulls({"name": path.stem, **document.data})
     for origin, key, value in overrides:
         origins[_set(data, key, value, origin)] = origin
+    data = _without_nulls(data)
     if is_wandb and data.get("objective") is not None:  # given later, as W&B's agents take a function
         data = {key: value for key, value in data.items() if key not in ("program", "command", "arguments")}
     document = sweep_yaml.Document(data, document.lines)
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as error:
-        raise spec_error(error, document, file, origins) from None
+        rename = wandb.name_in_file if is_wandb else lambda path: path
+        raise spec_error(error, document, file, origins, rename) from None
     return SweepFile(spec, path, document, origins, notes, is_wandb)
 
 
@@ -163,7 +165,7 @@ def _from_wandb(
     data = dict(document.data)
     later = []
     for origin, key, value in overrides:
-        if key.partition(".")[0] in ("method", "run_cap", "early_terminate", "program", "command"):
+        if wandb.is_change_in_its_words(key):
             origins[_set(data, key, value, origin)] = origin
         else:
             later.append((origin, key, value))
@@ -213,7 +215,7 @@ def _refuse_python(path: Path) -> None:
 
 
 def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.Path:
-    path = tuple(key.split("."))
+    path = _resolve(data, key)
     target = data
     for depth, part in enumerate(path[:-1], start=1):
         below = target.get(part)
@@ -225,6 +227,17 @@ def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.
         target[part] = target = dict(below)  # the document's own data stays as it is
     target[path[-1]] = value
     return path
+
+
+def _resolve(data: Any, key: str) -> tuple[str, ...]:
+    """The path that a dotted key means: names may have dots."""
+    path, rest = [], key.split(".")
+    while rest:
+        entries = data if isinstance(data, dict) else {}
+        taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 1)
+        path.append(".".join(rest[:taken]))
+        data, rest = entries.get(path[-1]), rest[taken:]
+    return tuple(path)
 
 
 def _mark(error: yaml.YAMLError, file: str) -> str:

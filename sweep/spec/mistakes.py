@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +13,11 @@ from sweep.spec.yaml import Document, Path
 
 
 def spec_error(
-    error: ValidationError, document: Document, file: str, overrides: Mapping[Path, str]
+    error: ValidationError,
+    document: Document,
+    file: str,
+    overrides: Mapping[Path, str],
+    rename: Callable[[Path], Path] = lambda path: path,
 ) -> SpecError:
     """Translate pydantic's findings.
 
@@ -22,12 +26,14 @@ def spec_error(
         document: the data that was validated, with line numbers.
         file: the name of the file for the messages.
         overrides: which entries came from the command line, and from which option.
+        rename: what an entry is called in the file, if that has other words.
     """
     lines = []
     for details in error.errors(include_url=False):
         path = _path(details, document.data)
-        where = place(path, document, file, overrides)
-        key = ".".join(str(part) for part in path)
+        written = rename(path)
+        where = place(written, document, file, overrides)
+        key = ".".join(str(part) for part in written)
         lines.append(": ".join(filter(None, [where, key, _describe(path, details)])))
     return SpecError("\n".join(dict.fromkeys(lines)))
 

@@ -51,6 +51,15 @@ _OURS = (
 )
 _TRANSLATED = ("method", "program", "command", "name", "metric", "parameters", "early_terminate", "run_cap")
 KEYS = (*_TRANSLATED, *_OURS, *_MEANINGLESS)
+_METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
+_WORDS: dict[Path, Path] = {
+    ("sampler", "type"): ("method",),
+    ("sampler",): ("method",),
+    ("pruner",): ("early_terminate",),
+    ("stop", "trials"): ("run_cap",),
+    ("stop", "target"): ("metric", "target"),
+}
+"""Ours for what W&B has other words for."""
 METHODS = {"grid": "grid", "random": "random", "bayes": "tpe"}
 
 
@@ -80,6 +89,24 @@ class Translation:
     notes: tuple[str, ...]
 
 
+def name_in_file(path: Path) -> Path:
+    """What W&B calls an entry of ours."""
+    for ours, theirs in _WORDS.items():
+        if path[: len(ours)] == ours:
+            return (*theirs, *path[len(ours) :])
+    return path
+
+
+def is_change_in_its_words(key: str) -> bool:
+    """Whether a change to an entry is one of what the file says, and not of what it comes to here."""
+    parts = key.split(".")
+    first, last = parts[0], parts[-1]
+    return {
+        "metric": last in _METRIC_KEYS,
+        "parameters": len(parts) > 2 and last in _ALL_KEYS,
+    }.get(first, first in ("method", "run_cap", "early_terminate", "program", "command"))
+
+
 def is_wandb(data: Any) -> bool:
     """Whether a file's data is that of a W&B sweep."""
     return isinstance(data, dict) and MARK in data
@@ -104,7 +131,7 @@ def translate(raw: Mapping[Any, Any]) -> Translation:
     if ignored:
         notes.append(f"{_list(ignored)} of W&B: without meaning here, and left out")
     method = raw.get("method")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise DialectError(("method",), f"{show(method)} is no method; {suggestion(method, METHODS)}")
     if method == "bayes":
         notes.append("bayes: TPE chooses the configurations, where W&B has a Gaussian process")
@@ -115,12 +142,16 @@ def translate(raw: Mapping[Any, Any]) -> Translation:
     if "objective" not in data:
         data["arguments"] = "nested"
         data.update({key: raw[key] for key in ("program", "command") if raw.get(key) is not None})
-        if "program" not in data and ("command" not in data or "${program}" in map(str, raw["command"])):
+        command = data.get("command", ["${program}"])
+        if "program" not in data and isinstance(command, list) and "${program}" in map(str, command):
             data["program"] = NO_PROGRAM
             notes.append(
                 "no program: to run it, say --set program=train.py or --set objective=train.py:train"
             )
-    stop = dict(raw.get("stop") or {})
+    stop = raw.get("stop") or {}
+    if not isinstance(stop, dict):
+        raise DialectError(("stop",), f"expected {{hours: 12}}, got {show(stop)}")
+    stop = dict(stop)
     _metric(raw, method, data, stop, notes)
     if raw.get("run_cap") is not None:
         stop["trials"] = _whole_number(raw["run_cap"], ("run_cap",))
@@ -160,10 +191,9 @@ def _metric(
         return
     if not isinstance(metric, dict):
         raise DialectError(("metric",), f"expected {{name: val_loss, goal: minimize}}, got {show(metric)}")
-    known = ("name", "goal", "target", "impute", "impute_while_running")
     for key in metric:
-        if key not in known:
-            raise DialectError(("metric", key), f"unknown key; {suggestion(key, known)}")
+        if key not in _METRIC_KEYS:
+            raise DialectError(("metric", key), f"unknown key; {suggestion(key, _METRIC_KEYS)}")
     ignored = [f"metric.{key}" for key in metric if key.startswith("impute")]
     if ignored:
         notes.append(f"{_list(ignored)}: failed trials take no part in the search here")
@@ -277,7 +307,7 @@ def _parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes: list
 def _kind(entry: Mapping[Any, Any], path: Path) -> str:
     if "distribution" in entry:
         kind = entry["distribution"]
-        if kind not in _KEYS:
+        if not isinstance(kind, str) or kind not in _KEYS:
             raise DialectError(
                 (*path, "distribution"), f"{show(kind)} is no distribution; {suggestion(kind, _KEYS)}"
             )

@@ -27,7 +27,7 @@ class SweepLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, KeyError, AttributeError) as error:  # from `!!int words` and the like
+        except (ValueError, LookupError, AttributeError) as error:  # from `!!int words` and the like
             reason = "too many digits" if "int_max_str_digits" in str(error) else error
             raise yaml.MarkedYAMLError(
                 problem=f"a value does not fit its tag: {reason}", problem_mark=node.start_mark

@@ -321,3 +321,19 @@ def test_writing_and_reading_a_spec_gives_the_same_one(parameters: dict[str, obj
 def test_no_text_at_all_brings_it_down(text: str) -> None:
     with pytest.raises(InputError):
         parse(text)
+
+
+def test_a_parameter_whose_name_has_dots_can_be_changed() -> None:
+    text = GOOD.replace("parameters:", "parameters:\n  optim.lr: {min: 0.1, max: 0.5}", 1)
+    spec = parse(text, "parameters.optim.lr.max=0.3")
+    assert spec.parameters["optim.lr"].model_dump()["max"] == 0.3
+
+
+@pytest.mark.parametrize("key", ["stop", "sampler", "trial", "resources", "pruner"])
+def test_null_is_the_default_as_an_option_too(key: str) -> None:
+    assert parse(GOOD, f"{key}=null") == parse(f"{GOOD}\n{key}:\n")
+
+
+def test_a_number_that_is_empty_is_an_error_with_its_line() -> None:
+    with pytest.raises(InputError, match=r"space.yaml:.*a value does not fit its tag"):
+        parse(GOOD + "\nmax_parallel: !!int ''\n")

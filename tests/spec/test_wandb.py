@@ -229,3 +229,44 @@ def test_said_in_our_words_it_is_the_same_sweep(tmp_path: Path) -> None:
     again = parse_sweep_file(spec.to_yaml(), tmp_path / "ours.yaml").spec
     assert again == spec
     assert again.to_yaml() == spec.to_yaml()
+
+
+def test_a_change_to_an_entry_is_in_the_words_of_the_file() -> None:
+    parameters = (
+        "  x: {distribution: log_uniform, min: -10, max: 0}\n  s: {parameters: {m: {min: 0.5, max: 1.5}}}"
+    )
+    spec = read(
+        parameters,
+        changes=["parameters.x.max=2", "parameters.s.parameters.m.max=9", "metric.target=0.1"],
+    ).spec
+    assert spec.parameters["x"].model_dump()["max"] == math.exp(2)
+    assert spec.stop.target == 0.1
+    assert SearchSpace.of(spec).parameters["s.m"].model_dump()["max"] == 9.0
+    changed = read(
+        parameters,
+        changes=["parameters.x.distribution=log_uniform_values", "parameters.x.min=1", "parameters.x.max=2"],
+    )
+    assert changed.spec.parameters["x"].model_dump()["min"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("method: [grid]\n", 1, "method: ['grid'] is no method"),
+        ("method: random\nparameters: {x: {distribution: [uniform]}}\n", 2, "is no distribution"),
+        ("method: random\nparameters: {x: {value: 1}}\nstop: 20\n", 3, "stop: expected {hours: 12}, got 20"),
+        ("method: random\nparameters: {x: {value: 1}}\ncommand: 5\n", 3, "command: "),
+        (
+            "method: random\nmetric: {name: a}\nparameters: {x: {value: 1}}\n"
+            "early_terminate: {type: hyperband, min_iter: 3, eta: 1}\n",
+            4,
+            "early_terminate.eta: must be greater than 1",
+        ),
+        ("method: random\nparameters: {x: {value: 1}}\nrun_cap: 0\n", 3, "run_cap: "),
+    ],
+)
+def test_mistakes_are_named_as_they_stand_in_the_file(text: str, line: int, message: str) -> None:
+    with pytest.raises(InputError) as found:
+        parse_sweep_file(text, Path("wb.yaml"))
+    assert str(found.value).startswith(f"wb.yaml:{line}: ")
+    assert message in str(found.value)
