@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ def train(trial):
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
-    while not condition():
+    while True:
+        with suppress(sweep.SweepError, IndexError):  # the study, or the trial, is still being made
+            if condition():
+                return
         if time.monotonic() > end:
             raise TimeoutError
         time.sleep(0.02)
