@@ -287,9 +287,24 @@ class OwnSampler(optuna.samplers.RandomSampler):
         ({"n_trials": 3, "stop": {"trials": 4}}, InputError, "n_trials is the same as"),
         ({"n_trials": 0}, SpecError, r"sweep\.run: stop\.trials: must be greater than 0"),
         ({"callbacks": [print]}, InputError, "is no callback"),
-        ({"timeout": 3}, InputError, r"timeout: stop=\{'hours': 2\} is for the sweep"),
-        ({"n_jobs": 2}, InputError, "n_jobs: max_parallel=4"),
-        ({"ntrials": 2}, InputError, "ntrials: n_trials=20"),
+        ({"timeout": 3}, InputError, r'timeout: .* write stop=\{"hours": 2\} for the whole sweep, or trial='),
+        ({"n_jobs": 2}, InputError, "n_jobs: unknown key; write max_parallel=2$"),
+        ({"num_samples": 3}, InputError, "num_samples: unknown key; write n_trials=3$"),
+        ({"seed": 3}, InputError, r'seed: .* write sampler=\{"type": "tpe", "seed": 3\}$'),
+        ({"search_space": {}}, InputError, r'search_space: .* write space=\{"lr": \{.*"log": True\}\}$'),
+        ({"parameters": {}}, InputError, r"parameters: write space=\{\.\.\.\}"),
+        ({"objective": "a.py:f"}, InputError, "objective: it is the first argument"),
+        ({"mode": "max"}, InputError, 'mode: unknown key; write direction="maximize"$'),
+        ({"study_name": "mine"}, InputError, 'write name="mine"$'),
+        ({"catch": ()}, InputError, "catch: unknown key; leave it out: a trial that raises fails"),
+        ({"stop": {"n_trials": 3}}, InputError, r'stop\.n_trials: unknown key; write "trials": 3$'),
+        ({"directions": ["minimize"], "metrics": 5}, InputError, "has to be as many names"),
+        (
+            {"directions": ["minimize"] * 2, "metrics": {"a": 1, "b": 2}},
+            InputError,
+            "has to be as many names",
+        ),
+        ({"ntrials": 2}, InputError, "ntrials: unknown key; write n_trials=2$"),
         ({"callbacks": sweep.Callback()}, InputError, r"callbacks: expected a list, .*; put it in \[ \]"),
         (
             {"callbacks": [sweep.Callback]},
@@ -336,8 +351,12 @@ def test_words_from_elsewhere_are_known_beside_a_file_too(project: Path) -> None
     )
     Path("s.yaml").write_text(spec.to_yaml())
     for what in (spec, "s.yaml"):
-        with pytest.raises(InputError, match="n_jobs: max_parallel=4"):
+        with pytest.raises(InputError, match=r"n_jobs: unknown key; write max_parallel=2$"):
             sweep.run(what, n_jobs=2)  # type: ignore[call-arg]
+        with pytest.raises(
+            InputError, match=r'mode: .* write metric=\{"name": "loss", "goal": "maximize"\}$'
+        ):
+            sweep.run(what, mode="max")  # type: ignore[call-arg]
         with pytest.raises(InputError, match='"type": "random", "seed": 3'):
             sweep.run(what, sampler=optuna.samplers.RandomSampler())
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationInfo, model_validator
 
-from sweep.spec.elsewhere import unknown
+from sweep.errors import suggestion
+from sweep.spec.elsewhere import instead
 from sweep.spec.types import mistake
 
 
@@ -16,13 +17,16 @@ def file_keys(model: type[BaseModel]) -> list[str]:
 
 
 class Model(BaseModel):
-    """Frozen, and strict about its keys: an unknown one is a mistake, never ignored."""
+    """Frozen, and strict about its keys: an unknown one is a mistake, never ignored.
+
+    The context of a validation is None for a file; for a call in Python, `instead` says what it is.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _know_all_keys(cls, raw: Any) -> Any:
+    def _know_all_keys(cls, raw: Any, info: ValidationInfo) -> Any:
         # Before pydantic's own check: what is missing often only follows from what is misspelt.
         if isinstance(raw, dict):
             aliases = {
@@ -34,14 +38,15 @@ class Model(BaseModel):
             keys = file_keys(cls)
             for key in raw:
                 if key not in keys and key not in aliases:
-                    raise mistake(cls._unknown(key, raw), key=key if isinstance(key, int) else str(key))
+                    message = instead(cls.__name__, key, raw, info.context) or cls._unknown(key, raw)
+                    raise mistake(message, key=key if isinstance(key, int) else str(key))
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
                     raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw
 
     @classmethod
     def _unknown(cls, key: Any, raw: dict[Any, Any]) -> str:
-        return unknown(cls.__name__, key, raw, file_keys(cls))
+        return f"unknown key; {suggestion(key, file_keys(cls))}"
 
 
 def options(model: BaseModel, *without: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Literal, TypedDict
@@ -13,20 +14,28 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import InputError
-from sweep.spec.habits import check_options, read_direction, read_directions
 from sweep.spec.mistakes import spec_error
 from sweep.spec.model import SweepSpec
 from sweep.spec.parameters import DEFINE_BY_RUN
+from sweep.spec.pruners import OPTUNAS_PRUNERS
+from sweep.spec.samplers import OPTUNAS_SAMPLERS
+from sweep.spec.types import show
 from sweep.spec.yaml import Document, read_document
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
 
 METRIC = "objective"
 """The metric's name where nobody gives one."""
+
+_ARGUMENTS = {"stop.trials": "n_trials"}
+"""The arguments of `sweep.run`, by the entries of a sweep file that they stand for under another name."""
+_ARGUMENTS_OF_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "direction"}
 
 
 class Options(TypedDict, total=False):
@@ -72,18 +81,21 @@ def build_spec(
         SpecError: they make no valid sweep.
         InputError: two of them say the same.
     """
-    check_options(options, is_function=True)
+    for key, hint in (("parameters", "write space={...}"), ("objective", "it is the first argument")):
+        if key in options:
+            raise InputError(f"sweep.run: {key}: {hint}")
+    _check_options(options)
     data = {key: plain(value) for key, value in options.items() if value is not None}
     data["objective"] = objective
     data["parameters"] = DEFINE_BY_RUN if space is None else plain(space)
     _set_goals(data, direction, directions)
     _set_trials(data, n_trials)
-    return _validate(data)
+    return _validate(data, _ARGUMENTS_OF_FUNCTION)
 
 
 def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any]) -> SweepSpec:
     """The same sweep with some options changed; the arguments are those of `build_spec`."""
-    check_options(options, is_function=False)
+    _check_options(options)
     changes = {key: plain(value) for key, value in options.items() if value is not None}
     if n_trials is None and not changes:
         return spec
@@ -95,12 +107,37 @@ def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any
         data["stop"] = {key: value for key, value in data.get("stop", {}).items() if key != "trials"}
     data.update(changes)
     _set_trials(data, n_trials)
-    return _validate(data)
+    return _validate(data, _ARGUMENTS)
 
 
-def _validate(data: dict[str, Any]) -> SweepSpec:
+def _check_options(options: Mapping[str, Any]) -> None:
+    """See that no option of a call is an object that a sweep file cannot hold.
+
+    Raises:
+        InputError: one is; it says what to write.
+    """
+    for key, value in options.items():
+        class_ = value if inspect.isclass(value) else type(value)
+        if issubclass(class_, (BaseSampler, BasePruner)):
+            raise InputError(
+                f"sweep.run: {key}: {class_.__name__} is one of Optuna's classes, and a sweep is written "
+                f"down in words; write {key}={_in_words(class_)}, with further options beside them"
+            )
+
+
+def _in_words(class_: type) -> str:
+    words: dict[str, Any] = {"type": f"{class_.__module__}:{class_.__qualname__}"}
+    types = OPTUNAS_SAMPLERS | OPTUNAS_PRUNERS
+    if class_.__module__.partition(".")[0] == "optuna" and class_.__name__ in types:
+        words["type"] = types[class_.__name__]
+        if issubclass(class_, BaseSampler):
+            words["seed"] = 3
+    return repr(words).replace("'", '"')
+
+
+def _validate(data: dict[str, Any], arguments: Mapping[str, str]) -> SweepSpec:
     try:
-        return SweepSpec.model_validate(data)
+        return SweepSpec.model_validate(data, context=arguments)
     except ValidationError as error:
         raise spec_error(error, Document(data, {}), "sweep.run", {}) from None
 
@@ -122,9 +159,10 @@ def _set_goals(
     if directions is not None:
         if "metric" in data:
             raise InputError("sweep.run: with directions, name the metrics: metrics=['loss', 'size']")
-        goals = read_directions(directions)
+        goals = _directions(directions)
         names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
-        if not all(isinstance(name, str) for name in names) or len(names) != len(goals):
+        is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not is_names or len(names) != len(goals):
             raise InputError(f"sweep.run: there are {len(goals)} directions; metrics has to be as many names")
         data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, goals, strict=True)]
     elif isinstance(metrics, list) and any(isinstance(name, str) for name in metrics):
@@ -133,10 +171,37 @@ def _set_goals(
     elif isinstance(metric, str) and metrics is None:
         data["metric"] = {
             "name": metric,
-            "goal": "minimize" if direction is None else read_direction(direction),
+            "goal": "minimize" if direction is None else _direction(direction),
         }
     elif direction is not None:
         raise InputError("sweep.run: the goal is said twice; leave out direction, or the goal")
+
+
+def _direction(value: Any) -> Any:
+    """A direction, Optuna's `StudyDirection` included, as in a sweep file, which knows what words there are.
+
+    Raises:
+        InputError: they are several.
+    """
+    if isinstance(value, (list, tuple)):
+        raise InputError(
+            f"sweep.run: direction: expected one word, got {show(value)}; several are directions=[...]"
+        )
+    return value.name.lower() if isinstance(value, StudyDirection) else value
+
+
+def _directions(value: Any) -> list[Any]:
+    """Several of them.
+
+    Raises:
+        InputError: they are no list, or none.
+    """
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InputError(
+            f"sweep.run: directions: expected a list such as ['minimize', 'maximize'], got {show(value)}; "
+            "for one metric write direction='minimize'"
+        )
+    return [_direction(each) for each in value]
 
 
 def plain(value: Any) -> Any:

@@ -270,6 +270,17 @@ class PatientPruner(_Pruner):
 
 
 PRUNERS: dict[str, type[Model]] = {"none": NoPruner, **WRAPPABLE, "patient": PatientPruner}
+OPTUNAS_PRUNERS = {
+    "NopPruner": "none",
+    "MedianPruner": "median",
+    "PercentilePruner": "percentile",
+    "SuccessiveHalvingPruner": "asha",
+    "HyperbandPruner": "hyperband",
+    "ThresholdPruner": "threshold",
+    "WilcoxonPruner": "wilcoxon",
+    "PatientPruner": "patient",
+}
+"""Optuna's classes, and our `type`."""
 
 
 def _pruner(raw: Any) -> Any:

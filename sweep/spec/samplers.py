@@ -183,6 +183,18 @@ SAMPLERS: dict[str, type[_Sampler]] = {
     "grid": GridSampler,
     "brute_force": BruteForceSampler,
 }
+OPTUNAS_SAMPLERS = {
+    "TPESampler": "tpe",
+    "GPSampler": "gp",
+    "CmaEsSampler": "cmaes",
+    "NSGAIISampler": "nsga2",
+    "NSGAIIISampler": "nsga3",
+    "QMCSampler": "qmc",
+    "RandomSampler": "random",
+    "GridSampler": "grid",
+    "BruteForceSampler": "brute_force",
+}
+"""Optuna's classes, and our `type`."""
 
 
 def _sampler(raw: Any) -> Any:
