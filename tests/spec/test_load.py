@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.errors import InputError
@@ -301,6 +301,7 @@ choices = st.lists(scalars, min_size=1, max_size=5, unique_by=lambda v: (v == v,
 names = st.text("abcxyz_/.-", min_size=1, max_size=8)
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(st.dictionaries(names, ranges() | choices | scalars, min_size=1, max_size=6))
 def test_writing_and_reading_a_spec_gives_the_same_one(parameters: dict[str, object]) -> None:
     spec = SweepSpec.model_validate(
