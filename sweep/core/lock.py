@@ -64,19 +64,14 @@ class SweepLock:
         self._file: int | None = None
 
     def __enter__(self) -> str:
-        while True:
-            file = _open(self._path)
-            # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
-            if not _lock(file, fcntl.LOCK_EX, patience=0.5):
-                os.close(file)
-                raise InputError(
-                    f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
-                    f"watch it with `sweep status {self._name}`, or start another one with --name "
-                    "(in Python name='...')"
-                )
-            if _is_at(file, self._path):
-                break
-            os.close(file)  # meanwhile the sweep has been moved away, and this lock with it
+        # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
+        file = _open_locked(self._path, patience=0.5)
+        if file is None:
+            raise InputError(
+                f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
+                f"watch it with `sweep status {self._name}`, or start another one with --name "
+                "(in Python name='...')"
+            )
         _held.add(file)
         self._file = file
         return renew_run(self._path)
@@ -187,6 +182,24 @@ def lock_file(file: Any, patience: float) -> bool:
 def _open(path: Path) -> int:
     # For writing too: on NFS an exclusive lock is refused otherwise.
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _open_locked(path: Path, patience: float) -> int | None:
+    """Open the file at a path and lock it exclusively; None if that does not work within `patience` seconds.
+
+    While it is waited for, the sweep may be moved away (`--fresh`), and its lock with it: the one that counts
+    is at the path now, once its directory is there again.
+    """
+    end = time.monotonic() + patience
+    while True:
+        with suppress(FileNotFoundError):
+            file = _open(path)
+            if _lock(file, fcntl.LOCK_EX, end - time.monotonic()) and _is_at(file, path):
+                return file
+            os.close(file)
+        if time.monotonic() >= end:
+            return None
+        time.sleep(0.02)
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -172,3 +172,33 @@ def test_who_waited_for_a_sweep_that_was_moved_away_does_not_hold_the_next_one(t
         assert found is not None
         assert found.run_id == ours
         assert "is already being run by" in answers[0]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_sweep_that_is_being_moved_away_is_waited_for_a_moment(tmp_path: Path, comes_back: bool) -> None:
+    root = tmp_path / "demo"
+    root.mkdir()
+    path = root / "lock"
+    is_held = threading.Event()
+
+    def move() -> None:
+        with SweepLock(path, "demo"):
+            is_held.set()
+            time.sleep(0.1)
+            root.rename(tmp_path / "old")
+        if comes_back:
+            time.sleep(0.1)
+            root.mkdir()
+
+    other = threading.Thread(target=move)
+    other.start()
+    is_held.wait()
+    if comes_back:
+        with SweepLock(path, "demo") as run:
+            found = holder(path)
+            assert found is not None
+            assert found.run_id == run
+    else:
+        with pytest.raises(InputError, match="demo: is already being run"), SweepLock(path, "demo"):
+            pass
+    other.join()
