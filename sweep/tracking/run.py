@@ -103,10 +103,14 @@ class RunDirectory:
         self._earlier = read_scalars(self.path)
         if self._earlier:
             self._file.void(None)
-            self._take_over(self._earlier)
+            self._take_over(self._earlier, math.inf)
         return self._earlier
 
-    def _take_over(self, scalars: Mapping[str, Mapping[int, float]]) -> None:
+    def _take_over(self, scalars: Mapping[str, Mapping[int, float]], end: float) -> None:
+        """Go on with what is drawn at steps below `end`."""
+        scalars = {
+            tag: {at: value for at, value in values.items() if at < end} for tag, values in scalars.items()
+        }
         self.last = {tag: max(values.items()) for tag, values in scalars.items() if values}
         values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
         self._best = (max if self._maximize else min)(values, default=None)
@@ -124,18 +128,15 @@ class RunDirectory:
         self.has_scalars = True
         if self._earlier:
             self._file.void(step)
-            self._take_over(
-                {
-                    tag: {at: value for at, value in values.items() if at < step}
-                    for tag, values in self._earlier.items()
-                }
-            )
+            self._take_over(self._earlier, step)
         elif self._resume_after is not None:
             if not self._is_resumed:  # it begins at its beginning, although it could have gone on
                 self._file.void(0)
             elif step <= self._resume_after:
                 self._file.void(step)
-                self.last = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
+                exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
+                self._take_over(read_scalars(self.path), step)  # a best of void steps is none
+                self.last.update(exact)  # a file has single precision
 
     @cached_property
     def writer(self) -> RunWriter:

@@ -152,6 +152,17 @@ def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) ->
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
 
 
+def test_the_best_of_steps_that_are_done_again_is_forgotten(tmp_path: Path) -> None:
+    first = attempt(tmp_path, 1)
+    run_steps(first, 0, 3)
+    save(first, 3)
+    second = attempt(tmp_path, 2)
+    assert second.checkpoint.latest() is not None
+    run_steps(second, 2, 3, plus=5.0)
+    second._run.finish()
+    assert read_scalars(tmp_path)["best/loss"] == {0: 10.0, 1: 9.0, 2: 9.0, 3: 9.0}
+
+
 def test_a_script_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
