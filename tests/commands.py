@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_SECONDS = 120
+PATIENCE = 180
+"""Seconds after which something that takes a few is taken to hang: machines that test are slow and busy."""
 
 
 def sweep_command(*arguments: object) -> list[str]:
@@ -40,7 +41,7 @@ def call(
 
 def _run_afresh(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        sweep_command(*words), capture_output=True, text=True, check=False, timeout=_SECONDS, env=environment
+        sweep_command(*words), capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment
     )
 
 
@@ -80,7 +81,7 @@ for line in sys.stdin:
 else:
     sys.exit()
 
-signal.alarm({_SECONDS})
+signal.alarm({PATIENCE})
 os.chdir(directory)
 os.environ.clear()
 os.environ.update(environment)

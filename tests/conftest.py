@@ -62,7 +62,7 @@ def cluster() -> Iterator[str]:
     assert any("Ray runtime started" in line for line in head.stdout)
     yield f"127.0.0.1:{port}"
     head.terminate()  # `ray stop` would end every Ray on this machine
-    head.wait(30)
+    head.wait(60)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class TensorBoard:
         )
         return list(answer.get("sessionGroups", []))
 
-    def wait_for_rows(self, count: int, seconds: float = 30.0) -> list[dict[str, Any]]:
+    def wait_for_rows(self, count: int, seconds: float = 120.0) -> list[dict[str, Any]]:
         """The rows, as soon as there are `count` of them."""
         end = time.monotonic() + seconds
         while len(rows := self.rows()) < count and time.monotonic() < end:
@@ -45,7 +45,7 @@ class TensorBoard:
     def scalars(self, run: str, tag: str) -> list[tuple[int, float]]:
         """Steps and values of one curve."""
         query = urllib.parse.urlencode({"run": run, "tag": tag})
-        with urllib.request.urlopen(f"{self.url}/data/plugin/scalars/scalars?{query}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}/data/plugin/scalars/scalars?{query}", timeout=120) as answer:
             return [(step, value) for _, step, value in json.load(answer)]
 
     def _post(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class TensorBoard:
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return dict(json.load(answer))
 
 
@@ -81,7 +81,7 @@ def tensorboard(logdir: Path, fast: bool = True) -> Iterator[TensorBoard]:
         yield TensorBoard(found[0])
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def hparams(row: dict[str, Any]) -> dict[str, Any]:

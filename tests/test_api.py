@@ -151,7 +151,7 @@ def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
     def refuse(spec: sweep.SweepSpec, *arguments: Any, **options: Any) -> None:
         names.append(spec.name)
         assert (project / "runs" / spec.name).is_dir()
-        all_have_begun.wait(30)
+        all_have_begun.wait(120)
         raise InputError("no")
 
     def call() -> None:

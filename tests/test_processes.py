@@ -36,8 +36,8 @@ def test_a_trials_processes_are_found_by_their_environment_or_their_output(tmp_p
         assert {process.pid for process in processes.find([trial], [output])} == {own.pid, scrubbed.pid}
         assert {process.pid for process in processes.find([tmp_path])} == {own.pid, strange.pid}
         processes.end_trial(trial, output)
-        assert own.wait(5) == -9
-        assert scrubbed.wait(5) == -9
+        assert own.wait(60) == -9
+        assert scrubbed.wait(60) == -9
         assert strange.poll() is None
         assert reader.poll() is None, "whoever only reads may do so"
     finally:
@@ -71,7 +71,7 @@ def test_a_process_has_time_to_end_by_itself_and_no_more_than_that() -> None:
     begin = time.monotonic()
     left = [psutil.Process(process.pid) for process in started]
     processes.end(left, grace=1.0)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
     assert not any(processes.is_alive(process) for process in left)
 
 
@@ -88,7 +88,7 @@ processes.end(left)
 processes.reap(left)
 assert processes.descendants() == []
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_process_ends_with_its_parent() -> None:
@@ -101,7 +101,7 @@ def test_a_process_ends_with_its_parent() -> None:
     pid = int(process.stdout.readline())
     process.kill()
     process.wait()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while psutil.pid_exists(pid) and processes.is_alive(psutil.Process(pid)):
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -192,11 +192,11 @@ def test_a_trial_in_a_forked_process_says_that_it_does_not_belong_there(trial: T
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     for _ in calls:
-        assert ours.poll(30)
+        assert ours.poll(120)
         assert ours.recv().startswith(
             "a trial belongs to the process in which its objective was called; send"
         )
-    process.join(30)
+    process.join(120)
 
 
 def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:

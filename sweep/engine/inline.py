@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from bdb import BdbQuit
+from contextlib import nullcontext
 
 from optuna.distributions import BaseDistribution
 
@@ -19,6 +20,7 @@ from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.classify import NO_SPACE
 from sweep.engine.output import copied_output
 from sweep.errors import InputError, SweepError
+from sweep.objective.script.reference import ScriptReference
 from sweep.spec import SweepSpec
 
 _NAP = 0.25  # seconds
@@ -71,8 +73,10 @@ class InlineEngine(Engine):
                     time.sleep(min(turn.ask_again_in, _NAP))
                     continue
                 observer.started(assignment)
-                with interruption.raising():
-                    channel = _DirectChannel(controller, assignment, interruption, observer)
+                channel = _DirectChannel(controller, assignment, interruption, observer)
+                # Ours to watch, a script needs no exception out of nowhere, which may tear what is in hand.
+                is_script = isinstance(sweep.objective, ScriptReference)
+                with nullcontext() if is_script else interruption.raising():
                     outcome = runner.run(assignment, channel)
                 ending = controller.finish(outcome)
                 if ending is not None:
@@ -136,5 +140,7 @@ class _DirectChannel:
             return self._controller.should_prune(*self._trial, [], self._repeat)
 
     def must_end(self) -> bool:
+        if self._interruption.signal is not None:
+            raise KeyboardInterrupt
         with self._interruption.waiting():
             return self._controller.must_end(*self._trial, [], self._repeat)

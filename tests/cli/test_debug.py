@@ -136,7 +136,7 @@ def test_a_running_sweep_is_only_read(make_sweep: MakeSweep) -> None:
         assert "objective: demo_objective.py:train -> now.py:train" in said
         assert Path("runs/demo/journal.log").read_bytes() == before
         Path("go").touch()
-        assert running.wait(60) == 0
+        assert running.wait(180) == 0
 
 
 def test_parameters_come_in_all_the_ways_people_write_them(finished: Path) -> None:

@@ -102,7 +102,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     last = start("run", file)
     before = {row["number"]: row for row in rows() if row["state"] == "COMPLETE"}
     assert before
-    out, _ = last.communicate(timeout=120)
+    out, _ = last.communicate(timeout=180)
     assert last.returncode == 0, out
     after = rows()
     assert [(row["number"], row["state"]) for row in after] == [(n, "COMPLETE") for n in range(8)]
@@ -187,7 +187,7 @@ def test_of_two_drivers_started_at_once_one_runs_and_one_is_refused(make_sweep: 
     assert "is already being run by process" in third.stderr
     assert third.stdout == "", "it is refused before Ray is started"
     Path("go").touch()
-    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
+    outputs = [driver.communicate(timeout=180)[0] for driver in drivers]
     assert sorted(driver.returncode for driver in drivers) == [0, 2], outputs
     (refused,) = [out for driver, out in zip(drivers, outputs, strict=True) if driver.returncode == 2]
     (runner,) = [driver for driver in drivers if driver.returncode == 0]
@@ -205,7 +205,7 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     driver = start("run", file, mark=mark)
     wait_for(lambda: {trial for _, _, trial, _ in diary()} >= {"0", "1"})
     driver.send_signal(number)
-    out, _ = driver.communicate(timeout=120)
+    out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status
     assert "2 running trials have 30 s to reach a checkpoint; the same again ends them at once" in out
     assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
@@ -260,7 +260,7 @@ def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Pa
     driver = start("run", file, "--grace", "10m")
     wait_for(lambda: {place for _, _, place, step in diary() if int(step) > 8} == {"inside", "outside"})
     driver.send_signal(signal.SIGINT)
-    out, _ = driver.communicate(timeout=120)  # less than the grace time: they have ended by themselves
+    out, _ = driver.communicate(timeout=180)  # less than the grace time: they have ended by themselves
     assert driver.returncode == 130, out
     assert "2 running scripts have got SIGTERM, and have 600 s to end" in out
     assert [row["state"] for row in rows()] == ["WAITING"] * 2, "who saves and ends well is not complete"
@@ -288,7 +288,7 @@ def test_the_second_signal_ends_at_once(make_sweep: MakeSweep) -> None:
     time.sleep(1)
     assert driver.poll() is None, "the trials have their time"
     driver.send_signal(signal.SIGINT)
-    out, _ = driver.communicate(timeout=120)
+    out, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130
     assert "The same command goes on." in out
     wait_for(lambda: not marked(mark))
@@ -365,7 +365,7 @@ def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: M
     )
     wait_for(lambda: rows()[-1]["number"] == 3 and rows()[-1]["state"] == "COMPLETE")
     impatient = [start("stop", "demo"), start("stop", "demo")]
-    assert driver.wait(120) == 130, "the grace time was not waited for"
+    assert driver.wait(180) == 130, "the grace time was not waited for"
     assert all("stopped. The same `sweep run` goes on." in each.communicate()[0] for each in impatient)
     assert [row["state"] for row in rows()] == ["WAITING", "PRUNED", "COMPLETE", "COMPLETE"]
     assert "demo: does not run now" in call("stop", "demo", status=2).stderr
@@ -397,7 +397,7 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
     refused = call("enqueue", "demo", "x=0.5", status=2).stderr
     assert "all its trials have begun; give it one more trial" in refused
     Path("go").touch()
-    assert driver.wait(60) == 0
+    assert driver.wait(180) == 0
     assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert call("retry", "demo", "--failed").stdout == (
         "trial 2 is run again as trial 5, when `sweep run` goes on\n"
@@ -434,7 +434,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing_behind_either(
     wait_for(lambda: driver.stdout is not None and driver.stdout.readline() == "starting Ray ...\n")
     time.sleep(moment)
     driver.send_signal(number)
-    out, _ = driver.communicate(timeout=120)
+    out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status, out
     assert "he same command goes on" in out
     assert "Traceback" not in out

@@ -175,7 +175,7 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     killed.finish(returned(done, 0.5))
     killed.report(interrupted.number, interrupted.attempt, [Report(0, 0.7)])
     before = view(spec, directory).rows()[0]
-    time.sleep(1.0)
+    time.sleep(5.0)
 
     resumed = Controller(spec, directory, slots=2)
     assert resumed.progress().counts["waiting"] == 1
@@ -193,7 +193,7 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     assert [row.state for row in rows] == ["COMPLETE"] * 4
     assert rows[1].attempts == 2
     assert rows[1].duration_s is not None
-    assert rows[1].duration_s < 1.0, "of the last attempt; Optuna's own counts the downtime"
+    assert rows[1].duration_s < 5.0, "of the last attempt; Optuna's own counts the downtime"
 
 
 def test_a_resumed_sweep_does_not_repeat_its_first_suggestions(directory: SweepDirectory) -> None:

@@ -200,7 +200,7 @@ def test_half_a_gpu_each_puts_eight_trials_on_four_gpus_and_each_sees_its_own(ma
         def train(trial):
             here = pathlib.Path(trial.directory).parent
             (here / f"up-{trial.number}").touch()
-            for _ in range(600):  # all eight have to be there at once
+            for _ in range(2400):  # all eight have to be there at once
                 if len(list(here.glob("up-*"))) == 8:
                     break
                 time.sleep(0.05)

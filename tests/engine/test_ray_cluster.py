@@ -63,7 +63,7 @@ class Actor:
         return "answered"
 
 with RayCluster(sys.argv[1]):
-    print(ray.get(Actor.remote().answer.remote(), timeout=30))
+    print(ray.get(Actor.remote().answer.remote(), timeout=120))
 """
 
 
@@ -91,4 +91,4 @@ def test_clusters_with_and_without_a_token_are_joined_whatever_the_environment_s
                 timeout=120,
             )
             assert (joined.stdout.strip(), joined.stderr) == ("answered", ""), mode
-        cluster.communicate("\n", timeout=60)
+        cluster.communicate("\n", timeout=120)

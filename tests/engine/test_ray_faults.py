@@ -61,12 +61,12 @@ def meanwhile(act: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join(60)
+        thread.join(180)
     if errors:
         raise errors[0]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -107,14 +107,14 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
         def ended(self, ending: Ending) -> None:
             ended[ending.number] = time.time()
 
-    file = make_sweep(code, stop={"trials": 12}, trial={"timeout": "2s"})
+    file = make_sweep(code, stop={"trials": 12}, trial={"timeout": "5s"})
     result = sweep.run(file, observer=Watch())
     hung = len(HANGS)
     assert [trial.state for trial in result.trials] == ["FAIL"] * hung + ["COMPLETE"] * (12 - hung)
     for trial in result.trials[:hung]:
-        assert trial.reason == "ran longer than 2 s"
+        assert trial.reason == "ran longer than 5 s"
         began = float((Path(trial.dir) / "began").read_text())
-        assert ended[trial.number] - began < 2 + 5
+        assert ended[trial.number] - began < 5 + 20
     assert all(trial.attempts == 1 for trial in result.trials[hung:]), "the others did not notice"
     assert not find(f"sleep {LONG}")
 
@@ -242,7 +242,8 @@ def test_a_stopped_sweep_ends_its_trials_at_their_next_checkpoint(
             found = trial.checkpoint.latest()
             for step in range(found.step + 1 if found else 0, 40):
                 trial.report(40 - step, step)
-                time.sleep(0.05)
+                while step == 15 and not trial.must_end():
+                    time.sleep(0.05)
                 if step % 10 == 9:
                     with trial.checkpoint.save(step):
                         pass
@@ -253,13 +254,12 @@ def test_a_stopped_sweep_ends_its_trials_at_their_next_checkpoint(
 
     def stop() -> None:
         wait_for(lambda: (project / "runs/demo/trial-0001").exists())
-        time.sleep(0.3)
         leave_request(project / "runs/demo/.requests", Request(run_id(project), stop=True))
 
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt), meanwhile(stop):
-        sweep.run(file)
-    assert time.monotonic() - begin < 25, "it did not wait for the end of the grace time"
+        sweep.run(file, grace="10m")
+    assert time.monotonic() - begin < 300, "it did not wait for the end of the grace time"
     result = sweep.run(file)
     for trial in result.study.trials:
         assert trial.intermediate_values == {step: 40.0 - step for step in range(40)}
@@ -269,11 +269,13 @@ def test_a_stopped_sweep_ends_its_trials_at_their_next_checkpoint(
 def test_one_trial_can_be_stopped_while_the_others_go_on(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(
         """
-        import time
+        import pathlib, time
 
         def train(trial):
             trial.report(0.25, 0)
+            trial.should_prune()  # the controller knows of the report then
             if trial.number == 1:
+                pathlib.Path("told").touch()
                 time.sleep(1000)
             return trial.params.x
         """,
@@ -282,8 +284,7 @@ def test_one_trial_can_be_stopped_while_the_others_go_on(make_sweep: MakeSweep, 
     )
 
     def stop() -> None:
-        wait_for(lambda: (project / "runs/demo/trial-0001/output.log").exists())
-        time.sleep(0.5)
+        wait_for((project / "told").exists)
         leave_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
 
     with meanwhile(stop):

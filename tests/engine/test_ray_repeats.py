@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -104,11 +103,13 @@ def test_when_a_repeat_fails_the_others_are_ended_with_all_they_started(make_swe
 def test_stopping_a_trial_ends_all_its_repeats(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(
         """
-        import time
+        import pathlib, time
 
         def train(trial):
             trial.report(0.25, 0)
+            trial.should_prune()  # the controller knows of the report then
             if trial.number == 1:
+                pathlib.Path(trial.directory, "told").touch()
                 time.sleep(1000)
             return trial.params.x
         """,
@@ -118,8 +119,7 @@ def test_stopping_a_trial_ends_all_its_repeats(make_sweep: MakeSweep, project: P
     )
 
     def stop() -> None:
-        wait_for(lambda: len(list((project / "runs/demo/trial-0001").glob("seed-*/output.log"))) == 2)
-        time.sleep(0.5)
+        wait_for(lambda: len(list((project / "runs/demo/trial-0001").glob("seed-*/told"))) == 2)
         leave_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
 
     with meanwhile(stop):

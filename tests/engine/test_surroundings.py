@@ -113,8 +113,8 @@ with redirected_descriptors(Path(sys.argv[1])):
     while not output.exists() or not output.read_text():
         time.sleep(0.05)
     second = hold.replace("first", "second").replace("    time.sleep(300)\n", "").replace("300", "0")
-    subprocess.run([sys.executable, "-c", second, str(output)], check=True, timeout=60)
-    assert first.wait(10) == -9
+    subprocess.run([sys.executable, "-c", second, str(output)], check=True, timeout=120)
+    assert first.wait(60) == -9
     assert output.read_text() == "first\nsecond\n"
 
 

@@ -139,7 +139,7 @@ def test_it_is_pruned_although_it_flushes_every_two_minutes(make_script: MakeScr
         make_script(code, writer, stop={"trials": 3}, pruner={"type": "median", "startup_trials": 2})
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
-    assert time.monotonic() - begin < 50
+    assert time.monotonic() - begin < 100
 
 
 @pytest.mark.parametrize("place", ["", "'logs'", "os.environ['SWEEP_TRIAL_DIR']"])
@@ -175,7 +175,7 @@ def test_pictures_and_histograms_stand_in_the_trials_run_too(make_script: MakeSc
     with tensorboard(result.directory) as board:
         board.wait_for_rows(1)
         for plugin in ("images", "histograms"):
-            with urllib.request.urlopen(f"{board.url}/data/plugin/{plugin}/tags", timeout=30) as answer:
+            with urllib.request.urlopen(f"{board.url}/data/plugin/{plugin}/tags", timeout=120) as answer:
                 assert list(json.load(answer)) == ["trial-0000"]
 
 

@@ -754,7 +754,7 @@ def test_the_command_itself_says_the_same(project: Path, name: str) -> None:
     text, *expected = MALFORMED[name]
     write(project, text)
     command = [sys.executable, "-c", "from sweep.cli import main; main()", "check", "space.yaml"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert says(line, *expected), line

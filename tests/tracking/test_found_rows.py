@@ -64,7 +64,7 @@ def test_a_running_trials_row_is_there_with_its_first_report_and_its_end_is_told
     seen: dict[str, Any] = {}
 
     def wait(question: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not (answer := question()) and time.monotonic() < end:
             time.sleep(0.3)
         return answer

@@ -152,18 +152,18 @@ def test_running_trials_have_their_rows_already(
     try:
         with tensorboard(project / "runs" / "demo", fast) as board:
             running = board.wait_for_rows(2)
-            end = time.monotonic() + 30
+            end = time.monotonic() + 120
             while any(metrics(row) == {} for row in running) and time.monotonic() < end:
                 time.sleep(0.3)
                 running = board.rows()
             (project / "go").touch()
-            thread.join(60)
+            thread.join(180)
             while time.monotonic() < end and any(status(row) != "STATUS_SUCCESS" for row in board.rows()):
                 time.sleep(0.3)
             ended = board.rows()
     finally:
         (project / "go").touch()
-        thread.join(60)
+        thread.join(180)
     assert [status(row) for row in running] == ["STATUS_UNKNOWN"] * 2
     assert [metrics(row)["loss"] for row in running] == [0.5] * 2
     assert [status(row) for row in ended] == ["STATUS_SUCCESS"] * 2
