@@ -232,10 +232,11 @@ def test_a_spec_can_be_built_in_python_and_changed_in_the_call(project: Path) ->
         name="built",
         objective="train.py:train",
         metric=Metric(name="loss", goal="minimize"),
-        parameters={"lr": Range(min=0.0, max=1.0)},
+        parameters={"lr": Range(min=0.0, max=1.0, alternatives=[2])},
         resources=Resources(cpu=0.5),
         stop=Stop(trials=2),
     )
+    assert "or:\n    - 2" in spec.to_yaml()
     assert len(sweep.run(spec, inline=True).trials) == 2
     changed = sweep.run(spec, name="other", n_trials=3, sampler="random", inline=True)
     assert changed.directory.name == "other"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
+
+_LONGEST_WRITE = 1.0  # seconds
 
 
 class Journal(BaseJournalBackend):
@@ -24,15 +27,15 @@ class Journal(BaseJournalBackend):
 
     Args:
         path: the file; made if it is missing. Only one process writes a sweep (`SweepLock`), so a lock with
-            which its predecessor was killed is void. What was cut off when that died is moved to
-            `<path>.torn`: the next line would be glued on to it, and nobody could read the file any more.
+            which its predecessor was killed is void after a second. What was cut off when that died is moved
+            to `<path>.torn`: the next line would be glued on to it, and nobody could read the file any more.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = JournalFileSymlinkLock(str(path))
         path.touch()
-        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+        _break_void(path.with_name(f"{path.name}.lock"))
         with self._locked():
             _mend(path)
         self._next = 0
@@ -125,6 +128,22 @@ class Journal(BaseJournalBackend):
             yield
         finally:
             self._lock.release()
+
+
+def _break_void(lock: Path) -> None:
+    """Remove the lock of a process that was killed; another tool that lives holds it for milliseconds."""
+    owner = _inode(lock)
+    end = time.monotonic() + _LONGEST_WRITE
+    while owner is not None and _inode(lock) == owner and time.monotonic() < end:
+        time.sleep(0.02)
+    if owner is not None and _inode(lock) == owner:
+        lock.unlink(missing_ok=True)
+
+
+def _inode(link: Path) -> int | None:
+    with suppress(FileNotFoundError):
+        return link.lstat().st_ino
+    return None
 
 
 def _mend(path: Path) -> None:

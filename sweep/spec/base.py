@@ -37,7 +37,7 @@ class Model(BaseModel):
             }
             keys = file_keys(cls)
             for key in raw:
-                if key not in keys and key not in aliases:
+                if key not in keys and key not in aliases and key not in cls.model_fields:
                     message = instead(cls.__name__, key, raw, info.context) or cls._unknown(key, raw)
                     raise mistake(message, key=key if isinstance(key, int) else str(key))
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:

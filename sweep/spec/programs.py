@@ -75,6 +75,8 @@ def check_places(
         is_script: whether it is for one: a function is in a process that serves several trials.
         parameters: the names of the parameters.
     """
+    if cwd is not None and "\0" in cwd:
+        raise mistake(f"{show(cwd)} cannot be a directory", key="cwd")
     if cwd is not None and "${" in cwd:
         if not is_script:
             raise mistake("is the same for all trials; an objective has trial.directory", key="cwd")

@@ -16,6 +16,10 @@ _MOST_ENTRIES = 100_000
 """Aliases of aliases can make a few lines into more than any memory holds."""
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""They stand for nothing on their own: no file, terminal or database takes them."""
+
+
 class DuplicateKey(yaml.MarkedYAMLError):
     """The same key twice in one mapping: YAML would silently keep the last."""
 
@@ -25,6 +29,10 @@ class SweepLoader(yaml.SafeLoader):
     are words."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode) and (half := _SURROGATE.search(node.value)):
+            raise yaml.MarkedYAMLError(
+                problem=f"{half[0]!r} is half a character", problem_mark=node.start_mark
+            )
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, LookupError, AttributeError) as error:  # from `!!int words` and the like

@@ -20,7 +20,7 @@ from sweep.space import SearchSpace
 from sweep.spec import SweepSpec, parse_sweep_file
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-slow = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=50, suppress_health_check=list(HealthCheck))
 
 Raw = dict[str, Any]
 

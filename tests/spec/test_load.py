@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.errors import InputError
@@ -166,7 +166,9 @@ MISTAKES = {
     GOOD.replace(
         "epochs: 8", "epochs: !!int abc"
     ): "dir/space.yaml:7: no valid YAML: a value does not fit its tag",
-    GOOD.replace("epochs: 8", 'epochs: "\\ud800"'): "dir/space.yaml:7: parameters.epochs.value: ",
+    GOOD.replace("epochs: 8", 'epochs: "\\ud800"'): "dir/space.yaml:7: no valid YAML: '\\ud800' is",
+    GOOD + 'cwd: "a\\0b"\n': "dir/space.yaml:8: cwd: 'a\\x00b' cannot be a directory",
+    GOOD + '"\\ud800": 1\n': "dir/space.yaml:8: no valid YAML: '\\ud800' is half a character",
     "[" * 3000: "dir/space.yaml:1: no valid YAML: is nested too deeply",
     "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
     + "".join(
@@ -301,7 +303,6 @@ choices = st.lists(scalars, min_size=1, max_size=5, unique_by=lambda v: (v == v,
 names = st.text("abcxyz_/.-", min_size=1, max_size=8)
 
 
-@settings(deadline=None)  # a busy machine is no mistake
 @given(st.dictionaries(names, ranges() | choices | scalars, min_size=1, max_size=6))
 def test_writing_and_reading_a_spec_gives_the_same_one(parameters: dict[str, object]) -> None:
     spec = SweepSpec.model_validate(

@@ -245,7 +245,7 @@ REST = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(space=SPACES, rest=st.sampled_from(REST))
 def test_whatever_check_takes_the_schema_takes(space: dict[str, Any], rest: dict[str, Any]) -> None:
     data = {**rest, "parameters": space}
