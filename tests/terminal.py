@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
+from tests.commands import PATIENCE
+
 
 class Terminal:
     """Runs a command on a terminal of its own.
@@ -53,7 +55,7 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self._master, b"\x03")
 
-    def wait_for(self, pattern: str, patience: float = 60.0) -> str:
+    def wait_for(self, pattern: str, patience: float = PATIENCE) -> str:
         """Wait for words that have not been waited for yet; gives what came up to there."""
         start, end = len(self.text), time.monotonic() + patience
         pending = getattr(self, "_pending", "")
@@ -70,7 +72,7 @@ class Terminal:
         self.text += passed
         return passed
 
-    def wait(self, patience: float = 60.0) -> int:
+    def wait(self, patience: float = PATIENCE) -> int:
         """Wait for its end; gives the exit status."""
         self._pending: str = getattr(self, "_pending", "")
         end = time.monotonic() + patience
