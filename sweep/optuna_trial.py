@@ -206,7 +206,9 @@ class OptunaTrial:
                 f"{key!r}: names that begin with {OURS!r} are the sweep's own; choose another one"
             )
         try:
-            plain = json.loads(json.dumps(value, default=_as_plain))
+            text = json.dumps(value, default=_as_plain, ensure_ascii=False)
+            # Half a character, as in names of files that are no UTF-8, is nothing that could be shown.
+            plain = json.loads(text.encode("utf-8", "replace"))
         except (TypeError, ValueError) as error:
             raise TypeError(f"the attribute {key!r} cannot be stored: {error}") from None
         self._user_attrs[str(key)] = plain

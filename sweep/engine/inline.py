@@ -78,6 +78,8 @@ class InlineEngine(Engine):
                 is_script = isinstance(sweep.objective, ScriptReference)
                 with nullcontext() if is_script else interruption.raising():
                     outcome = runner.run(assignment, channel)
+                if interruption.signal is not None and not is_script:
+                    break  # the objective has caught the exception: what it says then is no outcome
                 ending = controller.finish(outcome)
                 if ending is not None:
                     observer.ended(ending)

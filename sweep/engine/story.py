@@ -23,10 +23,10 @@ def story(error: BaseException) -> str:
     The same holds for the exceptions it was raised from, and for those in a group.
     """
     if isinstance(error, ScriptError):  # where in this package it was raised says nothing
-        return "\n".join(filter(None, [error.story, str(error), ""]))
+        return _writable("\n".join(filter(None, [error.story, str(error), ""])))
     found = traceback.TracebackException.from_exception(error)
     _cut(found, set())
-    return "".join(found.format())
+    return _writable("".join(found.format()))
 
 
 def users_part(error: BaseException) -> TracebackType | None:
@@ -45,7 +45,12 @@ def one_line(error: BaseException) -> str:
         lines = []
     name = type(error).__name__
     text = lines[0] if isinstance(error, ScriptError) and lines else f"{name}: {lines[0]}" if lines else name
-    return text if len(text) <= 300 else text[:297] + "..."
+    return _writable(text if len(text) <= 300 else text[:297] + "...")
+
+
+def _writable(text: str) -> str:
+    """The same without half characters, as in names of files that are no UTF-8: no file takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _cut(found: traceback.TracebackException, seen: set[int]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
+from weakref import WeakSet
 
+from sweep.checkpoint import Checkpoint, Checkpoints
 from sweep.errors import suggestion
 from sweep.trial import Trial
 
 Steps = Literal["evaluation", "global_step"]
 """What curves and reports are counted by."""
+_taken: WeakSet[Checkpoints] = WeakSet()
+"""The checkpoints of trials that serve a training."""
 
 
 def check_steps(steps: str) -> None:
@@ -43,6 +47,20 @@ def check_one_process(processes: int) -> None:
             f"SweepCallback serves a training in one process, and this one has {processes}; for several "
             "GPUs in a trial make a script of it that calls sweep.report, and let its command be torchrun"
         )
+
+
+def take_checkpoints(trial: Trial) -> tuple[bool, Checkpoint | None]:
+    """A trial's checkpoints are those of one training.
+
+    Of several, as of the folds of a cross-validation, none may go on from what another one has saved.
+
+    Returns:
+        whether this training is the one, and the checkpoint from which it goes on.
+    """
+    if trial.checkpoint in _taken:
+        return False, None
+    _taken.add(trial.checkpoint)
+    return True, trial.checkpoint.latest()
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:

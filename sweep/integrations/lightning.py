@@ -12,6 +12,7 @@ from sweep.integrations.common import (
     check_steps,
     missing,
     numbers,
+    take_checkpoints,
     tell,
 )
 from sweep.trial import Trial
@@ -38,7 +39,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
     A fit that ends without a validation has reported nothing; a warning says so.
 
     To go on after a crash, hand what an earlier attempt saved to the trainer:
-    `trainer.fit(model, ckpt_path=callback.ckpt_path)`.
+    `trainer.fit(model, ckpt_path=callback.ckpt_path)`. Where a trial has several callbacks, as for the folds
+    of a cross-validation, the first one has its checkpoints; the other trainings begin at their beginning.
 
     Args:
         trial: the trial.
@@ -66,13 +68,13 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         self._trial = trial
         self._monitor = monitor or trial.metric
         self._by_global_step = steps == "global_step"
-        self._checkpoint_every = checkpoint_every
         self._evaluations = 0
         self._seen: dict[str, float] = {}
         """What was known at the last validation."""
         self._of_training: set[str] = set()
         """The names of what the training logs at the end of an epoch, which comes after its validation."""
-        found = trial.checkpoint.latest() if checkpoint_every else None
+        is_ours, found = take_checkpoints(trial) if checkpoint_every else (False, None)
+        self._checkpoint_every = checkpoint_every if is_ours else 0
         self.ckpt_path: str | None = None if found is None else str(found.path / "trainer.ckpt")
         """What an earlier attempt of the trial saved last; None if the training begins at its beginning."""
 

@@ -7,7 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sweep.integrations.common import Steps, check_one_process, check_steps, missing, numbers, tell
+from sweep.integrations.common import (
+    Steps,
+    check_one_process,
+    check_steps,
+    missing,
+    numbers,
+    take_checkpoints,
+    tell,
+)
 from sweep.trial import Trial
 
 try:
@@ -26,7 +34,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     (loss, learning rate) to the trial's TensorBoard run, and ends the training if the pruner says so:
     `trainer.train` then raises `sweep.TrialPruned`. What the trainer saves (`save_strategy`) is kept in the
     trial's directory too, and the next attempt goes on from it:
-    `trainer.train(resume_from_checkpoint=callback.checkpoint)`.
+    `trainer.train(resume_from_checkpoint=callback.checkpoint)`. Where a trial has several callbacks, as for
+    the folds of a cross-validation, the first one has its checkpoints; the other trainings begin at their
+    beginning. A second training with the same callback counts on.
 
     Evaluations after the training, as on test data, are no reports; without a training they are.
 
@@ -49,8 +59,12 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._logged: dict[str, float] = {}
         self._evaluated: dict[str, None] = {}
         self._has_found = False
-        self._has_ended = False
-        found = trial.checkpoint.latest()
+        self._has_begun = self._has_ended = False
+        self._last = -1
+        """The step of the last report."""
+        self._before = 0, 0, -1
+        """At the beginning of the training: the length of its history, its steps, and the last report's."""
+        self._saves, found = take_checkpoints(trial)
         self._step = 0 if found is None else found.step
         self.checkpoint: str | None = None if found is None else str(found.path)
         """What an earlier attempt of the trial saved last; None if the training begins at its beginning."""
@@ -59,7 +73,11 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         check_one_process(args.world_size)
-        self._has_ended = False
+        self._has_begun, self._has_ended = True, False
+        # Of a training that is resumed, they come with the checkpoint.
+        if state.global_step > 0 and self._trial.last_reported is not None:
+            self._last = self._trial.last_reported.step
+        self._before = len(state.log_history), state.global_step, self._last
 
     def on_log(
         self,
@@ -74,9 +92,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         )
         if self._by_global_step:
             own = (self._monitor, self._trial.metric)  # those are of evaluations
-            self._trial.log(
-                {name: value for name, value in values.items() if name not in own}, state.global_step
-            )
+            others = {name: value for name, value in values.items() if name not in own}
+            self._trial.log(others, self._steps_so_far(state))
         else:
             self._logged.update(values)
 
@@ -90,15 +107,21 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if self._has_ended:  # an evaluation on test data, say: the sweep is not to optimise that
             return
+        if self.checkpoint is not None and not self._has_begun:  # an earlier attempt has reported that
+            return
         values = numbers(metrics or {})
         self._evaluated.update(dict.fromkeys(values))
         name = next((name for name in (self._monitor, f"eval_{self._monitor}") if name in values), None)
         if name is None:  # of several data sets, one may have it
             return
         self._has_found = True
-        # The history is saved and restored with the trainer's checkpoints.
-        count = sum(name in entry for entry in state.log_history)
-        self._step = state.global_step if self._by_global_step else max(0, count - 1)
+        if self._by_global_step:
+            self._step = self._steps_so_far(state)
+        else:
+            length, _, last = self._before
+            had, has = (sum(name in entry for entry in state.log_history[:n]) for n in (length, None))
+            self._step = max(0, has - 1) + max(0, last + 1 - had)
+        self._last = self._step
         tell(self._trial, values[name], {**self._logged, **values}, self._step)
         if self._trial.should_prune():
             from optuna import TrialPruned
@@ -120,9 +143,13 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         saved = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        if saved.is_dir():
+        if self._saves and saved.is_dir():
             with self._trial.checkpoint.save(self._step) as path:
                 shutil.copytree(saved, path, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+    def _steps_so_far(self, state: TrainerState) -> int:
+        _, steps, last = self._before
+        return int(state.global_step + max(0, last - steps))
 
     def _check_found(self) -> None:
         if self._evaluated and not self._has_found:

@@ -124,6 +124,11 @@ class Command:
                         f"{item!r}: ${{{name}}} is several arguments; make it an item of its own"
                     )
 
+    @property
+    def variables(self) -> list[str]:
+        """The names of the environment variables that it asks for."""
+        return [name for item in self.items for name in _ENVVAR.findall(item)]
+
     def arguments(self, params: Mapping[str, Any], facts: Facts) -> list[str]:
         """What to run.
 

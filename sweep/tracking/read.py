@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sweep.tracking.events import Span, event_files
 from sweep.tracking.hparams import SESSION_END_TAG, SESSION_START_TAG
+from sweep.tracking.numbers import ScalarNumbers
 from sweep.tracking.records import BrokenFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
 
@@ -22,14 +23,15 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     A record that was cut off in the middle ends its file. Values have single precision, as in TensorBoard.
     """
     scalars: dict[str, dict[int, float]] = {}
+    numbers = ScalarNumbers()
     for _, _, event in _events(run):
         if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
             # Another attempt began: what the last one wrote from this step on is void.
             for tag, values in scalars.items():
                 scalars[tag] = {step: value for step, value in values.items() if step < event.step}
         for value in event.summary.value:
-            if value.HasField("simple_value"):
-                scalars.setdefault(value.tag, {})[event.step] = value.simple_value
+            if (number := numbers.read(value)) is not None:
+                scalars.setdefault(value.tag, {})[event.step] = number
     return {tag: values for tag, values in scalars.items() if values}
 
 

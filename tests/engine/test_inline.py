@@ -99,17 +99,47 @@ def test_whatever_an_objective_raises_or_removes_the_sweep_goes_on(make_sweep: M
                 raise Odd("how odd")
             if trial.number == 2:
                 raise asyncio.CancelledError
+            if trial.number == 3:
+                trial.set_user_attr("file", "caf\\udce9.txt")
+                raise FileNotFoundError("caf\\udce9.txt")
             shutil.rmtree(trial.directory)
             return 1.0
         """,
-        stop={"trials": 4},
+        stop={"trials": 5},
     )
     result = sweep.run(file, inline=True)
-    assert [trial.state for trial in result.trials] == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
-    assert [trial.reason for trial in result.trials] == ["Mute", "Odd: how odd", "CancelledError", None]
+    assert [trial.state for trial in result.trials] == ["FAIL"] * 4 + ["COMPLETE"]
+    reasons = ["Mute", "Odd: how odd", "CancelledError", r"FileNotFoundError: caf\udce9.txt", None]
+    assert [trial.reason for trial in result.trials] == reasons
+    assert result.study.trials[3].user_attrs["file"] == "caf?.txt"
     with tensorboard(result.directory) as board:
-        rows = board.wait_for_rows(4)
-    assert [status(row) for row in rows] == ["STATUS_FAILURE"] * 3 + ["STATUS_SUCCESS"]
+        rows = board.wait_for_rows(5)
+    assert [status(row) for row in rows] == ["STATUS_FAILURE"] * 4 + ["STATUS_SUCCESS"]
+
+
+@pytest.mark.parametrize("end", ["sys.exit(1)", "return 1.0", "raise trial_pruned"])
+def test_what_an_objective_says_that_catches_ctrl_c_is_no_outcome(make_sweep: MakeSweep, end: str) -> None:
+    """Lightning does so, and ends the process."""
+    file = make_sweep(
+        f"""
+        import os, signal, sys
+        from optuna import TrialPruned as trial_pruned
+
+        def train(trial):
+            if not os.path.exists("again"):
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                except KeyboardInterrupt:
+                    {end}
+            return 2.0
+        """,
+        stop={"trials": 2},
+    )
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(file, inline=True)
+    Path("again").touch()
+    result = sweep.run(file, inline=True)
+    assert [(trial.state, trial.value) for trial in result.trials] == [("COMPLETE", 2.0)] * 2
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from sweep.checkpoint import find_checkpoints
 from sweep.integrations.lightning import SweepCallback
 from sweep.tracking.read import read_scalars
 from sweep.trial import Interrupted, Trial
@@ -124,6 +125,18 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(
     assert [report.step for report in after.reports] == list(range(ends_after, EPOCHS))
     assert [*before.reports, *after.reports] == channel.reports
     assert list(read_scalars(second.directory)["val_loss"]) == [0, 1, 2, 3]
+
+
+def test_the_folds_of_a_cross_validation_do_not_go_on_from_each_other(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    first, second = (fit(trial)[1] for _ in range(2))
+    assert (first.ckpt_path, second.ckpt_path) == (None, None)
+    (saved,) = find_checkpoints(trial.directory / "checkpoint")
+    assert saved.path.name.startswith("0003-")  # the fourth, and last, of the first fold
+    trial._run.finish()
+    again, _ = make_trial()
+    paths = [SweepCallback(again).ckpt_path for _ in range(2)]
+    assert paths == [str(saved.path / "trainer.ckpt"), None]
 
 
 def test_a_metric_that_is_never_logged_is_an_error_that_names_what_is(make_trial: MakeTrial) -> None:

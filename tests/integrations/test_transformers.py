@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,47 @@ def test_an_evaluation_after_the_training_leaves_its_value_alone(make_trial: Mak
     trainer.evaluate([trainer.train_dataset[0]])
     assert trial.last_value == value
     assert [report.step for report in channel.reports] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [("evaluation", range(7)), ("global_step", [0, 3, 6, 9, 12, 15, 18])]
+)
+def test_evaluations_before_a_training_and_a_second_training_count_on(
+    make_trial: MakeTrial, steps: str, expected: list[int]
+) -> None:
+    trial, channel = make_trial(metric="eval_loss")
+    trainer, _ = make_trainer(trial, steps=steps)
+    trainer.evaluate()
+    trainer.train()
+    trainer.train()
+    assert [report.step for report in channel.reports] == list(expected)
+    assert trial.last_value == channel.reports[-1].value
+
+
+def test_an_evaluation_before_a_training_that_is_resumed_is_no_second_report(make_trial: MakeTrial) -> None:
+    for ends_after in (1, None):
+        trial, channel = make_trial(metric="eval_loss", ends_after=ends_after)
+        trainer, callback = make_trainer(trial)
+        trainer.evaluate()
+        with nullcontext() if ends_after is None else pytest.raises(Interrupted):
+            trainer.train(resume_from_checkpoint=callback.checkpoint)
+        trial._run.finish()
+    assert [report.step for report in channel.reports] == [2, 3]
+    assert list(read_scalars(trial.directory)["eval_loss"]) == [0, 1, 2, 3]
+
+
+def test_the_folds_of_a_cross_validation_do_not_go_on_from_each_other(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial(metric="eval_loss")
+    _, first = fit(trial)
+    saved = trial.checkpoint.latest()
+    _, second = fit(trial)
+    assert (first.checkpoint, second.checkpoint) == (None, None)
+    assert trial.checkpoint.latest() == saved
+    trial._run.finish()
+    again, _ = make_trial(metric="eval_loss")
+    callbacks = [make_trainer(again)[1] for _ in range(2)]
+    assert saved is not None
+    assert [callback.checkpoint for callback in callbacks] == [str(saved.path), None]
 
 
 def test_without_a_training_an_evaluation_is_the_value(make_trial: MakeTrial) -> None:

@@ -23,7 +23,9 @@ from sweep import processes
 from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.lines import read_line
+from sweep.objective.script.reference import ScriptReference
 from sweep.objective.wandb_offline import OfflineRuns
+from sweep.spec import load_spec
 from sweep.trial import Trial
 from tests.commands import PATIENCE, sweep_command
 
@@ -289,6 +291,21 @@ def test_ctrl_c_ends_a_script_that_is_just_being_started(
     with pytest.raises(KeyboardInterrupt):
         run(file)
     assert not is_alive(wait_for_pid(project))
+
+
+def test_a_variable_of_the_command_is_known_where_the_machine_of_the_trial_lacks_it(
+    make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA", "/here")
+    monkeypatch.setenv("ELSEWHERE", "/e")
+    command = ["${interpreter}", "${program}", "${envvar:DATA}", "${envvar:GONE}"]
+    spec = load_spec(make_script("", command=command, env={"E": "${envvar:ELSEWHERE}"}))
+    found = ScriptReference.find(spec, project, project)
+    for name in ("DATA", "ELSEWHERE"):
+        monkeypatch.delenv(name)
+    assert found.arguments({}, project, 0, 0)[-2:] == ["/here", "GONE"]
+    monkeypatch.setenv("DATA", "/there")
+    assert found.arguments({}, project, 0, 0)[-2:] == ["/there", "GONE"]
 
 
 def test_environment_and_directory_are_those_of_the_file(make_script: MakeScript, project: Path) -> None:

@@ -36,6 +36,12 @@ TRAIN = """
         writer.add_scalar("train/loss", args.lr, epoch)
 """
 
+QUICK = """
+    import os, sys, time
+    sys.modules["torch"] = None  # it takes two seconds
+    {writer}
+"""
+
 MakeScript = Callable[..., Path]
 
 
@@ -185,6 +191,24 @@ def test_values_without_steps_are_counted(make_script: MakeScript) -> None:
     lr = trial.params["lr"]
     assert trial.intermediate_values == pytest.approx({0: lr, 1: lr / 2, 2: lr / 3})
     assert trial.value == pytest.approx(lr / 3)
+    drawn = read_scalars(Path("runs/demo/trial-0000"))["val/loss"]
+    assert drawn == pytest.approx(trial.intermediate_values)
+
+
+def test_a_directory_that_is_named_by_the_time_is_one_like_all_others(make_script: MakeScript) -> None:
+    """Although those of `add_hparams` are named so too."""
+    code = (
+        QUICK
+        + """
+    number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
+    writer = SummaryWriter(f"logs/{time.time()}")
+    for step in range(3 if number < 2 else 600):
+        writer.add_scalar("val/loss", number, step)
+        time.sleep(0.1 if number == 2 else 0)
+    """
+    )
+    file = make_script(code, TENSORBOARDX, stop={"trials": 3}, pruner={"type": "median", "startup_trials": 2})
+    assert [trial.state for trial in run(file).trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
 
 
 def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file_open(
@@ -240,13 +264,6 @@ def test_what_cannot_be_read_as_an_event_file_does_not_concern_the_trial(make_sc
     """
     (trial,) = run(make_script(code, TENSORBOARDX)).trials
     assert trial.value == 0.5
-
-
-QUICK = """
-    import os, sys, time
-    sys.modules["torch"] = None  # it takes two seconds
-    {writer}
-"""
 
 
 @pytest.mark.parametrize("main_is_late", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 
 from sweep.objective.script.process import written_files
 from sweep.tracking.events import is_own
+from sweep.tracking.numbers import ScalarNumbers
 from sweep.tracking.records import BrokenFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
 
@@ -21,11 +21,11 @@ ANNOUNCED = ".event-files"
 """Where `startup/sitecustomize.py` leaves the paths of files, in the trial's directory."""
 
 _NOT_LOOKED_INTO = ("checkpoint", "wandb", ".wandb")
-_HPARAMS, _SCALARS = "hparams", "scalars"
+_HPARAMS = "hparams"
 _SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
 """Names of directories that frameworks give to curves, not to runs."""
 _OF_ADD_HPARAMS = re.compile(r"\d{9,}\.\d+")
-"""The directory that torch's `add_hparams` makes for what it is given."""
+"""The directory that torch's `add_hparams` makes, below the writer's, for what it is given."""
 
 
 class EventFiles:
@@ -86,12 +86,18 @@ class _Names:
 
     def __init__(self) -> None:
         self._main: Path | None = None
+        self._seen: set[Path] = set()
         self._owners: dict[str, Path] = {}
 
     def see(self, directory: Path) -> None:
         """A file has been begun there."""
+        self._seen.add(directory)
         if self._main is None:
             self._main = directory.parent if directory.name in _SPLITS else directory
+
+    def is_of_add_hparams(self, directory: Path) -> bool:
+        """Whether it is one that `add_hparams` has made; others name their own directories by the time."""
+        return _OF_ADD_HPARAMS.fullmatch(directory.name) is not None and directory.parent in self._seen
 
     def name(self, tag: str, directory: Path) -> str | None:
         """What a tag of a directory is called; None if what stands there is known already."""
@@ -99,7 +105,7 @@ class _Names:
         if directory == self._main:
             self._owners[tag] = directory
             return tag
-        if _OF_ADD_HPARAMS.fullmatch(directory.name):
+        if self.is_of_add_hparams(directory):
             return tag if self._owners.setdefault(tag, directory) == directory else None
         if directory.is_relative_to(self._main):
             return f"{directory.relative_to(self._main).as_posix()}/{tag}"
@@ -120,12 +126,16 @@ class EventStream:
     def __init__(self, path: Path, is_in_run: bool, names: _Names) -> None:
         self.path = path
         self.is_in_run = is_in_run
-        self.is_of_add_hparams = _OF_ADD_HPARAMS.fullmatch(path.parent.name) is not None
         self._names = names
         self._at = 0
         self._is_broken = False
-        self._scalars: set[str] = set()
+        self._numbers = ScalarNumbers()
         self._stepless: dict[str, int] = {}
+
+    @property
+    def is_of_add_hparams(self) -> bool:
+        """Whether torch's `add_hparams` has written it."""
+        return self._names.is_of_add_hparams(self.path.parent)
 
     def read(self) -> Iterator[Any]:
         """The events since the last time, with the names that they have in the trial.
@@ -155,7 +165,7 @@ class EventStream:
         step = event.step
         found: dict[str, float] = {}
         for value in event.summary.value:
-            number = self._number(value)
+            number = self._numbers.read(value)
             if number is not None:
                 found[value.tag] = number
                 before = self._stepless.get(value.tag, 0)
@@ -176,15 +186,6 @@ class EventStream:
             del values[:]
             values.extend(kept)
 
-    def _number(self, value: Any) -> float | None:
-        if value.HasField("simple_value"):
-            return float(value.simple_value)
-        if not value.HasField("tensor"):
-            return None
-        if value.metadata.plugin_data.plugin_name == _SCALARS:
-            self._scalars.add(value.tag)  # only the first record of a tag needs to say so
-        return _of_tensor(value.tensor) if value.tag in self._scalars else None
-
     def _records(self) -> Iterator[bytes]:
         """The whole records since the last time; one that is being written is for the next time."""
         if self._is_broken:
@@ -200,19 +201,3 @@ class EventStream:
             self._is_broken = True
         except OSError:  # the script has removed it meanwhile, or it is another user's
             return
-
-
-_TYPES = {1: ("f", "float_val"), 2: ("d", "double_val"), 3: ("i", "int_val"), 9: ("q", "int64_val")}
-"""Of tensors: float, double, int32, int64."""
-
-
-def _of_tensor(tensor: Any) -> float | None:
-    """The number in a tensor of one element."""
-    if tensor.dtype not in _TYPES:
-        return None
-    code, field = _TYPES[tensor.dtype]
-    if values := getattr(tensor, field):
-        return float(values[0]) if len(values) == 1 else None
-    if len(tensor.tensor_content) == struct.calcsize(code):
-        return float(struct.unpack(f"<{code}", tensor.tensor_content)[0])
-    return 0.0 if not tensor.tensor_content else None

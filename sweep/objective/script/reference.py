@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ class ScriptReference:
         groups: for W&B's commands the parameters that are passed on as one mapping.
         labels: the names of each trial's repeats; an empty one without repeats.
         is_attached: whether it belongs to the terminal that this process belongs to.
+        here: what `${envvar:NAME}` asks for, as it is where the sweep was started; a cluster's machines may
+            not have it.
     """
 
     command: Command
@@ -63,6 +65,7 @@ class ScriptReference:
     groups: tuple[str, ...] = ()
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
+    here: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def find(cls, spec: SweepSpec, near: Path, directory: Path) -> ScriptReference:
@@ -103,6 +106,7 @@ class ScriptReference:
     def of(cls, spec: SweepSpec) -> ScriptReference:
         """What a sweep file says, without a look at whether it is there."""
         command = Command(spec.command or DEFAULT_COMMAND, spec.arguments == "nested")
+        asked = [*command.variables, *Command(tuple(spec.env.values())).variables]
         return cls(
             command,
             spec.program,
@@ -112,6 +116,7 @@ class ScriptReference:
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
             groups=tuple(spec.groups),
             labels=spec.run_labels,
+            here={name: os.environ[name] for name in asked if name in os.environ},
         )
 
     def _check_first(self, spec: SweepSpec, directory: Path) -> None:
@@ -170,7 +175,7 @@ class ScriptReference:
             interpreter=self.interpreter(),
             program=self.program,
             args_json_file=str(_args_file(directory)),
-            variables=_inherited(),
+            variables={**self.here, **_inherited()},
             trial_dir=str(directory),
             number=number,
             seed=seed,

@@ -183,6 +183,7 @@ class ScriptRun:
                 if stream.is_in_run:
                     self._in_run.update(scalars)
                 else:
+                    event.step = step
                     values = event.summary.value
                     for index in reversed(range(len(values))):
                         if values[index].tag in scalars and values[index].tag not in counting:
