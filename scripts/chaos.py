@@ -199,7 +199,7 @@ class Nodes:
             self._cluster = Cluster(
                 initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
             )
-            self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(2)]
+            self._nodes = [self._join() for _ in range(2)]
         return str(self._cluster.address)
 
     def lose(self, which: int) -> None:
@@ -212,7 +212,13 @@ class Nodes:
                 process.kill()
         with suppress(Exception):
             self._cluster.remove_node(node, allow_graceful=False)
-        self._nodes.append(self._cluster.add_node(num_cpus=1))
+        self._nodes.append(self._join())
+
+    def _join(self) -> Any:
+        assert self._cluster is not None
+        with suppress(TimeoutError):  # Ray gives it half a minute, which a busy machine may need twice
+            return self._cluster.add_node(num_cpus=1)
+        return self._cluster.add_node(num_cpus=1)
 
     def end(self) -> None:
         if self._cluster is not None:
@@ -306,7 +312,7 @@ class Chaos:
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
             if kind == "driver":
-                self._sweep.wait(10)
+                self._sweep.wait(60)
         self.book.kills[kind] += 1
         finished = len(self.book.finished)
         print(

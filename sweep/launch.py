@@ -115,19 +115,20 @@ def launch(
     address = address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
     if address in ("", "local"):
         address = None
-    observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
-    with interruption.listening(), _start(_engine(address, inline), interruption) as engine:
-        engine.slots(spec)  # before anything is written: there may be no machine for such a trial
-        if start is _Start.ANEW:
-            observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
-        make_folder(directory.root)
-        with SweepLock(directory.lock, spec.name) as run_id:
-            _check_start(spec, directory, fresh=False)  # again: another process may have been faster
-            engine.clear(directory, observer)
-            _write(directory.spec, text)
-            if not directory.code.exists():
-                _write(directory.code, code)
-            progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, grace)
+    with interruption.listening():
+        observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
+        with _start(_engine(address, inline), interruption) as engine:
+            engine.slots(spec)  # before anything is written: there may be no machine for such a trial
+            if start is _Start.ANEW:
+                observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
+            make_folder(directory.root)
+            with SweepLock(directory.lock, spec.name) as run_id:
+                _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+                engine.clear(directory, observer)
+                _write(directory.spec, text)
+                if not directory.code.exists():
+                    _write(directory.code, code)
+                progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, grace)
     return Launch(directory, progress, interruption.signal)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,11 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """A Ray with two cores and two GPUs that somebody else has started; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    while True:  # not one that the system, or Ray for its workers, might give to somebody else meanwhile
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            break
     ray_command = Path(sys.executable).with_name("ray")
     arguments = [f"--port={port}", "--num-cpus=2", "--num-gpus=2", "--include-dashboard=false"]
     head = subprocess.Popen(

@@ -18,10 +18,16 @@ _STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNI
 
 
 class TensorBoard:
-    """The HTTP interface of a running TensorBoard."""
+    """The HTTP interface of a running TensorBoard.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: where it is.
+        shows_halves: whether it shows a run while it is still reading it, as its Python loader does.
+    """
+
+    def __init__(self, url: str, shows_halves: bool = False) -> None:
         self.url = url.rstrip("/")
+        self._shows_halves = shows_halves
 
     def experiment(self) -> dict[str, Any]:
         """The declared columns."""
@@ -38,7 +44,12 @@ class TensorBoard:
     def wait_for_rows(self, count: int, seconds: float = 120.0) -> list[dict[str, Any]]:
         """The rows, as soon as there are `count` of them."""
         end = time.monotonic() + seconds
-        while len(rows := self.rows()) < count and time.monotonic() < end:
+        before: list[dict[str, Any]] = []
+        while time.monotonic() < end:
+            rows = self.rows()
+            if len(rows) >= count and (rows == before or not self._shows_halves):
+                break
+            before = rows
             time.sleep(0.3)
         return rows
 
@@ -61,6 +72,21 @@ class TensorBoard:
 @contextmanager
 def tensorboard(logdir: Path, fast: bool = True) -> Iterator[TensorBoard]:
     """Start TensorBoard on a log directory, with its data server (fast) or its Python loader."""
+    for _ in range(3):
+        process, url = _start(logdir, fast)
+        if url:
+            break
+    else:
+        raise RuntimeError("TensorBoard ended without saying where it is")
+    try:
+        yield TensorBoard(url, shows_halves=not fast)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _start(logdir: Path, fast: bool) -> tuple[subprocess.Popen[str], str]:
+    """It ends at once if its data server has not answered within five seconds, as on a busy machine."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1"),
@@ -70,18 +96,13 @@ def tensorboard(logdir: Path, fast: bool = True) -> Iterator[TensorBoard]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = re.search(r"http://\S+", line)
-            if found and "at http" in line:
-                break
-        else:
-            raise RuntimeError("TensorBoard ended without saying where it is")
-        yield TensorBoard(found[0])
-    finally:
-        process.terminate()
-        process.wait(60)
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"http://\S+", line)
+        if found and "at http" in line:
+            return process, found[0]
+    process.wait()
+    return process, ""
 
 
 def hparams(row: dict[str, Any]) -> dict[str, Any]:

@@ -230,8 +230,8 @@ def test_someone_who_reads_while_it_is_replaced_always_finds_a_whole_one(tmp_pat
 import pathlib, sys
 place = pathlib.Path(sys.argv[1])
 while True:
-    before, names = place.stat().st_ino, list(place.iterdir())
-    if place.stat().st_ino == before:
+    before, names = place.stat(), list(place.iterdir())
+    if all(getattr(place.stat(), name) == getattr(before, name) for name in ("st_ino", "st_ctime_ns")):
         print(len(names), flush=True)
 """
     with subprocess.Popen(

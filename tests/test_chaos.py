@@ -10,14 +10,14 @@ from tests.conftest import REPOSITORY
 
 
 def test_nothing_is_lost_when_everything_is_killed_at_random() -> None:
-    command = [sys.executable, "scripts/chaos.py", "--minutes", "6", "--kills", "10", "--seed", "6"]
+    command = [sys.executable, "scripts/chaos.py", "--minutes", "15", "--kills", "10", "--seed", "6"]
     done = subprocess.run(
         [*command, "--trials", "16"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
-        timeout=1200,
+        timeout=2400,
     )
     seen = dict(re.findall(r"^\| ([a-z ]+) \| (\d+) \|$", done.stdout, re.MULTILINE))
     assert int(seen.pop("trials")) >= 16, done.stdout + done.stderr

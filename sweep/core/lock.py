@@ -28,6 +28,8 @@ from typing import Any
 
 from sweep.errors import InputError
 
+_NAP = 0.02  # seconds
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -190,16 +192,14 @@ def _open_locked(path: Path, patience: float) -> int | None:
     While it is waited for, the sweep may be moved away (`--fresh`), and its lock with it: the one that counts
     is at the path now, once its directory is there again.
     """
-    end = time.monotonic() + patience
-    while True:
+    for _ in range(int(patience / _NAP)):  # not by the clock: this process may be the one that stands still
         with suppress(FileNotFoundError):
             file = _open(path)
-            if _lock(file, fcntl.LOCK_EX, end - time.monotonic()) and _is_at(file, path):
+            if _lock(file, fcntl.LOCK_EX, patience=0) and _is_at(file, path):
                 return file
             os.close(file)
-        if time.monotonic() >= end:
-            return None
-        time.sleep(0.02)
+        time.sleep(_NAP)
+    return None
 
 
 def _is_at(file: int, path: Path) -> bool:
@@ -221,4 +221,4 @@ def _lock(file: Any, kind: int, patience: float | None) -> bool:
             return True
         if time.monotonic() >= end:
             return False
-        time.sleep(0.02)
+        time.sleep(_NAP)

@@ -24,6 +24,8 @@ class Room:
     def __init__(self, resources: Resources, observer: Observer) -> None:
         self._resources = resources
         self._observer = observer
+        # Ray takes the room of a worker away before there is one: later, it may be our own that have it.
+        self._was_lacking = bool(self._lack())
         self._begun: list[Any] = []
         self._next_look: float | None = time.monotonic() + LOOK_EVERY
 
@@ -39,7 +41,7 @@ class Room:
         self._next_look = time.monotonic() + LOOK_EVERY
         if ray.wait(self._begun, timeout=0)[0]:
             self._next_look = None
-        elif lack := self._lack():
+        elif self._was_lacking and (lack := self._lack()):
             self._observer.note(lack)
             self._next_look = None
         if self._next_look is None:

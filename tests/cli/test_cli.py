@@ -312,7 +312,7 @@ def test_a_sweep_that_cannot_run_is_one_line_and_leaves_nothing(
 
 
 def test_a_second_run_of_a_running_sweep_is_refused_and_names_the_first(make_sweep: MakeSweep) -> None:
-    file = make_sweep("import time\ndef train(trial):\n    time.sleep(60)\n", stop={"trials": 1})
+    file = make_sweep("import time\ndef train(trial):\n    time.sleep(600)\n", stop={"trials": 1})
     first = subprocess.Popen(sweep_command("run", file, "--inline", "--quiet"))
     try:
         wait_for_state("running")
@@ -407,10 +407,12 @@ def test_the_ready_made_sweep_files_are_valid(file: str, monkeypatch: pytest.Mon
 def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSweep, cluster: str) -> None:
     file = make_sweep(
         """
-        import os, time
+        import os, pathlib, time
 
         def train(trial):
-            time.sleep(1)
+            pathlib.Path(f"up-{trial.number}").touch()
+            while len(list(pathlib.Path().glob("up-*"))) < 2:
+                time.sleep(0.05)
             return float(os.environ["CUDA_VISIBLE_DEVICES"])
         """,
         resources={"cpu": 1, "gpu": 1},

@@ -8,11 +8,15 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 import sweep
+from sweep import processes
 from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.terminal import Terminal
@@ -122,6 +126,7 @@ def test_a_running_sweep_is_only_read(make_sweep: MakeSweep) -> None:
     with subprocess.Popen(sweep_command("run", file, "--inline", "--quiet")) as running:
         while not Path("running").exists():
             assert running.poll() is None
+            time.sleep(0.05)
         before = Path("runs/demo/journal.log").read_bytes()
         done = subprocess.run(
             sweep_command("debug", file, "--trial", "0", "--set", "objective=now.py:train"),
@@ -422,8 +427,8 @@ def test_ctrl_c_ends_a_script_and_what_it_has_started(make_sweep: MakeSweep, pro
         terminal.press_ctrl_c()
         assert terminal.wait() == 130
     assert "sweep/" not in terminal.text
-    child = Path(f"/proc/{line.split()[-1]}/status")
-    assert not child.exists() or "State:\tZ" in child.read_text()
+    with suppress(psutil.NoSuchProcess):
+        assert not processes.is_alive(psutil.Process(int(line.split()[-1])))
 
 
 ASKING = """

@@ -37,6 +37,8 @@ def train(trial):
             with trial.checkpoint.save(step):
                 pass
         time.sleep(0.1)
+        while step == 5 and os.path.exists("hold") and not trial.must_end():
+            time.sleep(0.05)
     return trial.params.x
 """.replace("LONG", LONG)
 
@@ -201,9 +203,10 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     make_sweep: MakeSweep, number: int, status: int
 ) -> None:
     file = make_sweep(STEPS, stop={"trials": 4}, max_parallel=2)
+    Path("hold").touch()
     mark = f"{os.getpid()}-{time.time()}"
     driver = start("run", file, mark=mark)
-    wait_for(lambda: {trial for _, _, trial, _ in diary()} >= {"0", "1"})
+    wait_for(lambda: {(trial, step) for _, _, trial, step in diary()} >= {("0", "5"), ("1", "5")})
     driver.send_signal(number)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status
@@ -211,6 +214,7 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
     assert "The same command goes on." in out
     wait_for(lambda: not marked(mark))
+    Path("hold").unlink()
     call("run", file, "--quiet")
     assert [row["state"] for row in rows()] == ["COMPLETE"] * 4
     done = [(trial, step) for _, _, trial, step in diary()]
@@ -285,7 +289,8 @@ def test_the_second_signal_ends_at_once(make_sweep: MakeSweep) -> None:
     driver = start("run", file, "--grace", "10m", mark=mark)
     wait_for(lambda: any(path.read_text() for path in Path("runs/demo").glob("trial-*/output.log")))
     driver.send_signal(signal.SIGINT)
-    time.sleep(1)
+    assert driver.stdout is not None
+    assert any("stopping: " in line for line in driver.stdout), "it has ended"
     assert driver.poll() is None, "the trials have their time"
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=180)
@@ -389,7 +394,7 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
     )
     driver = start("run", file)
     wait_for(lambda: Path("runs/demo/trial-0003").exists())
-    wait_for(lambda: rows()[2]["state"] == "FAIL")
+    wait_for(lambda: [row["state"] for row in rows()[:3]] == ["FAIL", "COMPLETE", "FAIL"])
     assert call("retry", "demo", "0").stdout == "trial 0 is run again as trial 4, now\n"
     assert "trial 0 of demo has been run again already" in call("retry", "demo", "0", status=2).stderr
     assert "trial 1 of demo has not failed: it is COMPLETE" in call("retry", "demo", "1", status=2).stderr

@@ -141,8 +141,8 @@ def test_a_lock_of_a_tool_that_writes_just_now_is_waited_for(tmp_path: Path) -> 
     lock = JournalFileSymlinkLock(str(path))
     lock.acquire()
     releases = threading.Timer(0.3, lock.release)  # raises if somebody else has removed it
-    releases.start()
     begin = time.monotonic()
+    releases.start()
     Journal(path)
     assert time.monotonic() - begin >= 0.25
     releases.join()

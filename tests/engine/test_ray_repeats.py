@@ -75,12 +75,12 @@ def test_each_repeat_goes_on_from_its_own_checkpoint(make_sweep: MakeSweep) -> N
 def test_when_a_repeat_fails_the_others_are_ended_with_all_they_started(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
-        import pathlib, subprocess
+        import subprocess, time
 
         def train(trial):
             if trial.number == 1 and trial.repeat == 1:
                 while len(list(trial.directory.parent.glob("seed-*/output.log"))) < 3:
-                    pass
+                    time.sleep(0.02)
                 raise ValueError("no")
             if trial.number == 1:
                 print("it waits", flush=True)
@@ -163,9 +163,11 @@ def test_a_pruned_trial_begins_no_repeat_and_tells_those_that_run(make_sweep: Ma
 def test_the_controller_may_die_at_any_time_with_repeats_too(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
-        import time
+        import pathlib, time
 
         def train(trial):
+            while trial.number >= 8 and not pathlib.Path("go").exists():
+                time.sleep(0.05)
             for step in range(10):
                 trial.report(trial.number + step + trial.repeat / 8, step)
                 trial.should_prune()
@@ -185,7 +187,7 @@ def test_the_controller_may_die_at_any_time_with_repeats_too(make_sweep: MakeSwe
             for process in find("ray::RayController", anywhere=False):
                 process.kill()
 
-    with meanwhile(kill):
+    with meanwhile(kill, Path("go").touch):
         result = sweep.run(file, observer=starts)
     assert [(trial.state, trial.value, trial.attempts) for trial in result.trials] == [
         ("COMPLETE", number + 1.0, 1) for number in range(10)

@@ -205,7 +205,7 @@ def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
         if number == 2:
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             open("pids", "w").write(f"{os.getpid()} {child.pid}")
-        for step in range(3 if number < 2 else 600):
+        for step in range(600):
             print('{"step": %d, "val_loss": %d}' % (step, number))
             time.sleep(0.1 if number == 2 else 0)
         """,
@@ -238,14 +238,19 @@ def test_a_script_that_ends_just_before_it_would_have_been_asked_to_is_complete(
     make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def must_end(trial: Trial) -> bool:
-        while not (project / "done").exists():
+        while not (project / "pid").exists() or is_alive(int((project / "pid").read_text())):
             time.sleep(0.05)
-        time.sleep(0.5)
         return True
 
     monkeypatch.setattr(Trial, "must_end", must_end)
     file = make_script(
-        """print('{"val_loss": 1}', flush=True); import time; time.sleep(2); open("done", "w")"""
+        """
+        import os, time
+        print('{"val_loss": 1}', flush=True)
+        time.sleep(2)  # until it is asked for the first time
+        open("pid.tmp", "w").write(str(os.getpid()))
+        os.rename("pid.tmp", "pid")
+        """
     )
     (trial,) = run(file).trials
     assert (trial.state, trial.value) == ("COMPLETE", 1.0)
@@ -530,22 +535,22 @@ def test_on_ray_scripts_run_are_pruned_and_killed_by_their_limit(
             os.execvp("env", ["env", "-i", "sh", "-c", "echo $$ > pid; sleep 600"])
         if number == 4:
             raise SystemExit(5)
-        for step in range(3 if number < 2 else 600):
+        for step in range(600):
             print('{"step": %d, "val_loss": %d}' % (step, number))
             time.sleep(0.1 if number == 2 else 0)
         """,
         stop={"trials": 5},
         max_parallel=1,
         pruner={"type": "median", "startup_trials": 2},
-        trial={"timeout": 6},
+        trial={"timeout": 15},
     )
     result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "FAIL"]
-    assert result.trials[3].reason == "ran longer than 6 s"
+    assert result.trials[3].reason == "ran longer than 15 s"
     assert result.trials[4].reason == "exit status 5: on stderr 4"
     assert not is_alive(int((project / "pid").read_text()))
     assert sorted(output(result).splitlines()) == sorted(
-        [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(3))]
+        [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(600))]
     )
 
 

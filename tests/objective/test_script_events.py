@@ -133,19 +133,15 @@ def test_trials_side_by_side_in_one_hard_coded_directory_are_told_apart(
 
 @WRITERS
 def test_it_is_pruned_although_it_flushes_every_two_minutes(make_script: MakeScript, writer: str) -> None:
-    code = TRAIN.replace("args.lr / (epoch + 1)", "number").replace(
-        "range(3)", "range(3 if number < 2 else 600)"
-    )
+    code = TRAIN.replace("args.lr / (epoch + 1)", "number").replace("range(3)", "range(600)")
     code = code.replace(
         "{writer}", "import os; number = int(os.environ['SWEEP_TRIAL_DIR'][-1])\n    {writer}"
     )
     code = code.replace("args.nap", "0.1 if number == 2 else 0")
-    begin = time.monotonic()
     result = run(
         make_script(code, writer, stop={"trials": 3}, pruner={"type": "median", "startup_trials": 2})
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
-    assert time.monotonic() - begin < 100
 
 
 @pytest.mark.parametrize("place", ["", "'logs'", "os.environ['SWEEP_TRIAL_DIR']"])
@@ -158,9 +154,10 @@ def test_add_hparams_of_the_script_leaves_the_sweeps_table_alone(make_script: Ma
     assert result.trials[0].metrics["hparam/acc"] == 0.5
     for fast in (True, False):
         with tensorboard(result.directory, fast) as board:
-            rows = board.wait_for_rows(2)
+            board.wait_for_rows(2)
             time.sleep(2)
-            assert {row["name"] for row in board.rows()} == {"demo/t0000", "demo/t0001"}
+            rows = board.rows()
+            assert {row["name"] for row in rows} == {"demo/t0000", "demo/t0001"}
             assert [info["name"] for info in board.experiment()["hparamInfos"]] == ["lr"]
             assert all(status(row) == "STATUS_SUCCESS" for row in rows)
 
@@ -202,7 +199,7 @@ def test_a_directory_that_is_named_by_the_time_is_one_like_all_others(make_scrip
         + """
     number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
     writer = SummaryWriter(f"logs/{time.time()}")
-    for step in range(3 if number < 2 else 600):
+    for step in range(600):
         writer.add_scalar("val/loss", number, step)
         time.sleep(0.1 if number == 2 else 0)
     """
@@ -252,13 +249,15 @@ def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file
 def test_what_cannot_be_read_as_an_event_file_does_not_concern_the_trial(make_script: MakeScript) -> None:
     """A pipe of such a name, into which nobody writes, or a log directory that became a file meanwhile."""
     code = """
-        import os, shutil, time
-        os.mkfifo(os.path.join(os.environ["SWEEP_TRIAL_DIR"], "tfevents.pipe"))
+        import os, pathlib, shutil, time
+        here = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"])
+        os.mkfifo(here / "tfevents.pipe")
         {writer}
         writer = SummaryWriter("logs")
         writer.add_scalar("val/loss", 0.5, 0)
         writer.close()
-        time.sleep(1.5)
+        while not any(b"val/loss" in path.read_bytes() for path in here.glob("events*")):
+            time.sleep(0.05)
         shutil.rmtree("logs")
         open("logs", "w").close()
     """
@@ -329,8 +328,8 @@ def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScrip
         QUICK
         + """
     number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
-    writer = SummaryWriter()
-    for step in range(3 if number < 2 else 100):
+    writer = SummaryWriter(f"drawn/{number}")
+    for step in range(100):
         writer.add_scalar("val/loss", number, step)
         writer.add_scalar("val/acc", step, step)
         writer.add_scalars("cmp", {"a": step}, step)
@@ -342,7 +341,9 @@ def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScrip
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
     scalars = read_scalars(Path(result.trials[2].dir))
-    assert list(scalars["val/acc"]) == list(scalars["val/loss"]) == list(scalars["cmp/a/cmp"])
+    drawn = [read_scalars(Path("drawn/2")), read_scalars(Path("drawn/2/cmp/a"))]
+    assert [scalars["val/acc"], scalars["val/loss"]] == [drawn[0]["val/acc"], drawn[0]["val/loss"]]
+    assert list(scalars["cmp/a/cmp"]) == list(drawn[1]["cmp"])
     assert len(scalars["val/acc"]) > 1
 
 

@@ -329,15 +329,21 @@ print(base_model(Params({BASE}), "cpu"), flush=True)
 """
 
 
-def _builder(cache: Path) -> subprocess.Popen[str]:
+SLOW = """
+import time
+import finetune_lm_base
+finetune_lm_base.pretrain = lambda *_: time.sleep(600)
+"""
+
+
+def _builder(cache: Path, is_slow: bool = False) -> subprocess.Popen[str]:
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
-        [sys.executable, "-c", BUILDER], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    code = BUILDER.replace("from finetune_lm_base", f"{SLOW}from finetune_lm_base") if is_slow else BUILDER
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_builder_that_is_killed_leaves_nothing_and_two_at_once_build_one_model(tmp_path: Path) -> None:
-    killed = _builder(tmp_path)
+    killed = _builder(tmp_path, is_slow=True)
     _wait_for(lambda: list(tmp_path.glob("sweep/*.lock")))
     (lock,) = tmp_path.glob("sweep/*.lock")
     killed.send_signal(signal.SIGKILL)
@@ -349,7 +355,7 @@ def test_a_builder_that_is_killed_leaves_nothing_and_two_at_once_build_one_model
     (unfinished / "model.safetensors").write_bytes(b"half a model")
 
     builders = [_builder(tmp_path), _builder(tmp_path)]
-    said = [builder.communicate(timeout=120)[0] for builder in builders]
+    said = [builder.communicate(timeout=600)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0]
     assert sum("pre-trained the base model" in text for text in said) == 1
     assert {text.splitlines()[-1] for text in said} == {str(place)}
@@ -358,7 +364,7 @@ def test_a_builder_that_is_killed_leaves_nothing_and_two_at_once_build_one_model
 
 
 def _wait_for(seen: Any) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not seen():
         assert time.monotonic() < until
         time.sleep(0.01)

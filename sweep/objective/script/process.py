@@ -19,6 +19,8 @@ _GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 _GRACE_FOR_REST = 0.5
 """The same for what a script has left behind."""
+_GRACE_WHEN_ASKED = 600.0
+"""The same if that may still save its state; the engine's own grace ends it before."""
 
 
 class ScriptProcess:
@@ -107,7 +109,7 @@ class ScriptProcess:
                 self._signal_group(signal.SIGKILL)
                 processes.end(self._family())
                 self.popen.wait()
-            processes.end(self._family(), grace=_GRACE if is_asked else _GRACE_FOR_REST)
+            processes.end(self._family(), grace=_GRACE_WHEN_ASKED if is_asked else _GRACE_FOR_REST)
 
     def family(self) -> list[psutil.Process]:
         """The script and its descendants, as far as they can be seen at little cost."""

@@ -106,8 +106,6 @@ class ScriptRun:
         """
         try:
             while not (self._is_pruned or self._process.has_ended()):
-                # Pruners compare at equal steps: they see each report, if there are not thousands of them.
-                self._ask_until = time.monotonic() + _PATIENCE_FOR_VERDICTS
                 self._look(self._output.take(_LOOK_EVERY))
                 if self._is_unjudged:
                     self._ask()
@@ -128,7 +126,11 @@ class ScriptRun:
         return self._values
 
     def _look(self, lines: list[Line], is_over: bool = False) -> None:
-        """Hand on what has come: from the strongest source to the weakest."""
+        """Hand on what has come: from the strongest source to the weakest.
+
+        Pruners compare at equal steps: they see each report, if there are not thousands of them.
+        """
+        self._ask_until = time.monotonic() + (0 if is_over else _PATIENCE_FOR_VERDICTS)
         if self._output.error is not None:
             raise self._output.error
         looks_at_files = is_over or time.monotonic() >= self._next_look
@@ -145,12 +147,13 @@ class ScriptRun:
         if looks_at_files:
             family = self._process.family()
             self._log(Source.WANDB, self._wandb.read(family))
-            self._log_events(self._events.look(family, is_over))
+            streams = self._events.look(family, is_over)
+            self._ask_until = time.monotonic() + (0 if is_over else _PATIENCE_FOR_VERDICTS)
+            self._log_events(streams)
             self._next_look = time.monotonic() + _LOOK_AT_FILES_EVERY
 
     def _look_last(self) -> None:
         """Hand on what is left of a script that has ended, however it did."""
-        self._ask_until = float("-inf")
         self._look(self._output.take(0), is_over=True)
         self._log(Source.REGEX, self._patterns.rest())
         self._log(Source.WANDB, self._wandb.summary())
