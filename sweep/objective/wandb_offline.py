@@ -118,6 +118,7 @@ _FULL, _FIRST, _LAST = 1, 2, 4
 
 _HISTORY, _SUMMARY = 2, 3  # of Record
 _ITEM, _STEP = 1, 2  # of HistoryRecord; SummaryRecord's `update` is 1 too
+_REMOVE = 2  # of SummaryRecord
 _KEY, _NESTED_KEY, _INTEGER, _NUMBER, _JSON = 1, 2, 5, 6, 16  # of HistoryItem and SummaryItem
 
 
@@ -144,7 +145,7 @@ class _Run:
 
     def read(self) -> Iterator[Record]:
         for message in self._messages():
-            with suppress(_Malformed):
+            with suppress(_Malformed, ValueError, OverflowError):  # a step that is none
                 for number, value in _fields(message):
                     if number == _HISTORY and isinstance(value, bytes):
                         record = _history(value)
@@ -154,7 +155,12 @@ class _Run:
                         if record.values:
                             yield record
                     elif number == _SUMMARY and isinstance(value, bytes):
-                        self._summary.update(_numbers(value)[1])
+                        values, removed = _summary(value)
+                        below = tuple(f"{name}." for name in removed)
+                        for name in list(self._summary):
+                            if name in removed or name.startswith(below):
+                                del self._summary[name]
+                        self._summary.update(values)
 
     def _messages(self) -> Iterator[bytes]:
         try:
@@ -184,47 +190,77 @@ class _Run:
 
 
 def _history(message: bytes) -> Record:
-    step, values = _numbers(message)
-    return Record(step, values)
-
-
-def _numbers(message: bytes) -> tuple[int | None, dict[str, float]]:
-    """The step and the numbers of a HistoryRecord or SummaryRecord."""
+    """What a HistoryRecord has."""
     step: int | None = None
-    values: dict[str, float] = {}
+    items: dict[str, Any] = {}
     for number, value in _fields(message):
         if number == _STEP and isinstance(value, bytes):
             step = next((int(found) for one, found in _fields(value) if one == 1), 0)  # 0 is not written
         elif number == _ITEM and isinstance(value, bytes):
-            name, found = _item(value)
-            if name == "_step" and found is not None:
-                step = int(found)
-            elif not name.startswith("_") and found is not None:  # _runtime, _timestamp, _wandb
-                values[name] = found
-    return step, values
+            name, items[name] = _item(value)
+    if (named := _as_number(items.get("_step"))) is not None:
+        step = int(named)
+    return Record(step, _metrics(items))
 
 
-def _item(message: bytes) -> tuple[str, float | None]:
+def _summary(message: bytes) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The numbers that a SummaryRecord sets, and the names that it removes."""
+    found = [
+        (number, _item(value))
+        for number, value in _fields(message)
+        if isinstance(value, bytes) and number in (_ITEM, _REMOVE)
+    ]
+    items = {name: item for number, (name, item) in found if number == _ITEM}
+    return _metrics(items), tuple(name for number, (name, _) in found if number == _REMOVE)
+
+
+def _metrics(items: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the items of a record, but for W&B's own and those of pictures and tables.
+
+    Mappings are either items of their own, with dotted names, or JSON.
+    """
+    media = (name.removesuffix("_type") for name in items if name.endswith("._type"))
+    others = ("_", *media)  # _runtime, _timestamp, _wandb
+    return {
+        dotted: number
+        for name, item in items.items()
+        if not name.startswith(others)
+        for dotted, number in _numbers(name, item)
+    }
+
+
+def _numbers(name: str, item: Any) -> Iterator[tuple[str, float]]:
+    """The numbers in something out of JSON, by dotted names."""
+    if isinstance(item, dict):
+        if "_type" not in item:  # that of a picture, a table
+            for key, value in item.items():
+                yield from _numbers(f"{name}.{key}", value)
+    elif (number := _as_number(item)) is not None:
+        yield name, number
+
+
+def _item(message: bytes) -> tuple[str, Any]:
+    """The name and the value of a HistoryItem or SummaryItem."""
     names: list[str] = []
-    found: float | None = None
+    found: Any = None
     for number, value in _fields(message):
         if number in (_KEY, _NESTED_KEY) and isinstance(value, bytes):
             names.append(value.decode("utf-8", "replace"))
         elif number == _JSON and isinstance(value, bytes):
-            found = _json_number(value)
+            with suppress(ValueError, RecursionError):
+                found = json.loads(value)
         elif number == _INTEGER and isinstance(value, int):
-            found = float((value >> 1) ^ -(value & 1))
+            found = (value >> 1) ^ -(value & 1)
         elif number == _NUMBER and isinstance(value, bytes) and len(value) == 8:
             found = struct.unpack("<d", value)[0]
     return ".".join(names), found
 
 
-def _json_number(text: bytes) -> float | None:
-    with suppress(ValueError, RecursionError, OverflowError):
-        value = json.loads(text)
-        if value in ("NaN", "Infinity", "-Infinity"):  # JSON has no such numbers
-            return float(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+def _as_number(value: Any) -> float | None:
+    if value in ("NaN", "Infinity", "-Infinity"):  # JSON has no such numbers
+        return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
             return float(value)
     return None
 

@@ -990,7 +990,7 @@ def test_the_reason_is_the_first_line_of_an_exception_and_its_story_is_as_it_was
         (
             ["wandb: ERROR No API key configured. Use `wandb login`"],
             1,
-            "let the script call its function once",
+            "wandb is kept offline here",
         ),
         (["Killed"], 137, r"exit status 137 \(SIGKILL\): Killed"),
         (["Stopping", ""], 255, "exit status 255"),

@@ -137,6 +137,53 @@ def test_it_runs_under_a_wandb_sweep_file(project: Path, code: str) -> None:
     assert trial.value == pytest.approx(trial.params["lr"] / 3)
 
 
+def test_an_agent_in_the_script_calls_its_function_once_and_nothing_is_asked_for(
+    project: Path, requests: list[str]
+) -> None:
+    code = """
+        def train():
+            with wandb.init(project="p") as run:
+                print("called")
+                run.log({"val_loss": run.config.lr / 3})
+
+        sweep_id = wandb.sweep({"method": "random", "parameters": {"lr": {"values": [7]}}}, project="p")
+        wandb.agent(sweep_id, function=train, count=20)
+    """
+    trial = run_one(project, code)
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == pytest.approx(trial.params["lr"] / 3)
+    assert (project / OUTPUT).read_text().count("called") == 1
+    assert not requests
+
+
+@pytest.mark.usefixtures("no_network")
+def test_mappings_in_the_summary_have_dotted_names_and_media_are_no_metrics(project: Path) -> None:
+    code = """
+        with wandb.init() as run:
+            run.define_metric("val_loss", summary="min,max")
+            for loss in (3.0, 1.0, 2.0):
+                run.log({"val_loss": loss, "page": wandb.Html("<b>x</b>"), "nested": {"a": {"b": loss}}})
+            run.summary["gone"] = 1
+            run.summary["test"] = {"acc": 0.9, "deep": {"er": 4}}
+            run.summary["page by hand"] = wandb.Html("<i>x</i>")
+            run.summary["kept"] = 2
+            del run.summary["gone"]
+    """
+    trial = run_one(project, code, metric={"name": "val_loss.min", "goal": "minimize"})
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == 1.0
+    assert trial.metrics == {
+        "val_loss": 2.0,
+        "val_loss.min": 1.0,
+        "val_loss.max": 3.0,
+        "best/val_loss.min": 1.0,
+        "nested.a.b": 2.0,
+        "test.acc": 0.9,
+        "test.deep.er": 4.0,
+        "kept": 2.0,
+    }
+
+
 @pytest.mark.parametrize("begin", ONLINE.values(), ids=ONLINE)
 def test_nothing_is_sent_even_if_the_script_says_online(
     project: Path, requests: list[str], begin: str

@@ -17,8 +17,11 @@ _OF_CRASHES = (
     signal.SIGSEGV,
 )
 _HINTS = {
-    "No API key configured": "the sweep takes the place of wandb.sweep and wandb.agent: "
-    "let the script call its function once",
+    "No API key configured": "wandb is kept offline here, without an account: wandb.Api needs one",
+    **dict.fromkeys(
+        ("Cannot use artifact when in offline mode", "not supported in offline mode"),
+        "wandb is kept offline here: fetch what it has to give before the sweep",
+    ),
 }
 """What to write instead, by what stands in the last lines."""
 

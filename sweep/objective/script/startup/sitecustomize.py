@@ -9,7 +9,8 @@ The script stays as it is, but event files written by Python (torch's, tensorboa
 * nobody can know which process wrote them: torch does not keep them open, and tensorboardX does not say;
 * in the sweep's own directory the script's HParams records would compete with the sweep's.
 
-And W&B's package is kept from sending anything: `mode="online"` in a script would beat `WANDB_MODE`.
+And W&B's package is kept from sending anything: `mode="online"` in a script would beat `WANDB_MODE`, and
+`wandb.sweep` and `wandb.agent` know no mode. The sweep takes their place: an agent calls its function once.
 
 Only the standard library is used, of whichever Python this is. The Python's own `sitecustomize` runs too.
 """
@@ -135,12 +136,33 @@ def _offline(name: str, value: Any) -> Any:
     return "offline"
 
 
+def _replace_sweep(module: Any) -> None:
+    def sweep(*args: Any, **options: Any) -> str:
+        return os.environ["WANDB_SWEEP_ID"]
+
+    module.sweep = sweep
+
+
+def _replace_agent(module: Any) -> None:
+    def agent(sweep_id: Any, function: Any = None, *args: Any, **options: Any) -> None:
+        if function is None:
+            raise RuntimeError(
+                "the sweep takes the place of wandb.agent: give it a function, or leave it out"
+            )
+        sys.stderr.write("sweep: wandb.agent calls its function once: this trial's parameters are given\n")
+        function()
+
+    module.agent = agent
+
+
 _MODULES = {
     "tensorboard.summary.writer.event_file_writer": lambda module: _adapt(module.EventFileWriter, False),
     "tensorboardX.event_file_writer": lambda module: _adapt(module.EventFileWriter, True),
 }
 if os.environ.get("WANDB_MODE") == "offline":  # the sweep file's `env` may say otherwise
     _MODULES["wandb.sdk.wandb_settings"] = lambda module: _keep_offline(module.Settings)
+    _MODULES["wandb.sdk.wandb_sweep"] = _replace_sweep
+    _MODULES["wandb.wandb_agent"] = _replace_agent
 
 
 def _run_own() -> None:
