@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweep.integrations.common import (
     Steps,
@@ -25,6 +25,20 @@ except ImportError:
     raise ImportError(
         "sweep.integrations.transformers needs transformers: pip install 'sweep-hpo[transformers]'"
     ) from None
+
+
+class _Begin(NamedTuple):
+    """How things stood when a training began.
+
+    Args:
+        length: that of the history; of a training that is resumed, it comes with the checkpoint.
+        steps: those of the optimizer; the same holds for them.
+        last: the step of the last report, -1 if there was none.
+    """
+
+    length: int = 0
+    steps: int = 0
+    last: int = -1
 
 
 class SweepCallback(TrainerCallback):  # type: ignore[misc]
@@ -62,8 +76,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._has_begun = self._has_ended = False
         self._last = -1
         """The step of the last report."""
-        self._before = 0, 0, -1
-        """At the beginning of the training: the length of its history, its steps, and the last report's."""
+        self._begin = _Begin()
         self._saves, found = take_checkpoints(trial)
         self._step = 0 if found is None else found.step
         self.checkpoint: str | None = None if found is None else str(found.path)
@@ -74,10 +87,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         check_one_process(args.world_size)
         self._has_begun, self._has_ended = True, False
-        # Of a training that is resumed, they come with the checkpoint.
         if state.global_step > 0 and self._trial.last_reported is not None:
             self._last = self._trial.last_reported.step
-        self._before = len(state.log_history), state.global_step, self._last
+        self._begin = _Begin(len(state.log_history), state.global_step, self._last)
 
     def on_log(
         self,
@@ -115,13 +127,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         if name is None:  # of several data sets, one may have it
             return
         self._has_found = True
-        if self._by_global_step:
-            self._step = self._steps_so_far(state)
-        else:
-            length, _, last = self._before
-            had, has = (sum(name in entry for entry in state.log_history[:n]) for n in (length, None))
-            self._step = max(0, has - 1) + max(0, last + 1 - had)
-        self._last = self._step
+        self._step = self._last = (
+            self._steps_so_far(state) if self._by_global_step else self._evaluations_so_far(state, name)
+        )
         tell(self._trial, values[name], {**self._logged, **values}, self._step)
         if self._trial.should_prune():
             from optuna import TrialPruned
@@ -148,8 +156,14 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
                 shutil.copytree(saved, path, copy_function=_link_or_copy, dirs_exist_ok=True)
 
     def _steps_so_far(self, state: TrainerState) -> int:
-        _, steps, last = self._before
-        return int(state.global_step + max(0, last - steps))
+        """The optimizer's, those of earlier trainings with this callback among them."""
+        return int(state.global_step + max(0, self._begin.last - self._begin.steps))
+
+    def _evaluations_so_far(self, state: TrainerState, name: str) -> int:
+        """Those before this one that had the metric; the trainer counts them anew for each training."""
+        found = [name in entry for entry in state.log_history]
+        earlier = self._begin.last + 1 - sum(found[: self._begin.length])
+        return max(0, sum(found) - 1) + max(0, earlier)
 
     def _check_found(self) -> None:
         if self._evaluated and not self._has_found:

@@ -679,8 +679,9 @@ def test_a_metric_that_never_comes_ends_the_sweep_with_its_first_trial(
     make_script: MakeScript, project: Path
 ) -> None:
     file = make_script("print('{\"val-loss\": 1}')", stop={"trials": 50})
-    command = [sys.executable, "-c", "from sweep.cli import main; main()", "run", str(file), "--inline"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    ended = subprocess.run(
+        sweep_command("run", file, "--inline"), capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert ended.returncode == 1
     message = "the script never reported 'val_loss'; it reported val-loss: did you mean it?"
     assert message in ended.stdout, ended

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.cli import main
+from tests.commands import call
 
 HEAD = """\
 objective: train.py:train
@@ -753,9 +753,8 @@ def test_a_mistake_in_enqueue_is_one_line_with_its_place(check: Check, name: str
 def test_the_command_itself_says_the_same(project: Path, name: str) -> None:
     text, *expected = MALFORMED[name]
     write(project, text)
-    command = [sys.executable, "-c", "from sweep.cli import main; main()", "check", "space.yaml"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (ended.returncode, ended.stdout) == (2, "")
+    ended = call("check", "space.yaml", status=2)
+    assert ended.stdout == ""
     (line,) = ended.stderr.splitlines()
     assert says(line, *expected), line
     assert not re.search('Traceback|File "', ended.stderr)

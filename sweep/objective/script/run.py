@@ -130,7 +130,8 @@ class ScriptRun:
 
         Pruners compare at equal steps: they see each report, if there are not thousands of them.
         """
-        self._ask_until = time.monotonic() + (0 if is_over else _PATIENCE_FOR_VERDICTS)
+        patience = 0 if is_over else _PATIENCE_FOR_VERDICTS
+        self._ask_until = time.monotonic() + patience
         if self._output.error is not None:
             raise self._output.error
         looks_at_files = is_over or time.monotonic() >= self._next_look
@@ -148,7 +149,7 @@ class ScriptRun:
             family = self._process.family()
             self._log(Source.WANDB, self._wandb.read(family))
             streams = self._events.look(family, is_over)
-            self._ask_until = time.monotonic() + (0 if is_over else _PATIENCE_FOR_VERDICTS)
+            self._ask_until = time.monotonic() + patience  # to look for them may have taken long
             self._log_events(streams)
             self._next_look = time.monotonic() + _LOOK_AT_FILES_EVERY
 
