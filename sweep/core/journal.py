@@ -132,18 +132,13 @@ class Journal(BaseJournalBackend):
 
 def _break_void(lock: Path) -> None:
     """Remove the lock of a process that was killed; another tool that lives holds it for milliseconds."""
-    owner = _inode(lock)
-    end = time.monotonic() + _LONGEST_WRITE
-    while owner is not None and _inode(lock) == owner and time.monotonic() < end:
-        time.sleep(0.02)
-    if owner is not None and _inode(lock) == owner:
-        lock.unlink(missing_ok=True)
-
-
-def _inode(link: Path) -> int | None:
     with suppress(FileNotFoundError):
-        return link.lstat().st_ino
-    return None
+        first = lock.lstat()
+        end = time.monotonic() + _LONGEST_WRITE
+        while (now := lock.lstat()).st_ino == first.st_ino and now.st_ctime_ns == first.st_ctime_ns:
+            if time.monotonic() >= end:
+                lock.unlink()
+            time.sleep(0.02)
 
 
 def _mend(path: Path) -> None:

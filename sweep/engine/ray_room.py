@@ -11,6 +11,7 @@ from sweep.engine.base import Observer
 from sweep.spec.model import Resources
 
 LOOK_EVERY = 10.0  # seconds
+_LONGEST_START = 60.0  # seconds, of a worker that has its room
 
 
 class Room:
@@ -24,10 +25,11 @@ class Room:
     def __init__(self, resources: Resources, observer: Observer) -> None:
         self._resources = resources
         self._observer = observer
-        # Ray takes the room of a worker away before there is one: later, it may be our own that have it.
-        self._was_lacking = bool(self._lack())
+        # Ray takes the room of a worker away before there is one: what was free at first may be our own's.
+        self._patience = 0.0 if self._lack() else _LONGEST_START
+        self._began = time.monotonic()
         self._begun: list[Any] = []
-        self._next_look: float | None = time.monotonic() + LOOK_EVERY
+        self._next_look: float | None = self._began + LOOK_EVERY
 
     def expect(self, worker: Any) -> None:
         """A worker is being started; it has its room as soon as it runs, however long its imports take."""
@@ -41,7 +43,7 @@ class Room:
         self._next_look = time.monotonic() + LOOK_EVERY
         if ray.wait(self._begun, timeout=0)[0]:
             self._next_look = None
-        elif self._was_lacking and (lack := self._lack()):
+        elif time.monotonic() >= self._began + self._patience and (lack := self._lack()):
             self._observer.note(lack)
             self._next_look = None
         if self._next_look is None:

@@ -145,7 +145,8 @@ class _Run:
 
     def read(self) -> Iterator[Record]:
         for message in self._messages():
-            with suppress(_Malformed, ValueError, OverflowError):  # a step that is none
+            # A step that is none; mappings that are nested too deeply.
+            with suppress(_Malformed, ValueError, OverflowError, RecursionError):
                 for number, value in _fields(message):
                     if number == _HISTORY and isinstance(value, bytes):
                         record = _history(value)
@@ -234,7 +235,8 @@ def _numbers(name: str, item: Any) -> Iterator[tuple[str, float]]:
     if isinstance(item, dict):
         if "_type" not in item:  # that of a picture, a table
             for key, value in item.items():
-                yield from _numbers(f"{name}.{key}", value)
+                dotted = f"{name}.{key.encode('utf-8', 'replace').decode()}"  # JSON can name half a letter
+                yield from _numbers(dotted, value)
     elif (number := _as_number(item)) is not None:
         yield name, number
 

@@ -164,7 +164,7 @@ def test_mappings_in_the_summary_have_dotted_names_and_media_are_no_metrics(proj
             for loss in (3.0, 1.0, 2.0):
                 run.log({"val_loss": loss, "page": wandb.Html("<b>x</b>"), "nested": {"a": {"b": loss}}})
             run.summary["gone"] = 1
-            run.summary["test"] = {"acc": 0.9, "deep": {"er": 4}}
+            run.summary["test"] = {"acc": 0.9, "deep": {"er": 4, "half \\ud800": 5}}
             run.summary["page by hand"] = wandb.Html("<i>x</i>")
             run.summary["kept"] = 2
             del run.summary["gone"]
@@ -180,6 +180,7 @@ def test_mappings_in_the_summary_have_dotted_names_and_media_are_no_metrics(proj
         "nested.a.b": 2.0,
         "test.acc": 0.9,
         "test.deep.er": 4.0,
+        "test.deep.half ?": 5.0,
         "kept": 2.0,
     }
 
