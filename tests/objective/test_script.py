@@ -125,6 +125,48 @@ def test_output_is_kept_byte_for_byte_and_shown(
     assert '{"val_loss": 2, "step": 3}' in capfd.readouterr().out
 
 
+def test_lines_of_both_streams_are_written_whole_whatever_comes_between(
+    make_script: MakeScript, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sweep.objective.script.output._PATIENCE_FOR_LINES", 600)
+    with (tmp_path / "both").open("w") as both:  # as a worker's streams are
+        monkeypatch.setattr("sys.stdout", both)
+        monkeypatch.setattr("sys.stderr", both)
+        run(
+            make_script(
+                """
+                import sys, time
+                for step in range(20):
+                    print("on stderr", step, end=" ", file=sys.stderr, flush=True)
+                    time.sleep(0.01)  # it is read by now, as a rule
+                    print('{"step": %d, "val_loss": 1}' % step)
+                    print("and", file=sys.stderr)
+                """
+            )
+        )
+    lines = (tmp_path / "both").read_text().splitlines()
+    assert [line for line in lines if line.startswith("on")] == [f"on stderr {n} and" for n in range(20)]
+    assert [line for line in lines if line.startswith("{")] == [
+        f'{{"step": {n}, "val_loss": 1}}' for n in range(20)
+    ]
+
+
+def test_a_prompt_is_seen_although_its_line_has_no_end(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, pathlib, time
+        log = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"], "output.log")
+        print("tell me:", end=" ", flush=True)
+        end = time.monotonic() + 60
+        while not log.read_text().endswith("tell me: ") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert time.monotonic() < end
+        print('\\n{"val_loss": 1}')
+        """
+    )
+    assert run(file).trials[0].state == "COMPLETE"
+
+
 def test_output_and_metrics_are_there_while_it_runs(make_script: MakeScript) -> None:
     file = make_script(
         """
@@ -205,7 +247,7 @@ def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
         if number == 2:
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             open("pids", "w").write(f"{os.getpid()} {child.pid}")
-        for step in range(600):
+        for step in range(300):
             print('{"step": %d, "val_loss": %d}' % (step, number))
             time.sleep(0.1 if number == 2 else 0)
         """,
@@ -528,14 +570,14 @@ def test_on_ray_scripts_run_are_pruned_and_killed_by_their_limit(
 ) -> None:
     file = make_script(
         """
-        import os, sys, time
+        import os, time
         number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
-        print("on stderr", number, file=sys.stderr)
+        os.write(2, b"on stderr %d\\n" % number)  # at once: another stream may come between parts of a line
         if number == 3:
             os.execvp("env", ["env", "-i", "sh", "-c", "echo $$ > pid; sleep 600"])
         if number == 4:
             raise SystemExit(5)
-        for step in range(600):
+        for step in range(300):
             print('{"step": %d, "val_loss": %d}' % (step, number))
             time.sleep(0.1 if number == 2 else 0)
         """,
@@ -550,7 +592,7 @@ def test_on_ray_scripts_run_are_pruned_and_killed_by_their_limit(
     assert result.trials[4].reason == "exit status 5: on stderr 4"
     assert not is_alive(int((project / "pid").read_text()))
     assert sorted(output(result).splitlines()) == sorted(
-        [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(600))]
+        [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(300))]
     )
 
 

@@ -11,16 +11,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from sweep.objective.script.log import BoundedLog
 
 _GRACE = 5.0
 _LOOK_EVERY = 0.1
 _LONGEST_LINE = 1 << 20
+_LONGEST_HELD = 1 << 16
+_PATIENCE_FOR_LINES = 0.2
+"""Bytes and seconds after which the beginning of a line is printed without its end: a prompt has none."""
 _TAIL = 60
 """How many of the last lines of its output tell why a script has failed."""
 _LONGEST_IN_TAIL = 2000
@@ -63,7 +67,7 @@ class Output:
         assert process.stderr is not None
         self._pipes = process.stdout, process.stderr
         self._lines = _Lines(), _Lines()
-        self._targets = sys.stdout.buffer, sys.stderr.buffer
+        self._targets = _WholeLines(sys.stdout.buffer), _WholeLines(sys.stderr.buffer)
         self._log = BoundedLog(log)
         self._wants_all = wants_all
         self._waiting: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
@@ -97,6 +101,8 @@ class Output:
         try:
             self._copy()
         finally:
+            for target in self._targets:
+                self._write(target.flush)
             for lines, is_stdout in zip(self._lines, (True, False), strict=True):
                 for line in lines.rest():
                     self._see(line, False, is_stdout)
@@ -118,16 +124,18 @@ class Output:
                     if not data:
                         selector.unregister(key.fileobj)
                         continue
-                    self._write(key.data, data)
+                    self._write(partial(self._targets[key.data].write, data))
                     for line, is_passing in self._lines[key.data].feed(data):
                         self._see(line, is_passing, is_stdout=key.data == 0)
+                for target in self._targets:
+                    if now >= target.since + _PATIENCE_FOR_LINES:
+                        self._write(target.flush)
                 while self._waiting.qsize() > _MOST_WAITING and self._give_up_at == float("inf"):
                     time.sleep(0.01)
 
-    def _write(self, index: int, data: bytes) -> None:
+    def _write(self, write: Callable[[], None]) -> None:
         try:
-            self._targets[index].write(data)
-            self._targets[index].flush()
+            write()
             self._log.cut()
         except (OSError, ValueError) as error:  # the disk is full, or the terminal has gone
             self.error = self.error or error
@@ -143,6 +151,40 @@ class Output:
         self._tail_is_passing = is_passing
         if self._wants_all or (is_stdout and text.startswith("{")):
             self._waiting.put(Line(text, is_stdout, is_passing))
+
+
+class _WholeLines:
+    """Writes a stream in whole lines: both of a script's streams may end up in one file.
+
+    Attributes:
+        since: when the beginning of a line that has no end yet came; infinity if there is none.
+    """
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._pending = bytearray()
+        self.since = float("inf")
+
+    def write(self, data: bytes) -> None:
+        """Write the lines that end in `data`, and keep what is after them."""
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        rest = data[end:]
+        if end:
+            self._pending += data[:end]
+            self.flush()
+        if rest:
+            self._pending += rest
+            self.since = min(self.since, time.monotonic())
+        if len(self._pending) > _LONGEST_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        data, self._pending = self._pending, bytearray()
+        self.since = float("inf")
+        if data:
+            self._target.write(data)
+            self._target.flush()
 
 
 _END = re.compile(rb"\r\n|\n|\r")
