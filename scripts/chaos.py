@@ -196,9 +196,8 @@ class Nodes:
         if self._cluster is None:
             from ray.cluster_utils import Cluster
 
-            self._cluster = Cluster(
-                initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-            )
+            self._cluster = Cluster()
+            self._join(include_dashboard=False)  # the head
             self._nodes = [self._join() for _ in range(2)]
         return str(self._cluster.address)
 
@@ -214,11 +213,11 @@ class Nodes:
             self._cluster.remove_node(node, allow_graceful=False)
         self._nodes.append(self._join())
 
-    def _join(self) -> Any:
+    def _join(self, **options: Any) -> Any:
         assert self._cluster is not None
-        with suppress(TimeoutError):  # Ray gives it half a minute, which a busy machine may need twice
-            return self._cluster.add_node(num_cpus=1)
-        return self._cluster.add_node(num_cpus=1)
+        with suppress(Exception):  # Ray gives it half a minute, which a busy machine may need twice
+            return self._cluster.add_node(num_cpus=1, **options)
+        return self._cluster.add_node(num_cpus=1, **options)
 
     def end(self) -> None:
         if self._cluster is not None:
@@ -284,12 +283,12 @@ class Chaos:
         if not self._sweep.is_under_way():
             self._wait_until_under_way()
         self._sweep.driver.send_signal(signal.SIGTERM)
-        status = self._sweep.wait(60)
+        status = self._sweep.wait(180)
         if status not in (143, -15):
             self.book.violations.append(f"SIGTERM ended it with status {status}")
 
     def _wait_until_under_way(self) -> None:
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while not self._sweep.is_under_way():
             if not self._sweep.is_running():
                 status = self._sweep.wait(1)
@@ -312,7 +311,7 @@ class Chaos:
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
             if kind == "driver":
-                self._sweep.wait(60)
+                self._sweep.wait(180)
         self.book.kills[kind] += 1
         finished = len(self.book.finished)
         print(
@@ -391,7 +390,7 @@ def _lines(path: Path) -> list[str]:
 
 def _zombies(sweep: Sweep) -> list[psutil.Process]:
     """Processes that inherited our mark and still live; Ray's own ones take a while after a SIGKILL."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while True:
         found = []
         for process in psutil.process_iter():

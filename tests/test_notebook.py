@@ -7,6 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
+
+from tests.commands import PATIENCE
 
 CELLS = [
     """
@@ -42,7 +45,14 @@ print(len(again.trials), all(20 * (row.params["x"] - 0.5) ** 2 == row.value for 
 def test_a_notebook_sweeps_what_its_cells_define(project: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
     client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(project)}}
+        notebook,
+        timeout=600,
+        startup_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(project)}},
+        # Sockets in files: a port that is found free may be taken when the kernel has started.
+        config=Config({"KernelManager": {"transport": "ipc"}}),
     )
     client.execute()
     _, ran, inline, table = [_shown(cell) for cell in notebook.cells]

@@ -64,7 +64,7 @@ def test_the_examples_of_a_page_run_as_they_stand(
             commands = [f"python {block.file}"]
         for command in commands:
             done = subprocess.run(
-                command, shell=True, capture_output=True, text=True, timeout=180, env=environment, check=False
+                command, shell=True, capture_output=True, text=True, timeout=600, env=environment, check=False
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             assert "Traceback" not in done.stderr, done.stderr

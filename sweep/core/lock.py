@@ -29,6 +29,8 @@ from typing import Any
 from sweep.errors import InputError
 
 _NAP = 0.02  # seconds
+_LENGTH = 512
+"""Bytes of a sweep lock's file, spaces included."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,11 @@ def renew_run(path: Path) -> str:
         path: the sweep lock's file, which this process holds.
     """
     mine = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
-    path.write_text(json.dumps(asdict(mine)))
+    file = _open(path)
+    try:  # in one piece, over what is there: others may be reading it
+        os.pwrite(file, json.dumps(asdict(mine)).ljust(_LENGTH).encode(), 0)
+    finally:
+        os.close(file)
     return mine.run_id
 
 

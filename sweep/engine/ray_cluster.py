@@ -48,6 +48,10 @@ def _hold(lock: threading.Lock) -> Iterator[None]:
         lock.release()
 
 
+class _TooSlow(SweepError):
+    """Ray gives itself half a minute to start. A busy machine may need longer, but seldom twice."""
+
+
 def _connect_or_clean_up(connect: Callable[[], None]) -> None:
     """Whatever goes wrong, or whoever interrupts: nothing that was started meanwhile is left behind."""
     before = {child.pid for child in processes.descendants()}
@@ -83,7 +87,10 @@ class RayCluster:
             self._exits.enter_context(quiet_ray())
             if _ours.locked() or not ray.is_initialized():
                 self._exits.enter_context(_hold(_ours))
-                _connect_or_clean_up(self._connect)
+                try:
+                    _connect_or_clean_up(self._connect)
+                except _TooSlow:
+                    _connect_or_clean_up(self._connect)
                 self._exits.callback(_shut_down)
             self._exits = self._exits.pop_all()  # nothing went wrong: it is all undone in __exit__
         return self
@@ -106,7 +113,7 @@ class RayCluster:
         except Exception as error:
             if type(error) is not Exception:  # so Ray says that it was too slow; others are bugs
                 raise
-            raise SweepError(self._complaint(error)) from None
+            raise _TooSlow(self._complaint(error)) from None
         self._daemons = _started_daemons() if self._address is None else _raylet(self.node())
 
     def _complaint(self, error: Exception) -> str:
@@ -183,7 +190,12 @@ def _end_processes(directory: SweepDirectory) -> None:
 
 def _started_daemons() -> list[psutil.Process]:
     """What `ray.init` has started that it cannot do without."""
-    return [child for child in psutil.Process().children() if child.name() in ("raylet", "gcs_server")]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.name() in ("raylet", "gcs_server"):
+                found.append(child)
+    return found
 
 
 def _raylet(node: str) -> list[psutil.Process]:

@@ -80,7 +80,7 @@ def rewrite(path: Path, span: Span, summary: Any) -> None:
         span: where the event of the other one stands.
         summary: the new one.
     """
-    aside = path.with_name(f".{path.name}")  # its name says tfevents: it must not stay
+    aside = path.with_name(".rewritten")  # what says tfevents in its name is read by TensorBoard
     with open(path, "rb") as old, open(aside, "wb") as new:
         new.write(old.read(span.start))
         event = event_pb2.Event()

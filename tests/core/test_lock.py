@@ -163,9 +163,11 @@ def test_who_waited_for_a_sweep_that_was_moved_away_does_not_hold_the_next_one(t
     waiting = threading.Thread(target=wait)
     waiting.start()
     time.sleep(0.2)
-    root.rename(tmp_path / "old")
-    root.mkdir()
-    with SweepLock(path, "demo") as ours:
+    new = tmp_path / "new"
+    new.mkdir()
+    with SweepLock(new / "lock", "demo") as ours:  # before anybody finds it at its place
+        root.rename(tmp_path / "old")
+        new.rename(root)
         old.__exit__(None, None, None)
         waiting.join()
         found = holder(path)

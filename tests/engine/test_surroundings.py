@@ -111,6 +111,7 @@ with redirected_descriptors(Path(sys.argv[1])):
 """
     first = subprocess.Popen([sys.executable, "-c", hold, str(output)])
     while not output.exists() or not output.read_text():
+        assert first.poll() is None
         time.sleep(0.05)
     second = hold.replace("first", "second").replace("    time.sleep(300)\n", "").replace("300", "0")
     subprocess.run([sys.executable, "-c", second, str(output)], check=True, timeout=120)

@@ -158,6 +158,7 @@ def test_running_trials_have_their_rows_already(
                 running = board.rows()
             (project / "go").touch()
             thread.join(180)
+            end = time.monotonic() + 120
             while time.monotonic() < end and any(status(row) != "STATUS_SUCCESS" for row in board.rows()):
                 time.sleep(0.3)
             ended = board.rows()
