@@ -218,11 +218,11 @@ def _start(engine: Engine, interruption: Interruption) -> Iterator[Engine]:
         try:
             with interruption.raising():
                 exits.enter_context(engine)
+                interruption.listen_again()
         except KeyboardInterrupt:
             raise StartInterrupted(interruption.signal or signal.SIGINT) from None
         except SystemExit:  # this is what Ray's own handler does while Ray is being started
             raise StartInterrupted(signal.SIGTERM) from None
-        interruption.listen_again()
         yield engine
 
 

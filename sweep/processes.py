@@ -72,7 +72,7 @@ def find(trials: Sequence[Path] = (), files: Iterable[Path] = ()) -> list[psutil
             place = process.environ().get(TRIAL_DIRECTORY)
             is_of_trial = place is not None and f"{place}{os.sep}".startswith(places)
             if is_of_trial or (paths and _can_write(process.pid, paths)):
-                found.append(process)
+                found.append(psutil.Process(process.pid))  # the iterator's may be one that had its number
     return found
 
 

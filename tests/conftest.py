@@ -23,10 +23,13 @@ from tests.commands import PATIENCE
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
-# A slow machine is no mistake.
-hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+# A slow machine is no mistake. Examples are the same each time, so that a rare find does not fall on whoever
+# has changed something else; `pytest --hypothesis-profile exploring` looks for new ones.
+_PATIENT = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=True
 )
+hypothesis.settings.register_profile("patient", _PATIENT)
+hypothesis.settings.register_profile("exploring", _PATIENT, derandomize=False, max_examples=1000)
 hypothesis.settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).parent.parent

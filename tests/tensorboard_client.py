@@ -42,15 +42,14 @@ class TensorBoard:
         return list(answer.get("sessionGroups", []))
 
     def wait_for_rows(self, count: int, seconds: float = 120.0) -> list[dict[str, Any]]:
-        """The rows, as soon as there are `count` of them."""
+        """The rows, as soon as there are `count` of them and they stay as they are: runs are read one by one."""
         end = time.monotonic() + seconds
-        before: list[dict[str, Any]] = []
-        while time.monotonic() < end:
-            rows = self.rows()
-            if len(rows) >= count and (rows == before or not self._shows_halves):
-                break
-            before = rows
+        rows = self.rows()
+        calm = 0
+        while time.monotonic() < end and (len(rows) < count or calm < (2 if self._shows_halves else 1)):
             time.sleep(0.3)
+            before, rows = rows, self.rows()
+            calm = calm + 1 if rows == before else 0
         return rows
 
     def scalars(self, run: str, tag: str) -> list[tuple[int, float]]:

@@ -24,6 +24,7 @@ from sweep.engine.base import Observer
 from sweep.errors import InputError, SpecError, SweepError
 from sweep.spec.model import Metric, Resources, Stop
 from sweep.spec.parameters import Choice, Constant, Range
+from tests.commands import PATIENCE
 from tests.conftest import MakeSweep
 
 
@@ -589,7 +590,7 @@ def test_a_script_needs_no_main_guard_and_finds_the_modules_beside_it(project: P
     (project / "code" / "helper.py").write_text("def square(x):\n    return x * x\n")
     (project / "code" / "script.py").write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, "code/script.py"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "code/script.py"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.stdout.splitlines() == ["4 ['COMPLETE', 'COMPLETE', 'COMPLETE', 'COMPLETE'] True"], (
         done.stderr

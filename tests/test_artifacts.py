@@ -237,11 +237,13 @@ while True:
     with subprocess.Popen(
         [sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as reader:
-        assert reader.stdout is not None
-        reader.stdout.readline()
-        for turn in range(100):
-            copy_whole(tmp_path / ("new" if turn % 2 else "old"), place)
-        reader.terminate()
+        try:
+            assert reader.stdout is not None
+            reader.stdout.readline()
+            for turn in range(100):
+                copy_whole(tmp_path / ("new" if turn % 2 else "old"), place)
+        finally:
+            reader.terminate()
         out, err = reader.communicate()
     assert "FileNotFoundError" not in err
     assert set(out.split()) <= {"2"}

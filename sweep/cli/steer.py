@@ -15,7 +15,7 @@ from sweep.errors import InputError, SweepError
 if TYPE_CHECKING:
     from sweep.compare.view import SweepView
 
-_PATIENCE = 20.0  # seconds
+_PATIENCE = 60.0  # seconds
 
 
 def stop(

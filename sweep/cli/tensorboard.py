@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
+from contextlib import redirect_stderr
 from types import FrameType
 from typing import Annotated
 
@@ -35,7 +37,6 @@ def tensorboard(
     view = SweepView.open(name, runs)
     print(f"starting TensorBoard on {view.directory.root} ...", flush=True)
 
-    import tensorboard_data_server
     from tensorboard import program
 
     from sweep.errors import SweepError
@@ -44,13 +45,12 @@ def tensorboard(
     signal.signal(signal.SIGTERM, _leave)
     server = program.TensorBoard()
     arguments = ["tensorboard", "--logdir", str(view.directory.root), "--host", host]
-    if tensorboard_data_server.server_binary() is not None:
-        arguments.append("--load_fast=true")  # as it would by itself, but without a notice about it
     if port is not None:
         arguments += ["--port", str(port)]
     server.configure(argv=arguments)
     try:
-        url = server.launch()
+        with redirect_stderr(io.StringIO()):  # it gives notice that it reads with its data server
+            url = server.launch()
     except (SystemExit, program.TensorBoardServerException) as error:
         raise SweepError(f"TensorBoard cannot start: {' '.join(str(error).split())}") from None
     print(f"{url}#hparams   (Ctrl-C ends it)", flush=True)

@@ -46,7 +46,7 @@ class Journal(BaseJournalBackend):
         self._given = 0
         """How many lines of the batch have been read."""
         self._must_sync = False
-        self._is_broken = False
+        self._broken_by: OSError | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The lines from this number on: those of the file, then those of the batch."""
@@ -103,8 +103,9 @@ class Journal(BaseJournalBackend):
         lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
         if not lines:
             return lines
-        if self._is_broken:
-            raise OSError(f"{self._path}: an earlier write failed; what came after it was not recorded")
+        if self._broken_by is not None:
+            why = f"{self._broken_by.strerror}: an earlier write failed; what came after it was not recorded"
+            raise OSError(self._broken_by.errno, why, str(self._path))
         size = os.path.getsize(self._path)
         try:
             with open(self._path, "ab") as file:
@@ -113,10 +114,10 @@ class Journal(BaseJournalBackend):
                 if self._must_sync or any("state" in log or "study_name" in log for log in logs):
                     os.fsync(file.fileno())
                 self._must_sync = False
-        except OSError:
+        except OSError as error:
             # The disk is full, say. Half a line would spoil the next one, and Optuna's memory is ahead of the
             # file now: nothing more may be written by this process.
-            self._is_broken = True
+            self._broken_by = error
             os.truncate(self._path, size)
             raise
         return lines

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from sweep.core.messages import OutcomeKind
+from sweep.errors import SweepError
 from sweep.objective.result import NeverReported, ScriptCrash, ScriptError
 from sweep.trial import Interrupted
 
@@ -52,6 +53,18 @@ def classify(error: BaseException, directory: Path) -> OutcomeKind:
     if isinstance(error, NeverReported):
         return "unreported"
     return "crash" if isinstance(error, ScriptCrash) else "error"
+
+
+def not_recorded(error: BaseException) -> SweepError:
+    """What is said of a sweep whose study could not be written."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return SweepError(
+            f"{error.strerror}; nothing more was recorded. Make room, then the same command goes on"
+        )
+    return SweepError(
+        f"{type(error).__name__}: {error}; nothing more was recorded. "
+        "Once that is mended, the same command goes on"
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -17,7 +17,7 @@ from sweep.core.messages import Assignment, Progress, Suggestion, Word
 from sweep.core.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
-from sweep.engine.classify import NO_SPACE
+from sweep.engine.classify import NO_SPACE, not_recorded
 from sweep.engine.output import copied_output
 from sweep.errors import InputError, SweepError
 from sweep.objective.script.reference import ScriptReference
@@ -96,9 +96,7 @@ class InlineEngine(Engine):
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
-            raise SweepError(
-                f"{error.strerror}; nothing more was recorded. Make room, then the same command goes on"
-            ) from None
+            raise not_recorded(error) from None
         return controller.close()
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -51,9 +52,7 @@ class RayEngine(Engine):
             except KeyboardInterrupt:
                 if interruption.signal is None:
                     raise
-                if supervisor.progress is None:
-                    raise StartInterrupted(interruption.signal) from None
-                return supervisor.progress
+                return _progress(supervisor, interruption.signal)
             except RayLost:
                 progress = supervisor.progress
                 deaths += 1
@@ -66,7 +65,23 @@ class RayEngine(Engine):
                 observer.note("Ray died; it is started again, and the trials that ran go on")
             finally:
                 supervisor.end()
-            self._cluster.restart()
+            try:
+                self._cluster.restart()
+            except SystemExit:  # this is what Ray's own handler does while Ray is being started
+                interruption.request(signal.SIGTERM)
+                return _progress(supervisor, signal.SIGTERM)
+            finally:
+                interruption.listen_again()
             sweep = replace(sweep, run_id=renew_run(sweep.directory.lock))
-            interruption.listen_again()
             self.clear(sweep.directory, observer)
+
+
+def _progress(supervisor: Supervisor, number: int) -> Progress:
+    """Where a sweep stood when a signal ended it.
+
+    Raises:
+        StartInterrupted: it had not begun.
+    """
+    if supervisor.progress is None:
+        raise StartInterrupted(number)
+    return supervisor.progress

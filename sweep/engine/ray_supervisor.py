@@ -33,7 +33,7 @@ from sweep.core.messages import (
 )
 from sweep.core.requests import Request, take_requests
 from sweep.engine.base import Interruption, Observer, Sweep
-from sweep.engine.classify import NO_SPACE
+from sweep.engine.classify import NO_SPACE, not_recorded
 from sweep.engine.ray_cluster import RayCluster
 from sweep.engine.ray_controller import RayController
 from sweep.engine.ray_line import PATIENCE, ControllerLine
@@ -176,10 +176,7 @@ class Supervisor:
                 raise SweepError(_last_line(error)) from None
             raise SweepError("the controller died; the same command goes on") from None
         except RayTaskError as error:
-            raise SweepError(
-                f"{type(error.cause).__name__}: {error.cause}; nothing more was recorded. "
-                "The same command goes on once that is mended"
-            ) from None
+            raise not_recorded(error.cause) from None
 
     def end(self) -> None:
         """End all processes; what they ran stays without an outcome."""

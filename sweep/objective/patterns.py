@@ -150,7 +150,10 @@ class _TookTooLong(Exception):
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """Interrupt a regular expression. Only the main thread can be; elsewhere nothing is done."""
+    """Interrupt a regular expression after as much of this process's time, however busy the machine is.
+
+    Only the main thread can be interrupted; elsewhere nothing is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -158,10 +161,10 @@ def _at_most(seconds: float) -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise _TookTooLong
 
-    handler = signal.signal(signal.SIGALRM, ring)
-    before = signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(signal.SIGVTALRM, ring)
+    before = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, *before)
-        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_VIRTUAL, *before)
+        signal.signal(signal.SIGVTALRM, handler)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from sweep.compare.view import SweepView
-from tests.commands import call, sweep_command
+from tests.commands import PATIENCE, call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
 
 LOSS_IS_X = "def train(trial):\n    trial.report(trial.params.x, 0)\n    return trial.params.x\n"
@@ -375,10 +375,15 @@ def wait_for_state(state: str, complete: int = 0) -> None:
     raise TimeoutError
 
 
-@pytest.fixture
-def server(finished: Path) -> Iterator[str]:
+@pytest.fixture(params=["data server", "broken data server"])
+def server(finished: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    if request.param != "data server":  # a busy machine's may be too slow for TensorBoard, too
+        monkeypatch.setenv("TENSORBOARD_DATA_SERVER_BINARY", "/bin/false")
     process = subprocess.Popen(
-        sweep_command("tensorboard", "demo", "--port", "0"), stdout=subprocess.PIPE, text=True
+        sweep_command("tensorboard", "demo", "--port", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -388,6 +393,7 @@ def server(finished: Path) -> Iterator[str]:
         raise RuntimeError("no address")
     yield found[0]
     process.terminate()
+    assert process.stdout.read() == ""
     assert process.wait(60) == 128 + signal.SIGTERM
 
 
@@ -471,7 +477,7 @@ def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: Make
     console_script = "import sys\nsys.path[0] = '/usr/bin'\nfrom sweep.cli import main\nmain()"
     for options in ([], ["--inline"]):
         command = [sys.executable, "-c", console_script, "run", str(file), "--fresh", "-q", *options]
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run(command, check=True, timeout=PATIENCE)
 
 
 def test_a_folder_that_may_not_be_written_is_an_error(make_sweep: MakeSweep, project: Path) -> None:

@@ -127,20 +127,17 @@ def test_a_running_sweep_is_only_read(make_sweep: MakeSweep) -> None:
         while not Path("running").exists():
             assert running.poll() is None
             time.sleep(0.05)
-        before = Path("runs/demo/journal.log").read_bytes()
-        done = subprocess.run(
-            sweep_command("debug", file, "--trial", "0", "--set", "objective=now.py:train"),
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert "there is no file now.py" in done.stderr
-        Path("now.py").write_text("def train(trial):\n    return trial.params.x\n")
-        said = call("debug", file, "--trial", "0", "--set", "objective=now.py:train").stdout
-        assert "note: not the sweep in" in said
-        assert "objective: demo_objective.py:train -> now.py:train" in said
-        assert Path("runs/demo/journal.log").read_bytes() == before
-        Path("go").touch()
+        try:
+            before = Path("runs/demo/journal.log").read_bytes()
+            other = ("debug", file, "--trial", "0", "--set", "objective=now.py:train")
+            assert "there is no file now.py" in call(*other, status=2).stderr
+            Path("now.py").write_text("def train(trial):\n    return trial.params.x\n")
+            said = call(*other).stdout
+            assert "note: not the sweep in" in said
+            assert "objective: demo_objective.py:train -> now.py:train" in said
+            assert Path("runs/demo/journal.log").read_bytes() == before
+        finally:
+            Path("go").touch()
         assert running.wait(180) == 0
 
 

@@ -32,7 +32,7 @@ def train(trial):
     for step in range(found.step + 1 if found else 0, 20):
         trial.report(20 - step, step)
         with open("diary.txt", "a") as diary:
-            diary.write(f"{time.time()} {os.getpid()} {trial.number} {step}\\n")
+            diary.write(f"{time.time()} {os.environ.get('SWEEP_TEST_MARK', '-')} {trial.number} {step}\\n")
         if step % 4 == 3:
             with trial.checkpoint.save(step):
                 pass
@@ -64,7 +64,7 @@ def rows() -> list[dict[str, Any]]:
     return [row.to_dict() for row in sweep.load("demo").trials]
 
 
-def start(*arguments: object, mark: str = "") -> subprocess.Popen[str]:
+def start(*arguments: object, mark: str = "-") -> subprocess.Popen[str]:
     return subprocess.Popen(
         sweep_command(*arguments),
         stdout=subprocess.PIPE,
@@ -90,9 +90,8 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     make_sweep: MakeSweep,
 ) -> None:
     file = make_sweep(STEPS, stop={"trials": 8}, max_parallel=2)
-    old: list[set[str]] = []
-    for moment in (0.5, 3.0, None):
-        driver = start("run", file, "--quiet")
+    for run, moment in enumerate((0.5, 3.0, None)):
+        driver = start("run", file, "--quiet", mark=str(run))
         if moment is None:  # in the middle of things
             wait_for(lambda: Path("runs/demo/journal.log").exists())
             wait_for(lambda: any(row["state"] == "COMPLETE" for row in rows()))
@@ -100,8 +99,7 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
             time.sleep(moment)
         driver.kill()
         driver.wait()
-        old.append({pid for _, pid, _, _ in diary()})
-    last = start("run", file)
+    last = start("run", file, mark="3")
     before = {row["number"]: row for row in rows() if row["state"] == "COMPLETE"}
     assert before
     out, _ = last.communicate(timeout=180)
@@ -109,10 +107,9 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     after = rows()
     assert [(row["number"], row["state"]) for row in after] == [(n, "COMPLETE") for n in range(8)]
     assert all(after[number] == row for number, row in before.items()), "what was complete is untouched"
-    for pids in old:
-        theirs = [float(when) for when, pid, _, _ in diary() if pid in pids]
-        ours = [float(when) for when, pid, _, _ in diary() if pid not in pids]
-        assert max(theirs, default=0) < min(ours), "nothing of the old run is written beside the new one"
+    runs = [int(run) for _, run, _, _ in sorted(diary(), key=lambda line: float(line[0]))]
+    assert runs == sorted(runs), "nothing of an old run is written beside a new one"
+    assert runs[-1] == 3
     assert not any(LONG in line for line in _all_commands())
 
 
@@ -343,6 +340,28 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is
     for row in stopped:
         if row["state"] == "COMPLETE":
             assert after[row["number"]] == row
+
+
+@pytest.mark.usefixtures("joining")
+@pytest.mark.parametrize("options", [[], ["--inline"]], ids=["ray", "inline"])
+def test_a_disk_that_is_too_full_for_the_study_stops_the_sweep_too(
+    make_sweep: MakeSweep, small_disk: Callable[[str], None], options: list[str]
+) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            if trial.number == 1:
+                trial.set_user_attr("note", "much " * 250_000)
+            return trial.params.x
+        """,
+        stop={"trials": 3},
+    )
+    (line,) = call("run", file, "--quiet", *options, status=1).stderr.splitlines()
+    assert line.startswith("error: No space left on device")
+    assert line.endswith("nothing more was recorded. Make room, then the same command goes on")
+    small_disk("20m")
+    call("run", file, "--quiet", *options)
+    assert [row["state"] for row in rows()] == ["COMPLETE"] * 3
 
 
 @pytest.mark.usefixtures("joining")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 import ray
 
 from sweep.engine import ray_cluster
+from sweep.engine.base import Interruption, Observer
+from sweep.engine.ray import RayEngine
 from sweep.engine.ray_cluster import RayCluster
+from sweep.engine.ray_supervisor import RayLost
 from sweep.errors import SweepError
 from tests.commands import PATIENCE
 
@@ -64,6 +69,31 @@ def test_what_is_no_trouble_of_rays_is_not_taken_for_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(ray, "init", lambda **_: {}["a bug"])
     with pytest.raises(KeyError):
         RayCluster(None).__enter__()
+
+
+def test_sigterm_while_a_ray_that_died_is_started_again_ends_the_sweep_where_it_stood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    progress = Mock(finished=3)
+
+    class Lost:
+        def __init__(self, *_: object) -> None:
+            self.progress = progress
+
+        def run(self, *_: object) -> None:
+            raise RayLost
+
+        def end(self) -> None: ...
+
+    def restart(cluster: RayCluster) -> None:
+        raise SystemExit(15)  # as Ray's handler does
+
+    monkeypatch.setattr("sweep.engine.ray.Supervisor", Lost)
+    monkeypatch.setattr(RayEngine, "slots", lambda *_: 1)
+    monkeypatch.setattr(RayCluster, "restart", restart)
+    interruption = Interruption()
+    assert RayEngine().run(Mock(), Observer(), interruption, 1.0) is progress
+    assert interruption.signal == signal.SIGTERM
 
 
 _CLUSTER = """

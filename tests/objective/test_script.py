@@ -23,6 +23,7 @@ from sweep import processes
 from sweep.objective.result import ScriptCrash, ScriptError
 from sweep.objective.script.ending import check_ended_well
 from sweep.objective.script.lines import read_line
+from sweep.objective.script.output import Output
 from sweep.objective.script.reference import ScriptReference
 from sweep.objective.wandb_offline import OfflineRuns
 from sweep.spec import load_spec
@@ -61,7 +62,10 @@ def run(file: Path) -> sweep.SweepResult:
 
 
 def is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and processes.is_alive(psutil.Process(pid))
+    try:
+        return processes.is_alive(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def output(result: sweep.SweepResult, number: int = 0) -> bytes:
@@ -157,7 +161,7 @@ def test_a_prompt_is_seen_although_its_line_has_no_end(make_script: MakeScript) 
         import os, pathlib, time
         log = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"], "output.log")
         print("tell me:", end=" ", flush=True)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while not log.read_text().endswith("tell me: ") and time.monotonic() < end:
             time.sleep(0.01)
         assert time.monotonic() < end
@@ -167,13 +171,28 @@ def test_a_prompt_is_seen_although_its_line_has_no_end(make_script: MakeScript) 
     assert run(file).trials[0].state == "COMPLETE"
 
 
+def test_who_prints_on_when_the_script_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    script = subprocess.Popen(
+        ["sh", "-c", "yes >&2 & echo $!; echo the last word"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    script.wait()
+    output = Output(script, tmp_path / "output.log", wants_all=True)
+    begin = time.monotonic()
+    output.finish()
+    assert output.is_at_end
+    assert time.monotonic() - begin < 30
+    pid, *words = [line.text for line in output.take(0) if line.is_stdout]
+    os.kill(int(pid), signal.SIGKILL)
+    assert words == ["the last word"]
+
+
 def test_output_and_metrics_are_there_while_it_runs(make_script: MakeScript) -> None:
     file = make_script(
         """
         import os, pathlib, time
         log = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"], "output.log")
         print('{"val_loss": 1}')
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while "val_loss" not in log.read_text() and time.monotonic() < end:
             time.sleep(0.01)
         assert time.monotonic() < end
@@ -247,7 +266,7 @@ def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
         if number == 2:
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             open("pids", "w").write(f"{os.getpid()} {child.pid}")
-        for step in range(300):
+        for step in range(6000 if number == 2 else 300):
             print('{"step": %d, "val_loss": %d}' % (step, number))
             time.sleep(0.1 if number == 2 else 0)
         """,
@@ -257,7 +276,7 @@ def test_pruning_ends_a_script_that_ignores_sigterm_and_its_children(
     begin = time.monotonic()
     result = run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
-    assert time.monotonic() - begin < 55
+    assert time.monotonic() - begin < 500
     assert not any(is_alive(int(pid)) for pid in (project / "pids").read_text().split())
 
 
@@ -272,7 +291,7 @@ def test_what_a_script_leaves_behind_ends_with_it(make_script: MakeScript, proje
     )
     begin = time.monotonic()
     assert run(file).trials[0].state == "COMPLETE"
-    assert time.monotonic() - begin < 60, "the child keeps the pipe open"
+    assert time.monotonic() - begin < 500, "the child keeps the pipe open"
     assert not is_alive(int((project / "pid").read_text()))
 
 
@@ -565,32 +584,40 @@ def test_what_is_logged_by_means_of_wandb_is_read_while_the_file_grows(tmp_path:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_on_ray_scripts_run_are_pruned_and_killed_by_their_limit(
+def test_on_ray_a_script_that_overruns_its_limit_is_ended_whatever_it_has_become(
     make_script: MakeScript, project: Path
 ) -> None:
+    file = make_script(
+        "",
+        program=None,
+        command=["sh", "-c", "echo $$ > pid; exec env -i sleep 600"],
+        trial={"timeout": 10},
+    )
+    (trial,) = sweep.run(file).trials
+    assert (trial.state, trial.reason) == ("FAIL", "ran longer than 10 s")
+    assert not is_alive(int((project / "pid").read_text()))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_ray_scripts_run_and_are_pruned(make_script: MakeScript) -> None:
     file = make_script(
         """
         import os, time
         number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
         os.write(2, b"on stderr %d\\n" % number)  # at once: another stream may come between parts of a line
         if number == 3:
-            os.execvp("env", ["env", "-i", "sh", "-c", "echo $$ > pid; sleep 600"])
-        if number == 4:
             raise SystemExit(5)
-        for step in range(300):
+        for step in range(6000 if number == 2 else 300):
             print('{"step": %d, "val_loss": %d}' % (step, number))
             time.sleep(0.1 if number == 2 else 0)
         """,
-        stop={"trials": 5},
+        stop={"trials": 4},
         max_parallel=1,
         pruner={"type": "median", "startup_trials": 2},
-        trial={"timeout": 15},
     )
     result = sweep.run(file)
-    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "FAIL"]
-    assert result.trials[3].reason == "ran longer than 15 s"
-    assert result.trials[4].reason == "exit status 5: on stderr 4"
-    assert not is_alive(int((project / "pid").read_text()))
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
+    assert result.trials[3].reason == "exit status 5: on stderr 3"
     assert sorted(output(result).splitlines()) == sorted(
         [b"on stderr 0", *(b'{"step": %d, "val_loss": 0}' % step for step in range(300))]
     )

@@ -214,7 +214,7 @@ def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file
     """No Python writer that could be adapted: a program writes records, as TensorFlow's own code does."""
     file = make_script(
         f"""
-        import os, struct, time
+        import os, pathlib, struct, time
         from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2
         from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
         def write(file, event):
@@ -236,8 +236,9 @@ def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file
                 if step == 0:
                     value.metadata.plugin_data.CopyFrom(plugin)
                 write(file, event_pb2.Event(step=step, summary=summary_pb2.Summary(value=[value])))
-            time.sleep(1)
-        time.sleep(1)
+        here = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"])
+        while sum(path.read_bytes().count(b"validation/epoch_loss") for path in here.glob("events*")) < 3:
+            time.sleep(0.1)
         """,
         metric={"name": "validation/epoch_loss", "goal": "minimize"},
     )
@@ -327,12 +328,18 @@ def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScrip
     code = (
         QUICK
         + """
+    import pathlib
     number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
     writer = SummaryWriter(f"drawn/{number}")
-    for step in range(100):
-        writer.add_scalar("val/loss", number, step)
+    def written(tag):
+        return sum(path.read_bytes().count(tag) for path in pathlib.Path("drawn/2").rglob("event*"))
+    for step in range(600 if number == 2 else 100):
         writer.add_scalar("val/acc", step, step)
         writer.add_scalars("cmp", {"a": step}, step)
+        while step == 2 and number == 2 and min(written(b"val/acc"), written(b"cmp")) < 2:
+            time.sleep(0.1)
+        if step >= 2:
+            writer.add_scalar("val/loss", number, step)
         time.sleep(0.3 if number == 2 else 0)
     """
     )

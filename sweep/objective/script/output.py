@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import queue
 import re
 import selectors
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -15,11 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from sweep.objective.script.log import BoundedLog
 
-_GRACE = 5.0
+_GRACE = 60.0
+"""Seconds for what the script has left in its pipes: a few milliseconds' work, if the machine is not busy."""
 _LOOK_EVERY = 0.1
 _LONGEST_LINE = 1 << 20
 _LONGEST_HELD = 1 << 16
@@ -71,7 +75,7 @@ class Output:
         self._log = BoundedLog(log)
         self._wants_all = wants_all
         self._waiting: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
-        self._give_up_at = float("inf")
+        self._is_over = False
         self.error: Exception | None = None
         self.is_at_end = False
         self.tail: deque[str] = deque(maxlen=_TAIL)
@@ -92,7 +96,7 @@ class Output:
 
     def finish(self) -> None:
         """The script has ended: take what is left in the pipes, even if something keeps them open."""
-        self._give_up_at = time.monotonic()
+        self._is_over = True
         self._thread.join(_GRACE)
         for pipe in self._pipes:
             pipe.close()
@@ -114,24 +118,35 @@ class Output:
             for index, pipe in enumerate(self._pipes):
                 selector.register(pipe, selectors.EVENT_READ, index)
             while selector.get_map():
-                ready = sorted(selector.select(_LOOK_EVERY), key=lambda event: event[0].data)
-                now = time.monotonic()
-                if now >= self._give_up_at + (_GRACE / 2 if ready else 0):
-                    return
+                is_over = self._is_over
                 # What came first on the way out is stdout, as a rule: the reason of an end stands on stderr.
-                for key, _ in ready:
+                for key, _ in sorted(selector.select(_LOOK_EVERY), key=lambda event: event[0].data):
                     data = os.read(key.fd, 1 << 16)
-                    if not data:
+                    if data:
+                        self._take(key.data, data)
+                    else:
                         selector.unregister(key.fileobj)
-                        continue
-                    self._write(partial(self._targets[key.data].write, data))
-                    for line, is_passing in self._lines[key.data].feed(data):
-                        self._see(line, is_passing, is_stdout=key.data == 0)
                 for target in self._targets:
-                    if now >= target.since + _PATIENCE_FOR_LINES:
+                    if time.monotonic() >= target.since + _PATIENCE_FOR_LINES:
                         self._write(target.flush)
-                while self._waiting.qsize() > _MOST_WAITING and self._give_up_at == float("inf"):
+                if is_over:
+                    return self._drain()
+                while self._waiting.qsize() > _MOST_WAITING and not self._is_over:
                     time.sleep(0.01)
+
+    def _drain(self) -> None:
+        """Take what is in the pipes now, and no more: something else may print into them for ever."""
+        for index, pipe in enumerate(self._pipes):
+            left = _count_waiting(pipe)
+            while left > 0:
+                data = os.read(pipe.fileno(), min(left, 1 << 16))
+                self._take(index, data)
+                left -= len(data)
+
+    def _take(self, index: int, data: bytes) -> None:
+        self._write(partial(self._targets[index].write, data))
+        for line, is_passing in self._lines[index].feed(data):
+            self._see(line, is_passing, is_stdout=index == 0)
 
     def _write(self, write: Callable[[], None]) -> None:
         try:
@@ -151,6 +166,12 @@ class Output:
         self._tail_is_passing = is_passing
         if self._wants_all or (is_stdout and text.startswith("{")):
             self._waiting.put(Line(text, is_stdout, is_passing))
+
+
+def _count_waiting(pipe: IO[bytes]) -> int:
+    """How many bytes can be read without waiting."""
+    (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(struct.calcsize("i"))))
+    return int(count)
 
 
 class _WholeLines:

@@ -131,7 +131,7 @@ class ScriptProcess:
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 if os.getpgid(process.pid) == self.popen.pid:
-                    yield process
+                    yield psutil.Process(process.pid)  # the iterator's may be one that had its number
 
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
