@@ -42,7 +42,7 @@ class TensorBoard:
         return list(answer.get("sessionGroups", []))
 
     def wait_for_rows(self, count: int, seconds: float = 120.0) -> list[dict[str, Any]]:
-        """The rows, as soon as there are `count` of them and they stay as they are: runs are read one by one."""
+        """The rows, when there are `count` that stay as they are: runs are read one by one."""
         end = time.monotonic() + seconds
         rows = self.rows()
         calm = 0
