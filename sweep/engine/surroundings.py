@@ -10,10 +10,12 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
+
+import psutil
 
 from sweep import processes
 
@@ -197,21 +199,33 @@ def _children() -> _Restore:
     before = {process.pid for process in processes.descendants()}
 
     def restore() -> None:
-        _shut_down_joblib()
+        _shut_down_services()
         spared = {*before, *_helpers()}
-        left = [process for process in processes.descendants() if process.pid not in spared]
+        left = [process for process in processes.descendants() if not _is_spared(process, spared)]
         processes.end(left, grace=_SECONDS_FOR_CHILDREN)
         processes.reap(left)
 
     return restore
 
 
-def _shut_down_joblib() -> None:
-    """joblib, and so scikit-learn's `n_jobs`, keeps its processes for the next call: they would be missed."""
+def _shut_down_services() -> None:
+    """Have libraries end processes that they keep for the next call: they would wait for them for ever."""
+    if getattr(sys.modules.get("wandb.sdk.wandb_setup"), "_singleton", None) is not None:
+        sys.modules["wandb"].teardown()
+    compiler = sys.modules.get("torch._inductor.async_compile")
+    if compiler is not None:
+        compiler.shutdown_compile_workers()
     for module in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
         executor = getattr(sys.modules.get(module), "_executor", None)
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=True)
+
+
+def _is_spared(process: psutil.Process, spared: Container[int | None]) -> bool:
+    with suppress(psutil.Error):
+        # torch starts it once for the sharing strategy `file_system`, and ends it with this process.
+        return process.pid in spared or process.name() == "torch_shm_manager"
+    return False
 
 
 def _helpers() -> set[int | None]:

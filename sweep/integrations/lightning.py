@@ -41,6 +41,7 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
     To go on after a crash, hand what an earlier attempt saved to the trainer:
     `trainer.fit(model, ckpt_path=callback.ckpt_path)`. Where a trial has several callbacks, as for the folds
     of a cross-validation, the first one has its checkpoints; the other trainings begin at their beginning.
+    The same holds for a second training with the same callback, which counts on.
 
     Args:
         trial: the trial.
@@ -69,8 +70,16 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         self._monitor = monitor or trial.metric
         self._by_global_step = steps == "global_step"
         self._evaluations = 0
+        self._last = -1
+        """The step of the last report."""
+        self._offset = 0
+        """The optimizer's steps of earlier trainings with this callback."""
         self._seen: dict[str, float] = {}
         """What was known at the last validation."""
+        self._before: dict[str, float] = {}
+        """What was known before it."""
+        self._of_validation = {self._monitor, trial.metric}
+        """The names of what changes in validations: Lightning keeps their values until the next one."""
         self._of_training: set[str] = set()
         """The names of what the training logs at the end of an epoch, which comes after its validation."""
         is_ours, found = take_checkpoints(trial) if checkpoint_every else (False, None)
@@ -87,14 +96,20 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         check_one_process(trainer.world_size)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._offset = max(0, self._last - trainer.global_step) if self._by_global_step else 0
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         is_due = trainer.global_step % max(1, trainer.log_every_n_steps) == 0
         if self._by_global_step and is_due and trainer.logged_metrics:
-            own = {self._monitor, self._trial.metric}  # those are of validations
+            own = self._of_validation
             values = {name: value for name, value in trainer.logged_metrics.items() if name not in own}
-            self._trial.log(numbers(values), trainer.global_step)
+            self._trial.log(numbers(values), self._steps_so_far(trainer))
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._before = numbers(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -102,7 +117,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         values = numbers(trainer.callback_metrics)
         if self._monitor not in values:
             raise missing(self._monitor, values)
-        step = trainer.global_step if self._by_global_step else self._evaluations
+        step = self._last = self._steps_so_far(trainer) if self._by_global_step else self._evaluations
+        self._of_validation |= {name for name, value in values.items() if self._before.get(name) != value}
         self._evaluations += 1
         self._seen = values
         news = {name: value for name, value in values.items() if name not in self._of_training}
@@ -121,10 +137,14 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         values = numbers(trainer.callback_metrics)
         self._of_training |= {name for name, value in values.items() if self._seen.get(name) != value}
         self._of_training -= {self._monitor, self._trial.metric}
-        step = trainer.global_step if self._by_global_step else self._evaluations - 1
+        step = self._steps_so_far(trainer) if self._by_global_step else self._evaluations - 1
         self._trial.log({name: values[name] for name in self._of_training & values.keys()}, step)
 
+    def _steps_so_far(self, trainer: pl.Trainer) -> int:
+        return int(trainer.global_step + self._offset)
+
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._checkpoint_every = 0  # another training must not be taken for this one
         if self._evaluations == 0:
             warnings.warn(
                 "the fit ended without a single validation, so nothing was reported to the sweep: has the "

@@ -50,7 +50,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     trial's directory too, and the next attempt goes on from it:
     `trainer.train(resume_from_checkpoint=callback.checkpoint)`. Where a trial has several callbacks, as for
     the folds of a cross-validation, the first one has its checkpoints; the other trainings begin at their
-    beginning. A second training with the same callback counts on.
+    beginning. The same holds for a second training with the same callback, which counts on.
 
     Evaluations after the training, as on test data, are no reports; without a training they are.
 
@@ -77,6 +77,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._last = -1
         """The step of the last report."""
         self._begin = _Begin()
+        self._repeated = 0
+        """How many evaluations of this training an earlier attempt has reported already."""
         self._saves, found = take_checkpoints(trial)
         self._step = 0 if found is None else found.step
         self.checkpoint: str | None = None if found is None else str(found.path)
@@ -89,6 +91,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._has_begun, self._has_ended = True, False
         if state.global_step > 0 and self._trial.last_reported is not None:
             self._last = self._trial.last_reported.step
+        self._repeated = 0
         self._begin = _Begin(len(state.log_history), state.global_step, self._last)
 
     def on_log(
@@ -127,6 +130,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         if name is None:  # of several data sets, one may have it
             return
         self._has_found = True
+        if state.global_step == self._begin.steps > 0:  # `eval_on_start` of a resumed one: so has it that
+            self._repeated += 1
+            return
         self._step = self._last = (
             self._steps_so_far(state) if self._by_global_step else self._evaluations_so_far(state, name)
         )
@@ -145,6 +151,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._has_ended = True
+        self._saves = False  # what comes next is another training, which must not be taken for this one
         self._check_found()
 
     def on_save(
@@ -152,7 +159,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         saved = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if self._saves and saved.is_dir():
-            with self._trial.checkpoint.save(self._step) as path:
+            step = self._steps_so_far(state) if self._by_global_step else self._step
+            with self._trial.checkpoint.save(step) as path:
                 shutil.copytree(saved, path, copy_function=_link_or_copy, dirs_exist_ok=True)
 
     def _steps_so_far(self, state: TrainerState) -> int:
@@ -163,7 +171,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         """Those before this one that had the metric; the trainer counts them anew for each training."""
         found = [name in entry for entry in state.log_history]
         earlier = self._begin.last + 1 - sum(found[: self._begin.length])
-        return max(0, sum(found) - 1) + max(0, earlier)
+        return max(0, sum(found) - 1 - self._repeated) + max(0, earlier)
 
     def _check_found(self) -> None:
         if self._evaluated and not self._has_found:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from sweep.engine.surroundings import restored
 
 SCRIPT = """
 import sys
@@ -173,3 +179,52 @@ for trial in range(2):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[0, 1, 4, 9]", "[] []"] * 2
+
+
+WANDB = """
+import wandb
+
+def objective():
+    settings = wandb.Settings(x_disable_stats=True, console="off", silent=True)
+    run = wandb.init(mode="offline", project="p", settings=settings)
+    run.log({"loss": 1.0})
+    # and never finishes it
+"""
+FILE_SYSTEM = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+def objective():
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    for batch in DataLoader(TensorDataset(torch.zeros(8, 2)), batch_size=4, num_workers=1):
+        pass
+"""
+
+
+@pytest.mark.parametrize("code", [WANDB, FILE_SYSTEM], ids=["wandb", "torch_shm_manager"])
+def test_what_libraries_keep_running_for_the_next_call_is_not_missed_by_it(tmp_path: Path, code: str) -> None:
+    code += """
+from sweep import processes
+from sweep.engine.surroundings import restored
+
+processes.adopt_orphans()
+for trial in range(2):
+    with restored({}) as problems:
+        objective()
+    print("trial", trial, problems)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stdout.splitlines() == ["trial 0 []", "trial 1 []"], done.stderr
+
+
+def test_torchs_compiler_gets_new_processes_for_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real one takes half a minute to start its own."""
+    compiler = types.SimpleNamespace(shutdown_compile_workers=Mock())
+    monkeypatch.setitem(sys.modules, "torch._inductor.async_compile", compiler)
+    for _ in range(2):
+        with restored({}) as problems:
+            pass
+        assert not problems
+    assert compiler.shutdown_compile_workers.call_count == 2

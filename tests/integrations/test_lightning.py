@@ -187,3 +187,46 @@ def test_a_fit_without_validations_ends_with_a_warning(make_trial: MakeTrial) ->
     with pytest.warns(UserWarning, match="ended without a single validation, so nothing was reported"):
         fit(trial, check_val_every_n_epoch=EPOCHS + 1)
     assert channel.reports == []
+
+
+class Noted(Net):
+    """Logs something else at its validations too, always higher than before."""
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_acc", float(self.trainer.global_step + 1))
+
+
+def make_pl_trainer(callback: SweepCallback, epochs: int) -> Any:
+    return pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=2,
+    )
+
+
+def test_what_was_validated_is_not_drawn_again_at_the_batches_that_follow(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    make_pl_trainer(SweepCallback(trial, steps="global_step"), 3).fit(Noted(), loader(), loader())
+    scalars = read_scalars(trial.directory)
+    assert scalars["val_acc"] == {4: 5.0, 8: 9.0, 12: 13.0}
+    assert list(scalars["train_loss_step"]) == [2, 4, 6, 8, 10, 12]
+
+
+@pytest.mark.parametrize("steps", ["evaluation", "global_step"])
+def test_a_second_training_counts_on_and_leaves_the_checkpoints_to_the_first(
+    make_trial: MakeTrial, steps: Any
+) -> None:
+    trial, channel = make_trial()
+    callback = SweepCallback(trial, steps=steps)
+    net = Net()
+    for epochs in (2, 1):
+        make_pl_trainer(callback, epochs).fit(net, loader(), loader())
+    expected = [0, 1, 2] if steps == "evaluation" else [4, 8, 12]
+    assert [report.step for report in channel.reports] == expected
+    (saved,) = find_checkpoints(trial.directory / "checkpoint")
+    assert saved.step == expected[1]

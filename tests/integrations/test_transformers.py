@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
+from sweep.checkpoint import find_checkpoints
 from sweep.integrations.transformers import SweepCallback
 from sweep.tracking.read import read_scalars
 from sweep.trial import Interrupted, Trial
@@ -190,3 +191,39 @@ def test_a_metric_that_is_never_evaluated_is_an_error_that_names_what_is(make_tr
     ):
         fit(trial, monitor="eval_los")
     assert not channel.reports
+
+
+def test_an_evaluation_at_the_start_of_a_training_that_is_resumed_is_no_second_report(
+    make_trial: MakeTrial,
+) -> None:
+    first, before = make_trial(metric="eval_loss", ends_after=2)
+    for trial in (first, None):
+        if trial is None:
+            first._run.finish()
+            trial, after = make_trial(metric="eval_loss")
+        trainer, callback = make_trainer(trial)
+        trainer.args.eval_on_start = True
+        with pytest.raises(Interrupted) if trial is first else nullcontext():
+            trainer.train(resume_from_checkpoint=callback.checkpoint)
+    assert [report.step for report in before.reports] == [0, 1, 2]
+    assert [report.step for report in after.reports] == [3]
+
+
+def test_a_checkpoint_between_evaluations_goes_by_the_steps_of_the_optimizer(make_trial: MakeTrial) -> None:
+    first, _ = make_trial(metric="eval_loss", ends_after=5)
+    with pytest.raises(Interrupted):
+        fit(first, saves_every=1, steps="global_step")
+    first._run.finish()
+    second, after = make_trial(metric="eval_loss")
+    fit(second, saves_every=1, steps="global_step")
+    assert [report.step for report in after.reports] == [6, 9]
+    assert list(read_scalars(second.directory)["learning_rate"]) == list(range(1, 10))
+
+
+def test_a_second_training_leaves_the_checkpoints_to_the_first(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial(metric="eval_loss")
+    trainer, _ = make_trainer(trial)
+    trainer.train()
+    trainer.train()
+    (saved,) = find_checkpoints(trial.directory / "checkpoint")
+    assert saved.step == EPOCHS - 1

@@ -520,6 +520,10 @@ def test_the_written_sweep_file_says_the_same(make_script: MakeScript, project: 
         ('{"a": 1, "step": 3, "_step": 9}', (3, {"a": 1.0})),
         ('{"a": 1, "step": -1}', (None, {"a": 1.0})),
         ('{"a": 1, "step": 1.5}', (None, {"a": 1.0})),
+        ('{"a": 1, "step": 3}{"a": 2, "step": 3}', [(3, {"a": 1.0}), (3, {"a": 2.0})]),
+        ('{"a": 1} {"b": "x"} {"c": 2}', [(None, {"a": 1.0}), (None, {"c": 2.0})]),
+        ('{"a": 1}{"a": 2', None),
+        ('{"a": 1} 2 {"a": 2}', None),
         ('{"a": true, "b": "1", "c": null}', None),
         ('{"step": 3}', None),
         ('[{"a": 1}]', None),
@@ -529,7 +533,69 @@ def test_the_written_sweep_file_says_the_same(make_script: MakeScript, project: 
     ],
 )
 def test_what_counts_as_a_line_of_metrics(line: str, expected: Any) -> None:
-    assert read_line(line) == expected
+    assert read_line(line) == (expected if isinstance(expected, list) else [expected] if expected else [])
+
+
+def test_lines_that_several_processes_print_at_once_are_all_read(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import json, os
+        first = os.fork()
+        for step in range(0 if first else 1, 1000, 2):
+            print(json.dumps({"step": step, "val_loss": 1.0}))
+        if first:
+            os.waitpid(first, 0)
+            print("the last line has no end", end="")
+        """
+    )
+    result = run(file)
+    assert sorted(result.study.trials[0].intermediate_values) == list(range(1000))
+    assert output(result).endswith(b"}\nthe last line has no end")
+
+
+def test_what_sweep_report_says_counts_although_a_line_with_it_came_first(
+    make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.objective.script.run._LOOK_EVERY", 60)  # or when there is another line
+    file = make_script(
+        """
+        import sweep
+        for epoch in range(3):
+            print('{"step": %d, "val_loss": 1.0}' % (1000 * epoch + 500))
+            sweep.report({"val_loss": 1.0}, step=epoch)
+        """
+    )
+    assert list(run(file).study.trials[0].intermediate_values) == [0, 1, 2]
+
+
+def test_of_what_torchrun_starts_the_own_exception_is_the_reason(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os, signal, sys, torch
+        if os.environ["RANK"] == "1":
+            signal.pause()
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
+        if os.environ["SWEEP_TRIAL_DIR"][-1] == "1":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        """,
+        program=None,
+        command=[
+            *("${interpreter}", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            "train.py",
+        ],
+        stop={"trials": 2},
+        trial={"retries": 1, "retry_on": ["oom"]},
+    )
+    oom, crash = run(file).trials
+    assert (
+        oom.reason
+        == "oom: exit status 1: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB"
+    )
+    assert oom.attempts == 2
+    assert crash.reason == "exit status 1 (a process of it was killed by SIGSEGV)"
+    assert crash.attempts == 1
 
 
 def varint(value: int) -> bytes:
@@ -1063,6 +1129,16 @@ def test_the_reason_is_the_first_line_of_an_exception_and_its_story_is_as_it_was
             "wandb is kept offline here",
         ),
         (["Killed"], 137, r"exit status 137 \(SIGKILL\): Killed"),
+        (
+            [
+                "Traceback (most recent call last):",
+                "ValueError: no data",
+                "Traceback (most recent call last):",
+                "subprocess.CalledProcessError: Command '['python', 'x']' returned non-zero exit status 1.",
+            ],
+            1,
+            "exit status 1: ValueError: no data$",
+        ),
         (["Stopping", ""], 255, "exit status 255"),
     ],
 )

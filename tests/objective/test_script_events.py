@@ -354,6 +354,19 @@ def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScrip
     assert len(scalars["val/acc"]) > 1
 
 
+def test_a_run_that_is_called_train_is_known_by_the_other_files_in_it(make_script: MakeScript) -> None:
+    code = (
+        QUICK
+        + """
+    name = "train" if os.environ["SWEEP_TRIAL_DIR"].endswith("0") else "train2"  # as Ultralytics counts
+    os.makedirs("runs-of-it/" + name + "/weights")
+    SummaryWriter("runs-of-it/" + name).add_scalar("val/loss", 1.0, 0)
+    """
+    )
+    result = run(make_script(code, TENSORBOARDX, stop={"trials": 2}))
+    assert [trial.value for trial in result.trials] == [1.0, 1.0]
+
+
 def test_a_step_that_cannot_be_is_named(make_script: MakeScript) -> None:
     code = QUICK + "    SummaryWriter().add_scalar('val/loss', 1.0, -1)\n"
     result = sweep.run(make_script(code, TENSORBOARDX, stop={"trials": 5}), inline=True)

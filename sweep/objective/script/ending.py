@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 
@@ -16,6 +17,13 @@ _OF_CRASHES = (
     signal.SIGKILL,
     signal.SIGSEGV,
 )
+_RANK = re.compile(r"^\[rank\d+\]: ?")
+"""What torch puts before each line of a traceback in a process group."""
+_OF_LAUNCHERS = ("ChildFailedError", "CalledProcessError")
+_END_OF_PROCESS = re.compile(
+    r"^ *exitcode *: (?:-(\d+)|\d+) \(pid|died with <Signals\.\w+: (\d+)>", re.MULTILINE
+)
+"""How torchrun, or subprocess, says which signal, if any, has ended a process; the first one comes last."""
 _HINTS = {
     "No API key configured": "wandb is kept offline here, without an account: wandb.Api needs one",
     **dict.fromkeys(
@@ -44,6 +52,9 @@ def check_ended_well(status: int, tail: Sequence[str]) -> None:
         raise ScriptCrash(f"killed by {_name(-status)}", _reason(tail), story)
     if status - 128 in _OF_CRASHES:
         raise ScriptCrash(f"exit status {status} ({_name(status - 128)})", _reason(tail), story)
+    of_process = _END_OF_PROCESS.findall(story)
+    if of_process and (number := int("".join(of_process[-1]) or 0)) in _OF_CRASHES:
+        raise ScriptCrash(f"exit status {status} (a process of it was killed by {_name(number)})", "", story)
     hint = next((hint for text, hint in _HINTS.items() if text in story), None)
     raise ScriptError(f"exit status {status}", hint or _reason(tail), story)
 
@@ -56,10 +67,15 @@ def _name(number: int) -> str:
 
 
 def _reason(tail: Sequence[str]) -> str:
-    """The line that says what was wrong: the exception's own first one, or the last."""
-    traces = [index for index, line in enumerate(tail) if line.strip() == _TRACEBACK]
-    if traces:
-        for line in tail[traces[-1] + 1 :]:
-            if line and not line[0].isspace():
-                return line
-    return tail[-1].strip() if tail else ""
+    """The line that says what was wrong: the last exception's own first one, or the last of all.
+
+    What torchrun and accelerate raise says no more than that one of their processes has failed.
+    """
+    lines = [_RANK.sub("", line) for line in tail]
+    traces = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
+    ends = [next((line for line in lines[at + 1 :] if line and not line[0].isspace()), None) for at in traces]
+    found = [line for line in ends if line is not None]
+    own = [line for line in found if not any(name in line for name in _OF_LAUNCHERS)]
+    if own or found:
+        return (own or found)[-1]
+    return lines[-1].strip() if lines else ""

@@ -93,7 +93,7 @@ class _Names:
         """A file has been begun there."""
         self._seen.add(directory)
         if self._main is None:
-            self._main = directory.parent if directory.name in _SPLITS else directory
+            self._main = directory.parent if _is_of_split(directory) else directory
 
     def is_of_add_hparams(self, directory: Path) -> bool:
         """Whether it is one that `add_hparams` has made; others name their own directories by the time."""
@@ -112,6 +112,15 @@ class _Names:
         if self._owners.setdefault(tag, directory) == directory:
             return tag
         return f"{directory.name}/{tag}"
+
+
+def _is_of_split(directory: Path) -> bool:
+    """Whether it has one of several curves. Who calls a run `train` keeps other things there too."""
+    if directory.name not in _SPLITS:
+        return False
+    with suppress(OSError):
+        return all("tfevents" in name or name == "plugins" for name in os.listdir(directory))
+    return True
 
 
 class EventStream:

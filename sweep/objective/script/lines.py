@@ -12,16 +12,30 @@ from sweep.scalars import STEPS
 
 _STEP_NAMES = ("step", "_step")
 _LONGEST_QUOTED = 80
+_DECODER = json.JSONDecoder()
 
 
-def read_line(text: str) -> Record | None:
-    """The metrics of a line of output: a JSON object with at least one number, besides its step."""
+def read_line(text: str) -> list[Record]:
+    """The metrics of a line of output: a JSON object with at least one number, besides its step.
+
+    Of several processes that print at once the objects of two may stand in one line.
+    """
     if not text.startswith("{") or not text.endswith("}"):
-        return None
+        return []
+    found = []
     try:
-        data = json.loads(text)
+        while text:
+            data, end = _DECODER.raw_decode(text)
+            if not isinstance(data, dict):
+                return []
+            found.append(data)
+            text = text[end:].lstrip()
     except (ValueError, RecursionError):
-        return None
+        return []
+    return [record for record in map(_record, found) if record is not None]
+
+
+def _record(data: dict[str, Any]) -> Record | None:
     step = None
     for name in _STEP_NAMES:
         found = data.pop(name, None)
@@ -33,7 +47,7 @@ def read_line(text: str) -> Record | None:
 
 def why_unread(text: str) -> str | None:
     """What is wrong with a line that looks as if it were for `read_line`, in words for people."""
-    if not text.startswith("{") or read_line(text) is not None:
+    if not text.startswith("{") or read_line(text):
         return None
     try:
         json.loads(text)

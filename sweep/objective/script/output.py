@@ -29,7 +29,7 @@ _LONGEST_LINE = 1 << 20
 _LONGEST_HELD = 1 << 16
 _PATIENCE_FOR_LINES = 0.2
 """Bytes and seconds after which the beginning of a line is printed without its end: a prompt has none."""
-_TAIL = 60
+_TAIL = 200
 """How many of the last lines of its output tell why a script has failed."""
 _LONGEST_IN_TAIL = 2000
 _MOST_WAITING = 10_000

@@ -81,6 +81,8 @@ class ScriptRun:
         """The last value of each metric."""
         self._impossible: dict[str, int] = {}
         """Steps that cannot be, by what was to be reported there."""
+        self._first_lines: list[Line] | None = None
+        """The first lines that came, until they have been looked at."""
         self._unread: str | None = None
         """The first line that may have been meant as a report, and what is wrong with it."""
         trial.follow()
@@ -135,14 +137,13 @@ class ScriptRun:
         if self._output.error is not None:
             raise self._output.error
         looks_at_files = is_over or time.monotonic() >= self._next_look
-        if looks_at_files:
-            self._log(Source.REPORT, self._reports.read())
-        for line in lines:
+        self._log(Source.REPORT, self._reports.read())
+        for line in self._not_the_first(lines, is_over):
             if self._patterns:
                 self._log(Source.REGEX, self._patterns.read(line.text, line.is_passing))
             if line.is_stdout:
-                if (record := read_line(line.text)) is not None:
-                    self._log(Source.JSON, [record])
+                if records := read_line(line.text):
+                    self._log(Source.JSON, records)
                 else:
                     self._unread = self._unread or why_unread(line.text)
         if looks_at_files:
@@ -152,6 +153,14 @@ class ScriptRun:
             self._ask_until = time.monotonic() + patience  # to look for them may have taken long
             self._log_events(streams)
             self._next_look = time.monotonic() + _LOOK_AT_FILES_EVERY
+
+    def _not_the_first(self, lines: list[Line], is_over: bool) -> list[Line]:
+        """The lines; the first ones only at the next look, when a stronger source may have said the same."""
+        if self._first_lines is None and lines and not is_over:
+            self._first_lines = lines
+            return []
+        held, self._first_lines = self._first_lines or [], []
+        return held + lines
 
     def _look_last(self) -> None:
         """Hand on what is left of a script that has ended, however it did."""

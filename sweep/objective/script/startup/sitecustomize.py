@@ -176,6 +176,17 @@ def _run_own() -> None:
         spec.loader.exec_module(module_from_spec(spec))
 
 
+def _write_whole_lines() -> None:
+    """Have a line printed at once by one write: of several processes' lines none stands within another."""
+    streams: Any = (sys.stdout, sys.stderr)
+    for stream in streams:
+        try:  # noqa: SIM105 - contextlib takes time to import
+            stream.reconfigure(line_buffering=True, write_through=False)
+        except Exception:  # noqa: BLE001 - it is closed, or another kind
+            pass
+
+
 if "SWEEP_TRIAL_DIR" in os.environ:
     sys.meta_path.insert(0, _Finder)
+    _write_whole_lines()
 _run_own()
