@@ -109,6 +109,8 @@ def run(
         given = asked.function
         if given is not None and not inline:
             given.check_can_be_sent()
+        for note in asked.notes:
+            told.note(note)
         try:
             with asked.locating:
                 launched = launch(
@@ -146,12 +148,14 @@ class _Asked:
         function: its objective, if it was given as a function.
         near: where files that the spec names are looked for, after the current directory.
         locating: says in errors where entries of a file stand.
+        notes: what its author may want to know.
     """
 
     spec: SweepSpec
     function: GivenFunction | None
     near: Path
     locating: AbstractContextManager[None]
+    notes: tuple[str, ...] = ()
 
 
 def _read(
@@ -186,9 +190,13 @@ def _read(
         )
     if isinstance(what, SweepSpec):
         return _Asked(change_spec(what, n_trials, options), None, Path.cwd(), nullcontext())
-    changes = [(f"overrides[{key!r}]", key, value) for key, value in (overrides or {}).items()]
+    for key in overrides or {}:
+        if not isinstance(key, str):
+            raise InputError(f"sweep.run: overrides: expected words such as 'stop.trials', got {key!r}")
+    changes = [(f"overrides[{key!r}]", key, plain(value)) for key, value in (overrides or {}).items()]
     file = read_sweep_file(what, changes)
-    return _Asked(change_spec(file.spec, n_trials, options), None, Path(what).parent, file.locating())
+    spec = change_spec(file.spec, n_trials, options)
+    return _Asked(spec, None, Path(what).parent, file.locating(), file.notes)
 
 
 def _new_name(function: str) -> str:

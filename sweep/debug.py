@@ -60,11 +60,10 @@ class DebugTrial:
         """The value that the same run had in the sweep."""
         if self.recorded is None or self.recorded.params != self.configuration.params:
             return None
-        return (
-            self.recorded.repeats[self.assignment.repeat]
-            if self.recorded.repeats is not None
-            else self.recorded.value
-        )
+        if self.recorded.repeats is None:
+            return self.recorded.value
+        values = self.recorded.repeats
+        return values[self.assignment.repeat] if self.assignment.repeat < len(values) else None
 
     def command(self, directory: SweepDirectory) -> list[str] | None:
         """The command line of a script; None for a function, or if there cannot be one."""

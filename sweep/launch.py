@@ -192,6 +192,17 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             )
         return _Start.ANEW
     view = SweepView(directory)
+    if view.spec.name != spec.name:
+        raise InputError(
+            f"{directory.root}: holds the sweep {view.spec.name!r}, which knows itself by that name only; "
+            f"call its directory so again, or choose another {_NAME}"
+        )
+    if view.study is None and any(directory.root.glob("trial-*")):
+        raise InputError(
+            f"{directory.root}: has trials, but the study to which they belong is not in "
+            f"{spec.storage or directory.journal}; bring it back, or move the old sweep aside with "
+            f"{'--name NAME' if spec.storage else '--fresh (in Python fresh=True)'}"
+        )
     found = changes(view.spec, spec)
     has_nothing = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
     if found and has_nothing and spec.storage is None and not view.is_running:

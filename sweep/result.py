@@ -99,7 +99,8 @@ class SweepResult:
     def _best(self) -> FrozenTrial:
         best = self._view.best
         if best is None:
-            raise SweepError(f"{self._view.spec.name}: no trial is complete{self._why_not()}")
+            why_not = "" if self._view.counts["complete"] else self._why_not()
+            raise SweepError(f"{self._view.spec.name}: {self._view.why_no_best}{why_not}")
         return best
 
     def _why_not(self) -> str:

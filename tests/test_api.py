@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -612,3 +613,52 @@ def test_optuna_opens_the_study_without_us(project: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "2\n"
+
+
+def test_what_a_file_has_to_note_is_said(project: Path) -> None:
+    (project / "train.py").write_text("print('{\"loss\": 1}')\n")
+    Path("wandb.yaml").write_text(
+        "program: train.py\nmethod: random\nrun_cap: 1\nmetric: {name: loss, goal: minimize}\n"
+        "parameters: {lr: {distribution: log_uniform, min: 0.0001, max: 0.1}}\n"
+    )
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    sweep.run("wandb.yaml", observer=Notes(), inline=True)
+    assert any("exponents of e" in note for note in notes)
+
+
+def test_overrides_may_be_numpys_numbers(make_sweep: MakeSweep) -> None:
+    file = make_sweep("def train(trial): return 1.0")
+    assert len(sweep.run(file, overrides={"stop.trials": np.int64(2)}, inline=True).trials) == 2
+    overrides: Any = {1: 2}
+    with pytest.raises(InputError, match="expected words such as"):
+        sweep.run(file, overrides=overrides, inline=True)
+
+
+def test_that_no_trial_keeps_within_the_limits_is_told_apart_from_none_being_complete(
+    project: Path,
+) -> None:
+    def train(trial: sweep.Trial) -> float:
+        trial.set_constraint("memory", 1.0)
+        return trial.params.x
+
+    result = sweep.run(train, space={"x": {"values": [0.0, 1.0]}}, name="limits", n_trials=2, inline=True)
+    with pytest.raises(SweepError, match="limits: no complete trial keeps within the limits on the metrics"):
+        result.best_params  # noqa: B018
+
+
+def test_without_a_gpu_the_device_is_the_cpu_where_nobody_has_looked_for_one(project: Path) -> None:
+    result = sweep.run(
+        lambda trial: float(trial.device == "cpu"),
+        n_trials=1,
+        resources={"gpu": 1},
+        inline=True,
+        name="one",
+        space={"x": {"values": [0.0, 1.0]}},
+    )
+    assert result.best_value == 1.0
+    assert "there is no GPU here" in (result.directory / "trial-0000/output.log").read_text()

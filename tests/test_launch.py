@@ -122,3 +122,27 @@ def test_a_failed_sweep_with_a_trial_that_waits_is_not_given_up(make_sweep: Make
     launch.rerun(SweepView(directory).spec, directory, [0])
     with pytest.raises(sweep.InputError, match="this is not the sweep in"):
         sweep.run(file, inline=True, overrides={"metric.name": "other"})
+
+
+def test_a_directory_that_was_given_another_name_is_not_taken_for_a_sweep_of_that_name(
+    make_sweep: MakeSweep, project: Path
+) -> None:
+    file = make_sweep(CODE)
+    sweep.run(file, inline=True)
+    (project / "runs/demo").rename(project / "runs/other")
+    before = (project / "runs/other/journal.log").read_bytes()
+    with pytest.raises(sweep.InputError, match="holds the sweep 'demo'"):
+        sweep.run(file, name="other", n_trials=9, inline=True)
+    assert (project / "runs/other/journal.log").read_bytes() == before
+    (project / "runs/other").rename(project / "runs/demo")
+    assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7
+
+
+def test_trials_whose_study_is_not_there_are_not_written_over(make_sweep: MakeSweep, project: Path) -> None:
+    file = make_sweep(CODE, storage="sqlite:///study.db")
+    sweep.run(file, inline=True)
+    (project / "study.db").rename(project / "elsewhere.db")
+    with pytest.raises(sweep.InputError, match=r"is not in sqlite:///study.db; bring it back"):
+        sweep.run(file, n_trials=9, inline=True)
+    (project / "elsewhere.db").replace(project / "study.db")
+    assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7

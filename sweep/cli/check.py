@@ -72,7 +72,7 @@ def check(
         samples.add_column(key, justify="right")
     for sample in seen.samples:
         samples.add_row(*(text.parameter(sample[key]) if key in sample else "-" for key in nodes))
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     console.print(
         f"{spec.name}: {spec.aim} of {spec.work} with {spec.sampler.type}, pruner {spec.pruner.type}",
         highlight=False,

@@ -170,7 +170,8 @@ def _directory(trial: DebugTrial, keep: Path | None) -> Iterator[SweepDirectory]
         return
     directory = SweepDirectory(keep.resolve())
     for folder in (directory.root, *directory.root.parents):
-        if SweepDirectory(folder).exists():
+        found = SweepDirectory(folder)
+        if found.exists() and (found.lock.exists() or found.journal.exists()):  # not a file of that name
             raise InputError(
                 f"--keep {keep}: is in the sweep {folder}, which must stay as it is; choose another"
             )

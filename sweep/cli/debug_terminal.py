@@ -34,8 +34,8 @@ class DebugTerminal(DebugObserver):
         self._is_script = isinstance(trial.objective, ScriptReference)
         self._asked: set[str] = set()
         self._has_told = self._is_script  # a script does not ask by itself
-        self._out = Console(markup=False, highlight=False, soft_wrap=True)
-        self._error = Console(markup=False, highlight=False, soft_wrap=True, stderr=True)
+        self._out = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._error = Console(markup=False, emoji=False, highlight=False, soft_wrap=True, stderr=True)
 
     def introduce(self, directory: SweepDirectory, is_kept: bool, notes: tuple[str, ...]) -> None:
         trial, one = self._trial, self._trial.assignment

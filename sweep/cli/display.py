@@ -168,7 +168,7 @@ class Live(Display):
     def __init__(self, spec: SweepSpec, console: Console | None = None) -> None:
         self._metric = spec.metric.name
         self._parameters = _Parameters(spec)
-        self._console = console or Console(markup=False)
+        self._console = console or Console(markup=False, emoji=False)
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
         self._exits = ExitStack()
         self._slots = 0

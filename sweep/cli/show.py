@@ -175,7 +175,7 @@ def best(
     view = SweepView.open(name, runs)
     found = view.best
     if found is None:
-        raise SweepError(f"{view.spec.name}: no trial is complete yet; see `sweep status {name}`")
+        raise SweepError(f"{view.spec.name}: {view.why_no_best}; see `sweep status {name}`")
     if artifact is not None:
         _take_out(view, artifact, output or ".", repeat, force)
         return
@@ -290,7 +290,8 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = view.varied
-    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=ENDLESS)
+    width = None if sys.stdout.isatty() else ENDLESS
+    console = Console(markup=False, emoji=False, width=width)
     best = {trial.number for trial in view.front}
     goals = [goal.name for goal in view.spec.goals]
     limits = [name for name in view.spec.limits if name not in goals]

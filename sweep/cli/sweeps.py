@@ -97,7 +97,8 @@ def _print_table(found: list[tuple[str, SweepView | InputError]]) -> None:
     from sweep.cli.show import ENDLESS
     from sweep.compare import text
 
-    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=ENDLESS)
+    width = None if sys.stdout.isatty() else ENDLESS
+    console = Console(markup=False, emoji=False, width=width)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("sweep", "state", "trials", "best"):
         table.add_column(title, no_wrap=True, overflow="ellipsis")

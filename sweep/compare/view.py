@@ -147,6 +147,13 @@ class SweepView:
         """The first of the best complete trials within the limits (with several goals, of the front)."""
         return next(iter(self.front), None)
 
+    @property
+    def why_no_best(self) -> str:
+        """What keeps `best` from being there."""
+        if self.counts["complete"]:
+            return "no complete trial keeps within the limits on the metrics"
+        return "no trial is complete" + ("" if self.stopped_by else " yet")
+
     @cached_property
     def front(self) -> list[FrozenTrial]:
         """The trials that none is better than: one, or with several goals the Pareto front."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from sweep.space.space import EXHAUSTIVE
@@ -30,7 +31,9 @@ def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
     if types[0] != types[1] and any(kind in EXHAUSTIVE for kind in types):
         # A grid counts by trial numbers: every configuration once, none before it.
         found.append(f"sampler.type: {types[0]} -> {types[1]}")
-    elif types[1] == "brute_force":  # its seed is the order
+    elif types[1] in EXHAUSTIVE and before["parameters"] == now["parameters"]:  # but in another order?
+        found += _differences("parameters: their order", _order(before), _order(now))
+    if types == ("brute_force", "brute_force"):  # its seed is the order
         found += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
     return found
 
@@ -40,6 +43,17 @@ def _identity(spec: SweepSpec) -> dict[str, Any]:
     data["metric" if spec.metrics is not None else "metrics"] = None
     data["parameters"] = _without_defaults(data["parameters"])
     return data
+
+
+def _order(identity: dict[str, Any]) -> str:
+    """The names of all parameters in their order, by which a grid goes."""
+
+    def names(parameters: Any) -> Iterator[str]:
+        for name, parameter in parameters.items():
+            yield name
+            yield from names(parameter.get("parameters") or {})
+
+    return ", ".join(names(identity["parameters"]))
 
 
 def _without_defaults(parameters: Any) -> Any:

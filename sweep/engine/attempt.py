@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +138,7 @@ class AttemptRunner:
                 settings.metric,
                 run,
                 channel,
-                settings.device,
+                self._device(),
                 settings.keep_checkpoints,
                 settings.judged,
                 settings.is_define_by_run,
@@ -169,6 +169,19 @@ class AttemptRunner:
             traceback=whole,
             repeat=assignment.repeat,
         )
+
+    def _device(self) -> str:
+        """What the settings say, unless nobody has seen to it that there is a GPU, and there is none."""
+        device = self._settings.device
+        is_script = isinstance(self._settings.objective, ScriptReference)
+        if device == "cuda" and self._is_guest and not is_script:
+            with suppress(ImportError):
+                import torch
+
+                if not torch.cuda.is_available():
+                    print("resources.gpu: there is no GPU here; trial.device is cpu", flush=True)
+                    return "cpu"
+        return device
 
 
 def _load(objective: ObjectiveReference) -> Objective:

@@ -20,9 +20,9 @@ from sweep.trial import Trial
 Objective = Callable[[Trial], Any]
 
 _GIVEN = (
-    "is a function that a script or a notebook gave to sweep.run, and can be had only there; if a file "
-    "defines it, and calls sweep.run under if __name__ == '__main__' only, add "
-    "--set objective=tune.py:train; "
+    "is a function that a script or a notebook gave to sweep.run, and can be had only there: to go on with "
+    "its sweep, make the same call again, with a larger n_trials. To debug it, if a file defines it, and "
+    "calls sweep.run under if __name__ == '__main__' only, add --set objective=tune.py:train; "
     "from Python, sweep.run(train, enqueue=[params], n_trials=1, inline=True) runs it once"
 )
 

@@ -173,6 +173,8 @@ def _set_goals(
             "name": metric,
             "goal": "minimize" if direction is None else _direction(direction),
         }
+    elif direction is not None and isinstance(metric, dict) and "goal" not in metric:
+        data["metric"] = {**metric, "goal": _direction(direction)}
     elif direction is not None:
         raise InputError("sweep.run: the goal is said twice; leave out direction, or the goal")
 
@@ -208,7 +210,10 @@ def plain(value: Any) -> Any:
     """What a sweep file would have in its place."""
     match value:
         case BaseModel():
-            return value.model_dump(mode="json", exclude_unset=True)
+            data = value.model_dump(mode="json", exclude_unset=True)
+            # What a model is stands in a default of it.
+            kind = getattr(value, "type", None)
+            return data if kind is None else {"type": kind, **data}
         case FloatDistribution() | IntDistribution():
             return _range(value)
         case CategoricalDistribution():
@@ -217,6 +222,8 @@ def plain(value: Any) -> Any:
             raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
         case Mapping():
             return {plain(key): plain(each) for key, each in value.items()}
+        case set() | frozenset():
+            raise InputError(f"sweep.run: {show(value)}: a set has no order that stays; write a list")
         case list() | tuple():
             return [plain(each) for each in value]
         case np.ndarray() | np.generic():

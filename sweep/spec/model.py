@@ -365,7 +365,9 @@ class SweepSpec(Model):
         """The same sweep as a sweep file. Reading it again gives an equal spec."""
         omitted = {"parameters", "metrics" if self.metrics is None else "metric"}
         data = self.model_dump(mode="json", exclude_none=True, exclude=omitted)
-        data = {key: value for key, value in data.items() if value not in ([], {}, "dotted")}
+        if data["arguments"] == "dotted":
+            del data["arguments"]
+        data = {key: value for key, value in data.items() if value not in ([], {})}
         data["parameters"] = (
             DEFINE_BY_RUN if self.is_define_by_run else dump_parameters(self.parameters.items())
         )

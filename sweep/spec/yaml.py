@@ -63,6 +63,7 @@ class _SweepDumper(yaml.SafeDumper):
 
 
 # numpy's floats, members of enums: models hold them as they are.
+_SweepDumper.add_multi_representer(int, lambda dumper, value: dumper.represent_int(int(value)))
 _SweepDumper.add_multi_representer(float, lambda dumper, value: dumper.represent_float(float(value)))
 _SweepDumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str.__str__(value)))
 

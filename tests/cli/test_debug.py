@@ -107,6 +107,20 @@ def test_what_it_writes_can_be_kept(finished: Path) -> None:
     inside = call("debug", finished, "--keep", "runs/demo/more", status=2)
     assert "which must stay as it is" in inside.stderr
     assert not Path("runs/demo/more").exists()
+    Path("sweep.yaml").write_text(finished.read_text())  # which does not make the project a sweep
+    call("debug", finished, "--trial", "2", "--keep", "kept too")
+    assert Path("kept too/trial-0002").is_dir()
+
+
+def test_what_it_says_is_what_it_is_and_no_picture(project: Path) -> None:
+    Path("train.py").write_text("print('{\"loss\": 1}')\n")
+    Path("demo.yaml").write_text(
+        "name: demo\nprogram: train.py\nmetric: {name: loss, goal: minimize}\nstop: {trials: 1}\n"
+        "parameters: {image: {values: ['repo:v:1', '1:100:1']}}\n"
+    )
+    assert "--image=repo:v:1" in call("debug", "demo.yaml", "--params", "image=repo:v:1").stdout
+    call("run", "demo.yaml", "--inline", "--quiet", "--set", "enqueue=[{image: '1:100:1'}]")
+    assert "1:100:1" in call("trials", "demo").stdout
 
 
 def test_a_running_sweep_is_only_read(make_sweep: MakeSweep) -> None:
@@ -270,6 +284,8 @@ def test_repeats_have_their_labels_and_seeds(make_sweep: MakeSweep) -> None:
         assert "dir seed-12" in said
         assert re.search(r"loss = 13 after .* s; in the sweep it was 13", said)
     assert "it is 0 to 1, or seed-11, seed-12" in call("debug", file, "--repeat", "2", status=2).stderr
+    more = ("--set", "repeats={seeds: [11, 12, 13]}", "--repeat", "2")
+    assert re.search(r"loss = 15 after .* s\n", call("debug", file, "--trial", "0", *more).stdout)
 
 
 def test_a_seed_that_the_sweep_drew_for_itself_is_taken_from_its_study(make_sweep: MakeSweep) -> None:

@@ -89,3 +89,7 @@ def test_nor_may_the_order_in_which_every_configuration_is_tried() -> None:
     assert changes(grid, shuffled) == ["sampler.type: grid -> brute_force"]
     assert changes(shuffled, other) == ["sampler.seed: 1 -> 2"]
     assert changes(shuffled, shuffled) == []
+    forth, back = ({name: {"values": [1, 2]} for name in names} for names in ("xy", "yx"))
+    for sampler, found in (("grid", ["parameters: their order: x, y -> y, x"]), ("tpe", [])):
+        specs = [make_spec(sampler=sampler, parameters=parameters) for parameters in (forth, back)]
+        assert changes(*specs) == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from sweep.errors import InputError
 from sweep.space import SearchSpace
 from sweep.spec import SweepSpec
-from sweep.spec.build import build_spec
+from sweep.spec.build import build_spec, change_spec
 from sweep.spec.load import parse_sweep_file
+from sweep.spec.samplers import GridSampler, Nsga2Sampler
 
 
 def built(space: Any, n_trials: Any = 3, **options: Any) -> SweepSpec:
@@ -89,3 +92,37 @@ def test_numpys_values_are_taken_as_pythons() -> None:
     )
     assert numpys == pythons
     assert numpys.to_yaml() == pythons.to_yaml()
+
+
+def test_models_are_what_they_are_called() -> None:
+    assert built({"x": {"values": [1, 2]}}, sampler=GridSampler(seed=1)).sampler == GridSampler(seed=1)
+    found = change_spec(built({"x": {"values": [1, 2]}}), None, {"sampler": Nsga2Sampler(population_size=10)})
+    assert found.sampler == Nsga2Sampler(population_size=10)
+
+
+def test_members_of_enumerations_of_numbers_are_written_as_numbers() -> None:
+    size = enum.IntEnum("size", ["SMALL", "LARGE"])
+    spec = built({"x": {"values": list(size)}, "y": size.SMALL})
+    assert parse_sweep_file(spec.to_yaml(), Path("demo.yaml")).spec.to_yaml() == spec.to_yaml()
+
+
+def test_a_set_is_refused_for_it_has_no_order() -> None:
+    with pytest.raises(InputError, match="a set has no order that stays; write a list"):
+        built({"x": {"values": {"a", "b"}}})
+
+
+def test_a_direction_completes_a_metric_that_has_none() -> None:
+    data = {"name": "acc"}
+    spec = build_spec(
+        "__main__:train",
+        space={"x": {"values": [1, 2]}},
+        direction="maximize",
+        directions=None,
+        n_trials=3,
+        options={"name": "demo", "metric": data},
+    )
+    assert (spec.metric.name, spec.metric.goal) == ("acc", "maximize")
+
+
+def test_a_sweep_may_be_called_dotted() -> None:
+    assert "name: dotted" in built({"x": {"values": [1, 2]}}, name="dotted").to_yaml()
