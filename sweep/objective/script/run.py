@@ -136,9 +136,14 @@ class ScriptRun:
         self._ask_until = time.monotonic() + patience
         if self._output.error is not None:
             raise self._output.error
+        if self._first_lines is None and lines and not is_over:
+            self._first_lines = lines  # for the next look: a stronger source may be about to say the same
+            return
+        if self._first_lines:
+            lines, self._first_lines = [*self._first_lines, *lines], []
         looks_at_files = is_over or time.monotonic() >= self._next_look
         self._log(Source.REPORT, self._reports.read())
-        for line in self._not_the_first(lines, is_over):
+        for line in lines:
             if self._patterns:
                 self._log(Source.REGEX, self._patterns.read(line.text, line.is_passing))
             if line.is_stdout:
@@ -153,14 +158,6 @@ class ScriptRun:
             self._ask_until = time.monotonic() + patience  # to look for them may have taken long
             self._log_events(streams)
             self._next_look = time.monotonic() + _LOOK_AT_FILES_EVERY
-
-    def _not_the_first(self, lines: list[Line], is_over: bool) -> list[Line]:
-        """The lines; the first ones only at the next look, when a stronger source may have said the same."""
-        if self._first_lines is None and lines and not is_over:
-            self._first_lines = lines
-            return []
-        held, self._first_lines = self._first_lines or [], []
-        return held + lines
 
     def _look_last(self) -> None:
         """Hand on what is left of a script that has ended, however it did."""
