@@ -131,7 +131,13 @@ def main() -> None:
                 value = with_optuna(objective, seed, options.trials, options.workers, Path(folder))
                 found.setdefault((objective, "plain Optuna"), []).append(value)
                 print(f"\rplain Optuna, {objective}: {seed + 1}/{options.repetitions} ", end="", flush=True)
-        ray.init(address="local", num_cpus=options.workers, include_dashboard=False, logging_level="ERROR")
+        ray.init(
+            address="local",
+            num_cpus=options.workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
         for objective in OBJECTIVES:
             for seed in range(options.repetitions):
                 value = with_sweep(objective, seed, options.trials, options.workers, Path(folder))

@@ -44,12 +44,11 @@ def loader() -> Any:
     return DataLoader(TensorDataset(data, data.sum(1, keepdim=True)), batch_size=16)
 
 
-def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[Net, SweepCallback]:
-    names = ("val_check_interval", "num_sanity_val_steps", "check_val_every_n_epoch")
-    more = {key: options.pop(key) for key in names if key in options}
-    callback = SweepCallback(trial, **options)
-    trainer = trainer_class(
-        max_epochs=EPOCHS,
+def make_trainer(
+    callback: SweepCallback, epochs: int = EPOCHS, trainer_class: Any = pl.Trainer, **options: Any
+) -> Any:
+    return trainer_class(
+        max_epochs=epochs,
         accelerator="cpu",
         callbacks=[callback],
         logger=False,
@@ -57,8 +56,15 @@ def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=2,
-        **more,
+        **options,
     )
+
+
+def fit(trial: Trial, trainer_class: Any = pl.Trainer, **options: Any) -> tuple[Net, SweepCallback]:
+    names = ("val_check_interval", "num_sanity_val_steps", "check_val_every_n_epoch")
+    more = {key: options.pop(key) for key in names if key in options}
+    callback = SweepCallback(trial, **options)
+    trainer = make_trainer(callback, trainer_class=trainer_class, **more)
     net = Net(trial.params)
     trainer.fit(net, loader(), loader(), ckpt_path=callback.ckpt_path)
     return net, callback
@@ -196,22 +202,9 @@ class Noted(Net):
         self.log("val_acc", float(self.trainer.global_step + 1))
 
 
-def make_pl_trainer(callback: SweepCallback, epochs: int) -> Any:
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        callbacks=[callback],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=2,
-    )
-
-
 def test_what_was_validated_is_not_drawn_again_at_the_batches_that_follow(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
-    make_pl_trainer(SweepCallback(trial, steps="global_step"), 3).fit(Noted(), loader(), loader())
+    make_trainer(SweepCallback(trial, steps="global_step"), 3).fit(Noted(), loader(), loader())
     scalars = read_scalars(trial.directory)
     assert scalars["val_acc"] == {4: 5.0, 8: 9.0, 12: 13.0}
     assert list(scalars["train_loss_step"]) == [2, 4, 6, 8, 10, 12]
@@ -225,7 +218,7 @@ def test_a_second_training_counts_on_and_leaves_the_checkpoints_to_the_first(
     callback = SweepCallback(trial, steps=steps)
     net = Net()
     for epochs in (2, 1):
-        make_pl_trainer(callback, epochs).fit(net, loader(), loader())
+        make_trainer(callback, epochs).fit(net, loader(), loader())
     expected = [0, 1, 2] if steps == "evaluation" else [4, 8, 12]
     assert [report.step for report in channel.reports] == expected
     (saved,) = find_checkpoints(trial.directory / "checkpoint")
