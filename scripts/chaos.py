@@ -153,7 +153,7 @@ class Sweep:
 
     def processes(self, title: str = "") -> list[psutil.Process]:
         """Living processes that take part in the sweep and have such a title."""
-        from sweep.processes import find
+        from sweep.system.processes import find
 
         found = find([self.root], [self.root / ".fence"])
         return [process for process in found if _title(process).startswith(title)]

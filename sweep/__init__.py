@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from sweep.api import run
     from sweep.callbacks import Callback
     from sweep.errors import InputError, SweepError
-    from sweep.params import Params
-    from sweep.reporting import report
     from sweep.result import SweepResult, load
-    from sweep.spec import SweepSpec
-    from sweep.trial import Trial
+    from sweep.sweepfile import SweepSpec
+    from sweep.trial.params import Params
+    from sweep.trial.reporting import report
+    from sweep.trial.trial import Trial
 
 __all__ = [
     "Callback",
@@ -37,14 +37,14 @@ __all__ = [
 _HOMES = {
     "Callback": "sweep.callbacks",
     "InputError": "sweep.errors",
-    "Params": "sweep.params",
+    "Params": "sweep.trial.params",
     "SweepError": "sweep.errors",
     "SweepResult": "sweep.result",
-    "SweepSpec": "sweep.spec",
-    "Trial": "sweep.trial",
+    "SweepSpec": "sweep.sweepfile",
+    "Trial": "sweep.trial.trial",
     "TrialPruned": "optuna",
     "load": "sweep.result",
-    "report": "sweep.reporting",
+    "report": "sweep.trial.reporting",
     "run": "sweep.api",
 }
 

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from sweep.analysis.view import SweepView
 from sweep.callbacks import Callbacks
-from sweep.compare.view import SweepView
-from sweep.core.study import quiet_optuna
-from sweep.directory import SweepDirectory, make_folder
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
-from sweep.objective.given import GivenFunction
+from sweep.objective.pickled_function import GivenFunction
 from sweep.result import SweepResult
-from sweep.spec import SweepSpec, read_sweep_file
-from sweep.spec.build import Direction, Options, build_spec, change_spec, plain
-from sweep.spec.types import read_delay
+from sweep.study.study import quiet_optuna
+from sweep.sweepfile import SweepSpec, read_sweep_file
+from sweep.sweepfile.build import Direction, Options, build_spec, change_spec, plain
+from sweep.sweepfile.types import read_delay
+from sweep.system.directory import SweepDirectory, make_folder
 
 if TYPE_CHECKING:
-    from sweep.cli.display import Display
+    from sweep.console.display import Display
 
 
 def run(
@@ -75,7 +75,7 @@ def run(
         progress: whether to show how it goes; by default on a terminal and in a notebook.
         observer: is told everything that the command `sweep run` shows, instead of `progress`.
         **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
-            `repeats`, `stop`, `trial` and so on, as words, as mappings, or as the models of `sweep.spec`.
+            `repeats`, `stop`, `trial` and so on, as strings, mappings, or models of `sweep.sweepfile`.
             They win over a file's or a spec's own. A function without a `name` gets a new one each time; with
             the same `name`, a call goes on with the sweep of an earlier one.
 
@@ -131,7 +131,7 @@ def run(
     result = SweepResult(SweepView(launched.directory))
     told.over(result)
     if observer is None and _is_shown(progress):
-        from sweep.cli.summary import summarise
+        from sweep.console.summary import summarise
 
         summarise(launched, Path(runs))
     if launched.signal is not None:
@@ -230,7 +230,7 @@ def _named_anew(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
 
 def _finished(view: SweepView) -> str:
     """What is to be said if nothing was run."""
-    from sweep.compare.text import counts
+    from sweep.analysis.formatting import counts
 
     rule = view.stopped_by
     rules = {"trials": f"n_trials={2 * view.finished_trials}"}
@@ -243,7 +243,7 @@ def _finished(view: SweepView) -> str:
 
 
 def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:
-    from sweep.cli import display
+    from sweep.console import display
 
     return display.choose(spec, is_plain=inline) if _is_shown(progress) else display.Display()
 

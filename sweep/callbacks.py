@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.core.messages import Assignment, Ending, News, Progress, TrialStateName
-from sweep.directory import SweepDirectory
 from sweep.engine.base import Observer
 from sweep.errors import InputError
+from sweep.messages import Assignment, Ending, News, Progress, TrialStateName
+from sweep.system.directory import SweepDirectory
 
 if TYPE_CHECKING:
     from sweep.result import SweepResult

@@ -13,25 +13,25 @@ import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 
-from sweep.compare.view import SweepView, TrialRow
-from sweep.core.by_hand import Configuration, complete
-from sweep.core.identity import changes
-from sweep.core.judge import judge
-from sweep.core.messages import Assignment, Outcome, Suggestion, TrialStateName, Word
-from sweep.core.ranking import Ranking
-from sweep.core.runs import find_repeat, make_runs
-from sweep.core.study import stored_seed
-from sweep.directory import SweepDirectory, TrialDirectory
+from sweep.analysis.view import SweepView, TrialRow
+from sweep.controller.outcomes import judge
+from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner
 from sweep.engine.base import Sweep
 from sweep.errors import EntryError, InputError, suggestion
-from sweep.objective.command import CommandError
+from sweep.messages import Assignment, Outcome, Suggestion, TrialStateName, Word
 from sweep.objective.find import ObjectiveReference, find_objective, working_directory
-from sweep.objective.script.reference import ScriptReference
+from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.space.space import suggest
-from sweep.spec import SweepSpec
+from sweep.study.compatibility import changes
+from sweep.study.manual_params import Configuration, complete
+from sweep.study.ranking import Ranking
+from sweep.study.study import stored_seed
+from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.command import CommandError
+from sweep.system.directory import SweepDirectory, TrialDirectory
 from sweep.tracking.hparams import Session, group_name
 
 

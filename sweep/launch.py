@@ -14,26 +14,26 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from sweep.compare.view import SweepView
-from sweep.core.enqueue import enqueue_configurations, start_points
-from sweep.core.identity import changes
-from sweep.core.lock import SweepLock, is_locked
-from sweep.core.messages import Progress
-from sweep.core.pruners import make_pruner, pruner_notes
-from sweep.core.rerun import enqueue_reruns
-from sweep.core.samplers import check_sampler, sampler_notes
-from sweep.core.stop import stop_notes
-from sweep.core.study import create_or_load_study, open_storage, open_url
-from sweep.directory import SweepDirectory, check_can_hold, make_folder
-from sweep.durable import sync_one
+from sweep.analysis.view import SweepView
+from sweep.controller.stop_rules import stop_notes
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError, StartInterrupted
+from sweep.messages import Progress
 from sweep.objective.digest import differ, digest
 from sweep.objective.find import find_objective, working_directory
-from sweep.objective.given import GivenFunction
+from sweep.objective.pickled_function import GivenFunction
 from sweep.space import SearchSpace
-from sweep.spec import SweepSpec
+from sweep.study.compatibility import changes
+from sweep.study.enqueue import enqueue_configurations, start_points
+from sweep.study.pruners import make_pruner, pruner_notes
+from sweep.study.resubmission import enqueue_reruns
+from sweep.study.samplers import check_sampler, sampler_notes
+from sweep.study.study import create_or_load_study, open_storage, open_url
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory, check_can_hold, make_folder
+from sweep.system.durable import sync_one
+from sweep.system.lock import SweepLock, is_locked
 
 GRACE = 30.0
 """Seconds that running trials have to reach a checkpoint when their sweep is interrupted."""
@@ -240,7 +240,7 @@ def _start(engine: Engine, interruption: Interruption) -> Iterator[Engine]:
 def _engine(address: str | None, inline: bool) -> Engine:
     if inline:
         return InlineEngine()
-    from sweep.engine.ray import RayEngine  # importing Ray takes half a second
+    from sweep.engine.ray.engine import RayEngine  # importing Ray takes half a second
 
     return RayEngine(address)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.compare import text
-from sweep.compare.kept import best_repeat, find_artifact
-from sweep.compare.reasons import most_frequent
-from sweep.compare.view import SweepView, TrialRow
+from sweep.analysis import formatting as text
+from sweep.analysis.artifacts import best_repeat, find_artifact
+from sweep.analysis.failures import most_frequent
+from sweep.analysis.view import SweepView, TrialRow
 from sweep.errors import SweepError
 
 if TYPE_CHECKING:

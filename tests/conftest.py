@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 import yaml
 
+from sweep.system.directory import SweepDirectory
 from tests.commands import PATIENCE
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -108,6 +109,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in which the test runs."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> SweepDirectory:
+    """The empty directory of a sweep named demo."""
+    root = tmp_path / "demo"
+    root.mkdir()
+    return SweepDirectory(root)
 
 
 MakeSweep = Callable[..., Path]

@@ -19,12 +19,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 import sweep
 from sweep.callbacks import Callbacks
-from sweep.core.messages import News, Report
-from sweep.directory import SweepDirectory
 from sweep.engine.base import Observer
 from sweep.errors import InputError, SpecError, SweepError
-from sweep.spec.model import Metric, Resources, Stop
-from sweep.spec.parameters import Choice, Constant, Range
+from sweep.messages import News, Report
+from sweep.sweepfile.model import Metric, Resources, Stop
+from sweep.sweepfile.parameters import Choice, Constant, Range
+from sweep.system.directory import SweepDirectory
 from tests.commands import PATIENCE
 from tests.conftest import MakeSweep
 

@@ -16,18 +16,18 @@ import pytest
 from optuna import samplers
 from pydantic import BaseModel
 
-from sweep.compare.preview import Preview, preview
 from sweep.errors import InputError
-from sweep.objective import command
-from sweep.spec import SweepSpec, parse_sweep_file, wandb
-from sweep.spec.base import file_keys
-from sweep.spec.load import SweepFile
-from sweep.spec.model import CAUSES
-from sweep.spec.parameters import DISTRIBUTIONS
-from sweep.spec.pruners import PRUNERS
-from sweep.spec.repeats import REDUCTIONS
-from sweep.spec.samplers import CROSSOVERS, MUTATIONS, SAMPLERS
-from sweep.spec.yaml import read_document
+from sweep.preview import Preview, preview
+from sweep.sweepfile import SweepSpec, command, parse_sweep_file
+from sweep.sweepfile.base import file_keys
+from sweep.sweepfile.load import SweepFile
+from sweep.sweepfile.model import CAUSES
+from sweep.sweepfile.parameters import DISTRIBUTIONS
+from sweep.sweepfile.pruners import PRUNERS
+from sweep.sweepfile.repeats import REDUCTIONS
+from sweep.sweepfile.samplers import CROSSOVERS, MUTATIONS, SAMPLERS
+from sweep.sweepfile.wandb import dialect as wandb
+from sweep.sweepfile.yaml import read_document
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "sweep-file.md"

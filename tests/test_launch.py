@@ -8,10 +8,10 @@ import pytest
 
 import sweep
 from sweep import launch
-from sweep.compare.view import SweepView
-from sweep.directory import SweepDirectory
+from sweep.analysis.view import SweepView
 from sweep.engine.base import Engine
 from sweep.engine.inline import InlineEngine
+from sweep.system.directory import SweepDirectory
 from tests.conftest import MakeSweep
 
 CODE = "def train(trial):\n    return 1.0\n"

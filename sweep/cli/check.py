@@ -10,8 +10,8 @@ import typer
 from sweep.cli.options import File, Name, Set
 
 if TYPE_CHECKING:
-    from sweep.spec.parameters import Leaf
-    from sweep.spec.tree import Node
+    from sweep.sweepfile.parameters import Leaf
+    from sweep.sweepfile.tree import Node
 
 
 def check(
@@ -29,12 +29,12 @@ def check(
     """
     from sweep.cli.run import overrides
     from sweep.cli.show import print_json
-    from sweep.spec import read_sweep_file
+    from sweep.sweepfile import read_sweep_file
 
     sweep_file = read_sweep_file(file, overrides(name, None, None, changes))
     spec = sweep_file.spec
 
-    from sweep.compare.preview import preview
+    from sweep.preview import preview
 
     with sweep_file.locating():
         seen = preview(spec, near=file.parent, may_lack_program=sweep_file.is_wandb)
@@ -57,8 +57,8 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from sweep.compare import text
-    from sweep.spec.tree import flatten
+    from sweep.analysis import formatting as text
+    from sweep.sweepfile.tree import flatten
 
     space = Table(box=None, header_style="bold", pad_edge=False)
     is_conditional = any(node.conditions for node in flatten(spec.parameters).values())
@@ -98,7 +98,7 @@ def _conditions(node: Node) -> str:
 def _describe(parameter: Leaf) -> tuple[Any, str]:
     from rich.text import Text
 
-    from sweep.spec.parameters import DISTRIBUTIONS, Choice, Constant, Distribution
+    from sweep.sweepfile.parameters import DISTRIBUTIONS, Choice, Constant, Distribution
 
     if isinstance(parameter, Constant):
         return Text(repr(parameter.value)), "constant"

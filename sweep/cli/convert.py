@@ -20,8 +20,8 @@ def convert(file: File, changes: Set = None) -> None:
     """
     from sweep.cli.run import overrides
     from sweep.errors import InputError
-    from sweep.spec import read_sweep_file
-    from sweep.spec.wandb import MARK
+    from sweep.sweepfile import read_sweep_file
+    from sweep.sweepfile.wandb.dialect import MARK
 
     sweep_file = read_sweep_file(file, overrides(None, None, None, changes))
     if not sweep_file.is_wandb:

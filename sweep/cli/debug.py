@@ -16,10 +16,10 @@ from sweep.cli.options import RUNS, Runs, Set
 from sweep.errors import InputError, nearest_file
 
 if TYPE_CHECKING:
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
     from sweep.debug import DebugTrial
-    from sweep.directory import SweepDirectory
-    from sweep.spec.load import SweepFile
+    from sweep.sweepfile.load import SweepFile
+    from sweep.system.directory import SweepDirectory
 
 
 def debug(
@@ -78,9 +78,9 @@ def debug(
 
     Exit status: 0 it ran to its end; 1 it failed; 2 bad input; 130 interrupted.
     """
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
     from sweep.debug import plan
-    from sweep.objective.script.reference import ScriptReference
+    from sweep.script.reference import ScriptReference
 
     given = _given(params or [])
     sweep_file, view = _open(file, runs, changes or [])
@@ -98,9 +98,9 @@ def debug(
 
 def _open(file: str, runs: Path, changes: list[str]) -> tuple[SweepFile, SweepView | None]:
     """What FILE says; and the sweep, if it names one."""
-    from sweep.compare.view import SweepView
-    from sweep.spec import read_sweep_file
-    from sweep.spec.load import parse_override
+    from sweep.analysis.view import SweepView
+    from sweep.sweepfile import read_sweep_file
+    from sweep.sweepfile.load import parse_override
 
     overrides = [parse_override(change) for change in changes]
     if Path(file).is_file() or Path(file).suffix.partition(":")[0] in (".yaml", ".yml", ".py"):
@@ -122,7 +122,7 @@ def _given(texts: list[str]) -> dict[str, Any]:
         elif "=" not in text:
             given.update(_mapping(_read(Path(text)), text))
         else:
-            from sweep.spec.load import parse_override
+            from sweep.sweepfile.load import parse_override
 
             for part in _NEXT_KEY.split(text):
                 try:
@@ -147,8 +147,8 @@ def _read(path: Path) -> str:
 def _mapping(text: str, where: str) -> dict[str, Any]:
     import yaml
 
-    from sweep.spec.types import show
-    from sweep.spec.yaml import read_value
+    from sweep.sweepfile.types import show
+    from sweep.sweepfile.yaml import read_value
 
     try:
         data = read_value(text)
@@ -162,7 +162,7 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
 @contextmanager
 def _directory(trial: DebugTrial, keep: Path | None) -> Iterator[SweepDirectory]:
     """Where the trial writes: a directory like a sweep's."""
-    from sweep.directory import SweepDirectory
+    from sweep.system.directory import SweepDirectory
 
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="sweep-debug-", ignore_cleanup_errors=True) as path:
@@ -185,7 +185,7 @@ def _run(
     trial: DebugTrial, directory: SweepDirectory, is_kept: bool, pdb: bool, notes: tuple[str, ...]
 ) -> int:
     """Run it; says the exit status."""
-    from sweep.cli.debug_terminal import DebugTerminal
+    from sweep.console.debug_terminal import DebugTerminal
     from sweep.debug import debug as run_here
     from sweep.engine.attempt import ObjectiveImportError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.compare.text import plural
+from sweep.analysis.formatting import plural
 from sweep.errors import InputError
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _parameters(source: Source) -> list[tuple[str, Any, bool]]:
     from pydantic import TypeAdapter, ValidationError
 
     from sweep.objective.source.guesses import by_name
-    from sweep.spec.parameters import Parameters
+    from sweep.sweepfile.parameters import Parameters
 
     adapter: TypeAdapter[Any] = TypeAdapter(Parameters)
     found = []
@@ -233,14 +233,14 @@ def _comment(text: str) -> str:
 
 
 def _entry(key: str, value: str) -> str:
-    from sweep.spec.yaml import write_yaml
+    from sweep.sweepfile.yaml import write_yaml
 
     return write_yaml({key: value}).strip()
 
 
 def _flow(data: Any) -> str:
     """Plain data as YAML on one line, numbers as people write them."""
-    from sweep.spec.yaml import write_yaml
+    from sweep.sweepfile.yaml import write_yaml
 
     if isinstance(data, dict):
         return "{" + ", ".join(f"{_flow(key)}: {_flow(value)}" for key, value in data.items()) + "}"

@@ -9,7 +9,7 @@ import typer
 from sweep.cli.options import RUNS, File, Name, Runs, Set
 
 if TYPE_CHECKING:
-    from sweep.spec.load import Override
+    from sweep.sweepfile.load import Override
 
 
 def run(
@@ -75,14 +75,14 @@ def run(
     Exit status: 0 done, with at least one complete trial; 1 no trial could do its work; 2 bad input;
     130 or 143 interrupted: the same command goes on.
     """
-    from sweep.spec import read_sweep_file
+    from sweep.sweepfile import read_sweep_file
 
     seconds = _grace(grace)
     sweep_file = read_sweep_file(file, overrides(name, trials, parallel, changes))
-    from sweep.cli import display as displays
+    from sweep.console import display as displays
 
     display = displays.Display() if quiet else displays.choose(sweep_file.spec, is_plain=plain or inline)
-    from sweep.cli.summary import exit_status, summarise
+    from sweep.console.summary import exit_status, summarise
     from sweep.launch import launch
 
     with display, sweep_file.locating():
@@ -104,7 +104,7 @@ def run(
 
 
 def _grace(text: str) -> float:
-    from sweep.spec.types import read_delay
+    from sweep.sweepfile.types import read_delay
 
     return read_delay(float(text) if text.replace(".", "", 1).isdigit() else text, "--grace")
 
@@ -113,7 +113,7 @@ def overrides(
     name: str | None, trials: int | None, parallel: int | None, changes: list[str] | None
 ) -> list[Override]:
     """The command line's changes to the sweep file; options come after, and win over, `--set`."""
-    from sweep.spec.load import parse_override
+    from sweep.sweepfile.load import parse_override
 
     found = [parse_override(change) for change in changes or []]
     for option, key, value in (

@@ -13,6 +13,6 @@ def schema() -> None:
       # yaml-language-server: $schema=sweep.schema.json
     """
     from sweep.cli.show import print_json
-    from sweep.spec.schema import json_schema
+    from sweep.sweepfile.schema import json_schema
 
     print_json(json_schema())

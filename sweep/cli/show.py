@@ -19,8 +19,8 @@ from sweep.cli.options import RUNS, Runs, SweepName
 from sweep.errors import InputError, SweepError
 
 if TYPE_CHECKING:
-    from sweep.compare.view import SweepView, TrialRow
-    from sweep.spec import SweepSpec
+    from sweep.analysis.view import SweepView, TrialRow
+    from sweep.sweepfile import SweepSpec
 
 
 ENDLESS = 100_000
@@ -63,9 +63,9 @@ def status(
       sweep status digits-cnn
       sweep status digits-cnn --json
     """
+    from sweep.analysis import formatting as text
+    from sweep.analysis.view import SweepView
     from sweep.cli.sweeps import describe, print_sweeps
-    from sweep.compare import text
-    from sweep.compare.view import SweepView
 
     if name is None:
         print_sweeps(runs, as_json)
@@ -104,7 +104,7 @@ def trials(
       sweep trials digits-cnn --format csv > trials.csv
       sweep trials digits-cnn --format json | jq '.[] | select(.state == "FAIL")'
     """
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
 
     view = SweepView.open(name, runs)
     rows = view.rows()
@@ -167,7 +167,7 @@ def best(
       sweep best digits-cnn --artifact model.pt
       sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
     """
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
 
     if artifact is None and (output is not None or repeat is not None or force):
         option = "--output" if output is not None else "--repeat" if repeat is not None else "--force"
@@ -194,7 +194,7 @@ def best(
     elif form is BestFormat.args:
         print(shlex.join(_arguments(view.spec, params)))
     else:
-        from sweep.spec.yaml import write_yaml
+        from sweep.sweepfile.yaml import write_yaml
 
         print(write_yaml(params), end="")
 
@@ -203,8 +203,8 @@ def _arguments(spec: SweepSpec, params: Mapping[str, Any]) -> list[str]:
     """Parameters as the sweep's script gets them; for a function, and for a script that gets them in another
     way than on its command line, as most scripts would.
     """
-    from sweep.objective.command import CommandError
-    from sweep.objective.script.reference import ScriptReference
+    from sweep.script.reference import ScriptReference
+    from sweep.sweepfile.command import CommandError
 
     found: list[str] = []
     if spec.objective is None:
@@ -215,9 +215,9 @@ def _arguments(spec: SweepSpec, params: Mapping[str, Any]) -> list[str]:
 
 def _take_out(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:
     """Copy an artifact of the best trial, and say whose it is."""
-    from sweep.compare import text
-    from sweep.compare.kept import best_repeat, find_artifact, take_out
-    from sweep.core.runs import find_repeat, repeat_values
+    from sweep.analysis import formatting as text
+    from sweep.analysis.artifacts import best_repeat, find_artifact, take_out
+    from sweep.controller.runs import find_repeat, repeat_values
 
     trial = view.front[0]
     if len(view.front) > 1:
@@ -286,7 +286,7 @@ def _print_table(view: SweepView, rows: list[TrialRow]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from sweep.compare import text
+    from sweep.analysis import formatting as text
 
     styles = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
     varied = view.varied

@@ -13,7 +13,7 @@ from sweep.cli.options import RUNS, Runs, SweepName
 from sweep.errors import InputError, SweepError
 
 if TYPE_CHECKING:
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
 
 _PATIENCE = 60.0  # seconds
 
@@ -37,8 +37,8 @@ def stop(
       sweep stop digits-cnn
       sweep stop digits-cnn --trial 7
     """
-    from sweep.compare.view import SweepView
-    from sweep.core.requests import Request, leave_request
+    from sweep.analysis.view import SweepView
+    from sweep.controller.requests import Request, leave_request
 
     view = SweepView.open(name, runs)
     run_id = _run_id(view)
@@ -87,8 +87,8 @@ def retry(
       sweep retry digits-cnn --failed
       sweep retry digits-cnn 3 17
     """
-    from sweep.compare.view import SweepView
-    from sweep.core.requests import Request, leave_request
+    from sweep.analysis.view import SweepView
+    from sweep.controller.requests import Request, leave_request
     from sweep.launch import rerun
 
     view = SweepView.open(name, runs)
@@ -126,10 +126,10 @@ def enqueue(
     """
     import secrets
 
-    from sweep.compare.view import SweepView
-    from sweep.core.enqueue import is_enqueued
-    from sweep.core.requests import Request, leave_request
+    from sweep.analysis.view import SweepView
+    from sweep.controller.requests import Request, leave_request
     from sweep.launch import enqueue as enqueue_later
+    from sweep.study.enqueue import is_enqueued
 
     view = SweepView.open(name, runs)
     point = _configuration(view, values or [])
@@ -150,11 +150,11 @@ def enqueue(
 
 def _configuration(view: SweepView, texts: list[str]) -> dict[str, Any]:
     """What is to be tried, as Optuna would have sampled it."""
-    from sweep.core.fitting import check_feasible
     from sweep.errors import EntryError
     from sweep.space import SearchSpace
     from sweep.space.space import EXHAUSTIVE
-    from sweep.spec.load import parse_override
+    from sweep.study.constrained_sampler import check_feasible
+    from sweep.sweepfile.load import parse_override
 
     if view.spec.sampler.type in EXHAUSTIVE:
         raise InputError(f"{view.spec.name}: {view.spec.sampler.type} tries every configuration anyway")
@@ -191,7 +191,7 @@ def _try_it_after_all(view: SweepView, texts: list[str]) -> str:
 
 
 def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:
-    from sweep.core.rerun import failed_trials
+    from sweep.study.resubmission import failed_trials
 
     if failed == bool(numbers):
         raise InputError("say which trials: their numbers, or --failed for all that failed")
@@ -222,7 +222,7 @@ def _state(view: SweepView, number: int) -> str:
 
 def _run_id(view: SweepView) -> str | None:
     """The id of the run that is going on now, or None."""
-    from sweep.core.lock import holder, is_locked
+    from sweep.system.lock import holder, is_locked
 
     found = holder(view.directory.lock) if is_locked(view.directory.lock) else None
     return found.run_id if found is not None else None

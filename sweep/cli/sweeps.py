@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import InputError
 
 if TYPE_CHECKING:
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
 
 
 def print_sweeps(runs: Path, as_json: bool) -> None:
@@ -72,8 +72,8 @@ def front_of(view: SweepView) -> list[dict[str, Any]]:
 
 def _sweeps(runs: Path) -> Iterator[tuple[str, SweepView | InputError]]:
     """The sweeps by their names; what is wrong with one that cannot be read."""
-    from sweep.compare.view import SweepView
-    from sweep.directory import SweepDirectory
+    from sweep.analysis.view import SweepView
+    from sweep.system.directory import SweepDirectory
 
     for file in sorted(runs.glob("*/sweep.yaml")):
         try:
@@ -94,8 +94,8 @@ def _print_table(found: list[tuple[str, SweepView | InputError]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sweep.analysis import formatting as text
     from sweep.cli.show import ENDLESS
-    from sweep.compare import text
 
     width = None if sys.stdout.isatty() else ENDLESS
     console = Console(markup=False, emoji=False, width=width)
@@ -111,7 +111,7 @@ def _print_table(found: list[tuple[str, SweepView | InputError]]) -> None:
 
 
 def _best(view: SweepView) -> str:
-    from sweep.compare import text
+    from sweep.analysis import formatting as text
 
     best = view.best
     if best is None:

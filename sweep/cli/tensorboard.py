@@ -32,7 +32,7 @@ def tensorboard(
       sweep tensorboard digits-cnn
       sweep tensorboard digits-cnn --port 6007
     """
-    from sweep.compare.view import SweepView
+    from sweep.analysis.view import SweepView
 
     view = SweepView.open(name, runs)
     print(f"starting TensorBoard on {view.directory.root} ...", flush=True)

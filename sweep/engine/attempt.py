@@ -9,21 +9,21 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.checkpoint import find_checkpoints
-from sweep.core.messages import Assignment, Outcome, OutcomeKind
-from sweep.directory import SweepDirectory
 from sweep.engine.classify import classify
-from sweep.engine.story import one_line, story
-from sweep.engine.surroundings import restored, seed_generators
+from sweep.engine.isolation import restored, seed_generators
+from sweep.engine.user_traceback import one_line, story
+from sweep.messages import Assignment, Outcome, OutcomeKind
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.function import Objective
-from sweep.objective.given import GivenFunction
+from sweep.objective.pickled_function import GivenFunction
 from sweep.objective.result import read_result
-from sweep.objective.script.reference import ScriptReference
-from sweep.optuna_trial import StudyFacts
-from sweep.processes import TRIAL_DIRECTORY
+from sweep.script.reference import ScriptReference
+from sweep.system.directory import SweepDirectory
+from sweep.system.processes import TRIAL_DIRECTORY
 from sweep.tracking.run import RunDirectory
-from sweep.trial import Channel, Trial
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.optuna_trial import StudyFacts
+from sweep.trial.trial import Channel, Trial
 
 Capture = Callable[[Path], AbstractContextManager[None]]
 """Sends what an objective prints to a file, for as long as it is entered."""

@@ -12,16 +12,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sweep import processes
-from sweep.core.lock import wait_for_fence
-from sweep.core.messages import Assignment, Ending, News, Progress
-from sweep.directory import SweepDirectory
 from sweep.engine.attempt import AttemptSettings
 from sweep.errors import SweepError
+from sweep.messages import Assignment, Ending, News, Progress
 from sweep.objective.find import ObjectiveReference
-from sweep.objective.script.reference import ScriptReference
-from sweep.optuna_trial import StudyFacts
-from sweep.spec import SweepSpec
+from sweep.script.reference import ScriptReference
+from sweep.sweepfile import SweepSpec
+from sweep.system import processes
+from sweep.system.directory import SweepDirectory
+from sweep.system.lock import wait_for_fence
+from sweep.trial.optuna_trial import StudyFacts
 
 _PATIENCE = 60.0  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

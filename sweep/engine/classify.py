@@ -7,10 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from sweep.core.messages import OutcomeKind
 from sweep.errors import SweepError
+from sweep.messages import OutcomeKind
 from sweep.objective.result import NeverReported, ScriptCrash, ScriptError
-from sweep.trial import Interrupted
+from sweep.trial.trial import Interrupted
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError says if a disk is full."""

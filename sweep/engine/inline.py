@@ -11,17 +11,17 @@ from contextlib import nullcontext
 
 from optuna.distributions import BaseDistribution
 
-from sweep.core.controller import Controller
-from sweep.core.lock import join_fence
-from sweep.core.messages import Assignment, Progress, Suggestion, Word
-from sweep.core.requests import take_requests
+from sweep.controller.controller import Controller
+from sweep.controller.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.classify import NO_SPACE, not_recorded
 from sweep.engine.output import copied_output
 from sweep.errors import InputError, SweepError
-from sweep.objective.script.reference import ScriptReference
-from sweep.spec import SweepSpec
+from sweep.messages import Assignment, Progress, Suggestion, Word
+from sweep.script.reference import ScriptReference
+from sweep.sweepfile import SweepSpec
+from sweep.system.lock import join_fence
 
 _NAP = 0.25  # seconds
 _process = threading.RLock()

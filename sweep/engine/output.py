@@ -10,8 +10,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import Any, TextIO
 
-from sweep import processes
-from sweep.core.lock import lock_file
+from sweep.system import processes
+from sweep.system.lock import lock_file
 
 _PATIENCE = 60.0  # seconds
 

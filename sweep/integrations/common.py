@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 from weakref import WeakSet
 
-from sweep.checkpoint import Checkpoint, Checkpoints
 from sweep.errors import suggestion
-from sweep.trial import Trial
+from sweep.trial.checkpoints import Checkpoint, Checkpoints
+from sweep.trial.trial import Trial
 
 Steps = Literal["evaluation", "global_step"]
 """What curves and reports are counted by."""

@@ -15,7 +15,7 @@ from sweep.integrations.common import (
     take_checkpoints,
     tell,
 )
-from sweep.trial import Trial
+from sweep.trial.trial import Trial
 
 try:
     import lightning.pytorch as pl

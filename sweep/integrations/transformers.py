@@ -16,7 +16,7 @@ from sweep.integrations.common import (
     take_checkpoints,
     tell,
 )
-from sweep.trial import Trial
+from sweep.trial.trial import Trial
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments

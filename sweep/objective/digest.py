@@ -14,7 +14,7 @@ from typing import Any
 
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.function import FunctionReference
-from sweep.objective.given import GivenFunction
+from sweep.objective.pickled_function import GivenFunction
 
 
 def digest(objective: ObjectiveReference) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import EntryError, nearest
-from sweep.objective.command import is_of_trial
 from sweep.objective.function import FunctionReference
-from sweep.objective.given import GivenFunction
-from sweep.objective.script.reference import ScriptReference
+from sweep.objective.pickled_function import GivenFunction
+from sweep.script.reference import ScriptReference
+from sweep.sweepfile.command import is_of_trial
 
 if TYPE_CHECKING:
-    from sweep.spec import SweepSpec
+    from sweep.sweepfile import SweepSpec
 
 ObjectiveReference = FunctionReference | ScriptReference | GivenFunction
 

@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from sweep.errors import EntryError, nearest_file, suggestion
-from sweep.importing import look_here
 from sweep.objective.source.callables import bindings_of, why_no_objective
-from sweep.trial import Trial
+from sweep.system.importing import look_here
+from sweep.trial.trial import Trial
 
 Objective = Callable[[Trial], Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweep.errors import suggestion
-from sweep.scalars import as_number
+from sweep.trial.scalars import as_number
 
 
 class BadResultError(ValueError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.space.space import SearchSpace
 from sweep.space.variables import variable
-from sweep.spec.parameters import Choice, Constant, Distribution, Leaf
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf
 from sweep.tracking.hparams import Cell, Column, cell, kind_of
 
 _MOST_DISCRETE = 9

@@ -8,8 +8,8 @@ from typing import Any
 
 from sweep.errors import EntryError
 from sweep.space.variables import Variable
-from sweep.spec.parameters import Constant
-from sweep.spec.tree import Node
+from sweep.sweepfile.parameters import Constant
+from sweep.sweepfile.tree import Node
 
 _MOST_CHECKED = 100_000
 """So many configurations are looked at one by one to see which of them fulfil the constraints."""

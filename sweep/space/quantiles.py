@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import NormalDist
 from typing import NamedTuple
 
-from sweep.spec.parameters import Distribution, Range
+from sweep.sweepfile.parameters import Distribution, Range
 
 _EDGE = 1e-9
 """Samplers may propose 0 and 1 themselves, where a normal distribution has no value: it ends at 6 sigma."""

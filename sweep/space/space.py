@@ -19,11 +19,11 @@ from optuna.distributions import (
 from sweep.errors import EntryError, suggestion
 from sweep.space.grid import Grid
 from sweep.space.variables import Variable, variable
-from sweep.spec import SweepSpec
-from sweep.spec.expressions import Expression, ExpressionError
-from sweep.spec.parameters import Constant, Leaf, Parameter, reach
-from sweep.spec.tree import Condition, flatten, in_order
-from sweep.spec.types import same, show
+from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.expressions import Expression, ExpressionError
+from sweep.sweepfile.parameters import Constant, Leaf, Parameter, reach
+from sweep.sweepfile.tree import Condition, flatten, in_order
+from sweep.sweepfile.types import same, show
 
 EXHAUSTIVE = ("grid", "brute_force")
 """Samplers that try every configuration once."""

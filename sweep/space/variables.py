@@ -24,8 +24,8 @@ from optuna.distributions import (
 )
 
 from sweep.errors import EntryError
-from sweep.spec.parameters import Choice, Constant, Distribution, Leaf, Range, can_be
-from sweep.spec.types import Scalar, same
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf, Range, can_be
+from sweep.sweepfile.types import Scalar, same
 
 _LATENT = FloatDistribution(0.0, 1.0)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sweep.compare.view import SweepView
+from sweep.analysis.view import SweepView
 from tests.commands import PATIENCE, call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
 

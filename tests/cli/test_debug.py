@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import sweep
-from sweep import processes
+from sweep.system import processes
 from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.terminal import Terminal

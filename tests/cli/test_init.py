@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweep.objective.source.inspect import inspect_source
-from sweep.spec import load_spec
+from sweep.sweepfile import load_spec
 from tests.commands import call
 from tests.conftest import REPOSITORY
 

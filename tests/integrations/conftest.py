@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sweep.checkpoint import find_checkpoints
-from sweep.core.messages import Assignment, Report, Suggestion, Word
+from sweep.messages import Assignment, Report, Suggestion, Word
 from sweep.tracking.hparams import Session
 from sweep.tracking.run import RunDirectory
-from sweep.trial import Trial
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.trial import Trial
 
 
 class Script:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from sweep.checkpoint import find_checkpoints
 from sweep.integrations.lightning import SweepCallback
 from sweep.tracking.read import read_scalars
-from sweep.trial import Interrupted, Trial
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.trial import Interrupted, Trial
 from tests.integrations.conftest import MakeTrial
 
 EPOCHS = 4

@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from sweep.checkpoint import find_checkpoints
 from sweep.integrations.transformers import SweepCallback
 from sweep.tracking.read import read_scalars
-from sweep.trial import Interrupted, Trial
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.trial import Interrupted, Trial
 from tests.integrations.conftest import MakeTrial
 
 EPOCHS = 3

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import sweep
-from sweep.checkpoint import find_checkpoints
-from sweep.core.messages import Assignment, Report
+from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
 from sweep.tracking.run import RunDirectory
-from sweep.trial import Interrupted
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.trial import Interrupted
 from tests.conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "objectives"))

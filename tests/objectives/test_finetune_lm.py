@@ -22,12 +22,12 @@ from peft import PeftModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sweep
-from sweep.checkpoint import find_checkpoints
-from sweep.core.messages import Assignment, Report
-from sweep.params import Params
+from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
 from sweep.tracking.run import RunDirectory
-from sweep.trial import Interrupted
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.params import Params
+from sweep.trial.trial import Interrupted
 from tests.conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "objectives"))
@@ -323,7 +323,7 @@ BUILDER = f"""
 import sys
 sys.path.insert(0, {str(OBJECTIVES)!r})
 from finetune_lm_base import base_model
-from sweep.params import Params
+from sweep.trial.params import Params
 print("ready", flush=True)
 print(base_model(Params({BASE}), "cpu"), flush=True)
 """

@@ -9,14 +9,14 @@ from typing import Any
 import optuna
 import pytest
 
-from sweep.core.controller import Controller
-from sweep.core.messages import Outcome
-from sweep.core.samplers import make_sampler
-from sweep.directory import SweepDirectory
+from sweep.controller.controller import Controller
 from sweep.errors import EntryError
+from sweep.messages import Outcome
 from sweep.space import SearchSpace
-from sweep.spec import SweepSpec
-from sweep.spec.expressions import Expression, ExpressionError
+from sweep.study.samplers import make_sampler
+from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.expressions import Expression, ExpressionError
+from sweep.system.directory import SweepDirectory
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SAMPLERS = ["tpe", "random", "qmc", {"type": "nsga2", "population_size": 5}]

@@ -13,9 +13,9 @@ import optuna
 import pytest
 from scipy import stats
 
-from sweep.core.samplers import make_sampler
 from sweep.space import SearchSpace
-from sweep.spec import SweepSpec
+from sweep.study.samplers import make_sampler
+from sweep.sweepfile import SweepSpec
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

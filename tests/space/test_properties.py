@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sweep.core.samplers import GridSampler, make_sampler
 from sweep.space import SearchSpace
-from sweep.spec import SweepSpec, parse_sweep_file
+from sweep.study.samplers import GridSampler, make_sampler
+from sweep.sweepfile import SweepSpec, parse_sweep_file
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 slow = settings(max_examples=50, suppress_health_check=list(HealthCheck))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ValidationError
 
-from sweep.core.samplers import GridSampler
 from sweep.errors import EntryError, InputError
 from sweep.space import SearchSpace
 from sweep.space.columns import cell, column
-from sweep.spec.parameters import Choice, Constant, Distribution, Parameter, Range
+from sweep.study.samplers import GridSampler
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Parameter, Range
 
 SPACE = SearchSpace(
     {

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from sweep.checkpoint import find_checkpoints
-from sweep.core.messages import Assignment, Report
+from sweep.messages import Assignment, Report
 from sweep.tracking.events import EventFile
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
 from sweep.tracking.run import RunDirectory
 from sweep.tracking.tensorboardx import event_pb2, summary_pb2
-from sweep.trial import Trial
+from sweep.trial.checkpoints import find_checkpoints
+from sweep.trial.trial import Trial
 from tests.tensorboard_client import metrics, tensorboard
 
 SESSION = Session({"lr": 0.1}, "demo/t0000", 1.0)

@@ -1,1 +1,0 @@
-"""Looking at a sweep, running or finished: what the reading commands and the Python API show."""

@@ -1,0 +1,123 @@
+"""The Controller as a Ray actor."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sweep.messages import Ending, Outcome, Progress, RunningAttempt, Suggestion, Turn, Word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optuna.distributions import BaseDistribution
+
+    from sweep.sweepfile import SweepSpec
+    from sweep.system.directory import SweepDirectory
+
+
+class NotIntroduced(Exception):
+    """The controller has taken a dead one's place and does not know yet what is running."""
+
+
+class RayController:
+    """Hands every call to a `Controller`.
+
+    Whoever gets an actor's handle imports its class: were that `Controller` itself, every worker would import
+    Optuna and pydantic, a third of a second of processor time each.
+
+    When it is killed, Ray starts another one in its place. That has to be introduced (`adopt`) before it
+    takes part in the course of things; trials can report to it at once.
+
+    It has no `Sweep`: Ray forgets large arguments, and with them how to start another one; the objective may
+    be a function with all that it captures.
+    """
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        directory: SweepDirectory,
+        run_id: str,
+        working_directory: Path,
+        slots: int,
+        tells_reports: bool,
+    ) -> None:
+        import ray
+
+        from sweep.controller.controller import Controller
+        from sweep.system.lock import join_fence
+        from sweep.system.processes import end_with_parent
+
+        end_with_parent()
+        os.chdir(working_directory)  # a database may be named by a relative path
+        self._fence = join_fence(directory.fence, directory.lock, run_id)
+        self._controller = Controller(spec, directory, slots, run_id, tells_reports)
+        with warnings.catch_warnings():  # it calls something that Ray itself has deprecated
+            warnings.simplefilter("ignore")
+            self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
+
+    def _check_introduced(self) -> None:
+        if not self._is_introduced:
+            raise NotIntroduced
+
+    def turn(self, outcome: Outcome | None) -> Turn:
+        self._check_introduced()
+        return self._controller.turn(outcome)
+
+    def finish(self, outcome: Outcome) -> Turn:
+        self._check_introduced()
+        ending = self._controller.finish(outcome)
+        return Turn(ending, None, self._controller.ask_again_in(), self._controller.take_news())
+
+    def report(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> None:
+        self._controller.report(number, attempt, reports, repeat)
+
+    def suggest(
+        self,
+        number: int,
+        attempt: int,
+        reports: Iterable[Word],
+        repeat: int,
+        name: str,
+        distribution: BaseDistribution,
+    ) -> Suggestion:
+        return self._controller.suggest(number, attempt, reports, repeat, name, distribution)
+
+    def should_prune(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
+        return self._controller.should_prune(number, attempt, reports, repeat)
+
+    def must_end(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
+        return self._controller.must_end(number, attempt, reports, repeat)
+
+    def adopt(self, running: Iterable[RunningAttempt]) -> None:
+        self._controller.adopt(running)
+        self._is_introduced = True
+
+    def give_way(self) -> None:
+        self._check_introduced()
+        self._controller.give_way()
+
+    def rerun(self, numbers: Iterable[int]) -> list[int]:
+        self._check_introduced()
+        return self._controller.rerun(numbers)
+
+    def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
+        self._check_introduced()
+        return self._controller.enqueue(points, token)
+
+    def give_back(self, number: int, attempt: int, repeat: int) -> None:
+        self._check_introduced()
+        self._controller.give_back(number, attempt, repeat)
+
+    def abandon(self, number: int, reason: str) -> Ending | None:
+        self._check_introduced()
+        return self._controller.abandon(number, reason)
+
+    def progress(self) -> Progress:
+        self._check_introduced()
+        return self._controller.progress()
+
+    def close(self) -> Progress:
+        return self._controller.close()

@@ -1,6 +1,0 @@
-"""The sweep file: what it may say (`model`), how it is read (`load`), how it is written back."""
-
-from sweep.spec.load import SweepFile, load_spec, parse_sweep_file, read_sweep_file
-from sweep.spec.model import SweepSpec
-
-__all__ = ["SweepFile", "SweepSpec", "load_spec", "parse_sweep_file", "read_sweep_file"]

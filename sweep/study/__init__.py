@@ -1,0 +1,1 @@
+"""The Optuna study of a sweep: its journal, samplers, pruners, ranking, and compatibility on resume."""

@@ -1,0 +1,83 @@
+"""What must not change in the life of a sweep: its trials could not be compared any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sweep.space.space import EXHAUSTIVE
+from sweep.sweepfile import SweepSpec
+
+_IDENTITY = (
+    "objective",
+    "program",
+    "command",
+    "arguments",
+    "metrics",
+    "metric",
+    "parameters",
+    "constraints",
+    "repeats",
+    "storage",
+)
+
+
+def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
+    """What makes `new` another sweep than `old`, a line for each key; nothing if it may go on."""
+    before, now = _identity(old), _identity(new)
+    found = [line for key in _IDENTITY for line in _differences(key, before[key], now[key])]
+    types = old.sampler.type, new.sampler.type
+    if types[0] != types[1] and any(kind in EXHAUSTIVE for kind in types):
+        # A grid counts by trial numbers: every configuration once, none before it.
+        found.append(f"sampler.type: {types[0]} -> {types[1]}")
+    elif types[1] in EXHAUSTIVE and before["parameters"] == now["parameters"]:  # but in another order?
+        found += _differences("parameters: their order", _order(before), _order(now))
+    if types == ("brute_force", "brute_force"):  # its seed is the order
+        found += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
+    return found
+
+
+def _identity(spec: SweepSpec) -> dict[str, Any]:
+    data: dict[str, Any] = spec.model_dump(mode="json")
+    data["metric" if spec.metrics is not None else "metrics"] = None
+    data["parameters"] = _without_defaults(data["parameters"])
+    return data
+
+
+def _order(identity: dict[str, Any]) -> str:
+    """The names of all parameters in their order, by which a grid goes."""
+
+    def names(parameters: Any) -> Iterator[str]:
+        for name, parameter in parameters.items():
+            yield name
+            yield from names(parameter.get("parameters") or {})
+
+    return ", ".join(names(identity["parameters"]))
+
+
+def _without_defaults(parameters: Any) -> Any:
+    """What a parameter is, as far as it says something; its default is only where a search may begin."""
+    found = {}
+    for name, parameter in parameters.items():
+        found[name] = {
+            k: v for k, v in parameter.items() if k != "default" and (v is not None or k == "value")
+        }
+        if "parameters" in parameter:
+            found[name]["parameters"] = _without_defaults(parameter["parameters"])
+    return found
+
+
+def _differences(key: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = dict.fromkeys([*old, *new])
+        return [
+            line for name in names for line in _differences(f"{key}.{name}", old.get(name), new.get(name))
+        ]
+    if json.dumps(old) == json.dumps(new):  # not ==: true, 1 and 1.0 are different choices and ranges
+        return []
+    return [f"{key}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _shown(value: Any) -> str:
+    return "(absent)" if value is None else str(value)

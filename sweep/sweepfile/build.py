@@ -1,0 +1,244 @@
+"""A sweep from Python's options: the sweep file's by the same names, and Optuna's few words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from pydantic import BaseModel, ValidationError
+
+from sweep.errors import InputError
+from sweep.sweepfile.model import SweepSpec
+from sweep.sweepfile.parameters import DEFINE_BY_RUN
+from sweep.sweepfile.pruners import OPTUNAS_PRUNERS
+from sweep.sweepfile.samplers import OPTUNAS_SAMPLERS
+from sweep.sweepfile.types import show
+from sweep.sweepfile.validation_errors import spec_error
+from sweep.sweepfile.yaml import Document, read_document
+
+Direction = Literal["minimize", "maximize"] | StudyDirection
+
+METRIC = "objective"
+"""The metric's name where nobody gives one."""
+
+_ARGUMENTS = {"stop.trials": "n_trials"}
+"""The arguments of `sweep.run`, by the entries of a sweep file that they stand for under another name."""
+_ARGUMENTS_OF_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "direction"}
+
+
+class Options(TypedDict, total=False):
+    """What a sweep file may say; values are its words, or the models of `sweep.sweepfile`."""
+
+    name: str
+    metric: Any
+    metrics: Any
+    constraints: Any
+    enqueue: Any
+    sampler: Any
+    pruner: Any
+    repeats: Any
+    resources: Any
+    max_parallel: int
+    stop: Any
+    trial: Any
+    storage: str
+    cwd: str
+    env: Mapping[str, Any]
+
+
+def build_spec(
+    objective: str,
+    *,
+    space: Mapping[str, Any] | None,
+    direction: Direction | None,
+    directions: Sequence[Direction] | None,
+    n_trials: int | None,
+    options: Mapping[str, Any],
+) -> SweepSpec:
+    """A sweep of a function.
+
+    Args:
+        objective: what the sweep file calls it.
+        space: the sweep file's `parameters`, or Optuna's distributions by name; None if it asks for them.
+        direction: of the only metric, which is called `objective` unless `metric` names it.
+        directions: one for each metric; these are `objective_0` and so on unless `metrics` names them.
+        n_trials: the sweep file's `stop: {trials: ...}`.
+        options: see `Options`.
+
+    Raises:
+        SpecError: they make no valid sweep.
+        InputError: two of them say the same.
+    """
+    for key, hint in (("parameters", "write space={...}"), ("objective", "it is the first argument")):
+        if key in options:
+            raise InputError(f"sweep.run: {key}: {hint}")
+    _check_options(options)
+    data = {key: plain(value) for key, value in options.items() if value is not None}
+    data["objective"] = objective
+    data["parameters"] = DEFINE_BY_RUN if space is None else plain(space)
+    _set_goals(data, direction, directions)
+    _set_trials(data, n_trials)
+    return _validate(data, _ARGUMENTS_OF_FUNCTION)
+
+
+def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any]) -> SweepSpec:
+    """The same sweep with some options changed; the arguments are those of `build_spec`."""
+    _check_options(options)
+    changes = {key: plain(value) for key, value in options.items() if value is not None}
+    if n_trials is None and not changes:
+        return spec
+    data = dict(read_document(spec.to_yaml()).data)
+    for one, other in (("metric", "metrics"), ("metrics", "metric")):
+        if one in changes:
+            data.pop(other, None)
+    if "stop" not in changes and n_trials is not None:
+        data["stop"] = {key: value for key, value in data.get("stop", {}).items() if key != "trials"}
+    data.update(changes)
+    _set_trials(data, n_trials)
+    return _validate(data, _ARGUMENTS)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """See that no option of a call is an object that a sweep file cannot hold.
+
+    Raises:
+        InputError: one is; it says what to write.
+    """
+    for key, value in options.items():
+        class_ = value if inspect.isclass(value) else type(value)
+        if issubclass(class_, (BaseSampler, BasePruner)):
+            raise InputError(
+                f"sweep.run: {key}: {class_.__name__} is one of Optuna's classes, and a sweep is written "
+                f"down in words; write {key}={_in_words(class_)}, with further options beside them"
+            )
+
+
+def _in_words(class_: type) -> str:
+    words: dict[str, Any] = {"type": f"{class_.__module__}:{class_.__qualname__}"}
+    types = OPTUNAS_SAMPLERS | OPTUNAS_PRUNERS
+    if class_.__module__.partition(".")[0] == "optuna" and class_.__name__ in types:
+        words["type"] = types[class_.__name__]
+        if issubclass(class_, BaseSampler):
+            words["seed"] = 3
+    return repr(words).replace("'", '"')
+
+
+def _validate(data: dict[str, Any], arguments: Mapping[str, str]) -> SweepSpec:
+    try:
+        return SweepSpec.model_validate(data, context=arguments)
+    except ValidationError as error:
+        raise spec_error(error, Document(data, {}), "sweep.run", {}) from None
+
+
+def _set_trials(data: dict[str, Any], n_trials: int | None) -> None:
+    if n_trials is not None:
+        stop = data.get("stop", {})
+        if isinstance(stop, dict) and "trials" in stop:
+            raise InputError("sweep.run: n_trials is the same as stop={'trials': ...}; leave one out")
+        data["stop"] = {**stop, "trials": plain(n_trials)} if isinstance(stop, dict) else stop
+
+
+def _set_goals(
+    data: dict[str, Any], direction: Direction | None, directions: Sequence[Direction] | None
+) -> None:
+    if direction is not None and directions is not None:
+        raise InputError("sweep.run: direction is for one metric, directions for several; leave one out")
+    metric, metrics = data.get("metric", METRIC), data.get("metrics")
+    if directions is not None:
+        if "metric" in data:
+            raise InputError("sweep.run: with directions, name the metrics: metrics=['loss', 'size']")
+        goals = _directions(directions)
+        names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
+        is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not is_names or len(names) != len(goals):
+            raise InputError(f"sweep.run: there are {len(goals)} directions; metrics has to be as many names")
+        data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, goals, strict=True)]
+    elif isinstance(metrics, list) and any(isinstance(name, str) for name in metrics):
+        words = repr(["minimize"] * len(metrics))
+        raise InputError(f"sweep.run: metrics: say beside the names which way is better: directions={words}")
+    elif isinstance(metric, str) and metrics is None:
+        data["metric"] = {
+            "name": metric,
+            "goal": "minimize" if direction is None else _direction(direction),
+        }
+    elif direction is not None and isinstance(metric, dict) and "goal" not in metric:
+        data["metric"] = {**metric, "goal": _direction(direction)}
+    elif direction is not None:
+        raise InputError("sweep.run: the goal is said twice; leave out direction, or the goal")
+
+
+def _direction(value: Any) -> Any:
+    """A direction, Optuna's `StudyDirection` included, as in a sweep file, which knows what words there are.
+
+    Raises:
+        InputError: they are several.
+    """
+    if isinstance(value, (list, tuple)):
+        raise InputError(
+            f"sweep.run: direction: expected one word, got {show(value)}; several are directions=[...]"
+        )
+    return value.name.lower() if isinstance(value, StudyDirection) else value
+
+
+def _directions(value: Any) -> list[Any]:
+    """Several of them.
+
+    Raises:
+        InputError: they are no list, or none.
+    """
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InputError(
+            f"sweep.run: directions: expected a list such as ['minimize', 'maximize'], got {show(value)}; "
+            "for one metric write direction='minimize'"
+        )
+    return [_direction(each) for each in value]
+
+
+def plain(value: Any) -> Any:
+    """What a sweep file would have in its place."""
+    match value:
+        case BaseModel():
+            data = value.model_dump(mode="json", exclude_unset=True)
+            # What a model is stands in a default of it.
+            kind = getattr(value, "type", None)
+            return data if kind is None else {"type": kind, **data}
+        case FloatDistribution() | IntDistribution():
+            return _range(value)
+        case CategoricalDistribution():
+            return {"values": [plain(each) for each in value.choices]}
+        case BaseDistribution():
+            raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
+        case Mapping():
+            return {plain(key): plain(each) for key, each in value.items()}
+        case set() | frozenset():
+            raise InputError(f"sweep.run: {show(value)}: a set has no order that stays; write a list")
+        case list() | tuple():
+            return [plain(each) for each in value]
+        case np.ndarray() | np.generic():
+            return value.tolist()
+        case PurePath():
+            return str(value)
+    return value
+
+
+def _range(distribution: FloatDistribution | IntDistribution) -> dict[str, Any]:
+    low, high = plain(distribution.low), plain(distribution.high)
+    found: dict[str, Any] = {"min": low, "max": high}
+    if distribution.log:
+        found["log"] = True
+    is_every_whole_number = isinstance(distribution, IntDistribution) and distribution.step == 1
+    if distribution.step is not None and not is_every_whole_number and low < high:
+        found["step"] = plain(distribution.step)
+    return found

@@ -1,0 +1,254 @@
+"""Constraints on parameters: arithmetic and comparisons over their names. Never evaluated as Python."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sweep.sweepfile.types import show
+
+
+class ExpressionError(ValueError):
+    """An expression says something that it may not, or that makes no sense for its parameters."""
+
+
+_LONGEST = 1000
+_MOST_BITS = 4096
+_DEEPEST = 200
+"""So deeply an expression may be nested: it is evaluated by recursion, in the midst of other calls."""
+
+
+def _number(value: Any) -> int | float:
+    if not isinstance(value, (int, float)):
+        raise ExpressionError(f"computes with {show(value)}, which is no number")
+    return value
+
+
+def _power(base: int | float, exponent: int | float) -> int | float:
+    """In floats where whole numbers would fill the memory."""
+    if (
+        isinstance(base, int)
+        and isinstance(exponent, int)
+        and 0 <= exponent * base.bit_length() <= _MOST_BITS
+    ):
+        return int(base**exponent)
+    return math.pow(base, exponent)
+
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}
+_ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_EQUALITY: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.In: lambda value, values: value in values,
+    ast.NotIn: lambda value, values: value not in values,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "log": math.log}
+_MOST_ARGUMENTS = {"abs": 1, "log": 2}
+_ALLOWED = "numbers, words in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
+
+
+class Expression:
+    """A condition on parameters, such as `batch_size * accum <= 1024`.
+
+    Names are those of parameters, dotted ones too (`sgd.momentum`); one that Python would not take for a name
+    is written `params["batch-size"]`.
+
+    Args:
+        text: the expression.
+
+    Attributes:
+        text: the same.
+        names: the parameters it is about, in the order of their appearance.
+
+    Raises:
+        ExpressionError: it is none, or does more than compute and compare.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        if len(text) > _LONGEST:
+            raise ExpressionError(f"is longer than {_LONGEST} characters; write several constraints")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's about escapes, on lines of their own
+                self._tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ExpressionError("is no expression; write for example batch_size * accum <= 1024") from None
+        names: list[str] = []
+        try:
+            if _depth(self._tree) > _DEEPEST:
+                raise RecursionError
+            _check(self._tree, names)
+        except RecursionError:
+            raise ExpressionError("is nested too deeply; write several constraints") from None
+        self.names: Sequence[str] = tuple(dict.fromkeys(names))
+        if not names:
+            raise ExpressionError("names no parameter, so it is always the same")
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Whether a configuration fulfils it. One that lacks a parameter it is about (for that is inactive)
+        does; one for which it cannot be computed (division by zero, logarithm of 0) does not.
+
+        Raises:
+            ExpressionError: it computes with words, compares them with numbers, or is neither true nor false.
+        """
+        if any(name not in params for name in self.names):
+            return True
+        try:
+            value = _evaluate(self._tree, params)
+        except (ArithmeticError, ValueError) as error:
+            if isinstance(error, ExpressionError):
+                raise
+            return False
+        if not isinstance(value, bool):
+            raise ExpressionError(f"is {show(value)}, neither true nor false; compare it with something")
+        return value
+
+
+def _depth(node: ast.AST) -> int:
+    return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
+
+
+def _check(node: ast.expr, names: list[str]) -> None:
+    """See that a tree has only allowed nodes, and collect the names of parameters."""
+    match node:
+        case ast.Name() | ast.Attribute() | ast.Subscript():
+            names.append(_name(node))
+        case ast.Constant(value=bool() | int() | float() | str() | None):
+            pass
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
+            _check(operand, names)
+        case ast.BoolOp(values=values) | ast.Tuple(elts=values) | ast.List(elts=values):
+            for value in values:
+                _check(value, names)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            _check(left, names)
+            _check(right, names)
+        case ast.Compare(left=left, ops=ops, comparators=rest) if all(
+            type(op) in _ORDER or type(op) in _EQUALITY for op in ops
+        ):
+            for part in (left, *rest):
+                _check(part, names)
+        case ast.Call(func=ast.Name(id=function), args=[_, *_] as arguments, keywords=[]) if (
+            function in _FUNCTIONS
+            and (function in _MOST_ARGUMENTS or len(arguments) > 1)
+            and len(arguments) <= _MOST_ARGUMENTS.get(function, len(arguments))
+        ):
+            for argument in arguments:
+                _check(argument, names)
+        case _:
+            raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
+
+
+def _excerpt(node: ast.expr) -> str:
+    return show(ast.unparse(node))
+
+
+def _name(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            return f"{_name(value)}.{name}"
+        case ast.Subscript(value=ast.Name(id="params"), slice=ast.Constant(value=str(name))):
+            return name
+    raise ExpressionError(f"{_excerpt(node)} is no parameter; possible are {_ALLOWED}")
+
+
+def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name() | ast.Attribute() | ast.Subscript():
+            return params[_name(node)]
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return [_evaluate(element, params) for element in elements]
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _truth(_evaluate(operand, params))
+        case ast.UnaryOp(op=op, operand=operand):
+            return _UNARY[type(op)](_number(_evaluate(operand, params)))
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_truth(_evaluate(value, params)) for value in values)
+        case ast.BoolOp(values=values):
+            return any(_truth(_evaluate(value, params)) for value in values)
+        case ast.BinOp(left=left, op=op, right=right):
+            a, b = _number(_evaluate(left, params)), _number(_evaluate(right, params))
+            return _BINARY[type(op)](a, b)
+        case ast.Call(func=ast.Name(id=function), args=arguments):
+            return _FUNCTIONS[function](*(_number(_evaluate(argument, params)) for argument in arguments))
+        case ast.Compare(left=left, ops=ops, comparators=rest):
+            return _compare(_evaluate(left, params), ops, [_evaluate(part, params) for part in rest])
+    raise AssertionError(node)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ExpressionError(f"takes {show(value)} for true or false; compare it with something")
+    return value
+
+
+def _compare(left: Any, ops: Sequence[ast.cmpop], rest: Sequence[Any]) -> bool:
+    for op, right in zip(ops, rest, strict=True):
+        if type(op) in _ORDER:
+            if isinstance(left, str) != isinstance(right, str) or isinstance(left, list):
+                raise ExpressionError(f"compares {show(left)} with {show(right)}")
+            if not isinstance(left, str):
+                left, right = _number(left), _number(right)
+            if not _ORDER[type(op)](left, right):
+                return False
+        else:
+            if isinstance(op, (ast.In, ast.NotIn)) and not isinstance(right, list):
+                raise ExpressionError(f"looks for {show(left)} in {show(right)}, which is no list")
+            if not _EQUALITY[type(op)](left, right):
+                return False
+        left = right
+    return True
+
+
+_LIMIT = ("<=", ">=", "<", ">")
+
+
+class Limit:
+    """A limit on a metric, such as `<= 20`.
+
+    Args:
+        text: a comparison with a number.
+
+    Raises:
+        ExpressionError: it is none.
+    """
+
+    def __init__(self, text: str) -> None:
+        words = text.strip()
+        self._sign = next((sign for sign in _LIMIT if words.startswith(sign)), "")
+        try:
+            self._bound = float(words.removeprefix(self._sign))
+        except ValueError:
+            self._sign = ""
+        if not self._sign or not math.isfinite(self._bound):
+            raise ExpressionError(f'{show(text)} is no limit; write for example "<= 20"')
+
+    def excess(self, value: float) -> float:
+        """By how much a value is beyond the limit: as Optuna has it, up to 0 it is not."""
+        excess = value - self._bound if self._sign.startswith("<") else self._bound - value
+        # Optuna knows no "less than": at the bound itself the smallest excess there is says so.
+        return math.ulp(0.0) if excess == 0 and len(self._sign) == 1 else excess

@@ -1,0 +1,253 @@
+"""Reading a sweep file: text and command-line overrides in, a valid `SweepSpec` or one clear error out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from sweep.errors import EntryError, InputError, SpecError, nearest_file
+from sweep.sweepfile import yaml as sweep_yaml
+from sweep.sweepfile.model import SweepSpec
+from sweep.sweepfile.types import show
+from sweep.sweepfile.validation_errors import place, spec_error
+from sweep.sweepfile.wandb import dialect as wandb
+
+Override = tuple[str, str, Any]
+"""The option it came from (for messages), the dotted key, and the value."""
+
+
+def parse_override(text: str, option: str = "--set ") -> Override:
+    """Read one `--set key.sub=value`; the value is YAML, as in the file.
+
+    Raises:
+        InputError: no `=`, no key, or a value that is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not key or not all(key.split(".")):
+        example = f"{option}stop.trials=20" if option else "lr=0.01"
+        raise InputError(f"{option}{text}: expected key=value, for example {example}")
+    try:
+        return f"{option}{text}", key, sweep_yaml.read_value(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"{option}{text}: the value is no YAML: {_problem(error)}") from None
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep file that has been read: its spec, and where each entry of it comes from.
+
+    Args:
+        spec: what it says.
+        path: the file, as messages name it.
+        document: its data and line numbers.
+        origins: the entries that came from options, and from which.
+        notes: what its author may want to know.
+        is_wandb: whether it is one of W&B's.
+    """
+
+    spec: SweepSpec
+    path: Path
+    document: sweep_yaml.Document
+    origins: Mapping[sweep_yaml.Path, str]
+    notes: tuple[str, ...] = ()
+    is_wandb: bool = False
+
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Say in errors about entries where these stand.
+
+        Raises:
+            SpecError: instead of an `EntryError`.
+        """
+        try:
+            yield
+        except EntryError as error:
+            where = place(self._find(error.key), self.document, str(self.path), self.origins)
+            raise SpecError(f"{where}: {error}") from None
+
+    @property
+    def metric_place(self) -> str:
+        """Where the name of the metric stands: file and line, or the option that set it."""
+        names = [metric.name for metric in self.spec.metrics or ()]
+        name = self.spec.metric.name
+        path = ("metrics", names.index(name), "name") if names else ("metric", "name")
+        return place(path, self.document, str(self.path), self.origins)
+
+    def _find(self, key: str) -> sweep_yaml.Path:
+        """The path of an entry, or of the nearest one above it: names may have dots, and a parameter's name
+        leaves out the `parameters` of its groups."""
+        path: list[str | int] = []
+        data, rest = self.document.data, key.split(".")
+        while rest:
+            entries = data if isinstance(data, dict) else {}
+            if isinstance(data, list):
+                entries = {str(index): item for index, item in enumerate(data)}
+            taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 0)
+            if taken == 0 and "parameters" not in entries:
+                return (*path, *rest)
+            name = ".".join(rest[:taken]) or "parameters"
+            path.append(int(name) if isinstance(data, list) else name)
+            data, rest = entries[name], rest[taken:]
+        return tuple(path)
+
+
+def load_spec(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepSpec:
+    """What a sweep file says; see `read_sweep_file`."""
+    return read_sweep_file(path, overrides).spec
+
+
+def read_sweep_file(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepFile:
+    """Read a sweep file; its name without the ending is the sweep's name unless it says otherwise.
+
+    Args:
+        path: the file.
+        overrides: changes to it, applied in order.
+
+    Raises:
+        InputError: it cannot be read, is no YAML, or says something that is no valid sweep: a line for each
+            mistake.
+    """
+    return parse_sweep_file(_read_text(Path(path)), Path(path), overrides)
+
+
+def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) -> SweepFile:
+    """Like `read_sweep_file` for text that is already there."""
+    file = str(path)
+    try:
+        document = sweep_yaml.read_document(text)
+    except yaml.YAMLError as error:
+        hint = '; put "${...}" in quotes' if "${" in text and "flow" in _problem(error) else ""
+        raise SpecError(f"{_mark(error, file)}: no valid YAML: {_problem(error)}{hint}") from None
+    if document.data is None:
+        raise SpecError(f"{file}: is empty; a sweep file needs objective, metric and parameters")
+    if not isinstance(document.data, dict):
+        raise SpecError(
+            f"{file}:{document.line(())}: expected keys such as objective, metric and parameters, "
+            f"got {show(document.data)}"
+        )
+    origins: dict[sweep_yaml.Path, str] = {}
+    notes: tuple[str, ...] = ()
+    is_wandb = wandb.is_wandb(document.data)
+    if is_wandb:
+        document, notes, overrides = _from_wandb(text, file, overrides, origins)
+    data = _without_nulls({"name": path.stem, **document.data})
+    for origin, key, value in overrides:
+        origins[_set(data, key, value, origin)] = origin
+    data = _without_nulls(data)
+    if is_wandb and data.get("objective") is not None:  # given later, as W&B's agents take a function
+        data = {key: value for key, value in data.items() if key not in ("program", "command", "arguments")}
+    document = sweep_yaml.Document(data, document.lines)
+    try:
+        spec = SweepSpec.model_validate(data)
+    except ValidationError as error:
+        rename = wandb.name_in_file if is_wandb else lambda path: path
+        raise spec_error(error, document, file, origins, rename) from None
+    return SweepFile(spec, path, document, origins, notes, is_wandb)
+
+
+def _from_wandb(
+    text: str, file: str, overrides: Sequence[Override], origins: dict[sweep_yaml.Path, str]
+) -> tuple[sweep_yaml.Document, tuple[str, ...], list[Override]]:
+    """A W&B file in our words, what is to be said of it, and the changes that were in ours already.
+
+    Raises:
+        SpecError: W&B would refuse it too.
+    """
+    document = sweep_yaml.read_document(text, sweep_yaml.Yaml11Loader)
+    data = dict(document.data)
+    later = []
+    for origin, key, value in overrides:
+        if wandb.is_change_in_its_words(key):
+            origins[_set(data, key, value, origin)] = origin
+        else:
+            later.append((origin, key, value))
+    document = sweep_yaml.Document(data, document.lines)
+    try:
+        translation = wandb.translate(data)
+    except wandb.DialectError as error:
+        where = place(error.path, document, file, origins)
+        raise SpecError(f"{where}: {'.'.join(map(str, error.path))}: {error}") from None
+    return sweep_yaml.Document(translation.data, document.lines), translation.notes, later
+
+
+def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:
+    """A top-level key with nothing behind it (`stop:`) means the default, except where it is required."""
+    required = {name for name, field in SweepSpec.model_fields.items() if field.is_required()}
+    return {key: value for key, value in data.items() if value is not None or key in required}
+
+
+def _read_text(path: Path) -> str:
+    if path.is_dir():
+        inside = sorted(path.glob("*.yaml"))
+        hint = f"for example {inside[0]}" if inside else "it holds no .yaml file"
+        raise InputError(f"{path}: is a directory; give a sweep file ({hint})")
+    _refuse_python(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = nearest_file(path.name, [other.name for other in sorted(path.parent.glob("*.y*ml"))])
+        hint = f"; did you mean {path.with_name(near)}?" if near else ""
+        raise InputError(f"{path}: there is no such file{hint}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is no text file (byte {error.start} is not UTF-8); give a YAML file"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _refuse_python(path: Path) -> None:
+    """Its code was given where its sweep file should be: `train.py`, or `train.py:train`."""
+    code = path.with_name(path.name.partition(":")[0])
+    if code.suffix != ".py" or not code.is_file():
+        return
+    own = code.with_suffix(".yaml")
+    what = f"did you mean {own}?" if own.is_file() else f"`sweep init {path}` writes a sweep file for it"
+    raise InputError(f"{path}: is a Python file; {what}")
+
+
+def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.Path:
+    path = _resolve(data, key)
+    target = data
+    for depth, part in enumerate(path[:-1], start=1):
+        below = target.get(part)
+        if below is None:
+            below = {}
+        if not isinstance(below, dict):
+            where = ".".join(path[:depth])
+            raise InputError(f"{origin}: {where} is {show(below)} and has no keys below it")
+        target[part] = target = dict(below)  # the document's own data stays as it is
+    target[path[-1]] = value
+    return path
+
+
+def _resolve(data: Any, key: str) -> tuple[str, ...]:
+    """The path that a dotted key means: names may have dots."""
+    path, rest = [], key.split(".")
+    while rest:
+        entries = data if isinstance(data, dict) else {}
+        taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 1)
+        path.append(".".join(rest[:taken]))
+        data, rest = entries.get(path[-1]), rest[taken:]
+    return tuple(path)
+
+
+def _mark(error: yaml.YAMLError, file: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"{file}:{mark.line + 1}" if mark is not None else file
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    parts: Mapping[str, Any] = vars(error)
+    problem = parts.get("problem") or parts.get("reason") or str(error)
+    context = parts.get("context")
+    text = f"{problem} ({context})" if context else str(problem)
+    return " ".join(text.split())

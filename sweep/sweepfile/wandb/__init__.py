@@ -1,0 +1,1 @@
+"""The W&B dialect: W&B's sweep files and what belongs to them."""

@@ -1,0 +1,1 @@
+"""The operating system: processes, durable files, locks, and the layout of a sweep directory."""

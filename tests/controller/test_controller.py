@@ -1,0 +1,535 @@
+"""The life of trials, decided by a Controller, without Ray."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from sweep.analysis.view import SweepView
+from sweep.controller.controller import Controller
+from sweep.controller.hparams_rows import HParamsRows
+from sweep.messages import Assignment, Outcome, Report, RunningAttempt
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
+from sweep.tracking.read import has_ended
+from sweep.tracking.run import RunDirectory
+
+
+def make_spec(**keys: Any) -> SweepSpec:
+    return SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "objective": "a.py:f",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "sampler": {"type": "random", "seed": 1},
+            "parameters": {"x": {"min": 0.0, "max": 1.0}, "epochs": 3},
+            "stop": {"trials": 4},
+            **keys,
+        }
+    )
+
+
+def returned(assignment: Assignment, value: float, **more: Any) -> Outcome:
+    return Outcome(assignment.number, assignment.attempt, "returned", value, **more)
+
+
+def assigned(controller: Controller) -> Assignment:
+    assignment = controller.next()
+    assert assignment is not None
+    return assignment
+
+
+def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
+    directory.spec.write_text(spec.to_yaml())
+    return SweepView(directory)
+
+
+def test_as_many_trials_are_handed_out_as_the_sweep_has_and_no_more(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(), directory, slots=2)
+    first, second = assigned(controller), assigned(controller)
+    assert (first.number, second.number) == (0, 1)
+    assert first.params.keys() == {"x", "epochs"}
+    assert first.seed != second.seed
+    third = controller.turn(returned(first, 0.5)).assignment
+    fourth = controller.turn(returned(second, 0.6)).assignment
+    assert third is not None
+    assert fourth is not None
+    last = controller.turn(returned(third, 0.7))
+    assert last.assignment is None
+    ending = controller.turn(returned(fourth, 0.1)).ending
+    assert ending is not None
+    assert ending.best
+    assert controller.progress().stopped_by == "trials"
+
+
+def test_the_end_of_an_attempt_counts_once(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(), directory, slots=1)
+    assignment = assigned(controller)
+    assert controller.finish(returned(assignment, 0.5)) is not None
+    assert controller.finish(returned(assignment, 0.9)) is None
+    assert controller.finish(Outcome(17, 1, "returned", 0.1)) is None
+    assert controller.progress().counts["complete"] == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason"),
+    [
+        ({"kind": "returned", "value": math.nan}, "FAIL", "the metric is NaN"),
+        ({"kind": "returned", "value": math.inf}, "COMPLETE", ""),
+        ({"kind": "pruned"}, "PRUNED", ""),
+        ({"kind": "error", "reason": "ValueError: no"}, "FAIL", "ValueError: no"),
+        ({"kind": "crash", "reason": "killed"}, "FAIL", "killed"),
+        ({"kind": "timeout", "reason": "too slow"}, "FAIL", "too slow"),
+    ],
+)
+def test_each_kind_of_end_is_a_state_with_its_reason(
+    directory: SweepDirectory, outcome: dict[str, Any], state: str, reason: str
+) -> None:
+    spec = make_spec(trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    assignment = assigned(controller)
+    reports = (Report(0, 3.0), Report(1, 2.0), Report(1, 9.0))
+    ending = controller.finish(Outcome(0, assignment.attempt, **{"reports": reports, **outcome}))
+    assert ending is not None
+    assert (ending.state, ending.reason) == (state, reason)
+    (row,) = view(spec, directory).rows()
+    assert (row.state, row.reason or "") == (state, reason)
+    assert row.metrics["best/loss"] == 2.0
+    (trial,) = controller._study.trials
+    assert trial.intermediate_values == {0: 3.0, 1: 2.0}, "a step keeps its first value"
+    if state == "FAIL":
+        assert reason in (directory.trial(0).error).read_text()
+
+
+def test_word_from_an_old_attempt_is_ignored(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1)
+    first = assigned(controller)
+    failed = controller.finish(Outcome(0, first.attempt, "crash", reason="killed"))
+    assert failed is not None
+    assert failed.state is None, "it will run again"
+    second = assigned(controller)
+    assert (second.number, second.attempt) == (0, 2)
+    assert (second.params, second.seed) == (first.params, first.seed)
+    controller.report(0, first.attempt, [Report(0, 99.0)])
+    assert not controller.should_prune(0, first.attempt, [Report(1, 99.0)])
+    assert controller.finish(returned(first, 99.0)) is None
+    controller.finish(returned(second, 0.5))
+    (trial,) = controller._study.trials
+    assert (trial.value, trial.intermediate_values) == (0.5, {})
+
+
+def test_retries_are_counted(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 2, "retry_on": ["error"]})
+    controller = Controller(spec, directory, slots=1)
+    for attempt in (1, 2, 3):
+        assignment = assigned(controller)
+        assert (assignment.number, assignment.attempt) == (0, attempt)
+        ending = controller.finish(Outcome(0, attempt, "error", reason="no"))
+    assert ending is not None
+    assert ending.state == "FAIL"
+    (row,) = view(spec, directory).rows()
+    assert row.attempts == 3
+
+
+def test_the_pruner_sees_what_was_reported_with_the_question(directory: SweepDirectory) -> None:
+    spec = make_spec(pruner={"type": "median", "startup_trials": 1})
+    controller = Controller(spec, directory, slots=2)
+    good, bad = assigned(controller), assigned(controller)
+    controller.finish(returned(good, 0.1, reports=(Report(0, 0.1),)))
+    assert not controller.should_prune(bad.number, bad.attempt, [])
+    assert controller.should_prune(bad.number, bad.attempt, [Report(0, 0.9)])
+
+
+def test_a_target_ends_the_sweep(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(stop={"target": 0.2}), directory, slots=1)
+    turn = controller.turn(returned(assigned(controller), 0.3))
+    assert turn.assignment is not None
+    turn = controller.turn(returned(turn.assignment, 0.2))
+    assert turn.assignment is None
+    assert controller.progress().stopped_by == "target"
+
+
+def test_a_grid_ends_with_its_last_configuration(directory: SweepDirectory) -> None:
+    spec = make_spec(
+        sampler="grid", parameters={"a": {"values": [1, 2]}, "b": {"min": 1, "max": 3}}, stop={"trials": 100}
+    )
+    controller = Controller(spec, directory, slots=1)
+    seen = []
+    while (assignment := controller.next()) is not None:
+        seen.append((assignment.params["a"], assignment.params["b"]))
+        controller.finish(Outcome(assignment.number, 1, "error" if len(seen) == 2 else "returned", 1.0))
+    assert seen == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert controller.progress().stopped_by == "grid"
+
+
+def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    killed = Controller(spec, directory, slots=2)
+    done, interrupted = assigned(killed), assigned(killed)
+    killed.finish(returned(done, 0.5))
+    killed.report(interrupted.number, interrupted.attempt, [Report(0, 0.7)])
+    before = view(spec, directory).rows()[0]
+    time.sleep(5.0)
+
+    resumed = Controller(spec, directory, slots=2)
+    assert resumed.progress().counts["waiting"] == 1
+    again = assigned(resumed)
+    assert (again.number, again.attempt) == (interrupted.number, 2)
+    assert (again.params, again.seed) == (interrupted.params, interrupted.seed)
+    resumed.finish(returned(again, 0.6, reports=(Report(0, 0.8), Report(1, 0.6))))
+    rest = [assigned(resumed), assigned(resumed)]
+    assert [assignment.number for assignment in rest] == [2, 3]
+    assert resumed.next() is None
+    for assignment in rest:
+        resumed.finish(returned(assignment, 1.0))
+    rows = view(spec, directory).rows()
+    assert rows[0] == before
+    assert [row.state for row in rows] == ["COMPLETE"] * 4
+    assert rows[1].attempts == 2
+    assert rows[1].duration_s is not None
+    assert rows[1].duration_s < 5.0, "of the last attempt; Optuna's own counts the downtime"
+
+
+def test_a_resumed_sweep_does_not_repeat_its_first_suggestions(directory: SweepDirectory) -> None:
+    spec = make_spec(stop={"trials": 8})
+    values = []
+    for _ in range(2):
+        controller = Controller(spec, directory, slots=1)
+        for _ in range(4):
+            assignment = assigned(controller)
+            values.append(assignment.params["x"])
+            controller.finish(returned(assignment, 1.0))
+    assert len(set(values)) == 8
+
+
+def test_the_same_seed_gives_the_same_configurations(tmp_path: Path) -> None:
+    def configurations(name: str) -> list[Any]:
+        (tmp_path / name).mkdir()
+        controller = Controller(make_spec(), SweepDirectory(tmp_path / name), slots=1)
+        return [(a.params, a.seed) for a in (assigned(controller) for _ in range(4))]
+
+    assert configurations("one") == configurations("two")
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/study.db"])
+def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | None) -> None:
+    url = storage.format(folder=directory.root) if storage else None
+    spec = make_spec(storage=url)
+    controller = Controller(spec, directory, slots=1)
+    while (assignment := controller.next()) is not None:
+        controller.finish(returned(assignment, assignment.params["x"], reports=(Report(0, 1.0),)))
+    assert directory.journal.exists() == (url is None)
+    found = view(spec, directory)
+    assert found.counts["complete"] == 4
+    assert found.best is not None
+    if url is not None:
+        assert optuna.load_study(study_name="demo", storage=url).best_value == found.best.value
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        "none",
+        "median",
+        {"type": "percentile", "percentile": 75},
+        "asha",
+        {"type": "asha", "min_resource": 2, "reduction_factor": 2},
+        "hyperband",
+        {"type": "hyperband", "max_resource": 9},
+    ],
+)
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_every_sampler_works_with_every_pruner(directory: SweepDirectory, sampler: str, pruner: Any) -> None:
+    spec = make_spec(
+        sampler=sampler, pruner=pruner, parameters={"x": {"min": 0, "max": 30}, "a": {"values": ["b", "c"]}}
+    )
+    spec = spec.model_copy(update={"stop": spec.stop.model_copy(update={"trials": 15})})
+    controller = Controller(spec, directory, slots=1)
+    while (assignment := controller.next()) is not None:
+        number, attempt = assignment.number, assignment.attempt
+        for step in range(9):
+            if controller.should_prune(number, attempt, [Report(step, float(number + step))]):
+                controller.finish(Outcome(number, attempt, "pruned"))
+                break
+        else:
+            controller.finish(returned(assignment, float(number)))
+    counts = controller.progress().counts
+    assert counts["complete"] + counts["pruned"] == 15
+    assert (counts["pruned"] > 0) == (pruner != "none")
+
+
+def test_interruptions_eat_no_retries(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 1, "retry_on": ["error"]})
+    assigned(Controller(spec, directory, slots=1))
+    assigned(Controller(spec, directory, slots=1))
+    controller = Controller(spec, directory, slots=1)
+    third = assigned(controller)
+    assert third.attempt == 3
+    failed = controller.finish(Outcome(0, 3, "error", reason="no"))
+    assert failed is not None
+    assert failed.state is None, "the first failure"
+    assert assigned(controller).attempt == 4
+    again = Controller(spec, directory, slots=1)
+    assert assigned(again).attempt == 5
+    failed = again.finish(Outcome(0, 5, "error", reason="no"))
+    assert failed is not None
+    assert failed.state == "FAIL", "the second one"
+
+
+def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec()
+    killed = Controller(spec, directory, slots=1)
+    first, second = assigned(killed), assigned(killed)
+    killed.finish(returned(first, 0.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies between the two
+        killed.finish(returned(second, 0.5))
+    assert has_ended(directory.trial(0).root)
+    assert not has_ended(directory.trial(1).root)
+    Controller(spec, directory, slots=1)
+    assert has_ended(directory.trial(1).root)
+
+
+def test_a_failed_attempt_waits_for_its_backoff_while_others_run(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(trial={"backoff": "30s"}, stop={"trials": 2}), directory, slots=1)
+    first = assigned(controller)
+    turn = controller.turn(Outcome(0, first.attempt, "crash", reason="killed"))
+    assert turn.assignment is not None
+    assert turn.assignment.number == 1, "trial 0 has to wait"
+    turn = controller.turn(returned(turn.assignment, 0.5))
+    assert turn.assignment is None
+    assert turn.ask_again_in is not None
+    assert 0 < turn.ask_again_in <= 30
+    assert controller.progress().counts["waiting"] == 1
+    controller._live[0].runs[0].ready = time.monotonic()
+    assert assigned(controller).number == 0
+
+
+def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    first = assigned(controller)
+    assert not controller.must_end(0, first.attempt, [Report(0, 1.0)])
+    controller.give_way()
+    assert controller.must_end(0, first.attempt, [Report(1, 0.9)])
+    turn = controller.turn(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
+    assert turn.ending is not None
+    assert (turn.ending.state, turn.assignment, turn.ask_again_in) == (None, None, None)
+    assert not directory.trial(0).error.exists()
+    resumed = Controller(spec, directory, slots=1)
+    again = assigned(resumed)
+    assert (again.number, again.attempt) == (0, 2)
+    assert resumed._study.trials[0].intermediate_values == {0: 1.0, 1: 0.9}
+
+
+def test_a_trial_stopped_by_hand_counts_as_pruned_and_says_so(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    controller = Controller(spec, directory, slots=1)
+    assignment = assigned(controller)
+    outcome = Outcome(0, assignment.attempt, "stopped", reports=(Report(0, 0.4),), reason="stopped by hand")
+    ending = controller.finish(outcome)
+    assert ending is not None
+    assert (ending.state, ending.value) == ("PRUNED", 0.4)
+    assert view(spec, directory).rows()[0].reason == "stopped by hand"
+
+
+def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory: SweepDirectory) -> None:
+    spec = make_spec(stop={"trials": 6})
+    dead = Controller(spec, directory, slots=4, run_id="r")
+    known, told, unheard = assigned(dead), assigned(dead), assigned(dead)
+    ended = assigned(dead)
+    dead.report(known.number, known.attempt, [Report(0, 0.9)])
+    dead.finish(returned(ended, 0.7))  # its answer does not arrive
+    # It dies. `known` runs on; the outcome of `told` was under way; nobody has heard of `unheard`.
+    new = Controller(spec, directory, slots=4, run_id="r")
+    new.report(known.number, known.attempt, [Report(1, 0.8)])
+    started = time.time() - 5
+    new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, told, ended)])
+    first = new.turn(returned(told, 0.5))
+    assert first.ending is not None
+    assert (first.ending.number, first.ending.state) == (told.number, "COMPLETE")
+    assert 4 < first.ending.duration < 60
+    assert first.assignment is not None
+    assert (first.assignment.number, first.assignment.attempt) == (unheard.number, unheard.attempt)
+    assert first.assignment.params == unheard.params
+    again = new.turn(returned(ended, 0.7))
+    assert again.ending is not None
+    assert (again.ending.number, again.ending.state, again.ending.value) == (ended.number, "COMPLETE", 0.7)
+    assert new.finish(returned(ended, 0.1)) is None, "once"
+    new.finish(returned(known, 0.6, reports=(Report(2, 0.6),)))
+    assert new._study.trials[known.number].intermediate_values == {0: 0.9, 1: 0.8, 2: 0.6}
+    assert new.progress().counts["complete"] == 3
+
+
+def test_a_failure_told_twice_counts_once(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 1})
+    dead = Controller(spec, directory, slots=1, run_id="r")
+    first = assigned(dead)
+    crash = Outcome(0, first.attempt, "crash", reason="killed")
+    assert dead.finish(crash) is not None
+    new = Controller(spec, directory, slots=1, run_id="r")
+    new.adopt([RunningAttempt(0, first.attempt, time.time())])
+    turn = new.turn(crash)
+    assert turn.ending is None
+    assert turn.assignment is not None
+    assert (turn.assignment.number, turn.assignment.attempt) == (0, 2)
+
+
+def test_what_a_killed_worker_had_written_but_not_reported_is_not_lost(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    assignment = assigned(Controller(spec, directory, slots=1))
+    run = RunDirectory(directory.trial(0).root, assignment.session, "loss", maximize=False)
+    for step in range(3):
+        run.add_scalars({"loss": 1.0 - 0.25 * step}, step)
+    # Everything is killed here.
+    resumed = Controller(spec, directory, slots=1)
+    assert resumed._study.trials[0].intermediate_values == {0: 1.0, 1: 0.75, 2: 0.5}
+
+
+def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: SweepDirectory) -> None:
+    spec = make_spec(stop={"trials": 3}, trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    for number in range(3):
+        assignment = assigned(controller)
+        outcome = returned(assignment, 0.5) if number == 1 else Outcome(number, 1, "crash", reason="killed")
+        controller.finish(outcome)
+    assert controller.next() is None
+    assert controller.rerun([2, 1, 2, 0, 17]) == [2, 0]
+    assert controller.rerun([0]) == [], "it is being run again already"
+    progress = controller.progress()
+    assert (progress.total, progress.counts["waiting"], progress.stopped_by) == (5, 2, None)
+    assert [row.retry_of for row in view(spec, directory).rows()] == [None, None, None, 2, 0]
+    resumed = Controller(spec, directory, slots=1)
+    assert resumed.progress().counts["waiting"] == 2
+    for number, original in ((3, 2), (4, 0)):
+        again = assigned(resumed)
+        assert (again.number, again.attempt) == (number, 1)
+        assert again.params == resumed._space.complete(resumed._study.trials[original].params)
+        resumed.finish(returned(again, 0.4))
+    assert resumed.next() is None
+    assert resumed.progress().stopped_by == "trials"
+    assert view(spec, directory).stopped_by == "trials"
+    assert [row.state for row in view(spec, directory).rows()] == ["FAIL", "COMPLETE", "FAIL"] + 2 * [
+        "COMPLETE"
+    ]
+
+
+def test_a_trial_that_is_run_again_takes_no_place_in_the_grid(directory: SweepDirectory) -> None:
+    spec = make_spec(sampler="grid", parameters={"x": {"values": [1, 2, 3]}}, stop={}, trial={"retries": 0})
+    controller = Controller(spec, directory, slots=1)
+    assigned(controller)
+    controller.finish(Outcome(0, 1, "error", reason="no"))
+    controller.rerun([0])
+    seen = []
+    while (assignment := controller.next()) is not None:
+        seen.append((assignment.number, assignment.params["x"]))
+        controller.finish(returned(assignment, 1.0))
+    assert seen == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_controller_killed_at_once_leaves_the_trials_of_an_earlier_session_waiting(
+    directory: SweepDirectory,
+) -> None:
+    spec = make_spec()
+    first = assigned(Controller(spec, directory, slots=1, run_id="one"))
+    Controller(spec, directory, slots=1, run_id="two")  # and it dies before it has been asked anything
+    again = Controller(spec, directory, slots=1, run_id="two")
+    again.adopt([])
+    second = assigned(again)
+    assert (second.number, second.attempt) == (first.number, 2)
+
+
+def test_an_attempt_that_is_given_back_was_none(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    controller = Controller(spec, directory, slots=1)
+    first = assigned(controller)
+    controller.give_back(first.number, first.attempt)
+    controller.give_back(first.number, first.attempt)
+    resumed = Controller(spec, directory, slots=1)
+    again = assigned(resumed)
+    assert (again.number, again.attempt) == (first.number, 1)
+    resumed.finish(returned(again, 0.5))
+    assert view(spec, directory).rows()[0].attempts == 1
+
+
+def test_a_trial_that_waits_can_be_abandoned(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"backoff": "1h"}, stop={"trials": 1})
+    controller = Controller(spec, directory, slots=1)
+    assigned(controller)
+    assert controller.abandon(0, "stopped by hand") is None, "it runs"
+    controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
+    ending = controller.abandon(0, "stopped by hand")
+    assert ending is not None
+    assert (ending.state, ending.value) == ("PRUNED", 0.5)
+    assert controller.progress().stopped_by == "trials"
+    assert has_ended(directory.trial(0).root)
+
+
+def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    dead = Controller(spec, directory, slots=1, run_id="r")
+    begin = time.monotonic()
+    first = assigned(dead)
+    time.sleep(0.5)
+    dead._save_usage()
+    new = Controller(spec, directory, slots=1, run_id="r")
+    new.adopt([RunningAttempt(0, first.attempt, time.time() - 0.5)])
+    ending = new.finish(returned(first, 0.5))
+    assert ending is not None
+    assert ending.duration >= 0.5
+    assert new._meter.now().busy < time.monotonic() - begin + 0.1
+
+
+def test_each_step_of_an_attempt_is_told_once_although_a_killed_ones_reports_are_read_again(
+    directory: SweepDirectory,
+) -> None:
+    controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1, tells_reports=True)
+    first = assigned(controller)
+    run = RunDirectory(directory.trial(0).root, first.session, "loss", maximize=False)
+    for step in range(3):
+        run.add_scalars({"loss": float(step)}, step)
+    run.finish()
+    controller.report(0, 1, [Report(0, 0.0), Report(1, 1.0)])
+    told = list(controller.take_news())
+    controller.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
+    told += controller.take_news()
+    again = assigned(controller)
+    controller.report(0, 2, [Report(0, 0.5)])
+    controller.finish(returned(again, 0.5))
+    told += controller.take_news()
+    assert [(one.attempt, one.report.step, one.report.value) for one in told] == [
+        (1, 0, 0.0),
+        (1, 1, 1.0),
+        (1, 2, 2.0),
+        (2, 0, 0.5),
+    ]
+
+
+def test_whatever_is_in_a_killed_trials_directory_the_sweep_goes_on(directory: SweepDirectory) -> None:
+    spec = make_spec(trial={"retries": 0})
+    killed = Controller(spec, directory, slots=1)
+    first, second = assigned(killed), assigned(killed)
+    for assignment in (first, second):
+        root = directory.trial(assignment.number).root
+        run = RunDirectory(root, assignment.session, "loss", maximize=False)
+        run.writer.add_scalar("loss", 0.5, -1)  # before the training
+        run.writer.add_scalar("loss", 0.25, 0)
+        (root / "old_tfevents").mkdir()
+        run.finish()
+    killed.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
+    resumed = Controller(spec, directory, slots=1)
+    for trial in resumed._study.trials:
+        assert trial.intermediate_values == {0: 0.25}
+    again = assigned(resumed)
+    shutil.rmtree(directory.trial(again.number).root)
+    directory.trial(again.number).root.write_text("no directory any more")
+    resumed.finish(returned(again, 0.5))
+    Controller(spec, directory, slots=1)

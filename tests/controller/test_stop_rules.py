@@ -1,0 +1,142 @@
+"""When a sweep has done enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweep.analysis.view import SweepView
+from sweep.controller.controller import Controller
+from sweep.controller.stop_rules import Standing, StopRules
+from sweep.messages import Assignment, Outcome, Report, Turn
+from sweep.space import SearchSpace
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
+
+MINIMIZE, MAXIMIZE = "minimize", "maximize"
+
+
+def rules(stop: dict[str, Any], goal: str = MINIMIZE, grid: int | None = None) -> tuple[StopRules, SweepSpec]:
+    spec = SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "objective": "a.py:f",
+            "metric": {"name": "loss", "goal": goal},
+            "parameters": {"x": {"min": 1, "max": grid or 9}},
+            "sampler": "grid" if grid else "tpe",
+            "stop": stop,
+        }
+    )
+    return StopRules(spec, SearchSpace.of(spec)), spec
+
+
+@pytest.mark.parametrize(
+    ("stop", "goal", "grid", "state", "rule"),
+    [
+        ({}, MINIMIZE, None, (10**6, 0.0, 1e9), None),
+        ({"trials": 3}, MINIMIZE, None, (2, 0.0, 0.0), None),
+        ({"trials": 3}, MINIMIZE, None, (3, None, 0.0), "trials"),
+        ({"trials": 9}, MINIMIZE, 6, (6, 0.0, 0.0), "grid"),
+        ({"hours": 0.5}, MINIMIZE, None, (0, None, 1799.0), None),
+        ({"hours": 0.5}, MINIMIZE, None, (0, None, 1800.0), "hours"),
+        ({"target": 0.1}, MINIMIZE, None, (1, 0.11, 0.0), None),
+        ({"target": 0.1}, MINIMIZE, None, (1, 0.1, 0.0), "target"),
+        ({"target": 0.9}, MAXIMIZE, None, (1, 0.89, 0.0), None),
+        ({"target": 0.9}, MAXIMIZE, None, (1, 0.95, 0.0), "target"),
+        ({"target": 0.9, "trials": 1}, MAXIMIZE, None, (0, None, 0.0), None),
+    ],
+)
+def test_a_rule_is_reached_or_not(
+    stop: dict[str, Any], goal: str, grid: int | None, state: tuple[Any, ...], rule: str | None
+) -> None:
+    found, spec = rules(stop, goal, grid)
+    finished, best, elapsed = state
+    assert found.reached(Standing(spec.metric, finished=finished, best=best), 0, elapsed) == rule
+
+
+def test_failures_and_a_plateau_are_counted() -> None:
+    found, spec = rules({"failures": 2, "plateau": 3})
+    assert found.reached(Standing(spec.metric, failed=1, plateau=2), 0, 0.0) is None
+    assert found.reached(Standing(spec.metric, failed=2), 0, 0.0) == "failures"
+    assert found.reached(Standing(spec.metric, failed=2), 1, 0.0) is None, "one of them is run again"
+    assert found.reached(Standing(spec.metric, plateau=3), 0, 0.0) == "plateau"
+
+
+def test_trials_that_repeat_others_do_not_count() -> None:
+    found, spec = rules({"trials": 3})
+    assert found.reached(Standing(spec.metric, finished=3), 1, 0.0) is None
+
+
+def test_the_number_of_trials_is_the_smaller_of_grid_and_wish() -> None:
+    assert rules({"trials": 9}, grid=6)[0].total == 6
+    assert rules({"trials": 5}, grid=6)[0].total == 5
+    assert rules({})[0].total is None
+
+
+def sweep_of(directory: SweepDirectory, **stop: Any) -> tuple[Controller, SweepSpec]:
+    _, spec = rules({"trials": 20, **stop})
+    directory.spec.write_text(spec.to_yaml())
+    return Controller(spec, directory, slots=3), spec
+
+
+def end(controller: Controller, assignment: Assignment | None, value: float | None) -> Turn:
+    """A trial returns a value, or raises; says what its slot is to do."""
+    assert assignment is not None
+    kind = "returned" if value is not None else "raised"
+    return controller.turn(Outcome(assignment.number, assignment.attempt, kind, value, reason="broken"))
+
+
+def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory: SweepDirectory) -> None:
+    controller, _ = sweep_of(directory, plateau=2)
+    begun = [controller.next() for _ in range(3)]
+    fourth = end(controller, begun[0], 1.0).assignment
+    fifth = end(controller, begun[1], 2.0).assignment
+    assert end(controller, begun[2], 3.0).assignment is None
+    assert controller.progress().stopped_by == "plateau"
+    assert end(controller, fourth, 0.5).assignment is None, "its slot is not wanted, as the others were not"
+    assert end(controller, fifth, 4.0).assignment is None
+    controller.close()
+    view = SweepView(directory)
+    assert view.stopped_by == "plateau"
+    assert view.best is not None
+    assert view.best.number == 3
+
+
+def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
+    directory: SweepDirectory,
+) -> None:
+    controller, spec = sweep_of(directory, failures=2)
+    second = end(controller, controller.next(), None).assignment
+    assert end(controller, second, None).assignment is None
+    assert controller.progress().stopped_by == "failures"
+    assert controller.rerun([0, 1]) == [0, 1]
+    again = controller.next()
+    assert again is not None
+    assert again.number == 2
+    end(controller, again, None)
+    assert controller.progress().stopped_by is None, "one failure that nothing was done about"
+    controller.close()
+    assert SweepView(directory).stopped_by is None
+    resumed = Controller(spec, directory, slots=1)
+    assert end(resumed, resumed.next(), None).assignment is None
+    assert resumed.progress().stopped_by == "failures"
+
+
+def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -> None:
+    controller, _ = sweep_of(directory)
+    silent, other = controller.next(), controller.next()
+    assert silent is not None
+    assert other is not None
+    never = Outcome(silent.number, silent.attempt, "unreported", reason="never")
+    controller.report(other.number, other.attempt, [Report(0, 0.5)])
+    assert controller.turn(never).assignment is not None
+    assert controller.progress().stopped_by is None
+
+
+def test_a_metric_that_nobody_reports_is_missing(directory: SweepDirectory) -> None:
+    controller, _ = sweep_of(directory)
+    silent, _ = controller.next(), controller.next()
+    assert silent is not None
+    assert controller.turn(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
+    assert controller.progress().stopped_by == "metric"

@@ -1,0 +1,149 @@
+"""The connection to Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from unittest.mock import Mock
+
+import pytest
+import ray
+
+from sweep.engine.base import Interruption, Observer
+from sweep.engine.ray import cluster as ray_cluster
+from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.engine import RayEngine
+from sweep.engine.ray.supervisor import RayLost
+from sweep.errors import SweepError
+from tests.commands import PATIENCE
+
+
+def test_a_second_thread_is_told_why_it_cannot_have_a_ray_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("nothing is started"))
+    with ray_cluster._ours, pytest.raises(SweepError, match=r"another thread .* call ray.init\(\) first"):
+        RayCluster(None).__enter__()
+
+
+@pytest.mark.parametrize("error", [Exception, TimeoutError, RuntimeError])
+def test_a_ray_that_is_too_slow_to_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    calls = []
+
+    def init(**_: object) -> None:
+        calls.append("init")
+        raise error("The current node timed out during startup. This\ncould happen")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # other tests may have a Ray in this process
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(SweepError) as found:
+        RayCluster(None).__enter__()
+    assert str(found.value) == (
+        "Ray did not start (is this machine busy?); the same command tries again: "
+        "The current node timed out during startup. This could happen"
+    )
+    assert found.value.exit_status == 1
+    assert len(calls) == (2 if error is Exception else 1), (
+        "its own half a minute may be too short for it once"
+    )
+
+
+def test_a_ray_that_was_too_slow_once_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [Exception("The current node timed out during startup."), None]
+
+    def init(**_: object) -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with RayCluster(None):
+        assert not answers
+
+
+def test_what_is_no_trouble_of_rays_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: {}["a bug"])
+    with pytest.raises(KeyError):
+        RayCluster(None).__enter__()
+
+
+def test_sigterm_while_a_ray_that_died_is_started_again_ends_the_sweep_where_it_stood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    progress = Mock(finished=3)
+
+    class Lost:
+        def __init__(self, *_: object) -> None:
+            self.progress = progress
+
+        def run(self, *_: object) -> None:
+            raise RayLost
+
+        def end(self) -> None: ...
+
+    def restart(cluster: RayCluster) -> None:
+        raise SystemExit(15)  # as Ray's handler does
+
+    monkeypatch.setattr("sweep.engine.ray.engine.Supervisor", Lost)
+    monkeypatch.setattr(RayEngine, "slots", lambda *_: 1)
+    monkeypatch.setattr(RayCluster, "restart", restart)
+    interruption = Interruption()
+    assert RayEngine().run(Mock(), Observer(), interruption, 1.0) is progress
+    assert interruption.signal == signal.SIGTERM
+
+
+_CLUSTER = """
+from ray.cluster_utils import Cluster
+cluster = Cluster()
+try:
+    cluster.add_node(num_cpus=1, include_dashboard=False)
+except Exception:  # Ray gives itself half a minute, which a busy machine may need twice
+    cluster.add_node(num_cpus=1, include_dashboard=False)
+print(cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+_JOIN = """
+import sys
+import ray
+from sweep.engine.ray.cluster import RayCluster
+
+@ray.remote(num_cpus=0)
+class Actor:
+    def answer(self):
+        return "answered"
+
+with RayCluster(sys.argv[1]):
+    print(ray.get(Actor.remote().answer.remote(), timeout=120))
+"""
+
+
+@pytest.mark.parametrize("of_cluster", ["token", "disabled"])
+def test_clusters_with_and_without_a_token_are_joined_whatever_the_environment_says(of_cluster: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLUSTER],
+        env={**os.environ, "RAY_AUTH_MODE": of_cluster},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as cluster:
+        assert cluster.stdin is not None
+        assert cluster.stdout is not None
+        address = next(line.strip() for line in cluster.stdout if line[:1].isdigit() and line.count(":") == 1)
+        for mode in ("token", "disabled", None):
+            environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+            joined = subprocess.run(
+                [sys.executable, "-c", _JOIN, address],
+                env=environment if mode is None else {**environment, "RAY_AUTH_MODE": mode},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE,
+            )
+            assert (joined.stdout.strip(), joined.stderr) == ("answered", ""), mode
+        cluster.communicate("\n", timeout=PATIENCE)

@@ -1,0 +1,375 @@
+"""Trials on a real Ray, in real worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+import ray
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+import sweep
+from sweep.engine.base import Observer
+from tests.commands import PATIENCE
+from tests.conftest import MakeSweep
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def test_an_objective_that_raises_in_a_third_of_its_trials_does_not_stop_the_sweep(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            if trial.number % 3 == 0:
+                raise ValueError(f"number {trial.number} is no good")
+            return trial.params.x
+        """,
+        stop={"trials": 9},
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE"] * 3
+    failed = result.trials[3]
+    assert failed.reason == "ValueError: number 3 is no good"
+    story = (Path(failed.dir) / "error.txt").read_text()
+    assert "ValueError: number 3 is no good" in story
+    assert "demo_objective.py" in story
+    assert "attempt.py" not in story, "the orchestrator's frames say nothing to the user"
+    assert not (Path(result.trials[1].dir) / "error.txt").exists()
+
+
+def test_a_trial_that_kills_its_process_fails_alone(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import os, signal
+
+        def train(trial):
+            trial.report(0.5, 0)
+            if trial.number == 2:
+                print("here it ends", flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return trial.params.x
+        """,
+        max_parallel=2,
+        trial={"retries": 0},
+    )
+    result = sweep.run(file)
+    states = [trial.state for trial in result.trials]
+    assert states == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    killed = result.trials[2]
+    assert killed.reason is not None
+    assert "crashed or was killed" in killed.reason
+    assert killed.metrics["loss"] == 0.5, "what it had reported is kept"
+    assert (Path(killed.dir) / "output.log").read_text() == "here it ends\n"
+
+
+def test_a_trial_that_overruns_its_limit_is_ended_and_its_slot_goes_on(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            while trial.number == 1:
+                pass
+            return trial.params.x
+        """,
+        max_parallel=1,
+        stop={"trials": 3},
+        trial={"timeout": 20},
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert result.trials[1].reason == "ran longer than 20 s"
+
+
+def test_a_crashed_attempt_runs_again_under_the_same_number(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import os, pathlib
+
+        def train(trial):
+            seen = pathlib.Path(trial.directory, "seen")
+            seen.write_text(seen.read_text() + f"{trial.seed}\\n" if seen.exists() else f"{trial.seed}\\n")
+            if trial.number == 1 and len(seen.read_text().split()) < 3:
+                os._exit(7)
+            return trial.params.x
+        """,
+        stop={"trials": 3},
+        trial={"retries": 2},
+        max_parallel=2,
+    )
+    result = sweep.run(file)
+    assert [(trial.state, trial.attempts) for trial in result.trials] == [
+        ("COMPLETE", 1),
+        ("COMPLETE", 3),
+        ("COMPLETE", 1),
+    ]
+    seeds = (Path(result.trials[1].dir) / "seen").read_text().split()
+    assert len(seeds) == 3
+    assert len(set(seeds)) == 1, "every attempt has the same seed"
+
+
+def test_when_the_time_is_up_running_trials_are_interrupted_and_more_time_lets_them_go_on(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep(
+        """
+        import pathlib, time
+
+        def train(trial):
+            trial.report(trial.params.x, 0)
+            while trial.number and not pathlib.Path("go").exists():
+                time.sleep(0.05)
+            return trial.params.x
+        """,
+        stop={"hours": 40 / 3600, "trials": 3},  # workers may need a quarter of it to start
+        max_parallel=2,
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "WAITING", "WAITING"]
+    Path("go").touch()
+    again = sweep.run(file, overrides={"stop.hours": 1})
+    assert [(trial.state, trial.attempts) for trial in again.trials] == [
+        ("COMPLETE", 1),
+        ("COMPLETE", 2),
+        ("COMPLETE", 2),
+    ]
+    assert again.trials[0] == result.trials[0]
+
+
+def test_pruned_trials_keep_their_intermediate_values(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import sweep
+
+        def train(trial):
+            for step in range(5):
+                trial.report(trial.number + step / 10, step)
+                if trial.should_prune():
+                    raise sweep.TrialPruned
+            return trial.number
+        """,
+        pruner={"type": "median", "startup_trials": 2, "warmup_steps": 1},
+        max_parallel=1,
+    )
+    result = sweep.run(file)
+    pruned = [trial for trial in result.study.trials if trial.state == optuna.trial.TrialState.PRUNED]
+    # 2.1 is worse than the median of 0.1 and 1.1 at step 1, and so is every later trial.
+    assert [trial.number for trial in pruned] == [2, 3, 4, 5]
+    assert pruned[0].intermediate_values == {0: 2.0, 1: 2.1}
+    assert pruned[0].value == 2.1
+
+
+@pytest.mark.parametrize("bad", ["float('nan')", "'words'", "None", "{'other': 1.0}"])
+def test_what_is_no_number_is_a_failure_and_never_complete(make_sweep: MakeSweep, bad: str) -> None:
+    file = make_sweep(f"def train(trial):\n    return {bad} if trial.number else 1.0\n", stop={"trials": 2})
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL"]
+    assert result.trials[1].reason
+
+
+def test_plain_optuna_reads_the_journal(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            for step in range(10):
+                trial.report(trial.params.x + step, step)
+            return trial.params.x
+        """
+    )
+    result = sweep.run(file)
+    storage = JournalStorage(JournalFileBackend(str(result.directory / "journal.log")))
+    study = optuna.load_study(study_name=None, storage=storage)
+    assert study.study_name == "demo"
+    assert [(t.number, t.value, t.params) for t in study.trials] == [
+        (row.number, row.value, row.params) for row in result.trials
+    ]
+    assert all(len(trial.intermediate_values) == 10 for trial in study.trials)
+    assert study.best_params == result.best_params
+
+
+def test_half_a_gpu_each_puts_eight_trials_on_four_gpus_and_each_sees_its_own(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import json, os, pathlib, time
+
+        def train(trial):
+            here = pathlib.Path(trial.directory).parent
+            (here / f"up-{trial.number}").touch()
+            for _ in range(2400):  # all eight have to be there at once
+                if len(list(here.glob("up-*"))) == 8:
+                    break
+                time.sleep(0.05)
+            else:
+                raise TimeoutError
+            seen = {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "device": trial.device}
+            pathlib.Path(trial.directory, "seen.json").write_text(json.dumps(seen))
+            return trial.params.x
+        """,
+        resources={"cpu": 1, "gpu": 0.5},
+        stop={"trials": 8},
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 8
+    seen = [json.loads((Path(trial.dir) / "seen.json").read_text()) for trial in result.trials]
+    assert Counter(one["gpu"] for one in seen) == {"0": 2, "1": 2, "2": 2, "3": 2}
+    assert {one["device"] for one in seen} == {"cuda"}
+
+
+def test_a_worker_imports_torch_only_if_its_objective_does_and_threads_follow_its_cores(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep(
+        """
+        import json, os, pathlib, sys
+
+        def train(trial):
+            trial.writer.add_histogram("h", [1.0, 2.0], 0)
+            seen = {
+                "torch": "torch" in sys.modules,
+                "optuna": "optuna" in sys.modules,
+                "threads": os.environ["OMP_NUM_THREADS"],
+                "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+                "device": trial.device,
+            }
+            pathlib.Path(trial.directory, "seen.json").write_text(json.dumps(seen))
+            return trial.params.x
+        """,
+        resources={"cpu": 3},
+        stop={"trials": 2},
+    )
+    result = sweep.run(file)
+    for trial in result.trials:
+        seen = json.loads((Path(trial.dir) / "seen.json").read_text())
+        assert seen == {"torch": False, "optuna": False, "threads": "3", "gpu": "", "device": "cpu"}
+
+
+def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import os, random, subprocess, sys
+        import numpy
+
+        def train(trial):
+            print("hello from", trial.number, os.getcwd(), os.environ.get("LEFT"))
+            print("on stderr", file=sys.stderr)
+            subprocess.run(["echo", "a child of", str(trial.number)])
+            os.chdir("/")
+            os.environ["LEFT"] = "over"
+            trial.writer.close()  # does no harm
+            return random.random() + numpy.random.random()
+        """,
+        max_parallel=1,
+        stop={"trials": 3},
+    )
+    result = sweep.run(file)
+    for trial in result.trials:
+        output = (Path(trial.dir) / "output.log").read_text()
+        assert output == (
+            f"hello from {trial.number} {os.getcwd()} None\non stderr\na child of {trial.number}\n"
+        )
+    again = sweep.run(file, fresh=True)
+    values = [trial.value for trial in result.trials]
+    assert len(set(values)) == 3
+    assert [trial.value for trial in again.trials] == values, "seeded by number"
+
+
+def test_a_thread_left_behind_does_not_report_into_the_next_trial(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import threading, time
+
+        def nag(trial):
+            for step in range(1000):
+                trial.report(99.0, 1000 + step)
+                trial.writer.add_scalar("nag", 99.0, step)
+                time.sleep(0.002)
+
+        def train(trial):
+            if trial.number == 0:
+                threading.Thread(target=nag, args=(trial,), daemon=True).start()
+            for step in range(5):
+                trial.report(trial.number, step)
+                time.sleep(0.05)
+            return trial.number
+        """,
+        max_parallel=1,
+        stop={"trials": 3},
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 3
+    for trial in result.study.trials[1:]:
+        assert trial.intermediate_values == {step: float(trial.number) for step in range(5)}
+
+
+def test_an_objective_that_cannot_be_imported_ends_the_sweep_with_its_traceback(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep("import there_is_no_such_module\n\ndef train(trial): ...\n")
+    with pytest.raises(
+        sweep.SweepError, match="ModuleNotFoundError: No module named 'there_is_no_such_module'"
+    ):
+        sweep.run(file)
+
+
+def test_a_trial_no_machine_has_room_for_is_an_error_and_nothing_is_written(
+    make_sweep: MakeSweep, project: Path
+) -> None:
+    file = make_sweep("def train(trial): ...", resources={"gpu": 5})
+    with pytest.raises(sweep.InputError, match="no machine has cpu: 1, gpu: 5 for a trial"):
+        sweep.run(file)
+    assert not (project / "runs").exists()
+
+
+def test_that_others_have_all_the_room_in_ray_is_said_once(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.engine.ray.capacity.LOOK_EVERY", 0.6)
+    end = time.monotonic() + PATIENCE  # what an earlier sweep has left
+    while (free := ray.available_resources()).get("CPU") != 8 or free.get("GPU") != 4:
+        assert time.monotonic() < end, free
+        time.sleep(0.1)
+    other = ray.remote(dict).options(num_cpus=7).remote()
+    ray.get(other.__ray_ready__.remote())
+    notes: list[str] = []
+
+    class Shows(Observer):
+        def note(self, text: str) -> None:
+            notes.append(text)
+            timer.start()  # a second note would start it a second time, which is an error
+
+    timer = threading.Timer(2, ray.kill, [other])
+    file = make_sweep("def train(trial): return trial.params.x", resources={"cpu": 2}, stop={"trials": 2})
+    result = sweep.run(file, observer=Shows())
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 2
+    (note,) = notes
+    assert "each trial needs cpu: 2, gpu: 0, and this Ray has cpu: 1, gpu: 4 free now" in note
+
+
+def test_ray_and_dying_workers_leave_no_word_on_the_terminal(
+    make_sweep: MakeSweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = make_sweep(
+        """
+        import os, time
+
+        def train(trial):
+            print("this goes to output.log")
+            if trial.number == 0:
+                os.kill(os.getpid(), 9)
+            time.sleep(1.5)  # time enough for Ray to complain
+            return 1.0
+        """,
+        stop={"trials": 2},
+        max_parallel=1,
+    )
+    sweep.run(file)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""

@@ -1,0 +1,230 @@
+"""What an objective does to its process is undone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from sweep.engine.isolation import restored
+
+SCRIPT = """
+import sys
+import time
+from pathlib import Path
+from sweep.engine.output import redirected_descriptors
+
+class Logger:  # as research code has it
+    def __init__(self, stream): self.stream = stream
+    def write(self, text): self.stream.write(text)
+
+folder = Path(sys.argv[1])
+print("before")
+with redirected_descriptors(folder / "one"):
+    print("first")
+    sys.stdout = Logger(sys.stdout)
+    print("through a logger")
+print("between")
+with redirected_descriptors(folder / "two"):
+    print("second")
+    sys.stdout.close()
+print("after")
+with redirected_descriptors(folder / "three"):
+    print("third")
+print("end")
+"""
+
+
+def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["before", "between", "after", "end"]
+    assert done.stderr == ""
+    assert (tmp_path / "one").read_text() == "first\nthrough a logger\n"
+    assert (tmp_path / "two").read_text() == "second\n"
+    assert (tmp_path / "three").read_text() == "third\n"
+
+
+def test_what_a_trial_changes_is_put_back(tmp_path: Path) -> None:
+    script = """
+import logging, os, random, signal, subprocess, sys
+import numpy, torch
+from sweep.system import processes
+from sweep.engine.isolation import count_descriptors, restored
+
+processes.adopt_orphans()
+
+def look():
+    return (
+        os.getcwd(), dict(os.environ), list(sys.argv), list(sys.path), random.getstate(),
+        numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist(), torch.get_default_dtype(),
+        torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
+        torch.get_num_threads(), logging.getLogger().level, list(logging.getLogger().handlers),
+        signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), count_descriptors(),
+        [process.pid for process in processes.descendants()],
+    )
+
+class Cycle:
+    def __init__(self, path):
+        self.me, self.file = self, open(path, "w")
+
+earlier = subprocess.Popen(["sleep", "300"])
+before = look()
+with restored({"SWEEP_TRIAL_DIR": "here"}):
+    assert os.environ["SWEEP_TRIAL_DIR"] == "here"
+    os.chdir("/")
+    os.environ["LEFT"] = "over"
+    sys.argv.append("--flag")
+    sys.path.insert(0, "/nowhere")
+    random.seed(1), numpy.random.seed(1), torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = True
+    torch.set_num_threads(1 if torch.get_num_threads() > 1 else 2)
+    logging.basicConfig(filename=sys.argv[1] + "/log", level=logging.DEBUG)
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.alarm(100)
+    Cycle(sys.argv[1] + "/file")
+    subprocess.Popen(["sleep", "300"])
+    subprocess.run("setsid nohup sleep 300 &", shell=True, stderr=subprocess.DEVNULL)
+after = look()
+for was, now in zip(before, after):
+    assert was == now, (was, now)
+assert earlier.poll() is None, "what was there before lives"
+earlier.kill()
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
+
+
+def test_two_attempts_never_have_the_same_output(tmp_path: Path) -> None:
+    """What is left of the first one is ended before the second one begins."""
+    output = tmp_path / "output.log"
+    hold = """
+import subprocess, sys, time
+from pathlib import Path
+from sweep.engine.output import redirected_descriptors
+with redirected_descriptors(Path(sys.argv[1])):
+    subprocess.Popen(["sleep", "300"], start_new_session=True, env={})
+    print("first", flush=True)
+    time.sleep(300)
+"""
+    first = subprocess.Popen([sys.executable, "-c", hold, str(output)])
+    while not output.exists() or not output.read_text():
+        assert first.poll() is None
+        time.sleep(0.05)
+    second = hold.replace("first", "second").replace("    time.sleep(300)\n", "").replace("300", "0")
+    subprocess.run([sys.executable, "-c", second, str(output)], check=True, timeout=120)
+    assert first.wait(60) == -9
+    assert output.read_text() == "first\nsecond\n"
+
+
+def test_what_pythons_own_helpers_need_lives_on_and_a_failing_restore_is_told(tmp_path: Path) -> None:
+    script = """
+import logging, multiprocessing, sys
+from sweep.engine.isolation import restored
+
+def work():
+    pass
+
+class Bad(logging.Handler):
+    def close(self):
+        raise ValueError("no")
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    for _ in range(2):
+        with restored({}) as problems:
+            process = context.Process(target=work)
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+        assert problems == [], problems
+    first = logging.StreamHandler()
+    logging.getLogger().addHandler(first)
+    with restored({}) as problems:
+        logging.basicConfig(force=True, handlers=[Bad()])
+        import torch
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+    assert problems == ["ValueError: no"], problems
+    assert logging.getLogger().handlers == [first]
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+"""
+    file = tmp_path / "script.py"
+    file.write_text(script)
+    done = subprocess.run(
+        [sys.executable, str(file)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_joblibs_processes_end_with_the_trial_and_the_next_one_gets_new_ones(tmp_path: Path) -> None:
+    code = """
+import joblib, psutil
+from sweep.engine.isolation import restored
+
+for trial in range(2):
+    with restored({}) as problems:
+        print(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(n, 2) for n in range(4)))
+    print(problems, [p.name() for p in psutil.Process().children() if "loky" in " ".join(p.cmdline())
+                     and "resource_tracker" not in " ".join(p.cmdline())])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[0, 1, 4, 9]", "[] []"] * 2
+
+
+WANDB = """
+import wandb
+
+def objective():
+    settings = wandb.Settings(x_disable_stats=True, console="off", silent=True)
+    run = wandb.init(mode="offline", project="p", settings=settings)
+    run.log({"loss": 1.0})
+    # and never finishes it
+"""
+FILE_SYSTEM = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+def objective():
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    for batch in DataLoader(TensorDataset(torch.zeros(8, 2)), batch_size=4, num_workers=1):
+        pass
+"""
+
+
+@pytest.mark.parametrize("code", [WANDB, FILE_SYSTEM], ids=["wandb", "torch_shm_manager"])
+def test_what_libraries_keep_running_for_the_next_call_is_not_missed_by_it(tmp_path: Path, code: str) -> None:
+    code += """
+from sweep.system import processes
+from sweep.engine.isolation import restored
+
+processes.adopt_orphans()
+for trial in range(2):
+    with restored({}) as problems:
+        objective()
+    print("trial", trial, problems)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stdout.splitlines() == ["trial 0 []", "trial 1 []"], done.stderr
+
+
+def test_torchs_compiler_gets_new_processes_for_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real one takes half a minute to start its own."""
+    compiler = types.SimpleNamespace(shutdown_compile_workers=Mock())
+    monkeypatch.setitem(sys.modules, "torch._inductor.async_compile", compiler)
+    for _ in range(2):
+        with restored({}) as problems:
+            pass
+        assert not problems
+    assert compiler.shutdown_compile_workers.call_count == 2

@@ -1,0 +1,224 @@
+"""Scripts written for W&B, with its real package: no network, no account, not one changed line."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import sweep
+from sweep.analysis.view import TrialRow
+
+pytest.importorskip("wandb")
+
+OUTPUT = "runs/demo/trial-0000/output.log"
+LOG = 'wandb.log({"val_loss": wandb.config.lr / (i + 1)})'
+STYLES = {
+    "config as attributes": f"""
+        wandb.init(project="p", entity="nobody")
+        for i in range(3):
+            {LOG}
+    """,
+    "defaults that the sweep overrides": """
+        run = wandb.init(config={"lr": 99, "epochs": 3})
+        assert wandb.config["lr"] == run.config.lr == wandb.config.get("lr") == dict(wandb.config)["lr"] < 1
+        for i in range(wandb.config.epochs):
+            run.log({"val_loss": run.config["lr"] / (i + 1)}, step=i * 10)
+        run.finish()
+    """,
+    "arguments": """
+        import argparse
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--lr", type=float)
+        parser.add_argument("--kind")
+        args = parser.parse_args()
+        wandb.init(config=args)
+        assert wandb.config.lr == args.lr
+        for i in range(3):
+            wandb.log({"val_loss": args.lr / (i + 1)})
+    """,
+    "media, defined metrics, several calls per step": """
+        with wandb.init() as run:
+            wandb.define_metric("epoch")
+            wandb.define_metric("val_loss", step_metric="epoch", summary="min")
+            for i in range(3):
+                wandb.log({"train": {"loss": 1.0}}, commit=False)
+                wandb.log({"epoch": i, "val_loss": run.config.lr / (i + 1), "words": wandb.Html("<b>x</b>")})
+    """,
+    "summary": """
+        wandb.init()
+        wandb.run.summary["val_loss"] = wandb.config.lr / 3
+    """,
+    "summary that says better": """
+        run = wandb.init()
+        for i in range(3):
+            run.log({"val_loss": 5.0 + i})
+        run.summary["val_loss"] = run.config.lr / 3
+        run.finish()
+    """,
+    "a directory of its own": f"""
+        wandb.init(dir=".")
+        for i in range(3):
+            {LOG}
+    """,
+}
+
+
+ONLINE = {
+    "init": "wandb.init(mode='online')",
+    "settings": "wandb.init(settings=wandb.Settings(mode='online'))",
+    "settings as a mapping": "wandb.init(settings={'mode': 'shared'})",
+    "setup and login": "wandb.setup(wandb.Settings(mode='online')); wandb.login(); wandb.init()",
+    "environment": "import os; os.environ['WANDB_MODE'] = 'online'; wandb.init()",
+}
+
+
+def run_one(project: Path, code: str, **others: Any) -> TrialRow:
+    (project / "train.py").write_text("import wandb\n" + textwrap.dedent(code))
+    spec: dict[str, Any] = {
+        "program": "train.py",
+        "method": "random",
+        "metric": {"name": "val_loss", "goal": "minimize"},
+        "parameters": {"lr": {"min": 0.1, "max": 0.9}, "kind": {"values": ["x"]}},
+        "run_cap": 1,
+        **others,
+    }
+    (project / "demo.yaml").write_text(yaml.safe_dump(spec))
+    (trial,) = sweep.run(project / "demo.yaml", inline=True).trials
+    return trial
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+    """What a server is asked to which W&B's package would send, with a key for it."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            self.send_error(401)
+
+        do_GET = do_POST
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield seen
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever asks for something over the network fails."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("code", STYLES.values(), ids=STYLES)
+def test_it_runs_under_a_wandb_sweep_file(project: Path, code: str) -> None:
+    trial = run_one(project, code)
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == pytest.approx(trial.params["lr"] / 3)
+
+
+def test_an_agent_in_the_script_calls_its_function_once_and_nothing_is_asked_for(
+    project: Path, requests: list[str]
+) -> None:
+    code = """
+        def train():
+            with wandb.init(project="p") as run:
+                print("called")
+                run.log({"val_loss": run.config.lr / 3})
+
+        sweep_id = wandb.sweep({"method": "random", "parameters": {"lr": {"values": [7]}}}, project="p")
+        wandb.agent(sweep_id, function=train, count=20)
+    """
+    trial = run_one(project, code)
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == pytest.approx(trial.params["lr"] / 3)
+    assert (project / OUTPUT).read_text().count("called") == 1
+    assert not requests
+
+
+@pytest.mark.usefixtures("no_network")
+def test_mappings_in_the_summary_have_dotted_names_and_media_are_no_metrics(project: Path) -> None:
+    code = """
+        with wandb.init() as run:
+            run.define_metric("val_loss", summary="min,max")
+            for loss in (3.0, 1.0, 2.0):
+                run.log({"val_loss": loss, "page": wandb.Html("<b>x</b>"), "nested": {"a": {"b": loss}}})
+            run.summary["gone"] = 1
+            run.summary["test"] = {"acc": 0.9, "deep": {"er": 4, "half \\ud800": 5}}
+            run.summary["page by hand"] = wandb.Html("<i>x</i>")
+            run.summary["kept"] = 2
+            del run.summary["gone"]
+    """
+    trial = run_one(project, code, metric={"name": "val_loss.min", "goal": "minimize"})
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == 1.0
+    assert trial.metrics == {
+        "val_loss": 2.0,
+        "val_loss.min": 1.0,
+        "val_loss.max": 3.0,
+        "best/val_loss.min": 1.0,
+        "nested.a.b": 2.0,
+        "test.acc": 0.9,
+        "test.deep.er": 4.0,
+        "test.deep.half ?": 5.0,
+        "kept": 2.0,
+    }
+
+
+@pytest.mark.parametrize("begin", ONLINE.values(), ids=ONLINE)
+def test_nothing_is_sent_even_if_the_script_says_online(
+    project: Path, requests: list[str], begin: str
+) -> None:
+    trial = run_one(project, f"{begin}\nwandb.log({{'val_loss': wandb.config.lr}})")
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == pytest.approx(trial.params["lr"])
+    assert "sweep: wandb stays offline" in (project / OUTPUT).read_text()
+    assert not requests
+
+
+def test_a_run_that_the_script_disables_stays_disabled(project: Path) -> None:
+    trial = run_one(project, "assert wandb.init(mode='disabled').disabled; print('{\"val_loss\": 1}')")
+    assert trial.state == "COMPLETE", trial.reason
+    assert "sweep:" not in (project / OUTPUT).read_text()
+
+
+def test_the_sweep_files_own_wandb_mode_counts(project: Path) -> None:
+    code = "assert wandb.Settings(mode='online').mode == 'online'; print('{\"val_loss\": 1}')"
+    trial = run_one(project, code, env={"WANDB_MODE": "online"})
+    assert trial.state == "COMPLETE", trial.reason
+
+
+@pytest.mark.parametrize(("repeats", "end"), [(None, ""), ([3], "-seed-3")], ids=["one run", "repeats"])
+def test_a_run_has_the_names_of_the_sweep_the_trial_and_the_repeat(
+    project: Path, repeats: list[int] | None, end: str
+) -> None:
+    code = f"""
+        import os
+        assert os.environ["WANDB_SWEEP_ID"] == "demo"
+        assert os.environ["WANDB_NAME"] == "demo-0000{end}"
+        assert os.environ["WANDB_RUN_ID"].startswith("demo-0000{end}-")
+        wandb.init()
+        wandb.log({{"val_loss": 1.0}})
+    """
+    trial = run_one(project, code, **({} if repeats is None else {"repeats": {"seeds": repeats}}))
+    assert trial.state == "COMPLETE", trial.reason

@@ -1,0 +1,95 @@
+"""What may change when a sweep goes on, and what may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweep.study.compatibility import changes
+from sweep.sweepfile import SweepSpec
+
+
+def make_spec(**keys: Any) -> SweepSpec:
+    return SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "objective": "a.py:f",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}},
+            **keys,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"stop": {"trials": 9}},
+        {"max_parallel": 3},
+        {"resources": {"cpu": 2}},
+        {"pruner": "median"},
+        {"sampler": "random"},
+        {"trial": {"timeout": "1h"}},
+    ],
+)
+def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
+    assert changes(make_spec(), make_spec(**keys)) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"objective": "b.py:f"}, "objective: a.py:f -> b.py:f"),
+        ({"metric": {"name": "loss", "goal": "maximize"}}, "metric.goal: minimize -> maximize"),
+        ({"sampler": "grid"}, "sampler.type: tpe -> grid"),
+        ({"repeats": {"seeds": 3}}, "repeats: (absent) -> {'seeds': 3, 'reduce': 'mean'}"),
+        ({"storage": "sqlite:///x"}, "storage: (absent) -> sqlite:///x"),
+    ],
+)
+def test_what_it_is_may_not(keys: dict[str, Any], line: str) -> None:
+    assert changes(make_spec(), make_spec(**keys)) == [line]
+
+
+def test_nor_may_the_script_it_runs() -> None:
+    old = make_spec(objective=None, program="a.py")
+    assert changes(make_spec(), old) == ["objective: a.py:f -> (absent)", "program: (absent) -> a.py"]
+    assert changes(old, make_spec(objective=None, program="b.py")) == ["program: a.py -> b.py"]
+    commanded = make_spec(objective=None, program="a.py", command=["sh", "${program}"])
+    assert changes(old, commanded) == ["command: (absent) -> ['sh', '${program}']"]
+    assert changes(old, make_spec(objective=None, program="a.py", cwd="x", env={"A": 1})) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [
+        ({"x": {"min": 0, "max": 8}}, "parameters.x.max: 9 -> 8"),
+        ({"x": {"min": 0.0, "max": 9}}, "parameters.x.min: 0 -> 0.0"),
+        ({"x": {"min": 1, "max": 9, "log": True}}, "parameters.x.log: False -> True"),
+        ({"c": {"values": [False, True]}}, "parameters.c.values: [0, 1] -> [False, True]"),
+        ({"c": {"values": [0.0, 1.0]}}, "parameters.c.values: [0, 1] -> [0.0, 1.0]"),
+        ({"d": 3}, "parameters.d: (absent) -> {'value': 3}"),
+    ],
+)
+def test_nor_may_its_space(parameters: dict[str, Any], line: str) -> None:
+    old = {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}}
+    assert line in changes(make_spec(), make_spec(parameters={**old, **parameters}))
+
+
+def test_nor_may_its_seeds() -> None:
+    old, new = make_spec(repeats={"seeds": [1, 2]}), make_spec(repeats={"seeds": [1, 3], "reduce": "max"})
+    assert changes(old, new) == ["repeats.seeds: [1, 2] -> [1, 3]", "repeats.reduce: mean -> max"]
+
+
+def test_nor_may_the_order_in_which_every_configuration_is_tried() -> None:
+    grid, random = make_spec(sampler="grid"), make_spec(sampler="random")
+    shuffled, other = (make_spec(sampler={"type": "brute_force", "seed": seed}) for seed in (1, 2))
+    assert changes(grid, random) == ["sampler.type: grid -> random"]
+    assert changes(random, shuffled) == ["sampler.type: random -> brute_force"]
+    assert changes(grid, shuffled) == ["sampler.type: grid -> brute_force"]
+    assert changes(shuffled, other) == ["sampler.seed: 1 -> 2"]
+    assert changes(shuffled, shuffled) == []
+    forth, back = ({name: {"values": [1, 2]} for name in names} for names in ("xy", "yx"))
+    for sampler, found in (("grid", ["parameters: their order: x, y -> y, x"]), ("tpe", [])):
+        specs = [make_spec(sampler=sampler, parameters=parameters) for parameters in (forth, back)]
+        assert changes(*specs) == found

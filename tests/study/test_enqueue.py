@@ -1,0 +1,139 @@
+"""Configurations that are tried before the sampler's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+
+from sweep.controller.controller import Controller
+from sweep.errors import EntryError
+from sweep.messages import Outcome
+from sweep.space import SearchSpace
+from sweep.study.enqueue import start_points
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
+
+SPACE = {
+    "lr": {"min": 1e-5, "max": 0.1, "log": True, "or": [0], "default": 0.01},
+    "layers": {"min": 1, "max": 9},
+    "optimizer": {"values": ["sgd", "adam"], "default": "sgd"},
+    "momentum": {"min": 0.0, "max": 0.9, "default": 0.5, "when": {"optimizer": "sgd"}},
+    "epochs": 8,
+}
+
+
+def make_spec(**keys: Any) -> SweepSpec:
+    base = {
+        "name": "demo",
+        "objective": "a.py:f",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": SPACE,
+        "constraints": ["layers < 9 or optimizer == 'adam'"],
+        "stop": {"trials": 9},
+    }
+    return SweepSpec.model_validate({**base, **keys})
+
+
+def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
+    directory: SweepDirectory,
+) -> None:
+    controller = Controller(make_spec(enqueue=["defaults", {"lr": 0, "optimizer": "adam"}]), directory, 1)
+    first, second = controller.next(), controller.next()
+    assert first is not None
+    assert second is not None
+    assert {**first.params, "layers": 0} == {
+        "lr": 0.01,
+        "layers": 0,
+        "optimizer": "sgd",
+        "momentum": 0.5,
+        "epochs": 8,
+    }
+    assert second.params["lr"] == 0
+    assert "momentum" not in second.params
+    assert 1 <= second.params["layers"] <= 9
+
+
+def test_each_is_tried_once_in_the_life_of_a_sweep_and_new_ones_are_added(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(enqueue=[{"layers": 2}]), directory, 1)
+    first = controller.next()
+    assert first is not None
+    controller.finish(Outcome(0, 1, "returned", value=1.0))
+    again = Controller(make_spec(enqueue=[{"layers": 2}, {"layers": 3}]), directory, 1)
+    assert again.progress().counts["waiting"] == 1
+    following = again.next()
+    assert following is not None
+    assert following.params["layers"] == 3
+
+
+def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirectory) -> None:
+    spec = make_spec()
+    controller = Controller(spec, directory, 1)
+    point = SearchSpace.of(spec).encode({"layers": 7, "optimizer": "adam"}, "enqueue")
+    assert controller.enqueue([point], "token") == 1
+    assert controller.enqueue([point], "token") == 0
+    assignment = controller.next()
+    assert assignment is not None
+    assert (assignment.params["layers"], assignment.params["optimizer"]) == (7, "adam")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"layres": 2}, "enqueue.0.layres: there is no parameter 'layres'; did you mean 'layers'?"),
+        ({"layers": 12}, "enqueue.0.layers: layers is never 12; it is a whole number from 1 to 9"),
+        ({"layers": 2.5}, "enqueue.0.layers: layers is never 2.5"),
+        ({"optimizer": "sdg"}, "enqueue.0.optimizer: optimizer is never 'sdg'; it is one of 'sgd', 'adam'"),
+        ({"epochs": 9}, "enqueue.0.epochs: epochs is always 8, never 9"),
+        (
+            {"optimizer": "adam", "momentum": 0.1},
+            "enqueue.0.momentum: momentum is there only if optimizer is 'sgd', and it is 'adam'",
+        ),
+        ({"optimizer": "sgd", "layers": 9}, "enqueue.0: violates the constraint layers < 9"),
+        ({"lr": 1.0}, "enqueue.0.lr: lr is never 1.0; it is a number from 1e-05 to 0.1, or 0"),
+    ],
+)
+def test_what_is_outside_the_space_is_an_error(entry: dict[str, Any], message: str) -> None:
+    spec = make_spec(enqueue=[entry])
+    with pytest.raises(EntryError) as caught:
+        start_points(spec, SearchSpace.of(spec))
+    assert message in str(caught.value)
+
+
+def test_one_that_no_other_values_can_complete_is_an_error() -> None:
+    spec = make_spec(constraints=["lr * layers <= 0.001"], enqueue=[{"lr": 0.1}])
+    with pytest.raises(
+        EntryError, match=r"enqueue\.0: none of \d+ configurations fits: lr \* layers <= 0.001"
+    ):
+        start_points(spec, SearchSpace.of(spec))
+
+
+def test_a_grid_takes_none() -> None:
+    spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
+    with pytest.raises(EntryError, match="grid tries every configuration anyway"):
+        start_points(spec, SearchSpace.of(spec))
+
+
+def test_a_controller_killed_among_them_has_none_enqueued_twice(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(enqueue=[{"layers": 2}, {"layers": 3}, {"layers": 4}])
+    enqueue, count = optuna.Study.enqueue_trial, 0
+
+    def enqueue_two(study: optuna.Study, point: dict[str, Any], **more: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > 2:
+            raise KeyboardInterrupt
+        enqueue(study, point, **more)
+
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", enqueue_two)
+    with pytest.raises(KeyboardInterrupt):
+        Controller(spec, directory, 1)
+    monkeypatch.undo()
+    for _ in range(2):
+        controller = Controller(spec, directory, 1)
+    found = [controller.next() for _ in range(4)]
+    assert [one.params["layers"] for one in found[:3] if one is not None] == [2, 3, 4]
+    assert controller.progress().counts["waiting"] == 0

@@ -1,0 +1,202 @@
+"""The journal is Optuna's own file, written in fewer pieces."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import threading
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from sweep.study.journal import Journal
+
+X = {"x": optuna.distributions.FloatDistribution(0, 1)}
+
+
+def make_study(journal: Journal) -> optuna.Study:
+    return optuna.create_study(storage=JournalStorage(journal), study_name="s", load_if_exists=True)
+
+
+def read(path: Path) -> optuna.Study:
+    return optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(str(path))))
+
+
+def facts(study: optuna.Study) -> list[tuple[object, ...]]:
+    return [
+        (t.number, t.state, t.values, t.params, t.intermediate_values, t.user_attrs) for t in study.trials
+    ]
+
+
+def test_optuna_reads_what_a_batch_wrote(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.log")
+    study = make_study(journal)
+    for number in range(3):
+        with journal.batch():
+            trial = study.ask(X)
+            trial.report(0.5, 0)
+        with journal.batch():
+            trial.report(0.25, 1)
+            trial.set_user_attr("note", number)
+            study.tell(trial, trial.params["x"])
+    assert len(study.trials) == 3
+    assert facts(read(tmp_path / "journal.log")) == facts(study)
+
+
+def test_nothing_of_a_batch_is_in_the_file_before_its_end_and_all_of_it_after_an_error(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    before = path.read_bytes()
+
+    def fail_in_a_batch() -> None:
+        with journal.batch():
+            study.tell(study.ask(X), 1.0)
+            assert path.read_bytes() == before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_a_batch()
+    assert facts(read(path)) == facts(study)
+    assert read(path).trials[0].value == 1.0
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(["batch", "single", "other"]), min_size=1, max_size=12))
+def test_another_process_may_write_between_batches(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    journal = Journal(path)
+    ours = make_study(journal)
+    theirs = read(path)
+    for turn in turns:
+        if turn == "batch":
+            with journal.batch():
+                ours.tell(ours.ask(X), 1.0)
+        elif turn == "single":
+            ours.tell(ours.ask(X), 2.0)
+        else:
+            theirs.tell(theirs.ask(X), 3.0)
+    assert len(ours.trials) == len(turns)
+    assert facts(ours) == facts(theirs) == facts(read(path))
+
+
+def test_a_last_line_that_was_cut_off_is_moved_aside(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    study = make_study(Journal(path))
+    study.tell(study.ask(X), 1.0)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":4,"worker')
+    again = make_study(Journal(path))
+    again.tell(again.ask(X), 2.0)
+    assert path.read_bytes().startswith(whole + b"{")
+    assert [trial.value for trial in read(path).trials] == [1.0, 2.0]
+    assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'
+
+
+def test_a_write_that_fails_half_way_spoils_nothing_and_nothing_is_claimed_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    study = make_study(Journal(path))
+    trial = study.ask(X)
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            trial.report(0.5, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    with pytest.raises(OSError, match="an earlier write failed"):
+        study.tell(trial, 1.0)
+    assert path.read_bytes() == before
+    again = make_study(Journal(path))
+    again.tell(0, 2.0)
+    assert read(path).best_value == 2.0
+
+
+def test_a_lock_left_by_a_killed_owner_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    make_study(Journal(path))
+    path.with_name("journal.log.lock").symlink_to(path)
+    study = make_study(Journal(path))
+    study.tell(study.ask(X), 1.0)
+    assert len(read(path).trials) == 1
+
+
+def test_a_lock_of_a_tool_that_writes_just_now_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.study.journal._LONGEST_WRITE", 60)
+    path = tmp_path / "journal.log"
+    make_study(Journal(path))
+    lock = JournalFileSymlinkLock(str(path))
+    lock.acquire()
+    releases = threading.Timer(0.3, lock.release)  # raises if somebody else has removed it
+    begin = time.monotonic()
+    releases.start()
+    Journal(path)
+    assert time.monotonic() - begin >= 0.25
+    releases.join()
+    assert not path.with_name("journal.log.lock").is_symlink()
+
+
+@pytest.fixture(scope="module")
+def long_journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    for number in range(12):
+        with journal.batch():
+            trial = study.ask(X)
+            trial.report(0.5, 0)
+            trial.set_user_attr("note", "äöü" * number)
+        study.tell(trial, float(number))
+    content = path.read_bytes()
+    assert len(content) > 2048
+    return content
+
+
+def test_cut_at_any_byte_a_journal_opens_and_keeps_every_whole_line(
+    long_journal: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.log"
+    torn = tmp_path / "journal.log.torn"
+    for cut in range(len(long_journal) - 2048, len(long_journal)):
+        path.write_bytes(long_journal[:cut])
+        torn.unlink(missing_ok=True)
+        Journal(path)
+        is_whole = long_journal[cut : cut + 1] == b"\n" or long_journal[cut - 1 : cut] == b"\n"
+        lines = long_journal[:cut].splitlines(keepends=True)
+        if not is_whole:
+            assert torn.read_bytes() == lines.pop() + b"\n"
+        else:
+            assert not torn.exists()
+        assert path.read_bytes().splitlines() == [line.rstrip(b"\n") for line in lines]
+
+
+@settings(max_examples=40)
+@given(cut=st.integers(1, 2048), rubbish=st.sampled_from([b"", b"\0" * 700, b"\0\n\0\0", b"\xff{\n"]))
+def test_however_its_end_is_spoilt_the_study_goes_on(
+    long_journal: bytes, tmp_path_factory: pytest.TempPathFactory, cut: int, rubbish: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    path.write_bytes(long_journal[:-cut] + rubbish)
+    study = make_study(Journal(path))
+    known = facts(study)
+    finished = [trial for trial in study.trials if trial.state.is_finished()]
+    assert [trial.value for trial in finished] == [float(number) for number in range(len(finished))]
+    study.tell(study.ask(X), 99.0)
+    assert facts(read(path))[: len(known)] == known
+    assert read(path).trials[-1].value == 99.0

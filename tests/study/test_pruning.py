@@ -1,0 +1,205 @@
+"""Pruning by one metric of several, and what is left of it after an interruption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna import pruners
+from optuna.pruners import BasePruner
+from optuna.samplers import RandomSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from sweep.study.pruning import Pruning
+from sweep.sweepfile.wandb.hyperband import BandsPruner
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+class Sweep:
+    """A study with its pruning. `values` of a trial are (its number, the reported metric)."""
+
+    def __init__(self, pruner: BasePruner, path: Path | None = None, **keys: Any) -> None:
+        keys = keys or {"directions": ["minimize", "maximize"]}
+        storage = None if path is None else JournalStorage(JournalFileBackend(str(path)))
+        self.study = optuna.create_study(
+            study_name="demo", storage=storage, load_if_exists=True, sampler=RandomSampler(1), **keys
+        )
+        self.pruning = Pruning(self.study, pruner, objective=len(self.study.directions) - 1)
+
+    def start(self, *reports: float) -> optuna.Trial:
+        trial = self.study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        self.report(trial, *reports)
+        return trial
+
+    def report(self, trial: optuna.Trial, *reports: float, first: int = 0) -> None:
+        for step, value in enumerate(reports, first):
+            self.pruning.report(trial, step, value)
+
+    def take_up(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self.study, self.study.trials[number]._trial_id)
+
+    def finish(self, trial: optuna.Trial, value: float, state: TrialState = TrialState.COMPLETE) -> None:
+        values = [float(trial.number), value][-len(self.study.directions) :]
+        self.pruning.ended(self.study.tell(trial, values if state == TrialState.COMPLETE else None, state))
+
+    def run(self, *reports: float) -> str:
+        """A trial that asks after each report: c(omplete) or the step at which it was pruned."""
+        trial = self.start()
+        for step, value in enumerate(reports):
+            self.pruning.report(trial, step, value)
+            if self.pruning.should_prune(trial):
+                self.finish(trial, 0.0, TrialState.PRUNED)
+                return str(step)
+        self.finish(trial, reports[-1])
+        return "c"
+
+
+CURVES = [[float((17 * number + 5 * step * number) % 31) for step in range(9)] for number in range(12)]
+
+
+def all_pruners() -> list[BasePruner]:
+    return [
+        pruners.NopPruner(),
+        pruners.MedianPruner(n_startup_trials=1),
+        pruners.PercentilePruner(75.0, n_startup_trials=2, interval_steps=2),
+        pruners.SuccessiveHalvingPruner(),
+        pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2),
+        pruners.HyperbandPruner(max_resource=9),
+        pruners.ThresholdPruner(lower=3.0),
+        pruners.PatientPruner(pruners.MedianPruner(n_startup_trials=1), patience=1),
+        pruners.WilcoxonPruner(),
+        BandsPruner(min_iter=2, eta=2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "index", range(len(all_pruners())), ids=lambda i: f"{type(all_pruners()[i]).__name__}-{i}"
+)
+def test_with_several_objectives_a_pruner_judges_as_with_the_one_it_looks_at(index: int) -> None:
+    one = Sweep(all_pruners()[index], direction="maximize")
+    two = Sweep(all_pruners()[index])
+    endings = [one.run(*curve) for curve in CURVES]
+    assert [two.run(*curve) for curve in CURVES] == endings
+    if index not in (0, 8):
+        assert {"c"} < set(endings)
+
+
+@pytest.mark.parametrize(
+    "index", range(len(all_pruners())), ids=lambda i: f"{type(all_pruners()[i]).__name__}-{i}"
+)
+def test_an_interruption_changes_no_verdict(tmp_path: Path, index: int) -> None:
+    whole = Sweep(all_pruners()[index], tmp_path / "whole")
+    expected = [whole.run(*curve) for curve in CURVES]
+    found = []
+    for curve in CURVES:  # a new session for each trial, and one more in the middle of it
+        trial = Sweep(all_pruners()[index], tmp_path / "parts").start(*[])
+        number = trial.number
+        ending = "c"
+        sweep = Sweep(all_pruners()[index], tmp_path / "parts")
+        trial = sweep.take_up(number)
+        for step, value in enumerate(curve):
+            if step == 4:
+                sweep = Sweep(all_pruners()[index], tmp_path / "parts")
+                trial = sweep.take_up(number)
+            sweep.report(trial, value, first=step)
+            if sweep.pruning.should_prune(trial):
+                ending = str(step)
+                break
+        state = TrialState.COMPLETE if ending == "c" else TrialState.PRUNED
+        sweep.finish(trial, curve[-1], state)
+        found.append(ending)
+    assert found == expected
+
+
+def test_reports_are_kept_in_the_study() -> None:
+    sweep = Sweep(pruners.MedianPruner())
+    trial = sweep.start(0.5, 0.7)
+    sweep.report(trial, 99.0, first=1)
+    assert sweep.study.trials[0].intermediate_values == {0: 0.5, 1: 0.7}, "a step keeps its first value"
+    sweep.finish(trial, 0.0, TrialState.PRUNED)
+    assert sweep.study.trials[0].state == TrialState.PRUNED
+
+
+def test_trials_that_run_side_by_side_are_told_apart() -> None:
+    sweep = Sweep(pruners.MedianPruner(n_startup_trials=1))
+    first, second, third = sweep.start(), sweep.start(), sweep.start()
+    sweep.report(third, 5.0)
+    sweep.finish(third, 5.0)
+    sweep.report(second, 9.0)
+    sweep.report(first, 1.0)
+    assert not sweep.pruning.should_prune(second), "larger is better here"
+    assert sweep.pruning.should_prune(first)
+
+
+def test_an_enqueued_trial_that_starts_after_others_keeps_its_number(tmp_path: Path) -> None:
+    before = Sweep(pruners.NopPruner(), tmp_path / "journal")
+    before.study.enqueue_trial({"x": 0.5})
+    sweep = Sweep(pruners.MedianPruner(n_startup_trials=1), tmp_path / "journal")
+    first, second = sweep.start(5.0), sweep.start(1.0)
+    assert (first.number, first.params) == (0, {"x": 0.5})
+    sweep.finish(first, 5.0)
+    assert sweep.pruning.should_prune(second)
+
+
+def test_a_failed_trial_is_no_measure() -> None:
+    sweep = Sweep(pruners.MedianPruner(n_startup_trials=0))
+    sweep.finish(sweep.start(9.0), 0.0, TrialState.FAIL)
+    assert not sweep.pruning.should_prune(sweep.start(1.0))
+
+
+def test_a_trial_that_violates_constraints_is_not_the_best_for_the_pruner() -> None:
+    # Wilcoxon compares with the best trial: the first one would be it.
+    sweep = Sweep(pruners.WilcoxonPruner(p_threshold=0.5))
+    first, second = sweep.start(*[9.0] * 6), sweep.start(*[1.0] * 6)
+    first.set_constraint("memory", 1.0)
+    sweep.finish(first, 9.0)
+    sweep.finish(second, 1.0)
+    assert not sweep.pruning.should_prune(sweep.start(*[2.0] * 6))
+
+
+def test_a_pruner_of_ones_own_sees_one_direction_and_the_parameters() -> None:
+    seen = []
+
+    class Own(BasePruner):
+        def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+            seen.append((study.direction.name, trial.number, trial.params, trial.last_step))
+            return True
+
+    sweep = Sweep(Own())
+    trial = sweep.start(0.5)
+    assert sweep.pruning.should_prune(trial)
+    assert seen == [("MAXIMIZE", 0, trial.params, 0)]
+
+
+def test_hyperband_leaves_the_sampler_all_trials() -> None:
+    sweep = Sweep(pruners.HyperbandPruner(max_resource=9))
+    assert isinstance(sweep.study.pruner, pruners.NopPruner)
+    assert isinstance(
+        Sweep(pruners.HyperbandPruner(), direction="minimize").study.pruner, pruners.HyperbandPruner
+    )
+
+
+def test_with_one_objective_optuna_does_all_of_it(tmp_path: Path) -> None:
+    ours, plain = tmp_path / "ours", tmp_path / "plain"
+    sweep = Sweep(pruners.SuccessiveHalvingPruner(), ours, direction="maximize")
+    study = Sweep(pruners.SuccessiveHalvingPruner(), plain, direction="maximize").study
+    for target in (sweep, study):
+        trial = (
+            target.start(1.0)
+            if isinstance(target, Sweep)
+            else target.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        )
+        if isinstance(target, Sweep):
+            assert not target.pruning.should_prune(trial)
+            target.finish(trial, 1.0)
+        else:
+            trial.report(1.0, 0)
+            trial.should_prune()
+            target.tell(trial, 1.0)
+    operations = [[line.split(",")[0] for line in path.read_text().splitlines()] for path in (ours, plain)]
+    assert operations[0] == operations[1]

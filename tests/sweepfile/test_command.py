@@ -1,0 +1,146 @@
+"""The argument list of a command; for W&B's macros, what W&B's own agent (0.31) makes of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandError, Facts, nest
+
+PARAMS = {"a": True, "b": False, "c": 1, "d": None, "e": [1, "x"], "sgd": {"momentum": 0.9}}
+FACTS = Facts(
+    interpreter="python",
+    program="train.py",
+    args_json_file="/x/args.json",
+    variables={"HERE": "yes", "TRICK": "${args_no_hyphens}", "lower": "no"},
+    trial_dir="/runs/demo/trial-0007",
+    number=7,
+    seed=42,
+)
+
+
+def wandb(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
+    return Command(items, as_wandb=True).arguments(params, FACTS)
+
+
+def ours(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
+    command = Command(items)
+    command.check(params)
+    return command.arguments(params, FACTS)
+
+
+MACROS = {
+    "${args}": ["--a=True", "--b=False", "--c=1", "--d=None", "--e=[1, 'x']", "--sgd={'momentum': 0.9}"],
+    "${args_no_hyphens}": ["a=True", "b=False", "c=1", "d=None", "e=[1, 'x']", "sgd={'momentum': 0.9}"],
+    "${args_no_boolean_flags}": ["--a", "--c=1", "--d=None", "--e=[1, 'x']", "--sgd={'momentum': 0.9}"],
+    "${args_no_equals}": [
+        *("--a", "True", "--b", "False", "--c", "1", "--d", "None"),
+        *("--e", "[1, 'x']", "--sgd", "{'momentum': 0.9}"),
+    ],
+    "${args_append_hydra}": [
+        *("+a=True", "+b=False", "+c=1", "+d=None", "+e=[1, 'x']", "+sgd={'momentum': 0.9}"),
+    ],
+    "${args_override_hydra}": [
+        *("++a=True", "++b=False", "++c=1", "++d=None", "++e=[1, 'x']", "++sgd={'momentum': 0.9}"),
+    ],
+    "${args_json}": ['{"a": true, "b": false, "c": 1, "d": null, "e": [1, "x"], "sgd": {"momentum": 0.9}}'],
+    "${args_json_file}": ["/x/args.json"],
+    "${env}": ["/usr/bin/env"],
+    "${interpreter}": ["python"],
+    "${program}": ["train.py"],
+}
+
+
+@pytest.mark.parametrize(("macro", "expected"), MACROS.items())
+def test_a_macro_stands_for_what_it_does_to_wandb(macro: str, expected: list[str]) -> None:
+    assert wandb("x", macro, "y") == ["x", *expected, "y"]
+    assert ours("x", macro, "y") == ["x", *expected, "y"]
+
+
+def test_the_default_command_is_that_of_wandb() -> None:
+    assert wandb(*DEFAULT_COMMAND) == ["/usr/bin/env", "python", "train.py", *MACROS["${args}"]]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("${nope}", []),
+        ("${envvar:lower}", []),
+        ("${program} ${args}", []),
+        ("--p=${program}", ["--p=${program}"]),
+        ("${envvar:HERE}/x-${envvar:GONE}", ["yes/x-GONE"]),
+        ("${envvar:}x", ["x"]),
+        ("${envvar:TRICK}", MACROS["${args_no_hyphens}"]),
+        ("${args_dict}", ["a", "b", "c", "d", "e", "sgd"]),
+        ("${c}", []),
+    ],
+)
+def test_the_oddities_of_wandb_are_kept_in_its_files(item: str, expected: list[str]) -> None:
+    assert wandb(item) == expected
+
+
+def test_no_shell_reads_a_value() -> None:
+    params = {"text": "a b; rm -rf $HOME 'x' \"y\"", "${args}": "${program}"}
+    assert ours("${args}", params=params) == [
+        "--text=a b; rm -rf $HOME 'x' \"y\"",
+        "--${args}=${program}",
+    ]
+    assert ours("--t=${text}", params=params)[0] == "--t=" + params["text"]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("--lr=${lr}", "--lr=0.1"),
+        ("${lr}", "0.1"),
+        ("${sgd.momentum},${lr}", "0.9,0.1"),
+        ("${trial_dir}/model.pt", "/runs/demo/trial-0007/model.pt"),
+        ("${number}-${seed}", "7-42"),
+        ("--config=${args_json_file}", "--config=/x/args.json"),
+        ("${envvar:HERE}-${envvar:GONE}", "yes-GONE"),
+        ("${envvar:TRICK}", "${args_no_hyphens}"),
+        ("echo $${HOME} $HOME", "echo ${HOME} $HOME"),
+    ],
+)
+def test_ours_knows_parameters_and_the_trial_anywhere_in_an_item(item: str, expected: str) -> None:
+    assert ours(item, params={"lr": 0.1, "sgd.momentum": 0.9}) == [expected]
+
+
+def test_a_parameter_called_seed_is_the_one_that_is_meant() -> None:
+    assert ours("--seed=${seed}", params={"seed": 3}) == ["--seed=3"]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("${arg}", r"'\$\{arg\}': there is no \$\{arg\}; did you mean \$\{args\}\?"),
+        ("--lr=${lrr}", r"there is no \$\{lrr\}; did you mean \$\{lr\}\?"),
+        ("${HOME}/x", r"there is no \$\{HOME\}; for a literal one write \$\$\{HOME\}"),
+        ("x ${args}", r"\$\{args\} is several arguments; make it an item of its own"),
+        ("${envvar:home}", "write it in capitals"),
+    ],
+)
+def test_ours_refuses_what_it_does_not_know(item: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        ours(item, params={"lr": 0.1})
+
+
+def test_wandb_gets_groups_as_mappings_and_whole_floats_as_integers() -> None:
+    params = {"lr": 2.0, "sgd.momentum": 0.9, "sgd.inner.deep": True, "x": 0.5}
+    nested = nest(params)
+    assert nested == {"lr": 2, "sgd": {"momentum": 0.9, "inner": {"deep": True}}, "x": 0.5}
+    assert json.dumps(nested["lr"]) == "2"
+    assert wandb("${args}", params=nested) == [
+        "--lr=2",
+        "--sgd={'momentum': 0.9, 'inner': {'deep': True}}",
+        "--x=0.5",
+    ]
+
+
+def test_only_dots_of_known_groups_part_names() -> None:
+    params = {"sgd.momentum": 1, "training.lr": 2, "sgd.a.b": 3}
+    assert nest(params, ["sgd"]) == {"sgd": {"momentum": 1, "a.b": 3}, "training.lr": 2}
+    assert nest(params, []) == params
+    assert nest({"a.b.c": 1}, ["a.b"]) == {"a.b": {"c": 1}}

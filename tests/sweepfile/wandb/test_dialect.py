@@ -1,0 +1,272 @@
+"""W&B's sweep files mean here what they mean there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.errors import InputError
+from sweep.space import SearchSpace
+from sweep.sweepfile import SweepFile, parse_sweep_file
+from sweep.sweepfile.load import parse_override
+from sweep.sweepfile.wandb.dialect import NO_PROGRAM
+
+HEAD = "program: train.py\nmethod: {method}\nmetric: {{name: val_loss}}\nparameters:\n"
+
+
+def read(
+    parameters: str, method: str = "random", more: str = "", changes: list[str] | None = None
+) -> SweepFile:
+    text = HEAD.format(method=method) + parameters + "\n" + more
+    return parse_sweep_file(text, Path("wb.yaml"), [parse_override(change) for change in changes or []])
+
+
+def said(parameter: str) -> dict[str, Any]:
+    """What one parameter is in our words."""
+    dumped = read(f"  x: {parameter}").spec.parameters["x"].model_dump(exclude_unset=True)
+    return dict(dumped)
+
+
+@pytest.mark.parametrize(
+    ("wandb", "ours"),
+    [
+        ("{value: 3}", {"value": 3}),
+        ("{values: [1, 2.5, a]}", {"values": [1, 2.5, "a"]}),
+        ("{values: [a, b], probabilities: [0.1, 0.9]}", {"values": ["a", "b"], "probabilities": [0.1, 0.9]}),
+        ("{min: 1, max: 9}", {"min": 1, "max": 9}),
+        ("{min: 0.5, max: 9}", {"min": 0.5, "max": 9.0}),
+        ("{distribution: uniform, min: 0, max: 1}", {"min": 0.0, "max": 1.0}),
+        ("{distribution: int_uniform, min: 1.0, max: 3}", {"min": 1, "max": 3}),
+        ("{distribution: log_uniform_values, min: 1, max: 10}", {"min": 1.0, "max": 10.0, "log": True}),
+        ("{distribution: inv_log_uniform_values, min: 1, max: 10}", {"min": 1.0, "max": 10.0, "log": True}),
+        ("{distribution: log_uniform, min: 0, max: 2}", {"min": 1.0, "max": math.exp(2), "log": True}),
+        ("{distribution: inv_log_uniform, min: 0, max: 2}", {"min": math.exp(-2), "max": 1.0, "log": True}),
+        (
+            "{distribution: q_uniform, min: 1, max: 9}",
+            {"distribution": "q_uniform", "min": 1, "max": 9, "q": 1},
+        ),
+        (
+            "{distribution: q_uniform, min: 1, max: 9, q: 2.0}",
+            {"distribution": "q_uniform", "min": 1, "max": 9, "q": 2},
+        ),
+        ("{distribution: normal}", {"distribution": "normal", "mu": 0, "sigma": 1}),
+        (
+            "{distribution: q_log_normal, mu: 1, q: 0.5}",
+            {"distribution": "q_log_normal", "mu": 1, "sigma": 1, "q": 0.5},
+        ),
+        ("{distribution: beta, a: 2, b: 5}", {"distribution": "beta", "a": 2, "b": 5}),
+        (
+            "{distribution: q_log_uniform, min: 0, max: 2, q: 4}",
+            {"distribution": "q_log_uniform_values", "min": 1.0, "max": math.exp(2), "q": 4},
+        ),
+    ],
+)
+def test_each_distribution_is_said_in_our_words(wandb: str, ours: dict[str, Any]) -> None:
+    found = said(wandb)
+    assert found == ours
+    assert {key: type(value) for key, value in found.items()} == {k: type(v) for k, v in ours.items()}
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("1e-5", 1e-5),
+        ('"1e-5"', 1e-5),
+        ("1e3", 1000),
+        ("2.0", 2),
+        ('"128"', "128"),
+        ("010", 8),
+        ("1_000", 1000),
+    ],
+)
+def test_numbers_are_what_wandb_makes_of_them(value: str, number: Any) -> None:
+    found = said(f"{{value: {value}}}")["value"]
+    assert (found, type(found)) == (number, type(number))
+
+
+def test_a_grid_goes_by_the_names_and_the_last_varies_fastest() -> None:
+    spec = read(
+        "  b: {values: [2, 1]}\n  c: {value: 7}\n"
+        "  a: {parameters: {y: {values: [3, 4]}, x: {min: 1, max: 2}}}",
+        "grid",
+    ).spec
+    grid = SearchSpace.of(spec).check_grid()
+    expected = [{"a.x": x, "a.y": y, "b": b, "c": 7} for x, y, b in itertools.product([1, 2], [3, 4], [2, 1])]
+    assert [grid.values(index) for index in range(grid.size)] == expected
+
+
+def test_q_uniform_in_a_grid_goes_from_min_by_q_and_stays_below_max() -> None:
+    spec = read("  a: {distribution: q_uniform, min: 1, max: 11, q: 4}", "grid").spec
+    grid = SearchSpace.of(spec).check_grid()
+    assert [grid.values(index)["a"] for index in range(grid.size)] == [1, 5, 9]
+
+
+def test_everything_beside_the_parameters_is_translated() -> None:
+    more = (
+        "name: my sweep!\nrun_cap: 20\nproject: p\nentity: e\n"
+        "early_terminate: {type: hyperband, max_iter: 27, min_iter: 3, s: 2, eta: 3, strict: true}\n"
+        "command: [python3, '${program}', '${args_no_hyphens}']"
+    )
+    file = read("  x: {min: 0.0, max: 1.0}", "bayes", more)
+    spec = file.spec
+    assert spec.name == "my-sweep"
+    assert spec.sampler.type == "tpe"
+    assert spec.stop.trials == 20
+    assert spec.metric.goal == "minimize"
+    assert spec.pruner.model_dump(exclude_unset=True) == {
+        "type": "bands",
+        "max_iter": 27,
+        "s": 2,
+        "eta": 3,
+        "strict": True,
+    }
+    assert spec.command == ("python3", "${program}", "${args_no_hyphens}")
+    assert spec.arguments == "nested"
+    assert file.notes == (
+        "project and entity of W&B: without meaning here, and left out",
+        "bayes: TPE chooses the configurations, where W&B has a Gaussian process",
+    )
+
+
+def test_a_target_of_the_metric_stops_the_sweep() -> None:
+    text = (
+        "program: a.py\nmethod: random\nmetric: {name: acc, goal: maximize, target: 0.9}\n"
+        "parameters: {x: {value: 1}}"
+    )
+    assert parse_sweep_file(text, Path("wb.yaml")).spec.stop.target == 0.9
+
+
+def test_options_change_it_in_either_words() -> None:
+    changes = ["method=grid", "stop.trials=3", "parameters.x={values: [1, 2]}", "objective=a.py:f"]
+    spec = read("  x: {min: 1, max: 2}", changes=changes).spec
+    assert (spec.sampler.type, spec.stop.trials) == ("grid", 3)
+    assert (spec.objective, spec.program, spec.arguments) == ("a.py:f", None, "dotted")
+
+
+def test_without_a_metric_the_exit_status_counts_and_without_a_program_one_is_told_how_to_give_it() -> None:
+    file = parse_sweep_file("method: random\nparameters: {x: {value: 1}}", Path("wb.yaml"))
+    assert file.spec.metric.name == "exit_status"
+    assert file.spec.program == NO_PROGRAM
+    assert any("--set program=train.py" in note for note in file.notes)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "note"),
+    [
+        ("  x: {min: 1, max: 2, mu: 3}", "x: int_uniform has no mu; ignored"),
+        (
+            "  x: {distribution: log_uniform, min: 0.0001, max: 0.1}",
+            "x: the bounds of log_uniform are exponents of e, and 0.0001 to 0.1 look like values",
+        ),
+    ],
+)
+def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) -> None:
+    assert any(found.startswith(note) for found in read(parameters).notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "method: gird\nparameters: {x: {value: 1}}",
+            "wb.yaml:1: method: 'gird' is no method; did you mean 'grid'?",
+        ),
+        ("method: grid\nsampler: tpe", "wb.yaml:2: sampler: is not W&B's; write method"),
+        ("method: grid\nparamters: {}", "wb.yaml:2: paramters: unknown key; did you mean 'parameters'?"),
+        ("method: grid", "wb.yaml:1: parameters: is missing"),
+        ("method: bayes\nparameters: {x: {value: 1}}", "wb.yaml:1: metric: is missing, and bayes needs it"),
+        ("method: grid\nparameters:\n  x: {min: 0.0, max: 1.0}", "wb.yaml:3: parameters.x: W&B's grid takes"),
+        (
+            "method: grid\nparameters:\n  x: {values: [1, 2], probabilities: [0.5, 0.5]}",
+            "wb.yaml:3: parameters.x: W&B's grid takes",
+        ),
+        (
+            "method: random\nparameters:\n  x: [1, 2]",
+            "wb.yaml:3: parameters.x: expected a mapping, got [1, 2]",
+        ),
+        ("method: random\nparameters:\n  x: {min: 1}", "wb.yaml:3: parameters.x.max: is missing"),
+        (
+            "method: random\nparameters:\n  x: {min: a, max: 2}",
+            "wb.yaml:3: parameters.x.min: expected a number",
+        ),
+        (
+            "method: random\nparameters:\n  x: {vals: [1]}",
+            "parameters.x.vals: unknown key; did you mean 'values'?",
+        ),
+        ("method: random\nparameters:\n  x: {distribution: nrmal}", "did you mean 'normal'?"),
+        (
+            "method: random\nparameters:\n  x: {min: 5, max: 1}",
+            "wb.yaml:3: parameters.x.max: max 1 is below min 5",
+        ),
+        (
+            "method: random\nparameters:\n  x: {values: [1, 2], probabilities: [0.5, 0.6]}",
+            "parameters.x.probabilities: have to be 1 together",
+        ),
+        (
+            "method: random\nparameters: {x: {value: 1}}\nearly_terminate: {type: envelope}",
+            "wb.yaml:3: early_terminate.type: 'envelope' is not known",
+        ),
+        (
+            "method: random\nrun_cap: many\nparameters: {x: {value: 1}}",
+            "wb.yaml:2: run_cap: expected a number",
+        ),
+    ],
+)
+def test_what_wandb_refuses_is_one_located_error(text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_sweep_file(text, Path("wb.yaml"))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_said_in_our_words_it_is_the_same_sweep(tmp_path: Path) -> None:
+    parameters = "  x: {distribution: q_normal, mu: 3, q: 2}\n  g: {parameters: {y: {values: [1.0, 'a']}}}"
+    spec = read(parameters, "bayes", "run_cap: 3\nearly_terminate: {type: hyperband, min_iter: 3}").spec
+    again = parse_sweep_file(spec.to_yaml(), tmp_path / "ours.yaml").spec
+    assert again == spec
+    assert again.to_yaml() == spec.to_yaml()
+
+
+def test_a_change_to_an_entry_is_in_the_words_of_the_file() -> None:
+    parameters = (
+        "  x: {distribution: log_uniform, min: -10, max: 0}\n  s: {parameters: {m: {min: 0.5, max: 1.5}}}"
+    )
+    spec = read(
+        parameters,
+        changes=["parameters.x.max=2", "parameters.s.parameters.m.max=9", "metric.target=0.1"],
+    ).spec
+    assert spec.parameters["x"].model_dump()["max"] == math.exp(2)
+    assert spec.stop.target == 0.1
+    assert SearchSpace.of(spec).parameters["s.m"].model_dump()["max"] == 9.0
+    changed = read(
+        parameters,
+        changes=["parameters.x.distribution=log_uniform_values", "parameters.x.min=1", "parameters.x.max=2"],
+    )
+    assert changed.spec.parameters["x"].model_dump()["min"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("method: [grid]\n", 1, "method: ['grid'] is no method"),
+        ("method: random\nparameters: {x: {distribution: [uniform]}}\n", 2, "is no distribution"),
+        ("method: random\nparameters: {x: {value: 1}}\nstop: 20\n", 3, "stop: expected {hours: 12}, got 20"),
+        ("method: random\nparameters: {x: {value: 1}}\ncommand: 5\n", 3, "command: "),
+        (
+            "method: random\nmetric: {name: a}\nparameters: {x: {value: 1}}\n"
+            "early_terminate: {type: hyperband, min_iter: 3, eta: 1}\n",
+            4,
+            "early_terminate.eta: must be greater than 1",
+        ),
+        ("method: random\nparameters: {x: {value: 1}}\nrun_cap: 0\n", 3, "run_cap: "),
+    ],
+)
+def test_mistakes_are_named_as_they_stand_in_the_file(text: str, line: int, message: str) -> None:
+    with pytest.raises(InputError) as found:
+        parse_sweep_file(text, Path("wb.yaml"))
+    assert str(found.value).startswith(f"wb.yaml:{line}: ")
+    assert message in str(found.value)

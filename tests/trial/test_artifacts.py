@@ -1,0 +1,378 @@
+"""What a trial keeps is there whole or not at all, and is found by its name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sweep
+from sweep.system import durable
+from sweep.system.durable import copy_whole
+from sweep.trial.artifacts import Artifacts, find_artifacts
+from tests.commands import call
+from tests.conftest import MakeSweep
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in find_artifacts(directory)]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.pt"
+    path.write_text("weights")
+    return path
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "trial-0000" / "artifacts"
+
+
+@pytest.fixture(params=["exchange", "no exchange"])
+def any_file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "no exchange":
+        monkeypatch.setattr(durable, "_exchange", lambda one, other: False)
+
+
+def test_a_file_is_copied_under_its_own_name_or_another_one(model: Path, kept: Path) -> None:
+    artifacts = Artifacts(kept)
+    assert artifacts.save(model) == kept / "model.pt"
+    assert artifacts.save(str(model), name="best") == kept / "best"
+    model.write_text("changed later")
+    assert (kept / "model.pt").read_text() == (kept / "best").read_text() == "weights"
+    assert names(kept) == ["best", "model.pt"]
+
+
+def test_a_directory_is_copied_with_all_that_is_in_it(tmp_path: Path, kept: Path) -> None:
+    (tmp_path / "hf" / "deep" / "empty").mkdir(parents=True)
+    (tmp_path / "hf" / "deep" / ".hidden").write_text("too")
+    place = Artifacts(kept).save(tmp_path / "hf")
+    assert (place / "deep" / ".hidden").read_text() == "too"
+    assert (place / "deep" / "empty").is_dir()
+
+
+@pytest.mark.usefixtures("any_file_system")
+@pytest.mark.parametrize("before", ["file", "directory"])
+@pytest.mark.parametrize("after", ["file", "directory"])
+def test_the_same_name_replaces(before: str, after: str, tmp_path: Path, kept: Path) -> None:
+    for kind in (before, after):
+        source = tmp_path / kind / "thing"
+        source.parent.mkdir(exist_ok=True)
+        if kind == "file":
+            source.write_text(kind)
+        else:
+            source.mkdir(exist_ok=True)
+            (source / "inside").write_text(kind)
+        place = Artifacts(kept).save(source)
+    assert (place if after == "file" else place / "inside").read_text() == after
+    assert [path.name for path in kept.iterdir()] == ["thing"], "nothing else is left"
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../model.pt", "a/b", "/etc/passwd", ".hidden", "a\0b", "a\nb", "\x1b[31m", 3]
+)
+def test_a_name_that_is_a_path_is_refused(name: Any, model: Path, kept: Path) -> None:
+    with pytest.raises(ValueError, match="cannot name an artifact"):
+        Artifacts(kept).save(model, name)
+    assert not kept.exists()
+
+
+def test_what_is_not_there_is_an_error_that_names_it(kept: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"artifact 'nowhere\.pt': there is no such file"):
+        Artifacts(kept).save("nowhere.pt")
+
+
+def test_the_trials_own_directory_is_refused(kept: Path) -> None:
+    kept.parent.mkdir()
+    with pytest.raises(ValueError, match="would be copied into itself"):
+        Artifacts(kept).save(kept.parent)
+
+
+def test_what_lies_in_the_place_already_may_be_saved(model: Path, kept: Path) -> None:
+    kept.mkdir(parents=True)
+    model.rename(kept / "model.pt")
+    with pytest.raises(ValueError, match="would be copied into itself"):
+        Artifacts(kept).save(kept / "model.pt")
+
+
+def test_a_copy_does_not_depend_on_what_links_led_to(tmp_path: Path, kept: Path) -> None:
+    """As in a cache of Hugging Face, whose snapshots are links to blobs."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "sha").write_text("weights")
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "model.bin").symlink_to("../blobs/sha")
+    (folder / "blobs").symlink_to(tmp_path / "blobs")
+    (folder / "latest").symlink_to("model.bin")
+    (folder / "loop").symlink_to(".")
+    (folder / "itself").symlink_to("itself")
+    (folder / "gone").symlink_to("nowhere")
+    place = Artifacts(kept).save(folder)
+    for path in (tmp_path / "blobs", folder):
+        subprocess.run(["rm", "-r", path], check=True)
+    assert (place / "model.bin").read_text() == "weights"
+    assert (place / "latest").read_text() == "weights"
+    assert (place / "blobs" / "sha").read_text() == "weights"
+    assert os.readlink(place / "loop") == "."
+    assert os.readlink(place / "itself") == "itself"
+    assert os.readlink(place / "gone") == "nowhere"
+
+
+def test_a_link_that_is_saved_is_what_it_leads_to(model: Path, tmp_path: Path, kept: Path) -> None:
+    (tmp_path / "latest.pt").symlink_to(model)
+    place = Artifacts(kept).save(tmp_path / "latest.pt")
+    assert place.name == "latest.pt"
+    assert not place.is_symlink()
+
+
+def test_a_link_upwards_is_refused_rather_than_followed_for_ever(tmp_path: Path, kept: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (folder / "up").symlink_to(tmp_path / "a")
+    with pytest.raises(ValueError, match="in which it lies itself"):
+        Artifacts(kept).save(folder)
+    assert list(kept.iterdir()) == []
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, kept: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="neither a file nor a directory"):
+        Artifacts(kept).save(tmp_path / "pipe")
+
+
+def test_a_copy_that_fails_leaves_what_was_there(
+    model: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Artifacts(kept).save(model)
+    model.write_text("new")
+
+    def fail(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "sync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        Artifacts(kept).save(model)
+    assert [path.name for path in kept.iterdir()] == ["model.pt"]
+    assert (kept / "model.pt").read_text() == "weights"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from sweep.system import durable
+from sweep.trial.artifacts import Artifacts
+durable.sync = lambda path: os.kill(os.getpid(), 9)
+Artifacts(Path(sys.argv[2])).save(sys.argv[1])
+"""
+
+
+def test_what_a_killed_process_had_not_finished_is_not_seen_and_goes_away(model: Path, kept: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(model), str(kept)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(kept.iterdir())) == 1
+    assert names(kept) == []
+    Artifacts(kept).save(model)
+    assert [path.name for path in kept.iterdir()] == ["model.pt"]
+
+
+def test_two_threads_may_save_at_once(
+    model: Path, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = Artifacts(kept)
+    other = tmp_path / "other.pt"
+    other.write_text("other")
+    sync = durable.sync
+
+    def save_another_one_meanwhile(path: Path) -> None:
+        monkeypatch.setattr(durable, "sync", sync)
+        artifacts.save(other)
+        sync(path)
+
+    monkeypatch.setattr(durable, "sync", save_another_one_meanwhile)
+    artifacts.save(model)
+    assert names(kept) == ["model.pt", "other.pt"]
+
+
+def test_a_large_file_is_not_read_into_memory(tmp_path: Path, kept: Path) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(600 << 20)  # takes no room
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom sweep.artifacts import Artifacts\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "print(Artifacts(Path(sys.argv[2])).save(sys.argv[1]).stat().st_size)"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(large), str(kept)], capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) == 600 << 20
+    finally:
+        (kept / "large.bin").unlink(missing_ok=True)
+
+
+def test_someone_who_reads_while_it_is_replaced_always_finds_a_whole_one(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        for file in ("a", "b"):
+            (tmp_path / name / file).write_text(name)
+    place = tmp_path / "place"
+    copy_whole(tmp_path / "old", place)
+    # Whoever has opened the old one sees it vanish: that counts only if it has not been replaced meanwhile.
+    code = """
+import pathlib, sys
+place = pathlib.Path(sys.argv[1])
+while True:
+    before, names = place.stat(), list(place.iterdir())
+    if all(getattr(place.stat(), name) == getattr(before, name) for name in ("st_ino", "st_ctime_ns")):
+        print(len(names), flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as reader:
+        try:
+            assert reader.stdout is not None
+            reader.stdout.readline()
+            for turn in range(100):
+                copy_whole(tmp_path / ("new" if turn % 2 else "old"), place)
+        finally:
+            reader.terminate()
+        out, err = reader.communicate()
+    assert "FileNotFoundError" not in err
+    assert set(out.split()) <= {"2"}
+
+
+def test_a_trial_keeps_artifacts_over_its_attempts_and_in_each_repeat(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import pathlib
+
+        def train(trial):
+            pathlib.Path("model.pt").write_text(f"{trial.number} {trial.repeat}")
+            first = not pathlib.Path(f"seen-{trial.number}-{trial.repeat}").exists()
+            pathlib.Path(f"seen-{trial.number}-{trial.repeat}").touch()
+            if first:
+                assert trial.save_artifact("model.pt", "first.pt").parent.name == "artifacts"
+                raise ValueError
+            trial.save_artifact("model.pt")
+            return trial.params.x
+        """,
+        trial={"retries": 1, "retry_on": ["error"]},
+        stop={"trials": 2},
+        repeats=2,
+    )
+    result = sweep.run(file, inline=True)
+    assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE"]
+    assert result.trials[1].artifacts == [
+        *("seed-0/artifacts/first.pt", "seed-0/artifacts/model.pt"),
+        *("seed-1/artifacts/first.pt", "seed-1/artifacts/model.pt"),
+    ]
+    root = Path(result.trials[1].dir)
+    assert [(root / path).read_text() for path in result.trials[1].artifacts] == ["1 0", "1 0", "1 1", "1 1"]
+
+
+@pytest.fixture
+def saved(make_sweep: MakeSweep) -> Path:
+    """A finished sweep each trial of which has kept its number, as a file and in a folder."""
+    file = make_sweep(
+        """
+        import pathlib
+
+        def train(trial):
+            if trial.number == 0:
+                return 5.0
+            pathlib.Path("folder").mkdir(exist_ok=True)
+            pathlib.Path("folder/number").write_text(str(trial.number))
+            trial.save_artifact("folder", "hf")
+            trial.save_artifact("folder/number", "model.pt")
+            return -trial.number
+        """,
+        stop={"trials": 3},
+    )
+    sweep.run(file, inline=True)
+    return file
+
+
+def test_the_best_trials_artifact_is_copied_to_this_folder(saved: Path) -> None:
+    said = call("best", "demo", "--artifact", "model.pt").stdout
+    assert said == "model.pt: model.pt of trial 2, loss = -2\n"
+    assert Path("model.pt").read_text() == "2"
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [("there", "there/model.pt"), ("new/er/", "new/er/model.pt"), ("there/best", "there/best")],
+)
+def test_it_is_copied_where_one_says(saved: Path, output: str, place: str) -> None:
+    Path("there").mkdir()
+    call("best", "demo", "--artifact", "model.pt", "-o", output)
+    assert Path(place).read_text() == "2"
+    call("best", "demo", "--artifact", "hf", "-o", output.replace("best", "best-folder"))
+
+
+def test_nothing_is_overwritten_unless_one_says_so(saved: Path) -> None:
+    Path("model.pt").write_text("mine")
+    refused = call("best", "demo", "--artifact", "model.pt", status=2)
+    assert "model.pt: is there already; say --force to replace it" in refused.stderr
+    assert Path("model.pt").read_text() == "mine"
+    call("best", "demo", "--artifact", "model.pt", "--force")
+    assert Path("model.pt").read_text() == "2"
+    Path("out/hf").mkdir(parents=True)
+    Path("out/hf/old").touch()
+    assert "is there already" in call("best", "demo", "--artifact", "hf", "-o", "out", status=2).stderr
+    call("best", "demo", "--artifact", "hf", "-o", "out", "--force")
+    assert [path.name for path in Path("out/hf").iterdir()] == ["number"]
+    Path("there/model.pt").mkdir(parents=True)
+    folder = call("best", "demo", "--artifact", "model.pt", "-o", "there", "--force", status=2)
+    assert "is a folder, the artifact a file" in folder.stderr
+
+
+def test_what_is_wrong_is_said_with_what_there_is(saved: Path) -> None:
+    assert "no artifact 'modle.pt'; did you mean 'model.pt'?" in (
+        call("best", "demo", "--artifact", "modle.pt", status=2).stderr
+    )
+    assert (
+        "no artifact 'x'; possible: hf, model.pt" in call("best", "demo", "--artifact", "x", status=2).stderr
+    )
+    assert "there is no folder" in (
+        call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
+    )
+    assert "--output belongs to --artifact" in call("best", "demo", "-o", "x", status=2).stderr
+    assert "--force belongs to --artifact" in call("best", "demo", "--force", status=2).stderr
+    assert "has no repeats" in call("best", "demo", "--artifact", "hf", "--repeat", "1", status=2).stderr
+
+
+def test_a_trial_that_kept_nothing_says_how_to(make_sweep: MakeSweep) -> None:
+    sweep.run(make_sweep("def train(trial):\n    return 1.0\n", stop={"trials": 1}), inline=True)
+    said = call("best", "demo", "--artifact", "model.pt", status=2).stderr
+    assert "trial 0 of demo has saved no artifacts; the objective does with trial.save_artifact('m" in said
+
+
+def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import pathlib
+
+        def train(trial):
+            pathlib.Path("model.pt").write_text(str(trial.seed))
+            trial.save_artifact("model.pt")
+            return abs(trial.seed - 43)
+        """,
+        repeats={"seeds": [42, 43, 44]},
+        stop={"trials": 1},
+    )
+    sweep.run(file, inline=True)
+    said = call("best", "demo", "--artifact", "model.pt", "-o", "a").stdout
+    assert said == "a: model.pt of trial 0/seed-43, loss = 0\n"
+    for repeat, seed in (("0", "42"), ("seed-44", "44"), ("2", "44")):
+        call("best", "demo", "--artifact", "model.pt", "-o", "b", "--force", "--repeat", repeat)
+        assert Path("b").read_text() == seed
+    wrong = call("best", "demo", "--artifact", "model.pt", "--repeat", "3", status=2)
+    assert "--repeat 3: there is none; it is 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr

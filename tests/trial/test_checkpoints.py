@@ -1,0 +1,129 @@
+"""Checkpoints are there whole or not at all, and a trial goes on from the newest."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.trial.checkpoints import Checkpoint, Checkpoints, find_checkpoints
+
+
+def make(directory: Path, keep: int = 1, state: Any = None) -> Checkpoints:
+    return Checkpoints(directory, keep, lambda: state, lambda: None, lambda: None, lambda found: None)
+
+
+def save(checkpoints: Checkpoints, step: int) -> None:
+    with checkpoints.save(step) as path:
+        (path / "state").write_text(str(step))
+
+
+def test_there_is_none_at_first(tmp_path: Path) -> None:
+    assert make(tmp_path / "checkpoint").latest() is None
+
+
+def test_the_newest_is_found_with_its_step_and_contents(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path / "checkpoint", keep=3)
+    for step in (0, 5, 11):
+        save(checkpoints, step)
+    latest = checkpoints.latest()
+    assert latest is not None
+    path, step = latest
+    assert step == 11
+    assert (path / "state").read_text() == "11"
+
+
+def test_as_many_are_kept_as_is_said(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path, keep=2)
+    for step in range(5):
+        save(checkpoints, step)
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3, 4]
+
+
+def test_the_newest_is_the_one_saved_last_even_if_its_step_is_smaller_or_the_same(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path, keep=2)
+    for step in (8, 2, 2):
+        save(checkpoints, step)
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [2, 2]
+    save(make(tmp_path), 7)
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [7]
+
+
+def test_a_block_that_raises_leaves_the_last_one(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path)
+    save(checkpoints, 1)
+
+    def fail() -> None:
+        with checkpoints.save(2) as path:
+            (path / "half").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["0000-step-1"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from sweep.trial.checkpoints import Checkpoints
+checkpoints = Checkpoints(Path(sys.argv[1]), 1, lambda: None, lambda: None, lambda: None, lambda found: None)
+with checkpoints.save(1) as path:
+    (path / "state").write_text("1")
+with checkpoints.save(2) as path:
+    (path / "state").write_text("2")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_had_not_finished_is_not_seen_and_goes_away(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    checkpoints = make(tmp_path)
+    latest = checkpoints.latest()
+    assert latest is not None
+    assert latest.step == 1
+    assert len(list(tmp_path.iterdir())) == 2, "and what is left of the second one"
+    save(checkpoints, 3)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_state_is_saved_with_it_and_given_back(tmp_path: Path) -> None:
+    found: list[Any] = []
+    checkpoints = Checkpoints(tmp_path, 1, lambda: {"best": 0.5}, lambda: None, lambda: None, found.append)
+    save(checkpoints, 1)
+    checkpoints.latest()
+    assert found == [], "it is its own"
+    Checkpoints(tmp_path, 1, lambda: None, lambda: None, lambda: None, found.append).latest()
+    assert found == [{"best": 0.5}]
+    assert json.loads((tmp_path / "0000-step-1" / ".sweep.json").read_text()) == {"best": 0.5}
+
+
+def test_files_and_folders_and_dangling_links_may_be_saved(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path)
+    with checkpoints.save(1) as path:
+        (path / "deep" / "er").mkdir(parents=True)
+        (path / "deep" / "er" / "file").touch()
+        os.symlink("nowhere", path / "link")
+    assert isinstance(checkpoints.latest(), Checkpoint)
+
+
+@pytest.mark.parametrize("step", [-1, 1.5, True, math.inf, math.nan, pytest.param(10**400, id="huge")])
+def test_a_step_is_a_whole_number(tmp_path: Path, step: Any) -> None:
+    checkpoints = make(tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match="it has to be a whole number from 0"), checkpoints.save(step):
+        pass
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_checkpoints_step_may_count_what_no_curve_reaches(tmp_path: Path) -> None:
+    checkpoints = make(tmp_path)
+    save(checkpoints, 3 * 10**12)
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3 * 10**12]

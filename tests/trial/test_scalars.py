@@ -1,0 +1,47 @@
+"""What counts as a number and as a step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sweep.trial.scalars import BadNumberError, as_number, as_step
+
+HUGE = pytest.param(10**400, id="huge")
+
+
+@pytest.mark.parametrize(
+    "value", [1, 1.0, True, np.float32(1), np.array(1), torch.ones(1, requires_grad=True)]
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_of_python_numpy_and_torch_are_numbers(value: Any) -> None:
+    assert as_number(value, "it") == 1.0
+    assert type(as_number(value, "it")) is float
+
+
+@pytest.mark.parametrize("value", ["1", b"1", None, [1], 1j, torch.ones(2), HUGE])
+def test_what_no_float_can_hold_is_no_number(value: Any) -> None:
+    with pytest.raises(BadNumberError, match=r"^it is .{1,80}; it has to be a number$"):
+        as_number(value, "it")
+
+
+@pytest.mark.parametrize("step", [3, 3.0, np.int64(3), np.float32(3), torch.tensor(3)])
+def test_a_step_is_whole_whatever_its_type(step: Any) -> None:
+    assert as_step(step) == 3
+    assert type(as_step(step)) is int
+
+
+@pytest.mark.parametrize("step", [-1, 0.5, 2**31, math.inf, -math.inf, math.nan, True, None, HUGE])
+def test_a_step_is_from_0_to_what_tensorboard_shows(step: Any) -> None:
+    with pytest.raises(BadNumberError, match=r"^step is .*; it has to be a whole number from 0 to \d+$"):
+        as_step(step)
+
+
+def test_a_step_may_have_no_end_but_infinity_is_none() -> None:
+    assert as_step(2**31, end=math.inf) == 2**31
+    with pytest.raises(BadNumberError, match=r"^step is inf; it has to be a whole number from 0$"):
+        as_step(math.inf, end=math.inf)

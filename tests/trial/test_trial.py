@@ -1,0 +1,235 @@
+"""What an objective sees and may do."""
+
+from __future__ import annotations
+
+import copy
+import math
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from sweep.messages import Assignment, Report
+from sweep.objective.result import BadResultError, read_result
+from sweep.tracking.hparams import Session
+from sweep.tracking.read import read_scalars
+from sweep.tracking.run import RunDirectory
+from sweep.trial.params import Params, ParamsSoFar
+from sweep.trial.scalars import BadNumberError
+from sweep.trial.trial import Trial
+
+
+class Recorder:
+    """A channel that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def should_prune(self) -> bool:
+        return len(self.reports) > 2
+
+    def must_end(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def channel() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def trial(tmp_path: Path, channel: Recorder) -> Trial:
+    session = Session({"lr": 0.1}, "demo/t0003", 0.0)
+    run = RunDirectory(tmp_path, session, "loss", maximize=False)
+    assignment = Assignment(3, 1, {"lr": 0.1, "act": "relu"}, session, seed=7)
+    return Trial(assignment, tmp_path, "loss", run, channel, "cpu")
+
+
+def test_parameters_are_a_mapping_with_attributes() -> None:
+    params = Params({"lr": 0.1, "sgd.momentum": 0.9})
+    assert params.lr == params["lr"] == 0.1
+    assert dict(params) == {"lr": 0.1, "sgd.momentum": 0.9}
+    assert dict(**params) == dict(params)
+    assert params.get("no") is None
+    assert pickle.loads(pickle.dumps(params)) == params
+    with pytest.raises(AttributeError, match="no parameter 'lrr'; did you mean 'lr'"):
+        _ = params.lrr
+    with pytest.raises(KeyError, match=r"no parameter 'wd'; possible: lr, sgd\.momentum"):
+        _ = params["wd"]
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        params.lr = 1.0
+
+
+def test_a_report_goes_to_the_pruner_and_to_tensorboard(trial: Trial, channel: Recorder) -> None:
+    for step, value in enumerate([0.5, 0.75, 0.25]):
+        trial.report(value, step)
+    assert channel.reports == [Report(0, 0.5), Report(1, 0.75), Report(2, 0.25)]
+    assert trial.should_prune()
+    assert read_scalars(trial.directory) == {
+        "loss": {0: 0.5, 1: 0.75, 2: 0.25},
+        "best/loss": {0: 0.5, 1: 0.5, 2: 0.25},
+    }
+
+
+def test_logging_the_metric_is_reporting_it(trial: Trial, channel: Recorder) -> None:
+    trial.log({"loss": 0.5, "accuracy": np.float32(0.75)}, step=np.int64(4))
+    assert channel.reports == [Report(4, 0.5)]
+    assert read_scalars(trial.directory)["accuracy"] == {4: 0.75}
+
+
+def test_a_step_keeps_the_first_value_reported_for_it(trial: Trial, channel: Recorder) -> None:
+    trial.report(0.5, 0)
+    trial.report(0.25, 0)
+    trial.log({"loss": 0.25, "other": 1.0}, 0)
+    assert channel.reports == [Report(0, 0.5)]
+    assert read_scalars(trial.directory) == {"loss": {0: 0.5}, "best/loss": {0: 0.5}, "other": {0: 1.0}}
+
+
+def test_nan_is_written_but_never_the_best(trial: Trial) -> None:
+    trial.report(0.5, 0)
+    trial.report(math.nan, 1)
+    scalars = read_scalars(trial.directory)
+    assert math.isnan(scalars["loss"][1])
+    assert scalars["best/loss"] == {0: 0.5, 1: 0.5}
+
+
+@pytest.mark.parametrize(
+    "step", [-1, 0.5, 2**31, math.inf, math.nan, pytest.param(10**400, id="huge"), True, "one", None]
+)
+def test_a_step_that_tensorboard_cannot_show_is_an_error(trial: Trial, step: Any) -> None:
+    with pytest.raises(ValueError, match="step is"):
+        trial.report(0.5, step)
+
+
+@pytest.mark.parametrize("value", ["0.5", None, [1, 2], pytest.param(10**400, id="huge"), object()])
+def test_a_value_that_is_no_number_is_an_error(trial: Trial, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"'loss' is .*; it has to be a number"):
+        trial.report(value, 0)
+
+
+def test_the_writer_is_tensorboardxs_and_survives_being_closed(trial: Trial) -> None:
+    from tensorboardX import SummaryWriter
+
+    assert isinstance(trial.writer, SummaryWriter)
+    trial.writer.add_scalar("a", 1.0, 0)
+    trial.writer.flush()
+    with trial.writer as writer:
+        writer.add_scalar("b", 2.0, 0)
+    trial.writer.add_scalar("c", 3.0, 0)
+    trial.report(0.5, 0)
+    scalars = read_scalars(trial.directory)
+    assert {tag: values[0] for tag, values in scalars.items()} == {
+        "a": 1.0,
+        "b": 2.0,
+        "c": 3.0,
+        "loss": 0.5,
+        "best/loss": 0.5,
+    }
+    assert len(list(trial.directory.glob("*tfevents*"))) == 1, "TensorBoard's Python loader follows one file"
+
+
+@pytest.mark.parametrize(
+    ("result", "last", "value"),
+    [
+        (0.5, None, 0.5),
+        (1, 9.0, 1.0),
+        (np.float32(0.5), None, 0.5),
+        ({"loss": 0.5, "more": 2}, None, 0.5),
+        ({"more": 2}, 0.75, 0.75),
+        (None, 0.75, 0.75),
+    ],
+)
+def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
+    result: Any, last: float | None, value: float
+) -> None:
+    assert read_result(result, ["loss"], last)[0] == value
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (None, "returned nothing and reported nothing"),
+        ("0.5", "what the objective returned is '0.5'; it has to be a number"),
+        ([0.5, 1], "returned 2 values, but of metrics with a goal there is loss; write metrics"),
+        ({"lss": 0.5}, "the objective returned no 'loss'; did you mean 'lss'"),
+        ({"loss": None}, "'loss' is None; it has to be a number"),
+        (10**400, "what the objective returned is 10+...; it has to be a number"),
+    ],
+)
+def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
+    with pytest.raises((BadNumberError, BadResultError), match=message):
+        read_result(result, ["loss"], None)
+
+
+def test_a_trial_in_a_forked_process_says_that_it_does_not_belong_there(trial: Trial) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: trial.report(1.0, 0),
+        lambda: trial.log({"accuracy": 1.0}, 0),
+        lambda: trial.should_prune(),
+        lambda: trial.set_user_attr("a", 1),
+    ]
+    ours, theirs = multiprocessing.Pipe()
+
+    def child() -> None:
+        for call in calls:
+            try:
+                call()
+            except RuntimeError as error:
+                theirs.send(str(error))
+            else:
+                theirs.send("nothing was raised")
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    for _ in calls:
+        assert ours.poll(120)
+        assert ours.recv().startswith(
+            "a trial belongs to the process in which its objective was called; send"
+        )
+    process.join(120)
+
+
+def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:
+    for dumps in (pickle.dumps, cloudpickle.dumps):
+        with pytest.raises(TypeError, match="a trial belongs to the process in which its"):
+            dumps(trial)
+    assert copy.copy(trial) is trial
+    assert copy.deepcopy({"trial": trial})["trial"] is trial
+
+
+@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+def test_parameters_stay_what_they_are_between_processes(kind: type[Params]) -> None:
+    params = kind({"lr": 0.1, "layers": [1, 2]})
+    for copied in (pickle.loads(pickle.dumps(params)), copy.copy(params), copy.deepcopy(params)):
+        assert type(copied) is kind
+        assert copied == params
+
+
+@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+def test_parameters_can_be_saved_beside_weights_and_as_yaml(kind: type[Params], tmp_path: Path) -> None:
+    params = kind({"lr": 0.1, "act": "relu", "layers": [1, 2], "options": {"bias": True}})
+    torch.save({"params": params, "weights": torch.ones(2)}, tmp_path / "model.pt")
+    assert torch.load(tmp_path / "model.pt")["params"] == params
+    for text in (yaml.dump(params), yaml.safe_dump({"params": params})):
+        assert yaml.safe_load(text) in (params, {"params": params})
+
+
+def test_parameters_of_a_group_are_attributes_of_attributes() -> None:
+    params = Params({"lr": 0.1, "sgd.momentum": 0.9, "sgd.inner.depth": 2})
+    assert params.sgd.momentum == params["sgd.momentum"] == 0.9
+    assert params.sgd.inner.depth == 2
+    assert dict(params.sgd) == {"momentum": 0.9, "inner.depth": 2}
+    with pytest.raises(AttributeError, match="no parameter 'adam'"):
+        params.adam  # noqa: B018
+    with pytest.raises(AttributeError, match="no parameter 'nesterov'"):
+        params.sgd.nesterov  # noqa: B018
