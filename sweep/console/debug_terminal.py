@@ -15,7 +15,7 @@ from sweep.controller.outcomes import numbers_of
 from sweep.debug import Debugged, DebugObserver, DebugTrial
 from sweep.engine.user_traceback import story, users_part
 from sweep.messages import Report, Word
-from sweep.objective.result import ScriptError
+from sweep.script.errors import ScriptError
 from sweep.script.reference import ScriptReference
 from sweep.system.directory import SweepDirectory
 

@@ -14,16 +14,16 @@ from sweep.engine.isolation import restored, seed_generators
 from sweep.engine.user_traceback import one_line, story
 from sweep.messages import Assignment, Outcome, OutcomeKind
 from sweep.objective.find import ObjectiveReference
-from sweep.objective.function import Objective
 from sweep.objective.pickled_function import GivenFunction
 from sweep.objective.result import read_result
 from sweep.script.reference import ScriptReference
 from sweep.system.directory import SweepDirectory
 from sweep.system.processes import TRIAL_DIRECTORY
 from sweep.tracking.run import RunDirectory
+from sweep.trial.channel import Channel
 from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.optuna_trial import StudyFacts
-from sweep.trial.trial import Channel, Trial
+from sweep.trial.trial import Objective, Trial
 
 Capture = Callable[[Path], AbstractContextManager[None]]
 """Sends what an objective prints to a file, for as long as it is entered."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sweep.errors import SweepError
 from sweep.messages import OutcomeKind
-from sweep.objective.result import NeverReported, ScriptCrash, ScriptError
-from sweep.trial.trial import Interrupted
+from sweep.script.errors import NeverReported, ScriptCrash, ScriptError
+from sweep.trial.channel import Interrupted
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError says if a disk is full."""

@@ -7,7 +7,8 @@ import os
 import traceback
 from types import TracebackType
 
-from sweep.objective.result import BadResultError, ScriptError
+from sweep.objective.result import BadResultError
+from sweep.script.errors import ScriptError
 from sweep.trial.scalars import BadNumberError
 
 _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

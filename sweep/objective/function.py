@@ -6,18 +6,16 @@ import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sweep.errors import EntryError, nearest_file, suggestion
+from sweep.errors import EntryError, suggestion
 from sweep.objective.source.callables import bindings_of, why_no_objective
+from sweep.sweepfile.files import find_file
 from sweep.system.importing import look_here
-from sweep.trial.trial import Trial
-
-Objective = Callable[[Trial], Any]
+from sweep.trial.trial import Objective
 
 _GIVEN = (
     "is a function that a script or a notebook gave to sweep.run, and can be had only there: to go on with "
@@ -107,39 +105,6 @@ class FunctionReference:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
-
-
-def find_file(key: str, place: str, folders: Sequence[Path], pattern: str) -> Path:
-    """The absolute path of a file that an entry of the sweep file names.
-
-    Args:
-        key: the entry.
-        place: what it says.
-        folders: where to look for it, in order.
-        pattern: what the names of such files are like.
-
-    Raises:
-        EntryError: there is none.
-    """
-    candidates = [folder / place for folder in folders]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate.resolve()
-    places = dict.fromkeys(candidate.parent for candidate in candidates)
-    found = [
-        file.name
-        for folder in places
-        if folder.is_dir()
-        for file in sorted(folder.glob(pattern))
-        if file.is_file()
-    ]
-    hint = nearest_file(Path(place).name, found)
-    raise EntryError(
-        key,
-        f"there is no file {place}"
-        + (f"; did you mean {place[: -len(Path(place).name)]}{hint}?" if hint else "")
-        + f" (looked in {' and '.join(dict.fromkeys(str(folder.resolve()) for folder in places))})",
-    )
 
 
 def _check_defined(path: Path, function: str, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import InputError
-from sweep.objective.function import Objective
+from sweep.trial.trial import Objective
 
 
 class GivenFunction:

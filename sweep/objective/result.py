@@ -13,28 +13,6 @@ class BadResultError(ValueError):
     """An objective returned something that says nothing about the metric."""
 
 
-class ScriptError(RuntimeError):
-    """A script failed; the text is for people.
-
-    Args:
-        what: how.
-        last: the last line it printed.
-        story: what it printed at last.
-    """
-
-    def __init__(self, what: str, last: str = "", story: str = "") -> None:
-        super().__init__(f"{what}: {last}" if last else what)
-        self.story = story
-
-
-class NeverReported(ScriptError):
-    """A script ended well, but the sweep's metric never came."""
-
-
-class ScriptCrash(ScriptError):
-    """A signal ended a script."""
-
-
 def read_result(
     result: Any, goals: Sequence[str], last_reported: float | None
 ) -> tuple[float, dict[str, float]]:

@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
-from sweep.objective.result import ScriptCrash, ScriptError
+from sweep.script.errors import ScriptCrash, ScriptError
 
 _TRACEBACK = "Traceback (most recent call last):"
 _OF_CRASHES = (

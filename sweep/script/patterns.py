@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from sweep.objective.result import ScriptError
+from sweep.script.errors import ScriptError
 from sweep.script.wandb_offline import Record
+from sweep.sweepfile.patterns import STEP_GROUP, VALUE_GROUP, group_of_value
 from sweep.trial.scalars import STEPS
 
-_STEP, _VALUE = "step", "value"
 _LONGEST = 4096
 """Characters of a line that regular expressions see."""
 _PATIENCE = 5.0
@@ -40,11 +40,6 @@ class Patterns:
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
-
-    @property
-    def names(self) -> list[str]:
-        """The metrics that they can find."""
-        return list(dict.fromkeys(name for own, one in self._patterns for name in _names(own, one)))
 
     def read(self, line: str, is_passing: bool = False) -> list[Record]:
         """The metrics that are known for good with this line.
@@ -90,15 +85,11 @@ class Patterns:
                 number = _NUMBER.match(text.strip()) if text else None
                 if number is None:
                     continue
-                if name != _STEP:
+                if name != STEP_GROUP:
                     values[name] = float(number[0])
                 elif 0 <= (step := float(number[0])) < STEPS:
                     self._step = int(step)
         return Record(self._step, values) if values else None
-
-
-def _names(own: str | None, pattern: re.Pattern[str]) -> list[str]:
-    return [own] if own is not None else [name for name in pattern.groupindex if name != _STEP]
 
 
 def _found(own: str | None, match: re.Match[str]) -> Iterator[tuple[str, str | None]]:
@@ -106,42 +97,9 @@ def _found(own: str | None, match: re.Match[str]) -> Iterator[tuple[str, str | N
     if own is None:
         yield from groups.items()
         return
-    if _STEP in groups:
-        yield _STEP, groups[_STEP]
-    yield own, groups[_VALUE] if _VALUE in groups else match[_group_of_value(match.re)]
-
-
-def _group_of_value(pattern: re.Pattern[str]) -> int:
-    """The first group that is not the step."""
-    step = pattern.groupindex.get(_STEP)
-    return next(number for number in range(1, pattern.groups + 1) if number != step)
-
-
-def why_wrong(pattern: str, is_for_one: bool) -> str | None:
-    """What is wrong with a pattern, in words for people.
-
-    Args:
-        pattern: the regular expression.
-        is_for_one: whether the metric's name stands beside it.
-    """
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        place = (
-            f" at character {error.pos + 1}" if isinstance(error, re.error) and error.pos is not None else ""
-        )
-        what = error.msg if isinstance(error, re.error) else str(error)
-        return f"{pattern!r} is no regular expression: {what}{place}"
-    if is_for_one:
-        if compiled.groups - (_STEP in compiled.groupindex) < 1:
-            return rf"{pattern!r} has no group for the value; write for example 'loss=(\S+)'"
-        return None
-    if not compiled.groupindex:
-        return (
-            f"{pattern!r} has no named group; name groups after metrics, and the step 'step', for example "
-            r"'epoch (?P<step>\d+).*loss=(?P<loss>\S+)'"
-        )
-    return None
+    if STEP_GROUP in groups:
+        yield STEP_GROUP, groups[STEP_GROUP]
+    yield own, groups[VALUE_GROUP] if VALUE_GROUP in groups else match[group_of_value(match.re)]
 
 
 class _TookTooLong(Exception):

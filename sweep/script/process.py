@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from sweep.objective.result import ScriptError
+from sweep.script.errors import ScriptError
 from sweep.system import processes
 
 _GRACE = 5.0

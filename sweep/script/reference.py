@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import EntryError, nearest
-from sweep.objective.function import Objective, find_file
-from sweep.objective.result import ScriptError
+from sweep.script.errors import ScriptError
 from sweep.script.patterns import Patterns
 from sweep.script.run import Call, ScriptRun
 from sweep.script.wandb_offline import wandb_variables, write_parameters
@@ -29,8 +28,9 @@ from sweep.sweepfile.command import (
     is_of_trial,
     nest,
 )
+from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
-from sweep.trial.trial import Trial
+from sweep.trial.trial import Objective, Trial
 
 if TYPE_CHECKING:
     from sweep.sweepfile import SweepSpec

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.objective.result import NeverReported
+from sweep.script.errors import NeverReported
 from sweep.script.event_files import EventFiles, EventStream
 from sweep.script.exit_reason import check_ended_well
 from sweep.script.json_lines import read_line, why_unread
@@ -22,9 +22,10 @@ from sweep.script.wandb_offline import RUN_ID, OfflineRuns, Record
 from sweep.sweepfile.command import EXIT_STATUS
 from sweep.system import processes
 from sweep.tracking.run import best_tag
+from sweep.trial.channel import Interrupted
 from sweep.trial.reporting import REPORTS
 from sweep.trial.scalars import STEPS
-from sweep.trial.trial import Interrupted, Trial
+from sweep.trial.trial import Trial
 
 _LOOK_EVERY = 0.2
 _LOOK_AT_FILES_EVERY = 1.0

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sweep.errors import suggestion
-from sweep.script.patterns import Patterns
 from sweep.sweepfile.base import Model
 from sweep.sweepfile.command import Command, CommandError
 from sweep.sweepfile.expressions import Expression, ExpressionError, Limit
 from sweep.sweepfile.parameters import DEFINE_BY_RUN, Constant, DefineByRun, Parameters, dump_parameters
+from sweep.sweepfile.patterns import metric_names
 from sweep.sweepfile.programs import (
     as_arguments,
     as_command,
@@ -286,7 +286,7 @@ class SweepSpec(Model):
                 raise mistake(
                     "is for scripts; an objective has trial.report; leave it out", key="metrics_from"
                 )
-            names = Patterns(self.metrics_from.regex).names
+            names = metric_names(self.metrics_from.regex)
             if self.metric.name not in names:
                 raise mistake(
                     f"finds no {self.metric.name!r}; {suggestion(self.metric.name, names)}",

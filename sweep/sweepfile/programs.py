@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationInfo
 
 from sweep.errors import suggestion
-from sweep.script.patterns import why_wrong
 from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, is_of_trial
+from sweep.sweepfile.patterns import why_wrong
 from sweep.sweepfile.types import Scalar, is_sound, mistake, show
 
 

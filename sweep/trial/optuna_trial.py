@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import StudyDirection
 
-    from sweep.trial.trial import Channel
+    from sweep.trial.channel import Channel
 
 _BELONGS = (
     "a trial belongs to the process in which its objective was called; send values there, for example "

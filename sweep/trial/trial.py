@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from sweep.messages import Assignment, Report, Suggestion, Word
+from sweep.messages import Assignment, Report
 from sweep.system.directory import TrialDirectory
 from sweep.tracking.events import RunWriter
 from sweep.tracking.run import RunDirectory
 from sweep.trial.artifacts import Artifacts
+from sweep.trial.channel import Channel, Interrupted
 from sweep.trial.checkpoints import Checkpoints
 from sweep.trial.optuna_trial import OptunaTrial, StudyFacts
 from sweep.trial.scalars import as_number, as_step
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-
-class Channel(Protocol):
-    """A trial's connection to the controller."""
-
-    def report(self, word: Word) -> None:
-        """Send an intermediate value, or anything else that the trial says; returns at once."""
-
-    def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
-        """Ask for a parameter that is not declared; waits for it."""
-
-    def should_prune(self) -> bool:
-        """The pruner's verdict on everything that was reported so far; waits for it."""
-
-    def must_end(self) -> bool:
-        """Whether the trial has to end as soon as nothing is lost by that. All reports have arrived then."""
-
-
-class Interrupted(BaseException):
-    """The sweep is being stopped, and the trial has saved what its next attempt goes on from.
-
-    Not an `Exception`: objectives that catch those need not know of it.
-    """
+    pass
 
 
 class Trial(OptunaTrial):
@@ -239,3 +217,7 @@ class Trial(OptunaTrial):
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, params={self.params!r})"
+
+
+Objective = Callable[[Trial], Any]
+"""A function that is called with a trial and returns its metrics."""

@@ -12,7 +12,7 @@ import torch
 
 from sweep.engine import classify as module
 from sweep.engine.classify import classify
-from sweep.trial.trial import Interrupted
+from sweep.trial.channel import Interrupted
 
 
 def caused_by(cause: BaseException) -> RuntimeError:

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sweep.integrations.lightning import SweepCallback
 from sweep.tracking.read import read_scalars
+from sweep.trial.channel import Interrupted
 from sweep.trial.checkpoints import find_checkpoints
-from sweep.trial.trial import Interrupted, Trial
+from sweep.trial.trial import Trial
 from tests.integrations.conftest import MakeTrial
 
 EPOCHS = 4

@@ -16,8 +16,8 @@ import sweep
 from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
 from sweep.tracking.run import RunDirectory
+from sweep.trial.channel import Interrupted
 from sweep.trial.checkpoints import find_checkpoints
-from sweep.trial.trial import Interrupted
 from tests.conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "objectives"))

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 import sweep
-from sweep.objective.result import ScriptCrash, ScriptError
+from sweep.script.errors import ScriptCrash, ScriptError
 from sweep.script.exit_reason import check_ended_well
 from sweep.script.json_lines import read_line
 from sweep.script.output import Output

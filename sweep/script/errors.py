@@ -1,0 +1,25 @@
+"""The ways in which a script fails."""
+
+from __future__ import annotations
+
+
+class ScriptError(RuntimeError):
+    """A script failed; the text is for people.
+
+    Args:
+        what: how.
+        last: the last line it printed.
+        story: what it printed at last.
+    """
+
+    def __init__(self, what: str, last: str = "", story: str = "") -> None:
+        super().__init__(f"{what}: {last}" if last else what)
+        self.story = story
+
+
+class NeverReported(ScriptError):
+    """A script ended well, but the sweep's metric never came."""
+
+
+class ScriptCrash(ScriptError):
+    """A signal ended a script."""
