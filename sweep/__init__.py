@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sweep.errors import InputError, SweepError
     from sweep.result import SweepResult, load
     from sweep.sweepfile import SweepSpec
+    from sweep.trial.channel import Interrupted
     from sweep.trial.params import Params
     from sweep.trial.reporting import report
     from sweep.trial.trial import Trial
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "InputError",
+    "Interrupted",
     "Params",
     "SweepError",
     "SweepResult",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "Callback": "sweep.callbacks",
     "InputError": "sweep.errors",
+    "Interrupted": "sweep.trial.channel",
     "Params": "sweep.trial.params",
     "SweepError": "sweep.errors",
     "SweepResult": "sweep.result",

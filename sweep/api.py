@@ -20,7 +20,7 @@ from sweep.callbacks import Callbacks
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
-from sweep.objective.pickled_function import GivenFunction
+from sweep.objective.pickled_function import PickledFunction
 from sweep.result import SweepResult
 from sweep.study.study import quiet_optuna
 from sweep.sweepfile import SweepSpec, read_sweep_file
@@ -152,7 +152,7 @@ class _Asked:
     """
 
     spec: SweepSpec
-    function: GivenFunction | None
+    function: PickledFunction | None
     near: Path
     locating: AbstractContextManager[None]
     notes: tuple[str, ...] = ()
@@ -173,7 +173,7 @@ def _read(
     if not is_file and not isinstance(what, SweepSpec):
         if not callable(what):
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
-        given = GivenFunction(what)
+        given = PickledFunction(what)
         given_options = {key: value for key, value in options.items() if value is not None}
         spec = build_spec(
             given.name,

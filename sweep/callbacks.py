@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.engine.base import Observer
 from sweep.errors import InputError
-from sweep.messages import Assignment, Ending, News, Progress, TrialStateName
+from sweep.messages import Assignment, AttemptResult, Progress, ReportEvent, TrialStateName
 from sweep.system.directory import SweepDirectory
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TrialEnd:
         params: the trial's parameters.
         directory: the trial's own.
         reason: why it failed.
-        duration: of its last attempt, in seconds.
+        duration_s: of its last attempt, in seconds.
         is_best: whether no trial before it was as good.
     """
 
@@ -78,7 +78,7 @@ class TrialEnd:
     params: Mapping[str, Any]
     directory: Path
     reason: str
-    duration: float
+    duration_s: float
     is_best: bool
 
 
@@ -164,27 +164,27 @@ class Callbacks(Observer):
             ),
         )
 
-    def reported(self, news: Iterable[News]) -> None:
-        news = list(news)  # it is gone through twice
-        self._shows.reported(news)
-        for one in news:
+    def reported(self, report_events: Iterable[ReportEvent]) -> None:
+        report_events = list(report_events)  # it is gone through twice
+        self._shows.reported(report_events)
+        for one in report_events:
             report = TrialReport(one.number, one.report.step, one.report.value, one.repeat, one.attempt)
             self._call("on_report", report)
 
-    def ended(self, ending: Ending) -> None:
-        self._shows.ended(ending)
-        if ending.state is not None:
+    def ended(self, result: AttemptResult) -> None:
+        self._shows.ended(result)
+        if result.state is not None:
             self._call(
                 "on_trial_end",
                 TrialEnd(
-                    ending.number,
-                    ending.state,
-                    ending.value,
-                    ending.params,
-                    self._directory.trial(ending.number).root,
-                    ending.reason,
-                    ending.duration,
-                    ending.best,
+                    result.number,
+                    result.state,
+                    result.value,
+                    result.params,
+                    self._directory.trial(result.number).root,
+                    result.reason,
+                    result.duration_s,
+                    result.is_best,
                 ),
             )
 

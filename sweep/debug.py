@@ -14,12 +14,12 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 
 from sweep.analysis.view import SweepView, TrialRow
-from sweep.controller.outcomes import judge
+from sweep.controller.outcomes import resolve_state
 from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner
 from sweep.engine.base import Sweep
 from sweep.errors import EntryError, InputError, suggestion
-from sweep.messages import Assignment, Outcome, Suggestion, TrialStateName, Word
+from sweep.messages import Assignment, Outcome, Suggestion, TrialMessage, TrialStateName
 from sweep.objective.find import ObjectiveReference, find_objective, working_directory
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
@@ -145,7 +145,7 @@ def _row(view: SweepView, number: int) -> TrialRow:
 class DebugObserver:
     """Is told what the trial does. This one does nothing of it."""
 
-    def reported(self, word: Word) -> None:
+    def reported(self, message: TrialMessage) -> None:
         """It has reported a value of the metric by which trials are pruned, or said something else."""
 
     def given(self, name: str, value: Any, is_known: bool) -> None:
@@ -196,7 +196,7 @@ def debug(trial: DebugTrial, directory: SweepDirectory, observer: DebugObserver)
     began = time.monotonic()
     channel = _DebugChannel(observer, trial.configuration.params, trial.assignment.seed)
     outcome = runner.run(trial.assignment, channel)
-    state, reason = judge(outcome, Ranking(spec), spec.metric.name)
+    state, reason = resolve_state(outcome, Ranking(spec), spec.metric.name)
     return Debugged(state, reason, outcome, time.monotonic() - began)
 
 
@@ -215,8 +215,8 @@ class _DebugChannel:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._others = optuna.create_study(sampler=RandomSampler(seed)).ask()
 
-    def report(self, word: Word) -> None:
-        self._observer.reported(word)
+    def report(self, message: TrialMessage) -> None:
+        self._observer.reported(message)
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
         if name not in self._params:

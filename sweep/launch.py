@@ -22,12 +22,12 @@ from sweep.errors import InputError, StartInterrupted
 from sweep.messages import Progress
 from sweep.objective.digest import differ, digest
 from sweep.objective.find import find_objective, working_directory
-from sweep.objective.pickled_function import GivenFunction
+from sweep.objective.pickled_function import PickledFunction
 from sweep.space import SearchSpace
 from sweep.study.compatibility import changes
 from sweep.study.enqueue import enqueue_configurations, start_points
 from sweep.study.pruners import make_pruner, pruner_notes
-from sweep.study.resubmission import enqueue_reruns
+from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.samplers import check_sampler, sampler_notes
 from sweep.study.study import create_or_load_study, open_storage, open_url
 from sweep.sweepfile import SweepSpec
@@ -65,7 +65,7 @@ def launch(
     inline: bool = False,
     fresh: bool = False,
     grace: float = GRACE,
-    objective: GivenFunction | None = None,
+    objective: PickledFunction | None = None,
 ) -> Launch:
     """Run a sweep, or go on with it where it stopped.
 
@@ -132,7 +132,7 @@ def launch(
     return Launch(directory, progress, interruption.signal)
 
 
-def rerun(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int]) -> None:
+def resubmit(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int]) -> None:
     """Have failed trials of a sweep that does not run now run again when it goes on.
 
     Args:
@@ -145,7 +145,7 @@ def rerun(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int]) ->
     """
     with SweepLock(directory.lock, spec.name):
         InlineEngine().clear(directory, Observer())
-        enqueue_reruns(create_or_load_study(spec, open_storage(spec, directory)), numbers)
+        enqueue_resubmissions(create_or_load_study(spec, open_storage(spec, directory)), numbers)
 
 
 def enqueue(

@@ -27,11 +27,11 @@ class Note(NamedTuple):
     is_constraint: bool = False
 
 
-Word = Report | Note
+TrialMessage = Report | Note
 """What a trial says on its way."""
 
 
-class News(NamedTuple):
+class ReportEvent(NamedTuple):
     """A report, and of which trial, repeat and attempt it is."""
 
     number: int
@@ -113,7 +113,7 @@ class Outcome:
     kind: OutcomeKind
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    reports: tuple[Word, ...] = ()
+    reports: tuple[TrialMessage, ...] = ()
     reason: str = ""
     traceback: str = ""
     was_killed: bool = False
@@ -124,7 +124,7 @@ TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 
 @dataclass(frozen=True)
-class Ending:
+class AttemptResult:
     """A trial's final outcome, or that of an attempt which does not end the trial (`state` is None then).
 
     Args:
@@ -134,8 +134,8 @@ class Ending:
         value: of the metric; for a pruned trial its last reported one, for a repeat its own.
         kind: how the attempt ended.
         reason: why it failed.
-        best: whether no trial before it was as good.
-        duration: of the attempt, in seconds; for a trial with repeats the sum of theirs.
+        is_best: whether no trial before it was as good.
+        duration_s: of the attempt, in seconds; for a trial with repeats the sum of theirs.
         again_in: seconds until the trial may go on, if it does.
         repeat: of the trial.
         label: the repeat's name; empty without repeats.
@@ -149,8 +149,8 @@ class Ending:
     kind: OutcomeKind
     value: float | None = None
     reason: str = ""
-    best: bool = False
-    duration: float = 0.0
+    is_best: bool = False
+    duration_s: float = 0.0
     again_in: float = 0.0
     repeat: int = 0
     label: str = ""
@@ -164,21 +164,21 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Turn:
+class NextStep:
     """The controller's answer when a slot has become free.
 
     Args:
-        ending: what became of the attempt that the slot ran; None if there was none, or if it is unknown.
+        result: what became of the attempt that the slot ran; None if there was none, or if it is unknown.
         assignment: what to run next; None if there is nothing to do.
         ask_again_in: seconds after which there will be something to do, for a trial waits out its backoff;
             None if there will not, as far as is known.
-        news: reports that nobody has been told of, if somebody wants to.
+        report_events: reports that nobody has been told of, if somebody wants to.
     """
 
-    ending: Ending | None
+    result: AttemptResult | None
     assignment: Assignment | None
     ask_again_in: float | None = None
-    news: tuple[News, ...] = ()
+    report_events: tuple[ReportEvent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class Progress:
         seconds_left: until `stop.hours` is reached, None without such a rule.
         stopped_by: the stop rule that is reached: "trials", "hours", "target", "grid", or "metric" if
             trials never report it.
-        news: reports that nobody has been told of, if somebody wants to.
+        report_events: reports that nobody has been told of, if somebody wants to.
     """
 
     counts: Mapping[str, int]
@@ -248,7 +248,7 @@ class Progress:
     elapsed: float
     seconds_left: float | None
     stopped_by: str | None
-    news: tuple[News, ...] = ()
+    report_events: tuple[ReportEvent, ...] = ()
 
     @property
     def finished(self) -> int:

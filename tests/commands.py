@@ -70,7 +70,7 @@ def _server() -> subprocess.Popen[str]:
 
 _SERVER = f"""
 import json, os, signal, sys
-import sweep.api, sweep.cli.app, sweep.cli.display, sweep.cli.summary, sweep.launch
+import sweep.api, sweep.cli.app, sweep.console.display, sweep.console.summary, sweep.launch
 
 for line in sys.stdin:
     words, environment, directory, out, err = json.loads(line)

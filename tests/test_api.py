@@ -21,7 +21,7 @@ import sweep
 from sweep.callbacks import Callbacks
 from sweep.engine.base import Observer
 from sweep.errors import InputError, SpecError, SweepError
-from sweep.messages import News, Report
+from sweep.messages import Report, ReportEvent
 from sweep.sweepfile.model import Metric, Resources, Stop
 from sweep.sweepfile.parameters import Choice, Constant, Range
 from sweep.system.directory import SweepDirectory
@@ -270,7 +270,7 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
         result.artifact("model.tx")
 
 
-class OwnSampler(optuna.samplers.RandomSampler):
+class CustomSampler(optuna.samplers.RandomSampler):
     """One that is no part of Optuna."""
 
 
@@ -333,7 +333,7 @@ class OwnSampler(optuna.samplers.RandomSampler):
             InputError,
             r'pruner=\{"type": "asha"\}',
         ),
-        ({"sampler": OwnSampler()}, InputError, r'sampler=\{"type": "tests\.test_api:OwnSampler"\}'),
+        ({"sampler": CustomSampler()}, InputError, r'sampler=\{"type": "tests\.test_api:CustomSampler"\}'),
         ({"space": {"x": {"min": 2.0, "max": 1.0}}}, SpecError, r"sweep\.run: parameters\.x"),
     ],
 )
@@ -459,8 +459,8 @@ def test_an_observer_that_wants_reports_is_told_each_and_so_are_callbacks(
         def __init__(self) -> None:
             self.told: list[tuple[str, int, int, float]] = []
 
-        def reported(self, news: Iterable[News]) -> None:
-            self.told += [("report", one.number, one.report.step, one.report.value) for one in news]
+        def reported(self, report_events: Iterable[ReportEvent]) -> None:
+            self.told += [("report", one.number, one.report.step, one.report.value) for one in report_events]
 
     watch, recorder = Watch(), Recorder()
     callbacks = [] if is_alone else [recorder]
@@ -473,16 +473,16 @@ def test_an_observer_that_wants_reports_is_told_each_and_so_are_callbacks(
 
 
 def test_news_that_can_be_gone_through_once_reaches_observer_and_callbacks(tmp_path: Path) -> None:
-    told: list[News] = []
+    told: list[ReportEvent] = []
 
     class Watch(Observer):
-        def reported(self, news: Iterable[News]) -> None:
-            told.extend(news)
+        def reported(self, report_events: Iterable[ReportEvent]) -> None:
+            told.extend(report_events)
 
     recorder = Recorder()
-    news = News(0, 0, 1, Report(1, 0.5))
-    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).reported(iter([news]))
-    assert told == [news]
+    report_events = ReportEvent(0, 0, 1, Report(1, 0.5))
+    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).reported(iter([report_events]))
+    assert told == [report_events]
     assert recorder.events == [("report", 0, 1, 0.5)]
 
 

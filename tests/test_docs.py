@@ -274,7 +274,7 @@ def test_every_macro_is_on_the_page() -> None:
 @pytest.mark.parametrize("macro", ["args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equals"])
 def test_a_macro_becomes_what_its_row_says(macro: str) -> None:
     row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `${{{macro}}}` |"))
-    facts = command.Facts("python", None, "args.json", {}, "trial", 0, 0)
+    facts = command.CommandContext("python", None, "args.json", {}, "trial", 0, 0)
     made = command.Command((f"${{{macro}}}",)).arguments({"a": True, "b": False, "c": 1}, facts)
     assert re.findall(r"`([^`]+)`", row.split("|")[2]) == made
 

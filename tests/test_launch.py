@@ -119,7 +119,7 @@ def test_a_failed_sweep_with_a_trial_that_waits_is_not_given_up(make_sweep: Make
     file = make_sweep(FAILS_FIRST.format(failures=6))
     sweep.run(file, inline=True)
     directory = SweepDirectory.of(Path("runs"), "demo")
-    launch.rerun(SweepView(directory).spec, directory, [0])
+    launch.resubmit(SweepView(directory).spec, directory, [0])
     with pytest.raises(sweep.InputError, match="this is not the sweep in"):
         sweep.run(file, inline=True, overrides={"metric.name": "other"})
 

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.controller.runs import attempts, repeat_values
-from sweep.controller.statistics import Tally
+from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import Usage
 from sweep.errors import InputError, nearest
 from sweep.messages import OURS
@@ -180,16 +180,16 @@ class SweepView:
     @property
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
-        return self._tally.stopped_by(self.usage.elapsed)
+        return self._stats.stopped_by(self.usage.elapsed)
 
     @property
     def total(self) -> int | None:
         """How many trials there will be; None if nothing limits them."""
-        return self._tally.total
+        return self._stats.total
 
     @cached_property
-    def _tally(self) -> Tally:
-        return Tally(self.spec, self._space, self.frozen_trials)
+    def _stats(self) -> TrialStats:
+        return TrialStats(self.spec, self._space, self.frozen_trials)
 
     def params(self, trial: FrozenTrial) -> dict[str, Any]:
         """All parameters of a trial, constants too; of an enqueued one, those that are given."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import RUNS, Runs, Set
+from sweep.cli.options import Runs, Set
 from sweep.errors import InputError, nearest_file
+from sweep.system.directory import RUNS
 
 if TYPE_CHECKING:
     from sweep.analysis.view import SweepView

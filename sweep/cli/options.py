@@ -27,5 +27,3 @@ Set = Annotated[
 Name = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="The sweep's name.", show_default="the file's")
 ]
-
-RUNS = Path("runs")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweep.cli.options import RUNS, File, Name, Runs, Set
+from sweep.cli.options import File, Name, Runs, Set
+from sweep.system.directory import RUNS
 
 if TYPE_CHECKING:
     from sweep.sweepfile.load import Override

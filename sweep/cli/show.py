@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import RUNS, Runs, SweepName
+from sweep.cli.options import Runs, SweepName
 from sweep.errors import InputError, SweepError
+from sweep.system.directory import RUNS
 
 if TYPE_CHECKING:
     from sweep.analysis.view import SweepView, TrialRow

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import RUNS, Runs, SweepName
+from sweep.cli.options import Runs, SweepName
 from sweep.errors import InputError, SweepError
+from sweep.system.directory import RUNS
 
 if TYPE_CHECKING:
     from sweep.analysis.view import SweepView
@@ -89,18 +90,18 @@ def retry(
     """
     from sweep.analysis.view import SweepView
     from sweep.controller.requests import Request, leave_request
-    from sweep.launch import rerun
+    from sweep.launch import resubmit
 
     view = SweepView.open(name, runs)
     chosen = _choose(view, numbers or [], failed)
     run_id = _run_id(view)
     then = "when `sweep run` goes on"
     if run_id is not None:
-        leave_request(view.directory.requests, Request(run_id, rerun=tuple(chosen)))
+        leave_request(view.directory.requests, Request(run_id, resubmit=tuple(chosen)))
         _wait(lambda: _run_id(view) != run_id or _all_enqueued(view, chosen), "the sweep has not answered")
         then = "now"
     if not _all_enqueued(view, chosen):  # it does not run, or ended meanwhile
-        rerun(view.spec, view.directory, chosen)
+        resubmit(view.spec, view.directory, chosen)
         then = "when `sweep run` goes on"
     successors = _successors(SweepView(view.directory))
     for number in chosen:

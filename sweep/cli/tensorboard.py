@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.options import RUNS, Runs, SweepName
+from sweep.cli.options import Runs, SweepName
+from sweep.system.directory import RUNS
 
 
 def tensorboard(

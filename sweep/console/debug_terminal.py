@@ -13,8 +13,8 @@ from rich.console import Console
 from sweep.analysis import formatting as text
 from sweep.controller.outcomes import numbers_of
 from sweep.debug import Debugged, DebugObserver, DebugTrial
-from sweep.engine.user_traceback import story, users_part
-from sweep.messages import Report, Word
+from sweep.engine.user_traceback import user_frames, user_traceback
+from sweep.messages import Report, TrialMessage
 from sweep.script.errors import ScriptError
 from sweep.script.reference import ScriptReference
 from sweep.system.directory import SweepDirectory
@@ -58,11 +58,13 @@ class DebugTerminal(DebugObserver):
         if command is not None:
             self._say(f"$ {shlex.join(command)}")
 
-    def reported(self, word: Word) -> None:
-        if isinstance(word, Report):
-            self._say(f"step {word.step}: {self._trial.spec.judged.name} = {text.number(word.value)}")
+    def reported(self, message: TrialMessage) -> None:
+        if isinstance(message, Report):
+            self._say(
+                f"step {message.step}: {self._trial.spec.pruning_metric.name} = {text.number(message.value)}"
+            )
         else:
-            self._say(f"{word.key} = {word.value}{' (a constraint)' if word.is_constraint else ''}")
+            self._say(f"{message.key} = {message.value}{' (a constraint)' if message.is_constraint else ''}")
 
     def given(self, name: str, value: Any, is_known: bool) -> None:
         self._asked.add(name)
@@ -80,8 +82,8 @@ class DebugTerminal(DebugObserver):
         if is_told or isinstance(error, (TrialPruned, BdbQuit)):
             return
         sys.stdout.flush()
-        print(story(error), end="", file=sys.stderr, flush=True)
-        trace = users_part(error)
+        print(user_traceback(error), end="", file=sys.stderr, flush=True)
+        trace = user_frames(error)
         if self._pdb and trace is not None:
             import pdb
 

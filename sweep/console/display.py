@@ -19,7 +19,7 @@ from rich.text import Text
 
 from sweep.analysis import formatting as text
 from sweep.engine.base import Observer
-from sweep.messages import Assignment, Ending, Progress, RunningTrial
+from sweep.messages import Assignment, AttemptResult, Progress, RunningTrial
 from sweep.sweepfile import SweepSpec
 
 
@@ -66,24 +66,24 @@ class LineLog(Display):
         line = self._parameters.line(assignment.params)
         _say(f"trial {name} started{again}{': ' if line else ''}{line}")
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, result: AttemptResult) -> None:
         self._quiet_since = time.monotonic()
-        took = text.duration(ending.duration)
-        value = "" if ending.value is None else f": {self._metric}={text.number(ending.value)}"
-        name = text.run(ending.number, ending.label)
-        if ending.is_over:
-            _say(f"trial {name} {_HOW.get(ending.kind, 'failed')} after {took}{value}{_why(ending)}")
-        elif ending.will_run_again and ending.kind == "interrupted":
-            _say(f"trial {name} was interrupted after {took}: {ending.reason}")
-        elif ending.will_run_again:
-            _say(f"trial {name} failed after {took}{_again(ending)}: {ending.reason}")
-        elif ending.state == "FAIL":
-            _say(f"trial {ending.number} FAIL after {took}: {ending.reason}")
+        took = text.duration(result.duration_s)
+        value = "" if result.value is None else f": {self._metric}={text.number(result.value)}"
+        name = text.run(result.number, result.label)
+        if result.is_over:
+            _say(f"trial {name} {_HOW.get(result.kind, 'failed')} after {took}{value}{_why(result)}")
+        elif result.will_run_again and result.kind == "interrupted":
+            _say(f"trial {name} was interrupted after {took}: {result.reason}")
+        elif result.will_run_again:
+            _say(f"trial {name} failed after {took}{_again(result)}: {result.reason}")
+        elif result.state == "FAIL":
+            _say(f"trial {result.number} FAIL after {took}: {result.reason}")
         else:
-            best = " (best so far)" if ending.best else f" ({ending.reason})" if ending.reason else ""
+            best = " (best so far)" if result.is_best else f" ({result.reason})" if result.reason else ""
             if self._asks:  # nobody knew them when it started
-                value += f" with {self._parameters.line(ending.params)}"
-            _say(f"trial {ending.number} {ending.state} after {took}{value}{best}")
+                value += f" with {self._parameters.line(result.params)}"
+            _say(f"trial {result.number} {result.state} after {took}{value}{best}")
 
     def tick(self, progress: Progress) -> None:
         """Say that it lives, if nothing has been said for long."""
@@ -104,8 +104,8 @@ _HOW = {"returned": "is done", "pruned": "was pruned", "stopped": "was stopped",
 """What became of a repeat whose trial goes on."""
 
 
-def _why(ending: Ending) -> str:
-    return f": {ending.reason}" if ending.reason and ending.kind not in ("pruned", "interrupted") else ""
+def _why(result: AttemptResult) -> str:
+    return f": {result.reason}" if result.reason and result.kind not in ("pruned", "interrupted") else ""
 
 
 class _Parameters:
@@ -119,10 +119,10 @@ class _Parameters:
         return text.parameters(shown)
 
 
-def _again(ending: Ending) -> str:
-    if not ending.will_run_again:
+def _again(result: AttemptResult) -> str:
+    if not result.will_run_again:
         return ""
-    when = f" in {text.duration(ending.again_in)}" if ending.again_in >= 1 else ""
+    when = f" in {text.duration(result.again_in)}" if result.again_in >= 1 else ""
     return f" and will run again{when}"
 
 
@@ -199,12 +199,12 @@ class Live(Display):
         self._finished_before = progress.finished
         self.tick(progress)
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, result: AttemptResult) -> None:
         """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
-        if ending.state == "FAIL" or (ending.will_run_again and ending.kind != "interrupted"):
-            name = text.run(ending.number, ending.label if ending.state is None else "")
+        if result.state == "FAIL" or (result.will_run_again and result.kind != "interrupted"):
+            name = text.run(result.number, result.label if result.state is None else "")
             self._live.console.print(
-                Text(f"trial {name} failed{_again(ending)}: {ending.reason}", style="red"),
+                Text(f"trial {name} failed{_again(result)}: {result.reason}", style="red"),
                 soft_wrap=True,
             )
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from sweep.analysis import formatting as text
 from sweep.analysis.failures import most_frequent
 from sweep.analysis.view import SweepView
-from sweep.cli.options import RUNS
 from sweep.launch import Launch
+from sweep.system.directory import RUNS
 
 
 def exit_status(launched: Launch) -> int:

@@ -17,26 +17,26 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.controller.hparams_rows import HParamsRows
-from sweep.controller.outcomes import judge, numbers_of
+from sweep.controller.outcomes import numbers_of, resolve_state
 from sweep.controller.retries import RetryRules
 from sweep.controller.runs import LiveRun, LiveTrial, Verdict, attempts, make_runs
-from sweep.controller.statistics import Tally
+from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.controller.usage import Usage, UsageMeter
 from sweep.messages import (
     Assignment,
+    AttemptResult,
     BestTrial,
-    Ending,
-    News,
+    NextStep,
     Note,
     Outcome,
     Progress,
+    ReportEvent,
     RunningAttempt,
     RunningTrial,
     Suggestion,
+    TrialMessage,
     TrialStateName,
-    Turn,
-    Word,
 )
 from sweep.space import SearchSpace
 from sweep.space.space import suggest
@@ -46,7 +46,7 @@ from sweep.study.journal import Journal
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
 from sweep.study.ranking import Ranking
-from sweep.study.resubmission import enqueue_reruns
+from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.samplers import make_sampler
 from sweep.study.study import create_or_load_study, open_url
 from sweep.sweepfile import SweepSpec
@@ -76,7 +76,7 @@ class Controller:
         slots: how many trials can run at once, for the record.
         run_id: of this run of the sweep. If the study was last used by the same run, this controller takes
             the place of one that died while its trials ran on.
-        tells_reports: whether reports are handed on, as `news`.
+        keeps_report_events: whether reports are handed on, as `report_events`.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Controller:
         directory: SweepDirectory,
         slots: int,
         run_id: str = "",
-        tells_reports: bool = False,
+        keeps_report_events: bool = False,
     ) -> None:
-        self._news: list[News] | None = [] if tells_reports else None
+        self._report_events: list[ReportEvent] | None = [] if keeps_report_events else None
         self._spec = spec
-        self._files = TrialFiles(directory, spec.judged.name, spec.run_labels)
+        self._files = TrialFiles(directory, spec.pruning_metric.name, spec.run_labels)
         self._space = SearchSpace.of(spec)
         self._rows = HParamsRows(spec, self._space, directory.root, self._files)
         self._retries = RetryRules(spec.trial)
@@ -103,17 +103,17 @@ class Controller:
         enqueue_start_points(self._study, spec, self._space)
         trials = self._study.get_trials(deepcopy=False)
         replaces = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
-        judged = spec.goals.index(spec.judged)
-        self._pruning = Pruning(self._study, make_pruner(spec.pruner), judged)
+        pruning_goal = spec.goals.index(spec.pruning_metric)
+        self._pruning = Pruning(self._study, make_pruner(spec.pruner), pruning_goal)
         self._study.sampler = make_sampler(
-            spec.sampler, self._space, self._seed, len(trials), len(spec.goals), judged
+            spec.sampler, self._space, self._seed, len(trials), len(spec.goals), pruning_goal
         )
         self._rows.declare()
         usage = Usage.from_attribute(self._study.user_attrs.get(attributes.USAGE))
         self._meter = UsageMeter(usage, slots)
         self._save_usage()
         self._ranking = Ranking(spec)
-        self._tally = Tally(spec, self._space, trials)
+        self._stats = TrialStats(spec, self._space, trials)
         self._told = {trial.number: trial for trial in trials if replaces and trial.state.is_finished()}
         """Outcomes that a dead controller recorded; its last answers may not have arrived."""
         self._told_runs: set[tuple[int, int]] = set()
@@ -131,20 +131,22 @@ class Controller:
 
     # What an engine asks for.
 
-    def report(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> None:
+    def report(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> None:
         """Keep what a trial says on its way. A step that was reported before keeps its first value.
 
-        Word from an attempt that is no longer the current one is ignored.
+        TrialMessage from an attempt that is no longer the current one is ignored.
         """
         run = self._current(number, attempt, repeat)
         if run is not None:
             with self._batch():
                 self._keep(self._live[number], run, reports)
 
-    def should_prune(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> bool:
+    def should_prune(
+        self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0
+    ) -> bool:
         """Keep `reports`, then say whether the pruner would stop the trial, or has stopped it.
 
-        Of a trial with repeats the first one is judged, and the others follow: what is compared between
+        Of a trial with repeats the first one is pruning_goal, and the others follow: what is compared between
         trials has to have come about in the same way.
         """
         self.report(number, attempt, reports, repeat)
@@ -164,7 +166,7 @@ class Controller:
         self,
         number: int,
         attempt: int,
-        reports: Iterable[Word],
+        reports: Iterable[TrialMessage],
         repeat: int,
         name: str,
         distribution: BaseDistribution,
@@ -187,38 +189,38 @@ class Controller:
         self._rows.found(live)
         return Suggestion(value)
 
-    def turn(self, outcome: Outcome | None) -> Turn:
+    def next_step(self, outcome: Outcome | None) -> NextStep:
         """A slot is free: record how its attempt ended, if it ran one, and give it the next.
 
         When this returns, a final outcome is durable.
         """
         with self._batch():
-            ending = self._finish(outcome) if outcome is not None else None
+            result = self._finish(outcome) if outcome is not None else None
             assignment = self._next()
         self._rows.tell_ends()
         again_in = None if assignment is not None else self.ask_again_in()
-        return Turn(ending, assignment, again_in, self.take_news())
+        return NextStep(result, assignment, again_in, self.take_report_events())
 
     def next(self) -> Assignment | None:
         """The next attempt to run, or None if there is nothing to do (any more)."""
-        return self.turn(None).assignment
+        return self.next_step(None).assignment
 
-    def finish(self, outcome: Outcome) -> Ending | None:
+    def finish(self, outcome: Outcome) -> AttemptResult | None:
         """Record how an attempt ended, and hand out nothing new.
 
         Returns:
             None if it is not the trial's current attempt: then nothing was recorded.
         """
         with self._batch():
-            ending = self._finish(outcome)
+            result = self._finish(outcome)
         self._rows.tell_ends()
-        return ending
+        return result
 
     def give_way(self) -> None:
         """The sweep is being stopped: hand out nothing new, and tell trials so at their checkpoints."""
         self._gives_way = True
 
-    def must_end(self, number: int, attempt: int, reports: Iterable[Word], repeat: int = 0) -> bool:
+    def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> bool:
         """Keep `reports`, then say whether a trial has to end as soon as nothing is lost by that.
 
         That is so at a checkpoint that it has saved, or at once if it keeps its state by itself.
@@ -265,7 +267,7 @@ class Controller:
             self._drop_waiting(live)
             self._settle(live, run, Outcome(run.number, run.attempt, "stopped", repeat=run.repeat))
 
-    def abandon(self, number: int, reason: str) -> Ending | None:
+    def abandon(self, number: int, reason: str) -> AttemptResult | None:
         """A trial is to have no attempts any more. Repeats that run are told so, or have to be ended.
 
         Returns:
@@ -280,19 +282,19 @@ class Controller:
         )
         with self._batch():
             self._condemn(live, Verdict("PRUNED", reason, last.repeat))
-            ending = self._settle(live, last, outcome)
+            result = self._settle(live, last, outcome)
         self._rows.tell_ends()
-        return ending if ending.state is not None else None
+        return result if result.state is not None else None
 
-    def rerun(self, numbers: Iterable[int]) -> list[int]:
+    def resubmit(self, numbers: Iterable[int]) -> list[int]:
         """Have failed trials run again, as new trials with the same parameters.
 
         Returns:
             those that will be; trials that have not failed, or are being run again already, will not.
         """
         with self._batch():
-            chosen = enqueue_reruns(self._study, numbers)
-        self._tally.add_reruns(len(chosen))
+            chosen = enqueue_resubmissions(self._study, numbers)
+        self._stats.add_resubmissions(len(chosen))
         return chosen
 
     def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
@@ -304,7 +306,7 @@ class Controller:
         """
         with self._batch():
             count = enqueue_configurations(self._study, points, token)
-        self._tally.enqueued += count
+        self._stats.enqueued += count
         return count
 
     def progress(self) -> Progress:
@@ -329,33 +331,33 @@ class Controller:
         busy = sum(live.is_running for live in self._live.values())
         return Progress(
             counts={
-                "complete": self._tally.ended(TrialState.COMPLETE),
-                "pruned": self._tally.ended(TrialState.PRUNED),
-                "failed": self._tally.ended(TrialState.FAIL),
+                "complete": self._stats.ended(TrialState.COMPLETE),
+                "pruned": self._stats.ended(TrialState.PRUNED),
+                "failed": self._stats.ended(TrialState.FAIL),
                 "running": busy,
-                "waiting": len(self._live) - busy + self._tally.enqueued,
+                "waiting": len(self._live) - busy + self._stats.enqueued,
             },
-            total=self._tally.total,
+            total=self._stats.total,
             best=self._best(),
             running=running,
             elapsed=usage.elapsed,
-            seconds_left=self._tally.seconds_left(usage.elapsed),
+            seconds_left=self._stats.seconds_left(usage.elapsed),
             stopped_by=self.stopped_by(),
-            news=self.take_news(),
+            report_events=self.take_report_events(),
         )
 
-    def take_news(self) -> tuple[News, ...]:
+    def take_report_events(self) -> tuple[ReportEvent, ...]:
         """The reports that nobody has been told of, if somebody wants to."""
-        if not self._news:
+        if not self._report_events:
             return ()
-        news, self._news = tuple(self._news), []
-        return news
+        report_events, self._report_events = tuple(self._report_events), []
+        return report_events
 
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
         if self._is_unreported and not self._is_reported():
             return "metric"  # it would be no different with other parameters
-        return self._tally.stopped_by(self._meter.now().elapsed)
+        return self._stats.stopped_by(self._meter.now().elapsed)
 
     def close(self) -> Progress:
         """The session ends; live trials stay as they are, for the next one to run again."""
@@ -366,11 +368,11 @@ class Controller:
 
     def _is_reported(self) -> bool:
         """Whether any trial has said what its metric is."""
-        has_ended = self._tally.ended(TrialState.COMPLETE) or self._tally.ended(TrialState.PRUNED)
+        has_ended = self._stats.ended(TrialState.COMPLETE) or self._stats.ended(TrialState.PRUNED)
         return bool(has_ended) or any(run.last for live in self._live.values() for run in live.runs)
 
     def _best(self) -> BestTrial | None:
-        best = self._tally.best
+        best = self._stats.best
         if best is None:
             return None
         return BestTrial(best.number, best.values[0], self._space.complete(best.params))
@@ -383,12 +385,12 @@ class Controller:
             if run.ready <= now:
                 self._again.remove(run)
                 return self._assign(run)
-        if self._tally.is_complete(len(self._live)):
+        if self._stats.is_complete(len(self._live)):
             return None
         trial = self._study.ask()
         self._sample(trial)
-        if self._tally.enqueued:  # Optuna gives those first
-            self._tally.enqueued -= 1
+        if self._stats.enqueued:  # Optuna gives those first
+            self._stats.enqueued -= 1
         live = self._live[trial.number] = self._make_live(trial)
         self._again.extend(live.runs[1:])
         return self._assign(live.runs[0])
@@ -402,13 +404,13 @@ class Controller:
         """Seconds until there is something to hand out; None if there will not be, as far as is known."""
         if self._gives_way or self.stopped_by() is not None:
             return None
-        if not self._tally.is_complete(len(self._live)):
+        if not self._stats.is_complete(len(self._live)):
             return 0.0
         if not self._again:
             return None
         return max(0.0, min(run.ready for run in self._again) - time.monotonic())
 
-    def _finish(self, outcome: Outcome) -> Ending | None:
+    def _finish(self, outcome: Outcome) -> AttemptResult | None:
         run = self._current(outcome.number, outcome.attempt, outcome.repeat)
         if run is None:
             return self._tell_again(outcome)
@@ -417,7 +419,7 @@ class Controller:
             outcome = self._files.recover(outcome)
         self._keep(live, run, outcome.reports)
         took = self._meter.end(run.key)
-        state, reason = judge(outcome, self._ranking, self._spec.metric.name)
+        state, reason = resolve_state(outcome, self._ranking, self._spec.metric.name)
         may_go_on = live.verdict is None
         if state == "FAIL":
             self._files.write_error(outcome, reason)
@@ -439,7 +441,7 @@ class Controller:
         state: TrialStateName | None,
         reason: str,
         took: float,
-    ) -> Ending:
+    ) -> AttemptResult:
         """A run is over; if it is the trial's last one, so is the trial."""
         live.end_run(run, outcome.value if state == "COMPLETE" else None, outcome.metrics, took)
         if self._judges_repeats and run.value is not None:
@@ -491,7 +493,7 @@ class Controller:
             if run.attempt > 0 or not live.has_repeats:
                 self._rows.note_end(live, run, is_whole=False)
 
-    def _settle(self, live: LiveTrial, run: LiveRun, outcome: Outcome) -> Ending:
+    def _settle(self, live: LiveTrial, run: LiveRun, outcome: Outcome) -> AttemptResult:
         """Record the trial's outcome if nothing of it is left to be waited for.
 
         Args:
@@ -500,7 +502,7 @@ class Controller:
             outcome: that of its attempt.
         """
         if not live.is_over:
-            return run.ending(outcome)
+            return run.attempt_result(outcome)
         verdict = live.verdict or Verdict("COMPLETE", "")
         repeats = self._spec.repeats
         whole = live.outcome(outcome, repeats)
@@ -510,7 +512,7 @@ class Controller:
             verdict = Verdict("FAIL", f"the metric {missing!r} is NaN")  # of infinities
         return self._record(live, whole, numbers, verdict.state, verdict.reason)
 
-    def _tell_again(self, outcome: Outcome) -> Ending | None:
+    def _tell_again(self, outcome: Outcome) -> AttemptResult | None:
         label = self._spec.run_labels[outcome.repeat]
         live = self._live.get(outcome.number)
         if live is not None:
@@ -518,17 +520,17 @@ class Controller:
             if run.key not in self._told_runs or run.attempt != outcome.attempt:
                 return None
             self._told_runs.discard(run.key)
-            return run.ending(outcome)
+            return run.attempt_result(outcome)
         trial = self._told.get(outcome.number)
         if trial is None or attempts(trial.user_attrs, label) != outcome.attempt:
             return None
         del self._told[outcome.number]
-        is_best = trial is self._tally.best and len(self._spec.goals) == 1
+        is_best = trial is self._stats.best and len(self._spec.goals) == 1
         reason = trial.user_attrs.get(attributes.REASON, "")
         took = trial.user_attrs.get(attributes.DURATION)
         if took is None and trial.duration is not None:
             took = trial.duration.total_seconds()
-        return Ending(
+        return AttemptResult(
             trial.number,
             outcome.attempt,
             _STATES[trial.state],
@@ -542,33 +544,35 @@ class Controller:
             params=self._space.complete(trial.params),
         )
 
-    def _pause(self, live: LiveTrial, run: LiveRun, outcome: Outcome, reason: str, took: float) -> Ending:
+    def _pause(
+        self, live: LiveTrial, run: LiveRun, outcome: Outcome, reason: str, took: float
+    ) -> AttemptResult:
         """The run goes on later, with another attempt."""
         live.trial.set_user_attr(run.attribute(attributes.ENDED), outcome.attempt)
         run.is_running = False
         self._again.append(run)
         again_in = max(0.0, run.ready - time.monotonic())
-        return Ending(
+        return AttemptResult(
             outcome.number,
             outcome.attempt,
             None,
             outcome.kind,
             reason=reason,
-            duration=took,
+            duration_s=took,
             again_in=again_in,
             repeat=run.repeat,
             label=run.label,
         )
 
-    def _keep(self, live: LiveTrial, run: LiveRun, reports: Iterable[Word]) -> None:
+    def _keep(self, live: LiveTrial, run: LiveRun, reports: Iterable[TrialMessage]) -> None:
         for report in reports:
             if isinstance(report, Note):
                 self._keep_note(live, report)
                 continue
             run.last = report
-            if self._news is not None and report.step not in run.told:
+            if self._report_events is not None and report.step not in run.told:
                 run.told.add(report.step)  # what is recovered of a killed attempt has been sent in part
-                self._news.append(News(*run.key, run.attempt, report))
+                self._report_events.append(ReportEvent(*run.key, run.attempt, report))
             if report.step not in run.steps:  # Optuna keeps the first value of a step
                 run.add_steps([report.step])
                 if self._reports_count(run):
@@ -663,7 +667,7 @@ class Controller:
         numbers: Mapping[str, float],
         state: TrialStateName,
         reason: str,
-    ) -> Ending:
+    ) -> AttemptResult:
         """Tell Optuna of a trial.
 
         Args:
@@ -695,9 +699,9 @@ class Controller:
         self._pruning.ended(told)
         del self._live[number]
         self._is_unreported |= outcome.kind == "unreported"
-        is_best = self._tally.add(told) and len(self._spec.goals) == 1  # of several each may have its own
+        is_best = self._stats.add(told) and len(self._spec.goals) == 1  # of several each may have its own
         value = told.values[0] if told.values else None
-        return Ending(
+        return AttemptResult(
             number,
             outcome.attempt,
             state,

@@ -15,7 +15,7 @@ def numbers_of(outcome: Outcome, metric: str) -> dict[str, float]:
     return {**outcome.metrics, **own}
 
 
-def judge(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[TrialStateName | None, str]:
+def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[TrialStateName | None, str]:
     """What an attempt's end means for its trial (None: nothing), and why if it did not end well."""
     if outcome.kind in ("interrupted", "disk_full"):
         return None, outcome.reason

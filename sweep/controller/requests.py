@@ -19,7 +19,7 @@ class Request:
         run_id: of the run that is asked; others do not heed it.
         stop: stop the sweep, as Ctrl-C does.
         stop_trial: end this trial.
-        rerun: run these failed trials again as new ones.
+        resubmit: run these failed trials again as new ones.
         enqueue: try these configurations next, given as Optuna would have sampled them.
         token: by which it is known that they have been enqueued.
     """
@@ -27,7 +27,7 @@ class Request:
     run_id: str
     stop: bool = False
     stop_trial: int | None = None
-    rerun: tuple[int, ...] = ()
+    resubmit: tuple[int, ...] = ()
     enqueue: tuple[dict[str, Any], ...] = ()
     token: str = ""
 
@@ -49,7 +49,7 @@ def take_requests(folder: Path, run_id: str) -> list[Request]:
     for path in sorted(folder.glob("[0-9]*.json")):
         with suppress(OSError, ValueError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
-            lists = {name: tuple(content.get(name, ())) for name in ("rerun", "enqueue")}
+            lists = {name: tuple(content.get(name, ())) for name in ("resubmit", "enqueue")}
             requests.append(Request(**{**content, **lists}))
         path.unlink(missing_ok=True)
     return [request for request in requests if request.run_id == run_id]

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 
 from sweep.errors import InputError
-from sweep.messages import Ending, Outcome, Report, TrialStateName
+from sweep.messages import AttemptResult, Outcome, Report, TrialStateName
 from sweep.study import study as attributes
 from sweep.study.samplers import derive_seed
 from sweep.sweepfile import SweepSpec
@@ -58,7 +58,7 @@ class LiveRun:
         ready: when its next attempt may begin, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
         highest: the highest of them; -1 without any.
-        told: the steps of the current attempt whose reports have been handed on as news.
+        told: the steps of the current attempt whose reports have been handed on as report_events.
         last: the last report of the current attempt.
         value: its result, once it is over and has one.
         metrics: the last values of all it logged, once it is over; None for those that are NaN.
@@ -105,16 +105,16 @@ class LiveRun:
         """The trial attribute that says this of the run."""
         return attribute(self.label, name)
 
-    def ending(self, outcome: Outcome) -> Ending:
+    def attempt_result(self, outcome: Outcome) -> AttemptResult:
         """What is told of it when it is over, and its trial is not."""
-        return Ending(
+        return AttemptResult(
             self.number,
             outcome.attempt,
             None,
             outcome.kind,
             self.value,
             outcome.reason,
-            duration=self.took,
+            duration_s=self.took,
             repeat=self.repeat,
             label=self.label,
             is_over=True,

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.controller.stop_rules import Standing, StopRules
+from sweep.controller.stop_rules import StopRules, StopState
 from sweep.space import SearchSpace
-from sweep.study.resubmission import count_reruns
+from sweep.study.resubmission import count_resubmissions
 from sweep.sweepfile import SweepSpec
 
 
-class Tally:
+class TrialStats:
     """Counts trials, knows the best one, and says whether a stop rule is reached.
 
     Args:
@@ -25,9 +25,9 @@ class Tally:
     def __init__(self, spec: SweepSpec, space: SearchSpace, trials: Iterable[FrozenTrial]) -> None:
         trials = list(trials)
         self._rules = StopRules(spec, space)
-        self._standing = Standing(spec.metric)
+        self._standing = StopState(spec.metric)
         self._ended: Counter[TrialState] = Counter()
-        self._reruns = count_reruns(trials)
+        self._reruns = count_resubmissions(trials)
         self.best: FrozenTrial | None = None
         """The first of the best complete trials within the limits."""
         self.enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
@@ -43,7 +43,7 @@ class Tally:
             self.best = trial
         return is_best
 
-    def add_reruns(self, count: int) -> None:
+    def add_resubmissions(self, count: int) -> None:
         """So many failed trials have been enqueued once more."""
         self._reruns += count
         self.enqueued += count

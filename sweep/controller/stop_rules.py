@@ -16,7 +16,7 @@ SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass
-class Standing:
+class StopState:
     """What the stop rules look at. Trials are added in the order in which they end.
 
     Attributes:
@@ -79,7 +79,7 @@ class StopRules:
         limits = [limit for limit in (self._stop.trials, self._grid_size) if limit is not None]
         return min(limits) if limits else None
 
-    def reached(self, standing: Standing, reruns: int, elapsed: float) -> str | None:
+    def reached(self, standing: StopState, reruns: int, elapsed: float) -> str | None:
         """The rule that is reached, in the sweep file's word, or None.
 
         Args:

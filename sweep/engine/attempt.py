@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sweep.engine.classify import classify
 from sweep.engine.isolation import restored, seed_generators
-from sweep.engine.user_traceback import one_line, story
+from sweep.engine.user_traceback import one_line, user_traceback
 from sweep.messages import Assignment, Outcome, OutcomeKind
 from sweep.objective.find import ObjectiveReference
-from sweep.objective.pickled_function import GivenFunction
+from sweep.objective.pickled_function import PickledFunction
 from sweep.objective.result import read_result
 from sweep.script.reference import ScriptReference
 from sweep.system.directory import SweepDirectory
@@ -22,7 +22,7 @@ from sweep.system.processes import TRIAL_DIRECTORY
 from sweep.tracking.run import RunDirectory
 from sweep.trial.channel import Channel
 from sweep.trial.checkpoints import find_checkpoints
-from sweep.trial.optuna_trial import StudyFacts
+from sweep.trial.optuna_trial import StudyInfo
 from sweep.trial.trial import Objective, Trial
 
 Capture = Callable[[Path], AbstractContextManager[None]]
@@ -41,7 +41,7 @@ class AttemptSettings:
         variables: its environment, besides what is there.
         metric: the name of what the sweep optimises (first).
         goals: the names of all metrics to be optimised.
-        judged: the name of the metric by which trials are pruned.
+        pruning_metric: the name of the metric by which trials are pruned.
         maximize: whether more of it is better.
         device: what `trial.device` says.
         keep_checkpoints: how many of the last checkpoints of a trial are kept.
@@ -56,12 +56,12 @@ class AttemptSettings:
     variables: Mapping[str, str]
     metric: str
     goals: tuple[str, ...]
-    judged: str
+    pruning_metric: str
     maximize: bool
     device: str
     keep_checkpoints: int
     is_define_by_run: bool
-    study: StudyFacts
+    study: StudyInfo
 
 
 class ObjectiveImportError(Exception):
@@ -140,7 +140,7 @@ class AttemptRunner:
                 channel,
                 self._device(),
                 settings.keep_checkpoints,
-                settings.judged,
+                settings.pruning_metric,
                 settings.is_define_by_run,
                 settings.study,
             )
@@ -157,7 +157,7 @@ class AttemptRunner:
                 if kind == "interrupted":
                     reason = str(error)
                 elif kind != "pruned":
-                    reason, whole = one_line(error), story(error)
+                    reason, whole = one_line(error), user_traceback(error)
         self.is_sound = not problems
         return Outcome(
             number=assignment.number,
@@ -190,8 +190,8 @@ def _load(objective: ObjectiveReference) -> Objective:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
         assert not isinstance(objective, ScriptReference)
         place = (
-            objective.name if isinstance(objective, GivenFunction) else objective.source or objective.module
+            objective.name if isinstance(objective, PickledFunction) else objective.source or objective.module
         )
         raise ObjectiveImportError(
-            f"{place} cannot be imported: {one_line(error)}\n\n{story(error).rstrip()}", error
+            f"{place} cannot be imported: {one_line(error)}\n\n{user_traceback(error).rstrip()}", error
         ) from None

@@ -14,14 +14,14 @@ from typing import Any
 
 from sweep.engine.attempt import AttemptSettings
 from sweep.errors import SweepError
-from sweep.messages import Assignment, Ending, News, Progress
+from sweep.messages import Assignment, AttemptResult, Progress, ReportEvent
 from sweep.objective.find import ObjectiveReference
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import wait_for_fence
-from sweep.trial.optuna_trial import StudyFacts
+from sweep.trial.optuna_trial import StudyInfo
 
 _PATIENCE = 60.0  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -59,12 +59,12 @@ class Sweep:
             variables={} if isinstance(self.objective, ScriptReference) else self.spec.env,
             metric=self.spec.metric.name,
             goals=tuple(goal.name for goal in self.spec.goals),
-            judged=self.spec.judged.name,
+            pruning_metric=self.spec.pruning_metric.name,
             maximize=self.spec.metric.goal == "maximize",
             device="cuda" if self.spec.resources.gpu > 0 else "cpu",
             keep_checkpoints=self.spec.trial.keep_checkpoints,
             is_define_by_run=self.spec.is_define_by_run,
-            study=StudyFacts(self.spec.name, tuple(goal.goal for goal in self.spec.goals)),
+            study=StudyInfo(self.spec.name, tuple(goal.goal for goal in self.spec.goals)),
         )
 
 
@@ -88,10 +88,10 @@ class Observer:
     def started(self, assignment: Assignment) -> None:
         """An attempt has been given to a worker."""
 
-    def reported(self, news: Iterable[News]) -> None:
+    def reported(self, report_events: Iterable[ReportEvent]) -> None:
         """Trials have reported values; those of a trial come before its end."""
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, result: AttemptResult) -> None:
         """An attempt has ended."""
 
     def tick(self, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from sweep.engine.base import Engine, Interruption, Observer, Sweep
 from sweep.engine.classify import NO_SPACE, not_recorded
 from sweep.engine.output import copied_output
 from sweep.errors import InputError, SweepError
-from sweep.messages import Assignment, Progress, Suggestion, Word
+from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
 from sweep.system.lock import join_fence
@@ -60,17 +60,19 @@ class InlineEngine(Engine):
     def _run(
         self, runner: AttemptRunner, sweep: Sweep, observer: Observer, interruption: Interruption
     ) -> Progress:
-        controller = Controller(sweep.spec, sweep.directory, slots=1, tells_reports=observer.wants_reports)
+        controller = Controller(
+            sweep.spec, sweep.directory, slots=1, keeps_report_events=observer.wants_reports
+        )
         observer.opened(1, controller.progress())
         try:
             while interruption.signal is None:
                 self._heed(controller, sweep, interruption)
-                turn = controller.turn(None)
-                assignment = turn.assignment
+                next_step = controller.next_step(None)
+                assignment = next_step.assignment
                 if assignment is None:
-                    if turn.ask_again_in is None:
+                    if next_step.ask_again_in is None:
                         break
-                    time.sleep(min(turn.ask_again_in, _NAP))
+                    time.sleep(min(next_step.ask_again_in, _NAP))
                     continue
                 observer.started(assignment)
                 channel = _DirectChannel(controller, assignment, interruption, observer)
@@ -80,9 +82,9 @@ class InlineEngine(Engine):
                     outcome = runner.run(assignment, channel)
                 if interruption.signal is not None and not is_script:
                     break  # the objective has caught the exception: what it says then is no outcome
-                ending = controller.finish(outcome)
-                if ending is not None:
-                    observer.ended(ending)
+                result = controller.finish(outcome)
+                if result is not None:
+                    observer.ended(result)
                 if outcome.kind == "disk_full":
                     raise SweepError(
                         f"{outcome.reason}; trial {outcome.number} stays as it is. "
@@ -105,7 +107,7 @@ class InlineEngine(Engine):
         for request in take_requests(sweep.directory.requests, sweep.run_id):
             if request.stop:
                 interruption.request(signal.SIGINT)
-            controller.rerun(request.rerun)
+            controller.resubmit(request.resubmit)
             controller.enqueue(request.enqueue, request.token)
 
 
@@ -125,11 +127,11 @@ class _DirectChannel:
         self._trial = assignment.number, assignment.attempt
         self._repeat = assignment.repeat
 
-    def report(self, word: Word) -> None:
+    def report(self, message: TrialMessage) -> None:
         with self._interruption.waiting():
-            self._controller.report(*self._trial, [word], self._repeat)
+            self._controller.report(*self._trial, [message], self._repeat)
         if self._observer.wants_reports:
-            self._observer.reported(self._controller.take_news())
+            self._observer.reported(self._controller.take_report_events())
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
         with self._interruption.waiting():

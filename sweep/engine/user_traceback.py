@@ -18,19 +18,19 @@ _NEED_NO_PLACE = (SyntaxError, BadNumberError, BadResultError)
 """What they say is all there is to say: where in this package they were raised is of no use."""
 
 
-def story(error: BaseException) -> str:
+def user_traceback(error: BaseException) -> str:
     """The traceback from the user's code on, without the frames of this package and of importlib above it.
 
     The same holds for the exceptions it was raised from, and for those in a group.
     """
     if isinstance(error, ScriptError):  # where in this package it was raised says nothing
-        return _writable("\n".join(filter(None, [error.story, str(error), ""])))
+        return _writable("\n".join(filter(None, [error.output_tail, str(error), ""])))
     found = traceback.TracebackException.from_exception(error)
     _cut(found, set())
     return _writable("".join(found.format()))
 
 
-def users_part(error: BaseException) -> TracebackType | None:
+def user_frames(error: BaseException) -> TracebackType | None:
     """The traceback from the user's code on; None if it never came to that."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS):

@@ -14,7 +14,7 @@ from typing import Any
 
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.function import FunctionReference
-from sweep.objective.pickled_function import GivenFunction
+from sweep.objective.pickled_function import PickledFunction
 
 
 def digest(objective: ObjectiveReference) -> str:
@@ -23,7 +23,7 @@ def digest(objective: ObjectiveReference) -> str:
     Returns:
         nothing if the code cannot be had.
     """
-    if isinstance(objective, GivenFunction):
+    if isinstance(objective, PickledFunction):
         code = _code(objective.load())
         # Another Python makes other bytes of the same lines.
         return f"{sys.implementation.cache_tag}:{_hash(_words(code))}" if code is not None else ""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import EntryError, nearest
 from sweep.objective.function import FunctionReference
-from sweep.objective.pickled_function import GivenFunction
+from sweep.objective.pickled_function import PickledFunction
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile.command import is_of_trial
 
 if TYPE_CHECKING:
     from sweep.sweepfile import SweepSpec
 
-ObjectiveReference = FunctionReference | ScriptReference | GivenFunction
+ObjectiveReference = FunctionReference | ScriptReference | PickledFunction
 
 
 def find_objective(spec: SweepSpec, near: Path) -> ObjectiveReference:

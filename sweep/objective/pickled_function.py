@@ -11,7 +11,7 @@ from sweep.errors import InputError
 from sweep.trial.trial import Objective
 
 
-class GivenFunction:
+class PickledFunction:
     """A function, sent to workers by value where they could not import it.
 
     cloudpickle sends functions of `__main__` (a script, a notebook), lambdas and closures whole, and those of
@@ -62,8 +62,8 @@ class GivenFunction:
         return self._pickled
 
 
-def _received(pickled: bytes, path: tuple[str, ...], name: str) -> GivenFunction:
-    given = GivenFunction.__new__(GivenFunction)
+def _received(pickled: bytes, path: tuple[str, ...], name: str) -> PickledFunction:
+    given = PickledFunction.__new__(PickledFunction)
     given._function, given._pickled, given._path, given.name = None, pickled, path, name
     return given
 

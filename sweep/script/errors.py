@@ -9,12 +9,12 @@ class ScriptError(RuntimeError):
     Args:
         what: how.
         last: the last line it printed.
-        story: what it printed at last.
+        output_tail: what it printed at last.
     """
 
-    def __init__(self, what: str, last: str = "", story: str = "") -> None:
+    def __init__(self, what: str, last: str = "", output_tail: str = "") -> None:
         super().__init__(f"{what}: {last}" if last else what)
-        self.story = story
+        self.output_tail = output_tail
 
 
 class NeverReported(ScriptError):

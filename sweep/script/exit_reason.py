@@ -47,16 +47,18 @@ def check_ended_well(status: int, tail: Sequence[str]) -> None:
     """
     if status == 0:
         return
-    story = "\n".join(tail)
+    output_tail = "\n".join(tail)
     if status < 0:
-        raise ScriptCrash(f"killed by {_name(-status)}", _reason(tail), story)
+        raise ScriptCrash(f"killed by {_name(-status)}", _reason(tail), output_tail)
     if status - 128 in _OF_CRASHES:
-        raise ScriptCrash(f"exit status {status} ({_name(status - 128)})", _reason(tail), story)
-    of_process = _END_OF_PROCESS.findall(story)
+        raise ScriptCrash(f"exit status {status} ({_name(status - 128)})", _reason(tail), output_tail)
+    of_process = _END_OF_PROCESS.findall(output_tail)
     if of_process and (number := int("".join(of_process[-1]) or 0)) in _OF_CRASHES:
-        raise ScriptCrash(f"exit status {status} (a process of it was killed by {_name(number)})", "", story)
-    hint = next((hint for text, hint in _HINTS.items() if text in story), None)
-    raise ScriptError(f"exit status {status}", hint or _reason(tail), story)
+        raise ScriptCrash(
+            f"exit status {status} (a process of it was killed by {_name(number)})", "", output_tail
+        )
+    hint = next((hint for text, hint in _HINTS.items() if text in output_tail), None)
+    raise ScriptError(f"exit status {status}", hint or _reason(tail), output_tail)
 
 
 def _name(number: int) -> str:

@@ -23,8 +23,8 @@ from sweep.sweepfile.command import (
     NO_PROGRAM,
     TRIAL_DIR,
     Command,
+    CommandContext,
     CommandError,
-    Facts,
     is_of_trial,
     nest,
 )
@@ -123,7 +123,7 @@ class ScriptReference:
         """See that there is something to run, as far as that can be known before there is a trial."""
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
         variables = _with_our_python({**_inherited(), **plain})
-        facts = Facts(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
+        facts = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
         of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
@@ -171,7 +171,7 @@ class ScriptReference:
     ) -> tuple[list[str], dict[str, str]]:
         """A trial's command line, and its environment."""
         seen = self.prepare(params)
-        facts = Facts(
+        facts = CommandContext(
             interpreter=self.interpreter(),
             program=self.program,
             args_json_file=str(_args_file(directory)),

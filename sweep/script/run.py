@@ -248,5 +248,5 @@ class ScriptRun:
                 never_reported(
                     self._metric, self._sources.names, bool(self._patterns), self._impossible, self._unread
                 ),
-                story="\n".join(self._output.tail),
+                output_tail="\n".join(self._output.tail),
             )

@@ -24,7 +24,7 @@ _CHECKED = 10_000
 """So many random configurations are looked at before a sweep begins."""
 
 
-class FittingSampler(BaseSampler):
+class ConstrainedSampler(BaseSampler):
     """Asks another sampler until the whole configuration fulfils all constraints.
 
     It is chosen at once, when the trial begins, conditional parameters included.

@@ -28,7 +28,7 @@ def make_pruner(pruner: spec.Pruner) -> BasePruner:
 
 
 def _make(pruner: spec.Pruner, key: str) -> BasePruner:
-    if isinstance(pruner, spec.OwnPruner):
+    if isinstance(pruner, spec.CustomPruner):
         class_ = load_class(f"{key}.type", pruner.type, BasePruner)  # type: ignore[type-abstract]
         return construct(key, pruner.type, class_, pruner.options)
     given = options(pruner, "metric")

@@ -19,17 +19,17 @@ def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:
     ]
 
 
-def is_rerun(trial: FrozenTrial) -> bool:
+def is_resubmission(trial: FrozenTrial) -> bool:
     """Whether a trial repeats another one."""
     return RETRY_OF in trial.user_attrs
 
 
-def count_reruns(trials: Iterable[FrozenTrial]) -> int:
+def count_resubmissions(trials: Iterable[FrozenTrial]) -> int:
     """How many trials repeat another one. So many more trials than the stop rule says belong to the sweep."""
-    return sum(map(is_rerun, trials))
+    return sum(map(is_resubmission, trials))
 
 
-def enqueue_reruns(study: optuna.Study, numbers: Iterable[int]) -> list[int]:
+def enqueue_resubmissions(study: optuna.Study, numbers: Iterable[int]) -> list[int]:
     """Enqueue a new trial for each of these that is a `failed_trial`; samplers leave its parameters alone.
 
     Returns:

@@ -23,8 +23,8 @@ from optuna.trial import FrozenTrial
 from sweep.errors import EntryError, suggestion
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
-from sweep.study.constrained_sampler import FittingSampler, check_feasible
-from sweep.study.resubmission import is_rerun
+from sweep.study.constrained_sampler import ConstrainedSampler, check_feasible
+from sweep.study.resubmission import is_resubmission
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile import samplers as spec
 from sweep.sweepfile.base import options
@@ -54,14 +54,14 @@ def make_sampler(
     Raises:
         EntryError: it cannot serve the space, or something that it needs is not there.
     """
-    if not isinstance(sampler, spec.OwnSampler):  # this one is checked by being made
+    if not isinstance(sampler, spec.CustomSampler):  # this one is checked by being made
         check_sampler(sampler, space, objectives)
     own_seed = derive_seed(seed, "sampler", trials_so_far)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         made = _make(sampler, space, seed, own_seed, pruned_by if objectives > 1 else None)
     if space.constraints and sampler.type not in EXHAUSTIVE:  # a grid leaves out what does not fit
-        return FittingSampler(made, space, own_seed)
+        return ConstrainedSampler(made, space, own_seed)
     return made
 
 
@@ -80,7 +80,7 @@ def check_sampler(sampler: Sampler, space: SearchSpace, objectives: int = 1) -> 
                 "sampler.type", f"{sampler.type} needs the package {package}; pip install {package}"
             )
     match sampler:
-        case spec.OwnSampler():
+        case spec.CustomSampler():
             _make_own(sampler, 0)
         case spec.GridSampler() | spec.BruteForceSampler():
             space.check_grid()
@@ -139,7 +139,7 @@ _CROSSOVERS: dict[str, type[BaseCrossover]] = {
 def _make(
     sampler: Sampler, space: SearchSpace, seed: int, own_seed: int, pruned_by: int | None
 ) -> BaseSampler:
-    if isinstance(sampler, spec.OwnSampler):
+    if isinstance(sampler, spec.CustomSampler):
         return _make_own(sampler, own_seed)
     given = {**options(sampler), "seed": own_seed}
     match sampler:
@@ -182,7 +182,7 @@ def _genes(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _make_own(sampler: spec.OwnSampler, seed: int) -> BaseSampler:
+def _make_own(sampler: spec.CustomSampler, seed: int) -> BaseSampler:
     key = "sampler.type"
     class_: type[BaseSampler]
     if sampler.type.startswith("hub:"):
@@ -359,6 +359,6 @@ class GridSampler(BaseSampler):
         if of is not study:
             looked_at, reruns = 0, ()
         trials = study.get_trials(deepcopy=False)
-        reruns += tuple(trial.number for trial in trials[looked_at:] if is_rerun(trial))
+        reruns += tuple(trial.number for trial in trials[looked_at:] if is_resubmission(trial))
         self._seen = study, len(trials), reruns
         return bisect_left(reruns, number)

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationInfo, model_
 
 from sweep.errors import suggestion
 from sweep.sweepfile.foreign_keys import instead
-from sweep.sweepfile.types import mistake
+from sweep.sweepfile.types import invalid
 
 
 def file_keys(model: type[BaseModel]) -> list[str]:
@@ -39,9 +39,9 @@ class Model(BaseModel):
             for key in raw:
                 if key not in keys and key not in aliases and key not in cls.model_fields:
                     message = instead(cls.__name__, key, raw, info.context) or cls._unknown(key, raw)
-                    raise mistake(message, key=key if isinstance(key, int) else str(key))
+                    raise invalid(message, key=key if isinstance(key, int) else str(key))
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
-                    raise mistake(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
+                    raise invalid(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw
 
     @classmethod

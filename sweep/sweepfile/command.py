@@ -46,7 +46,7 @@ class CommandError(ValueError):
 
 
 @dataclass(frozen=True)
-class Facts:
+class CommandContext:
     """What a command may need besides the parameters.
 
     Args:
@@ -129,7 +129,7 @@ class Command:
         """The names of the environment variables that it asks for."""
         return [name for item in self.items for name in _ENVVAR.findall(item)]
 
-    def arguments(self, params: Mapping[str, Any], facts: Facts) -> list[str]:
+    def arguments(self, params: Mapping[str, Any], facts: CommandContext) -> list[str]:
         """What to run.
 
         Args:
@@ -182,7 +182,7 @@ class Command:
         return found
 
 
-def _macros(params: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
+def _macros(params: Mapping[str, Any], facts: CommandContext) -> dict[str, list[str]]:
     """The macros that W&B knows. Values are written as Python's `str` writes them."""
     pairs = [f"{name}={value}" for name, value in params.items()]
     return {

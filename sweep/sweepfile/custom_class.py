@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ConfigDict, model_serializer, model_validator
 
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.types import is_sound, mistake, show
+from sweep.sweepfile.types import invalid, is_sound, show
 
 TAG = "class"
 """Stands for all of them where a union of models is told apart by `type`."""
@@ -16,7 +16,7 @@ TAG = "class"
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def is_own(type_: Any) -> bool:
+def is_custom(type_: Any) -> bool:
     """Whether a `type` names a class and not something that is built in."""
     return isinstance(type_, str) and (":" in type_ or type_.endswith(".py"))
 
@@ -29,10 +29,10 @@ def check_class_name(text: str) -> None:
     module = place.removesuffix(".py").replace("/", ".").strip(".") or "package.module"
     hint = f"{module}:{name or 'Class'}"
     example = hint if _CLASS.fullmatch(hint) else "package.module:Class"
-    raise mistake(f"{text!r} names no class; write {example}", key="type")
+    raise invalid(f"{text!r} names no class; write {example}", key="type")
 
 
-class Own(Model):
+class CustomClass(Model):
     """A class of one's own, made with all further keys as its options."""
 
     model_config = ConfigDict(extra="allow")
@@ -46,9 +46,9 @@ class Own(Model):
         if isinstance(raw, dict):
             for key, value in raw.items():
                 if not isinstance(key, str) or not key.isidentifier():
-                    raise mistake(f"{show(key)} cannot be an option's name", key=str(key))
+                    raise invalid(f"{show(key)} cannot be an option's name", key=str(key))
                 if not _is_plain(value):
-                    raise mistake(f"expected plain data (numbers, words, lists), got {show(value)}", key=key)
+                    raise invalid(f"expected plain data (numbers, words, lists), got {show(value)}", key=key)
         return raw
 
     @property

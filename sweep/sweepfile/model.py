@@ -30,14 +30,14 @@ from sweep.sweepfile.types import (
     Delay,
     DirectoryName,
     Flag,
+    NonEmptyStr,
     NonNegativeInteger,
     NonNegativeNumber,
     Number,
     PositiveInteger,
     PositiveNumber,
     Seconds,
-    Word,
-    mistake,
+    invalid,
     show,
 )
 from sweep.sweepfile.yaml import write_yaml
@@ -47,14 +47,14 @@ GOALS = ("maximize", "minimize")
 
 def _goal(value: Any) -> Any:
     if value not in GOALS:
-        raise mistake(f"{show(value)} is no goal; {suggestion(value, GOALS)}")
+        raise invalid(f"{show(value)} is no goal; {suggestion(value, GOALS)}")
     return value
 
 
 class Metric(Model):
     """What the sweep optimises: the name under which trials report it, and which way is better."""
 
-    name: Word
+    name: NonEmptyStr
     goal: Annotated[Literal["maximize", "minimize"], BeforeValidator(_goal)]
 
     def better(self, a: float, b: float) -> bool:
@@ -66,7 +66,7 @@ def _limit(value: Any) -> Any:
     try:
         Limit(str(value))
     except ExpressionError as error:
-        raise mistake(str(error)) from None
+        raise invalid(str(error)) from None
     return value
 
 
@@ -74,20 +74,20 @@ class ListedMetric(Model):
     """One of several metrics: to be optimised if it has a `goal`, to be kept within a limit if it has a
     `constraint` such as `<= 20`, or both."""
 
-    name: Word
+    name: NonEmptyStr
     goal: Annotated[Literal["maximize", "minimize"] | None, BeforeValidator(_goal)] = None
     constraint: Annotated[str | None, BeforeValidator(_limit)] = None
 
     @model_validator(mode="after")
     def _check(self) -> ListedMetric:
         if self.goal is None and self.constraint is None:
-            raise mistake('has no goal; write maximize or minimize, or a constraint such as "<= 20"')
+            raise invalid('has no goal; write maximize or minimize, or a constraint such as "<= 20"')
         return self
 
 
 def _gpu_share(value: Any) -> Any:
     if value > 1 and value != int(value):
-        raise mistake(f"{value} is neither a share of one GPU (up to 1) nor a whole number of GPUs")
+        raise invalid(f"{value} is neither a share of one GPU (up to 1) nor a whole number of GPUs")
     return value
 
 
@@ -121,10 +121,10 @@ objective raised."""
 def _causes(value: Any) -> Any:
     causes = [value] if isinstance(value, str) else value
     if not isinstance(causes, list | tuple):
-        raise mistake(f"expected a list of causes, got {show(value)}; {suggestion(value, CAUSES)}")
+        raise invalid(f"expected a list of causes, got {show(value)}; {suggestion(value, CAUSES)}")
     for cause in causes:
         if cause not in CAUSES:
-            raise mistake(f"{show(cause)} is no cause; {suggestion(cause, CAUSES)}")
+            raise invalid(f"{show(cause)} is no cause; {suggestion(cause, CAUSES)}")
     return tuple(dict.fromkeys(causes))
 
 
@@ -159,7 +159,7 @@ class MetricsFrom(Model):
 
 def _metric(raw: Any) -> Any:
     if isinstance(raw, str):
-        raise mistake(
+        raise invalid(
             f"has no goal; write {{name: {raw}, goal: maximize}} or {{name: {raw}, goal: minimize}}"
         )
     return raw
@@ -167,21 +167,21 @@ def _metric(raw: Any) -> Any:
 
 def _metrics(raw: Any) -> Any:
     if isinstance(raw, (list, tuple)) and not raw:
-        raise mistake("is empty; write for example [{name: val/loss, goal: minimize}]")
+        raise invalid("is empty; write for example [{name: val/loss, goal: minimize}]")
     return raw
 
 
 def _constraints(raw: Any) -> Any:
     texts = [raw] if isinstance(raw, str) else raw
     if not isinstance(texts, (list, tuple)):
-        raise mistake(f'expected a list such as ["batch_size * accum <= 1024"], got {show(raw)}')
+        raise invalid(f'expected a list such as ["batch_size * accum <= 1024"], got {show(raw)}')
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise mistake(f'expected an expression such as "a + b <= 8", got {show(text)}', key=(index,))
+            raise invalid(f'expected an expression such as "a + b <= 8", got {show(text)}', key=(index,))
         try:
             Expression(text)
         except ExpressionError as error:
-            raise mistake(str(error), key=(index,)) from None
+            raise invalid(str(error), key=(index,)) from None
     return tuple(texts)
 
 
@@ -191,12 +191,12 @@ DEFAULTS = "defaults"
 def _enqueue(raw: Any) -> Any:
     entries = [] if raw is None else [raw] if isinstance(raw, (str, dict)) else raw
     if not isinstance(entries, (list, tuple)):
-        raise mistake(f"expected a list such as [defaults, {{lr: 0.01}}], got {show(raw)}")
+        raise invalid(f"expected a list such as [defaults, {{lr: 0.01}}], got {show(raw)}")
     for index, entry in enumerate(entries):
         if entry == DEFAULTS:
             continue
         if not isinstance(entry, dict) or not entry:
-            raise mistake(
+            raise invalid(
                 f"expected defaults or values such as {{lr: 0.01}}, got {show(entry)}", key=(index,)
             )
     return tuple(entries)
@@ -220,13 +220,15 @@ class SweepSpec(Model):
     """
 
     name: DirectoryName
-    program: Word | None = None
+    program: NonEmptyStr | None = None
     command: Annotated[tuple[str, ...] | None, BeforeValidator(as_command)] = None
     arguments: Annotated[Literal["dotted", "nested"], BeforeValidator(as_arguments)] = "dotted"
-    cwd: Word | None = None
+    cwd: NonEmptyStr | None = None
     metrics_from: MetricsFrom | None = None
     env: Annotated[dict[str, str], BeforeValidator(as_environment), Field(default_factory=dict)]
-    objective: Annotated[Word | None, AfterValidator(check_objective), Field(validate_default=True)] = None
+    objective: Annotated[
+        NonEmptyStr | None, AfterValidator(check_objective), Field(validate_default=True)
+    ] = None
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...] | None, BeforeValidator(_metrics)] = None
     parameters: Parameters
@@ -239,7 +241,9 @@ class SweepSpec(Model):
     max_parallel: PositiveInteger | None = None
     stop: Stop = Stop()
     trial: TrialRules = TrialRules()
-    storage: Annotated[Word | None, Field(description="An Optuna storage URL instead of the journal")] = None
+    storage: Annotated[
+        NonEmptyStr | None, Field(description="An Optuna storage URL instead of the journal")
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> SweepSpec:
@@ -247,34 +251,35 @@ class SweepSpec(Model):
             raise PydanticCustomError("missing", "", {"key": "metric"})
         if self.metrics is not None:
             if self.metric is not None and self.metric not in self.goals:
-                raise mistake("is beside metrics; leave one out", key="metric")
+                raise invalid("is beside metrics; leave one out", key="metric")
             names = [metric.name for metric in self.metrics]
             for index, name in enumerate(names):
                 if name in names[:index]:
-                    raise mistake(f"{name!r} is there twice; write each metric once", key=("metrics", index))
+                    raise invalid(f"{name!r} is there twice; write each metric once", key=("metrics", index))
             if not self.goals:
-                raise mistake("none has a goal; write goal: maximize or minimize beside one", key="metrics")
+                raise invalid("none has a goal; write goal: maximize or minimize beside one", key="metrics")
             self.__dict__["metric"] = self.goals[0]
         if self.is_define_by_run:
             self._check_define_by_run()
         self._check_constraints()
         self._check_command()
         names = [goal.name for goal in self.goals]
-        judge = getattr(self.pruner, "metric", None)
-        if judge is not None and judge not in names:
-            raise mistake(
-                f"{judge!r} is no metric with a goal; {suggestion(judge, names)}", key=("pruner", "metric")
+        pruning_metric = getattr(self.pruner, "metric", None)
+        if pruning_metric is not None and pruning_metric not in names:
+            raise invalid(
+                f"{pruning_metric!r} is no metric with a goal; {suggestion(pruning_metric, names)}",
+                key=("pruner", "metric"),
             )
         return self
 
     def _check_define_by_run(self) -> None:
         if self.objective is None:
-            raise mistake(
+            raise invalid(
                 "a script cannot ask for them; declare them, for example {lr: {min: 0.0, max: 0.1}}",
                 key="parameters",
             )
         if self.constraints:
-            raise mistake(
+            raise invalid(
                 "are about declared parameters; with define-by-run the objective calls trial.set_constraint",
                 key="constraints",
             )
@@ -283,12 +288,12 @@ class SweepSpec(Model):
         check_places(self.cwd, self.env, self.objective is None, flatten(self.parameters))
         if self.metrics_from is not None:
             if self.objective is not None:
-                raise mistake(
+                raise invalid(
                     "is for scripts; an objective has trial.report; leave it out", key="metrics_from"
                 )
             names = metric_names(self.metrics_from.regex)
             if self.metric.name not in names:
-                raise mistake(
+                raise invalid(
                     f"finds no {self.metric.name!r}; {suggestion(self.metric.name, names)}",
                     key=("metrics_from", "regex"),
                 )
@@ -296,14 +301,14 @@ class SweepSpec(Model):
             try:
                 Command(self.command, self.arguments == "nested").check(flatten(self.parameters))
             except CommandError as error:
-                raise mistake(str(error), key="command") from None
+                raise invalid(str(error), key="command") from None
 
     def _check_constraints(self) -> None:
         known = flatten(self.parameters)
         for index, text in enumerate(self.constraints):
             for name in Expression(text).names:
                 if name not in known:
-                    raise mistake(
+                    raise invalid(
                         f"there is no parameter {name!r}; {suggestion(name, known)}",
                         key=("constraints", index),
                     )
@@ -321,7 +326,7 @@ class SweepSpec(Model):
         return {one.name: Limit(one.constraint) for one in self.metrics or () if one.constraint is not None}
 
     @property
-    def judged(self) -> Metric:
+    def pruning_metric(self) -> Metric:
         """The metric whose reports the pruner sees."""
         wanted = getattr(self.pruner, "metric", None) or self.metric.name
         return next(goal for goal in self.goals if goal.name == wanted)

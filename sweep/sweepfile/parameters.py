@@ -24,24 +24,24 @@ from pydantic import (
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, file_keys
 from sweep.sweepfile.foreign_keys import unknown_of_parameter
-from sweep.sweepfile.types import Flag, Number, PositiveNumber, Scalar, is_sound, mistake, same, show
+from sweep.sweepfile.types import Flag, Number, PositiveNumber, Scalar, invalid, is_sound, same, show
 
 
 def _conditions(raw: Any) -> Any:
     if not isinstance(raw, Mapping) or not raw:
-        raise mistake(
+        raise invalid(
             f"expected conditions such as {{optimizer: sgd}} or {{optimizer: [sgd, adam]}}, got {show(raw)}"
         )
     conditions: dict[str, tuple[Any, ...]] = {}
     for name, wanted in raw.items():
         if not isinstance(name, str):
-            raise mistake(f"{show(name)} is no parameter's name", key=name)
+            raise invalid(f"{show(name)} is no parameter's name", key=name)
         values = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
         if not values:
-            raise mistake("is empty; name at least one value", key=name)
+            raise invalid("is empty; name at least one value", key=name)
         for value in values:
             if not isinstance(value, Scalar):
-                raise mistake(f"{show(value)} is no scalar; name values of {name}", key=name)
+                raise invalid(f"{show(value)} is no scalar; name values of {name}", key=name)
         conditions[name] = values
     return conditions
 
@@ -89,12 +89,12 @@ def _check_plain(value: Any, key: str) -> None:
     elif isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):
-                raise mistake(f"key {show(name)} has to be a word; put it in quotes", key=key)
+                raise invalid(f"key {show(name)} has to be a word; put it in quotes", key=key)
             _check_plain(item, key)
     elif not isinstance(value, Scalar):
-        raise mistake(f"{show(value)} is neither a number, a word, a list nor a mapping", key=key)
+        raise invalid(f"{show(value)} is neither a number, a word, a list nor a mapping", key=key)
     elif not is_sound(value):
-        raise mistake(f"{show(value)} cannot be used; give a finite number or a word", key=key)
+        raise invalid(f"{show(value)} cannot be used; give a finite number or a word", key=key)
 
 
 class Searched(Conditional):
@@ -113,7 +113,7 @@ class Searched(Conditional):
     def _check_default(self) -> None:
         assert isinstance(self, Range | Choice | Distribution)
         if self.has_default and not can_be(self, self.default):
-            raise mistake(f"{show(self.default)} cannot be; {reach(self)}", key="default")
+            raise invalid(f"{show(self.default)} cannot be; {reach(self)}", key="default")
 
 
 class Choice(Searched):
@@ -128,14 +128,14 @@ class Choice(Searched):
     @model_validator(mode="after")
     def _check(self) -> Choice:
         if not self.values:
-            raise mistake("is empty; give at least one value", key="values")
+            raise invalid("is empty; give at least one value", key="values")
         for index, value in enumerate(self.values):
             _check_plain(value, "values")
             # 1, 1.0 and true are equal in Python: Optuna could not tell them apart.
             if value in self.values[:index]:
-                raise mistake(f"{show(value)} is there twice; write each value once", key="values")
+                raise invalid(f"{show(value)} is there twice; write each value once", key="values")
         if self.probabilities is not None and len(self.probabilities) != len(self.values):
-            raise mistake(
+            raise invalid(
                 f"has {len(self.probabilities)} numbers for {len(self.values)} values; give one for each",
                 key="probabilities",
             )
@@ -172,11 +172,11 @@ class Range(Searched):
     @model_validator(mode="after")
     def _check(self) -> Range:
         if self.min > self.max:
-            raise mistake(f"max {self.max} is below min {self.min}; swap them", key="max")
+            raise invalid(f"max {self.max} is below min {self.min}; swap them", key="max")
         if self.is_int and max(abs(self.min), abs(self.max)) > _LARGEST_INT:
-            raise mistake("whole numbers reach to 2**53 (about 9e15) here; use floats", key="max")
+            raise invalid("whole numbers reach to 2**53 (about 9e15) here; use floats", key="max")
         if self.log and self.min <= 0:
-            raise mistake(
+            raise invalid(
                 f"log needs a min above 0, got {self.min}; "
                 + ("use min: 1" if self.is_int else "use a small one such as 1e-6")
                 + (", with or: [0] beside it" if self.min == 0 else ", or leave log out"),
@@ -191,23 +191,23 @@ class Range(Searched):
 
     def _check_step(self, step: int | float) -> None:
         if self.log:
-            raise mistake("step and log exclude each other; leave one out", key="step")
+            raise invalid("step and log exclude each other; leave one out", key="step")
         if step <= 0:
-            raise mistake(f"must be greater than 0, got {step}", key="step")
+            raise invalid(f"must be greater than 0, got {step}", key="step")
         if self.is_int and not isinstance(step, int):
-            raise mistake(
+            raise invalid(
                 f"{step} is not whole but min and max are; write min: {float(self.min)}, or a whole step",
                 key="step",
             )
         # In decimals: from 0.2 to 0.3 it is a little less than 0.1 in floats.
         if Decimal(str(step)) > Decimal(str(self.max)) - Decimal(str(self.min)):
-            raise mistake(
+            raise invalid(
                 f"{step} is larger than the whole range ({self.min} to {self.max}); make it smaller",
                 key="step",
             )
         largest = max(abs(self.min), abs(self.max))
         if not self.is_int and largest / step > _MOST_STEPS:
-            raise mistake(
+            raise invalid(
                 f"{step} is too fine for floats as large as {largest}; write at least "
                 f"{10.0 ** math.ceil(math.log10(largest / _MOST_STEPS)):g}, or leave it out",
                 key="step",
@@ -215,14 +215,14 @@ class Range(Searched):
 
     def _check_alternatives(self, values: list[Any]) -> None:
         if not values:
-            raise mistake("is empty; give values beside the range, for example or: [0]", key="or")
+            raise invalid("is empty; give values beside the range, for example or: [0]", key="or")
         for index, value in enumerate(values):
             if not isinstance(value, Scalar) or not is_sound(value):
-                raise mistake(f"{show(value)} cannot be used; give finite numbers or words", key="or")
+                raise invalid(f"{show(value)} cannot be used; give finite numbers or words", key="or")
             if any(value == other for other in values[:index]):
-                raise mistake(f"{show(value)} is there twice; write each value once", key="or")
+                raise invalid(f"{show(value)} is there twice; write each value once", key="or")
             if not isinstance(value, (bool, str)) and value is not None and self.min <= value <= self.max:
-                raise mistake(f"{show(value)} is in the range already; leave it out", key="or")
+                raise invalid(f"{show(value)} is in the range already; leave it out", key="or")
 
 
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
@@ -260,10 +260,10 @@ _LEAST_Q = 1e-100
 
 def _check_name(value: Any, key: str | None = None) -> None:
     if isinstance(value, str) and value in _SHORT:
-        raise mistake(f"instead of {value!r} write {_SHORT[value]}", key=key)
+        raise invalid(f"instead of {value!r} write {_SHORT[value]}", key=key)
     if not isinstance(value, str) or value not in DISTRIBUTIONS:
         near = suggestion(value, [*DISTRIBUTIONS, *_SHORT])
-        raise mistake(f"{show(value)} is no distribution; {near}", key=key)
+        raise invalid(f"{show(value)} is no distribution; {near}", key=key)
 
 
 def _distribution(value: Any) -> Any:
@@ -309,31 +309,31 @@ class Distribution(Searched):
         keys = DISTRIBUTIONS[self.distribution]
         for key in ("min", "max", "mu", "sigma", "a", "b", "q"):
             if key in self.model_fields_set and key not in keys:
-                raise mistake(
+                raise invalid(
                     f"{self.distribution} has no {key!r}; it takes {' and '.join(keys)}; leave it out",
                     key=key,
                 )
             if key in keys and getattr(self, key) is None:
-                raise mistake(f"is missing; {self.distribution} takes {' and '.join(keys)}", key=key)
+                raise invalid(f"is missing; {self.distribution} takes {' and '.join(keys)}", key=key)
         if "min" in keys and self.min is not None and self.max is not None:
             if self.min > self.max:
-                raise mistake(f"max {self.max} is below min {self.min}; swap them", key="max")
+                raise invalid(f"max {self.max} is below min {self.min}; swap them", key="max")
             if "log" in self.distribution and self.min <= 0:
-                raise mistake(
+                raise invalid(
                     f"{self.distribution} needs a min above 0, got {self.min}; use a small one such as 1e-6",
                     key="min",
                 )
         if "log_normal" in self.distribution and abs(self.mu) + 7 * self.sigma > math.log(1e150):
-            raise mistake("its values would leave the range of floats; mu and sigma are those of the log")
+            raise invalid("its values would leave the range of floats; mu and sigma are those of the log")
         for key in ("a", "b"):
             value = getattr(self, key)
             if key in keys and not _LEAST_SHAPE <= value <= 1 / _LEAST_SHAPE:
-                raise mistake(
+                raise invalid(
                     f"must be at least {_LEAST_SHAPE:g} and at most {1 / _LEAST_SHAPE:g}, got {show(value)}",
                     key=key,
                 )
         if "q" in keys and self.q < _LEAST_Q:
-            raise mistake(f"is too small, got {self.q}; write at least {_LEAST_Q:g}", key="q")
+            raise invalid(f"is too small, got {self.q}; write at least {_LEAST_Q:g}", key="q")
         self._check_default()
         return self
 
@@ -341,12 +341,12 @@ class Distribution(Searched):
 def _parameters(raw: Any) -> Any:
     if isinstance(raw, dict):
         if not raw:
-            raise mistake("is empty; give at least one, for example lr: {min: 1e-4, max: 1e-1, log: true}")
+            raise invalid("is empty; give at least one, for example lr: {min: 1e-4, max: 1e-1, log: true}")
         for name in raw:
             if not isinstance(name, str) or not name or name != name.strip():
-                raise mistake(f"{show(name)} cannot name a parameter; put a word in quotes", key=name)
+                raise invalid(f"{show(name)} cannot name a parameter; put a word in quotes", key=name)
             if name.endswith(":u"):  # the study has such names for what stands for a parameter
-                raise mistake(
+                raise invalid(
                     f"{show(name)} cannot name a parameter, for it ends with ':u'; rename it", key=name
                 )
     return raw
@@ -395,23 +395,23 @@ def _normalise(raw: Any) -> Any:
     if isinstance(raw, Scalar):
         return {"value": raw}
     if isinstance(raw, list):
-        raise mistake(
+        raise invalid(
             f"is a list; write {{values: {show(raw)}}} to search it, or {{value: {show(raw)}}} to pass it on"
         )
     if not isinstance(raw, dict):
-        raise mistake(f"expected a parameter such as {{min: 0.0, max: 1.0}}, got {show(raw)}")
+        raise invalid(f"expected a parameter such as {{min: 0.0, max: 1.0}}, got {show(raw)}")
     form = _form(raw)
     if form is None:
         if not raw:
-            raise mistake("is empty; give {min, max}, {values: [...]} or a value")
+            raise invalid("is empty; give {min, max}, {values: [...]} or a value")
         key = next((key for key in raw if key not in _KEYS), None)
         if key is not None:
-            raise mistake(unknown_of_parameter(key, raw, _KEYS), key=key)
+            raise invalid(unknown_of_parameter(key, raw, _KEYS), key=key)
         if "mu" in raw or "sigma" in raw:
-            raise mistake(
+            raise invalid(
                 "has no distribution; write distribution: normal, or log_normal, beside mu and sigma"
             )
-        raise mistake("says nothing of its values; give {min, max}, {values: [...]} or a value")
+        raise invalid("says nothing of its values; give {min, max}, {values: [...]} or a value")
     if form == "distribution":
         _check_name(
             raw["distribution"], "distribution"
@@ -419,7 +419,7 @@ def _normalise(raw: Any) -> Any:
     keys = file_keys(_FORMS[form])
     for key in raw:
         if key in _KEYS and key not in keys:
-            raise mistake(f"{key!r} does not go with {_form_key(form)}; leave one out", key=key)
+            raise invalid(f"{key!r} does not go with {_form_key(form)}; leave one out", key=key)
     return raw
 
 
@@ -499,7 +499,7 @@ def _or_define_by_run(value: Any, declared: ValidatorFunctionWrapHandler) -> Any
     if value == DEFINE_BY_RUN or isinstance(value, DefineByRun):
         return DefineByRun()
     if isinstance(value, str):
-        raise mistake(f"expected parameters by name, or {suggestion(value, [DEFINE_BY_RUN])}")
+        raise invalid(f"expected parameters by name, or {suggestion(value, [DEFINE_BY_RUN])}")
     return declared(value)
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationInfo
 from sweep.errors import suggestion
 from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, is_of_trial
 from sweep.sweepfile.patterns import why_wrong
-from sweep.sweepfile.types import Scalar, is_sound, mistake, show
+from sweep.sweepfile.types import Scalar, invalid, is_sound, show
 
 
 def as_command(raw: Any) -> Any:
@@ -25,21 +25,21 @@ def as_command(raw: Any) -> Any:
         except ValueError:
             items = raw.split()
         shown = ", ".join(f'"{item}"' for item in items)
-        raise mistake(f"expected a list of arguments, for no shell reads it; write [{shown}]")
+        raise invalid(f"expected a list of arguments, for no shell reads it; write [{shown}]")
     if not isinstance(raw, list | tuple):
-        raise mistake(f'expected a list such as [python, train.py, "${{args}}"], got {show(raw)}')
+        raise invalid(f'expected a list such as [python, train.py, "${{args}}"], got {show(raw)}')
     if not raw:
-        raise mistake('is empty; write for example [python, train.py, "${args}"], or leave it out')
+        raise invalid('is empty; write for example [python, train.py, "${args}"], or leave it out')
     for item in raw:
         if item is None or not isinstance(item, Scalar):
-            raise mistake(f"{show(item)} is no argument; write words and numbers, in quotes where needed")
+            raise invalid(f"{show(item)} is no argument; write words and numbers, in quotes where needed")
     return tuple(_text(item) for item in raw)
 
 
 def _text(value: Any) -> str:
     text = str(value)
     if "\0" in text or not is_sound(value):
-        raise mistake(f"{show(value)} cannot be passed to a program")
+        raise invalid(f"{show(value)} cannot be passed to a program")
     return text
 
 
@@ -47,20 +47,20 @@ def as_patterns(raw: Any) -> Any:
     """Regular expressions: those whose groups are names, or one for each metric."""
     if isinstance(raw, Mapping):
         if not raw:
-            raise mistake(r"is empty; write for example {val/loss: 'loss=(\S+)'}")
+            raise invalid(r"is empty; write for example {val/loss: 'loss=(\S+)'}")
         for name, pattern in raw.items():
             if not isinstance(name, str) or not isinstance(pattern, str):
-                raise mistake(rf"expected a metric and a pattern, as val/loss: 'loss=(\S+)', got {show(raw)}")
+                raise invalid(rf"expected a metric and a pattern, as val/loss: 'loss=(\S+)', got {show(raw)}")
             if (why := why_wrong(pattern, is_for_one=True)) is not None:
-                raise mistake(why, key=name)
+                raise invalid(why, key=name)
         return dict(raw)
     patterns = [raw] if isinstance(raw, str) else raw
     if not isinstance(patterns, list | tuple) or not patterns:
-        raise mistake(rf"expected a pattern such as 'loss=(?P<loss>\S+)', got {show(raw)}")
+        raise invalid(rf"expected a pattern such as 'loss=(?P<loss>\S+)', got {show(raw)}")
     for pattern in patterns:
         why = why_wrong(pattern, False) if isinstance(pattern, str) else f"{show(pattern)} is no pattern"
         if why is not None:
-            raise mistake(why)
+            raise invalid(why)
     return tuple(patterns)
 
 
@@ -76,12 +76,12 @@ def check_places(
         parameters: the names of the parameters.
     """
     if cwd is not None and "\0" in cwd:
-        raise mistake(f"{show(cwd)} cannot be a directory", key="cwd")
+        raise invalid(f"{show(cwd)} cannot be a directory", key="cwd")
     if cwd is not None and "${" in cwd:
         if not is_script:
-            raise mistake("is the same for all trials; an objective has trial.directory", key="cwd")
+            raise invalid("is the same for all trials; an objective has trial.directory", key="cwd")
         if not is_of_trial(cwd) or "${" in cwd.removeprefix(TRIAL_DIR):
-            raise mistake(
+            raise invalid(
                 f"{show(cwd)} is not possible; write a directory, or ${{trial_dir}} at its beginning",
                 key="cwd",
             )
@@ -94,7 +94,7 @@ def check_places(
             text = (
                 str(error).replace(" '", "'", 1).replace("make it an item of its own", "a variable holds one")
             )
-            raise mistake(text, key=("env", name)) from None
+            raise invalid(text, key=("env", name)) from None
 
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -103,15 +103,15 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def as_environment(raw: Any) -> Any:
     """Variables, as text."""
     if not isinstance(raw, Mapping):
-        raise mistake(f"expected variables such as {{DATA: /data}}, got {show(raw)}")
+        raise invalid(f"expected variables such as {{DATA: /data}}, got {show(raw)}")
     found = {}
     for name, value in raw.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise mistake(f"{show(name)} cannot name a variable; use letters, digits and '_'", key=str(name))
+            raise invalid(f"{show(name)} cannot name a variable; use letters, digits and '_'", key=str(name))
         if name in ("SWEEP_TRIAL_DIR", "SWEEP_REPORTS"):
-            raise mistake("is set by the sweep itself; choose another name", key=name)
+            raise invalid("is set by the sweep itself; choose another name", key=name)
         if value is None or not isinstance(value, Scalar):
-            raise mistake(f"expected a word, a number, true or false, got {show(value)}", key=name)
+            raise invalid(f"expected a word, a number, true or false, got {show(value)}", key=name)
         found[name] = str(value).lower() if isinstance(value, bool) else _text(value)  # as one writes it here
     return found
 
@@ -123,11 +123,11 @@ def check_objective(value: str | None, info: ValidationInfo) -> str | None:
     program, command = info.data["program"], info.data["command"]
     script = [key for key in ("program", "command") if info.data[key] is not None]
     if value is not None and script:
-        raise mistake(f"excludes {script[0]!r}: a sweep runs a function or a script; leave one out")
+        raise invalid(f"excludes {script[0]!r}: a sweep runs a function or a script; leave one out")
     if value is not None and info.data["arguments"] != "dotted":
-        raise mistake("is a function: 'arguments' is for scripts; leave it out")
+        raise invalid("is a function: 'arguments' is for scripts; leave it out")
     if value is None and not script:
-        raise mistake(
+        raise invalid(
             "is missing; write for example objective: train.py:train (a function in a file), "
             "or program: train.py (a script)",
             key="objective",
@@ -137,7 +137,7 @@ def check_objective(value: str | None, info: ValidationInfo) -> str | None:
         and command is not None
         and Command(command, info.data["arguments"] == "nested").uses("program")
     ):
-        raise mistake(
+        raise invalid(
             "is missing, but the command uses ${program}; write for example program: train.py", key="program"
         )
     return value
@@ -149,5 +149,5 @@ ARGUMENTS = ("dotted", "nested")
 def as_arguments(value: Any) -> Any:
     """How a command gets its parameters."""
     if value not in ARGUMENTS:
-        raise mistake(f"{show(value)} is not possible; {suggestion(value, ARGUMENTS)}")
+        raise invalid(f"{show(value)} is not possible; {suggestion(value, ARGUMENTS)}")
     return value

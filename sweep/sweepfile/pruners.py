@@ -8,15 +8,15 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Discriminato
 
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.custom_class import TAG, Own, check_class_name, is_own
+from sweep.sweepfile.custom_class import TAG, CustomClass, check_class_name, is_custom
 from sweep.sweepfile.types import (
     Flag,
+    NonEmptyStr,
     NonNegativeInteger,
     NonNegativeNumber,
     Number,
     PositiveInteger,
-    Word,
-    mistake,
+    invalid,
     show,
 )
 
@@ -32,7 +32,7 @@ class NoPruner(Model):
 class _Pruner(Model):
     """`metric` is the one whose reports it judges, the first unless given."""
 
-    metric: Word | None = None
+    metric: NonEmptyStr | None = None
 
 
 class MedianPruner(_Pruner):
@@ -47,7 +47,7 @@ class MedianPruner(_Pruner):
 
 def _percentile(value: Any) -> Any:
     if not 0 <= value <= 100:
-        raise mistake(f"must lie between 0 and 100, got {show(value)}")
+        raise invalid(f"must lie between 0 and 100, got {show(value)}")
     return value
 
 
@@ -65,7 +65,7 @@ class PercentilePruner(_Pruner):
 def _resource(value: Any) -> Any:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
-    raise mistake(f"expected a positive whole number or auto, got {show(value)}")
+    raise invalid(f"expected a positive whole number or auto, got {show(value)}")
 
 
 Resource = Annotated[int | Literal["auto"], BeforeValidator(_resource)]
@@ -73,7 +73,7 @@ Resource = Annotated[int | Literal["auto"], BeforeValidator(_resource)]
 
 def _reduction(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise mistake(f"expected a whole number of at least 2, got {show(value)}")
+        raise invalid(f"expected a whole number of at least 2, got {show(value)}")
     return value
 
 
@@ -92,7 +92,7 @@ class AshaPruner(_Pruner):
     @model_validator(mode="after")
     def _fits(self) -> AshaPruner:
         if self.bootstrap_count > 0 and self.min_resource == "auto":
-            raise mistake("needs min_resource to be a number", key="bootstrap_count")
+            raise invalid("needs min_resource to be a number", key="bootstrap_count")
         return self
 
 
@@ -109,9 +109,9 @@ class HyperbandPruner(_Pruner):
     def _fits(self) -> HyperbandPruner:
         if self.max_resource == "auto":
             if self.bootstrap_count > 0:
-                raise mistake("needs max_resource to be a number", key="bootstrap_count")
+                raise invalid("needs max_resource to be a number", key="bootstrap_count")
         elif int(self.max_resource) < self.min_resource:
-            raise mistake(
+            raise invalid(
                 f"must not be less than min_resource ({self.min_resource}), got {self.max_resource}",
                 key="max_resource",
             )
@@ -130,15 +130,15 @@ class ThresholdPruner(_Pruner):
     @model_validator(mode="after")
     def _fits(self) -> ThresholdPruner:
         if self.lower is None and self.upper is None:
-            raise mistake("needs lower, upper or both")
+            raise invalid("needs lower, upper or both")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
-            raise mistake(f"must not be greater than upper ({self.upper}), got {self.lower}", key="lower")
+            raise invalid(f"must not be greater than upper ({self.upper}), got {self.lower}", key="lower")
         return self
 
 
 def _significance(value: Any) -> Any:
     if not 0 <= value <= 1:
-        raise mistake(f"must lie between 0 and 1, got {show(value)}")
+        raise invalid(f"must lie between 0 and 1, got {show(value)}")
     return value
 
 
@@ -155,7 +155,7 @@ class WilcoxonPruner(_Pruner):
 
 def _factor(value: Any) -> Any:
     if value <= 1:
-        raise mistake(f"must be greater than 1, got {show(value)}")
+        raise invalid(f"must be greater than 1, got {show(value)}")
     return value
 
 
@@ -176,27 +176,27 @@ class BandsPruner(_Pruner):
     @model_validator(mode="after")
     def _fits(self) -> BandsPruner:
         if self.min_iter is None and self.max_iter is None:
-            raise mistake("needs min_iter, or max_iter and s")
+            raise invalid("needs min_iter, or max_iter and s")
         if self.max_iter is None:
             if self.s is not None:
-                raise mistake("belongs to max_iter; leave it out", key="s")
+                raise invalid("belongs to max_iter; leave it out", key="s")
             return self
         if self.min_iter is not None:
-            raise mistake("excludes max_iter; leave one out", key="min_iter")
+            raise invalid("excludes max_iter; leave one out", key="min_iter")
         if self.s is None:
-            raise mistake("is missing: how many bands there are below max_iter", key="s")
+            raise invalid("is missing: how many bands there are below max_iter", key="s")
         if self.max_iter < self.eta:
-            raise mistake(f"must be at least eta ({self.eta}), got {self.max_iter}", key="max_iter")
+            raise invalid(f"must be at least eta ({self.eta}), got {self.max_iter}", key="max_iter")
         return self
 
 
-class OwnPruner(Own):
+class CustomPruner(CustomClass):
     """A pruner of one's own: `package.module:Class`."""
 
-    metric: Word | None = None
+    metric: NonEmptyStr | None = None
 
     @model_validator(mode="after")
-    def _names_a_class(self) -> OwnPruner:
+    def _names_a_class(self) -> CustomPruner:
         check_class_name(self.type)
         return self
 
@@ -221,27 +221,27 @@ def typed(raw: Any, types: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     if "type" not in raw:
-        raise mistake("'type' is missing; possible: " + ", ".join(types))
-    if is_own(raw["type"]):
+        raise invalid("'type' is missing; possible: " + ", ".join(types))
+    if is_custom(raw["type"]):
         return raw
     if raw["type"] not in list(types):
-        raise mistake(f"unknown type {show(raw['type'])}; {suggestion(raw['type'], types)}", key="type")
+        raise invalid(f"unknown type {show(raw['type'])}; {suggestion(raw['type'], types)}", key="type")
     return raw
 
 
 def tag(value: Any) -> Any:
     """Which model of a union a value belongs to."""
     type_ = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return TAG if is_own(type_) else type_
+    return TAG if is_custom(type_) else type_
 
 
 def _wrapped(raw: Any) -> Any:
     if raw in ("none", {"type": "none"}):
-        raise mistake("would never stop a trial; leave wrapped out to stop all that lose patience")
+        raise invalid("would never stop a trial; leave wrapped out to stop all that lose patience")
     if raw in ("patient", {"type": "patient"}) or (isinstance(raw, dict) and raw.get("type") == "patient"):
-        raise mistake(f"cannot be patient too; possible: {', '.join(WRAPPABLE)}")
+        raise invalid(f"cannot be patient too; possible: {', '.join(WRAPPABLE)}")
     if isinstance(raw, dict) and raw.get("metric") is not None:
-        raise mistake("belongs to the pruner around it; write it beside patience", key="metric")
+        raise invalid("belongs to the pruner around it; write it beside patience", key="metric")
     return raw if raw is None else typed(raw, WRAPPABLE)
 
 
@@ -253,7 +253,7 @@ _Wrappable = (
     | Annotated[ThresholdPruner, Tag("threshold")]
     | Annotated[WilcoxonPruner, Tag("wilcoxon")]
     | Annotated[BandsPruner, Tag("bands")]
-    | Annotated[OwnPruner, Tag(TAG)]
+    | Annotated[CustomPruner, Tag(TAG)]
 )
 
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.types import mistake, show
+from sweep.sweepfile.types import invalid, show
 
 _MOST_REPEATS = 1000
 REDUCTIONS = ("mean", "median", "min", "max")
@@ -16,9 +16,9 @@ REDUCTIONS = ("mean", "median", "min", "max")
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise mistake(f"expected a whole number or a list of such seeds, got {show(value)}")
+        raise invalid(f"expected a whole number or a list of such seeds, got {show(value)}")
     if value < 0:
-        raise mistake(f"must not be negative, got {show(value)}")
+        raise invalid(f"must not be negative, got {show(value)}")
     return int(value)
 
 
@@ -26,27 +26,27 @@ def _seeds(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         count = _whole(value)
         if count == 0:
-            raise mistake("must be greater than 0, got 0")
+            raise invalid("must be greater than 0, got 0")
         if count > _MOST_REPEATS:
-            raise mistake(
+            raise invalid(
                 f"each trial would be run {show(count)} times, at most {_MOST_REPEATS} are possible; "
                 f"a seed is written [{show(count)}]"
             )
         return count
     if not value:
-        raise mistake("is empty; give at least one seed, for example [0, 1, 2], or their number")
+        raise invalid("is empty; give at least one seed, for example [0, 1, 2], or their number")
     seeds = [_whole(seed) for seed in value]
     for index, seed in enumerate(seeds):
         if seed >= 2**32:
-            raise mistake(f"{show(seed)} is no seed; a seed is below 2**32 (4294967296)")
+            raise invalid(f"{show(seed)} is no seed; a seed is below 2**32 (4294967296)")
         if seed in seeds[:index]:
-            raise mistake(f"{seed} is there twice; leave one out")
+            raise invalid(f"{seed} is there twice; leave one out")
     return tuple(seeds)
 
 
 def _reduction(value: Any) -> Any:
     if value not in REDUCTIONS:
-        raise mistake(f"{show(value)} is not known; {suggestion(value, REDUCTIONS)}")
+        raise invalid(f"{show(value)} is not known; {suggestion(value, REDUCTIONS)}")
     return value
 
 
@@ -73,5 +73,5 @@ class Repeats(Model):
 def as_repeats(raw: Any) -> Any:
     """A number of repeats is short for `{seeds: ...}`."""
     if isinstance(raw, list):
-        raise mistake(f"expected how often each trial is run, got {show(raw)}; write {{seeds: {show(raw)}}}")
+        raise invalid(f"expected how often each trial is run, got {show(raw)}; write {{seeds: {show(raw)}}}")
     return raw if raw is None or isinstance(raw, dict | Repeats) else {"seeds": raw}

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_
 
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.custom_class import TAG, Own, check_class_name
+from sweep.sweepfile.custom_class import TAG, CustomClass, check_class_name
 from sweep.sweepfile.pruners import optuna_alias, tag, typed
-from sweep.sweepfile.types import Flag, NonNegativeInteger, Number, PositiveInteger, mistake, show
+from sweep.sweepfile.types import Flag, NonNegativeInteger, Number, PositiveInteger, invalid, show
 
 
 class _Sampler(Model):
@@ -26,20 +26,20 @@ class _Sampler(Model):
 
 def _size(value: Any) -> Any:
     if value < 2:
-        raise mistake(f"must be at least 2, got {show(value)}")
+        raise invalid(f"must be at least 2, got {show(value)}")
     return value
 
 
 def _probability(value: Any) -> Any:
     if not 0 <= value <= 1:
-        raise mistake(f"must lie between 0 and 1, got {show(value)}")
+        raise invalid(f"must lie between 0 and 1, got {show(value)}")
     return value
 
 
 def _one_of(*words: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if value not in words:
-            raise mistake(f"unknown: {show(value)}; {suggestion(value, words)}")
+            raise invalid(f"unknown: {show(value)}; {suggestion(value, words)}")
         return value
 
     return BeforeValidator(check)
@@ -63,7 +63,7 @@ class TpeSampler(_Sampler):
     @model_validator(mode="after")
     def _fits(self) -> TpeSampler:
         if self.group and self.multivariate is False:
-            raise mistake("needs multivariate: true, or leave multivariate out", key="group")
+            raise invalid("needs multivariate: true, or leave multivariate out", key="group")
         return self
 
 
@@ -90,7 +90,7 @@ class CmaEsSampler(_Sampler):
     def _fits(self) -> CmaEsSampler:
         given = [key for key in ("use_separable_cma", "with_margin", "lr_adapt") if getattr(self, key)]
         if len(given) > 1:
-            raise mistake(f"cannot be combined with {given[0]}; leave one out", key=given[1])
+            raise invalid(f"cannot be combined with {given[0]}; leave one out", key=given[1])
         return self
 
 
@@ -112,7 +112,7 @@ class _Genetic(_Sampler):
     @model_validator(mode="after")
     def _fits(self) -> _Genetic:
         if self.crossover in _THREE_PARENTS and self.population_size == 2:
-            raise mistake(f"must be at least 3: {self.crossover} has three parents", key="population_size")
+            raise invalid(f"must be at least 3: {self.crossover} has three parents", key="population_size")
         return self
 
 
@@ -158,17 +158,17 @@ class BruteForceSampler(_Sampler):
 _HUB = re.compile(r"hub:[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*(:[A-Za-z_]\w*)?")
 
 
-class OwnSampler(Own):
+class CustomSampler(CustomClass):
     """A sampler of one's own, `package.module:Class`, or OptunaHub's, `hub:name` or `hub:name:Class`."""
 
     seed: NonNegativeInteger | None = None
 
     @model_validator(mode="after")
-    def _names_a_class(self) -> OwnSampler:
+    def _names_a_class(self) -> CustomSampler:
         if not self.type.startswith("hub:"):
             check_class_name(self.type)
         elif not _HUB.fullmatch(self.type):
-            raise mistake(f"{self.type!r} names no package; write for example hub:auto_sampler", key="type")
+            raise invalid(f"{self.type!r} names no package; write for example hub:auto_sampler", key="type")
         return self
 
 
@@ -214,7 +214,7 @@ Sampler = Annotated[
         | Annotated[RandomSampler, Tag("random")]
         | Annotated[GridSampler, Tag("grid")]
         | Annotated[BruteForceSampler, Tag("brute_force")]
-        | Annotated[OwnSampler, Tag(TAG)],
+        | Annotated[CustomSampler, Tag(TAG)],
         Discriminator(tag),
     ],
     BeforeValidator(_sampler),

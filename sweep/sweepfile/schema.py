@@ -68,7 +68,7 @@ class _Generator(GenerateJsonSchema):
             properties[key] = {**properties[key], "anyOf": [{"enum": list(words)}, {"type": "null"}]}
         if cls in samplers.SAMPLERS.values() and cls is not samplers.TpeSampler:
             found["required"] = ["type"]  # it has a default in Python; in a file only tpe goes without
-        if cls in (samplers.OwnSampler, pruners.OwnPruner):
+        if cls in (samplers.CustomSampler, pruners.CustomPruner):
             properties["type"] = {**properties["type"], **_CLASS}
         if cls is model.SweepSpec:
             found["required"] = [key for key in found["required"] if key != "name"]  # the file's own name
@@ -140,7 +140,7 @@ _FORMS: dict[Any, Form] = {
     types._integer: _is(type="integer"),
     types._positive: _and(exclusiveMinimum=0),
     types._not_negative: _and(minimum=0),
-    types._word: _is(type="string", pattern=r"^\S([\s\S]*\S)?$"),
+    types._non_empty: _is(type="string", pattern=r"^\S([\s\S]*\S)?$"),
     types._directory_name: _is(type="string", pattern=f"^{types._NAME.pattern}$", maxLength=100),
     types._duration: _duration(exclusiveMinimum=0),
     types._delay: _duration(minimum=0),

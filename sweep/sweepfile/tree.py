@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.errors import nearest, suggestion
 from sweep.sweepfile.parameters import Choice, Group, Leaf, Parameter, can_be, reach
-from sweep.sweepfile.types import mistake, same, show
+from sweep.sweepfile.types import invalid, same, show
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def flatten(parameters: Mapping[str, Parameter]) -> dict[str, Node]:
             if isinstance(parameter, Group):
                 visit(parameter.parameters, f"{full}.", (*here, "parameters"), inherited)
             elif full in found:
-                raise mistake(f"the name {full!r} is there twice; rename one", key=here)
+                raise invalid(f"the name {full!r} is there twice; rename one", key=here)
             else:
                 found[full] = (parameter, here, inherited)
 
@@ -93,7 +93,7 @@ def _resolve(name: str, prefix: str, known: Mapping[str, Any], path: _Path) -> s
         if prefix + name in known:
             return prefix + name
         if not prefix:
-            raise mistake(f"there is no parameter {name!r}; {suggestion(name, known)}", key=path)
+            raise invalid(f"there is no parameter {name!r}; {suggestion(name, known)}", key=path)
         prefix = prefix[:-1].rpartition(".")[0]
         prefix = f"{prefix}." if prefix else ""
 
@@ -103,7 +103,7 @@ def _check_values(name: str, parameter: Leaf, values: tuple[Any, ...], path: _Pa
         if not can_be(parameter, value):
             near = nearest(value, map(str, parameter.values)) if isinstance(parameter, Choice) else None
             hint = reach(parameter) if near in (None, str(value)) else f"did you mean {near!r}?"
-            raise mistake(f"{name} is never {show(value)}; {hint}", key=path)
+            raise invalid(f"{name} is never {show(value)}; {hint}", key=path)
 
 
 def in_order(nodes: Mapping[str, Node]) -> list[str]:
@@ -120,7 +120,7 @@ def in_order(nodes: Mapping[str, Node]) -> list[str]:
             return
         if name in above:
             circle = [*above[above.index(name) :], name]
-            raise mistake(
+            raise invalid(
                 f"conditions go in a circle: {' depends on '.join(circle)}; take one of them out",
                 key=tuple(_path_of(circle[0])),
             )

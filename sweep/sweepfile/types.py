@@ -14,7 +14,7 @@ from sweep.errors import InputError
 Scalar = None | bool | int | float | str
 
 
-def mistake(message: str, key: str | int | tuple[str | int, ...] | None = None) -> PydanticCustomError:
+def invalid(message: str, key: str | int | tuple[str | int, ...] | None = None) -> PydanticCustomError:
     """A validation error with our own words. `key` names the entry below the validated one to point at; or
     several, each below the one before."""
     return PydanticCustomError("mistake", "{message}", {"message": message, "key": key})
@@ -50,10 +50,10 @@ def is_sound(value: Any) -> bool:
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise mistake(f"expected a number, got {show(value)}")
+        raise invalid(f"expected a number, got {show(value)}")
     if not is_sound(value):
         kind = "smaller" if isinstance(value, int) or math.isfinite(value) else "finite"
-        raise mistake(f"expected a {kind} number, got {show(value)}")
+        raise invalid(f"expected a {kind} number, got {show(value)}")
     return value
 
 
@@ -61,37 +61,37 @@ def _integer(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1e3 is how people write 1000
     if isinstance(value, bool) or not isinstance(value, int):
-        raise mistake(f"expected a whole number, got {show(value)}")
+        raise invalid(f"expected a whole number, got {show(value)}")
     if abs(value) > _LARGEST_INTEGER:
-        raise mistake(f"expected a smaller number, got {show(value)}")
+        raise invalid(f"expected a smaller number, got {show(value)}")
     return value
 
 
 def _positive(value: Any) -> Any:
     if value <= 0:
-        raise mistake(f"must be greater than 0, got {show(value)}")
+        raise invalid(f"must be greater than 0, got {show(value)}")
     return value
 
 
 def _not_negative(value: Any) -> Any:
     if value < 0:
-        raise mistake(f"must not be negative, got {show(value)}")
+        raise invalid(f"must not be negative, got {show(value)}")
     return value
 
 
 def _flag(value: Any) -> Any:
     if not isinstance(value, bool):
-        raise mistake(f"expected true or false, got {show(value)}")
+        raise invalid(f"expected true or false, got {show(value)}")
     return value
 
 
-def _word(value: Any) -> Any:
+def _non_empty(value: Any) -> Any:
     if not isinstance(value, str):
-        raise mistake(f"expected a word, got {show(value)}")
+        raise invalid(f"expected a word, got {show(value)}")
     if not value:
-        raise mistake("is empty; write a word")
+        raise invalid("is empty; write a word")
     if value != value.strip():
-        raise mistake(f"{value!r} has blanks at its ends; write {value.strip()!r}")
+        raise invalid(f"{value!r} has blanks at its ends; write {value.strip()!r}")
     return value
 
 
@@ -100,9 +100,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
 def _directory_name(value: Any) -> Any:
     if not isinstance(value, str):
-        raise mistake(f"expected a name, got {show(value)}; put it in quotes")
+        raise invalid(f"expected a name, got {show(value)}; put it in quotes")
     if not _NAME.fullmatch(value) or len(value) > 100:
-        raise mistake(
+        raise invalid(
             f"{show(value)} cannot name a sweep; use at most 100 letters, digits, '-', '_' and '.', "
             "not beginning with '.' or '-'"
         )
@@ -121,7 +121,7 @@ def _delay(value: Any) -> Any:
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         if found is None:
-            raise mistake(f"expected a duration such as 90s, 30m, 12h or 2d, got {show(value)}")
+            raise invalid(f"expected a duration such as 90s, 30m, 12h or 2d, got {show(value)}")
         value = float(found[1]) * _SECONDS[found[2]]
     return _not_negative(_number(value))
 
@@ -138,7 +138,7 @@ Integer = Annotated[int, BeforeValidator(_integer)]
 PositiveInteger = Annotated[int, BeforeValidator(_integer), AfterValidator(_positive)]
 NonNegativeInteger = Annotated[int, BeforeValidator(_integer), AfterValidator(_not_negative)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Word = Annotated[str, BeforeValidator(_word)]
+NonEmptyStr = Annotated[str, BeforeValidator(_non_empty)]
 DirectoryName = Annotated[str, BeforeValidator(_directory_name)]
 Seconds = Annotated[float, BeforeValidator(_duration), PlainSerializer(_dump_number)]
 """A duration: a number of seconds, or a number with its unit: 90s, 30m, 12h, 2d."""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sweep.errors import InputError
 
+RUNS = Path("runs")
+"""The default folder for sweep directories."""
+
 
 @dataclass(frozen=True)
 class SweepDirectory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sweep.messages import Suggestion, Word
+from sweep.messages import Suggestion, TrialMessage
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Channel(Protocol):
     """A trial's connection to the controller."""
 
-    def report(self, word: Word) -> None:
+    def report(self, message: TrialMessage) -> None:
         """Send an intermediate value, or anything else that the trial says; returns at once."""
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:

@@ -34,7 +34,7 @@ _STORABLE = (type(None), bool, int, float, str)
 
 
 @dataclass(frozen=True)
-class StudyFacts:
+class StudyInfo:
     """What a trial knows of its study, as `trial.study`; the study itself lives in the controller.
 
     Args:
@@ -90,7 +90,7 @@ class OptunaTrial:
         run: RunDirectory,
         channel: Channel,
         is_define_by_run: bool,
-        study: StudyFacts,
+        study: StudyInfo,
     ) -> None:
         self.study = study
         self.number = assignment.number

@@ -14,7 +14,7 @@ from sweep.tracking.run import RunDirectory
 from sweep.trial.artifacts import Artifacts
 from sweep.trial.channel import Channel, Interrupted
 from sweep.trial.checkpoints import Checkpoints
-from sweep.trial.optuna_trial import OptunaTrial, StudyFacts
+from sweep.trial.optuna_trial import OptunaTrial, StudyInfo
 from sweep.trial.scalars import as_number, as_step
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class Trial(OptunaTrial):
         channel: Channel,
         device: str,
         keep_checkpoints: int = 1,
-        judged: str | None = None,
+        pruning_metric: str | None = None,
         is_define_by_run: bool = False,
-        study: StudyFacts = StudyFacts("", ()),  # noqa: B008 - it is frozen
+        study: StudyInfo = StudyInfo("", ()),  # noqa: B008 - it is frozen
     ) -> None:
         super().__init__(assignment, run, channel, is_define_by_run, study)
         self.repeat = assignment.repeat
@@ -58,7 +58,7 @@ class Trial(OptunaTrial):
         self.directory = directory
         self.device = device
         self._metric = metric
-        self._judged = judged or metric
+        self._judged = pruning_metric or metric
         self._reported: set[int] = set()
         self._last_reported: Report | None = None
         self._inherited: Report | None = None

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from sweep.console.display import LineLog, Live
-from sweep.messages import Assignment, BestTrial, Ending, Progress, Report, RunningTrial
+from sweep.messages import Assignment, AttemptResult, BestTrial, Progress, Report, RunningTrial
 from sweep.sweepfile import SweepSpec
 from sweep.tracking.hparams import Session
 
@@ -100,7 +100,7 @@ def test_repeats_have_lines_of_their_own() -> None:
 def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     log = LineLog(SPEC)
     log.started(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
-    over = Ending(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_over=True)
+    over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_over=True)
     log.ended(over)
     log.ended(replace(over, kind="pruned", value=None))
     log.ended(replace(over, kind="error", value=None, reason="ValueError: no"))
@@ -121,6 +121,6 @@ def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[s
 def test_failures_stay_on_the_screen() -> None:
     file = io.StringIO()
     live = Live(SPEC, Console(file=file, width=80, markup=False))
-    live.ended(Ending(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
-    live.ended(Ending(5, 1, "COMPLETE", "returned", 0.5))
+    live.ended(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
+    live.ended(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"

@@ -56,15 +56,15 @@ def test_as_many_trials_are_handed_out_as_the_sweep_has_and_no_more(directory: S
     assert (first.number, second.number) == (0, 1)
     assert first.params.keys() == {"x", "epochs"}
     assert first.seed != second.seed
-    third = controller.turn(returned(first, 0.5)).assignment
-    fourth = controller.turn(returned(second, 0.6)).assignment
+    third = controller.next_step(returned(first, 0.5)).assignment
+    fourth = controller.next_step(returned(second, 0.6)).assignment
     assert third is not None
     assert fourth is not None
-    last = controller.turn(returned(third, 0.7))
+    last = controller.next_step(returned(third, 0.7))
     assert last.assignment is None
-    ending = controller.turn(returned(fourth, 0.1)).ending
-    assert ending is not None
-    assert ending.best
+    result = controller.next_step(returned(fourth, 0.1)).result
+    assert result is not None
+    assert result.is_best
     assert controller.progress().stopped_by == "trials"
 
 
@@ -95,9 +95,9 @@ def test_each_kind_of_end_is_a_state_with_its_reason(
     controller = Controller(spec, directory, slots=1)
     assignment = assigned(controller)
     reports = (Report(0, 3.0), Report(1, 2.0), Report(1, 9.0))
-    ending = controller.finish(Outcome(0, assignment.attempt, **{"reports": reports, **outcome}))
-    assert ending is not None
-    assert (ending.state, ending.reason) == (state, reason)
+    result = controller.finish(Outcome(0, assignment.attempt, **{"reports": reports, **outcome}))
+    assert result is not None
+    assert (result.state, result.reason) == (state, reason)
     (row,) = view(spec, directory).rows()
     assert (row.state, row.reason or "") == (state, reason)
     assert row.metrics["best/loss"] == 2.0
@@ -130,9 +130,9 @@ def test_retries_are_counted(directory: SweepDirectory) -> None:
     for attempt in (1, 2, 3):
         assignment = assigned(controller)
         assert (assignment.number, assignment.attempt) == (0, attempt)
-        ending = controller.finish(Outcome(0, attempt, "error", reason="no"))
-    assert ending is not None
-    assert ending.state == "FAIL"
+        result = controller.finish(Outcome(0, attempt, "error", reason="no"))
+    assert result is not None
+    assert result.state == "FAIL"
     (row,) = view(spec, directory).rows()
     assert row.attempts == 3
 
@@ -148,10 +148,10 @@ def test_the_pruner_sees_what_was_reported_with_the_question(directory: SweepDir
 
 def test_a_target_ends_the_sweep(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(stop={"target": 0.2}), directory, slots=1)
-    turn = controller.turn(returned(assigned(controller), 0.3))
-    assert turn.assignment is not None
-    turn = controller.turn(returned(turn.assignment, 0.2))
-    assert turn.assignment is None
+    next_step = controller.next_step(returned(assigned(controller), 0.3))
+    assert next_step.assignment is not None
+    next_step = controller.next_step(returned(next_step.assignment, 0.2))
+    assert next_step.assignment is None
     assert controller.progress().stopped_by == "target"
 
 
@@ -301,13 +301,13 @@ def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
 def test_a_failed_attempt_waits_for_its_backoff_while_others_run(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(trial={"backoff": "30s"}, stop={"trials": 2}), directory, slots=1)
     first = assigned(controller)
-    turn = controller.turn(Outcome(0, first.attempt, "crash", reason="killed"))
-    assert turn.assignment is not None
-    assert turn.assignment.number == 1, "trial 0 has to wait"
-    turn = controller.turn(returned(turn.assignment, 0.5))
-    assert turn.assignment is None
-    assert turn.ask_again_in is not None
-    assert 0 < turn.ask_again_in <= 30
+    next_step = controller.next_step(Outcome(0, first.attempt, "crash", reason="killed"))
+    assert next_step.assignment is not None
+    assert next_step.assignment.number == 1, "trial 0 has to wait"
+    next_step = controller.next_step(returned(next_step.assignment, 0.5))
+    assert next_step.assignment is None
+    assert next_step.ask_again_in is not None
+    assert 0 < next_step.ask_again_in <= 30
     assert controller.progress().counts["waiting"] == 1
     controller._live[0].runs[0].ready = time.monotonic()
     assert assigned(controller).number == 0
@@ -320,9 +320,9 @@ def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(direct
     assert not controller.must_end(0, first.attempt, [Report(0, 1.0)])
     controller.give_way()
     assert controller.must_end(0, first.attempt, [Report(1, 0.9)])
-    turn = controller.turn(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
-    assert turn.ending is not None
-    assert (turn.ending.state, turn.assignment, turn.ask_again_in) == (None, None, None)
+    next_step = controller.next_step(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
+    assert next_step.result is not None
+    assert (next_step.result.state, next_step.assignment, next_step.ask_again_in) == (None, None, None)
     assert not directory.trial(0).error.exists()
     resumed = Controller(spec, directory, slots=1)
     again = assigned(resumed)
@@ -335,9 +335,9 @@ def test_a_trial_stopped_by_hand_counts_as_pruned_and_says_so(directory: SweepDi
     controller = Controller(spec, directory, slots=1)
     assignment = assigned(controller)
     outcome = Outcome(0, assignment.attempt, "stopped", reports=(Report(0, 0.4),), reason="stopped by hand")
-    ending = controller.finish(outcome)
-    assert ending is not None
-    assert (ending.state, ending.value) == ("PRUNED", 0.4)
+    result = controller.finish(outcome)
+    assert result is not None
+    assert (result.state, result.value) == ("PRUNED", 0.4)
     assert view(spec, directory).rows()[0].reason == "stopped by hand"
 
 
@@ -353,16 +353,16 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory:
     new.report(known.number, known.attempt, [Report(1, 0.8)])
     started = time.time() - 5
     new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, told, ended)])
-    first = new.turn(returned(told, 0.5))
-    assert first.ending is not None
-    assert (first.ending.number, first.ending.state) == (told.number, "COMPLETE")
-    assert 4 < first.ending.duration < 60
+    first = new.next_step(returned(told, 0.5))
+    assert first.result is not None
+    assert (first.result.number, first.result.state) == (told.number, "COMPLETE")
+    assert 4 < first.result.duration_s < 60
     assert first.assignment is not None
     assert (first.assignment.number, first.assignment.attempt) == (unheard.number, unheard.attempt)
     assert first.assignment.params == unheard.params
-    again = new.turn(returned(ended, 0.7))
-    assert again.ending is not None
-    assert (again.ending.number, again.ending.state, again.ending.value) == (ended.number, "COMPLETE", 0.7)
+    again = new.next_step(returned(ended, 0.7))
+    assert again.result is not None
+    assert (again.result.number, again.result.state, again.result.value) == (ended.number, "COMPLETE", 0.7)
     assert new.finish(returned(ended, 0.1)) is None, "once"
     new.finish(returned(known, 0.6, reports=(Report(2, 0.6),)))
     assert new._study.trials[known.number].intermediate_values == {0: 0.9, 1: 0.8, 2: 0.6}
@@ -377,10 +377,10 @@ def test_a_failure_told_twice_counts_once(directory: SweepDirectory) -> None:
     assert dead.finish(crash) is not None
     new = Controller(spec, directory, slots=1, run_id="r")
     new.adopt([RunningAttempt(0, first.attempt, time.time())])
-    turn = new.turn(crash)
-    assert turn.ending is None
-    assert turn.assignment is not None
-    assert (turn.assignment.number, turn.assignment.attempt) == (0, 2)
+    next_step = new.next_step(crash)
+    assert next_step.result is None
+    assert next_step.assignment is not None
+    assert (next_step.assignment.number, next_step.assignment.attempt) == (0, 2)
 
 
 def test_what_a_killed_worker_had_written_but_not_reported_is_not_lost(directory: SweepDirectory) -> None:
@@ -402,8 +402,8 @@ def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: Swe
         outcome = returned(assignment, 0.5) if number == 1 else Outcome(number, 1, "crash", reason="killed")
         controller.finish(outcome)
     assert controller.next() is None
-    assert controller.rerun([2, 1, 2, 0, 17]) == [2, 0]
-    assert controller.rerun([0]) == [], "it is being run again already"
+    assert controller.resubmit([2, 1, 2, 0, 17]) == [2, 0]
+    assert controller.resubmit([0]) == [], "it is being run again already"
     progress = controller.progress()
     assert (progress.total, progress.counts["waiting"], progress.stopped_by) == (5, 2, None)
     assert [row.retry_of for row in view(spec, directory).rows()] == [None, None, None, 2, 0]
@@ -427,7 +427,7 @@ def test_a_trial_that_is_run_again_takes_no_place_in_the_grid(directory: SweepDi
     controller = Controller(spec, directory, slots=1)
     assigned(controller)
     controller.finish(Outcome(0, 1, "error", reason="no"))
-    controller.rerun([0])
+    controller.resubmit([0])
     seen = []
     while (assignment := controller.next()) is not None:
         seen.append((assignment.number, assignment.params["x"]))
@@ -466,9 +466,9 @@ def test_a_trial_that_waits_can_be_abandoned(directory: SweepDirectory) -> None:
     assigned(controller)
     assert controller.abandon(0, "stopped by hand") is None, "it runs"
     controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
-    ending = controller.abandon(0, "stopped by hand")
-    assert ending is not None
-    assert (ending.state, ending.value) == ("PRUNED", 0.5)
+    result = controller.abandon(0, "stopped by hand")
+    assert result is not None
+    assert (result.state, result.value) == ("PRUNED", 0.5)
     assert controller.progress().stopped_by == "trials"
     assert has_ended(directory.trial(0).root)
 
@@ -482,29 +482,29 @@ def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -
     dead._save_usage()
     new = Controller(spec, directory, slots=1, run_id="r")
     new.adopt([RunningAttempt(0, first.attempt, time.time() - 0.5)])
-    ending = new.finish(returned(first, 0.5))
-    assert ending is not None
-    assert ending.duration >= 0.5
+    result = new.finish(returned(first, 0.5))
+    assert result is not None
+    assert result.duration_s >= 0.5
     assert new._meter.now().busy < time.monotonic() - begin + 0.1
 
 
 def test_each_step_of_an_attempt_is_told_once_although_a_killed_ones_reports_are_read_again(
     directory: SweepDirectory,
 ) -> None:
-    controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1, tells_reports=True)
+    controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1, keeps_report_events=True)
     first = assigned(controller)
     run = RunDirectory(directory.trial(0).root, first.session, "loss", maximize=False)
     for step in range(3):
         run.add_scalars({"loss": float(step)}, step)
     run.finish()
     controller.report(0, 1, [Report(0, 0.0), Report(1, 1.0)])
-    told = list(controller.take_news())
+    told = list(controller.take_report_events())
     controller.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
-    told += controller.take_news()
+    told += controller.take_report_events()
     again = assigned(controller)
     controller.report(0, 2, [Report(0, 0.5)])
     controller.finish(returned(again, 0.5))
-    told += controller.take_news()
+    told += controller.take_report_events()
     assert [(one.attempt, one.report.step, one.report.value) for one in told] == [
         (1, 0, 0.0),
         (1, 1, 1.0),

@@ -14,7 +14,7 @@ import pytest
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
 from sweep.controller.hparams_rows import HParamsRows
-from sweep.messages import Assignment, Ending, Outcome, Report, RunningAttempt
+from sweep.messages import Assignment, AttemptResult, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.tracking.hparams import SESSION_END_TAG
@@ -53,10 +53,10 @@ def assigned(controller: Controller) -> Assignment:
     return assignment
 
 
-def finished(controller: Controller, outcome: Outcome) -> Ending:
-    ending = controller.finish(outcome)
-    assert ending is not None
-    return ending
+def finished(controller: Controller, outcome: Outcome) -> AttemptResult:
+    result = controller.finish(outcome)
+    assert result is not None
+    return result
 
 
 def key(assignment: Assignment) -> tuple[int, int, int]:
@@ -101,7 +101,7 @@ def test_the_repeats_of_a_trial_go_before_the_next_trial(directory: SweepDirecto
     found = [assigned(controller) for _ in range(6)]
     assert [key(a) for a in found] == [(n, r, 1) for n in range(2) for r in range(3)]
     assert [a.label for a in found[:3]] == ["seed-0", "seed-1", "seed-2"]
-    assert controller.turn(None).ask_again_in is None
+    assert controller.next_step(None).ask_again_in is None
     first = found[:3]
     assert all(a.params == first[0].params for a in first)
     assert len({a.session.group for a in first}) == 1
@@ -161,7 +161,11 @@ def test_the_values_of_the_repeats_make_that_of_the_trial(
     ]
     assert [(e.state, e.value, e.is_over) for e in endings[:2]] == [(None, 0.1, True), (None, 0.3, True)]
     assert not endings[0].will_run_again
-    assert (endings[2].state, endings[2].value, endings[2].best) == ("COMPLETE", pytest.approx(value), True)
+    assert (endings[2].state, endings[2].value, endings[2].is_best) == (
+        "COMPLETE",
+        pytest.approx(value),
+        True,
+    )
     assert controller.progress().stopped_by == "trials"
     (row,) = view(spec, directory).rows()
     assert row.to_dict()["repeats"] == [0.1, 0.3, 0.8]
@@ -184,8 +188,8 @@ def test_metrics_are_the_mean_of_those_that_have_them_and_none_if_one_is_no_numb
 def test_infinite_values_that_cancel_are_no_result(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=3)
     for value in (math.inf, -math.inf, 1.0):
-        ending = finished(controller, returned(assigned(controller), value))
-    assert (ending.state, ending.reason) == ("FAIL", "the metric 'loss' is NaN")
+        result = finished(controller, returned(assigned(controller), value))
+    assert (result.state, result.reason) == ("FAIL", "the metric 'loss' is NaN")
 
 
 def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
@@ -193,16 +197,16 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
     controller = Controller(spec, directory, slots=3)
     first, second, third = (assigned(controller) for _ in range(3))
     for run in (first, second):
-        ending = finished(controller, ended(run, "crash", reason="killed"))
-        assert ending.will_run_again
-        assert (ending.repeat, ending.label) == (run.repeat, run.label)
+        result = finished(controller, ended(run, "crash", reason="killed"))
+        assert result.will_run_again
+        assert (result.repeat, result.label) == (run.repeat, run.label)
     assert controller.finish(returned(first, 99.0)) is None, "word from an old attempt"
     again = assigned(controller), assigned(controller)
     assert [key(a) for a in again] == [(0, 0, 2), (0, 1, 2)]
     assert [a.seed for a in again] == [first.seed, second.seed]
     for run in (*again, third):
-        ending = finished(controller, returned(run, 0.5))
-    assert ending.state == "COMPLETE"
+        result = finished(controller, returned(run, 0.5))
+    assert result.state == "COMPLETE"
     assert view(spec, directory).rows()[0].attempts == 2
     assert directory.trial(0, "seed-1").error.read_text() == "killed\n"
     assert not directory.trial(0, "seed-2").error.exists()
@@ -216,15 +220,15 @@ def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(direct
         begin(directory, run, loss=0.5).finish()
     finished(controller, returned(done, 0.5))
     assert not asks(controller, other, Report(0, 0.5))
-    ending = finished(controller, ended(failing, "error", reason="ValueError: no", metrics={"loss": 4.0}))
-    assert (ending.state, ending.is_over, ending.reason) == (None, True, "ValueError: no")
+    result = finished(controller, ended(failing, "error", reason="ValueError: no", metrics={"loss": 4.0}))
+    assert (result.state, result.is_over, result.reason) == (None, True, "ValueError: no")
     assert [(r.repeat, r.is_futile) for r in controller.progress().running] == [(2, True)]
     assert controller.progress().counts["failed"] == 0
     assert assigned(controller).number == 1, "what had not begun is not begun"
     assert asks(controller, other)
     assert controller.must_end(0, 1, [], other.repeat)
-    ending = finished(controller, ended(other, "interrupted", metrics={"loss": 3.0}))
-    assert (ending.state, ending.reason) == ("FAIL", "seed-1: ValueError: no")
+    result = finished(controller, ended(other, "interrupted", metrics={"loss": 3.0}))
+    assert (result.state, result.reason) == ("FAIL", "seed-1: ValueError: no")
     found = view(spec, directory)
     row = found.rows()[0]
     assert (row.state, row.reason, row.value) == ("FAIL", "seed-1: ValueError: no", None)
@@ -243,11 +247,11 @@ def test_a_repeat_that_waits_for_its_next_attempt_ends_with_the_trial(directory:
     begin(directory, waiting, loss=1.0)
     begin(directory, failing, loss=3.0).finish()
     finished(controller, ended(waiting, "crash", reason="killed", was_killed=True))
-    ending = finished(controller, ended(failing, "error", reason="no", metrics={"loss": 3.0}))
-    assert (ending.state, ending.reason) == ("FAIL", "seed-1: no")
+    result = finished(controller, ended(failing, "error", reason="no", metrics={"loss": 3.0}))
+    assert (result.state, result.reason) == ("FAIL", "seed-1: no")
     assert view(spec, directory).rows()[0].metrics["loss"] == 2.0, "TensorBoard counts it too"
     assert [told_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
-    assert controller.turn(None).assignment is not None
+    assert controller.next_step(None).assignment is not None
 
 
 MEDIAN = {"type": "median", "startup_trials": 1}
@@ -275,8 +279,8 @@ def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirect
     assert asks(controller, second)
     assert (finished(controller, ended(first, "pruned")).state, asks(controller, third)) == (None, True)
     finished(controller, ended(second, "pruned"))
-    ending = finished(controller, returned(third, 0.0))  # it has not asked
-    assert (ending.state, ending.value) == ("PRUNED", 0.9)
+    result = finished(controller, returned(third, 0.0))  # it has not asked
+    assert (result.state, result.value) == ("PRUNED", 0.9)
     assert controller._study.trials[1].intermediate_values == {0: 0.9}
     assert [told_success(directory, 1, f"seed-{n}") for n in range(3)] == [True] * 3
     assert view(spec, directory).rows()[1].repeats == [None, None, 0.0, None]
@@ -285,8 +289,8 @@ def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirect
 def test_the_pruner_is_asked_when_the_first_repeat_is_done(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(pruner=MEDIAN), directory, slots=1)
     good_trial(controller)
-    ending = finished(controller, returned(assigned(controller), 0.9, reports=(Report(0, 0.9),)))
-    assert (ending.state, ending.number) == ("PRUNED", 1)
+    result = finished(controller, returned(assigned(controller), 0.9, reports=(Report(0, 0.9),)))
+    assert (result.state, result.number) == ("PRUNED", 1)
     assert controller.progress().stopped_by == "trials"
 
 
@@ -297,8 +301,8 @@ def test_a_trial_whose_repeats_are_all_done_is_complete_whatever_the_pruner_says
     good_trial(controller)
     runs = [assigned(controller) for _ in range(3)]
     for run in reversed(runs):
-        ending = finished(controller, returned(run, 0.9, reports=(Report(0, 0.9),)))
-    assert ending.state == "COMPLETE"
+        result = finished(controller, returned(run, 0.9, reports=(Report(0, 0.9),)))
+    assert result.state == "COMPLETE"
 
 
 def test_a_repeat_that_prunes_itself_prunes_the_trial(directory: SweepDirectory) -> None:
@@ -321,18 +325,18 @@ def test_wilcoxon_compares_the_results_of_the_repeats(
     for repeat in range(8):
         run = assigned(controller)
         assert not asks(controller, run, Report(0, 5.0)), "reports do not count"
-        ending = finished(controller, returned(run, 0.1 + repeat / 100))
-    assert ending.state == "COMPLETE"
+        result = finished(controller, returned(run, 0.1 + repeat / 100))
+    assert result.state == "COMPLETE"
     assert controller._study.trials[0].intermediate_values == {
         repeat: 0.1 + repeat / 100 for repeat in range(8)
     }
     count = 0
-    while ending.number == 0 or ending.state is None:
+    while result.number == 0 or result.state is None:
         run = assigned(controller)
         assert run.number == 1
-        ending = finished(controller, returned(run, 0.5 + count / 100))
+        result = finished(controller, returned(run, 0.5 + count / 100))
         count += 1
-    assert ending.state == "PRUNED"
+    assert result.state == "PRUNED"
     assert 2 <= count < 8
     assert len(controller._study.trials[1].intermediate_values) == count
 
@@ -354,8 +358,8 @@ def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(direct
     assert resumed.next() is None
     assert resumed.finish(returned(done, 99.0)) is None
     for run in again:
-        ending = finished(resumed, returned(run, 0.75, metrics={"loss": 0.75}))
-    assert (ending.state, ending.value) == ("COMPLETE", 0.625)
+        result = finished(resumed, returned(run, 0.75, metrics={"loss": 0.75}))
+    assert (result.state, result.value) == ("COMPLETE", 0.625)
     row = view(spec, directory).rows()[0]
     assert row.repeats == [0.25, 0.75, 0.75, 0.75]
     assert row.metrics["loss"] == 0.625
@@ -418,17 +422,17 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_repeats_run_on(directory
     new = Controller(spec, directory, slots=4, run_id="r")
     assert not asks(new, known, Report(0, 1.0))
     new.adopt([running(a) for a in (unanswered, known, told)])
-    again = new.turn(returned(unanswered, 0.5))
-    assert again.ending is not None
-    assert (again.ending.repeat, again.ending.is_over, again.ending.value) == (1, True, 0.5)
+    again = new.next_step(returned(unanswered, 0.5))
+    assert again.result is not None
+    assert (again.result.repeat, again.result.is_over, again.result.value) == (1, True, 0.5)
     assert new.finish(returned(unanswered, 0.5)) is None, "once"
     assert again.assignment is not None
     rest = [again.assignment, assigned(new)]
     assert [key(a) for a in rest] == [(0, 4, 1), (0, 0, 1)], "one was not begun, of one nobody had heard"
     assert rest[1].seed == unheard.seed
     for run in (known, told, *rest):
-        ending = finished(new, returned(run, 1.0))
-    assert (ending.state, ending.value) == ("COMPLETE", pytest.approx(0.9))
+        result = finished(new, returned(run, 1.0))
+    assert (result.state, result.value) == ("COMPLETE", pytest.approx(0.9))
     # The last answer does not arrive either.
     newest = Controller(spec, directory, slots=4, run_id="r")
     newest.adopt([running(rest[1])])
@@ -487,8 +491,8 @@ def test_a_trial_that_is_abandoned_begins_no_repeat_and_ends_those_that_run(
     assert controller.abandon(0, "stopped by hand") is None, "one runs"
     assert controller.abandon(0, "stopped by hand") is None
     assert controller.next() is None
-    ending = finished(controller, ended(second, "stopped", reason="stopped by hand", was_killed=True))
-    assert (ending.state, ending.reason) == ("PRUNED", "stopped by hand")
+    result = finished(controller, ended(second, "stopped", reason="stopped by hand", was_killed=True))
+    assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     assert view(spec, directory).rows()[0].reason == "stopped by hand"
 
 
@@ -498,9 +502,9 @@ def test_a_trial_of_which_nothing_runs_can_be_abandoned(directory: SweepDirector
     first = assigned(controller)
     begin(directory, first, loss=1.0).finish()
     finished(controller, returned(first, 1.0))
-    ending = controller.abandon(0, "stopped by hand")
-    assert ending is not None
-    assert (ending.state, ending.reason) == ("PRUNED", "stopped by hand")
+    result = controller.abandon(0, "stopped by hand")
+    assert result is not None
+    assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     row = view(spec, directory).rows()[0]
     assert (row.repeats, row.metrics["loss"]) == ([1.0, None, None], 1.0)
     assert told_success(directory, 0, "seed-0")
@@ -521,9 +525,9 @@ def test_a_target_that_is_reached_begins_no_further_repeats(directory: SweepDire
 def test_failed_trials_run_again_with_all_their_repeats(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, stop={"trials": 1}, trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
-    ending = finished(controller, ended(assigned(controller), "error", reason="no"))
-    assert ending.state == "FAIL"
-    assert controller.rerun([0]) == [0]
+    result = finished(controller, ended(assigned(controller), "error", reason="no"))
+    assert result.state == "FAIL"
+    assert controller.resubmit([0]) == [0]
     again = [assigned(controller), assigned(controller)]
     assert [key(a) for a in again] == [(1, 0, 1), (1, 1, 1)]
     for run in again:

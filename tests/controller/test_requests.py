@@ -10,7 +10,7 @@ from sweep.controller.requests import Request, leave_request, take_requests
 def test_requests_are_taken_once_and_in_their_order(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
     assert take_requests(folder, "r") == []
-    asked = [Request("r", stop_trial=7), Request("r", rerun=(1, 2)), Request("r", stop=True)]
+    asked = [Request("r", stop_trial=7), Request("r", resubmit=(1, 2)), Request("r", stop=True)]
     for request in asked:
         leave_request(folder, request)
     assert take_requests(folder, "r") == asked
@@ -21,7 +21,7 @@ def test_what_cannot_be_understood_is_dropped_and_holds_nothing_up(tmp_path: Pat
     folder = tmp_path / "requests"
     leave_request(folder, Request("r", stop=True))
     (folder / "0.json").write_text("{")
-    (folder / "1.json").write_text('{"run_id": "r", "fly": true, "rerun": []}')
+    (folder / "1.json").write_text('{"run_id": "r", "fly": true, "resubmit": []}')
     assert take_requests(folder, "r") == [Request("r", stop=True)]
     assert not list(folder.iterdir())
 

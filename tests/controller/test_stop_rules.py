@@ -8,8 +8,8 @@ import pytest
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.stop_rules import Standing, StopRules
-from sweep.messages import Assignment, Outcome, Report, Turn
+from sweep.controller.stop_rules import StopRules, StopState
+from sweep.messages import Assignment, NextStep, Outcome, Report
 from sweep.space import SearchSpace
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -52,20 +52,20 @@ def test_a_rule_is_reached_or_not(
 ) -> None:
     found, spec = rules(stop, goal, grid)
     finished, best, elapsed = state
-    assert found.reached(Standing(spec.metric, finished=finished, best=best), 0, elapsed) == rule
+    assert found.reached(StopState(spec.metric, finished=finished, best=best), 0, elapsed) == rule
 
 
 def test_failures_and_a_plateau_are_counted() -> None:
     found, spec = rules({"failures": 2, "plateau": 3})
-    assert found.reached(Standing(spec.metric, failed=1, plateau=2), 0, 0.0) is None
-    assert found.reached(Standing(spec.metric, failed=2), 0, 0.0) == "failures"
-    assert found.reached(Standing(spec.metric, failed=2), 1, 0.0) is None, "one of them is run again"
-    assert found.reached(Standing(spec.metric, plateau=3), 0, 0.0) == "plateau"
+    assert found.reached(StopState(spec.metric, failed=1, plateau=2), 0, 0.0) is None
+    assert found.reached(StopState(spec.metric, failed=2), 0, 0.0) == "failures"
+    assert found.reached(StopState(spec.metric, failed=2), 1, 0.0) is None, "one of them is run again"
+    assert found.reached(StopState(spec.metric, plateau=3), 0, 0.0) == "plateau"
 
 
 def test_trials_that_repeat_others_do_not_count() -> None:
     found, spec = rules({"trials": 3})
-    assert found.reached(Standing(spec.metric, finished=3), 1, 0.0) is None
+    assert found.reached(StopState(spec.metric, finished=3), 1, 0.0) is None
 
 
 def test_the_number_of_trials_is_the_smaller_of_grid_and_wish() -> None:
@@ -80,11 +80,11 @@ def sweep_of(directory: SweepDirectory, **stop: Any) -> tuple[Controller, SweepS
     return Controller(spec, directory, slots=3), spec
 
 
-def end(controller: Controller, assignment: Assignment | None, value: float | None) -> Turn:
+def end(controller: Controller, assignment: Assignment | None, value: float | None) -> NextStep:
     """A trial returns a value, or raises; says what its slot is to do."""
     assert assignment is not None
     kind = "returned" if value is not None else "raised"
-    return controller.turn(Outcome(assignment.number, assignment.attempt, kind, value, reason="broken"))
+    return controller.next_step(Outcome(assignment.number, assignment.attempt, kind, value, reason="broken"))
 
 
 def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory: SweepDirectory) -> None:
@@ -110,7 +110,7 @@ def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
     second = end(controller, controller.next(), None).assignment
     assert end(controller, second, None).assignment is None
     assert controller.progress().stopped_by == "failures"
-    assert controller.rerun([0, 1]) == [0, 1]
+    assert controller.resubmit([0, 1]) == [0, 1]
     again = controller.next()
     assert again is not None
     assert again.number == 2
@@ -130,7 +130,7 @@ def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -
     assert other is not None
     never = Outcome(silent.number, silent.attempt, "unreported", reason="never")
     controller.report(other.number, other.attempt, [Report(0, 0.5)])
-    assert controller.turn(never).assignment is not None
+    assert controller.next_step(never).assignment is not None
     assert controller.progress().stopped_by is None
 
 
@@ -138,5 +138,5 @@ def test_a_metric_that_nobody_reports_is_missing(directory: SweepDirectory) -> N
     controller, _ = sweep_of(directory)
     silent, _ = controller.next(), controller.next()
     assert silent is not None
-    assert controller.turn(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
+    assert controller.next_step(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
     assert controller.progress().stopped_by == "metric"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import sweep
-from sweep.engine import user_traceback as story
+from sweep.engine.user_traceback import user_frames, user_traceback
 from tests.conftest import REPOSITORY, MakeSweep
 
 PACKAGE = str(REPOSITORY / "sweep")
@@ -158,7 +158,7 @@ def test_a_users_file_beside_the_package_is_not_taken_for_a_part_of_it() -> None
     exec(code, names)
     with pytest.raises(ValueError) as raised:  # noqa: PT011
         names["train"]()  # type: ignore[operator]
-    assert f"{PACKAGE}_of_mine.py" in story.story(raised.value)
+    assert f"{PACKAGE}_of_mine.py" in user_traceback(raised.value)
 
 
 def test_endless_recursion_is_told_shortly(make_sweep: MakeSweep) -> None:
@@ -170,8 +170,8 @@ def test_endless_recursion_is_told_shortly(make_sweep: MakeSweep) -> None:
 
 def test_a_mistake_of_our_own_keeps_its_frames() -> None:
     with pytest.raises(AttributeError) as raised:
-        story.users_part(None)  # type: ignore[arg-type]
+        user_frames(None)  # type: ignore[arg-type]
     error = raised.value
     assert error.__traceback__ is not None
     error.__traceback__ = error.__traceback__.tb_next
-    assert frames(story.story(error)) == ["story.py"]
+    assert frames(user_traceback(error)) == ["user_traceback.py"]

@@ -165,12 +165,12 @@ def test_a_trial_that_violates_constraints_is_not_the_best_for_the_pruner() -> N
 def test_a_pruner_of_ones_own_sees_one_direction_and_the_parameters() -> None:
     seen = []
 
-    class Own(BasePruner):
+    class CustomClass(BasePruner):
         def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
             seen.append((study.direction.name, trial.number, trial.params, trial.last_step))
             return True
 
-    sweep = Sweep(Own())
+    sweep = Sweep(CustomClass())
     trial = sweep.start(0.5)
     assert sweep.pruning.should_prune(trial)
     assert seen == [("MAXIMIZE", 0, trial.params, 0)]

@@ -32,7 +32,7 @@ from sweep.space.grid import Grid
 from sweep.study import samplers
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
-from sweep.study.resubmission import enqueue_reruns
+from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.samplers import check_sampler, make_sampler, sampler_notes
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -239,12 +239,12 @@ def test_a_grid_puts_a_trials_configuration_together_once_and_looks_at_each_tria
         return call
 
     monkeypatch.setattr(Grid, "point", counted("point", Grid.point))
-    monkeypatch.setattr(samplers, "is_rerun", counted("is_rerun", samplers.is_rerun))
+    monkeypatch.setattr(samplers, "is_resubmission", counted("is_resubmission", samplers.is_resubmission))
     space = SearchSpace.of(make_spec("grid", {name: {"values": [1, 2]} for name in "abcd"}))
     study = optuna.create_study(sampler=samplers.GridSampler(space))
     found = [ask_grid(study, space) for _ in range(16)]
     assert len({str(params) for params in found}) == 16
-    assert calls == {"point": 16, "is_rerun": 16}
+    assert calls == {"point": 16, "is_resubmission": 16}
 
 
 def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
@@ -254,7 +254,7 @@ def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
     one = optuna.create_study(study_name="demo", storage=storage, sampler=sampler)
     found = [ask_grid(one, space)["n"]]
     one.tell(0, state=TrialState.FAIL)
-    assert enqueue_reruns(one, [0]) == [0]
+    assert enqueue_resubmissions(one, [0]) == [0]
     found += [ask_grid(one, space)["n"] for _ in range(2)]
     assert found == [1, 1, 2]
     resumed = optuna.load_study(study_name="demo", storage=storage, sampler=samplers.GridSampler(space))
@@ -270,7 +270,7 @@ def test_a_trial_keeps_its_place_in_the_grid_when_others_come_before_it_has_aske
     failed, slow = study.ask(), study.ask()
     space.suggest(failed)
     study.tell(failed, state=TrialState.FAIL)
-    enqueue_reruns(study, [0])
+    enqueue_resubmissions(study, [0])
     found = [ask_grid(study, space)["n"] for _ in range(2)]
     assert found == [1, 3]
     assert space.suggest(slow) == {"n": 2}

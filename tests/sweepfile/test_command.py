@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandError, Facts, nest
+from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandContext, CommandError, nest
 
 PARAMS = {"a": True, "b": False, "c": 1, "d": None, "e": [1, "x"], "sgd": {"momentum": 0.9}}
-FACTS = Facts(
+FACTS = CommandContext(
     interpreter="python",
     program="train.py",
     args_json_file="/x/args.json",

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.errors import SpecError
 from sweep.sweepfile import SweepSpec, parse_sweep_file
-from sweep.sweepfile.pruners import PRUNERS, OwnPruner, PatientPruner
+from sweep.sweepfile.pruners import PRUNERS, CustomPruner, PatientPruner
 
 GOOD = """\
 objective: train.py:train
@@ -60,7 +60,7 @@ def test_patience_can_wrap_a_short_form_a_class_or_nothing() -> None:
     assert short == parse({"type": "patient", "patience": 3, "wrapped": {"type": "median"}}).pruner
     own = parse({"type": "patient", "patience": 3, "wrapped": {"type": "a:B", "depth": 1}}).pruner
     assert isinstance(own, PatientPruner)
-    assert isinstance(own.wrapped, OwnPruner)
+    assert isinstance(own.wrapped, CustomPruner)
     assert own.wrapped.options == {"depth": 1}
     alone = parse({"type": "patient", "patience": 3}).pruner
     assert isinstance(alone, PatientPruner)

@@ -11,7 +11,7 @@ import yaml
 
 from sweep.errors import SpecError
 from sweep.sweepfile import SweepSpec, parse_sweep_file
-from sweep.sweepfile.samplers import SAMPLERS, OwnSampler
+from sweep.sweepfile.samplers import SAMPLERS, CustomSampler
 
 GOOD = """\
 objective: train.py:train
@@ -56,7 +56,7 @@ def test_a_sampler_is_written_back_as_it_was_read(sampler: dict[str, Any]) -> No
 
 def test_all_keys_of_a_sampler_of_ones_own_are_its_options() -> None:
     sampler = parse({"type": "a.b:C", "seed": 3, "depth": 2, "nothing": None}).sampler
-    assert isinstance(sampler, OwnSampler)
+    assert isinstance(sampler, CustomSampler)
     assert (sampler.seed, sampler.options) == (3, {"depth": 2, "nothing": None})
 
 

@@ -205,7 +205,7 @@ def test_a_large_file_is_not_read_into_memory(tmp_path: Path, kept: Path) -> Non
     with large.open("wb") as file:
         file.truncate(600 << 20)  # takes no room
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom sweep.artifacts import Artifacts\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom sweep.trial.artifacts import Artifacts\n"
         "resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
         "print(Artifacts(Path(sys.argv[2])).save(sys.argv[1]).stat().st_size)"
     )

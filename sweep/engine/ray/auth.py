@@ -15,7 +15,7 @@ from ray.exceptions import AuthenticationError
 from sweep.engine.ray.stdio import no_stderr
 
 
-def suit_token(address: str) -> None:
+def match_token_mode(address: str) -> None:
     """Send this user's token to a cluster from now on if it demands one, and none if it does not.
 
     Args:

@@ -14,7 +14,7 @@ LOOK_EVERY = 10.0  # seconds
 _LONGEST_START = 60.0  # seconds, of a worker that has its room
 
 
-class Room:
+class ClusterCapacity:
     """Says, once, that not a single worker can start for want of room.
 
     Args:

@@ -17,7 +17,7 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweep.engine.ray.auth import suit_token
+from sweep.engine.ray.auth import match_token_mode
 from sweep.engine.ray.stdio import quiet_ray
 from sweep.errors import InputError, SweepError
 from sweep.system import processes
@@ -101,7 +101,7 @@ class RayCluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         try:
             if self._address is not None:
-                suit_token(_find(self._address))
+                match_token_mode(_find(self._address))
             ray.init(
                 address=self._address or "local",
                 log_to_driver=False,

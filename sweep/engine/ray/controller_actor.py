@@ -7,7 +7,15 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep.messages import Ending, Outcome, Progress, RunningAttempt, Suggestion, Turn, Word
+from sweep.messages import (
+    AttemptResult,
+    NextStep,
+    Outcome,
+    Progress,
+    RunningAttempt,
+    Suggestion,
+    TrialMessage,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +50,7 @@ class RayController:
         run_id: str,
         working_directory: Path,
         slots: int,
-        tells_reports: bool,
+        keeps_report_events: bool,
     ) -> None:
         import ray
 
@@ -53,7 +61,7 @@ class RayController:
         end_with_parent()
         os.chdir(working_directory)  # a database may be named by a relative path
         self._fence = join_fence(directory.fence, directory.lock, run_id)
-        self._controller = Controller(spec, directory, slots, run_id, tells_reports)
+        self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
         with warnings.catch_warnings():  # it calls something that Ray itself has deprecated
             warnings.simplefilter("ignore")
             self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
@@ -62,33 +70,33 @@ class RayController:
         if not self._is_introduced:
             raise NotIntroduced
 
-    def turn(self, outcome: Outcome | None) -> Turn:
+    def next_step(self, outcome: Outcome | None) -> NextStep:
         self._check_introduced()
-        return self._controller.turn(outcome)
+        return self._controller.next_step(outcome)
 
-    def finish(self, outcome: Outcome) -> Turn:
+    def finish(self, outcome: Outcome) -> NextStep:
         self._check_introduced()
-        ending = self._controller.finish(outcome)
-        return Turn(ending, None, self._controller.ask_again_in(), self._controller.take_news())
+        result = self._controller.finish(outcome)
+        return NextStep(result, None, self._controller.ask_again_in(), self._controller.take_report_events())
 
-    def report(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> None:
+    def report(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int) -> None:
         self._controller.report(number, attempt, reports, repeat)
 
     def suggest(
         self,
         number: int,
         attempt: int,
-        reports: Iterable[Word],
+        reports: Iterable[TrialMessage],
         repeat: int,
         name: str,
         distribution: BaseDistribution,
     ) -> Suggestion:
         return self._controller.suggest(number, attempt, reports, repeat, name, distribution)
 
-    def should_prune(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
+    def should_prune(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int) -> bool:
         return self._controller.should_prune(number, attempt, reports, repeat)
 
-    def must_end(self, number: int, attempt: int, reports: Iterable[Word], repeat: int) -> bool:
+    def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int) -> bool:
         return self._controller.must_end(number, attempt, reports, repeat)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
@@ -99,9 +107,9 @@ class RayController:
         self._check_introduced()
         self._controller.give_way()
 
-    def rerun(self, numbers: Iterable[int]) -> list[int]:
+    def resubmit(self, numbers: Iterable[int]) -> list[int]:
         self._check_introduced()
-        return self._controller.rerun(numbers)
+        return self._controller.resubmit(numbers)
 
     def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
         self._check_introduced()
@@ -111,7 +119,7 @@ class RayController:
         self._check_introduced()
         self._controller.give_back(number, attempt, repeat)
 
-    def abandon(self, number: int, reason: str) -> Ending | None:
+    def abandon(self, number: int, reason: str) -> AttemptResult | None:
         self._check_introduced()
         return self._controller.abandon(number, reason)
 

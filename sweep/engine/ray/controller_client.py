@@ -27,7 +27,7 @@ class _Question:
     then: Callable[[Any], None]
 
 
-class ControllerLine:
+class ControllerClient:
     """Calls a controller; if it dies, tells the one that Ray puts into its place what runs, and calls that.
 
     The calls are idempotent: one that was made twice has one effect.

@@ -23,21 +23,21 @@ from ray.exceptions import (
 from sweep.controller.requests import Request, take_requests
 from sweep.engine.base import Interruption, Observer, Sweep
 from sweep.engine.classify import NO_SPACE, not_recorded
-from sweep.engine.ray.capacity import Room
+from sweep.engine.ray.capacity import ClusterCapacity
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.controller_actor import RayController
-from sweep.engine.ray.controller_client import PATIENCE, ControllerLine
+from sweep.engine.ray.controller_client import PATIENCE, ControllerClient
 from sweep.engine.ray.worker import RayWorker, Served, Started, WorkerLimits
 from sweep.errors import SweepError
 from sweep.messages import (
     Assignment,
-    Ending,
+    AttemptResult,
+    NextStep,
     Outcome,
     OutcomeKind,
     Progress,
     RunningAttempt,
     RunningTrial,
-    Turn,
 )
 from sweep.script.reference import ScriptReference
 from sweep.system import processes
@@ -120,9 +120,9 @@ class Supervisor:
                 observer.wants_reports,
             )
         )
-        self._line = ControllerLine(self._controller, self._waiting, self._running, self._on_replaced)
+        self._line = ControllerClient(self._controller, self._waiting, self._running, self._on_replaced)
         resources = sweep.spec.resources
-        self._room = Room(resources, observer)
+        self._room = ClusterCapacity(resources, observer)
         self._worker_class = ray.remote(RayWorker).options(num_cpus=resources.cpu, num_gpus=resources.gpu)
         self._threads = max(1, int(resources.cpu))
         memory = self._rules.recycle_at_gb
@@ -261,7 +261,7 @@ class Supervisor:
         for running in progress.running:
             if running.is_futile:
                 self._end_futile(running)
-        self._observer.reported(progress.news)
+        self._observer.reported(progress.report_events)
         self._observer.tick(progress)
 
     def _end_futile(self, running: RunningTrial) -> None:
@@ -281,8 +281,8 @@ class Supervisor:
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
-        if request.rerun:
-            self._line.ask("rerun", request.rerun, then=lambda numbers: self._on_enqueued(len(numbers)))
+        if request.resubmit:
+            self._line.ask("resubmit", request.resubmit, then=lambda numbers: self._on_enqueued(len(numbers)))
         if request.enqueue:
             self._line.ask("enqueue", request.enqueue, request.token, then=self._on_enqueued)
 
@@ -293,9 +293,9 @@ class Supervisor:
         for slot in slots:
             self._end_attempt(slot, "stopped", _BY_HAND)
 
-    def _on_abandoned(self, ending: Ending | None) -> None:
-        if ending is not None:
-            self._observer.ended(ending)
+    def _on_abandoned(self, result: AttemptResult | None) -> None:
+        if result is not None:
+            self._observer.ended(result)
 
     def _on_enqueued(self, count: int) -> None:
         """There is more to do: free slots that have been given up are needed again."""
@@ -422,7 +422,7 @@ class Supervisor:
 
     def _next(self, slot: _Slot) -> None:
         slot.call, slot.is_asking = None, True
-        self._line.ask("turn", None, then=partial(self._on_turn, slot))
+        self._line.ask("next_step", None, then=partial(self._on_next_step, slot))
 
     def _tell(self, slot: _Slot, outcome: Outcome) -> None:
         """Tell the controller how the slot's attempt ended. If there is a worker, it says what is next."""
@@ -432,28 +432,28 @@ class Supervisor:
                 f"{outcome.reason}; trial {outcome.number} and the others stay as they are. "
                 "Make room, then the same command goes on"
             )
-        method = "turn" if slot.worker is not None else "finish"
-        self._line.ask(method, outcome, then=partial(self._on_turn, slot))
+        method = "next_step" if slot.worker is not None else "finish"
+        self._line.ask(method, outcome, then=partial(self._on_next_step, slot))
 
-    def _on_turn(self, slot: _Slot, turn: Turn) -> None:
+    def _on_next_step(self, slot: _Slot, next_step: NextStep) -> None:
         slot.assignment, slot.is_asking = None, False
-        self._observer.reported(turn.news)
-        if turn.ending is not None:
-            self._observer.ended(turn.ending)
+        self._observer.reported(next_step.report_events)
+        if next_step.result is not None:
+            self._observer.ended(next_step.result)
         if self._draining_until is not None:
-            if turn.assignment is not None:
-                given = turn.assignment
+            if next_step.assignment is not None:
+                given = next_step.assignment
                 self._line.ask("give_back", given.number, given.attempt, given.repeat, then=_ignore)
             self._remove(slot)
-        elif turn.assignment is None and turn.ask_again_in is None:
+        elif next_step.assignment is None and next_step.ask_again_in is None:
             self._remove(slot)  # there is nothing more to do: others may have its cores
             self._drop_idle()
-        elif turn.assignment is not None:
-            self._run(slot, turn.assignment)
+        elif next_step.assignment is not None:
+            self._run(slot, next_step.assignment)
         elif slot.worker is None:
             self._start_worker(slot)
-        elif turn.ask_again_in is not None:
-            slot.wake = time.monotonic() + turn.ask_again_in
+        elif next_step.ask_again_in is not None:
+            slot.wake = time.monotonic() + next_step.ask_again_in
 
     def _run(self, slot: _Slot, assignment: Assignment) -> None:
         slot.assignment = assignment

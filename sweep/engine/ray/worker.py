@@ -18,7 +18,7 @@ from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImport
 from sweep.engine.isolation import count_descriptors
 from sweep.engine.output import redirected_descriptors
 from sweep.engine.ray.controller_client import PATIENCE
-from sweep.messages import Assignment, Outcome, Suggestion, Word
+from sweep.messages import Assignment, Outcome, Suggestion, TrialMessage
 from sweep.system import processes
 from sweep.system.lock import join_fence
 
@@ -47,7 +47,7 @@ class Started:
 
     Args:
         problem: why the objective cannot be imported, or nothing.
-        node: Ray's word for the machine it runs on.
+        node: Ray's message for the machine it runs on.
         kernel_kills: the machine's `processes.count_kernel_kills`.
     """
 
@@ -160,19 +160,19 @@ class _RayChannel:
         self._controller = controller
         self._attempt = assignment.number, assignment.attempt
         self._repeat = assignment.repeat
-        self._pending: list[Word] = []
+        self._pending: list[TrialMessage] = []
         self._pending_lock = threading.Lock()
         # Held while a call is made and answered: calls leave in order, and `close` waits for the last one.
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def report(self, word: Word) -> None:
+    def report(self, message: TrialMessage) -> None:
         """Send it soon. A thread that the objective left behind reports into nothing."""
         if self._closed.is_set():
             return
         with self._pending_lock:
-            self._pending.append(word)
+            self._pending.append(message)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._send_regularly, name="sweep-reports", daemon=True
@@ -191,7 +191,7 @@ class _RayChannel:
         suggestion: Suggestion = self._ask(self._controller.suggest, name, distribution)
         return suggestion
 
-    def close(self) -> tuple[Word, ...]:
+    def close(self) -> tuple[TrialMessage, ...]:
         """The reports that have not been sent. All others have arrived."""
         self._closed.set()
         with self._sending:
@@ -218,7 +218,7 @@ class _RayChannel:
                     self._pending[:0] = reports
                 raise
 
-    def _take(self) -> tuple[Word, ...]:
+    def _take(self) -> tuple[TrialMessage, ...]:
         with self._pending_lock:
             reports, self._pending = tuple(self._pending), []
             return reports

@@ -16,7 +16,7 @@ import pytest
 import sweep
 from sweep.controller.requests import Request, leave_request
 from sweep.engine.base import Observer
-from sweep.messages import Assignment, Ending
+from sweep.messages import Assignment, AttemptResult
 from sweep.system.lock import holder
 from tests.conftest import MakeSweep
 
@@ -107,8 +107,8 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
     ended: dict[int, float] = {}
 
     class Watch(Observer):
-        def ended(self, ending: Ending) -> None:
-            ended[ending.number] = time.time()
+        def ended(self, attempt_result: AttemptResult) -> None:
+            ended[attempt_result.number] = time.time()
 
     file = make_sweep(code, stop={"trials": 12}, trial={"timeout": "30s"})
     result = sweep.run(file, observer=Watch())

@@ -18,7 +18,7 @@ from sweep.sweepfile.wandb.hyperband import BandsPruner
 RUNNING, COMPLETE, PRUNED, FAIL = TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
 
-def judge(
+def resolve_state(
     pruner: BandsPruner,
     mine: Sequence[float],
     *others: Sequence[float],
@@ -77,64 +77,64 @@ def test_the_example_of_the_rules_own_documentation() -> None:
     a, b, c, d, e = [10, 9], [10, 10], [10, 8, 8], [10, 7, 7], [10, 6, 6]
     # Values at band 2, sorted: 6 7 8 9 10; the threshold is the one at int(5 / 2) = 2, which is 8.
     pruner = BandsPruner(**HALVES)
-    assert judge(pruner, b, a, c, d, e)
-    assert not judge(BandsPruner(**HALVES), c, a, b, d, e), "as good as the threshold is good enough"
-    assert not judge(BandsPruner(**HALVES), d, a, b, c, e)
+    assert resolve_state(pruner, b, a, c, d, e)
+    assert not resolve_state(BandsPruner(**HALVES), c, a, b, d, e), "as good as the threshold is good enough"
+    assert not resolve_state(BandsPruner(**HALVES), d, a, b, c, e)
 
 
 def test_before_the_first_band_nothing_is_stopped() -> None:
-    assert not judge(BandsPruner(min_iter=3), [99, 99], [1, 1, 1], [2, 2, 2], [3, 3, 3])
-    assert judge(BandsPruner(min_iter=3), [99, 99, 99], [1, 1, 1], [2, 2, 2], [3, 3, 3])
+    assert not resolve_state(BandsPruner(min_iter=3), [99, 99], [1, 1, 1], [2, 2, 2], [3, 3, 3])
+    assert resolve_state(BandsPruner(min_iter=3), [99, 99, 99], [1, 1, 1], [2, 2, 2], [3, 3, 3])
 
 
 def test_the_last_band_passed_counts() -> None:
     # Bands 1 and 2. At band 1 it was best; at band 2, among 1 2 5, the threshold at int(3 / 2) = 1 is 2.
     others = [3, 1], [4, 2]
-    assert not judge(BandsPruner(**HALVES), [2.5], *others)
-    assert judge(BandsPruner(**HALVES, strict=True), [2.5, 5], *others)
+    assert not resolve_state(BandsPruner(**HALVES), [2.5], *others)
+    assert resolve_state(BandsPruner(**HALVES, strict=True), [2.5, 5], *others)
 
 
 def test_only_strict_forgets_what_was_better_than_at_the_band() -> None:
     # Its best is 1.5, at the band it has 5: values at band 2 are 1 2 5, the threshold is 2.
     others = [3, 1], [4, 2]
-    assert not judge(BandsPruner(**HALVES), [1.5, 5], *others)
-    assert judge(BandsPruner(**HALVES, strict=True), [1.5, 5], *others)
+    assert not resolve_state(BandsPruner(**HALVES), [1.5, 5], *others)
+    assert resolve_state(BandsPruner(**HALVES, strict=True), [1.5, 5], *others)
 
 
 def test_becoming_better_after_the_band_saves_unless_strict() -> None:
     others = [3, 1, 1], [4, 2, 2]
-    assert not judge(BandsPruner(**HALVES), [5, 5, 0], *others)
-    assert judge(BandsPruner(**HALVES, strict=True), [5, 5, 0], *others)
+    assert not resolve_state(BandsPruner(**HALVES), [5, 5, 0], *others)
+    assert resolve_state(BandsPruner(**HALVES, strict=True), [5, 5, 0], *others)
 
 
 def test_values_are_maximised_if_that_is_the_goal() -> None:
     # At band 1, best first: 9 8 2; the threshold at int(3 / 2) = 1 is 8.
-    assert judge(BandsPruner(**HALVES), [2], [9], [8], direction="maximize")
-    assert not judge(BandsPruner(**HALVES), [8], [9], [2], direction="maximize")
-    assert not judge(BandsPruner(**HALVES), [2], [9], [8], direction="minimize")
+    assert resolve_state(BandsPruner(**HALVES), [2], [9], [8], direction="maximize")
+    assert not resolve_state(BandsPruner(**HALVES), [8], [9], [2], direction="maximize")
+    assert not resolve_state(BandsPruner(**HALVES), [2], [9], [8], direction="minimize")
 
 
 @pytest.mark.parametrize("state", [COMPLETE, PRUNED, FAIL, RUNNING])
 def test_every_trial_counts_whatever_became_of_it(state: TrialState) -> None:
-    assert judge(BandsPruner(**HALVES), [5], [1], [2], states=[state, state])
+    assert resolve_state(BandsPruner(**HALVES), [5], [1], [2], states=[state, state])
 
 
 def test_a_trial_that_did_not_reach_the_band_does_not_count() -> None:
     # At band 2 only 3 (the other one) and 5: the threshold at int(2 / 2) = 1 is 5.
-    assert not judge(BandsPruner(**HALVES, strict=True), [5, 5], [1], [2], [3, 3])
+    assert not resolve_state(BandsPruner(**HALVES, strict=True), [5, 5], [1], [2], [3, 3])
 
 
 def test_a_trial_on_its_own_goes_on() -> None:
-    assert not judge(BandsPruner(**HALVES), [5, 6, 7])
+    assert not resolve_state(BandsPruner(**HALVES), [5, 6, 7])
 
 
 def test_what_is_not_finite_is_no_iteration() -> None:
     # min_iter 2: the trial has reported two numbers with its fourth report.
     pruner = BandsPruner(min_iter=2, eta=2)
     others = [1, 1], [math.nan, 2, math.inf, 2]
-    assert not judge(pruner, [math.nan, 9, math.inf], *others)
-    assert judge(BandsPruner(min_iter=2, eta=2), [math.nan, 9, math.inf, 9], *others)
-    assert not judge(BandsPruner(min_iter=1), [math.nan, math.nan])
+    assert not resolve_state(pruner, [math.nan, 9, math.inf], *others)
+    assert resolve_state(BandsPruner(min_iter=2, eta=2), [math.nan, 9, math.inf, 9], *others)
+    assert not resolve_state(BandsPruner(min_iter=1), [math.nan, math.nan])
 
 
 def test_steps_are_counted_not_measured() -> None:
@@ -167,5 +167,5 @@ def test_who_has_passed_can_be_stopped_later_by_better_ones() -> None:
 def test_one_in_eta_goes_on() -> None:
     # With eta 3 and 6 values the threshold is the one at int(6 / 3) = 2: the third best may go on too.
     others = [[float(value)] for value in range(5)]
-    assert not judge(BandsPruner(min_iter=1, eta=3), [2.0], *others)
-    assert judge(BandsPruner(min_iter=1, eta=3), [2.5], *others)
+    assert not resolve_state(BandsPruner(min_iter=1, eta=3), [2.0], *others)
+    assert resolve_state(BandsPruner(min_iter=1, eta=3), [2.5], *others)
