@@ -1,7 +1,7 @@
 """Count the lines of the package: code, longest files, longest functions.
 
-Code is what is left without blank lines, comments and docstrings. Exits with status 1 if a file of the package
-has more than 400 lines or a function more than 60, which `scripts/test` checks.
+Code is what is left without blank lines, comments and docstrings. Exits with status 1 if a file of the
+package has more than 400 lines or a function more than 60, which `scripts/test` checks.
 
     python scripts/line_counts.py
 """
