@@ -1,4 +1,4 @@
-"""Sweeps that version 0.1.0 left behind can still be read and resumed; they are in `tests/data/sweep-0.1.0`."""
+"""Sweeps that version 0.1.0 left behind can still be read and resumed; see `tests/data/sweep-0.1.0`."""
 
 from __future__ import annotations
 
