@@ -211,7 +211,7 @@ def _row(type_: str, column: str) -> str:
     ("type_", "model", "column"),
     [
         *((type_, model, "| `type` | what it does |") for type_, model in SAMPLERS.items()),
-        *((type_, model, "| `type` | it ends a trial |") for type_, model in PRUNERS.items()),
+        *((type_, model, "| `type` | stops a trial |") for type_, model in PRUNERS.items()),
     ],
 )
 def test_every_option_of_a_sampler_or_pruner_is_in_its_row(
@@ -229,7 +229,7 @@ _UNLESS_GIVEN = re.compile(r"`(\w+)` \(([\w.]+)\)")
 def test_what_an_option_of_a_pruner_is_unless_given_is_said_as_it_is(
     type_: str, model: type[BaseModel]
 ) -> None:
-    row = _row(type_, "| `type` | it ends a trial |")
+    row = _row(type_, "| `type` | stops a trial |")
     for key, said in _UNLESS_GIVEN.findall(row):
         assert read_document(said).data == model.model_fields[key].default, key
 
