@@ -1,6 +1,6 @@
-"""Sphinx configuration. The source directory is the repository, so that links work here and on a Git forge.
+"""Configuration of the documentation site; build it with `scripts/docs`.
 
-Build with `scripts/docs`.
+The source directory is the repository, so that links from README.md to docs/ work here and on a Git forge.
 """
 
 from __future__ import annotations
@@ -18,40 +18,34 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**"]
 exclude_patterns = [".*", "build", "dist", "runs", "sweep", "tests"]  # not searched for pages
-nitpicky = False
 
-myst_heading_anchors = 3
+myst_heading_anchors = 3  # links to headings, with the anchors of GitHub
 
-default_role = "literal"  # docstrings write `name` as Markdown does
 autodoc_mock_imports = ["lightning", "pytorch_lightning", "transformers"]  # optional, and slow to import
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-python_use_unqualified_type_names = True
+napoleon_use_ivar = True
+default_role = "literal"
 
 html_theme = "furo"
 html_title = f"sweep {release}"
 html_extra_path = ["_site"]  # an index.html at the top, which leads to docs/index.html
 
 
-def _convert_fences(
-    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
-) -> None:
-    """Turn the Markdown code fences of a docstring into reStructuredText code blocks."""
+def _read_markdown(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Turn the Markdown code in a docstring, `name` and fences, into reStructuredText."""
     converted: list[str] = []
-    indent: str | None = None
+    fence: str | None = None
     for line in lines:
-        fence = re.fullmatch(r"(\s*)```(\w*)", line)
-        if fence is None:
-            converted.append(line if indent is None or not line else f"    {line}")
-        elif indent is None:
-            indent = fence[1]
-            converted += [f"{indent}.. code-block:: {fence[2] or 'text'}", ""]
+        if marker := re.fullmatch(r"(\s*)```(\w*)", line):
+            converted += [f"{marker[1]}.. code-block:: {marker[2]}", ""] if fence is None else [""]
+            fence = marker[1] if fence is None else None
+        elif fence is not None:
+            converted.append(f"    {line}" if line else line)
         else:
-            indent = None
-            converted.append("")
+            converted.append(re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line))
     lines[:] = converted
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("autodoc-process-docstring", _convert_fences, priority=100)  # before napoleon (500)
+    app.connect("autodoc-process-docstring", _read_markdown, priority=100)  # before napoleon, which has 500
