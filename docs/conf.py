@@ -44,6 +44,8 @@ def _read_markdown(app: Sphinx, what: str, name: str, obj: object, options: obje
             converted.append(f"    {line}" if line else line)
         else:
             converted.append(re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line))
+    if what == "property":
+        converted[:0] = ["..", ""]  # napoleon would read a first line with a colon as "type: description"
     lines[:] = converted
 
 

@@ -16,6 +16,7 @@ import pytest
 from optuna import samplers
 from pydantic import BaseModel
 
+import sweep
 from sweep.compare.preview import Preview, preview
 from sweep.errors import InputError
 from sweep.objective import command
@@ -303,3 +304,8 @@ _AVOIDED = re.compile(r"\b(words?|heed|whoever|whereof|unless given|beside|goes 
 def test_a_page_uses_the_terms_of_the_field(page: Path) -> None:
     """For example "strings" rather than "words", "default" rather than "unless given"."""
     assert _AVOIDED.findall(page.read_text()) == []
+
+
+def test_the_api_reference_has_every_public_name() -> None:
+    documented = re.findall(r":: sweep\.(\w+)", (REPOSITORY / "docs" / "api.rst").read_text())
+    assert {name for name in sweep.__all__ if not name.startswith("_")} <= set(documented)
