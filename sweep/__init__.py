@@ -1,6 +1,15 @@
-"""sweep: hyperparameter sweeps with Optuna's samplers, Ray's workers and TensorBoard's HParams tab.
+"""Hyperparameter sweeps with Optuna's samplers, Ray's workers and TensorBoard's HParams tab.
 
-Importing it is cheap: each public name is loaded when it is first used.
+    import sweep
+
+    def train(trial):
+        lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+        return (lr - 0.01) ** 2
+
+    result = sweep.run(train, name="demo", n_trials=20)
+    print(result.best_params)
+
+`import sweep` is cheap: each public name is imported on first use.
 """
 
 from __future__ import annotations
@@ -21,6 +30,8 @@ if TYPE_CHECKING:
     from sweep.trial.reporting import report
     from sweep.trial.trial import Trial
 
+    __version__: str
+
 __all__ = [
     "Callback",
     "InputError",
@@ -31,12 +42,13 @@ __all__ = [
     "SweepSpec",
     "Trial",
     "TrialPruned",
+    "__version__",
     "load",
     "report",
     "run",
 ]
 
-_HOMES = {
+_MODULES = {
     "Callback": "sweep.callbacks",
     "InputError": "sweep.errors",
     "Interrupted": "sweep.trial.channel",
@@ -53,9 +65,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sweep-hpo")
+    if name not in _MODULES:
         raise AttributeError(f"module 'sweep' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -71,7 +71,7 @@ def test_optuna_speaks_again_when_a_sweep_is_over(project: Path) -> None:
         sweep.run(parabola, name="demo", n_trials=1, inline=True)
         _ = sweep.load("demo").best_params
         with pytest.raises(InputError):
-            sweep.run(parabola, name="demo", n_trials=1, inline=True, direction="maximize")
+            sweep.run(parabola, name="demo", n_trials=1, inline=True, goal="maximize")
         assert optuna.logging.get_verbosity() == optuna.logging.WARNING
     finally:
         optuna.logging.set_verbosity(before)
@@ -97,14 +97,14 @@ def notes_of(objective: Any, **options: Any) -> list[str]:
 def test_that_a_finished_sweep_was_not_run_again_is_said(project: Path) -> None:
     assert notes_of(parabola, n_trials=2) == []
     assert notes_of(parabola, n_trials=2) == [
-        "demo is finished: 2 complete; nothing was run; for more trials say n_trials=4, for a new sweep "
+        "demo is finished: 2 complete; nothing was run; for more trials pass n_trials=4, for a new sweep "
         "fresh=True or another name"
     ]
     assert notes_of(parabola, n_trials=3) == []
     assert notes_of(parabola, n_trials=2, fresh=True)[0].startswith("the old sweep is now in ")
 
 
-CHANGED = "the objective's code has changed since the sweep began; its earlier trials stay as they are"
+CHANGED = "the objective's code has changed since the sweep started; earlier trials are kept"
 
 
 def test_that_a_functions_code_has_changed_is_said(project: Path) -> None:
@@ -199,12 +199,12 @@ def test_several_directions_make_a_sweep_with_several_goals(project: Path) -> No
         x = trial.suggest_float("x", 0, 1)
         return x, 1 - x
 
-    result = sweep.run(both, directions=["minimize", "maximize"], n_trials=5, inline=True)
+    result = sweep.run(both, goals=["minimize", "maximize"], n_trials=5, inline=True)
     assert [direction.name for direction in result.study.directions] == ["MINIMIZE", "MAXIMIZE"]
     for row in result.trials:
         assert row.values == pytest.approx((row.params["x"], 1 - row.params["x"]))
         assert row.metrics.keys() == {"objective_0", "best/objective_0", "objective_1"}
-    named = sweep.run(both, metrics=["loss", "size"], directions=["minimize"] * 2, n_trials=2, inline=True)
+    named = sweep.run(both, metrics=["loss", "size"], goals=["minimize"] * 2, n_trials=2, inline=True)
     assert {"loss", "size"} <= named.trials[0].metrics.keys()
 
 
@@ -220,7 +220,7 @@ def test_several_directions_make_a_sweep_with_several_goals(project: Path) -> No
 def test_a_space_is_the_sweep_files_parameters_models_or_optunas_distributions(
     project: Path, space: dict[str, Any]
 ) -> None:
-    result = sweep.run(declared, space=space, direction="maximize", n_trials=4, inline=True)
+    result = sweep.run(declared, space=space, goal="maximize", n_trials=4, inline=True)
     for row in result.trials:
         assert 0.5 <= row.params["lr"] <= 1.0
         assert row.params["n"] in (8, 16)
@@ -284,12 +284,22 @@ class CustomSampler(optuna.samplers.RandomSampler):
             SpecError,
             r"sweep\.run: resources\.gpus: unknown key; did you mean 'gpu'",
         ),
-        ({"direction": "up"}, SpecError, "'up' is no goal"),
-        ({"direction": "minimize", "directions": ["minimize"]}, InputError, "leave one out"),
-        ({"directions": ["minimize"] * 2, "metrics": ["a"]}, InputError, "has to be as many names"),
+        ({"goal": "up"}, SpecError, "'up' is no goal"),
+        ({"goal": "minimize", "goals": ["minimize"]}, InputError, "goal is for one metric, .* leave one out"),
+        (
+            {"goal": "minimize", "direction": "minimize"},
+            InputError,
+            "goal and direction are the same argument; leave one out",
+        ),
+        (
+            {"goals": ["minimize"], "directions": ["minimize"]},
+            InputError,
+            "goals and directions are the same argument; leave one out",
+        ),
+        ({"goals": ["minimize"] * 2, "metrics": ["a"]}, InputError, "metrics: expected 2 names"),
         ({"n_trials": 3, "stop": {"trials": 4}}, InputError, "n_trials is the same as"),
         ({"n_trials": 0}, SpecError, r"sweep\.run: stop\.trials: must be greater than 0"),
-        ({"callbacks": [print]}, InputError, "is no callback"),
+        ({"callbacks": [print]}, InputError, "is not a callback"),
         ({"timeout": 3}, InputError, r'timeout: .* write stop=\{"hours": 2\} for the whole sweep, or trial='),
         ({"n_jobs": 2}, InputError, "n_jobs: unknown key; write max_parallel=2$"),
         ({"num_samples": 3}, InputError, "num_samples: unknown key; write n_trials=3$"),
@@ -297,31 +307,31 @@ class CustomSampler(optuna.samplers.RandomSampler):
         ({"search_space": {}}, InputError, r'search_space: .* write space=\{"lr": \{.*"log": True\}\}$'),
         ({"parameters": {}}, InputError, r"parameters: write space=\{\.\.\.\}"),
         ({"objective": "a.py:f"}, InputError, "objective: it is the first argument"),
-        ({"mode": "max"}, InputError, 'mode: unknown key; write direction="maximize"$'),
+        ({"mode": "max"}, InputError, 'mode: unknown key; write goal="maximize"$'),
         ({"study_name": "mine"}, InputError, 'write name="mine"$'),
         ({"catch": ()}, InputError, "catch: unknown key; leave it out: a trial that raises fails"),
         ({"stop": {"n_trials": 3}}, InputError, r'stop\.n_trials: unknown key; write "trials": 3$'),
-        ({"directions": ["minimize"], "metrics": 5}, InputError, "has to be as many names"),
+        ({"goals": ["minimize"], "metrics": 5}, InputError, "metrics: expected 1 names"),
         (
-            {"directions": ["minimize"] * 2, "metrics": {"a": 1, "b": 2}},
+            {"goals": ["minimize"] * 2, "metrics": {"a": 1, "b": 2}},
             InputError,
-            "has to be as many names",
+            "metrics: expected 2 names",
         ),
         ({"ntrials": 2}, InputError, "ntrials: unknown key; write n_trials=2$"),
         ({"callbacks": sweep.Callback()}, InputError, r"callbacks: expected a list, .*; put it in \[ \]"),
         (
             {"callbacks": [sweep.Callback]},
             InputError,
-            r"is a class; make one of it: \[Callback\(\)\]",
+            r"is a class; instantiate it: \[Callback\(\)\]",
         ),
         ({"grace": -1}, InputError, "grace: must not be negative, got -1"),
         ({"grace": float("nan")}, InputError, "grace: expected a finite number, got nan"),
         ({"grace": "soon"}, InputError, "grace: expected a duration such as 90s"),
-        ({"directions": "minimize"}, InputError, r"directions: expected a list such as .* got 'minimize'"),
-        ({"directions": 2}, InputError, "directions: expected a list"),
-        ({"directions": [3]}, SpecError, "3 is no goal"),
-        ({"direction": ["minimize"]}, InputError, r"expected one word, .* several are directions=\[\.\.\.\]"),
-        ({"metrics": ["a", "b"]}, InputError, r"directions=\['minimize', 'minimize'\]"),
+        ({"goals": "minimize"}, InputError, r"goals: expected a list such as .* got 'minimize'"),
+        ({"directions": 2}, InputError, "goals: expected a list"),
+        ({"goals": [3]}, SpecError, "3 is no goal"),
+        ({"goal": ["minimize"]}, InputError, r"expected one string, .* write goals=\[\.\.\.\]"),
+        ({"metrics": ["a", "b"]}, InputError, r"goals=\['minimize', 'minimize'\]"),
         (
             {"sampler": optuna.samplers.TPESampler()},
             InputError,
@@ -364,9 +374,11 @@ def test_words_from_elsewhere_are_known_beside_a_file_too(project: Path) -> None
             sweep.run(what, sampler=optuna.samplers.RandomSampler())
 
 
-def test_optunas_directions_are_taken(project: Path) -> None:
+def test_optunas_direction_and_directions_are_accepted_for_goal_and_goals(project: Path) -> None:
     maximize = optuna.study.StudyDirection.MAXIMIZE
     result = sweep.run(lambda trial: 1.0, direction=maximize, n_trials=1, inline=True)
+    assert result.study.direction == maximize
+    result = sweep.run(lambda trial: 1.0, goal=maximize, n_trials=1, inline=True)
     assert result.study.direction == maximize
     result = sweep.run(lambda trial: (1, 2), directions=[maximize, "minimize"], n_trials=1, inline=True)
     assert result.study.directions == [maximize, optuna.study.StudyDirection.MINIMIZE]
@@ -514,7 +526,7 @@ def test_a_callback_that_raises_is_reported_and_stops_nothing(
     assert len(result.trials) == 3
     assert len([event for event in recorder.events if event[0] == "report"]) == 9
     (record,) = caplog.records
-    assert record.getMessage() == ("Broken.on_report raised RuntimeError: my mistake; the sweep goes on")
+    assert record.getMessage() == ("Broken.on_report raised RuntimeError: my mistake; the sweep continues")
     assert record.exc_info is not None
 
 
@@ -635,7 +647,7 @@ def test_overrides_may_be_numpys_numbers(make_sweep: MakeSweep) -> None:
     file = make_sweep("def train(trial): return 1.0")
     assert len(sweep.run(file, overrides={"stop.trials": np.int64(2)}, inline=True).trials) == 2
     overrides: Any = {1: 2}
-    with pytest.raises(InputError, match="expected words such as"):
+    with pytest.raises(InputError, match="expected keys such as"):
         sweep.run(file, overrides=overrides, inline=True)
 
 
@@ -647,7 +659,9 @@ def test_that_no_trial_keeps_within_the_limits_is_told_apart_from_none_being_com
         return trial.params.x
 
     result = sweep.run(train, space={"x": {"values": [0.0, 1.0]}}, name="limits", n_trials=2, inline=True)
-    with pytest.raises(SweepError, match="limits: no complete trial keeps within the limits on the metrics"):
+    with pytest.raises(
+        SweepError, match="limits: no complete trial satisfies the constraints on the metrics"
+    ):
         result.best_params  # noqa: B018
 
 

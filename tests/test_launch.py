@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import sweep
-from sweep import launch
+from sweep import launch, operations
 from sweep.analysis.view import SweepView
 from sweep.engine.base import Engine
 from sweep.engine.inline import InlineEngine
@@ -30,7 +30,7 @@ def test_of_two_different_sweeps_started_at_once_under_one_name_one_is_refused(
         return make_engine(address, inline)
 
     monkeypatch.setattr(launch, "_engine", make_engine_slowly)
-    with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+    with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
         sweep.run(slow, inline=True)
     again = sweep.run(fast, overrides={"name": "demo"}, inline=True)
     assert [list(trial.params) for trial in again.trials] == [["y"]] * 6
@@ -72,7 +72,7 @@ def test_a_folder_that_is_no_sweep_is_left_alone(make_sweep: MakeSweep, project:
     (project / "runs" / "demo").mkdir(parents=True)
     (project / "runs" / "demo" / "precious").touch()
     for fresh in (False, True):
-        with pytest.raises(sweep.InputError, match="is there already and is no sweep"):
+        with pytest.raises(sweep.InputError, match="already exists and is not a sweep"):
             sweep.run(make_sweep(CODE), inline=True, fresh=fresh)
     assert (project / "runs" / "demo" / "precious").exists()
 
@@ -80,7 +80,7 @@ def test_a_folder_that_is_no_sweep_is_left_alone(make_sweep: MakeSweep, project:
 def test_fresh_refuses_what_it_cannot_move(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(CODE, storage=f"sqlite:///{project}/study.db")
     sweep.run(file, inline=True)
-    with pytest.raises(sweep.InputError, match="--fresh cannot move the study 'demo' aside"):
+    with pytest.raises(sweep.InputError, match="--fresh cannot move the study 'demo' out of a database"):
         sweep.run(file, inline=True, fresh=True)
     assert len(sweep.run(file, inline=True).trials) == 6
 
@@ -111,7 +111,7 @@ def test_a_sweep_whose_trials_all_failed_may_become_another_one(make_sweep: Make
         sweep.run(file, inline=True, overrides=corrected)
         assert [path.name[:5] for path in Path("runs/.old").iterdir()] == ["demo-"]
     else:
-        with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+        with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
             sweep.run(file, inline=True, overrides=corrected)
 
 
@@ -119,8 +119,8 @@ def test_a_failed_sweep_with_a_trial_that_waits_is_not_given_up(make_sweep: Make
     file = make_sweep(FAILS_FIRST.format(failures=6))
     sweep.run(file, inline=True)
     directory = SweepDirectory.of(Path("runs"), "demo")
-    launch.resubmit(SweepView(directory).spec, directory, [0])
-    with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+    operations.resubmit(SweepView(directory), [0])
+    with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
         sweep.run(file, inline=True, overrides={"metric.name": "other"})
 
 
@@ -131,7 +131,7 @@ def test_a_directory_that_was_given_another_name_is_not_taken_for_a_sweep_of_tha
     sweep.run(file, inline=True)
     (project / "runs/demo").rename(project / "runs/other")
     before = (project / "runs/other/journal.log").read_bytes()
-    with pytest.raises(sweep.InputError, match="holds the sweep 'demo'"):
+    with pytest.raises(sweep.InputError, match="contains the sweep 'demo'"):
         sweep.run(file, name="other", n_trials=9, inline=True)
     assert (project / "runs/other/journal.log").read_bytes() == before
     (project / "runs/other").rename(project / "runs/demo")
@@ -142,7 +142,7 @@ def test_trials_whose_study_is_not_there_are_not_written_over(make_sweep: MakeSw
     file = make_sweep(CODE, storage="sqlite:///study.db")
     sweep.run(file, inline=True)
     (project / "study.db").rename(project / "elsewhere.db")
-    with pytest.raises(sweep.InputError, match=r"is not in sqlite:///study.db; bring it back"):
+    with pytest.raises(sweep.InputError, match=r"is missing from sqlite:///study.db; restore it"):
         sweep.run(file, n_trials=9, inline=True)
     (project / "elsewhere.db").replace(project / "study.db")
     assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7

@@ -1,4 +1,4 @@
-"""Why trials failed, counted."""
+"""The most frequent reason for which trials of a sweep failed."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from dataclasses import dataclass
 
 from sweep.analysis.view import TrialRow
 
-_CHANGES = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-"""What differs from trial to trial although the reason is the same: addresses, numbers, sizes."""
+_VARIABLE_PART = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+"""Parts in which the messages of the same failure differ between trials: addresses, numbers, sizes."""
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Why most of the trials that failed did so.
+class FailureReason:
+    """The most frequent reason for which trials failed.
 
     Args:
-        text: as the first of them has it.
-        first: the number of that one.
-        is_same: whether all of them have it word for word.
-        times: how many failed so.
-        failed: how many failed at all.
+        text: the message of the first of these trials.
+        trial: the number of that trial.
+        is_identical: whether all of them have the identical message, numbers included.
+        count: how many trials failed for this reason.
+        failed: how many trials failed in all.
     """
 
     text: str
-    first: int
-    is_same: bool
-    times: int
+    trial: int
+    is_identical: bool
+    count: int
     failed: int
 
     def __str__(self) -> str:
-        share = "all" if self.times == self.failed else f"{self.times} of them"
-        return f"{self.failed} failed, {share} {'with' if self.is_same else 'like'}: {self.text}"
+        share = "all" if self.count == self.failed else f"{self.count} of them"
+        relation = "with" if self.is_identical else "with a message like"
+        return f"{self.failed} failed, {share} {relation}: {self.text}"
 
 
-def most_frequent(rows: Sequence[TrialRow]) -> Reason | None:
-    """The reason for which most trials failed; None if none did.
+def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
+    """The most frequent reason for which trials failed; None if none failed.
 
     Args:
         rows: all trials.
@@ -45,8 +46,10 @@ def most_frequent(rows: Sequence[TrialRow]) -> Reason | None:
     failed = [row for row in rows if row.state == "FAIL"]
     if not failed:
         return None
-    kinds = [_CHANGES.sub("#", row.reason or "") for row in failed]
-    kind = Counter(kinds).most_common(1)[0][0]
-    alike = [row for row, own in zip(failed, kinds, strict=True) if own == kind]
-    texts = {row.reason for row in alike}
-    return Reason(alike[0].reason or "", alike[0].number, len(texts) == 1, len(alike), len(failed))
+    patterns = [_VARIABLE_PART.sub("#", row.reason or "") for row in failed]
+    pattern = Counter(patterns).most_common(1)[0][0]
+    similar = [row for row, other in zip(failed, patterns, strict=True) if other == pattern]
+    texts = {row.reason for row in similar}
+    return FailureReason(
+        similar[0].reason or "", similar[0].number, len(texts) == 1, len(similar), len(failed)
+    )

@@ -53,7 +53,8 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "run", "check", "status", "trials", "best", "tensorboard", "schema"]
+    "command",
+    ["init", "run", "check", "status", "trials", "best", "stop", "retry", "enqueue", "tensorboard", "schema"],
 )
 def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in call(command, "--help").stdout
@@ -87,7 +88,7 @@ def test_a_finished_sweep_says_so_and_a_larger_number_extends_it(make_sweep: Mak
     call("run", file, "--inline", "--quiet")
     before = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert "demo is finished: 6 complete" in call("run", file, "--inline").stdout
-    assert "8 trials, 6 of them finished before" in call("run", file, "--inline", "-n", "8").stdout
+    assert "8 trials, 6 of them already finished" in call("run", file, "--inline", "-n", "8").stdout
     after = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert after[:6] == before
     assert len(after) == 8
@@ -149,7 +150,7 @@ def test_status_without_a_name_is_about_all_sweeps(finished: Path) -> None:
 
 def test_a_folder_without_sweeps_says_how_to_start_one(project: Path) -> None:
     (project / "runs").mkdir()
-    assert "there is no sweep in runs; start one with `sweep run FILE`" in call("status", status=2).stderr
+    assert "runs: contains no sweep; start one with `sweep run FILE`" in call("status", status=2).stderr
     assert json.loads(call("status", "--json").stdout) == []
 
 
@@ -203,7 +204,7 @@ def test_one_trial_that_is_best_in_everything_is_one(make_sweep: MakeSweep) -> N
 
 def test_several_metrics_are_all_in_the_best_trial_and_the_front(make_sweep: MakeSweep) -> None:
     call("run", make_sweep(_two_metrics("x"), metric=None, **SEVERAL), "--inline", "--quiet")
-    assert "several trials are best" in call("best", "demo", "--format", "args", status=2).stderr
+    assert "has several best trials" in call("best", "demo", "--format", "args", status=2).stderr
     data = json.loads(call("status", "demo", "--json").stdout)
     x = data["best"]["value"]
     assert data["best"] == {
@@ -231,7 +232,7 @@ def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, c
 def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
-        "error: demo: is finished; give it one more trial, and this to try: sweep run FILE"
+        "error: demo: is finished; allow one more trial and enqueue this one: sweep run FILE"
     )
     advice = shlex.split(refused.partition("sweep run FILE ")[2])
     call("run", finished, "--inline", "--quiet", *advice)
@@ -240,7 +241,10 @@ def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finis
     assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
     call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
     refused = call("enqueue", "other", "x=0.2", status=2).stderr
-    assert "stop.target is reached: give it another one, and this to try: sweep run FILE --set" in refused
+    assert (
+        "its stop rule target is reached; change it and enqueue this configuration: sweep run FILE --set"
+        in refused
+    )
 
 
 def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
@@ -265,8 +269,8 @@ def test_a_script_that_never_reports_the_metric_ends_the_sweep_and_a_corrected_f
     text += "parameters: {x: 1}\nstop: {trials: 3}\n"
     file.write_text(text)
     ended = call("run", file, "--inline", status=1).stdout
-    assert "It ended early: without the metric every trial would fail." in ended
-    assert f"correct metric ({file}:4), or what the script reports, and give the same command again" in ended
+    assert "Stopped early: no trial can succeed without the metric." in ended
+    assert f"correct metric ({file}:4), or what the script reports, and run the same command again" in ended
     assert "sweep retry" not in ended
     file.write_text(text.replace("los\n", "loss\n"))
     assert "the old sweep is now in" in call("run", file, "--inline").stdout
@@ -354,7 +358,7 @@ def test_an_interrupted_sweep_goes_on_with_the_same_command(
     process.send_signal(number)
     out, _ = process.communicate(timeout=180)
     assert process.returncode == status
-    assert "The same command goes on." in out
+    assert f"Resume with: sweep run {file} {shlex.join(options)}" in out
     before = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert json.loads(call("status", "demo", "--json").stdout)["state"] == "interrupted"
     Path("go").touch()

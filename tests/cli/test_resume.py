@@ -209,7 +209,7 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     assert driver.returncode == status
     assert "2 running trials have 30 s to reach a checkpoint; the same again ends them at once" in out
     assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
-    assert "The same command goes on." in out
+    assert f"Resume with: sweep run {file}" in out
     wait_for(lambda: not marked(mark))
     Path("hold").unlink()
     call("run", file, "--quiet")
@@ -292,7 +292,7 @@ def test_the_second_signal_ends_at_once(make_sweep: MakeSweep) -> None:
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130
-    assert "The same command goes on." in out
+    assert f"Resume with: sweep run {file}" in out
     wait_for(lambda: not marked(mark))
 
 
@@ -382,17 +382,18 @@ def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: M
     driver = start("run", file, "--grace", "1h")
     running = Path("runs/demo/trial-0001/output.log")
     wait_for(running.exists)
-    assert "there is no trial 9" in call("stop", "demo", "--trial", "9", status=2).stderr
+    assert "has no trial 9" in call("stop", "demo", "--trial", "9", status=2).stderr
     assert "trial 1 is stopped: PRUNED" in call("stop", "demo", "--trial", "1").stdout
     assert (
-        "trial 1 of demo does not run: it is PRUNED" in call("stop", "demo", "--trial", "1", status=2).stderr
+        "trial 1 of demo is not running: it is PRUNED"
+        in call("stop", "demo", "--trial", "1", status=2).stderr
     )
     wait_for(lambda: rows()[-1]["number"] == 3 and rows()[-1]["state"] == "COMPLETE")
     impatient = [start("stop", "demo"), start("stop", "demo")]
     assert driver.wait(180) == 130, "the grace time was not waited for"
-    assert all("stopped. The same `sweep run` goes on." in each.communicate()[0] for each in impatient)
+    assert all("stopped. Resume with: sweep run FILE" in each.communicate()[0] for each in impatient)
     assert [row["state"] for row in rows()] == ["WAITING", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert "demo: does not run now" in call("stop", "demo", status=2).stderr
+    assert "demo: is not running" in call("stop", "demo", status=2).stderr
 
 
 @pytest.mark.usefixtures("joining")
@@ -415,16 +416,16 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
     wait_for(lambda: Path("runs/demo/trial-0003").exists())
     wait_for(lambda: [row["state"] for row in rows()[:3]] == ["FAIL", "COMPLETE", "FAIL"])
     assert call("retry", "demo", "0").stdout == "trial 0 is run again as trial 4, now\n"
-    assert "trial 0 of demo has been run again already" in call("retry", "demo", "0", status=2).stderr
+    assert "trial 0 of demo has already been run again" in call("retry", "demo", "0", status=2).stderr
     assert "trial 1 of demo has not failed: it is COMPLETE" in call("retry", "demo", "1", status=2).stderr
-    assert "say which trials" in call("retry", "demo", status=2).stderr
+    assert "which trials?" in call("retry", "demo", status=2).stderr
     refused = call("enqueue", "demo", "x=0.5", status=2).stderr
-    assert "all its trials have begun; give it one more trial" in refused
+    assert "all its trials have started; allow one more trial" in refused
     Path("go").touch()
     assert driver.wait(180) == 0
     assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert call("retry", "demo", "--failed").stdout == (
-        "trial 2 is run again as trial 5, when `sweep run` goes on\n"
+        "trial 2 is run again as trial 5, when `sweep run` resumes the sweep\n"
     )
     assert json.loads(call("status", "demo", "--json").stdout)["counts"]["waiting"] == 1
     call("run", file, "--quiet")
@@ -434,7 +435,10 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
         (5, "COMPLETE", 2),
     ]
     assert [after[new]["params"] for new in (4, 5)] == [after[old]["params"] for old in (0, 2)]
-    assert "no trial failed that has not been run again" in call("retry", "demo", "--failed", status=2).stderr
+    assert (
+        "has no failed trial that has not been run again"
+        in call("retry", "demo", "--failed", status=2).stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -460,7 +464,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing_behind_either(
     driver.send_signal(number)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status, out
-    assert "he same command goes on" in out
+    assert f"esume with: sweep run {file} --grace 0" in out
     assert "Traceback" not in out
     wait_for(lambda: not marked(mark))
 
