@@ -18,35 +18,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optuna import TrialPruned
+    from optuna import TrialPruned as TrialPruned
 
-    from sweep.api import run
-    from sweep.callbacks import Callback
-    from sweep.errors import InputError, SweepError
-    from sweep.result import SweepResult, load
-    from sweep.sweepfile import SweepSpec
-    from sweep.trial.channel import Interrupted
-    from sweep.trial.params import Params
-    from sweep.trial.reporting import report
-    from sweep.trial.trial import Trial
+    from sweep.api import run as run
+    from sweep.callbacks import Callback as Callback
+    from sweep.errors import InputError as InputError
+    from sweep.errors import SweepError as SweepError
+    from sweep.result import SweepResult as SweepResult
+    from sweep.result import load as load
+    from sweep.sweepfile import SweepSpec as SweepSpec
+    from sweep.trial.channel import Interrupted as Interrupted
+    from sweep.trial.params import Params as Params
+    from sweep.trial.reporting import report as report
+    from sweep.trial.trial import Trial as Trial
 
     __version__: str
-
-__all__ = [
-    "Callback",
-    "InputError",
-    "Interrupted",
-    "Params",
-    "SweepError",
-    "SweepResult",
-    "SweepSpec",
-    "Trial",
-    "TrialPruned",
-    "__version__",
-    "load",
-    "report",
-    "run",
-]
 
 _MODULES = {
     "Callback": "sweep.callbacks",
@@ -62,6 +48,7 @@ _MODULES = {
     "report": "sweep.trial.reporting",
     "run": "sweep.api",
 }
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
@@ -75,4 +62,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

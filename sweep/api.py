@@ -20,7 +20,7 @@ from sweep.analysis.view import SweepView
 from sweep.callbacks import Callbacks
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
-from sweep.launch import Launch, LaunchOptions, launch
+from sweep.launch import LaunchOptions, launch
 from sweep.objective.pickled_function import PickledFunction
 from sweep.result import SweepResult
 from sweep.study.study import quiet_optuna
@@ -126,13 +126,9 @@ def _read_call(
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
         function = PickledFunction(what)
         options = {key: value for key, value in options.items() if value is not None}
+        named = {"name": _new_name(function.name), **options}
         spec = build_spec(
-            function.name,
-            space=space,
-            goal=goal,
-            goals=goals,
-            n_trials=n_trials,
-            options={"name": _new_name(function.name), **options},
+            function.name, space=space, goal=goal, goals=goals, n_trials=n_trials, options=named
         )
         return _Call(spec, Path.cwd(), function, has_name="name" in options)
     if space is not None or goal is not None or goals is not None:
@@ -187,16 +183,12 @@ def _run(
             raise KeyboardInterrupt from None
         if launched.progress is None:
             events.note(_finished_note(SweepView(directory)))
-    return _finish(launched, events, options.runs, is_shown)
-
-
-def _finish(launched: Launch, events: Callbacks, runs: Path, is_shown: bool) -> SweepResult:
-    result = SweepResult(SweepView(launched.directory))
+    result = SweepResult(SweepView(directory))
     events.finish(result)
     if is_shown:
         from sweep.console.summary import summarise
 
-        summarise(launched, runs, resume=f"the same call with name={launched.directory.name!r}")
+        summarise(launched, options.runs, resume=f"the same call with name={spec.name!r}")
     if launched.signal is not None:
         raise KeyboardInterrupt
     return result

@@ -161,10 +161,8 @@ class Callbacks(Observer):
         report_events = list(report_events)  # it is iterated twice
         self._observer.reported(report_events)
         for event in report_events:
-            report = TrialReport(
-                event.number, event.report.step, event.report.value, event.repeat, event.attempt
-            )
-            self._call("on_report", report)
+            step, value = event.report.step, event.report.value
+            self._call("on_report", TrialReport(event.number, step, value, event.repeat, event.attempt))
 
     def ended(self, result: AttemptResult) -> None:
         self._observer.ended(result)

@@ -55,10 +55,8 @@ def nearest(name: object, candidates: Iterable[str]) -> str | None:
     found = difflib.get_close_matches(text, options, n=1, cutoff=0.55)
     if not found and len(text) >= 3:
         found = [
-            option
-            for option in options
-            if option.startswith(text) or (len(option) >= 3 and text.startswith(option))
-        ][:1]
+            each for each in options if each.startswith(text) or (len(each) >= 3 and text.startswith(each))
+        ]
     return options[found[0]] if found else None
 
 

@@ -187,7 +187,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             + "\n  undo the change to resume it, start another sweep with --name NAME, "
             "or move the old one aside with --fresh (in Python name='...', fresh=True)"
         )
-    is_finished = not view.is_running and view.with_spec(spec).stopped_by is not None
+    is_finished = not view.is_running and SweepView(directory, spec).stopped_by is not None
     return _StartMode.FINISHED if is_finished else _StartMode.RESUME
 
 

@@ -215,12 +215,8 @@ def _how_to_extend(view: SweepView, assignments: Iterable[str]) -> str:
     rule, trials = view.stopped_by or "trials", view.spec.stop.trials
     entry = ", ".join(text.strip().replace("=", ": ", 1) for text in assignments)
     change = shlex.quote(f"enqueue=[{{{entry}}}]")
-    if rule == "trials" and trials is not None:
-        return f"allow one more trial and enqueue this one: sweep run FILE -n {trials + 1} --set {change}"
-    return (
-        f"its stop rule {rule} is reached; change it and enqueue this configuration: "
-        f"sweep run FILE --set stop.{rule}=... --set {change}"
-    )
+    option = f"--set stop.{rule}=..." if rule != "trials" or trials is None else f"-n {trials + 1}"
+    return f"extend it and enqueue this configuration: sweep run FILE {option} --set {change}"
 
 
 def _reread(view: SweepView) -> SweepView:

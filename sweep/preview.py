@@ -20,10 +20,7 @@ from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import derive_seed, make_sampler, sampler_notes
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import NO_PROGRAM, CommandError
-from sweep.sweepfile.parameters import Constant, Leaf
-from sweep.sweepfile.pruners import AshaPruner, BandsPruner, HyperbandPruner
-from sweep.sweepfile.tree import flatten
-from sweep.sweepfile.wandb import hyperband
+from sweep.sweepfile.parameters import Leaf
 from sweep.system.directory import SweepDirectory
 
 _SAMPLES = 5
@@ -77,14 +74,13 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     make_pruner(spec.pruner)
     start_points(spec, space)
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
-    count = _SAMPLES
-    if spec.sampler.type in EXHAUSTIVE:
-        count = min(count, space.grid_size or count)
+    size = space.grid_size if spec.sampler.type in EXHAUSTIVE else None
+    count = min(_SAMPLES, size or _SAMPLES)
     samples = [] if space.is_open else [space.suggest(study.ask()) for _ in range(count)]
     notes += stop_notes(spec)
     if space.is_open:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
-    notes += [*_rung_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
     command = None
     if isinstance(objective, ScriptReference):
         command, problem = _first_command(spec, objective, samples)
@@ -106,31 +102,3 @@ def _first_command(
         except CommandError as error:
             problem = [f"a trial with {text.parameters(params)} would fail: {error}"]
     return found, problem
-
-
-_LENGTHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "steps", "max_steps", "num_steps", "iterations")
-"""Common names of the parameter that sets the length of the training."""
-
-
-def _first_rung(spec: SweepSpec) -> int | None:
-    """After how many reports the pruner first evaluates a trial; None if this is not known in advance."""
-    pruner = spec.pruner
-    if isinstance(pruner, BandsPruner):
-        bands = make_pruner(pruner)
-        return min(bands.bands) if isinstance(bands, hyperband.BandsPruner) else None
-    if isinstance(pruner, AshaPruner) and pruner.min_resource != "auto":
-        return int(pruner.min_resource * pruner.reduction_factor**pruner.min_early_stopping_rate)
-    return pruner.min_resource if isinstance(pruner, HyperbandPruner) else None
-
-
-def _rung_notes(spec: SweepSpec) -> list[str]:
-    first = _first_rung(spec)
-    for name, node in flatten(spec.parameters).items():
-        length = node.parameter
-        longest = length.value if isinstance(length, Constant) else getattr(length, "max", None)
-        if name in _LENGTHS and isinstance(longest, int) and first is not None and longest < first:
-            return [
-                f"{spec.pruner.type} first evaluates a trial after {first} reports, but {name} is at most "
-                f"{longest}: with one report for each, no trial is ever pruned"
-            ]
-    return []

@@ -103,7 +103,7 @@ class SweepResult:
         best = self._view.best
         if best is None:
             reason = None if self._view.counts["complete"] else most_frequent_failure(self.trials)
-            why = f"; {reason}" if reason is not None else ""
+            why = f"; {reason.summary}" if reason is not None else ""
             raise SweepError(f"{self._view.spec.name}: {self._view.why_no_best}{why}")
         return best
 

@@ -18,23 +18,12 @@ class FailureReason:
     """The most frequent reason for which trials failed.
 
     Args:
-        text: the message of the first of these trials.
+        summary: one line: how many trials failed, and the message of the first with this reason.
         trial: the number of that trial.
-        is_identical: whether all of them have the identical message, numbers included.
-        count: how many trials failed for this reason.
-        failed: how many trials failed in all.
     """
 
-    text: str
+    summary: str
     trial: int
-    is_identical: bool
-    count: int
-    failed: int
-
-    def __str__(self) -> str:
-        share = "all" if self.count == self.failed else f"{self.count} of them"
-        relation = "with" if self.is_identical else "with a message like"
-        return f"{self.failed} failed, {share} {relation}: {self.text}"
 
 
 def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
@@ -43,13 +32,12 @@ def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
     Args:
         rows: all trials.
     """
-    failed = [row for row in rows if row.state == "FAIL"]
+    failed = [(_VARIABLE_PART.sub("#", row.reason or ""), row) for row in rows if row.state == "FAIL"]
     if not failed:
         return None
-    patterns = [_VARIABLE_PART.sub("#", row.reason or "") for row in failed]
-    pattern = Counter(patterns).most_common(1)[0][0]
-    similar = [row for row, other in zip(failed, patterns, strict=True) if other == pattern]
-    texts = {row.reason for row in similar}
-    return FailureReason(
-        similar[0].reason or "", similar[0].number, len(texts) == 1, len(similar), len(failed)
-    )
+    pattern, count = Counter(pattern for pattern, _ in failed).most_common(1)[0]
+    similar = [row for other, row in failed if other == pattern]
+    share = "all" if count == len(failed) else f"{count} of them"
+    relation = "with" if len({row.reason for row in similar}) == 1 else "with a message like"
+    summary = f"{len(failed)} failed, {share} {relation}: {similar[0].reason or ''}"
+    return FailureReason(summary, similar[0].number)

@@ -37,11 +37,7 @@ def status_record(view: SweepView) -> dict[str, Any]:
     utilisation = view.usage.utilisation
     best: dict[str, Any] | None = None
     if view.best is not None:
-        best = {
-            "number": view.best.number,
-            "value": view.best.values[0],
-            "params": view.params(view.best),
-        }
+        best = {"number": view.best.number, "value": view.best.values[0], "params": view.params(view.best)}
     front = {}
     if len(view.spec.goals) > 1:
         front = {"front": front_records(view)}

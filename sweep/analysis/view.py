@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import Usage
-from sweep.errors import InputError, nearest
+from sweep.errors import InputError, nearest, suggestion
 from sweep.messages import OURS
 from sweep.space import SearchSpace
 from sweep.study import study as attributes
@@ -29,6 +29,7 @@ from sweep.system.lock import is_locked
 from sweep.tracking.run import best_tag
 from sweep.trial.artifacts import find_artifacts
 
+_COUNTED = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 NO_FEASIBLE_TRIAL = "no complete trial satisfies the constraints on the metrics"
 
 
@@ -79,11 +80,9 @@ class TrialRow:
         present only if they are set.
         """
         optional = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
-        return {
-            "dir" if key == "directory" else key: str(value) if key == "directory" else value
-            for key, value in asdict(self).items()
-            if key not in optional or value is not None
-        }
+        data = asdict(self) | {"directory": str(self.directory)}
+        present = [key for key, value in data.items() if value is not None or key not in optional]
+        return {"dir" if key == "directory" else key: data[key] for key in present}
 
 
 class SweepView:
@@ -111,13 +110,9 @@ class SweepView:
             if directory.exists():
                 return cls(directory)
         names = [path.parent.name for path in sorted(runs.glob("*/sweep.yaml"))]
-        near = nearest(name, names)
-        if near is not None:
-            hint = f"did you mean {near!r}?"
-        elif names:
-            hint = "possible: " + ", ".join(names[:10])
-        else:
-            hint = "start one with `sweep run FILE`, or choose the folder with --runs"
+        hint = "start one with `sweep run FILE`, or choose the folder with --runs"
+        if names:
+            hint = suggestion(name, names if nearest(name, names) else names[:10])
         raise InputError(f"{name}: there is no such sweep in {runs}; {hint}")
 
     @cached_property
@@ -129,10 +124,6 @@ class SweepView:
     def frozen_trials(self) -> list[FrozenTrial]:
         """The Optuna trials, ordered by number. Do not modify them."""
         return self.study.get_trials(deepcopy=False) if self.study is not None else []
-
-    def with_spec(self, spec: SweepSpec) -> SweepView:
-        """The same sweep with another spec, for example with other stop rules."""
-        return SweepView(self.directory, spec)
 
     @cached_property
     def is_running(self) -> bool:
@@ -150,13 +141,7 @@ class SweepView:
     def counts(self) -> dict[str, int]:
         """The number of trials by state. In a sweep that is not running, unfinished trials are waiting."""
         counts = Counter(self._state(trial) for trial in self.frozen_trials)
-        return {
-            "complete": counts["COMPLETE"],
-            "pruned": counts["PRUNED"],
-            "failed": counts["FAIL"],
-            "running": counts["RUNNING"],
-            "waiting": counts["WAITING"],
-        }
+        return {"failed" if state == "FAIL" else state.lower(): counts[state] for state in _COUNTED}
 
     @property
     def finished_trials(self) -> int:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from sweep.cli.options import Runs, SweepName, print_json
 from sweep.errors import InputError, SweepError
@@ -27,31 +27,13 @@ class BestFormat(str, Enum):
     args = "args"
 
 
-_Format = Annotated[BestFormat, typer.Option("--format", help="The output format.")]
-_Artifact = Annotated[
-    str | None,
-    typer.Option("--artifact", metavar="ARTIFACT", help="Copy the artifact of this name instead."),
-]
+_Format = Annotated[BestFormat, Option("--format", help="The output format.")]
+_Artifact = Annotated[str | None, Option(metavar="ARTIFACT", help="Copy this artifact of the trial instead.")]
 _Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="PATH",
-        help="With --artifact: the folder for the copy, or its path.",
-        show_default="this folder",
-    ),
+    str | None, Option("--output", "-o", metavar="PATH", help="The path of the copy, or its folder.")
 ]
-_Repeat = Annotated[
-    str | None,
-    typer.Option(
-        "--repeat",
-        metavar="N",
-        help="With --artifact: the repeat that saved it, 0 or seed-42.",
-        show_default="the best one",
-    ),
-]
-_Force = Annotated[bool, typer.Option("--force", help="With --artifact: replace an existing file.")]
+_Repeat = Annotated[str | None, Option(metavar="N", help="The repeat that saved the artifact, 0 or seed-42.")]
+_Force = Annotated[bool, Option("--force", help="Replace an existing file by the artifact.")]
 
 
 def best(
@@ -68,7 +50,8 @@ def best(
     If several goals have more than one best trial, all trials of the Pareto front are printed, with their
     numbers and values.
 
-    With --artifact a file or folder that the best trial saved with trial.save_artifact is copied instead.
+    With --artifact a file or folder that the best trial saved with trial.save_artifact is copied instead, to
+    the current folder or --output. With repeats, that of the best repeat is copied, or of --repeat.
 
     \b
     Examples:

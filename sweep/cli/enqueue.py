@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from sweep.cli.options import Runs, SweepName
 from sweep.system.directory import RUNS
@@ -12,7 +12,7 @@ from sweep.system.directory import RUNS
 
 def enqueue(
     name: SweepName,
-    values: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Parameters.")] = None,
+    values: Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="Parameters.")] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Try a configuration next. Parameters that are not given are sampled.

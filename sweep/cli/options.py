@@ -9,28 +9,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 if TYPE_CHECKING:
     from sweep.sweepfile.load import Override
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The sweep file (YAML).")]
-SweepName = Annotated[
-    str, typer.Argument(metavar="NAME", help="A sweep's name in --runs, or the path of its directory.")
-]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder that contains the sweeps.")]
+File = Annotated[Path, Argument(metavar="FILE", help="The sweep file (YAML).")]
+SweepName = Annotated[str, Argument(metavar="NAME", help="A sweep's name in --runs, or its directory.")]
+Runs = Annotated[Path, Option("--runs", metavar="DIR", help="The folder that contains the sweeps.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change an entry of the sweep file, e.g. parameters.epochs=3. Repeatable; the value is YAML.",
-    ),
+    Option("--set", metavar="KEY=VALUE", help="Change an entry: stop.trials=20. Repeatable; VALUE is YAML."),
 ]
-Name = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="The sweep's name.", show_default="the file's")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str | None, Option("--name", metavar="NAME", help="The sweep's name instead of the file's.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
 
 
 def overrides(
@@ -41,10 +33,7 @@ def overrides(
 
     options = [("--name", "name", name), ("--trials", "stop.trials", trials)]
     options.append(("--parallel", "max_parallel", parallel))
-    return [
-        *map(parse_override, changes or []),
-        *(option for option in options if option[2] is not None),
-    ]
+    return [*map(parse_override, changes or []), *(option for option in options if option[2] is not None)]
 
 
 def resume_command() -> str:

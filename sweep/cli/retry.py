@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from sweep.cli.options import Runs, SweepName
 from sweep.errors import InputError
@@ -13,10 +13,8 @@ from sweep.system.directory import RUNS
 
 def retry(
     name: SweepName,
-    numbers: Annotated[
-        list[int] | None, typer.Argument(metavar="[N]...", help="The numbers of failed trials.")
-    ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="All failed trials.")] = False,
+    numbers: Annotated[list[int] | None, Argument(metavar="[N]...", help="Numbers of failed trials.")] = None,
+    failed: Annotated[bool, Option("--failed", help="All failed trials.")] = False,
     runs: Runs = RUNS,
 ) -> None:
     """Run failed trials again, as new trials with the same parameters.

@@ -5,49 +5,26 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Annotated
 
-import typer
+from typer import Exit, Option
 
 from sweep.cli.options import File, Name, Runs, Set, overrides, resume_command
 from sweep.system.directory import RUNS
 
-_Trials = Annotated[
-    int | None,
-    typer.Option(
-        "--trials", "-n", metavar="N", help="Stop after N trials in all.", show_default="the file's"
-    ),
-]
-_Parallel = Annotated[
-    int | None,
-    typer.Option(
-        "--parallel", "-p", metavar="N", help="At most N trials at once.", show_default="as many as fit"
-    ),
-]
+_Trials = Annotated[int | None, Option("--trials", "-n", metavar="N", help="Stop after N trials in all.")]
+_Parallel = Annotated[int | None, Option("--parallel", "-p", metavar="N", help="At most N trials at once.")]
 _Address = Annotated[
     str | None,
-    typer.Option(
-        "--address",
-        metavar="ADDR",
-        help="Join a running Ray cluster (auto, HOST:6379), or start Ray here (local).",
-        show_default="RAY_ADDRESS, or local",
-    ),
+    Option("--address", metavar="ADDR", help="A Ray cluster (auto, HOST:6379), or local to start Ray here."),
 ]
 _Inline = Annotated[
-    bool,
-    typer.Option("--inline", help="One trial at a time in this process, without Ray; breakpoint() works."),
+    bool, Option("--inline", help="Run one trial at a time, without Ray; breakpoint() works.")
 ]
-_Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Start again; the old sweep is moved to .old/ in --runs.")
-]
+_Fresh = Annotated[bool, Option("--fresh", help="Start again; the old sweep is moved to .old/ in --runs.")]
 _Grace = Annotated[
-    str,
-    typer.Option(
-        "--grace",
-        metavar="TIME",
-        help="How long running trials have to reach a checkpoint after Ctrl-C: 90s, 5m, 0.",
-    ),
+    str, Option("--grace", metavar="TIME", help="Time to reach a checkpoint after Ctrl-C: 90s, 5m, 0.")
 ]
-_Plain = Annotated[bool, typer.Option("--plain", help="Print a line per event instead of the live display.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
+_Plain = Annotated[bool, Option("--plain", help="Print a line per event instead of the live display.")]
+_Quiet = Annotated[bool, Option("--quiet", "-q", help="Print only errors.")]
 
 
 def run(
@@ -65,6 +42,9 @@ def run(
     quiet: _Quiet = False,
 ) -> None:
     """Run the sweep that FILE describes. The same command resumes it after an interruption.
+
+    As many trials run at once as the machine, or the Ray cluster, has resources for. The cluster is that of
+    --address or RAY_ADDRESS; without either, Ray is started on this machine.
 
     After Ctrl-C (or SIGTERM) no trial is started, and running trials have --grace to reach a checkpoint; a
     second one terminates them at once. Finished trials are kept either way.
@@ -98,4 +78,4 @@ def run(
         launched = launch(sweep_file.spec, observer, options, near=file.parent)
     if not quiet:
         summarise(launched, runs, resume_command(), sweep_file.metric_place)
-    raise typer.Exit(exit_status(launched))
+    raise Exit(exit_status(launched))

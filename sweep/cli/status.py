@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from sweep.cli.options import Json, Runs, print_json
 from sweep.errors import InputError
@@ -13,12 +13,7 @@ from sweep.system.directory import RUNS
 
 def status(
     name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="A sweep's name in --runs, or the path of its directory.",
-            show_default="all of them",
-        ),
+        str | None, Argument(metavar="[NAME]", help="A sweep's name or directory; all if omitted.")
     ] = None,
     runs: Runs = RUNS,
     as_json: Json = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from sweep.cli.options import Runs, SweepName
 from sweep.system.directory import RUNS
@@ -12,7 +12,7 @@ from sweep.system.directory import RUNS
 
 def stop(
     name: SweepName,
-    trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="Stop only this trial.")] = None,
+    trial: Annotated[int | None, Option(metavar="N", help="Stop only this trial.")] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Stop a running sweep as Ctrl-C does, or one of its trials, from another terminal.

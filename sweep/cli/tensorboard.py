@@ -6,10 +6,9 @@ import io
 import signal
 import sys
 from contextlib import redirect_stderr
-from types import FrameType
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from sweep.cli.options import Runs, SweepName
 from sweep.system.directory import RUNS
@@ -19,14 +18,9 @@ def tensorboard(
     name: SweepName,
     runs: Runs = RUNS,
     port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", metavar="N", help="The port to listen on.", show_default="6006 or the next free one"
-        ),
+        int | None, Option(metavar="N", help="The port; by default 6006 or the next free.")
     ] = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="HOST", help="The address to listen on.")
-    ] = "127.0.0.1",
+    host: Annotated[str, Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Start TensorBoard on a sweep, running or not, and print the address of its HParams tab.
 
@@ -45,7 +39,7 @@ def tensorboard(
     from sweep.errors import SweepError
 
     # On SIGTERM, exit as on Ctrl-C: TensorBoard terminates its data server at exit.
-    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     server = program.TensorBoard()
     arguments = ["tensorboard", "--logdir", str(view.directory.root), "--host", host]
     if port is not None:
@@ -61,7 +55,3 @@ def tensorboard(
         signal.pause()
     except KeyboardInterrupt:
         print()
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)

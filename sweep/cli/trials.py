@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from sweep.cli.options import Runs, SweepName, print_json
 from sweep.system.directory import RUNS
@@ -32,7 +32,7 @@ class TableFormat(str, Enum):
 def trials(
     name: SweepName,
     runs: Runs = RUNS,
-    form: Annotated[TableFormat, typer.Option("--format", help="The output format.")] = TableFormat.table,
+    form: Annotated[TableFormat, Option("--format", help="The output format.")] = TableFormat.table,
 ) -> None:
     """List all trials.
 

@@ -47,15 +47,10 @@ def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | Non
     advice = f"correct metric{place}, or what the script reports, and run the same command again"
     _print_failures(view, advice if is_metric_missing else f"`sweep retry {name} --failed` runs them again")
     print()
-    commands = {
-        f"sweep tensorboard {name}": "compare the runs in the HParams tab",
-        f"sweep trials {name}": "all trials as a table",
-    }
+    print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
+    print(f"  sweep trials {name}        all trials as a table")
     if view.best is not None:
-        commands[f"sweep best {name}"] = "the best parameters as YAML, JSON or arguments"
-    width = max(map(len, commands))
-    for command, purpose in commands.items():
-        print(f"  {command:{width}}   {purpose}")
+        print(f"  sweep best {name}          the best parameters as YAML, JSON or arguments")
     print(f"  {_relative(root)}/")
 
 
@@ -117,7 +112,7 @@ def print_best(view: SweepView, has_lines: bool = False) -> None:
 def _print_failures(view: SweepView, advice: str) -> None:
     reason = most_frequent_failure(view.rows())
     if reason is not None:
-        print(reason)
+        print(reason.summary)
         print(f"  {_relative(view.error_file(reason.trial))}; {advice}")
 
 

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.analysis import formatting as text
-from sweep.analysis.view import SweepView
 from sweep.errors import InputError
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.parameters import DISTRIBUTIONS, Choice, Constant, Distribution, Leaf
 from sweep.sweepfile.tree import Node, flatten
 
 if TYPE_CHECKING:
+    from sweep.analysis.view import SweepView
     from sweep.preview import Preview
 
 _UNLIMITED = 100_000

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sweep
 from sweep.analysis.view import SweepView
 from tests.commands import PATIENCE, call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
@@ -58,6 +60,11 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
 )
 def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in call(command, "--help").stdout
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    assert sweep.__version__ == version("sweep-hpo")
+    assert call("--version").stdout == f"sweep {sweep.__version__}\n"
 
 
 def test_a_run_says_what_happens_a_line_each_and_what_to_type_next(make_sweep: MakeSweep) -> None:
@@ -232,7 +239,7 @@ def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, c
 def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
-        "error: demo: is finished; allow one more trial and enqueue this one: sweep run FILE"
+        "error: demo: is finished; extend it and enqueue this configuration: sweep run FILE -n 7 --set"
     )
     advice = shlex.split(refused.partition("sweep run FILE ")[2])
     call("run", finished, "--inline", "--quiet", *advice)
@@ -241,10 +248,7 @@ def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finis
     assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
     call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
     refused = call("enqueue", "other", "x=0.2", status=2).stderr
-    assert (
-        "its stop rule target is reached; change it and enqueue this configuration: sweep run FILE --set"
-        in refused
-    )
+    assert "enqueue this configuration: sweep run FILE --set stop.target=... --set" in refused
 
 
 def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:

@@ -420,7 +420,7 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
     assert "trial 1 of demo has not failed: it is COMPLETE" in call("retry", "demo", "1", status=2).stderr
     assert "which trials?" in call("retry", "demo", status=2).stderr
     refused = call("enqueue", "demo", "x=0.5", status=2).stderr
-    assert "all its trials have started; allow one more trial" in refused
+    assert "all its trials have started; extend it" in refused
     Path("go").touch()
     assert driver.wait(180) == 0
     assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]

@@ -344,15 +344,17 @@ def test_what_is_wrong_is_said_with_what_there_is(saved: Path) -> None:
     assert "there is no folder" in (
         call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
     )
-    assert "--output belongs to --artifact" in call("best", "demo", "-o", "x", status=2).stderr
-    assert "--force belongs to --artifact" in call("best", "demo", "--force", status=2).stderr
+    assert "--output: is for --artifact" in call("best", "demo", "-o", "x", status=2).stderr
+    assert "--force: is for --artifact" in call("best", "demo", "--force", status=2).stderr
     assert "has no repeats" in call("best", "demo", "--artifact", "hf", "--repeat", "1", status=2).stderr
 
 
 def test_a_trial_that_kept_nothing_says_how_to(make_sweep: MakeSweep) -> None:
     sweep.run(make_sweep("def train(trial):\n    return 1.0\n", stop={"trials": 1}), inline=True)
     said = call("best", "demo", "--artifact", "model.pt", status=2).stderr
-    assert "trial 0 of demo has saved no artifacts; the objective does with trial.save_artifact('m" in said
+    assert (
+        "trial 0 of demo has saved no artifacts; the objective saves one with trial.save_artifact('m" in said
+    )
 
 
 def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) -> None:
