@@ -1,4 +1,4 @@
-"""How the summary counts why trials failed."""
+"""The most frequent reason for which trials failed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def row(number: int, reason: str | None, state: str = "FAIL") -> TrialRow:
         ([None, None], "2 failed, all with: "),
     ],
 )
-def test_reasons_that_differ_in_a_number_or_an_address_are_one(reasons: list[str | None], text: str) -> None:
+def test_reasons_that_differ_only_in_numbers_or_addresses_are_counted_as_one(
+    reasons: list[str | None], text: str
+) -> None:
     found = most_frequent_failure([row(number, reason) for number, reason in enumerate(reasons)])
     assert found is not None
     assert found.summary == text
 
 
-def test_trials_that_did_not_fail_are_not_counted() -> None:
+def test_only_failed_trials_are_counted() -> None:
     assert most_frequent_failure([row(0, "pruned", "PRUNED")]) is None
     found = most_frequent_failure([row(0, "pruned", "PRUNED"), row(1, "it broke")])
     assert found is not None
