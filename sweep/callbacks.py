@@ -26,7 +26,7 @@ class TrialStart:
     Args:
         number: the trial's number.
         attempt: which execution of the trial it is, from 1.
-        params: the trial's parameters; with define-by-run, those suggested by earlier attempts.
+        params: the trial's parameters; with define-by-run, those known so far.
         directory: the trial's directory.
         repeat: the index of the repeat, from 0.
     """

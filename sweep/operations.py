@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -129,7 +129,7 @@ def resubmit(view: SweepView, numbers: Sequence[int]) -> tuple[dict[int, int], b
     return successors(), is_running
 
 
-def read_configuration(view: SweepView, assignments: Iterable[str]) -> dict[str, Any]:
+def read_configuration(view: SweepView, assignments: Sequence[str]) -> dict[str, Any]:
     """A configuration to enqueue, in the form in which Optuna samples it.
 
     Args:
@@ -210,7 +210,7 @@ def _deliver(
     return False
 
 
-def _how_to_extend(view: SweepView, assignments: Iterable[str]) -> str:
+def _how_to_extend(view: SweepView, assignments: Sequence[str]) -> str:
     """The command that extends a sweep and tries a configuration in it."""
     rule, trials = view.stopped_by or "trials", view.spec.stop.trials
     entry = ", ".join(text.strip().replace("=", ": ", 1) for text in assignments)
