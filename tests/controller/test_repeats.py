@@ -171,7 +171,7 @@ def test_the_values_of_the_repeats_make_that_of_the_trial(
     assert row.to_dict()["repeats"] == [0.1, 0.3, 0.8]
     assert (row.state, row.value, row.attempts) == ("COMPLETE", pytest.approx(value), 1)
     assert row.metrics == {"loss": pytest.approx(0.4), "best/loss": pytest.approx(0.2)}
-    assert row.dir == str(directory.root / "trial-0000")
+    assert row.directory == directory.root / "trial-0000"
 
 
 def test_metrics_are_the_mean_of_those_that_have_them_and_none_if_one_is_no_number(
