@@ -24,7 +24,7 @@ from sweep.objective.digest import differ, digest
 from sweep.objective.find import find_objective, working_directory
 from sweep.objective.pickled_function import PickledFunction
 from sweep.space import SearchSpace
-from sweep.study.compatibility import changes
+from sweep.study.compatibility import incompatible_changes
 from sweep.study.enqueue import enqueue_configurations, start_points
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.resubmission import enqueue_resubmissions
@@ -203,7 +203,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             f"{spec.storage or directory.journal}; bring it back, or move the old sweep aside with "
             f"{'--name NAME' if spec.storage else '--fresh (in Python fresh=True)'}"
         )
-    found = changes(view.spec, spec)
+    found = incompatible_changes(view.spec, spec)
     has_nothing = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
     if found and has_nothing and spec.storage is None and not view.is_running:
         return _Start.ANEW  # no trial has a result, or will have one: there is nothing that could be mixed up

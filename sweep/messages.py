@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from sweep.tracking.hparams import Session
 
-OURS = "sweep:"
+RESERVED_PREFIX = "sweep:"
 """What the names of a trial's attributes begin with that are not the objective's own."""
 
 
@@ -19,7 +19,7 @@ class Report(NamedTuple):
     value: float
 
 
-class Note(NamedTuple):
+class TrialAttribute(NamedTuple):
     """What an objective says of its trial besides the metric: an attribute, or how far it is from a limit."""
 
     key: str
@@ -27,7 +27,7 @@ class Note(NamedTuple):
     is_constraint: bool = False
 
 
-TrialMessage = Report | Note
+TrialMessage = Report | TrialAttribute
 """What a trial says on its way."""
 
 
@@ -136,10 +136,10 @@ class AttemptResult:
         reason: why it failed.
         is_best: whether no trial before it was as good.
         duration_s: of the attempt, in seconds; for a trial with repeats the sum of theirs.
-        again_in: seconds until the trial may go on, if it does.
+        retry_in: seconds until the trial may go on, if it does.
         repeat: of the trial.
         label: the repeat's name; empty without repeats.
-        is_over: whether the repeat has come to its end, although other repeats of the trial have not.
+        is_repeat_finished: whether the repeat has finished, although other repeats of the trial have not.
         params: the trial's.
     """
 
@@ -151,16 +151,16 @@ class AttemptResult:
     reason: str = ""
     is_best: bool = False
     duration_s: float = 0.0
-    again_in: float = 0.0
+    retry_in: float = 0.0
     repeat: int = 0
     label: str = ""
-    is_over: bool = False
+    is_repeat_finished: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def will_run_again(self) -> bool:
+    def will_retry(self) -> bool:
         """Whether another attempt follows."""
-        return self.state is None and not self.is_over
+        return self.state is None and not self.is_repeat_finished
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class RunningTrial:
         last: its last report.
         repeat: of the trial.
         label: the repeat's name; empty without repeats.
-        is_futile: whether its trial has failed meanwhile: it is to be ended.
+        is_cancelled: whether its trial has failed meanwhile: it is to be ended.
     """
 
     number: int
@@ -213,7 +213,7 @@ class RunningTrial:
     last: Report | None
     repeat: int = 0
     label: str = ""
-    is_futile: bool = False
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,13 @@ def preview(spec: SweepSpec, near: Path, may_lack_program: bool = False) -> Prev
     count = _SAMPLES
     if spec.sampler.type in EXHAUSTIVE:
         count = min(count, space.grid_size or count)
-    samples = [] if space.is_open else [space.suggest(study.ask()) for _ in range(count)]
+    samples = [] if space.is_define_by_run else [space.suggest(study.ask()) for _ in range(count)]
     notes = [
         *missing,
         *stop_notes(spec),
         *(
             ["the objective asks for its parameters: nothing is known of them before"]
-            if space.is_open
+            if space.is_define_by_run
             else []
         ),
         *_rung_notes(spec),

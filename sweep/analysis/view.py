@@ -19,7 +19,7 @@ from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import Usage
 from sweep.errors import InputError, nearest
-from sweep.messages import OURS
+from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
 from sweep.study import study as attributes
 from sweep.study.ranking import Ranking
@@ -222,13 +222,15 @@ class SweepView:
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
             dir=str(self.directory.trial(trial.number).root),
-            retry_of=trial.user_attrs.get(attributes.RETRY_OF),
+            retry_of=trial.user_attrs.get(attributes.RESUBMISSION_OF),
             values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
             feasible=self._ranking.is_feasible(trial)
             if (self.spec.limits or trial.constraints) and trial.state == TrialState.COMPLETE
             else None,
             repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
-            user_attrs={key: value for key, value in trial.user_attrs.items() if not key.startswith(OURS)}
+            user_attrs={
+                key: value for key, value in trial.user_attrs.items() if not key.startswith(RESERVED_PREFIX)
+            }
             or None,
             artifacts=self._artifacts(trial.number) or None,
         )
@@ -244,7 +246,7 @@ class SweepView:
 
     def error_file(self, number: int) -> Path:
         """Where it is written why a failed trial failed."""
-        verdict = self.frozen_trials[number].user_attrs.get(attributes.VERDICT, {"repeat": 0})
+        verdict = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
         return self.directory.trial(number, self.spec.run_labels[verdict["repeat"]]).error
 
     def _state(self, trial: FrozenTrial) -> str:

@@ -71,11 +71,11 @@ class LineLog(Display):
         took = text.duration(result.duration_s)
         value = "" if result.value is None else f": {self._metric}={text.number(result.value)}"
         name = text.run(result.number, result.label)
-        if result.is_over:
+        if result.is_repeat_finished:
             _say(f"trial {name} {_HOW.get(result.kind, 'failed')} after {took}{value}{_why(result)}")
-        elif result.will_run_again and result.kind == "interrupted":
+        elif result.will_retry and result.kind == "interrupted":
             _say(f"trial {name} was interrupted after {took}: {result.reason}")
-        elif result.will_run_again:
+        elif result.will_retry:
             _say(f"trial {name} failed after {took}{_again(result)}: {result.reason}")
         elif result.state == "FAIL":
             _say(f"trial {result.number} FAIL after {took}: {result.reason}")
@@ -120,9 +120,9 @@ class _Parameters:
 
 
 def _again(result: AttemptResult) -> str:
-    if not result.will_run_again:
+    if not result.will_retry:
         return ""
-    when = f" in {text.duration(result.again_in)}" if result.again_in >= 1 else ""
+    when = f" in {text.duration(result.retry_in)}" if result.retry_in >= 1 else ""
     return f" and will run again{when}"
 
 
@@ -201,7 +201,7 @@ class Live(Display):
 
     def ended(self, result: AttemptResult) -> None:
         """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
-        if result.state == "FAIL" or (result.will_run_again and result.kind != "interrupted"):
+        if result.state == "FAIL" or (result.will_retry and result.kind != "interrupted"):
             name = text.run(result.number, result.label if result.state is None else "")
             self._live.console.print(
                 Text(f"trial {name} failed{_again(result)}: {result.reason}", style="red"),

@@ -16,10 +16,10 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.controller.hparams_rows import HParamsRows
-from sweep.controller.outcomes import numbers_of, resolve_state
+from sweep.controller.hparams_writer import HParamsWriter
+from sweep.controller.outcomes import final_metrics, resolve_state
 from sweep.controller.retries import RetryRules
-from sweep.controller.runs import LiveRun, LiveTrial, Verdict, attempts, make_runs
+from sweep.controller.runs import Decision, LiveRun, LiveTrial, attempts, make_runs
 from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.controller.usage import Usage, UsageMeter
@@ -28,13 +28,13 @@ from sweep.messages import (
     AttemptResult,
     BestTrial,
     NextStep,
-    Note,
     Outcome,
     Progress,
     ReportEvent,
     RunningAttempt,
     RunningTrial,
     Suggestion,
+    TrialAttribute,
     TrialMessage,
     TrialStateName,
 )
@@ -91,7 +91,7 @@ class Controller:
         self._spec = spec
         self._files = TrialFiles(directory, spec.pruning_metric.name, spec.run_labels)
         self._space = SearchSpace.of(spec)
-        self._rows = HParamsRows(spec, self._space, directory.root, self._files)
+        self._rows = HParamsWriter(spec, self._space, directory.root, self._files)
         self._retries = RetryRules(spec.trial)
         self._gives_way = False
         self._is_unreported = False
@@ -154,13 +154,13 @@ class Controller:
         if run is None:
             return False
         live = self._live[number]
-        if live.verdict is None and self._reports_count(run) and self._would_prune(live, run):
+        if live.decision is None and self._reports_count(run) and self._would_prune(live, run):
             if not live.has_repeats:
                 return True
             with self._batch():
-                self._condemn(live, Verdict("PRUNED", "", repeat))
+                self._decide(live, Decision("PRUNED", "", repeat))
             self._rows.tell_ends()
-        return live.verdict is not None
+        return live.decision is not None
 
     def suggest(
         self,
@@ -198,8 +198,8 @@ class Controller:
             result = self._finish(outcome) if outcome is not None else None
             assignment = self._next()
         self._rows.tell_ends()
-        again_in = None if assignment is not None else self.ask_again_in()
-        return NextStep(result, assignment, again_in, self.take_report_events())
+        retry_in = None if assignment is not None else self.ask_again_in()
+        return NextStep(result, assignment, retry_in, self.take_report_events())
 
     def next(self) -> Assignment | None:
         """The next attempt to run, or None if there is nothing to do (any more)."""
@@ -216,7 +216,7 @@ class Controller:
         self._rows.tell_ends()
         return result
 
-    def give_way(self) -> None:
+    def drain(self) -> None:
         """The sweep is being stopped: hand out nothing new, and tell trials so at their checkpoints."""
         self._gives_way = True
 
@@ -227,7 +227,7 @@ class Controller:
         """
         self.report(number, attempt, reports, repeat)
         run = self._current(number, attempt, repeat)
-        return self._gives_way or (run is not None and self._live[number].verdict is not None)
+        return self._gives_way or (run is not None and self._live[number].decision is not None)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         """Learn which attempts run on, after having taken a dead controller's place.
@@ -247,7 +247,7 @@ class Controller:
                     self._take_back(run)
         self._rows.tell_ends()
 
-    def give_back(self, number: int, attempt: int, repeat: int = 0) -> None:
+    def return_assignment(self, number: int, attempt: int, repeat: int = 0) -> None:
         """An attempt was handed out that nobody will run now: it is handed out anew later."""
         run = self._current(number, attempt, repeat)
         if run is not None:
@@ -263,25 +263,25 @@ class Controller:
         live.trial.set_user_attr(run.attribute(attributes.ENDED), run.attempt)
         run.is_running = False
         self._again.append(run)
-        if live.verdict is not None:
+        if live.decision is not None:
             self._drop_waiting(live)
             self._settle(live, run, Outcome(run.number, run.attempt, "stopped", repeat=run.repeat))
 
-    def abandon(self, number: int, reason: str) -> AttemptResult | None:
+    def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
         """A trial is to have no attempts any more. Repeats that run are told so, or have to be ended.
 
         Returns:
             None if it has no outcome yet, for something of it runs, or if it had one before.
         """
         live = self._live.get(number)
-        if live is None or live.verdict is not None or not (live.is_waiting or live.has_repeats):
+        if live is None or live.decision is not None or not (live.is_waiting or live.has_repeats):
             return None
         last = max(live.runs, key=lambda run: run.attempt)
         outcome = self._files.recover(
             Outcome(number, last.attempt, "stopped", reason=reason, was_killed=True, repeat=last.repeat)
         )
         with self._batch():
-            self._condemn(live, Verdict("PRUNED", reason, last.repeat))
+            self._decide(live, Decision("PRUNED", reason, last.repeat))
             result = self._settle(live, last, outcome)
         self._rows.tell_ends()
         return result if result.state is not None else None
@@ -322,7 +322,7 @@ class Controller:
                 run.last,
                 run.repeat,
                 run.label,
-                is_futile=live.verdict is not None and live.verdict.state == "FAIL",
+                is_cancelled=live.decision is not None and live.decision.state == "FAIL",
             )
             for number, live in sorted(self._live.items())
             for run in live.runs
@@ -420,7 +420,7 @@ class Controller:
         self._keep(live, run, outcome.reports)
         took = self._meter.end(run.key)
         state, reason = resolve_state(outcome, self._ranking, self._spec.metric.name)
-        may_go_on = live.verdict is None
+        may_go_on = live.decision is None
         if state == "FAIL":
             self._files.write_error(outcome, reason)
             if self._retries.counts(outcome.kind):
@@ -448,11 +448,11 @@ class Controller:
             self._pruning.report(live.trial, run.repeat, run.value)
         if self._journal is not None:
             self._journal.sync()
-        if live.verdict is None and state is not None and state != "COMPLETE":
+        if live.decision is None and state is not None and state != "COMPLETE":
             named = f"{run.label}: {reason}" if live.has_repeats and state == "FAIL" else reason
-            self._condemn(live, Verdict(state, named, run.repeat))
-        elif live.verdict is None and not live.is_over and self._is_hopeless(live, run):
-            self._condemn(live, Verdict("PRUNED", "", run.repeat))
+            self._decide(live, Decision(state, named, run.repeat))
+        elif live.decision is None and not live.is_over and self._is_hopeless(live, run):
+            self._decide(live, Decision("PRUNED", "", run.repeat))
         self._rows.note_end(live, run, is_whole=not outcome.was_killed)
         return self._settle(live, run, outcome)
 
@@ -474,9 +474,9 @@ class Controller:
     def _would_prune(self, live: LiveTrial, run: LiveRun) -> bool:
         return run.has_caught_up and self._pruning.should_prune(live.trial)
 
-    def _condemn(self, live: LiveTrial, verdict: Verdict) -> None:
+    def _decide(self, live: LiveTrial, decision: Decision) -> None:
         """However its other repeats would end, it is clear how the trial does."""
-        live.condemn(verdict)
+        live.decide(decision)
         self._drop_waiting(live)
 
     def _drop_waiting(self, live: LiveTrial) -> None:
@@ -503,14 +503,14 @@ class Controller:
         """
         if not live.is_over:
             return run.attempt_result(outcome)
-        verdict = live.verdict or Verdict("COMPLETE", "")
+        decision = live.decision or Decision("COMPLETE", "")
         repeats = self._spec.repeats
         whole = live.outcome(outcome, repeats)
         metrics = whole.metrics if repeats is None else live.metrics(repeats.reduce)
-        numbers = numbers_of(replace(whole, metrics=metrics), self._spec.metric.name)
-        if verdict.state == "COMPLETE" and (missing := self._ranking.missing(numbers)) is not None:
-            verdict = Verdict("FAIL", f"the metric {missing!r} is NaN")  # of infinities
-        return self._record(live, whole, numbers, verdict.state, verdict.reason)
+        numbers = final_metrics(replace(whole, metrics=metrics), self._spec.metric.name)
+        if decision.state == "COMPLETE" and (missing := self._ranking.missing(numbers)) is not None:
+            decision = Decision("FAIL", f"the metric {missing!r} is NaN")  # of infinities
+        return self._record(live, whole, numbers, decision.state, decision.reason)
 
     def _tell_again(self, outcome: Outcome) -> AttemptResult | None:
         label = self._spec.run_labels[outcome.repeat]
@@ -551,7 +551,7 @@ class Controller:
         live.trial.set_user_attr(run.attribute(attributes.ENDED), outcome.attempt)
         run.is_running = False
         self._again.append(run)
-        again_in = max(0.0, run.ready - time.monotonic())
+        retry_in = max(0.0, run.ready - time.monotonic())
         return AttemptResult(
             outcome.number,
             outcome.attempt,
@@ -559,14 +559,14 @@ class Controller:
             outcome.kind,
             reason=reason,
             duration_s=took,
-            again_in=again_in,
+            retry_in=retry_in,
             repeat=run.repeat,
             label=run.label,
         )
 
     def _keep(self, live: LiveTrial, run: LiveRun, reports: Iterable[TrialMessage]) -> None:
         for report in reports:
-            if isinstance(report, Note):
+            if isinstance(report, TrialAttribute):
                 self._keep_note(live, report)
                 continue
             run.last = report
@@ -579,7 +579,7 @@ class Controller:
                     self._pruning.report(live.trial, report.step, report.value)
 
     @staticmethod
-    def _keep_note(live: LiveTrial, note: Note) -> None:
+    def _keep_note(live: LiveTrial, note: TrialAttribute) -> None:
         if note.is_constraint:
             live.trial.set_constraint(note.key, note.value)
         else:
@@ -628,11 +628,11 @@ class Controller:
         if self._reports_count(live.runs[0]):
             live.runs[0].add_steps(frozen.intermediate_values)
             live.runs[0].told.update(frozen.intermediate_values)
-        if attributes.VERDICT in frozen.user_attrs:
-            live.verdict = Verdict(**frozen.user_attrs[attributes.VERDICT])
+        if attributes.DECISION in frozen.user_attrs:
+            live.decision = Decision(**frozen.user_attrs[attributes.DECISION])
         for run in live.runs:
             has_ended = frozen.user_attrs.get(run.attribute(attributes.ENDED), 0) == run.attempt
-            if run.is_over or (live.verdict is not None and has_ended):
+            if run.is_over or (live.decision is not None and has_ended):
                 self._take_up_over(live, run, runs_on)
             elif runs_on and not has_ended:
                 run.is_running = True
@@ -641,10 +641,10 @@ class Controller:
                     self._keep(live, run, self._files.written_reports(*run.key))
                     trial.set_user_attr(run.attribute(attributes.ENDED), run.attempt)
                 self._again.append(run)
-        if live.verdict is not None:
+        if live.decision is not None:
             self._drop_waiting(live)
         if live.is_over:
-            last = live.runs[live.verdict.repeat if live.verdict is not None else -1]
+            last = live.runs[live.decision.repeat if live.decision is not None else -1]
             self._settle(live, last, Outcome(last.number, last.attempt, "stopped", repeat=last.repeat))
 
     def _take_up_over(self, live: LiveTrial, run: LiveRun, runs_on: bool) -> None:

@@ -9,7 +9,7 @@ from sweep.messages import Outcome, TrialStateName
 from sweep.study.ranking import Ranking
 
 
-def numbers_of(outcome: Outcome, metric: str) -> dict[str, float]:
+def final_metrics(outcome: Outcome, metric: str) -> dict[str, float]:
     """The last value of everything an attempt logged or returned; `metric` is what it returned."""
     own = {} if outcome.value is None else {metric: outcome.value}
     return {**outcome.metrics, **own}
@@ -27,7 +27,7 @@ def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[Tria
         return "FAIL", outcome.reason
     if outcome.value is None or math.isnan(outcome.value):
         return "FAIL", "the metric is NaN"
-    numbers = numbers_of(outcome, metric)
+    numbers = final_metrics(outcome, metric)
     missing = ranking.missing(numbers)
     if missing is not None:
         what = "is NaN" if missing in numbers else f"was never logged; {suggestion(missing, numbers)}"

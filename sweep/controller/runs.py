@@ -27,7 +27,7 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """How a trial ends although not all of its repeats have been seen to their ends.
 
     Args:
@@ -117,7 +117,7 @@ class LiveRun:
             duration_s=self.took,
             repeat=self.repeat,
             label=self.label,
-            is_over=True,
+            is_repeat_finished=True,
         )
 
 
@@ -141,13 +141,13 @@ class LiveTrial:
         trial: Optuna's.
         params: all its parameters, constants included.
         runs: its repeats in their order, or its only run.
-        verdict: how it ends, if that is clear before all its runs are over.
+        decision: how it ends, if that is clear before all its runs are over.
     """
 
     trial: optuna.Trial
     params: dict[str, Any]
     runs: list[LiveRun]
-    verdict: Verdict | None = None
+    decision: Decision | None = None
 
     @property
     def has_repeats(self) -> bool:
@@ -181,11 +181,11 @@ class LiveTrial:
         """The time that the last attempts of its runs took, in seconds."""
         return sum(run.took for run in self.runs)
 
-    def condemn(self, verdict: Verdict) -> None:
+    def decide(self, decision: Decision) -> None:
         """It is clear how it ends, even if the controller dies now."""
-        self.verdict = verdict
+        self.decision = decision
         if self.has_repeats:
-            self.trial.set_user_attr(attributes.VERDICT, asdict(verdict))
+            self.trial.set_user_attr(attributes.DECISION, asdict(decision))
 
     def end_run(self, run: LiveRun, value: float | None, metrics: Mapping[str, float], took: float) -> None:
         """A run is over. If it is a repeat this is kept: it will not be run again, whatever happens."""

@@ -36,7 +36,7 @@ class SearchSpace:
         parameters: the sweep file's `parameters`, in its order.
         constraints: the sweep file's `constraints`.
         for_grid: whether every configuration is to be tried once.
-        is_open: whether nothing is declared: the objective asks for its parameters while it runs.
+        is_define_by_run: whether nothing is declared: the objective asks for its parameters while it runs.
 
     Attributes:
         parameters: all that are no group, by their dotted names.
@@ -49,9 +49,9 @@ class SearchSpace:
         parameters: Mapping[str, Parameter],
         constraints: Sequence[str] = (),
         for_grid: bool = False,
-        is_open: bool = False,
+        is_define_by_run: bool = False,
     ) -> None:
-        self.is_open = is_open
+        self.is_define_by_run = is_define_by_run
         nodes = flatten(parameters)
         self._nodes = {name: nodes[name] for name in in_order(nodes)}
         self.parameters: dict[str, Leaf] = {name: node.parameter for name, node in nodes.items()}
@@ -134,7 +134,7 @@ class SearchSpace:
 
     def complete(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters of a trial, in the file's order: what Optuna has `sampled`, and constants."""
-        if self.is_open:
+        if self.is_define_by_run:
             return dict(sampled)
         return self.walk(lambda variable: sampled[variable.key])
 
@@ -170,7 +170,7 @@ class SearchSpace:
             EntryError: there is no such parameter, or it is never that; or not there beside the others; or
                 they violate a constraint.
         """
-        if self.is_open:
+        if self.is_define_by_run:
             return dict(values)
         sampled = {}
         for name, value in values.items():
@@ -186,7 +186,7 @@ class SearchSpace:
         Raises:
             EntryError: there is no such parameter, or it is never that.
         """
-        if self.is_open:
+        if self.is_define_by_run:
             return value
         if name not in self.parameters:
             groups = [other for other in self.parameters if other.startswith(f"{name}.")]
@@ -235,7 +235,7 @@ class SearchSpace:
     @cached_property
     def grid(self) -> Grid | None:
         """All configurations in their order, or None if there is no end of them."""
-        if self.endless or self.is_open:
+        if self.endless or self.is_define_by_run:
             return None
         return Grid(self._nodes, self.variables, self.rejecting if self.constraints else None)
 
@@ -255,7 +255,7 @@ class SearchSpace:
         Raises:
             EntryError: a parameter has no end of values.
         """
-        if self.is_open:
+        if self.is_define_by_run:
             raise EntryError(
                 "sampler.type",
                 "a grid needs declared parameters; declare them instead of define-by-run, or write random",

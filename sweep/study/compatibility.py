@@ -23,7 +23,7 @@ _IDENTITY = (
 )
 
 
-def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
+def incompatible_changes(old: SweepSpec, new: SweepSpec) -> list[str]:
     """What makes `new` another sweep than `old`, a line for each key; nothing if it may go on."""
     before, now = _identity(old), _identity(new)
     found = [line for key in _IDENTITY for line in _differences(key, before[key], now[key])]

@@ -30,7 +30,7 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
         if entry == DEFAULTS:
             values = space.defaults()
             if not values:
-                hint = "give values" if space.is_open else "write default: beside one"
+                hint = "give values" if space.is_define_by_run else "write default: beside one"
                 raise EntryError(f"enqueue.{index}", f"no parameter has a default; {hint}")
         else:
             values = entry
@@ -45,7 +45,7 @@ def enqueue_start_points(study: optuna.Study, spec: SweepSpec, space: SearchSpac
     begun = [  # whoever was at it before may have been killed
         trial.system_attrs.get("fixed_params")
         for trial in study.get_trials(deepcopy=False)
-        if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RETRY_OF}
+        if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RESUBMISSION_OF}
     ]
     news = [point for point in start_points(spec, space) if point not in known and point not in begun]
     for point in news:

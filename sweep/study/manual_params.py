@@ -54,7 +54,7 @@ def complete(
         EntryError: there is no such parameter, or it cannot be that, or not beside the others. The entry is
             the parameter's name.
     """
-    if space.is_open:  # the objective asks for what it needs
+    if space.is_define_by_run:  # the objective asks for what it needs
         return Configuration({**(otherwise or {}), **given})
     read = {name: _read(space, name, value) for name, value in given.items()}
     given = {name: value for name, (value, _) in read.items()}

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study.study import RETRY_OF
+from sweep.study.study import RESUBMISSION_OF
 
 
 def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:
     """The numbers of the trials that failed and have not been given another one yet."""
     trials = list(trials)
-    repeated = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    repeated = {trial.user_attrs.get(RESUBMISSION_OF) for trial in trials}
     return [
         trial.number for trial in trials if trial.state == TrialState.FAIL and trial.number not in repeated
     ]
@@ -21,7 +21,7 @@ def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:
 
 def is_resubmission(trial: FrozenTrial) -> bool:
     """Whether a trial repeats another one."""
-    return RETRY_OF in trial.user_attrs
+    return RESUBMISSION_OF in trial.user_attrs
 
 
 def count_resubmissions(trials: Iterable[FrozenTrial]) -> int:
@@ -39,5 +39,5 @@ def enqueue_resubmissions(study: optuna.Study, numbers: Iterable[int]) -> list[i
     failed = set(failed_trials(trials))
     chosen = [number for number in dict.fromkeys(numbers) if number in failed]
     for number in chosen:
-        study.enqueue_trial(trials[number].params, user_attrs={RETRY_OF: number})
+        study.enqueue_trial(trials[number].params, user_attrs={RESUBMISSION_OF: number})
     return chosen

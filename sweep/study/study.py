@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep.errors import EntryError, InputError
-from sweep.messages import OURS
+from sweep.messages import RESERVED_PREFIX
 from sweep.study.journal import Journal
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -20,30 +20,30 @@ SEED = "seed"
 RUN = "run"
 """Study attribute: the id of the run of the sweep that used it last."""
 USAGE = "usage"
-"""Study attribute: a `core.usage.Usage` as a mapping."""
-PARAMS = OURS + "params"
+"""Study attribute: a `controller.usage.Usage` as a mapping."""
+PARAMS = RESERVED_PREFIX + "params"
 """Trial attribute: its parameters, where Optuna's own ones only stand for them."""
-METRICS = OURS + "metrics"
+METRICS = RESERVED_PREFIX + "metrics"
 """Trial attribute: the last value of everything logged beside the metric."""
-REASON = OURS + "reason"
+REASON = RESERVED_PREFIX + "reason"
 """Trial attribute: why it failed."""
-DURATION = OURS + "duration_s"
+DURATION = RESERVED_PREFIX + "duration_s"
 """Trial attribute: how long its last attempt took, if it had several."""
-ATTEMPTS = OURS + "attempts"
+ATTEMPTS = RESERVED_PREFIX + "attempts"
 """Trial attribute: how often it was executed; absent means once."""
-ENDED = OURS + "ended"
+ENDED = RESERVED_PREFIX + "ended"
 """Trial attribute: the last attempt whose end is recorded although the trial goes on."""
-REPEATS = OURS + "repeats"
+REPEATS = RESERVED_PREFIX + "repeats"
 """Trial attribute: the value of each of its repeats, None for those that have none (yet)."""
-VERDICT = OURS + "verdict"
-"""Trial attribute: a `core.runs.Verdict` as a mapping, if its repeats must not all be seen to their ends."""
-FAILURES = OURS + "failures"
+DECISION = RESERVED_PREFIX + "verdict"
+"""Trial attribute: a `Decision` (controller/runs.py) as a mapping, if one was made before all repeats finished."""
+FAILURES = RESERVED_PREFIX + "failures"
 """Trial attribute: how many of its attempts count against its retries so far."""
 ENQUEUED = "enqueued"
 """Study attribute: the sweep file's `enqueue`, as far as it has been enqueued."""
-TOKEN = OURS + "enqueued_by"
+TOKEN = RESERVED_PREFIX + "enqueued_by"
 """Trial attribute: the wish by which it was enqueued by hand."""
-RETRY_OF = OURS + "retry_of"
+RESUBMISSION_OF = RESERVED_PREFIX + "retry_of"
 """Trial attribute: the failed trial whose parameters it was given by hand."""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.hparams_rows import HParamsRows
+from sweep.controller.hparams_writer import HParamsWriter
 from sweep.messages import Assignment, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -290,7 +290,7 @@ def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
     first, second = assigned(killed), assigned(killed)
     killed.finish(returned(first, 0.5))
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies between the two
+        patch.setattr(HParamsWriter, "tell_ends", lambda *_: None)  # it dies between the two
         killed.finish(returned(second, 0.5))
     assert has_ended(directory.trial(0).root)
     assert not has_ended(directory.trial(1).root)
@@ -318,7 +318,7 @@ def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(direct
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
     assert not controller.must_end(0, first.attempt, [Report(0, 1.0)])
-    controller.give_way()
+    controller.drain()
     assert controller.must_end(0, first.attempt, [Report(1, 0.9)])
     next_step = controller.next_step(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
     assert next_step.result is not None
@@ -451,8 +451,8 @@ def test_an_attempt_that_is_given_back_was_none(directory: SweepDirectory) -> No
     spec = make_spec()
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
-    controller.give_back(first.number, first.attempt)
-    controller.give_back(first.number, first.attempt)
+    controller.return_assignment(first.number, first.attempt)
+    controller.return_assignment(first.number, first.attempt)
     resumed = Controller(spec, directory, slots=1)
     again = assigned(resumed)
     assert (again.number, again.attempt) == (first.number, 1)
@@ -464,9 +464,9 @@ def test_a_trial_that_waits_can_be_abandoned(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"backoff": "1h"}, stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     assigned(controller)
-    assert controller.abandon(0, "stopped by hand") is None, "it runs"
+    assert controller.stop_trial(0, "stopped by hand") is None, "it runs"
     controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
-    result = controller.abandon(0, "stopped by hand")
+    result = controller.stop_trial(0, "stopped by hand")
     assert result is not None
     assert (result.state, result.value) == ("PRUNED", 0.5)
     assert controller.progress().stopped_by == "trials"

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweep.controller.controller import Controller
 from sweep.errors import EntryError
-from sweep.messages import Assignment, Note, Outcome, Report, RunningAttempt
+from sweep.messages import Assignment, Outcome, Report, RunningAttempt, TrialAttribute
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.yaml import read_document
 from sweep.system.directory import SweepDirectory
@@ -134,9 +134,9 @@ def test_attributes_and_constraints_are_kept_and_count(directory: SweepDirectory
     controller = Controller(spec, directory, slots=1)
     for number, (value, excess) in enumerate([(0.1, 1.0), (0.5, -1.0)]):
         trial = assigned(controller)
-        controller.report(trial.number, 1, [Note("loss", "low"), Report(0, value)])
-        controller.report(trial.number, 1, [Note("memory", excess, is_constraint=True)])
-        controller.finish(Outcome(number, 1, "returned", value, reports=(Note("late", number),)))
+        controller.report(trial.number, 1, [TrialAttribute("loss", "low"), Report(0, value)])
+        controller.report(trial.number, 1, [TrialAttribute("memory", excess, is_constraint=True)])
+        controller.finish(Outcome(number, 1, "returned", value, reports=(TrialAttribute("late", number),)))
     best = controller.progress().best
     assert best is not None
     assert best.number == 1

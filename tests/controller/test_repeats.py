@@ -13,7 +13,7 @@ import pytest
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.hparams_rows import HParamsRows
+from sweep.controller.hparams_writer import HParamsWriter
 from sweep.messages import Assignment, AttemptResult, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -159,8 +159,11 @@ def test_the_values_of_the_repeats_make_that_of_the_trial(
         finished(controller, returned(assigned(controller), v, metrics={"loss": v, "best/loss": v / 2}))
         for v in (0.1, 0.3, 0.8)
     ]
-    assert [(e.state, e.value, e.is_over) for e in endings[:2]] == [(None, 0.1, True), (None, 0.3, True)]
-    assert not endings[0].will_run_again
+    assert [(e.state, e.value, e.is_repeat_finished) for e in endings[:2]] == [
+        (None, 0.1, True),
+        (None, 0.3, True),
+    ]
+    assert not endings[0].will_retry
     assert (endings[2].state, endings[2].value, endings[2].is_best) == (
         "COMPLETE",
         pytest.approx(value),
@@ -198,7 +201,7 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
     first, second, third = (assigned(controller) for _ in range(3))
     for run in (first, second):
         result = finished(controller, ended(run, "crash", reason="killed"))
-        assert result.will_run_again
+        assert result.will_retry
         assert (result.repeat, result.label) == (run.repeat, run.label)
     assert controller.finish(returned(first, 99.0)) is None, "word from an old attempt"
     again = assigned(controller), assigned(controller)
@@ -221,8 +224,8 @@ def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(direct
     finished(controller, returned(done, 0.5))
     assert not asks(controller, other, Report(0, 0.5))
     result = finished(controller, ended(failing, "error", reason="ValueError: no", metrics={"loss": 4.0}))
-    assert (result.state, result.is_over, result.reason) == (None, True, "ValueError: no")
-    assert [(r.repeat, r.is_futile) for r in controller.progress().running] == [(2, True)]
+    assert (result.state, result.is_repeat_finished, result.reason) == (None, True, "ValueError: no")
+    assert [(r.repeat, r.is_cancelled) for r in controller.progress().running] == [(2, True)]
     assert controller.progress().counts["failed"] == 0
     assert assigned(controller).number == 1, "what had not begun is not begun"
     assert asks(controller, other)
@@ -405,7 +408,7 @@ def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
     for run in runs:
         begin(directory, run, loss=1.0).finish()
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies before
+        patch.setattr(HParamsWriter, "tell_ends", lambda *_: None)  # it dies before
         for run in runs[:3]:
             finished(killed, returned(run, 1.0))
     assert not has_ended(directory.trial(0, "seed-0").root)
@@ -424,7 +427,7 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_repeats_run_on(directory
     new.adopt([running(a) for a in (unanswered, known, told)])
     again = new.next_step(returned(unanswered, 0.5))
     assert again.result is not None
-    assert (again.result.repeat, again.result.is_over, again.result.value) == (1, True, 0.5)
+    assert (again.result.repeat, again.result.is_repeat_finished, again.result.value) == (1, True, 0.5)
     assert new.finish(returned(unanswered, 0.5)) is None, "once"
     assert again.assignment is not None
     rest = [again.assignment, assigned(new)]
@@ -472,8 +475,8 @@ def test_a_repeat_that_is_given_back_was_not_run(directory: SweepDirectory) -> N
     spec = make_spec(stop={"trials": 1})
     controller = Controller(spec, directory, slots=3)
     first, second, third = (assigned(controller) for _ in range(3))
-    controller.give_back(0, second.attempt, second.repeat)
-    controller.give_back(0, second.attempt, second.repeat)
+    controller.return_assignment(0, second.attempt, second.repeat)
+    controller.return_assignment(0, second.attempt, second.repeat)
     finished(controller, returned(first, 1.0))
     finished(controller, ended(third, "interrupted"))
     resumed = Controller(spec, directory, slots=3)
@@ -488,8 +491,8 @@ def test_a_trial_that_is_abandoned_begins_no_repeat_and_ends_those_that_run(
     controller = Controller(spec, directory, slots=3)
     first, second = assigned(controller), assigned(controller)
     finished(controller, returned(first, 1.0))
-    assert controller.abandon(0, "stopped by hand") is None, "one runs"
-    assert controller.abandon(0, "stopped by hand") is None
+    assert controller.stop_trial(0, "stopped by hand") is None, "one runs"
+    assert controller.stop_trial(0, "stopped by hand") is None
     assert controller.next() is None
     result = finished(controller, ended(second, "stopped", reason="stopped by hand", was_killed=True))
     assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
@@ -502,7 +505,7 @@ def test_a_trial_of_which_nothing_runs_can_be_abandoned(directory: SweepDirector
     first = assigned(controller)
     begin(directory, first, loss=1.0).finish()
     finished(controller, returned(first, 1.0))
-    result = controller.abandon(0, "stopped by hand")
+    result = controller.stop_trial(0, "stopped by hand")
     assert result is not None
     assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     row = view(spec, directory).rows()[0]

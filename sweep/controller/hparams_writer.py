@@ -30,7 +30,7 @@ class _End:
     is_whole: bool
 
 
-class HParamsRows:
+class HParamsWriter:
     """Makes the rows of a sweep's trials, and tells TensorBoard how they ended.
 
     What TensorBoard has been told stands for ever: ends are noted first, and told when they are durable.
@@ -56,7 +56,7 @@ class HParamsRows:
         Of parameters that the objective asks for nobody knows the columns: without this record TensorBoard
         finds them, with their types, in the rows. A late one would freeze them.
         """
-        if self._space.is_open:
+        if self._space.is_define_by_run:
             return
         spec = self._spec
         description = f"{spec.name}: {spec.aim} of {spec.work}"
@@ -77,7 +77,7 @@ class HParamsRows:
             run.session = replace(run.session, cells=self._cells(live.trial, live.params))
 
     def _cells(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> dict[str, Cell]:
-        if self._space.is_open:
+        if self._space.is_define_by_run:
             return found_cells(params, trial.distributions)
         return cells(self._columns, params)
 
@@ -125,4 +125,4 @@ class HParamsRows:
 
 def _success(live: LiveTrial, run: LiveRun) -> bool:
     """Whether a run did its work; one whose trial was pruned did."""
-    return run.value is not None or live.verdict is None or live.verdict.state != "FAIL"
+    return run.value is not None or live.decision is None or live.decision.state != "FAIL"
