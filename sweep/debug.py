@@ -28,7 +28,7 @@ from sweep.space.space import suggest
 from sweep.study.compatibility import incompatible_changes
 from sweep.study.manual_params import Configuration, complete
 from sweep.study.ranking import Ranking
-from sweep.study.study import stored_seed
+from sweep.study.seeds import stored_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import CommandError
 from sweep.system.directory import SweepDirectory, TrialDirectory

@@ -157,6 +157,21 @@ class AttemptResult:
     is_repeat_finished: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, outcome: Outcome, label: str, state: TrialStateName | None = None, **fields: Any
+    ) -> AttemptResult:
+        """The result of an attempt with this outcome."""
+        return cls(
+            outcome.number,
+            outcome.attempt,
+            state,
+            outcome.kind,
+            repeat=outcome.repeat,
+            label=label,
+            **fields,
+        )
+
     @property
     def will_retry(self) -> bool:
         """Whether another attempt follows."""

@@ -17,7 +17,8 @@ from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.enqueue import start_points
 from sweep.study.pruners import make_pruner, pruner_notes
-from sweep.study.samplers import derive_seed, make_sampler, sampler_notes
+from sweep.study.samplers import make_sampler, sampler_notes
+from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import NO_PROGRAM, CommandError
 from sweep.sweepfile.parameters import Constant, Leaf

@@ -1,10 +1,11 @@
-"""The rows of the HParams tab, as far as the controller knows them: the columns, and how each run ended."""
+"""`HParamsWriter`: what the controller writes for TensorBoard's HParams tab, and creates for workers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,67 +13,57 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.controller.runs import LiveRun, LiveTrial, make_runs
-from sweep.controller.trial_files import TrialFiles
 from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
 from sweep.tracking.hparams import Cell, Session, found_cells, group_name
-from sweep.tracking.root import declare_experiment
+from sweep.tracking.read import has_ended
+from sweep.tracking.root import declare_experiment, end_session
 from sweep.tracking.run import best_tag
 
 
-@dataclass(frozen=True)
-class _End:
-    """What TensorBoard has to be told of a run that is over, once that is durable."""
-
-    run: LiveRun
-    success: bool
-    is_whole: bool
-
-
 class HParamsWriter:
-    """Makes the rows of a sweep's trials, and tells TensorBoard how they ended.
+    """Creates the rows of a sweep's trials, and writes the columns and how each run ended.
 
-    What TensorBoard has been told stands for ever: ends are noted first, and told when they are durable.
+    TensorBoard keeps the first end that it reads. So ends are collected, and written once they are durable
+    in the study.
 
     Args:
         spec: the sweep.
         space: its search space.
-        root: its directory.
-        files: those of its trials.
+        directory: its directory. A file in it that cannot be read or written is skipped.
     """
 
-    def __init__(self, spec: SweepSpec, space: SearchSpace, root: Path, files: TrialFiles) -> None:
+    def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
         self._spec = spec
         self._space = space
-        self._root = root
-        self._files = files
+        self._directory = directory
         self._columns = columns(space)
-        self._ends: list[_End] = []
+        self._ends: list[tuple[LiveRun, bool, bool]] = []
 
-    def declare(self) -> None:
-        """Write the columns, unless they are there already.
+    def declare_columns(self) -> None:
+        """Write the columns, unless they have been written.
 
-        Of parameters that the objective asks for nobody knows the columns: without this record TensorBoard
-        finds them, with their types, in the rows. A late one would freeze them.
+        A define-by-run sweep has no record of columns: TensorBoard then takes the columns and their types
+        from the rows, while a record would freeze them.
         """
-        if self._space.is_define_by_run:
-            return
-        spec = self._spec
-        description = f"{spec.name}: {spec.aim} of {spec.work}"
-        declare_experiment(self._root, self._columns.values(), self._metric_tags(), description)
+        if not self._space.is_define_by_run:
+            spec = self._spec
+            description = f"{spec.name}: {spec.aim} of {spec.work}"
+            declare_experiment(self._directory.root, self._columns.values(), self._metric_tags(), description)
 
     def session(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> Session:
-        """The row of a trial that begins now.
+        """The row of a trial that starts now.
 
         Args:
-            trial: Optuna's.
+            trial: Optuna's trial.
             params: all its parameters.
         """
         return Session(self._cells(trial, params), group_name(self._spec.name, trial.number), time.time())
 
-    def found(self, live: LiveTrial) -> None:
-        """A trial has asked for a parameter: it belongs to its row."""
+    def update_cells(self, live: LiveTrial) -> None:
+        """Add a parameter to the row of a trial that has just asked for it."""
         for run in live.runs:
             run.session = replace(run.session, cells=self._cells(live.trial, live.params))
 
@@ -81,48 +72,54 @@ class HParamsWriter:
             return found_cells(params, trial.distributions)
         return cells(self._columns, params)
 
-    def note_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:
-        """A run is over; `tell_ends` says so later.
+    def add_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:
+        """Collect the end of a run for `write_ends`.
 
         Args:
-            live: its trial.
+            live: the trial.
             run: the run.
             is_whole: whether its worker has closed its event file.
         """
-        self._ends.append(_End(run, _success(live, run), is_whole))
+        self._ends.append((run, _is_success(live, run), is_whole))
 
-    def tell_ends(self) -> None:
-        """Tell TensorBoard which runs are over, now that it is durable."""
+    def write_ends(self) -> None:
+        """Write the ends that were collected, now that they are durable in the study."""
         ends, self._ends = self._ends, []
-        for end in ends:
-            self._files.tell_end(*end.run.key, end.run.session, end.success, end.is_whole)
+        for run, is_success, is_whole in ends:
+            with suppress(OSError):
+                end_session(self._root(run), run.session, is_success, is_whole, time.time())
 
-    def make_up_end(self, live: LiveTrial, run: LiveRun) -> None:
-        """Tell TensorBoard that a run is over, which it may have been told before."""
-        self._files.make_up_end(*run.key, run.session, _success(live, run), time.time())
+    def restore_end(self, live: LiveTrial, run: LiveRun) -> None:
+        """Write the end of a run that finished in an earlier session, unless that wrote it."""
+        self._write_missing_end(run, _is_success(live, run), time.time())
 
-    def tell_last(self, trials: Iterable[FrozenTrial], sweep_seed: int) -> None:
-        """Tell TensorBoard what a former session recorded but did not live to tell: its last outcome."""
-        ended = {trial.datetime_complete: trial for trial in trials if trial.datetime_complete is not None}
-        if ended:
-            moment = max(ended)
-            last = ended[moment]
+    def restore_last_end(self, trials: Iterable[FrozenTrial], sweep_seed: int) -> None:
+        """Write the end of the trial that finished last, unless the session that recorded it did."""
+        finished = [trial for trial in trials if trial.datetime_complete is not None]
+        if finished:
+            last = max(finished, key=lambda trial: (trial.datetime_complete, trial.number))
+            assert last.datetime_complete is not None
             session = self.session(last, self._space.complete(last.params))
-            success = last.state != TrialState.FAIL
             for run in make_runs(self._spec, last.number, sweep_seed, session, last.user_attrs):
                 if run.attempt > 0:
-                    succeeded = success or run.value is not None
-                    self._files.make_up_end(*run.key, session, succeeded, moment.timestamp())
+                    is_success = last.state != TrialState.FAIL or run.value is not None
+                    self._write_missing_end(run, is_success, last.datetime_complete.timestamp())
+
+    def _write_missing_end(self, run: LiveRun, is_success: bool, ended: float) -> None:
+        with suppress(OSError):
+            if not has_ended(self._root(run)):
+                end_session(self._root(run), run.session, is_success, False, ended)
+
+    def _root(self, run: LiveRun) -> Path:
+        return self._directory.trial(run.number, run.label).root
 
     def _metric_tags(self) -> list[str]:
-        """What TensorBoard shows beside the parameters: it ticks five. The metric itself stands first."""
+        """The metrics that TensorBoard shows next to the parameters: it selects the first five."""
         spec = self._spec
-        others = [
-            name for name in (*(goal.name for goal in spec.goals), *spec.limits) if name != spec.metric.name
-        ]
-        return list(dict.fromkeys([spec.metric.name, best_tag(spec.metric.name), *others]))
+        first = [spec.metric.name, best_tag(spec.metric.name)]
+        return list(dict.fromkeys([*first, *(goal.name for goal in spec.goals), *spec.limits]))
 
 
-def _success(live: LiveTrial, run: LiveRun) -> bool:
-    """Whether a run did its work; one whose trial was pruned did."""
+def _is_success(live: LiveTrial, run: LiveRun) -> bool:
+    """Whether a run succeeded. A run whose trial was pruned did."""
     return run.value is not None or live.decision is None or live.decision.state != "FAIL"

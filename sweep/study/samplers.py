@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import random
 import warnings
@@ -25,6 +24,7 @@ from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.constrained_sampler import ConstrainedSampler, check_feasible
 from sweep.study.resubmission import is_resubmission
+from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile import samplers as spec
 from sweep.sweepfile.base import options
@@ -260,12 +260,6 @@ def _ignores_pruned(sampler: Sampler) -> bool:
     if isinstance(sampler, spec.CmaEsSampler):
         return not sampler.consider_pruned_trials
     return isinstance(sampler, spec.GpSampler | spec.Nsga2Sampler | spec.Nsga3Sampler)
-
-
-def derive_seed(*parts: object) -> int:
-    """A number below 2**32 that depends on all `parts`; the same on every machine."""
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return int.from_bytes(digest[:4], "big")
 
 
 class _MultiTpe(samplers.TPESampler):

@@ -36,7 +36,7 @@ ENDED = RESERVED_PREFIX + "ended"
 REPEATS = RESERVED_PREFIX + "repeats"
 """Trial attribute: the value of each of its repeats, None for those that have none (yet)."""
 DECISION = RESERVED_PREFIX + "verdict"
-"""Trial attribute: a `Decision` (controller/runs.py) as a mapping, if one was made before all repeats finished."""
+"""Trial attribute: a `Decision` as a mapping, if the state was decided before all repeats had finished."""
 FAILURES = RESERVED_PREFIX + "failures"
 """Trial attribute: how many of its attempts count against its retries so far."""
 ENQUEUED = "enqueued"
@@ -82,14 +82,6 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
         directions=[metric.goal for metric in spec.goals],
         load_if_exists=True,
     )
-
-
-def stored_seed(spec: SweepSpec, study: optuna.Study | None) -> int | None:
-    """What all seeds of a sweep are derived from; None if none has been drawn yet."""
-    if spec.sampler.seed is not None:
-        return spec.sampler.seed
-    seed = study.user_attrs.get(SEED) if study is not None else None
-    return None if seed is None else int(seed)
 
 
 def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:

@@ -290,7 +290,7 @@ def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
     first, second = assigned(killed), assigned(killed)
     killed.finish(returned(first, 0.5))
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsWriter, "tell_ends", lambda *_: None)  # it dies between the two
+        patch.setattr(HParamsWriter, "write_ends", lambda *_: None)  # it dies between the two
         killed.finish(returned(second, 0.5))
     assert has_ended(directory.trial(0).root)
     assert not has_ended(directory.trial(1).root)
@@ -309,7 +309,7 @@ def test_a_failed_attempt_waits_for_its_backoff_while_others_run(directory: Swee
     assert next_step.ask_again_in is not None
     assert 0 < next_step.ask_again_in <= 30
     assert controller.progress().counts["waiting"] == 1
-    controller._live[0].runs[0].ready = time.monotonic()
+    controller._live.trials[0].runs[0].ready_at = time.monotonic()
     assert assigned(controller).number == 0
 
 
@@ -479,7 +479,7 @@ def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -
     begin = time.monotonic()
     first = assigned(dead)
     time.sleep(0.5)
-    dead._save_usage()
+    dead._meter.save()
     new = Controller(spec, directory, slots=1, run_id="r")
     new.adopt([RunningAttempt(0, first.attempt, time.time() - 0.5)])
     result = new.finish(returned(first, 0.5))

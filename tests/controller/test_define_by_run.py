@@ -88,9 +88,9 @@ def test_two_trials_that_ask_by_turns_keep_their_joint_samples_apart(directory: 
 
 
 def derived_seed(controller: Controller) -> int:
-    from sweep.study.samplers import derive_seed
+    from sweep.study.seeds import derive_seed
 
-    return derive_seed(controller._seed, "sampler", 0)
+    return derive_seed(controller._sweep_study.seed, "sampler", 0)
 
 
 def test_an_attempt_after_a_crash_gets_the_same_parameters(directory: SweepDirectory) -> None:

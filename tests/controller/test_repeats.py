@@ -14,6 +14,7 @@ import pytest
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
 from sweep.controller.hparams_writer import HParamsWriter
+from sweep.controller.reports import Reports
 from sweep.messages import Assignment, AttemptResult, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -322,7 +323,7 @@ def test_wilcoxon_compares_the_results_of_the_repeats(
 ) -> None:
     pytest.importorskip("scipy")
     spec = make_spec(repeats=8)
-    monkeypatch.setattr(Controller, "_judges_repeats", property(lambda self: True))
+    monkeypatch.setattr(Reports, "_compares_results", property(lambda self: True))
     controller = Controller(spec, directory, slots=1)
     controller._study.pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1)
     for repeat in range(8):
@@ -408,7 +409,7 @@ def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
     for run in runs:
         begin(directory, run, loss=1.0).finish()
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsWriter, "tell_ends", lambda *_: None)  # it dies before
+        patch.setattr(HParamsWriter, "write_ends", lambda *_: None)  # it dies before
         for run in runs[:3]:
             finished(killed, returned(run, 1.0))
     assert not has_ended(directory.trial(0, "seed-0").root)
@@ -612,8 +613,8 @@ def test_repeats_that_ended_with_what_cannot_be_judged_fail_when_the_sweep_goes_
         last = assigned(controller)
         if last.repeat == 0:
             finished(controller, returned(last, 0.5, metrics={"loss": 0.5, "lat": 1.0}))
-    live = controller._live[0]
-    live.end_run(live.runs[1], 0.5, {"loss": 0.5, "lat": math.nan}, 1.0)  # and then it was killed
+    live = controller._live.trials[0]
+    live.finish_run(live.runs[1], 0.5, {"loss": 0.5, "lat": math.nan}, 1.0)  # and then it was killed
     Controller(spec, directory, slots=1)
     assert view(spec, directory).rows()[0].state == "FAIL"
 

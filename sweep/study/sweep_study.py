@@ -1,0 +1,71 @@
+"""`SweepStudy`: the Optuna study of a running sweep, opened for writing by its controller."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.space import SearchSpace
+from sweep.study.enqueue import enqueue_start_points
+from sweep.study.journal import Journal
+from sweep.study.pruners import make_pruner
+from sweep.study.pruning import Pruning
+from sweep.study.ranking import Ranking
+from sweep.study.samplers import make_sampler
+from sweep.study.seeds import sweep_seed
+from sweep.study.study import create_or_load_study, open_url
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
+
+
+class SweepStudy:
+    """Creates or loads a sweep's study, with its sampler and pruner, and the trials to be tried first.
+
+    Args:
+        spec: the sweep.
+        space: its search space.
+        directory: its directory.
+
+    Attributes:
+        study: Optuna's study.
+        ranking: what makes a trial better than another one.
+        seed: the seed from which all seeds of the sweep are derived.
+        pruning: the study's pruner.
+    """
+
+    def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
+        self._journal = Journal(directory.journal) if spec.storage is None else None
+        storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
+        self.study: optuna.Study = create_or_load_study(spec, storage)
+        self.ranking = Ranking(spec)
+        self.seed = sweep_seed(spec, self.study)
+        enqueue_start_points(self.study, spec, space)
+        pruning_goal = spec.goals.index(spec.pruning_metric)
+        self.pruning = Pruning(self.study, make_pruner(spec.pruner), pruning_goal)
+        count = len(self.trials)
+        self.study.sampler = make_sampler(
+            spec.sampler, space, self.seed, count, len(spec.goals), pruning_goal
+        )
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Optuna's own trials, not copies. Do not change them."""
+        return self.study.get_trials(deepcopy=False)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Within it, changes are collected; they are written to the journal together at its end."""
+        return self._journal.batch() if self._journal is not None else nullcontext()
+
+    def sync(self) -> None:
+        """Ensure that the current batch is on the disk when it ends, even without a final state in it."""
+        if self._journal is not None:
+            self._journal.sync()
+
+    def tell(self, trial: optuna.Trial, state: TrialState, values: list[float] | None) -> FrozenTrial:
+        """Record the final state of a trial."""
+        finished = self.study.tell(trial, values, state)
+        self.pruning.ended(finished)
+        return finished
