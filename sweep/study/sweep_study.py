@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sweep.space import SearchSpace
 from sweep.study.enqueue import enqueue_start_points
@@ -63,9 +63,3 @@ class SweepStudy:
         """Ensure that the current batch is on the disk when it ends, even without a final state in it."""
         if self._journal is not None:
             self._journal.sync()
-
-    def tell(self, trial: optuna.Trial, state: TrialState, values: list[float] | None) -> FrozenTrial:
-        """Record the final state of a trial."""
-        finished = self.study.tell(trial, values, state)
-        self.pruning.ended(finished)
-        return finished

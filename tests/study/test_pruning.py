@@ -45,7 +45,7 @@ class Sweep:
 
     def finish(self, trial: optuna.Trial, value: float, state: TrialState = TrialState.COMPLETE) -> None:
         values = [float(trial.number), value][-len(self.study.directions) :]
-        self.pruning.ended(self.study.tell(trial, values if state == TrialState.COMPLETE else None, state))
+        self.study.tell(trial, values if state == TrialState.COMPLETE else None, state)
 
     def run(self, *reports: float) -> str:
         """A trial that asks after each report: c(omplete) or the step at which it was pruned."""

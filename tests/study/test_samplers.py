@@ -534,7 +534,7 @@ def test_several_objectives_are_sampled_with_some_trials_pruned(sampler: Any, pr
         is_pruned = pruning.should_prune(trial) or number % 4 == 0
         values = None if is_pruned else [trial.params["x"], trial.params["n"]]
         state = TrialState.PRUNED if is_pruned else TrialState.COMPLETE
-        pruning.ended(study.tell(trial, values, state))
+        study.tell(trial, values, state)
     assert len({str(trial.params) for trial in study.trials}) > 5
 
 
