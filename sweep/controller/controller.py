@@ -83,7 +83,7 @@ class Controller:
     ) -> None:
         self._space = space = SearchSpace.of(spec)
         self._sweep_study = study = SweepStudy(spec, space, directory)
-        self._study = study.study
+        self._study = study.optuna_study
         trials = study.trials
         has_workers = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
         self._hparams = hparams = HParamsWriter(spec, space, directory)

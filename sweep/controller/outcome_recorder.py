@@ -163,7 +163,7 @@ class OutcomeRecorder:
             for name, excess in self.study.ranking.excesses(metrics).items():
                 live.trial.set_constraint(name, excess)
         values = self.study.ranking.values(metrics) if state == "COMPLETE" else None
-        finished = self.study.study.tell(live.trial, values, TrialState[state])
+        finished = self.study.optuna_study.tell(live.trial, values, TrialState[state])
         del self.live.trials[outcome.number]
         self.stats.is_metric_missing |= outcome.kind == "unreported"
         # With several goals, none of the best trials is better than the others.

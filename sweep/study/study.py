@@ -1,4 +1,4 @@
-"""The Optuna study of a sweep: where it is stored and what is written beside the trials."""
+"""The Optuna study of a sweep: its storage, and the attributes that the study and its trials have."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
 SEED = "seed"
-"""Study attribute: what all seeds of the sweep are derived from."""
+"""Study attribute: the seed from which all seeds of the sweep are derived."""
 RUN = "run"
-"""Study attribute: the id of the run of the sweep that used it last."""
+"""Study attribute: the id of the run of the sweep that last used the study."""
 USAGE = "usage"
-"""Study attribute: a `controller.usage.Usage` as a mapping."""
+"""Study attribute: a `Usage` (controller/usage.py) as a mapping."""
+ENQUEUED = "enqueued"
+"""Study attribute: the configurations of the sweep file's `enqueue` that have been enqueued."""
 PARAMS = RESERVED_PREFIX + "params"
-"""Trial attribute: its parameters, where Optuna's own ones only stand for them."""
+"""Trial attribute: its parameters, if Optuna samples other values that are converted to these."""
 METRICS = RESERVED_PREFIX + "metrics"
-"""Trial attribute: the last value of everything logged beside the metric."""
+"""Trial attribute: the last value of every metric that was logged, except the sweep's only goal."""
 REASON = RESERVED_PREFIX + "reason"
 """Trial attribute: why it failed."""
 DURATION = RESERVED_PREFIX + "duration_s"
-"""Trial attribute: how long its last attempt took, if it had several."""
+"""Trial attribute: the duration of its last attempt in seconds, if it had several."""
 ATTEMPTS = RESERVED_PREFIX + "attempts"
-"""Trial attribute: how often it was executed; absent means once."""
+"""Trial attribute: the number of attempts; missing means one."""
 ENDED = RESERVED_PREFIX + "ended"
-"""Trial attribute: the last attempt whose end is recorded although the trial goes on."""
+"""Trial attribute: the last attempt whose end is recorded although the trial continues."""
 REPEATS = RESERVED_PREFIX + "repeats"
-"""Trial attribute: the value of each of its repeats, None for those that have none (yet)."""
+"""Trial attribute: the value of each repeat; None for repeats without a value (yet)."""
 DECISION = RESERVED_PREFIX + "verdict"
 """Trial attribute: a `Decision` as a mapping, if the state was decided before all repeats had finished."""
 FAILURES = RESERVED_PREFIX + "failures"
-"""Trial attribute: how many of its attempts count against its retries so far."""
-ENQUEUED = "enqueued"
-"""Study attribute: the sweep file's `enqueue`, as far as it has been enqueued."""
+"""Trial attribute: the number of attempts that count against its retries."""
 TOKEN = RESERVED_PREFIX + "enqueued_by"
-"""Trial attribute: the wish by which it was enqueued by hand."""
+"""Trial attribute: the id of the request that enqueued it."""
 RESUBMISSION_OF = RESERVED_PREFIX + "retry_of"
-"""Trial attribute: the failed trial whose parameters it was given by hand."""
+"""Trial attribute: the failed trial whose parameters it has."""
 
 
 class _Quiet(ContextDecorator):
-    """Optuna says nothing but errors meanwhile; several threads may be in it."""
+    """Optuna logs only errors within it; several threads can be in it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,12 +70,11 @@ class _Quiet(ContextDecorator):
 
 
 quiet_optuna = _Quiet()
-"""For the process of a caller who may want to hear Optuna again."""
+"""For the process of the user's program, which may use Optuna itself."""
 
 
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
-    """The study a controller owns; it chooses sampler and pruner. Optuna is to be quiet in its process."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    """The study of a sweep, for writing. Its sampler and pruner are not set."""
     return optuna.create_study(
         study_name=spec.name,
         storage=storage,
@@ -85,13 +84,14 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
 
 
 def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """Where a sweep's study is kept, to write to it."""
+    """The storage of a sweep's study, for writing. From now on Optuna logs only errors in this process."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
 
 
 @quiet_optuna
 def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:
-    """The study of an existing sweep to read from, or None if it has none yet. Writes nothing.
+    """The study of a sweep, for reading; None if it has none yet. Writes nothing.
 
     Raises:
         InputError: its journal is damaged.
@@ -99,21 +99,20 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     if spec.storage is None and not directory.journal.exists():
         return None
     try:
-        return optuna.load_study(study_name=spec.name, storage=_open_to_read(spec, directory))
+        storage = (
+            JournalStorage(JournalFileBackend(str(directory.journal)))
+            if spec.storage is None
+            else open_url(spec.storage)
+        )
+        return optuna.load_study(study_name=spec.name, storage=storage)
     except KeyError:
         return None
     except (ValueError, TypeError, OSError) as error:
         raise InputError(f"{directory.journal}: cannot be read: {error}") from None
 
 
-def _open_to_read(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    if spec.storage is not None:
-        return open_url(spec.storage)
-    return JournalStorage(JournalFileBackend(str(directory.journal)))
-
-
 def open_url(url: str) -> BaseStorage:
-    """What the sweep file's `storage` names.
+    """The storage that the sweep file names.
 
     Raises:
         EntryError: it cannot be opened.

@@ -30,30 +30,31 @@ class SweepStudy:
         directory: its directory.
 
     Attributes:
-        study: Optuna's study.
+        optuna_study: Optuna's study.
         ranking: what makes a trial better than another one.
         seed: the seed from which all seeds of the sweep are derived.
         pruning: the study's pruner.
     """
 
     def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
         self._journal = Journal(directory.journal) if spec.storage is None else None
         storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
-        self.study: optuna.Study = create_or_load_study(spec, storage)
+        self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
         self.ranking = Ranking(spec)
-        self.seed = sweep_seed(spec, self.study)
-        enqueue_start_points(self.study, spec, space)
+        self.seed = sweep_seed(spec, self.optuna_study)
+        enqueue_start_points(self.optuna_study, spec, space)
         pruning_goal = spec.goals.index(spec.pruning_metric)
-        self.pruning = Pruning(self.study, make_pruner(spec.pruner), pruning_goal)
+        self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal)
         count = len(self.trials)
-        self.study.sampler = make_sampler(
+        self.optuna_study.sampler = make_sampler(
             spec.sampler, space, self.seed, count, len(spec.goals), pruning_goal
         )
 
     @property
     def trials(self) -> list[FrozenTrial]:
         """Optuna's own trials, not copies. Do not change them."""
-        return self.study.get_trials(deepcopy=False)
+        return self.optuna_study.get_trials(deepcopy=False)
 
     def batch(self) -> AbstractContextManager[None]:
         """Within it, changes are collected; they are written to the journal together at its end."""

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweep.space import SearchSpace
-from sweep.study.samplers import GridSampler, make_sampler
+from sweep.study.grid_sampler import GridSampler
+from sweep.study.samplers import make_sampler
 from sweep.sweepfile import SweepSpec, parse_sweep_file
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

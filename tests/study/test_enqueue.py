@@ -88,7 +88,7 @@ def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirector
         ({"epochs": 9}, "enqueue.0.epochs: epochs is always 8, never 9"),
         (
             {"optimizer": "adam", "momentum": 0.1},
-            "enqueue.0.momentum: momentum is there only if optimizer is 'sgd', and it is 'adam'",
+            "enqueue.0.momentum: momentum is active only if optimizer is 'sgd', and it is 'adam'",
         ),
         ({"optimizer": "sgd", "layers": 9}, "enqueue.0: violates the constraint layers < 9"),
         ({"lr": 1.0}, "enqueue.0.lr: lr is never 1.0; it is a number from 1e-05 to 0.1, or 0"),

@@ -138,7 +138,7 @@ def test_a_lock_left_by_a_killed_owner_holds_nobody_up(tmp_path: Path) -> None:
 def test_a_lock_of_a_tool_that_writes_just_now_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.study.journal._LONGEST_WRITE", 60)
+    monkeypatch.setattr("sweep.study.journal._GRACE_PERIOD", 60)
     path = tmp_path / "journal.log"
     make_study(Journal(path))
     lock = JournalFileSymlinkLock(str(path))
