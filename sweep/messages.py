@@ -94,10 +94,11 @@ class Outcome:
         number: the trial's number.
         attempt: the number of the attempt.
         kind: `returned`; `pruned`: the objective stopped early; `error`: it raised an exception;
-            `unreported`: a script succeeded without reporting the metric; `crash`: its process died; `oom`: the
-            machine or the GPU ran out of memory; `lost_node`: its machine was lost; `timeout`: it exceeded its
-            time limit; `stopped`: stopped by the user, or because its trial was decided; `interrupted`: it
-            stopped at a checkpoint because the sweep is being stopped; `disk_full`: it could not write.
+            `unreported`: a script succeeded without reporting the metric; `crash`: its process died;
+            `oom`: the machine or the GPU ran out of memory; `lost_node`: its machine was lost; `timeout`: it
+            exceeded its time limit; `stopped`: stopped by the user, or because its trial was decided;
+            `interrupted`: it stopped at a checkpoint because the sweep is being stopped; `disk_full`: it
+            could not write.
         value: the value it returned for the metric, if any. Can be NaN.
         metrics: the last value of every metric that it logged.
         reports: the messages that have not been sent yet.
