@@ -105,16 +105,14 @@ class Controller:
 
     # What a running trial calls, through its engine.
 
-    def report(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> None:
+    def report(
+        self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0
+    ) -> LiveRun | None:
         """Store messages from a trial. A step that was reported before keeps its first value.
 
-        Messages from an attempt that is not the current one are ignored.
+        Returns:
+            None if the attempt is not the current one. Then its messages are ignored.
         """
-        self._report(number, attempt, reports, repeat)
-
-    def _report(
-        self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int
-    ) -> LiveRun | None:
         run = self._live.current(number, attempt, repeat)
         if run is not None:
             with self._changes():
@@ -128,7 +126,7 @@ class Controller:
 
         Of a trial with repeats the pruner looks at the first one, and the others follow.
         """
-        run = self._report(number, attempt, reports, repeat)
+        run = self.report(number, attempt, reports, repeat)
         if run is None:
             return False
         live = self._live.of(run)
@@ -141,7 +139,7 @@ class Controller:
 
     def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> bool:
         """Store `reports`, then return whether the trial has to stop at its next checkpoint."""
-        run = self._report(number, attempt, reports, repeat)
+        run = self.report(number, attempt, reports, repeat)
         return self._scheduler.is_draining or (run is not None and self._live.of(run).decision is not None)
 
     def suggest(
@@ -154,7 +152,7 @@ class Controller:
         distribution: BaseDistribution,
     ) -> Suggestion:
         """Store `reports`, then sample a parameter for a define-by-run trial, or return the one it has."""
-        run = self._report(number, attempt, reports, repeat)
+        run = self.report(number, attempt, reports, repeat)
         if run is None:
             return Suggestion(problem="this attempt of the trial is over")
         live = self._live.of(run)
@@ -181,10 +179,6 @@ class Controller:
             assignment = self._start(run) if run is not None else None
         wait = None if assignment is not None else self._scheduler.seconds_until_next()
         return NextStep(result, assignment, wait, self.take_report_events())
-
-    def next(self) -> Assignment | None:
-        """The next attempt to execute; None if nothing can start."""
-        return self.next_step(None).assignment
 
     def finish(self, outcome: Outcome) -> AttemptResult | None:
         """Record the outcome of an attempt.
@@ -267,7 +261,7 @@ class Controller:
     def progress(self) -> Progress:
         """The current state of the sweep."""
         self._meter.save_if_due()
-        usage = self._meter.now()
+        usage, best = self._meter.now(), self._stats.best
         live = sorted(self._live.trials.items())
         busy = sum(trial.is_running for _, trial in live)
         running = tuple(
@@ -294,19 +288,15 @@ class Controller:
                 "waiting": len(live) - busy + self._stats.enqueued,
             },
             total=self._stats.total,
-            best=self._best(),
+            best=None
+            if best is None
+            else BestTrial(best.number, best.values[0], self._space.complete(best.params)),
             running=running,
             elapsed=usage.elapsed,
             seconds_left=self._stats.seconds_left(usage.elapsed),
             stopped_by=self._scheduler.stopped_by(),
             report_events=self.take_report_events(),
         )
-
-    def _best(self) -> BestTrial | None:
-        best = self._stats.best
-        if best is None:
-            return None
-        return BestTrial(best.number, best.values[0], self._space.complete(best.params))
 
     def ask_again_in(self) -> float | None:
         """Seconds until something can start; None if nothing will, as far as is known."""

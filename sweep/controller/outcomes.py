@@ -25,10 +25,8 @@ def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[Tria
         return None, outcome.reason
     if outcome.kind in ("pruned", "stopped"):
         return "PRUNED", outcome.reason
-    if outcome.kind == "oom":
-        return "FAIL", f"oom: {outcome.reason}"
     if outcome.kind != "returned":
-        return "FAIL", outcome.reason
+        return "FAIL", f"oom: {outcome.reason}" if outcome.kind == "oom" else outcome.reason
     if outcome.value is None or math.isnan(outcome.value):
         return "FAIL", "the metric is NaN"
     metrics = final_metrics(outcome, metric)

@@ -15,6 +15,17 @@ from sweep.sweepfile.base import options
 from sweep.sweepfile.wandb.hyperband import BandsPruner
 from sweep.system.importing import construct, load_class
 
+_CLASSES: dict[type, type[BasePruner]] = {
+    spec.NoPruner: pruners.NopPruner,
+    spec.MedianPruner: pruners.MedianPruner,
+    spec.PercentilePruner: pruners.PercentilePruner,
+    spec.AshaPruner: pruners.SuccessiveHalvingPruner,
+    spec.HyperbandPruner: pruners.HyperbandPruner,
+    spec.ThresholdPruner: pruners.ThresholdPruner,
+    spec.WilcoxonPruner: pruners.WilcoxonPruner,
+    spec.BandsPruner: BandsPruner,
+}
+
 
 def make_pruner(pruner: spec.Pruner) -> BasePruner:
     """Create Optuna's pruner with the options of the sweep file.
@@ -31,29 +42,12 @@ def _make(pruner: spec.Pruner, key: str) -> BasePruner:
     if isinstance(pruner, spec.CustomPruner):
         class_ = load_class(f"{key}.type", pruner.type, BasePruner)  # type: ignore[type-abstract]
         return construct(key, pruner.type, class_, pruner.options)
-    given = options(pruner, "metric")
-    match pruner:
-        case spec.NoPruner():
-            return pruners.NopPruner()
-        case spec.MedianPruner():
-            return pruners.MedianPruner(**given)
-        case spec.PercentilePruner():
-            return pruners.PercentilePruner(**given)
-        case spec.AshaPruner():
-            return pruners.SuccessiveHalvingPruner(**given)
-        case spec.HyperbandPruner():
-            return pruners.HyperbandPruner(**given)
-        case spec.ThresholdPruner():
-            return pruners.ThresholdPruner(**given)
-        case spec.WilcoxonPruner():
-            if find_spec("scipy") is None:
-                raise EntryError(f"{key}.type", "wilcoxon needs the package scipy; pip install scipy")
-            return pruners.WilcoxonPruner(**given)
-        case spec.BandsPruner():
-            return BandsPruner(**given)
-        case spec.PatientPruner():
-            wrapped = None if pruner.wrapped is None else _make(pruner.wrapped, f"{key}.wrapped")
-            return pruners.PatientPruner(wrapped, pruner.patience, float(pruner.min_delta))
+    if isinstance(pruner, spec.PatientPruner):
+        wrapped = None if pruner.wrapped is None else _make(pruner.wrapped, f"{key}.wrapped")
+        return pruners.PatientPruner(wrapped, pruner.patience, float(pruner.min_delta))
+    if isinstance(pruner, spec.WilcoxonPruner) and find_spec("scipy") is None:
+        raise EntryError(f"{key}.type", "wilcoxon needs the package scipy; pip install scipy")
+    return _CLASSES[type(pruner)](**options(pruner, "metric"))
 
 
 def pruner_notes(pruner: spec.Pruner) -> list[str]:

@@ -40,7 +40,7 @@ def returned(assignment: Assignment, value: float, **more: Any) -> Outcome:
 
 
 def assigned(controller: Controller) -> Assignment:
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     return assignment
 
@@ -161,7 +161,7 @@ def test_a_grid_ends_with_its_last_configuration(directory: SweepDirectory) -> N
     )
     controller = Controller(spec, directory, slots=1)
     seen = []
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         seen.append((assignment.params["a"], assignment.params["b"]))
         controller.finish(Outcome(assignment.number, 1, "error" if len(seen) == 2 else "returned", 1.0))
     assert seen == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
@@ -185,7 +185,7 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     resumed.finish(returned(again, 0.6, reports=(Report(0, 0.8), Report(1, 0.6))))
     rest = [assigned(resumed), assigned(resumed)]
     assert [assignment.number for assignment in rest] == [2, 3]
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     for assignment in rest:
         resumed.finish(returned(assignment, 1.0))
     rows = view(spec, directory).rows()
@@ -222,7 +222,7 @@ def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | Non
     url = storage.format(folder=directory.root) if storage else None
     spec = make_spec(storage=url)
     controller = Controller(spec, directory, slots=1)
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         controller.finish(returned(assignment, assignment.params["x"], reports=(Report(0, 1.0),)))
     assert directory.journal.exists() == (url is None)
     found = view(spec, directory)
@@ -251,7 +251,7 @@ def test_every_sampler_works_with_every_pruner(directory: SweepDirectory, sample
     )
     spec = spec.model_copy(update={"stop": spec.stop.model_copy(update={"trials": 15})})
     controller = Controller(spec, directory, slots=1)
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         number, attempt = assignment.number, assignment.attempt
         for step in range(9):
             if controller.should_prune(number, attempt, [Report(step, float(number + step))]):
@@ -401,7 +401,7 @@ def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: Swe
         assignment = assigned(controller)
         outcome = returned(assignment, 0.5) if number == 1 else Outcome(number, 1, "crash", reason="killed")
         controller.finish(outcome)
-    assert controller.next() is None
+    assert controller.next_step(None).assignment is None
     assert controller.resubmit([2, 1, 2, 0, 17]) == [2, 0]
     assert controller.resubmit([0]) == [], "it is being run again already"
     progress = controller.progress()
@@ -414,7 +414,7 @@ def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: Swe
         assert (again.number, again.attempt) == (number, 1)
         assert again.params == resumed._space.complete(resumed._study.trials[original].params)
         resumed.finish(returned(again, 0.4))
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "trials"
     assert view(spec, directory).stopped_by == "trials"
     assert [row.state for row in view(spec, directory).rows()] == ["FAIL", "COMPLETE", "FAIL"] + 2 * [
@@ -429,7 +429,7 @@ def test_a_trial_that_is_run_again_takes_no_place_in_the_grid(directory: SweepDi
     controller.finish(Outcome(0, 1, "error", reason="no"))
     controller.resubmit([0])
     seen = []
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         seen.append((assignment.number, assignment.params["x"]))
         controller.finish(returned(assignment, 1.0))
     assert seen == [(1, 1), (2, 2), (3, 3)]

@@ -35,7 +35,7 @@ def make_spec(**keys: Any) -> SweepSpec:
 
 
 def assigned(controller: Controller) -> Assignment:
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     return assignment
 

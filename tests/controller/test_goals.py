@@ -35,7 +35,7 @@ def make_spec(metrics: Any, **stop: Any) -> SweepSpec:
 def run(controller: Controller, *trials: dict[str, float] | None) -> None:
     """Trials that end with these metrics; None is one that raises."""
     for metrics in trials:
-        assignment = controller.next()
+        assignment = controller.next_step(None).assignment
         assert assignment is not None
         kind, value = ("error", None) if metrics is None else ("returned", metrics.get("acc"))
         outcome = Outcome(assignment.number, assignment.attempt, kind, value, metrics or {})  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_a_plateau_counts_on_after_a_resume(directory: SweepDirectory) -> None:
     resumed = Controller(spec, directory, slots=1)
     assert resumed.progress().stopped_by is None
     run(resumed, good)
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "plateau"
 
 
@@ -120,5 +120,5 @@ def test_failures_count_on_after_a_resume(directory: SweepDirectory) -> None:
     first.close()
     resumed = Controller(spec, directory, slots=1)
     run(resumed, None)
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "failures"

@@ -49,7 +49,7 @@ def returned(assignment: Assignment, value: float, **more: Any) -> Outcome:
 
 
 def assigned(controller: Controller) -> Assignment:
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     return assignment
 
@@ -120,7 +120,7 @@ def test_the_first_repeat_has_the_seed_of_the_same_trial_without_repeats(tmp_pat
         root.mkdir()
         controller = Controller(make_spec(repeats=repeats, stop={"trials": 1}), SweepDirectory(root), 9)
         found = []
-        while (assignment := controller.next()) is not None:
+        while (assignment := controller.next_step(None).assignment) is not None:
             found.append(assignment.seed)
         seeds.append(found)
     assert [len(found) for found in seeds] == [1, 3, 5]
@@ -279,7 +279,7 @@ def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirect
     assert not asks(controller, second, Report(0, 99.0)), "only the first one is compared"
     assert asks(controller, first, Report(0, 0.9))
     assert asks(controller, first), "asked again, the answer is the same"
-    assert controller.next() is None, "what had not begun is not begun"
+    assert controller.next_step(None).assignment is None, "what had not begun is not begun"
     assert asks(controller, second)
     assert (finished(controller, ended(first, "pruned")).state, asks(controller, third)) == (None, True)
     finished(controller, ended(second, "pruned"))
@@ -359,7 +359,7 @@ def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(direct
     again = [assigned(resumed) for _ in range(3)]
     assert [key(a) for a in again] == [(0, 1, 2), (0, 2, 2), (0, 3, 1)]
     assert [a.seed for a in again[:2]] == [reporting.seed, silent.seed]
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.finish(returned(done, 99.0)) is None
     for run in again:
         result = finished(resumed, returned(run, 0.75, metrics={"loss": 0.75}))
@@ -455,7 +455,7 @@ def test_a_verdict_outlives_the_controller(directory: SweepDirectory) -> None:
     new = Controller(spec, directory, slots=3, run_id="r")
     new.adopt([running(first), running(second)])
     assert asks(new, second)
-    assert new.next() is None
+    assert new.next_step(None).assignment is None
     finished(new, ended(first, "pruned"))
     assert finished(new, ended(second, "pruned")).state == "PRUNED"
 
@@ -469,7 +469,7 @@ def test_a_verdict_holds_when_nobody_had_heard_of_the_last_run(directory: SweepD
     assert new.progress().counts["running"] == 1
     new.adopt([])
     assert new.progress().counts["failed"] == 1
-    assert new.next() is None
+    assert new.next_step(None).assignment is None
 
 
 def test_a_repeat_that_is_given_back_was_not_run(directory: SweepDirectory) -> None:
@@ -494,7 +494,7 @@ def test_a_trial_that_is_abandoned_begins_no_repeat_and_ends_those_that_run(
     finished(controller, returned(first, 1.0))
     assert controller.stop_trial(0, "stopped by hand") is None, "one runs"
     assert controller.stop_trial(0, "stopped by hand") is None
-    assert controller.next() is None
+    assert controller.next_step(None).assignment is None
     result = finished(controller, ended(second, "stopped", reason="stopped by hand", was_killed=True))
     assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     assert view(spec, directory).rows()[0].reason == "stopped by hand"
@@ -522,7 +522,7 @@ def test_a_target_that_is_reached_begins_no_further_repeats(directory: SweepDire
     assert controller.progress().stopped_by is None, "one lucky seed is not enough"
     finished(controller, returned(runs[1], 0.2))
     assert controller.progress().stopped_by == "target"
-    assert controller.next() is None
+    assert controller.next_step(None).assignment is None
     assert finished(controller, returned(runs[2], 0.5)).state is None
 
 
@@ -563,7 +563,7 @@ def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | Non
         controller = Controller(spec, directory, slots=2)
         for _ in range(2):
             finished(controller, returned(assigned(controller), 1.0))
-        controller.next()
+        controller.next_step(None)
     found = view(spec, directory)
     assert found.counts["complete"] == 2
     assert json.dumps(found.rows()[0].to_dict()["repeats"]) == "[1.0, 1.0, 1.0]"

@@ -89,7 +89,7 @@ def end(controller: Controller, assignment: Assignment | None, value: float | No
 
 def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory, plateau=2)
-    begun = [controller.next() for _ in range(3)]
+    begun = [controller.next_step(None).assignment for _ in range(3)]
     fourth = end(controller, begun[0], 1.0).assignment
     fifth = end(controller, begun[1], 2.0).assignment
     assert end(controller, begun[2], 3.0).assignment is None
@@ -107,11 +107,11 @@ def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
     directory: SweepDirectory,
 ) -> None:
     controller, spec = sweep_of(directory, failures=2)
-    second = end(controller, controller.next(), None).assignment
+    second = end(controller, controller.next_step(None).assignment, None).assignment
     assert end(controller, second, None).assignment is None
     assert controller.progress().stopped_by == "failures"
     assert controller.resubmit([0, 1]) == [0, 1]
-    again = controller.next()
+    again = controller.next_step(None).assignment
     assert again is not None
     assert again.number == 2
     end(controller, again, None)
@@ -119,13 +119,13 @@ def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
     controller.close()
     assert SweepView(directory).stopped_by is None
     resumed = Controller(spec, directory, slots=1)
-    assert end(resumed, resumed.next(), None).assignment is None
+    assert end(resumed, resumed.next_step(None).assignment, None).assignment is None
     assert resumed.progress().stopped_by == "failures"
 
 
 def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
-    silent, other = controller.next(), controller.next()
+    silent, other = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None
     assert other is not None
     never = Outcome(silent.number, silent.attempt, "unreported", reason="never")
@@ -136,7 +136,7 @@ def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -
 
 def test_a_metric_that_nobody_reports_is_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
-    silent, _ = controller.next(), controller.next()
+    silent, _ = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None
     assert controller.next_step(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
     assert controller.progress().stopped_by == "metric"

@@ -95,7 +95,7 @@ def test_what_one_configuration_in_five_thousand_fulfils_is_found_or_refused(tmp
     except EntryError:
         return  # before anything has begun; the message is that of the test above
     for _ in range(3):
-        assignment = controller.next()
+        assignment = controller.next_step(None).assignment
         assert assignment is not None
         assert assignment.params["x"] < 0.0002
         controller.finish(Outcome(assignment.number, assignment.attempt, "returned", 1.0))

@@ -40,7 +40,7 @@ def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(enqueue=["defaults", {"lr": 0, "optimizer": "adam"}]), directory, 1)
-    first, second = controller.next(), controller.next()
+    first, second = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert first is not None
     assert second is not None
     assert {**first.params, "layers": 0} == {
@@ -57,12 +57,12 @@ def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
 
 def test_each_is_tried_once_in_the_life_of_a_sweep_and_new_ones_are_added(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(enqueue=[{"layers": 2}]), directory, 1)
-    first = controller.next()
+    first = controller.next_step(None).assignment
     assert first is not None
     controller.finish(Outcome(0, 1, "returned", value=1.0))
     again = Controller(make_spec(enqueue=[{"layers": 2}, {"layers": 3}]), directory, 1)
     assert again.progress().counts["waiting"] == 1
-    following = again.next()
+    following = again.next_step(None).assignment
     assert following is not None
     assert following.params["layers"] == 3
 
@@ -73,7 +73,7 @@ def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirector
     point = SearchSpace.of(spec).encode({"layers": 7, "optimizer": "adam"}, "enqueue")
     assert controller.enqueue([point], "token") == 1
     assert controller.enqueue([point], "token") == 0
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     assert (assignment.params["layers"], assignment.params["optimizer"]) == (7, "adam")
 
@@ -134,6 +134,6 @@ def test_a_controller_killed_among_them_has_none_enqueued_twice(
     monkeypatch.undo()
     for _ in range(2):
         controller = Controller(spec, directory, 1)
-    found = [controller.next() for _ in range(4)]
+    found = [controller.next_step(None).assignment for _ in range(4)]
     assert [one.params["layers"] for one in found[:3] if one is not None] == [2, 3, 4]
     assert controller.progress().counts["waiting"] == 0

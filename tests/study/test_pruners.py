@@ -162,7 +162,7 @@ def test_a_sweep_of_fifteen_trials_is_pruned(tmp_path: Path, pruner: Any) -> Non
         }
     )
     controller = Controller(spec, SweepDirectory(tmp_path), slots=1)
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         number = assignment.number
         for step in range(9):
             if controller.should_prune(number, 1, [Report(step, float(number + step))]):

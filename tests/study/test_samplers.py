@@ -180,7 +180,7 @@ def sweep(spec: SweepSpec, directory: SweepDirectory, most: int = 99) -> list[di
     """What is sampled by one session of a sweep."""
     controller = Controller(spec, directory, slots=1)
     seen: list[dict[str, Any]] = []
-    while len(seen) < most and (assignment := controller.next()) is not None:
+    while len(seen) < most and (assignment := controller.next_step(None).assignment) is not None:
         seen.append(assignment.params)
         value = float(sum(value for value in assignment.params.values() if not isinstance(value, str)))
         controller.finish(Outcome(assignment.number, assignment.attempt, "returned", value))
