@@ -261,7 +261,9 @@ class Controller:
     def progress(self) -> Progress:
         """The current state of the sweep."""
         self._meter.save_if_due()
-        usage, best = self._meter.now(), self._stats.best
+        usage, best = self._meter.now(), None
+        if (found := self._stats.best) is not None:
+            best = BestTrial(found.number, found.values[0], self._space.complete(found.params))
         live = sorted(self._live.trials.items())
         busy = sum(trial.is_running for _, trial in live)
         running = tuple(
@@ -288,9 +290,7 @@ class Controller:
                 "waiting": len(live) - busy + self._stats.enqueued,
             },
             total=self._stats.total,
-            best=None
-            if best is None
-            else BestTrial(best.number, best.values[0], self._space.complete(best.params)),
+            best=best,
             running=running,
             elapsed=usage.elapsed,
             seconds_left=self._stats.seconds_left(usage.elapsed),

@@ -143,11 +143,14 @@ class OutcomeRecorder:
         live = self.live.of(run)
         if not live.is_finished:
             return live.repeat_result(run, outcome)
-        decision = live.decision or Decision("COMPLETE", "")
-        repeats = self.spec.repeats
-        outcome = live.outcome(outcome, repeats)
-        metrics = outcome.metrics if repeats is None else live.metrics(repeats.reduce)
+        metrics = outcome.metrics
+        if self.spec.repeats is not None:
+            reduce = self.spec.repeats.reduce
+            metrics = live.metrics(reduce)
+            # The mean, as in the trial's row in TensorBoard.
+            outcome = replace(outcome, value=live.value(reduce), metrics=live.metrics("mean"))
         metrics = final_metrics(replace(outcome, metrics=metrics), self.spec.metric.name)
+        decision = live.decision or Decision("COMPLETE", "")
         missing = self.study.ranking.missing(metrics)
         if decision.state == "COMPLETE" and missing is not None:
             # The mean of +inf and -inf.

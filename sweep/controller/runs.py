@@ -187,25 +187,10 @@ class LiveTrial:
             is_repeat_finished=True,
         )
 
-    def outcome(self, last: Outcome, repeats: Repeats | None) -> Outcome:
-        """The outcome of the whole trial.
-
-        Args:
-            last: the outcome of its last run.
-            repeats: how the values of the runs are reduced to the trial's value.
-        """
-        if repeats is None:
-            return last
+    def value(self, reduce: str) -> float | None:
+        """The values of its repeats, reduced to one; None if a repeat has no value."""
         values = [run.value for run in self.runs if run.value is not None]
-        return Outcome(
-            last.number,
-            last.attempt,
-            last.kind,
-            value=_REDUCTIONS[repeats.reduce](values) if len(values) == len(self.runs) else None,
-            metrics=self.metrics("mean"),  # as in the trial's row in TensorBoard
-            was_killed=last.was_killed,
-            repeat=last.repeat,
-        )
+        return _REDUCTIONS[reduce](values) if len(values) == len(self.runs) else None
 
     def metrics(self, reduce: str) -> dict[str, float]:
         """Every metric that its repeats logged, reduced to one value; not those that are NaN in a repeat."""

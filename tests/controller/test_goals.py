@@ -47,7 +47,7 @@ def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
     return SweepView(directory)
 
 
-def test_the_best_trial_is_the_best_of_those_within_the_limit(directory: SweepDirectory) -> None:
+def test_the_best_trial_is_within_the_limit(directory: SweepDirectory) -> None:
     spec = make_spec(LIMITED)
     run(
         Controller(spec, directory, slots=1),
@@ -69,7 +69,7 @@ def test_without_a_trial_within_the_limit_there_is_no_best(directory: SweepDirec
     assert view(spec, directory).best is None
 
 
-def test_several_goals_have_a_front_of_trials_within_the_limits(directory: SweepDirectory) -> None:
+def test_several_goals_have_a_pareto_front_within_the_limits(directory: SweepDirectory) -> None:
     spec = make_spec(TWO)
     run(
         Controller(spec, directory, slots=1),
@@ -88,7 +88,7 @@ def test_several_goals_have_a_front_of_trials_within_the_limits(directory: Sweep
 
 
 @pytest.mark.parametrize("metrics", [LIMITED, TWO])
-def test_a_trial_without_one_of_the_metrics_fails_and_is_told_what_is_near(
+def test_a_trial_with_a_missing_metric_fails_and_a_similar_name_is_suggested(
     directory: SweepDirectory, metrics: Any
 ) -> None:
     spec = make_spec(metrics)
@@ -99,7 +99,7 @@ def test_a_trial_without_one_of_the_metrics_fails_and_is_told_what_is_near(
     assert row.reason == f"the metric {missing!r} was never logged; did you mean '{missing}_'?"
 
 
-def test_a_plateau_counts_on_after_a_resume(directory: SweepDirectory) -> None:
+def test_a_plateau_continues_after_a_resume(directory: SweepDirectory) -> None:
     spec = make_spec(LIMITED, plateau=3)
     good, beyond = {"acc": 0.5, "latency_ms": 1.0}, {"acc": 0.9, "latency_ms": 21.0}
     first = Controller(spec, directory, slots=1)
@@ -113,7 +113,7 @@ def test_a_plateau_counts_on_after_a_resume(directory: SweepDirectory) -> None:
     assert resumed.progress().stopped_by == "plateau"
 
 
-def test_failures_count_on_after_a_resume(directory: SweepDirectory) -> None:
+def test_failures_are_counted_across_a_resume(directory: SweepDirectory) -> None:
     spec = make_spec(LIMITED, failures=2)
     first = Controller(spec, directory, slots=1)
     run(first, None, {"acc": 0.5, "latency_ms": 1.0})

@@ -97,7 +97,7 @@ def told_success(directory: SweepDirectory, number: int, label: str) -> bool | N
     return found[0] if found else None
 
 
-def test_the_repeats_of_a_trial_go_before_the_next_trial(directory: SweepDirectory) -> None:
+def test_the_repeats_of_a_trial_start_before_the_next_trial(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=9)
     found = [assigned(controller) for _ in range(6)]
     assert [key(a) for a in found] == [(n, r, 1) for n in range(2) for r in range(3)]
@@ -128,7 +128,7 @@ def test_the_first_repeat_has_the_seed_of_the_same_trial_without_repeats(tmp_pat
     assert seeds[1] == seeds[2][:3]
 
 
-def test_seeds_may_be_named(directory: SweepDirectory) -> None:
+def test_seeds_can_be_given(directory: SweepDirectory) -> None:
     spec = make_spec(repeats={"seeds": [42, 7, 2**32 - 1]})
     assert SweepSpec.model_validate(spec.model_dump(mode="json")) == spec
     controller = Controller(spec, directory, slots=9)
@@ -138,7 +138,7 @@ def test_seeds_may_be_named(directory: SweepDirectory) -> None:
     assert directory.trial(0, "seed-42").root == directory.root / "trial-0000" / "seed-42"
 
 
-def test_without_repeats_there_is_no_trace_of_them(directory: SweepDirectory) -> None:
+def test_without_repeats_no_attributes_are_stored(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=None, stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     assignment = assigned(controller)
@@ -151,7 +151,7 @@ def test_without_repeats_there_is_no_trace_of_them(directory: SweepDirectory) ->
 
 
 @pytest.mark.parametrize(("reduce", "value"), [("mean", 0.4), ("median", 0.3), ("min", 0.1), ("max", 0.8)])
-def test_the_values_of_the_repeats_make_that_of_the_trial(
+def test_the_values_of_the_repeats_are_reduced_to_the_trials_value(
     directory: SweepDirectory, reduce: str, value: float
 ) -> None:
     spec = make_spec(repeats={"seeds": 3, "reduce": reduce}, stop={"trials": 1})
@@ -178,7 +178,7 @@ def test_the_values_of_the_repeats_make_that_of_the_trial(
     assert row.dir == str(directory.root / "trial-0000")
 
 
-def test_metrics_are_the_mean_of_those_that_have_them_and_none_if_one_is_no_number(
+def test_metrics_are_averaged_over_repeats_unless_one_is_nan(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec(stop={"trials": 1})
@@ -189,7 +189,7 @@ def test_metrics_are_the_mean_of_those_that_have_them_and_none_if_one_is_no_numb
     assert view(spec, directory).rows()[0].metrics == {"some": 3.0}
 
 
-def test_infinite_values_that_cancel_are_no_result(directory: SweepDirectory) -> None:
+def test_infinite_values_that_cancel_fail_the_trial(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=3)
     for value in (math.inf, -math.inf, 1.0):
         result = finished(controller, returned(assigned(controller), value))
@@ -216,7 +216,9 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
     assert not directory.trial(0, "seed-2").error.exists()
 
 
-def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(directory: SweepDirectory) -> None:
+def test_a_repeat_without_retries_left_fails_the_trial_and_cancels_the_others(
+    directory: SweepDirectory,
+) -> None:
     spec = make_spec(repeats=5, trial={"retries": 0})
     controller = Controller(spec, directory, slots=3)
     done, failing, other = (assigned(controller) for _ in range(3))
@@ -244,7 +246,7 @@ def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(direct
     assert not directory.trial(0, "seed-3").root.exists()
 
 
-def test_a_repeat_that_waits_for_its_next_attempt_ends_with_the_trial(directory: SweepDirectory) -> None:
+def test_a_waiting_repeat_finishes_with_the_trial(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, trial={"retries": 1, "backoff": "1h", "retry_on": ["crash"]})
     controller = Controller(spec, directory, slots=2)
     waiting, failing = assigned(controller), assigned(controller)
@@ -269,7 +271,7 @@ def good_trial(controller: Controller, repeats: int = 3) -> None:
         finished(controller, returned(run, 0.1, reports=reports))
 
 
-def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirectory) -> None:
+def test_the_pruner_looks_at_the_first_repeat_and_the_others_follow(directory: SweepDirectory) -> None:
     spec = make_spec(pruner=MEDIAN, repeats=4)
     controller = Controller(spec, directory, slots=3)
     good_trial(controller, 4)
@@ -290,7 +292,7 @@ def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirect
     assert view(spec, directory).rows()[1].repeats == [None, None, 0.0, None]
 
 
-def test_the_pruner_is_asked_when_the_first_repeat_is_done(directory: SweepDirectory) -> None:
+def test_the_pruner_is_asked_when_the_first_repeat_finishes(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(pruner=MEDIAN), directory, slots=1)
     good_trial(controller)
     result = finished(controller, returned(assigned(controller), 0.9, reports=(Report(0, 0.9),)))
@@ -298,7 +300,7 @@ def test_the_pruner_is_asked_when_the_first_repeat_is_done(directory: SweepDirec
     assert controller.progress().stopped_by == "trials"
 
 
-def test_a_trial_whose_repeats_are_all_done_is_complete_whatever_the_pruner_says(
+def test_a_trial_is_complete_if_all_repeats_finish_whatever_the_pruner_says(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(pruner=MEDIAN), directory, slots=3)
@@ -345,7 +347,9 @@ def test_wilcoxon_compares_the_results_of_the_repeats(
     assert len(controller._study.trials[1].intermediate_values) == count
 
 
-def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(directory: SweepDirectory) -> None:
+def test_after_a_kill_finished_repeats_stay_finished_and_the_others_continue(
+    directory: SweepDirectory,
+) -> None:
     spec = make_spec(repeats=4, stop={"trials": 1})
     killed = Controller(spec, directory, slots=3)
     done, reporting, silent = (assigned(killed) for _ in range(3))
@@ -370,7 +374,7 @@ def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(direct
     assert told_success(directory, 0, "seed-0")
 
 
-def test_the_first_repeats_reports_survive_a_kill_and_the_others_are_not_mixed_in(
+def test_only_the_reports_of_the_first_repeat_are_stored_after_a_kill(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec()
@@ -384,7 +388,7 @@ def test_the_first_repeats_reports_survive_a_kill_and_the_others_are_not_mixed_i
     assert resumed._study.trials[0].intermediate_values == {0: 0.5}
 
 
-def test_a_trial_that_had_failed_is_not_taken_up_again(directory: SweepDirectory) -> None:
+def test_a_decided_trial_gets_no_attempts_after_a_kill(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 0})
     killed = Controller(spec, directory, slots=2)
     failing, other = assigned(killed), assigned(killed)
@@ -400,7 +404,7 @@ def test_a_trial_that_had_failed_is_not_taken_up_again(directory: SweepDirectory
     assert assigned(resumed).number == 1
 
 
-def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
+def test_the_next_session_writes_ends_of_repeats_that_are_missing_in_tensorboard(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec(repeats=2)
@@ -418,7 +422,7 @@ def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
     assert told == [True, True, True, None]
 
 
-def test_a_controller_that_takes_a_dead_ones_place_lets_repeats_run_on(directory: SweepDirectory) -> None:
+def test_repeats_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=5, stop={"trials": 1})
     dead = Controller(spec, directory, slots=4, run_id="r")
     unheard, unanswered, known, told = (assigned(dead) for _ in range(4))
@@ -446,7 +450,7 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_repeats_run_on(directory
     assert newest.finish(returned(rest[1], 1.0)) is None
 
 
-def test_a_verdict_outlives_the_controller(directory: SweepDirectory) -> None:
+def test_a_decision_survives_the_controller(directory: SweepDirectory) -> None:
     spec = make_spec(pruner=MEDIAN)
     dead = Controller(spec, directory, slots=3, run_id="r")
     good_trial(dead)
@@ -460,7 +464,7 @@ def test_a_verdict_outlives_the_controller(directory: SweepDirectory) -> None:
     assert finished(new, ended(second, "pruned")).state == "PRUNED"
 
 
-def test_a_verdict_holds_when_nobody_had_heard_of_the_last_run(directory: SweepDirectory) -> None:
+def test_a_decision_holds_if_no_worker_executes_the_last_run(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 0}, stop={"trials": 1})
     dead = Controller(spec, directory, slots=3, run_id="r")
     first, _ = assigned(dead), assigned(dead)
@@ -472,7 +476,7 @@ def test_a_verdict_holds_when_nobody_had_heard_of_the_last_run(directory: SweepD
     assert new.next_step(None).assignment is None
 
 
-def test_a_repeat_that_is_given_back_was_not_run(directory: SweepDirectory) -> None:
+def test_a_returned_repeat_does_not_count_as_an_attempt(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 1})
     controller = Controller(spec, directory, slots=3)
     first, second, third = (assigned(controller) for _ in range(3))
@@ -485,7 +489,7 @@ def test_a_repeat_that_is_given_back_was_not_run(directory: SweepDirectory) -> N
     assert [key(a) for a in again] == [(0, 1, 1), (0, 2, 2)]
 
 
-def test_a_trial_that_is_abandoned_begins_no_repeat_and_ends_those_that_run(
+def test_a_stopped_trial_starts_no_repeat_and_ends_the_running_ones(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec(stop={"trials": 1})
@@ -500,7 +504,7 @@ def test_a_trial_that_is_abandoned_begins_no_repeat_and_ends_those_that_run(
     assert view(spec, directory).rows()[0].reason == "stopped by hand"
 
 
-def test_a_trial_of_which_nothing_runs_can_be_abandoned(directory: SweepDirectory) -> None:
+def test_a_trial_without_running_repeats_can_be_stopped(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
@@ -514,7 +518,7 @@ def test_a_trial_of_which_nothing_runs_can_be_abandoned(directory: SweepDirector
     assert told_success(directory, 0, "seed-0")
 
 
-def test_a_target_that_is_reached_begins_no_further_repeats(directory: SweepDirectory) -> None:
+def test_no_repeat_starts_after_the_target_is_reached(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, stop={"target": 0.2, "trials": 9})
     controller = Controller(spec, directory, slots=2)
     runs = [assigned(controller) for _ in range(3)]
@@ -526,7 +530,7 @@ def test_a_target_that_is_reached_begins_no_further_repeats(directory: SweepDire
     assert finished(controller, returned(runs[2], 0.5)).state is None
 
 
-def test_failed_trials_run_again_with_all_their_repeats(directory: SweepDirectory) -> None:
+def test_a_resubmitted_trial_has_all_repeats(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, stop={"trials": 1}, trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     result = finished(controller, ended(assigned(controller), "error", reason="no"))
@@ -543,7 +547,7 @@ def test_failed_trials_run_again_with_all_their_repeats(directory: SweepDirector
     ]
 
 
-def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_told(
+def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_answered(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller = Controller(make_spec(), directory, slots=3)
@@ -557,7 +561,7 @@ def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_told(
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/study.db"])
-def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | None) -> None:
+def test_any_optuna_storage_works(directory: SweepDirectory, storage: str | None) -> None:
     spec = make_spec(storage=storage.format(folder=directory.root) if storage else None)
     for _ in range(3):  # killed twice on its way
         controller = Controller(spec, directory, slots=2)
@@ -575,7 +579,7 @@ TWO_GOALS = {
 }
 
 
-def test_what_is_infinite_in_one_repeat_is_a_result_and_beyond_every_limit(directory: SweepDirectory) -> None:
+def test_a_metric_that_is_infinite_in_one_repeat_exceeds_every_limit(directory: SweepDirectory) -> None:
     limit = {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "lat", "constraint": "<= 20"}]}
     spec = make_spec(**{**TWO_GOALS, **limit}, repeats=2)
     controller = Controller(spec, directory, slots=1)
@@ -590,7 +594,7 @@ def test_what_is_infinite_in_one_repeat_is_a_result_and_beyond_every_limit(direc
     ("lats", "state", "values"),
     [([1.0, math.inf], "COMPLETE", (0.5, math.inf)), ([-math.inf, math.inf], "FAIL", None)],
 )
-def test_infinite_goals_do_not_keep_a_sweep_from_being_opened_again(
+def test_a_sweep_with_infinite_goals_can_be_resumed(
     directory: SweepDirectory, lats: list[float], state: str, values: Any
 ) -> None:
     spec = make_spec(**TWO_GOALS, repeats=2)
@@ -604,7 +608,7 @@ def test_infinite_goals_do_not_keep_a_sweep_from_being_opened_again(
     assert row.reason == (None if state == "COMPLETE" else "the metric 'lat' is NaN")
 
 
-def test_repeats_that_ended_with_what_cannot_be_judged_fail_when_the_sweep_goes_on(
+def test_a_trial_whose_repeats_have_a_nan_goal_fails_on_resume(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec(**TWO_GOALS, repeats=2)
@@ -619,7 +623,7 @@ def test_repeats_that_ended_with_what_cannot_be_judged_fail_when_the_sweep_goes_
     assert view(spec, directory).rows()[0].state == "FAIL"
 
 
-def test_all_goals_and_limits_are_reduced_alike(directory: SweepDirectory) -> None:
+def test_all_goals_and_limits_are_reduced_in_the_same_way(directory: SweepDirectory) -> None:
     spec = make_spec(**TWO_GOALS, repeats={"seeds": 3, "reduce": "median"})
     controller = Controller(spec, directory, slots=1)
     for value in (1.0, 2.0, 9.0):

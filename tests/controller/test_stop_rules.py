@@ -63,12 +63,12 @@ def test_failures_and_a_plateau_are_counted() -> None:
     assert found.reached(StopState(spec.metric, plateau=3), 0, 0.0) == "plateau"
 
 
-def test_trials_that_repeat_others_do_not_count() -> None:
+def test_resubmissions_do_not_count() -> None:
     found, spec = rules({"trials": 3})
     assert found.reached(StopState(spec.metric, finished=3), 1, 0.0) is None
 
 
-def test_the_number_of_trials_is_the_smaller_of_grid_and_wish() -> None:
+def test_the_number_of_trials_is_the_smaller_of_grid_size_and_stop_trials() -> None:
     assert rules({"trials": 9}, grid=6)[0].total == 6
     assert rules({"trials": 5}, grid=6)[0].total == 5
     assert rules({})[0].total is None
@@ -87,7 +87,9 @@ def end(controller: Controller, assignment: Assignment | None, value: float | No
     return controller.next_step(Outcome(assignment.number, assignment.attempt, kind, value, reason="broken"))
 
 
-def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory: SweepDirectory) -> None:
+def test_a_plateau_stops_the_sweep_even_if_a_running_trial_improves_the_best_value(
+    directory: SweepDirectory,
+) -> None:
     controller, _ = sweep_of(directory, plateau=2)
     begun = [controller.next_step(None).assignment for _ in range(3)]
     fourth = end(controller, begun[0], 1.0).assignment
@@ -103,7 +105,7 @@ def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory
     assert view.best.number == 3
 
 
-def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
+def test_resubmitted_failures_no_longer_stop_the_sweep(
     directory: SweepDirectory,
 ) -> None:
     controller, spec = sweep_of(directory, failures=2)
@@ -123,7 +125,7 @@ def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
     assert resumed.progress().stopped_by == "failures"
 
 
-def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -> None:
+def test_a_metric_that_another_trial_reports_is_not_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
     silent, other = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None
@@ -134,7 +136,7 @@ def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -
     assert controller.progress().stopped_by is None
 
 
-def test_a_metric_that_nobody_reports_is_missing(directory: SweepDirectory) -> None:
+def test_a_metric_that_no_trial_reports_is_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
     silent, _ = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None

@@ -176,7 +176,7 @@ OR: dict[str, tuple[dict[str, Any], Callable[[Any], float] | dict[Any, float]]] 
 
 
 @pytest.mark.parametrize("name", OR)
-def test_each_value_beside_a_range_is_as_likely_as_the_range(name: str) -> None:
+def test_each_alternative_is_as_likely_as_the_range(name: str) -> None:
     parameter, reference = OR[name]
     found = samples({**parameter, "or": [-1, "off"]})
     numbers = [value for value in found if value not in (-1, "off")]
@@ -191,7 +191,7 @@ def test_each_value_beside_a_range_is_as_likely_as_the_range(name: str) -> None:
 @pytest.mark.parametrize(
     ("bounds", "others"), itertools.product([(0.3, 0.9), (1.0, 1.0), (2, 5)], range(1, 30))
 )
-def test_the_least_and_the_largest_number_beside_any_number_of_values_come_back(
+def test_the_bounds_of_a_range_with_any_number_of_alternatives_round_trip(
     bounds: tuple[float, float], others: int
 ) -> None:
     low, high = bounds

@@ -224,7 +224,7 @@ def check_inside(parameters: Raw, params: Raw) -> None:
 
 @slow
 @given(spaces(), st.sampled_from(["random", {"type": "tpe", "startup_trials": 3}]))
-def test_every_sample_lies_in_the_space_with_just_its_active_parameters(
+def test_every_sample_is_in_the_space_and_has_exactly_its_active_parameters(
     parameters: Raw, sampler: Any
 ) -> None:
     spec = make_spec(parameters, sampler)
@@ -238,7 +238,7 @@ def test_every_sample_lies_in_the_space_with_just_its_active_parameters(
 
 @slow
 @given(spaces())
-def test_values_are_encoded_as_what_decodes_to_them(parameters: Raw) -> None:
+def test_encoded_values_decode_to_the_same_values(parameters: Raw) -> None:
     space = SearchSpace.of(make_spec(parameters))
     for params, _ in sampled(make_spec(parameters), 5):
         encoded = space.encode(params, "enqueue.0")
@@ -274,7 +274,7 @@ def test_constraints_hold_for_every_sample(parameters: Raw, share: float) -> Non
 
 @slow
 @given(spaces())
-def test_a_spec_that_is_written_and_read_is_the_same(parameters: Raw) -> None:
+def test_a_spec_round_trips_through_yaml(parameters: Raw) -> None:
     spec = make_spec(
         parameters,
         repeats=2,
@@ -320,7 +320,7 @@ def few(parameters: Raw) -> bool:
 
 @slow
 @given(spaces(finite=True).filter(few))
-def test_a_grid_is_every_configuration_once(parameters: Raw) -> None:
+def test_a_grid_has_every_configuration_once(parameters: Raw) -> None:
     expected = brute_force(parameters)
     space = SearchSpace.of(make_spec(parameters, "grid"))
     grid = space.check_grid()
@@ -338,7 +338,7 @@ def test_a_grid_is_every_configuration_once(parameters: Raw) -> None:
 
 @slow
 @given(spaces(finite=True).filter(few))
-def test_trials_of_a_grid_get_its_points(parameters: Raw) -> None:
+def test_trials_of_a_grid_get_its_configurations(parameters: Raw) -> None:
     expected = brute_force(parameters)[:30]
     space = SearchSpace.of(make_spec(parameters, "grid"))
     study = optuna.create_study(sampler=GridSampler(space))
@@ -352,7 +352,7 @@ def test_trials_of_a_grid_get_its_points(parameters: Raw) -> None:
 
 @slow
 @given(spaces(finite=True).filter(few), st.floats(0.3, 1))
-def test_a_grid_leaves_out_what_does_not_fit(parameters: Raw, share: float) -> None:
+def test_a_grid_omits_infeasible_configurations(parameters: Raw, share: float) -> None:
     numbers = [
         name
         for name, raw, _ in flat(parameters)

@@ -33,7 +33,7 @@ def make_spec(**keys: Any) -> SweepSpec:
         {"trial": {"timeout": "1h"}},
     ],
 )
-def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
+def test_a_sweep_can_be_resumed_with_changes_to_how_it_runs(keys: dict[str, Any]) -> None:
     assert incompatible_changes(make_spec(), make_spec(**keys)) == []
 
 
@@ -47,11 +47,13 @@ def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
         ({"storage": "sqlite:///x"}, "storage: (absent) -> sqlite:///x"),
     ],
 )
-def test_what_it_is_may_not(keys: dict[str, Any], line: str) -> None:
+def test_a_sweep_cannot_be_resumed_with_changes_to_its_objective_or_metric(
+    keys: dict[str, Any], line: str
+) -> None:
     assert incompatible_changes(make_spec(), make_spec(**keys)) == [line]
 
 
-def test_nor_may_the_script_it_runs() -> None:
+def test_a_sweep_cannot_be_resumed_with_another_script() -> None:
     old = make_spec(objective=None, program="a.py")
     assert incompatible_changes(make_spec(), old) == [
         "objective: a.py:f -> (absent)",
@@ -74,12 +76,12 @@ def test_nor_may_the_script_it_runs() -> None:
         ({"d": 3}, "parameters.d: (absent) -> {'value': 3}"),
     ],
 )
-def test_nor_may_its_space(parameters: dict[str, Any], line: str) -> None:
+def test_a_sweep_cannot_be_resumed_with_another_search_space(parameters: dict[str, Any], line: str) -> None:
     old = {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}}
     assert line in incompatible_changes(make_spec(), make_spec(parameters={**old, **parameters}))
 
 
-def test_nor_may_its_seeds() -> None:
+def test_a_sweep_cannot_be_resumed_with_other_seeds() -> None:
     old, new = make_spec(repeats={"seeds": [1, 2]}), make_spec(repeats={"seeds": [1, 3], "reduce": "max"})
     assert incompatible_changes(old, new) == [
         "repeats.seeds: [1, 2] -> [1, 3]",
@@ -87,7 +89,7 @@ def test_nor_may_its_seeds() -> None:
     ]
 
 
-def test_nor_may_the_order_in_which_every_configuration_is_tried() -> None:
+def test_an_exhaustive_sweep_cannot_be_resumed_in_another_order() -> None:
     grid, random = make_spec(sampler="grid"), make_spec(sampler="random")
     shuffled, other = (make_spec(sampler={"type": "brute_force", "seed": seed}) for seed in (1, 2))
     assert incompatible_changes(grid, random) == ["sampler.type: grid -> random"]

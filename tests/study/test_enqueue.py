@@ -36,7 +36,7 @@ def make_spec(**keys: Any) -> SweepSpec:
     return SweepSpec.model_validate({**base, **keys})
 
 
-def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
+def test_enqueued_configurations_come_first_and_are_completed_by_the_sampler(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(enqueue=["defaults", {"lr": 0, "optimizer": "adam"}]), directory, 1)
@@ -55,7 +55,9 @@ def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
     assert 1 <= second.params["layers"] <= 9
 
 
-def test_each_is_tried_once_in_the_life_of_a_sweep_and_new_ones_are_added(directory: SweepDirectory) -> None:
+def test_each_configuration_is_enqueued_once_and_new_ones_are_added_on_resume(
+    directory: SweepDirectory,
+) -> None:
     controller = Controller(make_spec(enqueue=[{"layers": 2}]), directory, 1)
     first = controller.next_step(None).assignment
     assert first is not None
@@ -67,7 +69,7 @@ def test_each_is_tried_once_in_the_life_of_a_sweep_and_new_ones_are_added(direct
     assert following.params["layers"] == 3
 
 
-def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirectory) -> None:
+def test_a_requested_configuration_comes_next_and_only_once(directory: SweepDirectory) -> None:
     spec = make_spec()
     controller = Controller(spec, directory, 1)
     point = SearchSpace.of(spec).encode({"layers": 7, "optimizer": "adam"}, "enqueue")
@@ -94,14 +96,14 @@ def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirector
         ({"lr": 1.0}, "enqueue.0.lr: lr is never 1.0; it is a number from 1e-05 to 0.1, or 0"),
     ],
 )
-def test_what_is_outside_the_space_is_an_error(entry: dict[str, Any], message: str) -> None:
+def test_a_configuration_outside_the_search_space_is_an_error(entry: dict[str, Any], message: str) -> None:
     spec = make_spec(enqueue=[entry])
     with pytest.raises(EntryError) as caught:
         start_points(spec, SearchSpace.of(spec))
     assert message in str(caught.value)
 
 
-def test_one_that_no_other_values_can_complete_is_an_error() -> None:
+def test_a_configuration_that_cannot_satisfy_the_constraints_is_an_error() -> None:
     spec = make_spec(constraints=["lr * layers <= 0.001"], enqueue=[{"lr": 0.1}])
     with pytest.raises(
         EntryError, match=r"enqueue\.0: none of \d+ configurations fits: lr \* layers <= 0.001"
@@ -109,13 +111,13 @@ def test_one_that_no_other_values_can_complete_is_an_error() -> None:
         start_points(spec, SearchSpace.of(spec))
 
 
-def test_a_grid_takes_none() -> None:
+def test_a_grid_takes_no_enqueued_configurations() -> None:
     spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
     with pytest.raises(EntryError, match="grid tries every configuration anyway"):
         start_points(spec, SearchSpace.of(spec))
 
 
-def test_a_controller_killed_among_them_has_none_enqueued_twice(
+def test_a_controller_killed_while_enqueueing_enqueues_nothing_twice(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec(enqueue=[{"layers": 2}, {"layers": 3}, {"layers": 4}])

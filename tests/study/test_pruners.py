@@ -208,7 +208,7 @@ def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_pruner_of_ones_own_gets_its_options_but_not_the_metric() -> None:
+def test_a_custom_pruner_gets_its_options_but_not_the_metric() -> None:
     assert make({"type": "own_pruner:Mine", "depth": 3, "metric": "loss"}).depth == 3
     wrapped = make({"type": "patient", "patience": 1, "wrapped": {"type": "own_pruner:Mine", "depth": 3}})
     assert wrapped._wrapped_pruner.depth == 3
@@ -241,7 +241,7 @@ def test_a_pruner_of_ones_own_gets_its_options_but_not_the_metric() -> None:
         ),
     ],
 )
-def test_a_mistake_with_ones_own_is_one_error(pruner: Any, message: str) -> None:
+def test_a_mistake_in_a_custom_class_is_one_error(pruner: Any, message: str) -> None:
     with pytest.raises(EntryError) as error:
         make(pruner)
     assert str(error.value).startswith(message)
@@ -263,7 +263,7 @@ def test_a_mistake_with_ones_own_is_one_error(pruner: Any, message: str) -> None
         ({"type": "patient", "patience": 1}, None),
     ],
 )
-def test_what_surprises_in_a_pruner_is_noted(pruner: Any, said: str | None) -> None:
+def test_surprising_behaviour_of_a_pruner_is_noted(pruner: Any, said: str | None) -> None:
     notes = pruner_notes(read(pruner))
     assert len(notes) == (said is not None)
     assert all(note.startswith(str(said)) for note in notes)

@@ -154,7 +154,7 @@ def test_every_option_reaches_optunas_sampler(
     assert look(made) == value
 
 
-def test_what_is_not_given_is_optunas_default() -> None:
+def test_an_option_that_is_not_set_has_optunas_default() -> None:
     ours, optunas = make("tpe"), TPESampler()
     for name in ("_n_startup_trials", "_n_ei_candidates", "_multivariate", "_group", "_constant_liar"):
         assert getattr(ours, name) == getattr(optunas, name)
@@ -193,7 +193,7 @@ def new_directory(path: Path) -> SweepDirectory:
 
 
 @pytest.mark.parametrize(("sampler", "parameters"), SAMPLERS, ids=lambda value: str(value)[:60])
-def test_every_sampler_sweeps_and_repeats_itself_with_the_same_seed(
+def test_every_sampler_is_reproducible_with_the_same_seed(
     tmp_path: Path, sampler: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
     spec = make_spec({**sampler, "seed": 3}, parameters, stop={"trials": 15})
@@ -204,7 +204,7 @@ def test_every_sampler_sweeps_and_repeats_itself_with_the_same_seed(
 
 
 @pytest.mark.parametrize(("sampler", "parameters"), SAMPLERS[:-2], ids=lambda value: str(value)[:60])
-def test_a_sampler_that_goes_on_does_not_begin_anew(
+def test_a_sampler_does_not_restart_on_resume(
     tmp_path: Path, sampler: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
     spec = make_spec({**sampler, "seed": 3}, parameters, stop={"trials": 15})
@@ -213,7 +213,7 @@ def test_a_sampler_that_goes_on_does_not_begin_anew(
     assert len(set(seen)) == 3
 
 
-def test_a_low_discrepancy_sequence_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_low_discrepancy_sequence_continues_on_resume(tmp_path: Path) -> None:
     spec = make_spec({"type": "qmc", "scramble": True, "seed": 3}, stop={"trials": 12})
     directory = new_directory(tmp_path / "a")
     interrupted = sweep(spec, directory, most=5) + sweep(spec, directory)
@@ -227,7 +227,7 @@ def ask_grid(study: optuna.Study, space: SearchSpace) -> Any:
     return space.suggest(study.ask())
 
 
-def test_a_grid_puts_a_trials_configuration_together_once_and_looks_at_each_trial_once(
+def test_a_grid_builds_each_configuration_once_and_inspects_each_trial_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: Counter[str] = Counter()
@@ -250,7 +250,7 @@ def test_a_grid_puts_a_trials_configuration_together_once_and_looks_at_each_tria
     assert calls == {"point": 16, "is_resubmission": 16}
 
 
-def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
+def test_a_grid_continues_after_resubmissions_in_every_study() -> None:
     space = SearchSpace.of(make_spec("grid", {"n": {"min": 1, "max": 9}}))
     sampler = GridSampler(space)
     storage = optuna.storages.InMemoryStorage()
@@ -267,7 +267,7 @@ def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
     assert [ask_grid(study, space)["n"] for study in studies] == [3, 1, 4, 5, 2]
 
 
-def test_a_trial_keeps_its_place_in_the_grid_when_others_come_before_it_has_asked() -> None:
+def test_a_trial_keeps_its_place_in_the_grid_when_others_are_sampled_first() -> None:
     space = SearchSpace.of(make_spec("grid", {"n": {"min": 1, "max": 9}}))
     study = optuna.create_study(sampler=GridSampler(space))
     failed, slow = study.ask(), study.ask()
@@ -282,19 +282,19 @@ def test_a_trial_keeps_its_place_in_the_grid_when_others_come_before_it_has_aske
 # What cannot be is said beforehand.
 
 
-def test_cmaes_refuses_choices_by_name() -> None:
+def test_cmaes_rejects_choices_by_name() -> None:
     with pytest.raises(EntryError, match=r"sampler\.type: cmaes samples numbers only, and a would be"):
         make("cmaes", MIXED)
     make("cmaes", {**NUMBERS, "only": {"values": ["a"]}})
 
 
-def test_cmaes_refuses_several_objectives() -> None:
+def test_cmaes_rejects_several_objectives() -> None:
     with pytest.raises(EntryError, match=r"sampler\.type: cmaes supports one objective, not 2"):
         make("cmaes", objectives=2)
 
 
 @pytest.mark.parametrize("sampler", ["grid", "brute_force"])
-def test_a_grid_without_end_is_refused(sampler: str) -> None:
+def test_an_unbounded_grid_is_rejected(sampler: str) -> None:
     with pytest.raises(EntryError, match=r"parameters\.x: is unbounded"):
         make(sampler)
 
@@ -349,7 +349,7 @@ def test_tpe_samples_conditional_parameters_jointly_unless_told_otherwise(
         ("random", ""),
     ],
 )
-def test_who_samples_conditional_parameters_at_random_says_so(sampler: Any, said: str) -> None:
+def test_samplers_that_sample_conditional_parameters_at_random_are_noted(sampler: Any, said: str) -> None:
     found = note(sampler)
     assert found.startswith(said)
     assert bool(found) == bool(said)
@@ -361,7 +361,7 @@ def test_a_population_larger_than_the_sweep_is_noted() -> None:
     assert note("nsga3") == ""
 
 
-def test_who_ignores_pruned_trials_says_so() -> None:
+def test_samplers_that_ignore_pruned_trials_are_noted() -> None:
     assert note("gp", pruner="median") == "gp learns nothing from pruned trials; tpe does"
     assert note({"type": "cmaes", "consider_pruned_trials": True}, pruner="median") == ""
     assert note("tpe", pruner="median") == ""
@@ -399,7 +399,7 @@ def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_sampler_of_ones_own_gets_its_options_and_a_seed() -> None:
+def test_a_custom_sampler_gets_its_options_and_a_seed() -> None:
     made = make({"type": "own_sampler:Mine", "depth": 3})
     assert made.given[:2] == (3, 1)
     assert made.given[2] not in (
@@ -410,7 +410,7 @@ def test_a_sampler_of_ones_own_gets_its_options_and_a_seed() -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_sampler_of_ones_own_sweeps(tmp_path: Path) -> None:
+def test_a_custom_sampler_runs_a_sweep(tmp_path: Path) -> None:
     spec = make_spec({"type": "own_sampler:Mine", "depth": 3, "seed": 1}, MIXED, stop={"trials": 15})
     assert len(sweep(spec, new_directory(tmp_path / "a"))) == 15
 
@@ -444,7 +444,7 @@ def test_a_sampler_of_ones_own_sweeps(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_with_ones_own_is_one_error(sampler: dict[str, Any], message: str) -> None:
+def test_a_mistake_in_a_custom_class_is_one_error(sampler: dict[str, Any], message: str) -> None:
     spec = make_spec(sampler)
     with pytest.raises(EntryError) as error:
         check_sampler(spec.sampler, SearchSpace(spec.parameters))
@@ -455,7 +455,7 @@ def test_a_mistake_with_ones_own_is_one_error(sampler: dict[str, Any], message: 
 # OptunaHub.
 
 
-def test_without_optunahub_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_optunahub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optunahub", None)
     with pytest.raises(
         EntryError, match=r"'hub:auto_sampler' needs the package optunahub; pip install optunahub"
@@ -484,7 +484,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.mark.usefixtures("hub")
-def test_a_package_of_optunahub_is_fetched() -> None:
+def test_a_package_of_optunahub_is_loaded() -> None:
     assert type(make({"type": "hub:one", "seed": 2})).__name__ == "First"
     assert type(make("hub:two:Second")).__name__ == "Second"
 
@@ -501,7 +501,7 @@ def test_a_package_of_optunahub_is_fetched() -> None:
         ("hub:two:Secod", "'hub:two:Secod': two has no sampler 'Secod'; did you mean 'Second'?"),
     ],
 )
-def test_what_optunahub_has_not_is_one_error(type_: str, message: str) -> None:
+def test_a_missing_package_of_optunahub_is_one_error(type_: str, message: str) -> None:
     with pytest.raises(EntryError) as error:
         make(type_)
     assert str(error.value).startswith(f"sampler.type: {message}")
@@ -541,7 +541,7 @@ def test_several_objectives_are_sampled_with_some_trials_pruned(sampler: Any, pr
     assert len({str(trial.params) for trial in study.trials}) > 5
 
 
-def test_tpe_ranks_pruned_trials_by_the_objective_they_reported() -> None:
+def test_tpe_ranks_pruned_trials_by_the_reported_objective() -> None:
     spec = make_spec({"type": "tpe", "startup_trials": 3}, {"x": {"min": 0.0, "max": 1.0}})
     space = SearchSpace(spec.parameters)
     found = []
@@ -563,7 +563,7 @@ def test_tpe_ranks_pruned_trials_by_the_objective_they_reported() -> None:
     assert found[0] < 0.5 < found[1]
 
 
-def test_what_is_violated_is_avoided_without_more_ado() -> None:
+def test_tpe_avoids_violated_constraints() -> None:
     spec = make_spec({"type": "tpe", "startup_trials": 5}, {"x": {"min": 0.0, "max": 1.0}})
     space = SearchSpace(spec.parameters)
     study = optuna.create_study(sampler=make_sampler(spec.sampler, space, 1, 0))
