@@ -186,7 +186,7 @@ class NextStep:
         result: the result of the attempt that the slot executed; None if there was none, or it is unknown.
         assignment: the next attempt; None if nothing can start.
         ask_again_in: seconds until something can start, because a trial waits for its retry; None if nothing
-            will, as far as is known.
+            will, unless trials are enqueued.
         report_events: the reports since the last answer, if the observer wants them.
     """
 

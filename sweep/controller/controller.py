@@ -299,7 +299,7 @@ class Controller:
         )
 
     def ask_again_in(self) -> float | None:
-        """Seconds until something can start; None if nothing will, as far as is known."""
+        """Seconds until something can start; None if nothing will, unless trials are enqueued."""
         return self._scheduler.seconds_until_next()
 
     def take_report_events(self) -> tuple[ReportEvent, ...]:

@@ -27,7 +27,7 @@ class Recovery:
 
     After an earlier session every attempt is void, and another one follows. If only the controller died, its
     workers run on: `adopt` learns which attempts these execute, and `repeat_result` answers again the calls
-    that the dead controller may have left unanswered.
+    that the dead controller might have left unanswered.
 
     Args:
         spec: the sweep.
@@ -51,7 +51,7 @@ class Recovery:
     hparams: HParamsWriter
     has_workers: bool
     _finished_trials: dict[int, FrozenTrial] = field(default_factory=dict)
-    """Trials whose last outcome the dead controller may not have answered."""
+    """Trials whose last outcome the dead controller might not have answered."""
     _finished_repeats: set[tuple[int, int]] = field(default_factory=set)
     """The same for repeats of live trials."""
 

@@ -159,7 +159,7 @@ class LiveTrial:
         self.trial.set_user_attr(run.attribute(name), value)
 
     def decide(self, decision: Decision) -> None:
-        """Set the final state. With repeats it is stored, because the others may still run."""
+        """Set the final state. With repeats it is stored, because the others can still be running."""
         self.decision = decision
         if self.has_repeats:
             self.trial.set_user_attr(attributes.DECISION, asdict(decision))

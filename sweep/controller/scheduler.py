@@ -56,7 +56,7 @@ class Scheduler:
         return live.runs[0]
 
     def seconds_until_next(self) -> float | None:
-        """Seconds until something can start; None if nothing will, as far as is known."""
+        """Seconds until something can start; None if nothing will, unless trials are enqueued."""
         if self._is_stopping():
             return None
         if not self.stats.is_complete(len(self.live.trials)):

@@ -24,7 +24,7 @@ class StopState:
         best: the best value of the metric so far, among trials within the limits.
         since_best: the number of complete trials since the last improvement.
         plateau: the maximum that `since_best` has had. A trial that was running when the rule was reached
-            may improve the best value: the sweep remains stopped.
+            can improve the best value: the sweep remains stopped.
     """
 
     metric: Metric

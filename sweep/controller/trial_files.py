@@ -53,5 +53,5 @@ class TrialFiles:
         return {}
 
     def _reports(self, scalars: Mapping[str, Mapping[int, float]]) -> list[Report]:
-        # The objective's own writer may log the same tag, even at negative steps, which Optuna rejects.
+        # The objective's own writer can log the same tag, even at negative steps, which Optuna rejects.
         return [Report(step, value) for step, value in scalars.get(self._metric, {}).items() if step >= 0]

@@ -70,7 +70,7 @@ class _Quiet(ContextDecorator):
 
 
 quiet_optuna = _Quiet()
-"""For the process of the user's program, which may use Optuna itself."""
+"""For the process of the user's program, which can use Optuna itself."""
 
 
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:

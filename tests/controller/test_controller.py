@@ -112,7 +112,7 @@ def test_messages_from_an_old_attempt_are_ignored(directory: SweepDirectory) -> 
     first = assigned(controller)
     failed = controller.finish(Outcome(0, first.attempt, "crash", reason="killed"))
     assert failed is not None
-    assert failed.state is None, "it will run again"
+    assert failed.state is None, "it is retried"
     second = assigned(controller)
     assert (second.number, second.attempt) == (0, 2)
     assert (second.params, second.seed) == (first.params, first.seed)
@@ -193,7 +193,7 @@ def test_a_session_continues_where_the_last_one_was_killed(directory: SweepDirec
     assert [row.state for row in rows] == ["COMPLETE"] * 4
     assert rows[1].attempts == 2
     assert rows[1].duration_s is not None
-    assert rows[1].duration_s < 5.0, "of the last attempt; Optuna's own counts the downtime"
+    assert rows[1].duration_s < 5.0, "of the last attempt; Optuna's own duration includes the downtime"
 
 
 def test_a_resumed_sweep_does_not_repeat_its_first_suggestions(directory: SweepDirectory) -> None:
@@ -347,8 +347,8 @@ def test_trials_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDir
     known, told, unheard = assigned(dead), assigned(dead), assigned(dead)
     ended = assigned(dead)
     dead.report(known.number, known.attempt, [Report(0, 0.9)])
-    dead.finish(returned(ended, 0.7))  # its answer does not arrive
-    # It dies. `known` runs on; the outcome of `told` was under way; nobody has heard of `unheard`.
+    dead.finish(returned(ended, 0.7))  # the answer is lost
+    # It dies. `known` runs on, the outcome of `told` was being sent, and `unheard` did not reach a worker.
     new = Controller(spec, directory, slots=4, run_id="r")
     new.report(known.number, known.attempt, [Report(1, 0.8)])
     started = time.time() - 5
@@ -403,7 +403,7 @@ def test_resubmitted_trials_come_in_addition_to_the_others(directory: SweepDirec
         controller.finish(outcome)
     assert controller.next_step(None).assignment is None
     assert controller.resubmit([2, 1, 2, 0, 17]) == [2, 0]
-    assert controller.resubmit([0]) == [], "it is being run again already"
+    assert controller.resubmit([0]) == [], "it has been resubmitted"
     progress = controller.progress()
     assert (progress.total, progress.counts["waiting"], progress.stopped_by) == (5, 2, None)
     assert [row.retry_of for row in view(spec, directory).rows()] == [None, None, None, 2, 0]
@@ -440,7 +440,7 @@ def test_a_controller_killed_at_start_leaves_the_trials_of_an_earlier_session_wa
 ) -> None:
     spec = make_spec()
     first = assigned(Controller(spec, directory, slots=1, run_id="one"))
-    Controller(spec, directory, slots=1, run_id="two")  # and it dies before it has been asked anything
+    Controller(spec, directory, slots=1, run_id="two")  # and it dies before the first call
     again = Controller(spec, directory, slots=1, run_id="two")
     again.adopt([])
     second = assigned(again)
@@ -464,7 +464,7 @@ def test_a_waiting_trial_can_be_stopped(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"backoff": "1h"}, stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     assigned(controller)
-    assert controller.stop_trial(0, "stopped by hand") is None, "it runs"
+    assert controller.stop_trial(0, "stopped by hand") is None, "it is running"
     controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
     result = controller.stop_trial(0, "stopped by hand")
     assert result is not None

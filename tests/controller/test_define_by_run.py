@@ -1,4 +1,4 @@
-"""Objectives that ask for their parameters, decided by a Controller, without Ray."""
+"""Define-by-run sweeps with a Controller, without Ray."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_trial_gets_the_same_parameters_if_it_asks_again(
 
 
 def test_trials_that_ask_alternately_have_separate_joint_samples(directory: SweepDirectory) -> None:
-    """As plain Optuna samples with two trials open at once, to the last digit."""
+    """The samples are exactly those of plain Optuna with two open trials."""
     space: list[tuple[str, BaseDistribution]] = [("x", X), ("y", X), ("opt", OPT)]
 
     def value(params: dict[str, Any]) -> float:
@@ -71,7 +71,7 @@ def test_trials_that_ask_alternately_have_separate_joint_samples(directory: Swee
     for _ in range(15):
         pair = [assigned(controller), assigned(controller)]
         ours: list[dict[str, Any]] = [{}, {}]
-        for name, distribution in space:  # by turns: each parameter of both before the next one
+        for name, distribution in space:  # each parameter of both trials before the next one
             for params, trial in zip(ours, pair, strict=True):
                 params[name] = ask(controller, trial, name, distribution)
         theirs = [plain.ask(), plain.ask()]
@@ -101,7 +101,7 @@ def test_an_attempt_after_a_crash_gets_the_same_parameters(directory: SweepDirec
     again = assigned(controller)
     assert (again.number, again.attempt, again.params) == (0, 2, {"x": x})
     assert ask(controller, again, "x", X) == x
-    assert controller.suggest(0, 1, [], 0, "y", X).problem  # the dead attempt asks in vain
+    assert controller.suggest(0, 1, [], 0, "y", X).problem  # the dead attempt gets an error
     resumed = Controller(make_spec(), directory, slots=1)
     third = assigned(resumed)
     assert (third.number, third.attempt, third.params) == (0, 3, {"x": x})

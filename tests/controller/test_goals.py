@@ -1,4 +1,4 @@
-"""Several goals, and limits on metrics, on the plain Controller."""
+"""Several goals, and limits on metrics, with a Controller, without Ray."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_spec(metrics: Any, **stop: Any) -> SweepSpec:
 
 
 def run(controller: Controller, *trials: dict[str, float] | None) -> None:
-    """Trials that end with these metrics; None is one that raises."""
+    """Trials that return these metrics; None is a trial that raises an exception."""
     for metrics in trials:
         assignment = controller.next_step(None).assignment
         assert assignment is not None
@@ -76,7 +76,7 @@ def test_several_goals_have_a_pareto_front_within_the_limits(directory: SweepDir
         {"acc": 0.9, "ms": 40.0},  # in the front
         {"acc": 0.8, "ms": 45.0},  # worse than the first in both
         {"acc": 0.7, "ms": 10.0},  # in the front
-        {"acc": 0.99, "ms": 50.0},  # beyond the limit, just
+        {"acc": 0.99, "ms": 50.0},  # exceeds the limit
         {"acc": 0.9, "ms": 40.0},  # the same as the first
         {"acc": 0.7, "ms": 11.0},  # worse than the third in one
     )

@@ -1,4 +1,4 @@
-"""One configuration, run several times with different seeds, decided by a Controller, without Ray."""
+"""Repeats of a configuration with different seeds, with a Controller, without Ray."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
 
 
 def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -> RunDirectory:
-    """Write what a worker would."""
+    """Write what a worker would write."""
     root = directory.trial(assignment.number, assignment.label).root
     run = RunDirectory(root, assignment.session, "loss", maximize=False)
     run.add_scalars(scalars, 0)
@@ -86,14 +86,14 @@ def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -
 
 
 def told_success(directory: SweepDirectory, number: int, label: str) -> bool | None:
-    """What TensorBoard was told of a run's outcome; None if nothing."""
+    """The end of a run that was written for TensorBoard; None if there is none."""
     found = []
     for _, _, event in _events(directory.trial(number, label).root):
         for value in event.summary.value:
             if value.tag == SESSION_END_TAG:
                 data = plugin_hparams_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
                 found.append(data.session_end_info.status == 1)
-    assert len(found) <= 1, "once at most"
+    assert len(found) <= 1, "at most once"
     return found[0] if found else None
 
 
@@ -107,7 +107,7 @@ def test_the_repeats_of_a_trial_start_before_the_next_trial(directory: SweepDire
     assert all(a.params == first[0].params for a in first)
     assert len({a.session.group for a in first}) == 1
     assert first[0].session.group == "demo/t0000"
-    assert first[0].session.cells.keys() == {"x"}, "the seed is none of the parameters"
+    assert first[0].session.cells.keys() == {"x"}, "the seed is not a parameter"
     assert len({a.seed for a in found}) == 6
     progress = controller.progress()
     assert (progress.counts["running"], progress.counts["waiting"], len(progress.running)) == (2, 0, 6)
@@ -204,7 +204,7 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
         result = finished(controller, ended(run, "crash", reason="killed"))
         assert result.will_retry
         assert (result.repeat, result.label) == (run.repeat, run.label)
-    assert controller.finish(returned(first, 99.0)) is None, "word from an old attempt"
+    assert controller.finish(returned(first, 99.0)) is None, "a message from an old attempt"
     again = assigned(controller), assigned(controller)
     assert [key(a) for a in again] == [(0, 0, 2), (0, 1, 2)]
     assert [a.seed for a in again] == [first.seed, second.seed]
@@ -230,7 +230,7 @@ def test_a_repeat_without_retries_left_fails_the_trial_and_cancels_the_others(
     assert (result.state, result.is_repeat_finished, result.reason) == (None, True, "ValueError: no")
     assert [(r.repeat, r.is_cancelled) for r in controller.progress().running] == [(2, True)]
     assert controller.progress().counts["failed"] == 0
-    assert assigned(controller).number == 1, "what had not begun is not begun"
+    assert assigned(controller).number == 1, "waiting repeats do not start"
     assert asks(controller, other)
     assert controller.must_end(0, 1, [], other.repeat)
     result = finished(controller, ended(other, "interrupted", metrics={"loss": 3.0}))
@@ -281,11 +281,11 @@ def test_the_pruner_looks_at_the_first_repeat_and_the_others_follow(directory: S
     assert not asks(controller, second, Report(0, 99.0)), "only the first one is compared"
     assert asks(controller, first, Report(0, 0.9))
     assert asks(controller, first), "asked again, the answer is the same"
-    assert controller.next_step(None).assignment is None, "what had not begun is not begun"
+    assert controller.next_step(None).assignment is None, "waiting repeats do not start"
     assert asks(controller, second)
     assert (finished(controller, ended(first, "pruned")).state, asks(controller, third)) == (None, True)
     finished(controller, ended(second, "pruned"))
-    result = finished(controller, returned(third, 0.0))  # it has not asked
+    result = finished(controller, returned(third, 0.0))  # it has not asked whether to prune
     assert (result.state, result.value) == ("PRUNED", 0.9)
     assert controller._study.trials[1].intermediate_values == {0: 0.9}
     assert [told_success(directory, 1, f"seed-{n}") for n in range(3)] == [True] * 3
@@ -413,7 +413,7 @@ def test_the_next_session_writes_ends_of_repeats_that_are_missing_in_tensorboard
     for run in runs:
         begin(directory, run, loss=1.0).finish()
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsWriter, "write_ends", lambda *_: None)  # it dies before
+        patch.setattr(HParamsWriter, "write_ends", lambda *_: None)  # it dies before that
         for run in runs[:3]:
             finished(killed, returned(run, 1.0))
     assert not has_ended(directory.trial(0, "seed-0").root)
@@ -426,7 +426,7 @@ def test_repeats_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDi
     spec = make_spec(repeats=5, stop={"trials": 1})
     dead = Controller(spec, directory, slots=4, run_id="r")
     unheard, unanswered, known, told = (assigned(dead) for _ in range(4))
-    finished(dead, returned(unanswered, 0.5))  # its answer does not arrive
+    finished(dead, returned(unanswered, 0.5))  # the answer is lost
     new = Controller(spec, directory, slots=4, run_id="r")
     assert not asks(new, known, Report(0, 1.0))
     new.adopt([running(a) for a in (unanswered, known, told)])
@@ -436,12 +436,12 @@ def test_repeats_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDi
     assert new.finish(returned(unanswered, 0.5)) is None, "once"
     assert again.assignment is not None
     rest = [again.assignment, assigned(new)]
-    assert [key(a) for a in rest] == [(0, 4, 1), (0, 0, 1)], "one was not begun, of one nobody had heard"
+    assert [key(a) for a in rest] == [(0, 4, 1), (0, 0, 1)], "one was waiting, one had not reached a worker"
     assert rest[1].seed == unheard.seed
     for run in (known, told, *rest):
         result = finished(new, returned(run, 1.0))
     assert (result.state, result.value) == ("COMPLETE", pytest.approx(0.9))
-    # The last answer does not arrive either.
+    # The last answer is lost, too.
     newest = Controller(spec, directory, slots=4, run_id="r")
     newest.adopt([running(rest[1])])
     repeated = newest.finish(returned(rest[1], 1.0))
@@ -496,7 +496,7 @@ def test_a_stopped_trial_starts_no_repeat_and_ends_the_running_ones(
     controller = Controller(spec, directory, slots=3)
     first, second = assigned(controller), assigned(controller)
     finished(controller, returned(first, 1.0))
-    assert controller.stop_trial(0, "stopped by hand") is None, "one runs"
+    assert controller.stop_trial(0, "stopped by hand") is None, "one is running"
     assert controller.stop_trial(0, "stopped by hand") is None
     assert controller.next_step(None).assignment is None
     result = finished(controller, ended(second, "stopped", reason="stopped by hand", was_killed=True))
@@ -563,7 +563,7 @@ def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_answered(
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/study.db"])
 def test_any_optuna_storage_works(directory: SweepDirectory, storage: str | None) -> None:
     spec = make_spec(storage=storage.format(folder=directory.root) if storage else None)
-    for _ in range(3):  # killed twice on its way
+    for _ in range(3):  # killed twice
         controller = Controller(spec, directory, slots=2)
         for _ in range(2):
             finished(controller, returned(assigned(controller), 1.0))

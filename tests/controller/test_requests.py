@@ -1,4 +1,4 @@
-"""Other processes leave word in a folder."""
+"""Requests of other processes to a running sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which failed attempts run again, and when."""
+"""Which failed attempts are retried, and when."""
 
 from __future__ import annotations
 

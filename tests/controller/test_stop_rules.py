@@ -1,4 +1,4 @@
-"""When a sweep has done enough."""
+"""The stop rules of a sweep."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_failures_and_a_plateau_are_counted() -> None:
     found, spec = rules({"failures": 2, "plateau": 3})
     assert found.reached(StopState(spec.metric, failed=1, plateau=2), 0, 0.0) is None
     assert found.reached(StopState(spec.metric, failed=2), 0, 0.0) == "failures"
-    assert found.reached(StopState(spec.metric, failed=2), 1, 0.0) is None, "one of them is run again"
+    assert found.reached(StopState(spec.metric, failed=2), 1, 0.0) is None, "one of them was resubmitted"
     assert found.reached(StopState(spec.metric, plateau=3), 0, 0.0) == "plateau"
 
 
@@ -81,7 +81,7 @@ def sweep_of(directory: SweepDirectory, **stop: Any) -> tuple[Controller, SweepS
 
 
 def end(controller: Controller, assignment: Assignment | None, value: float | None) -> NextStep:
-    """A trial returns a value, or raises; says what its slot is to do."""
+    """Record that a trial returned a value or raised an exception; returns the next step."""
     assert assignment is not None
     kind = "returned" if value is not None else "raised"
     return controller.next_step(Outcome(assignment.number, assignment.attempt, kind, value, reason="broken"))
@@ -96,7 +96,7 @@ def test_a_plateau_stops_the_sweep_even_if_a_running_trial_improves_the_best_val
     fifth = end(controller, begun[1], 2.0).assignment
     assert end(controller, begun[2], 3.0).assignment is None
     assert controller.progress().stopped_by == "plateau"
-    assert end(controller, fourth, 0.5).assignment is None, "its slot is not wanted, as the others were not"
+    assert end(controller, fourth, 0.5).assignment is None, "no slot gets another attempt"
     assert end(controller, fifth, 4.0).assignment is None
     controller.close()
     view = SweepView(directory)
@@ -117,7 +117,7 @@ def test_resubmitted_failures_no_longer_stop_the_sweep(
     assert again is not None
     assert again.number == 2
     end(controller, again, None)
-    assert controller.progress().stopped_by is None, "one failure that nothing was done about"
+    assert controller.progress().stopped_by is None, "one failure was not resubmitted"
     controller.close()
     assert SweepView(directory).stopped_by is None
     resumed = Controller(spec, directory, slots=1)

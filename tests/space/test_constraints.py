@@ -1,4 +1,4 @@
-"""Constraints on parameters: what they may say, and that no trial is spent on what violates one."""
+"""Constraints on parameters: their expressions, and that no trial violates one."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_constraints_that_one_configuration_in_five_thousand_satisfies_are_met_o
     try:
         controller = Controller(spec, SweepDirectory(tmp_path), slots=1)
     except EntryError:
-        return  # before anything has begun; the message is that of the test above
+        return  # before the sweep starts; the test above checks the message
     for _ in range(3):
         assignment = controller.next_step(None).assignment
         assert assignment is not None

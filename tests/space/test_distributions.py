@@ -21,7 +21,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 COUNT = 2000
 LEAST_P = 1e-3
-"""The seed is fixed: it is not luck that a correct sampler passes."""
+"""The seed is fixed, so that a correct sampler always passes."""
 
 
 def space_of(parameter: Any, sampler: str = "random") -> tuple[SweepSpec, SearchSpace]:
@@ -44,7 +44,7 @@ def samples(parameter: Any) -> list[Any]:
 
 
 def ppf(parameter: Any, u: float) -> Any:
-    """What a share of the distribution stands for."""
+    """The parameter's value at a cumulative probability."""
     return space_of(parameter)[1].variables["x"].decode(u)
 
 
@@ -84,7 +84,7 @@ def test_continuous_samples_follow_their_distribution(name: str) -> None:
 
 
 def log_integers(low: int, high: int) -> dict[Any, float]:
-    """Each whole number has what rounds to it, on the log scale."""
+    """Each integer has the probability of what rounds to it, on the log scale."""
     width = math.log(high + 0.5) - math.log(low - 0.5)
     return {n: (math.log(n + 0.5) - math.log(n - 0.5)) / width for n in range(low, high + 1)}
 
@@ -113,7 +113,7 @@ def test_discrete_samples_follow_their_distribution(name: str) -> None:
 
 
 def rounded(reference: Any, q: float) -> dict[Any, float]:
-    """The support of a rounded distribution, with the share of what rounds to each of its values."""
+    """The values of a rounded distribution with their probabilities."""
     low, high = reference.ppf(1e-10), reference.ppf(1 - 1e-10)
     steps = range(round(low / q) - 1, round(high / q) + 2)
     shares = {k * q: reference.cdf((k + 0.5) * q) - reference.cdf((k - 0.5) * q) for k in steps}

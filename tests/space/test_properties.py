@@ -1,5 +1,5 @@
-"""What holds for every search space, whatever it is made of. The rules are written here a second time, from
-the sweep file's own data."""
+"""Properties of every search space. The rules are written here a second time, from the sweep file's own
+data."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def named(draw: st.DrawFn) -> Raw:
 
 @st.composite
 def spaces(draw: st.DrawFn, finite: bool = False, conditions: bool = True) -> Raw:
-    """Nested parameters; any may depend on one before it."""
+    """Nested parameters; each can depend on one before it."""
     deciding: list[tuple[str, list[Any]]] = []
     count = itertools.count()
     leaves = choices() | ranges(True) | scalars if finite else choices() | ranges() | named() | scalars
@@ -122,7 +122,7 @@ def equal(a: Any, b: Any) -> bool:
 def flat(
     raw: Raw, prefix: str = "", above: tuple[Raw, ...] = ()
 ) -> Iterator[tuple[str, Any, tuple[Raw, ...]]]:
-    """All parameters with their conditions. Names in these are full ones here."""
+    """All parameters with their conditions. Their names are dotted names here."""
     for name, one in raw.items():
         conditions = above
         if isinstance(one, dict) and "when" in one:
@@ -147,7 +147,7 @@ def is_int(raw: Raw) -> bool:
 
 
 def enumerated(raw: Any) -> list[Any] | None:
-    """All values of a parameter in their order, None without an end."""
+    """All values of a parameter in order; None if they are unbounded."""
     if not isinstance(raw, dict):
         return [raw]
     if "value" in raw:
@@ -326,7 +326,7 @@ def test_a_grid_has_every_configuration_once(parameters: Raw) -> None:
     grid = space.check_grid()
     assert grid.size == len(expected)
     found = [grid.values(index) for index in range(grid.size)]
-    # Conditions are on parameters before: the last varies fastest with them too.
+    # Conditions refer to parameters before, so the last one varies fastest here, too.
     assert [as_text(dict(sorted(params.items()))) for params in found] == [
         as_text(dict(sorted(params.items()))) for params in expected
     ]

@@ -1,4 +1,4 @@
-"""What may change when a sweep goes on, and what may not."""
+"""Which changes of a sweep file are possible when a sweep is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal is Optuna's own file, written in fewer pieces."""
+"""The journal has the format of Optuna's own, with batched writes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_lock_of_a_tool_that_is_writing_is_waited_for(
     make_study(Journal(path))
     lock = JournalFileSymlinkLock(str(path))
     lock.acquire()
-    releases = threading.Timer(0.3, lock.release)  # raises if somebody else has removed it
+    releases = threading.Timer(0.3, lock.release)  # raises an exception if another process has removed it
     begin = time.monotonic()
     releases.start()
     Journal(path)

@@ -1,4 +1,4 @@
-"""From a pruner in the sweep file to Optuna's, and what it is like to sweep with each."""
+"""From a pruner in the sweep file to Optuna's, and a sweep with each of them."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
 @pytest.mark.filterwarnings("error")
 def test_every_option_reaches_the_pruner(pruner: Any, class_: type, look: Look, value: Any) -> None:
     if isinstance(pruner, dict) and pruner["type"] != "none":
-        pruner = {**pruner, "metric": "loss"}  # the pruner itself does not know it
+        pruner = {**pruner, "metric": "loss"}  # not an option of the pruner itself
     made = make(pruner)
     assert type(made) is class_
     assert look(made) == value
@@ -183,7 +183,7 @@ def test_wilcoxon_without_scipy_says_what_to_install(monkeypatch: pytest.MonkeyP
         make("wilcoxon")
 
 
-# One's own.
+# Custom classes.
 
 OWN = """
 import optuna

@@ -1,4 +1,4 @@
-"""Pruning by one metric of several, and what is left of it after an interruption."""
+"""Pruning by one of several objectives, and after an interruption."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sweep:
         for step, value in enumerate(reports, first):
             self.pruning.report(trial, step, value)
 
-    def take_up(self, number: int) -> optuna.Trial:
+    def restore(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.study, self.study.trials[number]._trial_id)
 
     def finish(self, trial: optuna.Trial, value: float, state: TrialState = TrialState.COMPLETE) -> None:
@@ -48,7 +48,7 @@ class Sweep:
         self.study.tell(trial, values if state == TrialState.COMPLETE else None, state)
 
     def run(self, *reports: float) -> str:
-        """A trial that asks after each report: c(omplete) or the step at which it was pruned."""
+        """Run a trial that asks after each report; returns "c" (complete) or the step of its pruning."""
         trial = self.start()
         for step, value in enumerate(reports):
             self.pruning.report(trial, step, value)
@@ -96,16 +96,16 @@ def test_an_interruption_does_not_change_what_is_pruned(tmp_path: Path, index: i
     whole = Sweep(all_pruners()[index], tmp_path / "whole")
     expected = [whole.run(*curve) for curve in CURVES]
     found = []
-    for curve in CURVES:  # a new session for each trial, and one more in the middle of it
+    for curve in CURVES:  # a new session for each trial, and another one in the middle of it
         trial = Sweep(all_pruners()[index], tmp_path / "parts").start(*[])
         number = trial.number
         ending = "c"
         sweep = Sweep(all_pruners()[index], tmp_path / "parts")
-        trial = sweep.take_up(number)
+        trial = sweep.restore(number)
         for step, value in enumerate(curve):
             if step == 4:
                 sweep = Sweep(all_pruners()[index], tmp_path / "parts")
-                trial = sweep.take_up(number)
+                trial = sweep.restore(number)
             sweep.report(trial, value, first=step)
             if sweep.pruning.should_prune(trial):
                 ending = str(step)
@@ -153,7 +153,7 @@ def test_a_failed_trial_is_not_compared_with() -> None:
 
 
 def test_an_infeasible_trial_is_not_the_best_for_the_pruner() -> None:
-    # Wilcoxon compares with the best trial: the first one would be it.
+    # Wilcoxon compares with the best trial, which would be the first one.
     sweep = Sweep(pruners.WilcoxonPruner(p_threshold=0.5))
     first, second = sweep.start(*[9.0] * 6), sweep.start(*[1.0] * 6)
     first.set_constraint("memory", 1.0)

@@ -1,4 +1,4 @@
-"""From a sampler in the sweep file to Optuna's, and what it is like to sweep with each."""
+"""From a sampler in the sweep file to Optuna's, and a sweep with each of them."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ SAMPLERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 def sweep(spec: SweepSpec, directory: SweepDirectory, most: int = 99) -> list[dict[str, Any]]:
-    """What is sampled by one session of a sweep."""
+    """The configurations that one session of a sweep samples."""
     controller = Controller(spec, directory, slots=1)
     seen: list[dict[str, Any]] = []
     while len(seen) < most and (assignment := controller.next_step(None).assignment) is not None:
@@ -220,7 +220,7 @@ def test_a_low_discrepancy_sequence_continues_on_resume(tmp_path: Path) -> None:
     assert interrupted == sweep(spec, new_directory(tmp_path / "b"))
 
 
-# A grid is gone through in its order, once.
+# Grids.
 
 
 def ask_grid(study: optuna.Study, space: SearchSpace) -> Any:
@@ -279,7 +279,7 @@ def test_a_trial_keeps_its_place_in_the_grid_when_others_are_sampled_first() -> 
     assert space.suggest(slow) == {"n": 2}
 
 
-# What cannot be is said beforehand.
+# Errors before the sweep starts.
 
 
 def test_cmaes_rejects_choices_by_name() -> None:
@@ -367,7 +367,7 @@ def test_samplers_that_ignore_pruned_trials_are_noted() -> None:
     assert note("tpe", pruner="median") == ""
 
 
-# One's own.
+# Custom classes.
 
 OWN = """
 import optuna
@@ -465,7 +465,7 @@ def test_a_missing_optunahub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """An optunahub with the two packages `one` and `two`."""
+    """A fake optunahub with the packages `one` and `two`."""
 
     def load_module(package: str) -> types.ModuleType:
         if package not in ("samplers/one", "samplers/two"):
@@ -569,7 +569,7 @@ def test_tpe_avoids_violated_constraints() -> None:
     study = optuna.create_study(sampler=make_sampler(spec.sampler, space, 1, 0))
     for _ in range(40):
         trial = study.ask(space.distributions)
-        trial.set_constraint("not small", 0.5 - trial.params["x"])  # kept if it is not positive
+        trial.set_constraint("not small", 0.5 - trial.params["x"])  # satisfied if it is not positive
         study.tell(trial, trial.params["x"])
     assert min(study.trials, key=lambda trial: trial.value).params["x"] < 0.5
     assert study.best_trial.params["x"] >= 0.5
