@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -18,6 +18,7 @@ from sweep.study import study as attributes
 from sweep.sweepfile import SweepSpec
 
 
+@dataclass(eq=False)
 class LiveTrials:
     """Holds the live trials, and changes the state of their runs: waiting, running, finished.
 
@@ -33,16 +34,13 @@ class LiveTrials:
         waiting: their runs that wait for an attempt, the first one first.
     """
 
-    def __init__(
-        self, spec: SweepSpec, space: SearchSpace, seed: int, hparams: HParamsWriter, meter: UsageMeter
-    ) -> None:
-        self._spec = spec
-        self._space = space
-        self._seed = seed
-        self._hparams = hparams
-        self._meter = meter
-        self.trials: dict[int, LiveTrial] = {}
-        self.waiting: deque[LiveRun] = deque()
+    spec: SweepSpec
+    space: SearchSpace
+    seed: int
+    hparams: HParamsWriter
+    meter: UsageMeter
+    trials: dict[int, LiveTrial] = field(default_factory=dict)
+    waiting: deque[LiveRun] = field(default_factory=deque)
 
     def add(self, trial: optuna.Trial, user_attrs: Mapping[str, Any] | None = None) -> LiveTrial:
         """Sample the declared parameters of a trial, as far as it has none, and create its runs.
@@ -51,13 +49,13 @@ class LiveTrials:
             trial: Optuna's trial.
             user_attrs: its attributes, if it is not new.
         """
-        params = self._space.suggest(trial)
-        if not self._space.is_plain and attributes.PARAMS not in trial.user_attrs:
+        params = self.space.suggest(trial)
+        if not self.space.is_plain and attributes.PARAMS not in trial.user_attrs:
             trial.set_user_attr(attributes.PARAMS, params)
-        if self._space.is_define_by_run:
+        if self.space.is_define_by_run:
             params = dict(trial.params)
-        session = self._hparams.session(trial, params)
-        runs = make_runs(self._spec, trial.number, self._seed, session, user_attrs)
+        session = self.hparams.session(trial, params)
+        runs = make_runs(self.spec, trial.number, self.seed, session, user_attrs)
         live = self.trials[trial.number] = LiveTrial(trial, params, runs)
         return live
 
@@ -82,11 +80,11 @@ class LiveTrials:
         is_recorded = run.attribute(attributes.ATTEMPTS) in live.trial.user_attrs
         if live.has_repeats or run.attempt > 1 or is_recorded:
             live.store(run, attributes.ATTEMPTS, run.attempt)
-        self._meter.start(run.key)
+        self.meter.start(run.key)
 
     def resume(self, run: LiveRun, started: float) -> None:
         """Continue an attempt that started under another controller, in seconds since the epoch."""
-        self._meter.start(run.key, time.time() - started)
+        self.meter.start(run.key, time.time() - started)
         run.session = replace(run.session, started=started)
 
     def wait(self, run: LiveRun) -> None:
@@ -97,11 +95,11 @@ class LiveTrials:
 
     def undo_start(self, run: LiveRun) -> None:
         """Undo the start of an attempt that no worker executes."""
-        self._meter.end(run.key)
+        self.meter.end(run.key)
         run.attempt -= 1
         self.of(run).store(run, attributes.ATTEMPTS, run.attempt)
         self.wait(run)
 
     def end_attempt(self, run: LiveRun) -> float:
         """Stop measuring an attempt; returns its duration in seconds."""
-        return self._meter.end(run.key)
+        return self.meter.end(run.key)

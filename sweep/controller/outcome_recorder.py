@@ -57,18 +57,11 @@ class OutcomeRecorder:
         state, reason = resolve_state(outcome, self.study.ranking, self.spec.metric.name)
         if state == "FAIL":
             self.files.write_error(run, outcome.traceback or reason + "\n")
-        if live.decision is None:
-            delay = 0.0 if state is None else None
-            if state == "FAIL":
-                delay = self.scheduler.schedule_retry(run, outcome.kind)
-                if delay is not None:
-                    live.store(run, attributes.FAILURES, run.failures)
-            if delay is not None:
-                self.live.wait(run)
-                return AttemptResult.of(
-                    outcome, run.label, reason=reason, duration_s=duration, retry_in=delay
-                )
-        return self._finish_run(run, outcome, state, reason, duration)
+        delay = self.scheduler.schedule_retry(run, state, outcome.kind) if live.decision is None else None
+        if delay is None:
+            return self._finish_run(run, outcome, state, reason, duration)
+        self.live.wait(run)
+        return AttemptResult.of(outcome, run.label, reason=reason, duration_s=duration, retry_in=delay)
 
     def _finish_run(
         self,

@@ -12,7 +12,8 @@ from sweep.controller.retries import RetryRules
 from sweep.controller.runs import LiveRun
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import UsageMeter
-from sweep.messages import OutcomeKind
+from sweep.messages import OutcomeKind, TrialStateName
+from sweep.study import study as attributes
 from sweep.sweepfile import SweepSpec
 
 
@@ -65,17 +66,25 @@ class Scheduler:
             return None
         return max(0.0, min(run.ready_at for run in self.live.waiting) - time.monotonic())
 
-    def schedule_retry(self, run: LiveRun, kind: OutcomeKind) -> float | None:
-        """Count a failed attempt, and set when the next one can start.
+    def schedule_retry(self, run: LiveRun, state: TrialStateName | None, kind: OutcomeKind) -> float | None:
+        """Decide whether another attempt of a run follows, and when it can start.
+
+        Args:
+            run: the run.
+            state: what its last attempt makes of the trial; None after an interruption.
+            kind: how its last attempt ended.
 
         Returns:
-            the delay in seconds; None if the run is not retried.
+            the delay in seconds; None if no attempt follows.
         """
+        if state != "FAIL":
+            return 0.0 if state is None else None
         retries = RetryRules(self.spec.trial)
         if retries.counts(kind):
             run.failures += 1
         if not retries.allow(kind, run.failures) or self.stopped_by() is not None:
             return None
+        self.live.of(run).store(run, attributes.FAILURES, run.failures)
         delay = retries.delay(run.failures)
         run.ready_at = time.monotonic() + delay
         return delay

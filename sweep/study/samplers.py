@@ -26,13 +26,7 @@ from sweep.sweepfile.base import options
 from sweep.sweepfile.samplers import Sampler
 
 _REQUIRED_PACKAGES = {"gp": ("torch", "scipy"), "cmaes": ("cmaes", "scipy"), "qmc": ("scipy",)}
-_JOINT_ONLY = (
-    spec.GpSampler,
-    spec.CmaEsSampler,
-    spec.Nsga2Sampler,
-    spec.Nsga3Sampler,
-    spec.QmcSampler,
-)
+_JOINT_ONLY = (spec.GpSampler, spec.CmaEsSampler, spec.Nsga2Sampler, spec.Nsga3Sampler, spec.QmcSampler)
 _IGNORES_LIMITS = (spec.CmaEsSampler, spec.QmcSampler, spec.RandomSampler)
 _IGNORES_PRUNED = (spec.GpSampler, spec.Nsga2Sampler, spec.Nsga3Sampler)
 _CROSSOVERS: dict[str, type[BaseCrossover]] = {

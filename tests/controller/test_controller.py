@@ -344,18 +344,18 @@ def test_a_trial_stopped_by_the_user_is_pruned_with_a_reason(directory: SweepDir
 def test_trials_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 6})
     dead = Controller(spec, directory, slots=4, run_id="r")
-    known, told, unheard = assigned(dead), assigned(dead), assigned(dead)
+    known, ending, unheard = assigned(dead), assigned(dead), assigned(dead)
     ended = assigned(dead)
     dead.report(known.number, known.attempt, [Report(0, 0.9)])
     dead.finish(returned(ended, 0.7))  # the answer is lost
-    # It dies. `known` runs on, the outcome of `told` was being sent, and `unheard` did not reach a worker.
+    # It dies. `known` runs on, the outcome of `ending` was being sent, and `unheard` did not reach a worker.
     new = Controller(spec, directory, slots=4, run_id="r")
     new.report(known.number, known.attempt, [Report(1, 0.8)])
     started = time.time() - 5
-    new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, told, ended)])
-    first = new.next_step(returned(told, 0.5))
+    new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, ending, ended)])
+    first = new.next_step(returned(ending, 0.5))
     assert first.result is not None
-    assert (first.result.number, first.result.state) == (told.number, "COMPLETE")
+    assert (first.result.number, first.result.state) == (ending.number, "COMPLETE")
     assert 4 < first.result.duration_s < 60
     assert first.assignment is not None
     assert (first.assignment.number, first.assignment.attempt) == (unheard.number, unheard.attempt)
@@ -498,14 +498,14 @@ def test_each_step_of_an_attempt_is_published_once_even_if_reports_are_recovered
         run.add_scalars({"loss": float(step)}, step)
     run.finish()
     controller.report(0, 1, [Report(0, 0.0), Report(1, 1.0)])
-    told = list(controller.take_report_events())
+    published = list(controller.take_report_events())
     controller.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
-    told += controller.take_report_events()
+    published += controller.take_report_events()
     again = assigned(controller)
     controller.report(0, 2, [Report(0, 0.5)])
     controller.finish(returned(again, 0.5))
-    told += controller.take_report_events()
-    assert [(one.attempt, one.report.step, one.report.value) for one in told] == [
+    published += controller.take_report_events()
+    assert [(one.attempt, one.report.step, one.report.value) for one in published] == [
         (1, 0, 0.0),
         (1, 1, 1.0),
         (1, 2, 2.0),

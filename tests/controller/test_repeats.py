@@ -85,7 +85,7 @@ def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -
     return run
 
 
-def told_success(directory: SweepDirectory, number: int, label: str) -> bool | None:
+def written_success(directory: SweepDirectory, number: int, label: str) -> bool | None:
     """The end of a run that was written for TensorBoard; None if there is none."""
     found = []
     for _, _, event in _events(directory.trial(number, label).root):
@@ -241,8 +241,8 @@ def test_a_repeat_without_retries_left_fails_the_trial_and_cancels_the_others(
     assert row.repeats == [0.5, None, None, None, None]
     assert row.metrics["loss"] == pytest.approx((0.5 + 4.0 + 3.0) / 3)
     assert found.error_file(0).read_text() == "ValueError: no\n"
-    told = [told_success(directory, 0, f"seed-{repeat}") for repeat in range(3)]
-    assert told == [True, False, False]
+    written = [written_success(directory, 0, f"seed-{repeat}") for repeat in range(3)]
+    assert written == [True, False, False]
     assert not directory.trial(0, "seed-3").root.exists()
 
 
@@ -256,7 +256,7 @@ def test_a_waiting_repeat_finishes_with_the_trial(directory: SweepDirectory) -> 
     result = finished(controller, ended(failing, "error", reason="no", metrics={"loss": 3.0}))
     assert (result.state, result.reason) == ("FAIL", "seed-1: no")
     assert view(spec, directory).rows()[0].metrics["loss"] == 2.0, "TensorBoard counts it too"
-    assert [told_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
+    assert [written_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
     assert controller.next_step(None).assignment is not None
 
 
@@ -288,7 +288,7 @@ def test_the_pruner_looks_at_the_first_repeat_and_the_others_follow(directory: S
     result = finished(controller, returned(third, 0.0))  # it has not asked whether to prune
     assert (result.state, result.value) == ("PRUNED", 0.9)
     assert controller._study.trials[1].intermediate_values == {0: 0.9}
-    assert [told_success(directory, 1, f"seed-{n}") for n in range(3)] == [True] * 3
+    assert [written_success(directory, 1, f"seed-{n}") for n in range(3)] == [True] * 3
     assert view(spec, directory).rows()[1].repeats == [None, None, 0.0, None]
 
 
@@ -371,7 +371,7 @@ def test_after_a_kill_finished_repeats_stay_finished_and_the_others_continue(
     row = view(spec, directory).rows()[0]
     assert row.repeats == [0.25, 0.75, 0.75, 0.75]
     assert row.metrics["loss"] == 0.625
-    assert told_success(directory, 0, "seed-0")
+    assert written_success(directory, 0, "seed-0")
 
 
 def test_only_the_reports_of_the_first_repeat_are_stored_after_a_kill(
@@ -399,7 +399,7 @@ def test_a_decided_trial_gets_no_attempts_after_a_kill(directory: SweepDirectory
     assert resumed.progress().counts["failed"] == 1
     row = view(spec, directory).rows()[0]
     assert (row.state, row.reason, row.metrics["loss"]) == ("FAIL", "seed-0: killed", 2.0)
-    assert [told_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
+    assert [written_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
     assert not directory.trial(0, "seed-2").root.exists()
     assert assigned(resumed).number == 1
 
@@ -418,18 +418,18 @@ def test_the_next_session_writes_ends_of_repeats_that_are_missing_in_tensorboard
             finished(killed, returned(run, 1.0))
     assert not has_ended(directory.trial(0, "seed-0").root)
     Controller(spec, directory, slots=4)
-    told = [told_success(directory, run.number, run.label) for run in runs]
-    assert told == [True, True, True, None]
+    ending = [written_success(directory, run.number, run.label) for run in runs]
+    assert ending == [True, True, True, None]
 
 
 def test_repeats_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=5, stop={"trials": 1})
     dead = Controller(spec, directory, slots=4, run_id="r")
-    unheard, unanswered, known, told = (assigned(dead) for _ in range(4))
+    unheard, unanswered, known, ending = (assigned(dead) for _ in range(4))
     finished(dead, returned(unanswered, 0.5))  # the answer is lost
     new = Controller(spec, directory, slots=4, run_id="r")
     assert not asks(new, known, Report(0, 1.0))
-    new.adopt([running(a) for a in (unanswered, known, told)])
+    new.adopt([running(a) for a in (unanswered, known, ending)])
     again = new.next_step(returned(unanswered, 0.5))
     assert again.result is not None
     assert (again.result.repeat, again.result.is_repeat_finished, again.result.value) == (1, True, 0.5)
@@ -438,7 +438,7 @@ def test_repeats_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDi
     rest = [again.assignment, assigned(new)]
     assert [key(a) for a in rest] == [(0, 4, 1), (0, 0, 1)], "one was waiting, one had not reached a worker"
     assert rest[1].seed == unheard.seed
-    for run in (known, told, *rest):
+    for run in (known, ending, *rest):
         result = finished(new, returned(run, 1.0))
     assert (result.state, result.value) == ("COMPLETE", pytest.approx(0.9))
     # The last answer is lost, too.
@@ -515,7 +515,7 @@ def test_a_trial_without_running_repeats_can_be_stopped(directory: SweepDirector
     assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     row = view(spec, directory).rows()[0]
     assert (row.repeats, row.metrics["loss"]) == ([1.0, None, None], 1.0)
-    assert told_success(directory, 0, "seed-0")
+    assert written_success(directory, 0, "seed-0")
 
 
 def test_no_repeat_starts_after_the_target_is_reached(directory: SweepDirectory) -> None:
