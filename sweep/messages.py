@@ -163,13 +163,7 @@ class AttemptResult:
     ) -> AttemptResult:
         """The result of an attempt with this outcome."""
         return cls(
-            outcome.number,
-            outcome.attempt,
-            state,
-            outcome.kind,
-            repeat=outcome.repeat,
-            label=label,
-            **fields,
+            outcome.number, outcome.attempt, state, outcome.kind, repeat=outcome.repeat, label=label, **fields
         )
 
     @property

@@ -43,7 +43,7 @@ class Decision:
 
 @dataclass(eq=False)
 class LiveRun:
-    """The only run of a live trial, or one of its repeats. `LiveTrials` changes its state.
+    """The only run of a live trial, or one of its repeats.
 
     Attributes:
         number: the trial's number.
@@ -51,7 +51,8 @@ class LiveRun:
         label: the repeat's name; empty for the only run.
         seed: the seed of all attempts.
         session: its row in TensorBoard's HParams tab, or its part of the trial's row.
-        state: whether it waits for an attempt, is running, or has finished.
+        state: whether it waits for an attempt, is running, or has finished. It is changed by `LiveTrials` and
+            `LiveTrial`, and restored by `Recovery`.
         attempt: the number of attempts so far.
         failures: how many of these count against the trial's retries.
         ready_at: when the next attempt can start, on the monotonic clock.

@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -60,18 +59,17 @@ class Variable(ABC):
     Attributes:
         key: the name under which Optuna samples it. It differs if Optuna's value is not the parameter's.
         is_plain: whether Optuna's value is the parameter's value.
+        distribution: what Optuna samples.
+        axis: all values in order; None if they are unbounded.
     """
 
     is_plain: bool = True
+    distribution: BaseDistribution
+    axis: Sequence[Any] | None
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.key = name
-
-    @property
-    @abstractmethod
-    def distribution(self) -> BaseDistribution:
-        """What Optuna samples."""
 
     @abstractmethod
     def decode(self, sampled: Any) -> Any:
@@ -85,11 +83,6 @@ class Variable(ABC):
             ValueError: the parameter cannot have this value.
         """
 
-    @property
-    @abstractmethod
-    def axis(self) -> Sequence[Any] | None:
-        """All values in order; None if they are unbounded."""
-
 
 class _Range(Variable):
     """A range of numbers."""
@@ -97,16 +90,21 @@ class _Range(Variable):
     def __init__(self, name: str, parameter: Range) -> None:
         super().__init__(name)
         self._parameter = parameter
-
-    @cached_property
-    def distribution(self) -> BaseDistribution:
-        parameter = self._parameter
-        # Optuna would cut a range to whole steps too, but with a warning in every trial.
-        last = parameter.max if self.axis is None else self.axis[-1]
+        low, high, step = parameter.min, parameter.max, parameter.step
         if parameter.is_int:
-            step = int(parameter.step or 1)
-            return IntDistribution(int(parameter.min), int(last), log=parameter.log, step=step)
-        return FloatDistribution(float(parameter.min), float(last), log=parameter.log, step=parameter.step)
+            self.axis = range(int(low), int(high) + 1, int(step or 1))
+        elif step is None:
+            self.axis = [float(low)] if low == high else None
+        else:
+            width = Fraction(str(high)) - Fraction(str(low))
+            self.axis = LazySequence(int(width // Fraction(str(step))) + 1, self._nth)
+        # Optuna would cut a range to whole steps too, but with a warning in every trial.
+        last = high if self.axis is None else self.axis[-1]
+        self.distribution = (
+            IntDistribution(int(low), int(last), log=parameter.log, step=int(step or 1))
+            if parameter.is_int
+            else FloatDistribution(float(low), float(last), log=parameter.log, step=step)
+        )
 
     def decode(self, sampled: Any) -> Any:
         if self._parameter.step is None or self._parameter.is_int:
@@ -122,16 +120,6 @@ class _Range(Variable):
             return int(value) if parameter.is_int else float(value)
         return self._nth(round((value - parameter.min) / parameter.step))
 
-    @cached_property
-    def axis(self) -> Sequence[Any] | None:
-        parameter = self._parameter
-        if parameter.is_int:
-            return range(int(parameter.min), int(parameter.max) + 1, int(parameter.step or 1))
-        if parameter.step is None:
-            return [float(parameter.min)] if parameter.min == parameter.max else None
-        width = Fraction(str(parameter.max)) - Fraction(str(parameter.min))
-        return LazySequence(int(width // Fraction(str(parameter.step))) + 1, self._nth)
-
     def _nth(self, index: int) -> float:
         """The value `index` steps above min, in decimals: 3 steps of 0.1 are 0.3."""
         return float(Decimal(str(self._parameter.min)) + index * Decimal(str(self._parameter.step)))
@@ -146,24 +134,17 @@ class _Choice(Variable):
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
         super().__init__(name)
-        self._values = values
+        self._values = self.axis = values
         plain = [value for value in values if isinstance(value, Scalar)]
         self.is_plain = len(set(plain)) == len(values)
         self._codes = list(values) if self.is_plain else [json.dumps(value) for value in values]
-
-    @cached_property
-    def distribution(self) -> BaseDistribution:
-        return CategoricalDistribution(self._codes)
+        self.distribution = CategoricalDistribution(self._codes)
 
     def decode(self, sampled: Any) -> Any:
         return self._values[_index(self._codes, sampled)]
 
     def encode(self, value: Any) -> Any:
         return self._codes[_index(self._values, value)]
-
-    @property
-    def axis(self) -> Sequence[Any]:
-        return self._values
 
 
 class _Transformed(Variable):
@@ -182,7 +163,7 @@ class _WeightedChoice(_Transformed):
 
     def __init__(self, name: str, values: Sequence[Any], weights: Sequence[float]) -> None:
         super().__init__(name)
-        self._values = values
+        self._values = self.axis = values
         total = sum(weights)
         self._ends = [end / total for end in accumulate(weights)]
 
@@ -192,10 +173,6 @@ class _WeightedChoice(_Transformed):
     def encode(self, value: Any) -> Any:
         index = _index(self._values, value)
         return ((self._ends[index - 1] if index else 0.0) + self._ends[index]) / 2
-
-    @property
-    def axis(self) -> Sequence[Any]:
-        return self._values
 
 
 class _RangeOrValues(_Transformed):
@@ -210,6 +187,9 @@ class _RangeOrValues(_Transformed):
         self._range = _Range(name, parameter)
         self._quantile = range_quantile(parameter, self._range.axis)
         self._share = 1 / (len(self._values) + 1)
+        self.axis = None
+        if (numbers := self._range.axis) is not None:
+            self.axis = _chain(self._values, numbers)
 
     def decode(self, sampled: Any) -> Any:
         index = int(sampled / self._share)
@@ -228,15 +208,6 @@ class _RangeOrValues(_Transformed):
             share = self._quantile.share(self._range.encode(value))
             return (len(self._values) + share) * self._share
 
-    @property
-    def axis(self) -> Sequence[Any] | None:
-        numbers, first = self._range.axis, len(self._values)
-        if numbers is None:
-            return None
-        return LazySequence(
-            first + len(numbers), lambda n: self._values[n] if n < first else numbers[n - first]
-        )
-
 
 class _Named(_Transformed):
     """A named distribution: the sampled number is the cumulative probability of the value."""
@@ -247,6 +218,7 @@ class _Named(_Transformed):
         super().__init__(name)
         self._parameter = parameter
         self._quantile = quantile(parameter)
+        self.axis = self._grid() if parameter.distribution == "q_uniform" else None
 
     def decode(self, sampled: Any) -> Any:
         number = self._quantile.value(sampled)
@@ -263,11 +235,8 @@ class _Named(_Transformed):
             raise ValueError
         return sampled
 
-    @property
-    def axis(self) -> Sequence[Any] | None:
+    def _grid(self) -> Sequence[Any] | None:
         """As in W&B's sweeps: q_uniform has the values from min in steps of q, below max."""
-        if self._parameter.distribution != "q_uniform":
-            return None
         low, high, step = (
             Fraction(str(number)) for number in (self._parameter.min, self._parameter.max, self._parameter.q)
         )
@@ -309,6 +278,11 @@ def variable(name: str, parameter: Leaf, for_grid: bool = False) -> Variable | N
             "give it fewer, or write another sampler",
         )
     return _Choice(name, list(axis))
+
+
+def _chain(first: Sequence[Any], second: Sequence[Any]) -> LazySequence:
+    count = len(first)
+    return LazySequence(count + len(second), lambda n: first[n] if n < count else second[n - count])
 
 
 def _index(values: Sequence[Any], value: Any) -> int:
