@@ -29,7 +29,7 @@ from sweep.study.enqueue import enqueue_configurations, start_points
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.samplers import check_sampler, sampler_notes
-from sweep.study.study import create_or_load_study, open_storage, open_url
+from sweep.study.storage import create_or_load_study, open_storage, open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_can_hold, make_folder
 from sweep.system.durable import sync_one

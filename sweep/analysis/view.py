@@ -21,8 +21,9 @@ from sweep.controller.usage import Usage
 from sweep.errors import InputError, nearest
 from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.ranking import Ranking
+from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
@@ -102,7 +103,7 @@ class SweepView:
     @cached_property
     def study(self) -> optuna.Study | None:
         """Optuna's study; None if the sweep was killed before it had one."""
-        return attributes.load_study(self.spec, self.directory)
+        return load_study(self.spec, self.directory)
 
     @cached_property
     def frozen_trials(self) -> list[FrozenTrial]:

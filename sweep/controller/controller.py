@@ -46,10 +46,10 @@ from sweep.messages import (
 )
 from sweep.space import SearchSpace
 from sweep.space.space import suggest
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.enqueue import enqueue_configurations
 from sweep.study.resubmission import enqueue_resubmissions
-from sweep.study.sweep_study import SweepStudy
+from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 

@@ -14,7 +14,7 @@ from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.runs import LiveRun, LiveTrial, make_runs
 from sweep.controller.usage import UsageMeter
 from sweep.space import SearchSpace
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.sweepfile import SweepSpec
 
 

@@ -17,8 +17,8 @@ from sweep.controller.scheduler import Scheduler
 from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.messages import AttemptResult, Outcome, TrialStateName
-from sweep.study import study as attributes
-from sweep.study.sweep_study import SweepStudy
+from sweep.study import attributes
+from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
 from sweep.tracking.run import best_tag
 

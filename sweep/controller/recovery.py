@@ -17,7 +17,7 @@ from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.messages import AttemptResult, Outcome, RunningAttempt, TrialStateName
 from sweep.space import SearchSpace
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.sweepfile import SweepSpec
 
 

@@ -12,7 +12,7 @@ import optuna
 
 from sweep.errors import InputError
 from sweep.messages import AttemptResult, Outcome, Report, TrialStateName
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.repeats import Repeats

@@ -13,7 +13,7 @@ from sweep.controller.runs import LiveRun
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import UsageMeter
 from sweep.messages import OutcomeKind, TrialStateName
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.sweepfile import SweepSpec
 
 

@@ -55,7 +55,7 @@ def stop_notes(spec: SweepSpec) -> list[str]:
     if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.hours is not None:
         return []
     target = " or its target" if stop.target is not None else ""
-    return [f"nothing ends this sweep but Ctrl-C{target}; write for example stop: {{trials: 100}}"]
+    return [f"nothing stops this sweep except Ctrl-C{target}; write for example stop: {{trials: 100}}"]
 
 
 class StopRules:

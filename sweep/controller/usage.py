@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from sweep.study.study import USAGE
+from sweep.study.attributes import USAGE
 
 _SAVE_EVERY = 2.0  # seconds
 

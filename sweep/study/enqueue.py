@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.constrained_sampler import check_feasible
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.model import DEFAULTS

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study.study import RESUBMISSION_OF
+from sweep.study.attributes import RESUBMISSION_OF
 
 
 def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:

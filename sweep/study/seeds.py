@@ -7,7 +7,7 @@ import secrets
 
 import optuna
 
-from sweep.study.study import SEED
+from sweep.study.attributes import SEED
 from sweep.sweepfile import SweepSpec
 
 

@@ -1,124 +1,66 @@
-"""The Optuna study of a sweep: its storage, and the attributes that the study and its trials have."""
+"""`SweepStudy`: the Optuna study of a running sweep, opened for writing by its controller."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import ContextDecorator
+from contextlib import AbstractContextManager, nullcontext
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial
 
-from sweep.errors import EntryError, InputError
-from sweep.messages import RESERVED_PREFIX
+from sweep.space import SearchSpace
+from sweep.study.enqueue import enqueue_start_points
 from sweep.study.journal import Journal
+from sweep.study.pruners import make_pruner
+from sweep.study.pruning import Pruning
+from sweep.study.ranking import Ranking
+from sweep.study.samplers import make_sampler
+from sweep.study.seeds import sweep_seed
+from sweep.study.storage import create_or_load_study, open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
-SEED = "seed"
-"""Study attribute: the seed from which all seeds of the sweep are derived."""
-RUN = "run"
-"""Study attribute: the id of the run of the sweep that last used the study."""
-USAGE = "usage"
-"""Study attribute: a `Usage` (controller/usage.py) as a mapping."""
-ENQUEUED = "enqueued"
-"""Study attribute: the configurations of the sweep file's `enqueue` that have been enqueued."""
-PARAMS = RESERVED_PREFIX + "params"
-"""Trial attribute: its parameters, if Optuna samples other values that are converted to these."""
-METRICS = RESERVED_PREFIX + "metrics"
-"""Trial attribute: the last value of every metric that was logged, except the sweep's only goal."""
-REASON = RESERVED_PREFIX + "reason"
-"""Trial attribute: why it failed."""
-DURATION = RESERVED_PREFIX + "duration_s"
-"""Trial attribute: the duration of its last attempt in seconds, if it had several."""
-ATTEMPTS = RESERVED_PREFIX + "attempts"
-"""Trial attribute: the number of attempts; missing means one."""
-ENDED = RESERVED_PREFIX + "ended"
-"""Trial attribute: the last attempt whose end is recorded although the trial continues."""
-REPEATS = RESERVED_PREFIX + "repeats"
-"""Trial attribute: the value of each repeat; None for repeats without a value (yet)."""
-DECISION = RESERVED_PREFIX + "verdict"
-"""Trial attribute: a `Decision` as a mapping, if the state was decided before all repeats had finished."""
-FAILURES = RESERVED_PREFIX + "failures"
-"""Trial attribute: the number of attempts that count against its retries."""
-TOKEN = RESERVED_PREFIX + "enqueued_by"
-"""Trial attribute: the id of the request that enqueued it."""
-RESUBMISSION_OF = RESERVED_PREFIX + "retry_of"
-"""Trial attribute: the failed trial whose parameters it has."""
 
+class SweepStudy:
+    """Creates or loads a sweep's study, with its sampler and pruner, and the trials to be tried first.
 
-class _Quiet(ContextDecorator):
-    """Optuna logs only errors within it; several threads can be in it."""
+    Args:
+        spec: the sweep.
+        space: its search space.
+        directory: its directory.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._before = optuna.logging.get_verbosity()
-            self._inside += 1
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                optuna.logging.set_verbosity(self._before)
-
-
-quiet_optuna = _Quiet()
-"""For the process of the user's program, which can use Optuna itself."""
-
-
-def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
-    """The study of a sweep, for writing. Its sampler and pruner are not set."""
-    return optuna.create_study(
-        study_name=spec.name,
-        storage=storage,
-        directions=[metric.goal for metric in spec.goals],
-        load_if_exists=True,
-    )
-
-
-def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """The storage of a sweep's study, for writing. From now on Optuna logs only errors in this process."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
-
-
-@quiet_optuna
-def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:
-    """The study of a sweep, for reading; None if it has none yet. Writes nothing.
-
-    Raises:
-        InputError: its journal is damaged.
+    Attributes:
+        optuna_study: Optuna's study.
+        ranking: what makes a trial better than another one.
+        seed: the seed from which all seeds of the sweep are derived.
+        pruning: the study's pruner.
     """
-    if spec.storage is None and not directory.journal.exists():
-        return None
-    try:
-        storage = (
-            JournalStorage(JournalFileBackend(str(directory.journal)))
-            if spec.storage is None
-            else open_url(spec.storage)
+
+    def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
+        self._journal = Journal(directory.journal) if spec.storage is None else None
+        storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
+        self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
+        self.ranking = Ranking(spec)
+        self.seed = sweep_seed(spec, self.optuna_study)
+        enqueue_start_points(self.optuna_study, spec, space)
+        pruning_goal = spec.goals.index(spec.pruning_metric)
+        self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal)
+        count = len(self.trials)
+        self.optuna_study.sampler = make_sampler(
+            spec.sampler, space, self.seed, count, len(spec.goals), pruning_goal
         )
-        return optuna.load_study(study_name=spec.name, storage=storage)
-    except KeyError:
-        return None
-    except (ValueError, TypeError, OSError) as error:
-        raise InputError(f"{directory.journal}: cannot be read: {error}") from None
 
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Optuna's own trials, not copies. Do not change them."""
+        return self.optuna_study.get_trials(deepcopy=False)
 
-def open_url(url: str) -> BaseStorage:
-    """The storage that the sweep file names.
+    def batch(self) -> AbstractContextManager[None]:
+        """Within it, changes are collected; they are written to the journal together at its end."""
+        return self._journal.batch() if self._journal is not None else nullcontext()
 
-    Raises:
-        EntryError: it cannot be opened.
-    """
-    try:
-        return optuna.storages.get_storage(url)
-    except Exception as error:  # noqa: BLE001 - every database driver raises its own
-        text = " ".join(str(error).split())[:300]
-        raise EntryError("storage", f"{url} cannot be opened: {type(error).__name__}: {text}") from None
+    def sync(self) -> None:
+        """Ensure that the current batch is on the disk when it ends, even without a final state in it."""
+        if self._journal is not None:
+            self._journal.sync()
