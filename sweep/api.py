@@ -23,7 +23,7 @@ from sweep.errors import InputError, StartInterrupted
 from sweep.launch import LaunchOptions, launch
 from sweep.objective.pickled_function import PickledFunction
 from sweep.result import SweepResult
-from sweep.study.study import quiet_optuna
+from sweep.study.storage import quiet_optuna
 from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.types import read_delay

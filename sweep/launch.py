@@ -24,11 +24,11 @@ from sweep.objective.digest import differ, digest
 from sweep.objective.find import find_objective, working_directory
 from sweep.objective.pickled_function import PickledFunction
 from sweep.space import SearchSpace
-from sweep.study.compatibility import changes
+from sweep.study.compatibility import incompatible_changes
 from sweep.study.enqueue import start_points
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import check_sampler, sampler_notes
-from sweep.study.study import open_url
+from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_can_hold, make_folder
 from sweep.system.durable import sync_one
@@ -176,7 +176,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
         return _StartMode.REPLACE
     view = SweepView(directory)
     _check_same_study(spec, view)
-    differences = changes(view.spec, spec)
+    differences = incompatible_changes(view.spec, spec)
     has_no_result = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
     if differences and has_no_result and spec.storage is None and not view.is_running:
         return _StartMode.REPLACE  # no trial has or will have a result that could be mixed up

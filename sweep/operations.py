@@ -25,7 +25,7 @@ from sweep.space.space import EXHAUSTIVE
 from sweep.study.constrained_sampler import check_feasible
 from sweep.study.enqueue import enqueue_configurations, is_enqueued
 from sweep.study.resubmission import enqueue_resubmissions, failed_trials
-from sweep.study.study import create_or_load_study, open_storage
+from sweep.study.storage import create_or_load_study, open_storage
 from sweep.sweepfile.load import parse_override
 from sweep.system.lock import SweepLock, holder, is_locked
 

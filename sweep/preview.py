@@ -17,7 +17,8 @@ from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.enqueue import start_points
 from sweep.study.pruners import make_pruner, pruner_notes
-from sweep.study.samplers import derive_seed, make_sampler, sampler_notes
+from sweep.study.samplers import make_sampler, sampler_notes
+from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import NO_PROGRAM, CommandError
 from sweep.sweepfile.parameters import Leaf
@@ -76,9 +77,9 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
     size = space.grid_size if spec.sampler.type in EXHAUSTIVE else None
     count = min(_SAMPLES, size or _SAMPLES)
-    samples = [] if space.is_open else [space.suggest(study.ask()) for _ in range(count)]
+    samples = [] if space.is_define_by_run else [space.suggest(study.ask()) for _ in range(count)]
     notes += stop_notes(spec)
-    if space.is_open:
+    if space.is_define_by_run:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
     notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
     command = None

@@ -19,10 +19,11 @@ from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import Usage
 from sweep.errors import InputError, nearest, suggestion
-from sweep.messages import OURS
+from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.ranking import Ranking
+from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
@@ -118,7 +119,7 @@ class SweepView:
     @cached_property
     def study(self) -> optuna.Study | None:
         """The Optuna study; None if the sweep was killed before it was created."""
-        return attributes.load_study(self.spec, self.directory)
+        return load_study(self.spec, self.directory)
 
     @cached_property
     def frozen_trials(self) -> list[FrozenTrial]:
@@ -228,13 +229,15 @@ class SweepView:
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
             directory=self.directory.trial(trial.number).root,
-            retry_of=trial.user_attrs.get(attributes.RETRY_OF),
+            retry_of=trial.user_attrs.get(attributes.RESUBMISSION_OF),
             values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
             feasible=self._ranking.is_feasible(trial)
             if (self.spec.limits or trial.constraints) and trial.state == TrialState.COMPLETE
             else None,
             repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
-            user_attrs={key: value for key, value in trial.user_attrs.items() if not key.startswith(OURS)}
+            user_attrs={
+                key: value for key, value in trial.user_attrs.items() if not key.startswith(RESERVED_PREFIX)
+            }
             or None,
             artifacts=self._artifacts(trial.number) or None,
         )
@@ -250,7 +253,7 @@ class SweepView:
 
     def error_file(self, number: int) -> Path:
         """The path of a failed trial's `error.txt`."""
-        verdict = self.frozen_trials[number].user_attrs.get(attributes.VERDICT, {"repeat": 0})
+        verdict = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
         return self.directory.trial(number, self.spec.run_labels[verdict["repeat"]]).error
 
     def _state(self, trial: FrozenTrial) -> str:

@@ -76,12 +76,12 @@ class LineDisplay(Display):
         took = text.duration(result.duration_s)
         value = "" if result.value is None else f": {self._metric}={text.number(result.value)}"
         name = text.run(result.number, result.label)
-        if result.is_over:
+        if result.is_repeat_finished:
             why = f": {result.reason}" if result.reason and result.kind not in _EXPECTED else ""
             _print(f"trial {name} {_REPEAT_ENDS.get(result.kind, 'failed')} after {took}{value}{why}")
-        elif result.will_run_again and result.kind == "interrupted":
+        elif result.will_retry and result.kind == "interrupted":
             _print(f"trial {name} was interrupted after {took}: {result.reason}")
-        elif result.will_run_again:
+        elif result.will_retry:
             _print(f"trial {name} failed after {took}{_retry(result)}: {result.reason}")
         elif result.state == "FAIL":
             _print(f"trial {result.number} FAIL after {took}: {result.reason}")
@@ -118,9 +118,9 @@ _EXPECTED = ("pruned", "interrupted")
 
 
 def _retry(result: AttemptResult) -> str:
-    if not result.will_run_again:
+    if not result.will_retry:
         return ""
-    when = f" in {text.duration(result.again_in)}" if result.again_in >= 1 else ""
+    when = f" in {text.duration(result.retry_in)}" if result.retry_in >= 1 else ""
     return f" and will run again{when}"
 
 
@@ -196,7 +196,7 @@ class LiveDisplay(Display):
 
     def ended(self, result: AttemptResult) -> None:
         """Print failures, which stay on the screen above the display."""
-        if result.state == "FAIL" or (result.will_run_again and result.kind != "interrupted"):
+        if result.state == "FAIL" or (result.will_retry and result.kind != "interrupted"):
             name = text.run(result.number, result.label if result.state is None else "")
             self._live.console.print(
                 Text(f"trial {name} failed{_retry(result)}: {result.reason}", style="red"),

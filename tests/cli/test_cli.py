@@ -308,7 +308,7 @@ def test_check_prints_the_search_space_and_runs_nothing(make_sweep: MakeSweep) -
     [
         ({"objective": "demo_objective.py:trian"}, "demo.yaml:1: objective: "),
         ({"objective": "nowhere.py:train"}, "demo.yaml:1: objective: "),
-        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: a grid needs an end"),
+        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: is unbounded"),
         ({"storage": "nosuchdb://x"}, "demo.yaml:14: storage: "),
     ],
 )

@@ -100,13 +100,15 @@ def test_each_running_repeat_has_its_own_line() -> None:
 def test_the_line_display_prints_the_outcome_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     log = LineDisplay(SPEC)
     log.started(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
-    over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_over=True)
+    over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_repeat_finished=True)
     log.ended(over)
     log.ended(replace(over, kind="pruned", value=None))
     log.ended(replace(over, kind="error", value=None, reason="ValueError: no"))
     log.ended(replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed"))
-    log.ended(replace(over, is_over=False, kind="crash", value=None, reason="killed"))
-    log.ended(replace(over, is_over=False, state="FAIL", value=None, reason="seed-2: ValueError: no"))
+    log.ended(replace(over, is_repeat_finished=False, kind="crash", value=None, reason="killed"))
+    log.ended(
+        replace(over, is_repeat_finished=False, state="FAIL", value=None, reason="seed-2: ValueError: no")
+    )
     assert capsys.readouterr().out.splitlines() == [
         "trial 3/seed-1 started: lr=0.5",
         "trial 3/seed-1 is done after 0.0 s: loss=0.5",

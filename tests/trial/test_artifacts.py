@@ -377,4 +377,4 @@ def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) ->
         call("best", "demo", "--artifact", "model.pt", "-o", "b", "--force", "--repeat", repeat)
         assert Path("b").read_text() == seed
     wrong = call("best", "demo", "--artifact", "model.pt", "--repeat", "3", status=2)
-    assert "--repeat 3: there is none; it is 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr
+    assert "--repeat 3: no such repeat; write 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr
