@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 
 from sweep.analysis.view import SweepView
 from sweep.callbacks import Callbacks
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import GRACE, launch
 from sweep.objective.pickled_function import PickledFunction
@@ -110,7 +110,7 @@ def run(
         if given is not None and not inline:
             given.check_can_be_sent()
         for note in asked.notes:
-            told.note(note)
+            told.on_note(note)
         try:
             with asked.locating:
                 launched = launch(
@@ -127,7 +127,7 @@ def run(
         except StartInterrupted:
             raise KeyboardInterrupt from None
         if launched.progress is None:
-            told.note(_finished(SweepView(launched.directory)))
+            told.on_note(_finished(SweepView(launched.directory)))
     result = SweepResult(SweepView(launched.directory))
     told.over(result)
     if observer is None and _is_shown(progress):

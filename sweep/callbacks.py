@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.errors import InputError
 from sweep.messages import Assignment, AttemptResult, Progress, ReportEvent, TrialStateName
 from sweep.system.directory import SweepDirectory
@@ -137,22 +137,22 @@ class Callbacks(Observer):
         self._shows = shows
         self._reported: set[tuple[int, str, type[Exception]]] = set()
         self.wants_reports = self._has("on_report") or shows.wants_reports
-        self.wants_ticks = self._has("on_report") or shows.wants_ticks
+        self.wants_frequent_progress = self._has("on_report") or shows.wants_frequent_progress
 
-    def starting(self, what: str) -> None:
-        self._shows.starting(what)
+    def on_startup(self, what: str) -> None:
+        self._shows.on_startup(what)
 
-    def note(self, text: str) -> None:
-        self._shows.note(text)
+    def on_note(self, text: str) -> None:
+        self._shows.on_note(text)
 
-    def opened(self, slots: int, progress: Progress) -> None:
-        self._shows.opened(slots, progress)
+    def on_ready(self, slots: int, progress: Progress) -> None:
+        self._shows.on_ready(slots, progress)
 
-    def tick(self, progress: Progress) -> None:
-        self._shows.tick(progress)
+    def on_progress(self, progress: Progress) -> None:
+        self._shows.on_progress(progress)
 
-    def started(self, assignment: Assignment) -> None:
-        self._shows.started(assignment)
+    def on_attempt_start(self, assignment: Assignment) -> None:
+        self._shows.on_attempt_start(assignment)
         self._call(
             "on_trial_start",
             TrialStart(
@@ -164,15 +164,15 @@ class Callbacks(Observer):
             ),
         )
 
-    def reported(self, report_events: Iterable[ReportEvent]) -> None:
+    def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
         report_events = list(report_events)  # it is gone through twice
-        self._shows.reported(report_events)
+        self._shows.on_reports(report_events)
         for one in report_events:
             report = TrialReport(one.number, one.report.step, one.report.value, one.repeat, one.attempt)
             self._call("on_report", report)
 
-    def ended(self, result: AttemptResult) -> None:
-        self._shows.ended(result)
+    def on_attempt_end(self, result: AttemptResult) -> None:
+        self._shows.on_attempt_end(result)
         if result.state is not None:
             self._call(
                 "on_trial_end",
@@ -213,5 +213,5 @@ class Callbacks(Observer):
                     what = f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}"
                     if method != "on_sweep_end":
                         what += "; the sweep goes on"
-                    self._shows.note(what)
+                    self._shows.on_note(what)
                     _log.warning("%s", what, exc_info=True)

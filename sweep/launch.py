@@ -16,8 +16,10 @@ from optuna.trial import TrialState
 
 from sweep.analysis.view import SweepView
 from sweep.controller.stop_rules import stop_notes
-from sweep.engine.base import Engine, Interruption, Observer, Sweep
+from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.messages import Progress
 from sweep.objective.digest import differ, digest
@@ -88,7 +90,7 @@ def launch(
     """
     directory = SweepDirectory.of(runs, spec.name)
     found = objective or find_objective(spec, near)
-    sweep = Sweep(spec, directory, found, Path.cwd(), working_directory(spec))
+    sweep = PreparedSweep(spec, directory, found, Path.cwd(), working_directory(spec))
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
@@ -97,7 +99,7 @@ def launch(
     start = _check_start(spec, directory, fresh)
     code = digest(found)
     if start in (_Start.FINISHED, _Start.GO_ON) and _has_changed(directory.code, code):
-        observer.note(
+        observer.on_note(
             "the objective's code has changed since the sweep began; its earlier trials stay as they are"
         )
     if start is _Start.FINISHED:
@@ -108,23 +110,23 @@ def launch(
         with SweepLock(directory.lock, spec.name):
             pass  # raises as a rule, and names the process: before Ray is started for nothing
     if inline and spec.trial.timeout is not None:
-        observer.note("trial.timeout is not kept inline: nothing can end a trial from within its process")
+        observer.on_note("trial.timeout is not kept inline: nothing can end a trial from within its process")
     for note in (*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)):
-        observer.note(note)
+        observer.on_note(note)
     interruption = Interruption()
     address = address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
     if address in ("", "local"):
         address = None
-    with interruption.listening():
-        observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
+    with interruption.catch_signals():
+        observer.on_startup("the objective" if inline else f"Ray at {address}" if address else "Ray")
         with _start(_engine(address, inline), interruption) as engine:
             engine.slots(spec)  # before anything is written: there may be no machine for such a trial
             if start is _Start.ANEW:
-                observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
+                observer.on_note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
             make_folder(directory.root)
             with SweepLock(directory.lock, spec.name) as run_id:
                 _check_start(spec, directory, fresh=False)  # again: another process may have been faster
-                engine.clear(directory, observer)
+                engine.clean_up_previous_run(directory, observer)
                 _write(directory.spec, text)
                 if not directory.code.exists():
                     _write(directory.code, code)
@@ -144,7 +146,7 @@ def resubmit(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int])
         InputError: another process runs it.
     """
     with SweepLock(directory.lock, spec.name):
-        InlineEngine().clear(directory, Observer())
+        InlineEngine().clean_up_previous_run(directory, Observer())
         enqueue_resubmissions(create_or_load_study(spec, open_storage(spec, directory)), numbers)
 
 
@@ -163,7 +165,7 @@ def enqueue(
         InputError: another process runs it.
     """
     with SweepLock(directory.lock, spec.name):
-        InlineEngine().clear(directory, Observer())
+        InlineEngine().clean_up_previous_run(directory, Observer())
         enqueue_configurations(create_or_load_study(spec, open_storage(spec, directory)), points, token)
 
 
@@ -227,9 +229,9 @@ def _start(engine: Engine, interruption: Interruption) -> Iterator[Engine]:
     """
     with ExitStack() as exits:
         try:
-            with interruption.raising():
+            with interruption.raise_at_once():
                 exits.enter_context(engine)
-                interruption.listen_again()
+                interruption.reinstall_handlers()
         except KeyboardInterrupt:
             raise StartInterrupted(interruption.signal or signal.SIGINT) from None
         except SystemExit:  # this is what Ray's own handler does while Ray is being started
@@ -266,7 +268,8 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
 
 def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -> Path:
     with SweepLock(directory.lock, directory.name):
-        engine.clear(directory, observer)  # what a killed run has left behind would write into the new sweep
+        # What a killed run has left behind would write into the new sweep.
+        engine.clean_up_previous_run(directory, observer)
         return _rename(directory)
 
 

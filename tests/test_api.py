@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 import sweep
 from sweep.callbacks import Callbacks
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.errors import InputError, SpecError, SweepError
 from sweep.messages import Report, ReportEvent
 from sweep.sweepfile.model import Metric, Resources, Stop
@@ -83,7 +83,7 @@ class Shows(Observer):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.notes.append(text)
 
 
@@ -459,7 +459,7 @@ def test_an_observer_that_wants_reports_is_told_each_and_so_are_callbacks(
         def __init__(self) -> None:
             self.told: list[tuple[str, int, int, float]] = []
 
-        def reported(self, report_events: Iterable[ReportEvent]) -> None:
+        def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
             self.told += [("report", one.number, one.report.step, one.report.value) for one in report_events]
 
     watch, recorder = Watch(), Recorder()
@@ -476,12 +476,12 @@ def test_news_that_can_be_gone_through_once_reaches_observer_and_callbacks(tmp_p
     told: list[ReportEvent] = []
 
     class Watch(Observer):
-        def reported(self, report_events: Iterable[ReportEvent]) -> None:
+        def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
             told.extend(report_events)
 
     recorder = Recorder()
     report_events = ReportEvent(0, 0, 1, Report(1, 0.5))
-    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).reported(iter([report_events]))
+    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).on_reports(iter([report_events]))
     assert told == [report_events]
     assert recorder.events == [("report", 0, 1, 0.5)]
 
@@ -624,7 +624,7 @@ def test_what_a_file_has_to_note_is_said(project: Path) -> None:
     notes: list[str] = []
 
     class Notes(Observer):
-        def note(self, text: str) -> None:
+        def on_note(self, text: str) -> None:
             notes.append(text)
 
     sweep.run("wandb.yaml", observer=Notes(), inline=True)
@@ -661,4 +661,4 @@ def test_without_a_gpu_the_device_is_the_cpu_where_nobody_has_looked_for_one(pro
         space={"x": {"values": [0.0, 1.0]}},
     )
     assert result.best_value == 1.0
-    assert "there is no GPU here" in (result.directory / "trial-0000/output.log").read_text()
+    assert "this machine has no GPU" in (result.directory / "trial-0000/output.log").read_text()

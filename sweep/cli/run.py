@@ -88,7 +88,7 @@ def run(
 
     with display, sweep_file.locating():
         for note in sweep_file.notes:
-            display.note(note)
+            display.on_note(note)
         launched = launch(
             sweep_file.spec,
             display,

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.analysis import formatting as text
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.messages import Assignment, AttemptResult, Progress, RunningTrial
 from sweep.sweepfile import SweepSpec
 
@@ -48,25 +48,25 @@ class LineLog(Display):
         self._asks = spec.is_define_by_run
         self._quiet_since = time.monotonic()
 
-    def starting(self, what: str) -> None:
+    def on_startup(self, what: str) -> None:
         _say(f"starting {what} ...")
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         _say(f"note: {text}")
 
-    def opened(self, slots: int, progress: Progress) -> None:
+    def on_ready(self, slots: int, progress: Progress) -> None:
         total = "no end of trials" if progress.total is None else text.plural(progress.total, "trial")
         done = f", {progress.finished} of them finished before" if progress.finished else ""
         _say(f"{total}{done}; {slots} at once")
 
-    def started(self, assignment: Assignment) -> None:
+    def on_attempt_start(self, assignment: Assignment) -> None:
         self._quiet_since = time.monotonic()
         again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
         name = text.run(assignment.number, assignment.label)
         line = self._parameters.line(assignment.params)
         _say(f"trial {name} started{again}{': ' if line else ''}{line}")
 
-    def ended(self, result: AttemptResult) -> None:
+    def on_attempt_end(self, result: AttemptResult) -> None:
         self._quiet_since = time.monotonic()
         took = text.duration(result.duration_s)
         value = "" if result.value is None else f": {self._metric}={text.number(result.value)}"
@@ -85,7 +85,7 @@ class LineLog(Display):
                 value += f" with {self._parameters.line(result.params)}"
             _say(f"trial {result.number} {result.state} after {took}{value}{best}")
 
-    def tick(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Say that it lives, if nothing has been said for long."""
         if time.monotonic() - self._quiet_since < _LONG or not progress.running:
             return
@@ -163,7 +163,7 @@ class Live(Display):
         console: where to draw it.
     """
 
-    wants_ticks = True
+    wants_frequent_progress = True
 
     def __init__(self, spec: SweepSpec, console: Console | None = None) -> None:
         self._metric = spec.metric.name
@@ -187,19 +187,19 @@ class Live(Display):
     ) -> None:
         self._exits.close()
 
-    def starting(self, what: str) -> None:
+    def on_startup(self, what: str) -> None:
         self._live.update(Spinner("dots", f" starting {what} ..."))
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self._live.console.print(f"note: {text}", highlight=False, markup=False)
 
-    def opened(self, slots: int, progress: Progress) -> None:
+    def on_ready(self, slots: int, progress: Progress) -> None:
         self._slots = slots
         self._opened = time.monotonic()
         self._finished_before = progress.finished
-        self.tick(progress)
+        self.on_progress(progress)
 
-    def ended(self, result: AttemptResult) -> None:
+    def on_attempt_end(self, result: AttemptResult) -> None:
         """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
         if result.state == "FAIL" or (result.will_run_again and result.kind != "interrupted"):
             name = text.run(result.number, result.label if result.state is None else "")
@@ -208,7 +208,7 @@ class Live(Display):
                 soft_wrap=True,
             )
 
-    def tick(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self._live.update(self._draw(progress))
 
     def _draw(self, progress: Progress) -> Group:

@@ -330,7 +330,7 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is
     done = call("run", file, "--quiet", *options, status=1)
     (line,) = done.stderr.splitlines()
     assert "No space left on device" in line
-    assert "the same command goes on" in line
+    assert "run the same command again to resume" in line
     stopped = rows()
     assert not any(row["state"] == "FAIL" for row in stopped), "it is not the trials' fault"
     small_disk("20m")
@@ -358,7 +358,8 @@ def test_a_disk_that_is_too_full_for_the_study_stops_the_sweep_too(
     )
     (line,) = call("run", file, "--quiet", *options, status=1).stderr.splitlines()
     assert line.startswith("error: No space left on device")
-    assert line.endswith("nothing more was recorded. Make room, then the same command goes on")
+    assert "nothing was recorded after that" in line
+    assert line.endswith("Free some disk space, then run the same command again to resume")
     small_disk("20m")
     call("run", file, "--quiet", *options)
     assert [row["state"] for row in rows()] == ["COMPLETE"] * 3

@@ -42,7 +42,7 @@ def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int)
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False)
     live = Live(SPEC, console)
-    live.opened(2, progress(0))
+    live.on_ready(2, progress(0))
     console.print(live._draw(progress(3)))
     lines = file.getvalue().splitlines()
     assert len(lines) == 5
@@ -62,7 +62,7 @@ def test_the_time_left_is_counted_down_between_two_ends(monkeypatch: pytest.Monk
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     live = Live(SPEC, Console(file=io.StringIO(), width=140))
-    live.opened(2, progress(0))
+    live.on_ready(2, progress(0))
 
     def after(seconds: float, finished: int) -> str:
         nonlocal now
@@ -80,7 +80,7 @@ def test_the_time_left_is_counted_down_between_two_ends(monkeypatch: pytest.Monk
 
 def test_a_limit_of_time_counts_if_it_comes_first() -> None:
     live = Live(SPEC, Console(file=io.StringIO(), width=140))
-    live.opened(2, progress(0))
+    live.on_ready(2, progress(0))
     assert live._time_left(replace(progress(0), seconds_left=9.0)) == ", 9.0 s left"
 
 
@@ -90,7 +90,7 @@ def test_repeats_have_lines_of_their_own() -> None:
     live = Live(SPEC, console)
     now = progress(1)
     repeats = tuple(replace(now.running[0], repeat=n, label=f"seed-{n}") for n in range(2))
-    live.opened(4, progress(0))
+    live.on_ready(4, progress(0))
     console.print(live._draw(replace(now, running=repeats)))
     lines = file.getvalue().splitlines()
     assert "2/4 slots busy" in lines[0]
@@ -99,14 +99,18 @@ def test_repeats_have_lines_of_their_own() -> None:
 
 def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     log = LineLog(SPEC)
-    log.started(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
+    log.on_attempt_start(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
     over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_over=True)
-    log.ended(over)
-    log.ended(replace(over, kind="pruned", value=None))
-    log.ended(replace(over, kind="error", value=None, reason="ValueError: no"))
-    log.ended(replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed"))
-    log.ended(replace(over, is_over=False, kind="crash", value=None, reason="killed"))
-    log.ended(replace(over, is_over=False, state="FAIL", value=None, reason="seed-2: ValueError: no"))
+    log.on_attempt_end(over)
+    log.on_attempt_end(replace(over, kind="pruned", value=None))
+    log.on_attempt_end(replace(over, kind="error", value=None, reason="ValueError: no"))
+    log.on_attempt_end(
+        replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed")
+    )
+    log.on_attempt_end(replace(over, is_over=False, kind="crash", value=None, reason="killed"))
+    log.on_attempt_end(
+        replace(over, is_over=False, state="FAIL", value=None, reason="seed-2: ValueError: no")
+    )
     assert capsys.readouterr().out.splitlines() == [
         "trial 3/seed-1 started: lr=0.5",
         "trial 3/seed-1 is done after 0.0 s: loss=0.5",
@@ -121,6 +125,6 @@ def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[s
 def test_failures_stay_on_the_screen() -> None:
     file = io.StringIO()
     live = Live(SPEC, Console(file=file, width=80, markup=False))
-    live.ended(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
-    live.ended(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
+    live.on_attempt_end(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
+    live.on_attempt_end(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sweep.engine import classify as module
-from sweep.engine.classify import classify
+from sweep.engine.classify import classify_exception
 from sweep.trial.channel import Interrupted
 
 
@@ -41,13 +41,13 @@ def caused_by(cause: BaseException) -> RuntimeError:
     ],
 )
 def test_an_exception_says_what_went_wrong(error: BaseException, kind: str, tmp_path: Path) -> None:
-    assert classify(error, tmp_path) == kind
+    assert classify_exception(error, tmp_path) == kind
 
 
 def test_torch_really_says_so(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert classify(caught.value, tmp_path) == "oom"
+    assert classify_exception(caught.value, tmp_path) == "oom"
 
 
 def test_an_error_on_a_full_disk_is_the_disks_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,4 +55,6 @@ def test_an_error_on_a_full_disk_is_the_disks_fault(tmp_path: Path, monkeypatch:
         return module.shutil._ntuple_diskusage(10**9, 10**9, 0)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(module.shutil, "disk_usage", full)
-    assert classify(RuntimeError("PytorchStreamWriter failed writing file"), tmp_path) == "disk_full"
+    assert (
+        classify_exception(RuntimeError("PytorchStreamWriter failed writing file"), tmp_path) == "disk_full"
+    )

@@ -11,13 +11,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 SCRIPT = """
 import sys
 import time
 from pathlib import Path
-from sweep.engine.output import redirected_descriptors
+from sweep.engine.output import redirect_output
 
 class Logger:  # as research code has it
     def __init__(self, stream): self.stream = stream
@@ -25,16 +25,16 @@ class Logger:  # as research code has it
 
 folder = Path(sys.argv[1])
 print("before")
-with redirected_descriptors(folder / "one"):
+with redirect_output(folder / "one"):
     print("first")
     sys.stdout = Logger(sys.stdout)
     print("through a logger")
 print("between")
-with redirected_descriptors(folder / "two"):
+with redirect_output(folder / "two"):
     print("second")
     sys.stdout.close()
 print("after")
-with redirected_descriptors(folder / "three"):
+with redirect_output(folder / "three"):
     print("third")
 print("end")
 """
@@ -54,9 +54,9 @@ def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
 def test_what_a_trial_changes_is_put_back(tmp_path: Path) -> None:
     script = """
 import logging, os, random, signal, subprocess, sys
-import numpy, torch
+import numpy, psutil, torch
 from sweep.system import processes
-from sweep.engine.isolation import count_descriptors, restored
+from sweep.engine.isolation import isolated
 
 processes.adopt_orphans()
 
@@ -66,7 +66,7 @@ def look():
         numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist(), torch.get_default_dtype(),
         torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
         torch.get_num_threads(), logging.getLogger().level, list(logging.getLogger().handlers),
-        signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), count_descriptors(),
+        signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), psutil.Process().num_fds(),
         [process.pid for process in processes.descendants()],
     )
 
@@ -76,7 +76,7 @@ class Cycle:
 
 earlier = subprocess.Popen(["sleep", "300"])
 before = look()
-with restored({"SWEEP_TRIAL_DIR": "here"}):
+with isolated({"SWEEP_TRIAL_DIR": "here"}):
     assert os.environ["SWEEP_TRIAL_DIR"] == "here"
     os.chdir("/")
     os.environ["LEFT"] = "over"
@@ -109,8 +109,8 @@ def test_two_attempts_never_have_the_same_output(tmp_path: Path) -> None:
     hold = """
 import subprocess, sys, time
 from pathlib import Path
-from sweep.engine.output import redirected_descriptors
-with redirected_descriptors(Path(sys.argv[1])):
+from sweep.engine.output import redirect_output
+with redirect_output(Path(sys.argv[1])):
     subprocess.Popen(["sleep", "300"], start_new_session=True, env={})
     print("first", flush=True)
     time.sleep(300)
@@ -128,7 +128,7 @@ with redirected_descriptors(Path(sys.argv[1])):
 def test_what_pythons_own_helpers_need_lives_on_and_a_failing_restore_is_told(tmp_path: Path) -> None:
     script = """
 import logging, multiprocessing, sys
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 def work():
     pass
@@ -140,7 +140,7 @@ class Bad(logging.Handler):
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
     for _ in range(2):
-        with restored({}) as problems:
+        with isolated({}) as problems:
             process = context.Process(target=work)
             process.start()
             process.join()
@@ -148,7 +148,7 @@ if __name__ == "__main__":
         assert problems == [], problems
     first = logging.StreamHandler()
     logging.getLogger().addHandler(first)
-    with restored({}) as problems:
+    with isolated({}) as problems:
         logging.basicConfig(force=True, handlers=[Bad()])
         import torch
         torch.set_default_dtype(torch.float64)
@@ -169,10 +169,10 @@ if __name__ == "__main__":
 def test_joblibs_processes_end_with_the_trial_and_the_next_one_gets_new_ones(tmp_path: Path) -> None:
     code = """
 import joblib, psutil
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 for trial in range(2):
-    with restored({}) as problems:
+    with isolated({}) as problems:
         print(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(n, 2) for n in range(4)))
     print(problems, [p.name() for p in psutil.Process().children() if "loky" in " ".join(p.cmdline())
                      and "resource_tracker" not in " ".join(p.cmdline())])
@@ -205,11 +205,11 @@ def objective():
 def test_what_libraries_keep_running_for_the_next_call_is_not_missed_by_it(tmp_path: Path, code: str) -> None:
     code += """
 from sweep.system import processes
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 processes.adopt_orphans()
 for trial in range(2):
-    with restored({}) as problems:
+    with isolated({}) as problems:
         objective()
     print("trial", trial, problems)
 """
@@ -224,7 +224,7 @@ def test_torchs_compiler_gets_new_processes_for_each_trial(monkeypatch: pytest.M
     compiler = types.SimpleNamespace(shutdown_compile_workers=Mock())
     monkeypatch.setitem(sys.modules, "torch._inductor.async_compile", compiler)
     for _ in range(2):
-        with restored({}) as problems:
+        with isolated({}) as problems:
             pass
         assert not problems
     assert compiler.shutdown_compile_workers.call_count == 2

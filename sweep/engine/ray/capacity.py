@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.sweepfile.model import Resources
 
 LOOK_EVERY = 10.0  # seconds
@@ -44,7 +44,7 @@ class ClusterCapacity:
         if ray.wait(self._begun, timeout=0)[0]:
             self._next_look = None
         elif time.monotonic() >= self._began + self._patience and (lack := self._lack()):
-            self._observer.note(lack)
+            self._observer.on_note(lack)
             self._next_look = None
         if self._next_look is None:
             self._begun.clear()

@@ -6,7 +6,9 @@ import signal
 from dataclasses import replace
 from typing import Any
 
-from sweep.engine.base import Engine, Interruption, Observer, Sweep
+from sweep.engine.base import Engine, PreparedSweep
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.slots import count_slots
 from sweep.engine.ray.supervisor import RayLost, Supervisor
@@ -40,10 +42,12 @@ class RayEngine(Engine):
     def slots(self, spec: SweepSpec) -> int:
         return count_slots(self._cluster.machines(), spec.resources, spec.max_parallel)
 
-    def end_survivors(self, directory: SweepDirectory) -> None:
+    def kill_leftover_processes(self, directory: SweepDirectory) -> None:
         self._cluster.end_processes(directory)
 
-    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption, grace: float) -> Progress:
+    def run(
+        self, sweep: PreparedSweep, observer: Observer, interruption: Interruption, grace: float
+    ) -> Progress:
         deaths, finished = 0, -1
         while True:
             supervisor = Supervisor(sweep, self.slots(sweep.spec), observer, self._cluster)
@@ -62,7 +66,7 @@ class RayEngine(Engine):
                     raise SweepError(
                         f"Ray died {deaths} times, and no trial ended meanwhile; the same command goes on"
                     ) from None
-                observer.note("Ray died; it is started again, and the trials that ran go on")
+                observer.on_note("Ray died; it is started again, and the trials that ran go on")
             finally:
                 supervisor.end()
             try:
@@ -71,9 +75,9 @@ class RayEngine(Engine):
                 interruption.request(signal.SIGTERM)
                 return _progress(supervisor, signal.SIGTERM)
             finally:
-                interruption.listen_again()
+                interruption.reinstall_handlers()
             sweep = replace(sweep, run_id=renew_run(sweep.directory.lock))
-            self.clear(sweep.directory, observer)
+            self.clean_up_previous_run(sweep.directory, observer)
 
 
 def _progress(supervisor: Supervisor, number: int) -> Progress:

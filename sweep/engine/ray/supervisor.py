@@ -21,8 +21,10 @@ from ray.exceptions import (
 )
 
 from sweep.controller.requests import Request, take_requests
-from sweep.engine.base import Interruption, Observer, Sweep
-from sweep.engine.classify import NO_SPACE, not_recorded
+from sweep.engine.base import PreparedSweep
+from sweep.engine.classify import DISK_FULL_ERRNOS, study_write_error
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
 from sweep.engine.ray.capacity import ClusterCapacity
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.controller_actor import RayController
@@ -93,7 +95,7 @@ class Supervisor:
         cluster: where.
     """
 
-    def __init__(self, sweep: Sweep, slots: int, observer: Observer, cluster: RayCluster) -> None:
+    def __init__(self, sweep: PreparedSweep, slots: int, observer: Observer, cluster: RayCluster) -> None:
         self._sweep = sweep
         self._rules = sweep.spec.trial
         self._observer = observer
@@ -176,7 +178,7 @@ class Supervisor:
                 raise SweepError(_last_line(error)) from None
             raise SweepError("the controller died; the same command goes on") from None
         except RayTaskError as error:
-            raise not_recorded(error.cause) from None
+            raise study_write_error(error.cause) from None
 
     def end(self) -> None:
         """End all processes; what they ran stays without an outcome."""
@@ -199,7 +201,7 @@ class Supervisor:
 
     def _on_opened(self, progress: Progress) -> None:
         self._progress = progress
-        self._observer.starting("workers")
+        self._observer.on_startup("workers")
         if progress.seconds_left is not None:
             self._end = time.monotonic() + progress.seconds_left
         if progress.total is not None:
@@ -257,12 +259,12 @@ class Supervisor:
 
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
-        self._next_progress = time.monotonic() + (_TICK if self._observer.wants_ticks else _SAVE)
+        self._next_progress = time.monotonic() + (_TICK if self._observer.wants_frequent_progress else _SAVE)
         for running in progress.running:
             if running.is_futile:
                 self._end_futile(running)
-        self._observer.reported(progress.report_events)
-        self._observer.tick(progress)
+        self._observer.on_reports(progress.report_events)
+        self._observer.on_progress(progress)
 
     def _end_futile(self, running: RunningTrial) -> None:
         """End a repeat whose trial has failed: its result would not count."""
@@ -295,7 +297,7 @@ class Supervisor:
 
     def _on_abandoned(self, result: AttemptResult | None) -> None:
         if result is not None:
-            self._observer.ended(result)
+            self._observer.on_attempt_end(result)
 
     def _on_enqueued(self, count: int) -> None:
         """There is more to do: free slots that have been given up are needed again."""
@@ -320,7 +322,9 @@ class Supervisor:
                 time_for = f"script{'s' * (running > 1)} {have} got SIGTERM, and {have} {grace:g} s to end"
             else:
                 time_for = f"trial{'s' * (running > 1)} {have} {grace:g} s to reach a checkpoint"
-            self._observer.note(f"stopping: {running} running {time_for}; the same again ends {them} at once")
+            self._observer.on_note(
+                f"stopping: {running} running {time_for}; the same again ends {them} at once"
+            )
 
     def _look_at_clock(self) -> None:
         """End attempts that overran their limit; wake slots that wait for a trial's backoff to be over."""
@@ -408,7 +412,7 @@ class Supervisor:
         if not self._is_open:
             assert self._progress is not None
             self._is_open = True
-            self._observer.opened(self._capacity, self._progress)
+            self._observer.on_ready(self._capacity, self._progress)
         self._next(slot)
 
     def _on_awake(self, slot: _Slot, call: Any) -> None:
@@ -437,9 +441,9 @@ class Supervisor:
 
     def _on_next_step(self, slot: _Slot, next_step: NextStep) -> None:
         slot.assignment, slot.is_asking = None, False
-        self._observer.reported(next_step.report_events)
+        self._observer.on_reports(next_step.report_events)
         if next_step.result is not None:
-            self._observer.ended(next_step.result)
+            self._observer.on_attempt_end(next_step.result)
         if self._draining_until is not None:
             if next_step.assignment is not None:
                 given = next_step.assignment
@@ -461,7 +465,7 @@ class Supervisor:
         timeout = self._rules.timeout
         slot.deadline = None if timeout is None else time.monotonic() + timeout
         self._await(slot, slot.worker.run.remote(assignment), self._on_served)
-        self._observer.started(assignment)
+        self._observer.on_attempt_start(assignment)
 
     def _on_served(self, slot: _Slot, call: Any) -> None:
         try:
@@ -472,7 +476,7 @@ class Supervisor:
             self._await(slot, slot.worker.probe.remote(), self._on_probed)
         except RayTaskError as error:  # not the objective's error, which is an outcome
             cause = error.cause or error
-            is_full = getattr(cause, "errno", None) in NO_SPACE
+            is_full = getattr(cause, "errno", None) in DISK_FULL_ERRNOS
             self._fail(
                 slot, "disk_full" if is_full else "crash", f"{type(cause).__name__}: {cause}", str(error)
             )

@@ -15,8 +15,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
-from sweep.engine.isolation import count_descriptors
-from sweep.engine.output import redirected_descriptors
+from sweep.engine.output import redirect_output
 from sweep.engine.ray.controller_client import PATIENCE
 from sweep.messages import Assignment, Outcome, Suggestion, TrialMessage
 from sweep.system import processes
@@ -115,7 +114,7 @@ class RayWorker:
         """Import the objective."""
         problem = ""
         try:
-            self._runner = AttemptRunner(self._settings, redirected_descriptors)
+            self._runner = AttemptRunner(self._settings, redirect_output)
         except ObjectiveImportError as error:
             problem = str(error)
         node = ray.get_runtime_context().get_node_id()
@@ -141,10 +140,10 @@ class RayWorker:
         limits = self._limits
         return (
             outcome.kind == "oom"  # what has filled the memory may still be there
-            or (self._runner is not None and not self._runner.is_sound)
+            or (self._runner is not None and not self._runner.is_clean)
             or (limits.trials is not None and self._served >= limits.trials)
             or (limits.memory is not None and psutil.Process().memory_info().rss >= limits.memory)
-            or count_descriptors() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
+            or psutil.Process().num_fds() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
         )
 
 

@@ -11,7 +11,8 @@ from unittest.mock import Mock
 import pytest
 import ray
 
-from sweep.engine.base import Interruption, Observer
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
 from sweep.engine.ray import cluster as ray_cluster
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.engine import RayEngine

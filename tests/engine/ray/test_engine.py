@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import sweep
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from tests.commands import PATIENCE
 from tests.conftest import MakeSweep
 
@@ -340,7 +340,7 @@ def test_that_others_have_all_the_room_in_ray_is_said_once(
     notes: list[str] = []
 
     class Shows(Observer):
-        def note(self, text: str) -> None:
+        def on_note(self, text: str) -> None:
             notes.append(text)
             timer.start()  # a second note would start it a second time, which is an error
 

@@ -15,7 +15,7 @@ import pytest
 
 import sweep
 from sweep.controller.requests import Request, leave_request
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.messages import Assignment, AttemptResult
 from sweep.system.lock import holder
 from tests.conftest import MakeSweep
@@ -107,7 +107,7 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
     ended: dict[int, float] = {}
 
     class Watch(Observer):
-        def ended(self, attempt_result: AttemptResult) -> None:
+        def on_attempt_end(self, attempt_result: AttemptResult) -> None:
             ended[attempt_result.number] = time.time()
 
     file = make_sweep(code, stop={"trials": 12}, trial={"timeout": "30s"})
@@ -208,9 +208,9 @@ def test_the_controller_may_die_at_any_time(make_sweep: MakeSweep) -> None:
     started: list[Assignment] = []
 
     class Watch(Observer):
-        wants_ticks = True
+        wants_frequent_progress = True
 
-        def started(self, assignment: Assignment) -> None:
+        def on_attempt_start(self, assignment: Assignment) -> None:
             started.append(assignment)
 
     killed = 0

@@ -8,7 +8,7 @@ import pytest
 
 import sweep
 from sweep.controller.requests import Request, leave_request
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.messages import Assignment
 from tests.conftest import MakeSweep
 from tests.engine.ray.test_faults import CHECKPOINTING, LONG, find, meanwhile, run_id, wait_for
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 class Starts(Observer):
     """Keeps what has been started."""
 
-    wants_ticks = True
+    wants_frequent_progress = True
 
     def __init__(self) -> None:
         self.seen: list[Assignment] = []
 
-    def started(self, assignment: Assignment) -> None:
+    def on_attempt_start(self, assignment: Assignment) -> None:
         self.seen.append(assignment)
 
 
