@@ -207,7 +207,7 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     driver.send_signal(number)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status
-    assert "2 running trials have 30 s to reach a checkpoint; the same again ends them at once" in out
+    assert "running trials (2) have 30 s to reach a checkpoint; interrupt again to kill them at once" in out
     assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
     assert "The same command goes on." in out
     wait_for(lambda: not marked(mark))
@@ -263,7 +263,7 @@ def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Pa
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=180)  # less than the grace time: they have ended by themselves
     assert driver.returncode == 130, out
-    assert "2 running scripts have got SIGTERM, and have 600 s to end" in out
+    assert "running scripts (2) have received SIGTERM and have 600 s to exit" in out
     assert [row["state"] for row in rows()] == ["WAITING"] * 2, "who saves and ends well is not complete"
     assert not any(LONG in line for line in _all_commands())
     call("run", file, "--quiet")

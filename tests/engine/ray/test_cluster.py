@@ -14,16 +14,18 @@ import ray
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.engine.ray import cluster as ray_cluster
-from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.cluster import RayCluster, RayLost
 from sweep.engine.ray.engine import RayEngine
-from sweep.engine.ray.supervisor import RayLost
 from sweep.errors import SweepError
 from tests.commands import PATIENCE
 
 
 def test_a_second_thread_is_told_why_it_cannot_have_a_ray_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("nothing is started"))
-    with ray_cluster._ours, pytest.raises(SweepError, match=r"another thread .* call ray.init\(\) first"):
+    with (
+        ray_cluster._connection_lock,
+        pytest.raises(SweepError, match=r"another thread .* call ray.init\(\) first"),
+    ):
         RayCluster(None).__enter__()
 
 
@@ -42,7 +44,7 @@ def test_a_ray_that_is_too_slow_to_start_is_one_line(
     with pytest.raises(SweepError) as found:
         RayCluster(None).__enter__()
     assert str(found.value) == (
-        "Ray did not start (is this machine busy?); the same command tries again: "
+        "Ray did not start (is this machine busy?); run the same command again to retry: "
         "The current node timed out during startup. This could happen"
     )
     assert found.value.exit_status == 1
@@ -84,7 +86,7 @@ def test_sigterm_while_a_ray_that_died_is_started_again_ends_the_sweep_where_it_
         def run(self, *_: object) -> None:
             raise RayLost
 
-        def end(self) -> None: ...
+        def shut_down(self) -> None: ...
 
     def restart(cluster: RayCluster) -> None:
         raise SystemExit(15)  # as Ray's handler does
@@ -111,7 +113,7 @@ cluster.shutdown()
 _JOIN = """
 import sys
 import ray
-from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.cluster import RayCluster, RayLost
 
 @ray.remote(num_cpus=0)
 class Actor:

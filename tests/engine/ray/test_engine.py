@@ -330,7 +330,7 @@ def test_a_trial_no_machine_has_room_for_is_an_error_and_nothing_is_written(
 def test_that_others_have_all_the_room_in_ray_is_said_once(
     make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.engine.ray.capacity.LOOK_EVERY", 0.6)
+    monkeypatch.setattr("sweep.engine.ray.capacity.CHECK_EVERY", 0.6)
     end = time.monotonic() + PATIENCE  # what an earlier sweep has left
     while (free := ray.available_resources()).get("CPU") != 8 or free.get("GPU") != 4:
         assert time.monotonic() < end, free

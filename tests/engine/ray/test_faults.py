@@ -295,7 +295,7 @@ def test_one_trial_can_be_stopped_while_the_others_go_on(make_sweep: MakeSweep, 
     with meanwhile(stop):
         result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by hand", 0.25)
+    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by the user", 0.25)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_apart(
     )
     result = sweep.run(file)
     assert [(trial.state, trial.attempts) for trial in result.trials] == [("COMPLETE", 1), ("FAIL", 2)]
-    assert result.trials[1].reason == "oom: memory ran out, and the kernel killed it"
+    assert result.trials[1].reason == "oom: the kernel killed its process because memory ran out"
 
 
 def test_what_a_finished_trial_left_behind_is_gone_before_the_next_one(make_sweep: MakeSweep) -> None:

@@ -125,7 +125,7 @@ def test_stopping_a_trial_ends_all_its_repeats(make_sweep: MakeSweep, project: P
     with meanwhile(stop):
         result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
-    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by hand", 0.25)
+    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by the user", 0.25)
     assert not (project / "runs/demo/trial-0001/seed-2").exists()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.engine.ray.slots import count_slots
+from sweep.engine.ray.capacity import count_slots
 from sweep.errors import InputError
 from sweep.sweepfile.model import Resources
 
@@ -41,5 +41,5 @@ def test_a_trial_without_a_machine_is_an_error_that_says_what_there_is() -> None
         InputError, match="no machine has cpu: 1, gpu: 8 for a trial; the largest has cpu: 8, gpu: 4"
     ):
         count_slots(TWO_MACHINES, Resources(gpu=8), None)
-    with pytest.raises(InputError, match="say how many may run at once with max_parallel"):
+    with pytest.raises(InputError, match="set max_parallel to how many may run at once"):
         count_slots(TWO_MACHINES, Resources(cpu=0), None)
