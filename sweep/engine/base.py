@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,14 +64,8 @@ class PreparedSweep:
         )
 
 
-class Engine(ABC):
+class Engine(AbstractContextManager["Engine"]):
     """Runs the trials of a sweep. A context manager: on exit it stops the processes that it started."""
-
-    @abstractmethod
-    def __enter__(self) -> Engine: ...
-
-    @abstractmethod
-    def __exit__(self, *error: object) -> None: ...
 
     @abstractmethod
     def slots(self, spec: SweepSpec) -> int:

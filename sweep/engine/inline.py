@@ -8,6 +8,7 @@ import threading
 import time
 from bdb import BdbQuit
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution
 
@@ -114,38 +115,35 @@ def _handle_requests(controller: Controller, sweep: PreparedSweep, interruption:
         controller.enqueue(request.enqueue, request.token)
 
 
+@dataclass(frozen=True)
 class _DirectChannel:
     """The channel of a trial whose controller is in the same process."""
 
-    def __init__(
-        self,
-        controller: Controller,
-        assignment: Assignment,
-        interruption: Interruption,
-        observer: Observer,
-    ) -> None:
-        self._observer = observer
-        self._controller = controller
-        self._interruption = interruption
-        self._trial = assignment.number, assignment.attempt
-        self._repeat = assignment.repeat
+    controller: Controller
+    assignment: Assignment
+    interruption: Interruption
+    observer: Observer
 
     def report(self, message: TrialMessage) -> None:
-        with self._interruption.defer():
-            self._controller.report(*self._trial, [message], self._repeat)
-        if self._observer.wants_reports:
-            self._observer.on_reports(self._controller.take_report_events())
+        run = self.assignment
+        with self.interruption.defer():
+            self.controller.report(run.number, run.attempt, [message], run.repeat)
+        if self.observer.wants_reports:
+            self.observer.on_reports(self.controller.take_report_events())
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
-        with self._interruption.defer():
-            return self._controller.suggest(*self._trial, [], self._repeat, name, distribution)
+        run = self.assignment
+        with self.interruption.defer():
+            return self.controller.suggest(run.number, run.attempt, [], run.repeat, name, distribution)
 
     def should_prune(self) -> bool:
-        with self._interruption.defer():
-            return self._controller.should_prune(*self._trial, [], self._repeat)
+        run = self.assignment
+        with self.interruption.defer():
+            return self.controller.should_prune(run.number, run.attempt, [], run.repeat)
 
     def must_end(self) -> bool:
-        if self._interruption.signal is not None:
+        run = self.assignment
+        if self.interruption.signal is not None:
             raise KeyboardInterrupt
-        with self._interruption.defer():
-            return self._controller.must_end(*self._trial, [], self._repeat)
+        with self.interruption.defer():
+            return self.controller.must_end(run.number, run.attempt, [], run.repeat)

@@ -1,4 +1,4 @@
-"""What an objective does to its process is undone."""
+"""The state of a process is restored after each trial."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from sweep.engine.output import redirect_output
 
-class Logger:  # as research code has it
+class Logger:  # common in research code
     def __init__(self, stream): self.stream = stream
     def write(self, text): self.stream.write(text)
 
@@ -40,7 +40,7 @@ print("end")
 """
 
 
-def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
+def test_an_objective_can_replace_or_close_its_streams(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
     )
@@ -51,7 +51,7 @@ def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
     assert (tmp_path / "three").read_text() == "third\n"
 
 
-def test_what_a_trial_changes_is_put_back(tmp_path: Path) -> None:
+def test_what_a_trial_changes_is_restored(tmp_path: Path) -> None:
     script = """
 import logging, os, random, signal, subprocess, sys
 import numpy, psutil, torch
@@ -97,14 +97,14 @@ with isolated({"SWEEP_TRIAL_DIR": "here"}):
 after = look()
 for was, now in zip(before, after):
     assert was == now, (was, now)
-assert earlier.poll() is None, "what was there before lives"
+assert earlier.poll() is None, "earlier child processes are not killed"
 earlier.kill()
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
 
 
-def test_two_attempts_never_have_the_same_output(tmp_path: Path) -> None:
-    """What is left of the first one is ended before the second one begins."""
+def test_two_attempts_never_write_to_one_output_at_the_same_time(tmp_path: Path) -> None:
+    """The processes of the first attempt are killed before the second one starts."""
     output = tmp_path / "output.log"
     hold = """
 import subprocess, sys, time
@@ -125,7 +125,9 @@ with redirect_output(Path(sys.argv[1])):
     assert output.read_text() == "first\nsecond\n"
 
 
-def test_what_pythons_own_helpers_need_lives_on_and_a_failing_restore_is_told(tmp_path: Path) -> None:
+def test_helper_processes_of_python_are_kept_and_errors_of_the_restoration_are_returned(
+    tmp_path: Path,
+) -> None:
     script = """
 import logging, multiprocessing, sys
 from sweep.engine.isolation import isolated
@@ -166,7 +168,7 @@ if __name__ == "__main__":
     assert done.returncode == 0, done.stderr
 
 
-def test_joblibs_processes_end_with_the_trial_and_the_next_one_gets_new_ones(tmp_path: Path) -> None:
+def test_joblib_stops_its_processes_after_a_trial_and_starts_new_ones_in_the_next(tmp_path: Path) -> None:
     code = """
 import joblib, psutil
 from sweep.engine.isolation import isolated
@@ -188,7 +190,7 @@ def objective():
     settings = wandb.Settings(x_disable_stats=True, console="off", silent=True)
     run = wandb.init(mode="offline", project="p", settings=settings)
     run.log({"loss": 1.0})
-    # and never finishes it
+    # the run is never finished
 """
 FILE_SYSTEM = """
 import torch
@@ -202,7 +204,7 @@ def objective():
 
 
 @pytest.mark.parametrize("code", [WANDB, FILE_SYSTEM], ids=["wandb", "torch_shm_manager"])
-def test_what_libraries_keep_running_for_the_next_call_is_not_missed_by_it(tmp_path: Path, code: str) -> None:
+def test_libraries_that_reuse_processes_work_in_the_next_trial(tmp_path: Path, code: str) -> None:
     code += """
 from sweep.system import processes
 from sweep.engine.isolation import isolated
@@ -219,8 +221,8 @@ for trial in range(2):
     assert done.stdout.splitlines() == ["trial 0 []", "trial 1 []"], done.stderr
 
 
-def test_torchs_compiler_gets_new_processes_for_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real one takes half a minute to start its own."""
+def test_the_torch_compiler_is_shut_down_after_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fake, because the real one takes half a minute to start its processes."""
     compiler = types.SimpleNamespace(shutdown_compile_workers=Mock())
     monkeypatch.setitem(sys.modules, "torch._inductor.async_compile", compiler)
     for _ in range(2):

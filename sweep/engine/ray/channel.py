@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -33,8 +34,7 @@ class RayChannel:
     def __init__(self, controller: Any, assignment: Assignment) -> None:
         self._controller = controller
         self._assignment = assignment
-        self._unsent: list[TrialMessage] = []
-        self._unsent_lock = threading.Lock()
+        self._unsent: deque[TrialMessage] = deque()
         # Held until a call is answered: calls are made in order, and `close` waits for the last one.
         self._call_lock = threading.Lock()
         self._closed = threading.Event()
@@ -44,13 +44,10 @@ class RayChannel:
         """Send a message soon. Messages of a thread that outlives its attempt are discarded."""
         if self._closed.is_set():
             return
-        with self._unsent_lock:
-            self._unsent.append(message)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._send_regularly, name="sweep-reports", daemon=True
-                )
-                self._thread.start()
+        self._unsent.append(message)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_regularly, name="sweep-reports", daemon=True)
+            self._thread.start()
 
     def should_prune(self) -> bool:
         return self._closed.is_set() or bool(self._call("should_prune"))
@@ -92,14 +89,12 @@ class RayChannel:
                     )
                 )
             except RayError:
-                with self._unsent_lock:
-                    self._unsent[:0] = messages
+                self._unsent.extendleft(reversed(messages))
                 raise
 
     def _take_unsent(self) -> tuple[TrialMessage, ...]:
-        with self._unsent_lock:
-            messages, self._unsent = tuple(self._unsent), []
-            return messages
+        # Other threads may add messages meanwhile, but only one takes them: it holds the lock.
+        return tuple(self._unsent.popleft() for _ in range(len(self._unsent)))
 
     def _send_regularly(self) -> None:
         while not self._closed.wait(_SEND_INTERVAL):

@@ -12,8 +12,7 @@ import ray
 class PendingCalls:
     """Ray calls that have not returned yet, each with the function that handles its result.
 
-    One thread waits for all of them: a dead worker, a lost machine and an exceeded limit are all noticed in
-    the same place.
+    One thread waits for all of them, so their handlers never run at the same time.
     """
 
     def __init__(self) -> None:

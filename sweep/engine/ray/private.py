@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any, TextIO
 
 import psutil
@@ -98,15 +98,9 @@ class _FilteredStdout:
         return getattr(self._stream, name)
 
 
-@contextmanager
-def no_death_messages() -> Iterator[None]:
-    """Discard what Ray prints to stdout about dead workers."""
-    stdout = sys.stdout
-    sys.stdout = _FilteredStdout(stdout)
-    try:
-        yield
-    finally:
-        sys.stdout = stdout
+def no_death_messages() -> AbstractContextManager[Any]:
+    """Discard what Ray prints to stdout about dead workers, while the context is entered."""
+    return redirect_stdout(_FilteredStdout(sys.stdout))
 
 
 def find_daemons(node_id: str | None) -> list[psutil.Process]:

@@ -55,6 +55,9 @@ class Supervisor:
         slots: how many attempts can run at the same time.
         observer: receives events.
         cluster: the connection to Ray.
+
+    Attributes:
+        progress: the latest known state of the sweep; None before the controller has started.
     """
 
     def __init__(self, sweep: PreparedSweep, slots: int, observer: Observer, cluster: RayCluster) -> None:
@@ -71,7 +74,7 @@ class Supervisor:
         )
         self._post_mortem = PostMortem(sweep.directory, cluster, self._pool, self._report)
         self._repeats = len(sweep.spec.run_labels)
-        self._progress: Progress | None = None
+        self.progress: Progress | None = None
         self._next_progress = math.inf
         self._early: list[Slot] = []
         """Slots whose workers were ready before the controller."""
@@ -80,11 +83,6 @@ class Supervisor:
         self._stops_at_once = False
         self._end: float | None = None
         """When the sweep reaches its time limit, on the monotonic clock."""
-
-    @property
-    def progress(self) -> Progress | None:
-        """The latest known state of the sweep; None before the controller has started."""
-        return self._progress
 
     def run(self, interruption: Interruption, grace: float) -> Progress:
         """Run until no work is left, or until interrupted.
@@ -113,7 +111,7 @@ class Supervisor:
                 if time.monotonic() >= next_tick:
                     next_tick = time.monotonic() + _TICK
                     self._tick(interruption)
-            self._progress = self._controller.close() or self._progress
+            self.progress = self._controller.close() or self.progress
         except RayActorError as error:
             self._cluster.check_alive()
             if error.actor_init_failed:
@@ -121,9 +119,9 @@ class Supervisor:
             raise SweepError("the controller died; run the same command again to resume") from None
         except RayTaskError as error:
             raise study_write_error(error.cause) from None
-        if self._progress is None:
+        if self.progress is None:
             raise SweepError("the controller did not start; run the same command again to resume")
-        return self._progress
+        return self.progress
 
     def shut_down(self) -> None:
         """Kill all processes of the sweep. Running attempts stay without an outcome."""
@@ -135,7 +133,7 @@ class Supervisor:
     # Start, clock and end.
 
     def _on_controller_ready(self, progress: Progress) -> None:
-        self._progress = progress
+        self.progress = progress
         self._observer.on_startup("workers")
         if progress.seconds_left is not None:
             self._end = time.monotonic() + progress.seconds_left
@@ -176,7 +174,7 @@ class Supervisor:
             self._controller.call(Controller.progress, self._on_progress)
 
     def _on_progress(self, progress: Progress) -> None:
-        self._progress = progress
+        self.progress = progress
         is_frequent = self._observer.wants_frequent_progress
         self._next_progress = time.monotonic() + (_TICK if is_frequent else _PROGRESS_INTERVAL)
         for running in progress.running:
@@ -243,13 +241,13 @@ class Supervisor:
     # A slot's cycle: next step, attempt, outcome.
 
     def _on_worker_ready(self, slot: Slot) -> None:
-        if self._progress is None:
+        if self.progress is None:
             self._early.append(slot)
             return
         if not self._is_ready:
             self._is_ready = True
             self._next_progress = 0.0
-            self._observer.on_ready(self._capacity, self._progress)
+            self._observer.on_ready(self._capacity, self.progress)
         slot.call, slot.waits_for_controller = None, True
         self._controller.call(Controller.next_step, partial(self._on_next_step, slot), None)
 

@@ -174,18 +174,15 @@ class WorkerPool:
 
     def _on_loaded(self, slot: Slot, call: Any) -> None:
         try:
-            loaded: tuple[str, int] | None = ray.get(call)
-        except ActorUnavailableError:
-            self.wait(slot, slot.worker.probe.remote(), self._on_loaded)
+            slot.node_id, slot.oom_kills = ray.get(call)
+        except ActorUnavailableError:  # it is dead, or was unreachable for a moment
+            self.wait(slot, slot.worker.load.remote(), self._on_loaded)
             return
         except RayError as error:
             self._on_failed_start(slot, error)
             return
-        if loaded is None:  # the result of a probe: the worker was unreachable for a moment
-            self.wait(slot, slot.worker.load.remote(), self._on_loaded)
-            return
+        slot.call = None
         self._failed_starts = 0
-        slot.call, (slot.node_id, slot.oom_kills) = None, loaded
         self._open_next()
         self._on_ready(slot)
 
