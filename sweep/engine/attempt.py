@@ -86,7 +86,7 @@ class AttemptRunner:
         redirect_output: where the output of the objective goes.
         in_user_process: whether this is the process of `sweep run --inline` or of a Python script, and not a
             worker. Then KeyboardInterrupt and quitting the debugger stop the sweep, and child processes that
-            an attempt leaves behind are not killed, for they may not be the objective's.
+            an attempt leaves behind are not killed, because others may have started them.
         on_error: called with the exception that the objective raised, before the process is restored.
 
     Attributes:
@@ -157,7 +157,7 @@ class AttemptRunner:
             seed_generators(assignment.seed)
             value, metrics = read_result(self._objective(trial), settings.goals, trial.last_value)
             run.add_final({settings.metric: value, **metrics})
-        except BaseException as error:  # user code may raise anything
+        except BaseException as error:  # user code can raise anything
             self._on_error(error)
             if isinstance(error, (KeyboardInterrupt, BdbQuit)) and self._in_user_process:
                 raise
@@ -186,7 +186,7 @@ class AttemptRunner:
 def _load_objective(objective: ObjectiveReference) -> Objective:
     try:
         return objective.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code can raise anything
         assert not isinstance(objective, ScriptReference)
         place = (
             objective.name if isinstance(objective, PickledFunction) else objective.source or objective.module

@@ -29,7 +29,7 @@ from sweep.system.lock import join_fence
 _POLL_INTERVAL = 0.25  # seconds
 _process_lock = threading.RLock()
 """Held by the thread whose trials use the output, the working directory and the environment of this process.
-Reentrant, because an objective may run another sweep."""
+Reentrant, because an objective can run another sweep."""
 
 
 class InlineEngine(Engine):

@@ -35,7 +35,7 @@ def count_slots(
     if resources.cpu == 0 and resources.gpu == 0:
         if max_parallel is None:
             raise EntryError(
-                "resources", "a trial requires no resources; set max_parallel to how many may run at once"
+                "resources", "a trial requires no resources; set max_parallel to limit how many run at once"
             )
         return max_parallel
     slots = sum(_count_on(machine, resources) for machine in machines)

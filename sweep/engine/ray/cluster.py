@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from typing import Any
 
@@ -162,9 +162,10 @@ class RayCluster:
         """The Ray node ID of this machine."""
         return str(ray.get_runtime_context().get_node_id())
 
-    def on_node(self, node_id: str) -> dict[str, Any]:
-        """The options of an actor or a task that occupies no resources and runs on a given node."""
-        return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False)}
+    def on_node(self, target: Callable[..., Any], node_id: str, **options: Any) -> Any:
+        """Make a Ray task or actor, of a function or class, that runs on a node and requires no resources."""
+        strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        return ray.remote(target).options(num_cpus=0, scheduling_strategy=strategy, **options)
 
     def kill_leftover_processes(self, directory: SweepDirectory) -> None:
         """Kill the processes of a sweep's run on all machines."""
@@ -172,9 +173,8 @@ class RayCluster:
         if not self.is_alive():
             return
         here = self.current_node()
-        kill = ray.remote(_kill_leftover_processes)
         calls = [
-            kill.options(**self.on_node(node["NodeID"])).remote(directory)
+            self.on_node(_kill_leftover_processes, node["NodeID"]).remote(directory)
             for node in ray.nodes()
             if node["Alive"] and node["NodeID"] != here
         ]

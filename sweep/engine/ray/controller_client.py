@@ -62,12 +62,8 @@ class ControllerClient:
         """Calls to be made when the controller has recovered."""
         self._lost_since: float | None = None
         """When the controller was found dead, on the monotonic clock; None while it is alive."""
-        self.actor = (
-            ray.remote(RayController)
-            .options(max_restarts=-1, **cluster.on_node(cluster.current_node()))
-            .remote(
-                sweep.spec, sweep.directory, sweep.run_id, sweep.working_directory, slots, keeps_report_events
-            )
+        self.actor = cluster.on_node(RayController, cluster.current_node(), max_restarts=-1).remote(
+            sweep.spec, sweep.directory, sweep.run_id, sweep.working_directory, slots, keeps_report_events
         )
 
     def call(

@@ -70,8 +70,7 @@ class PostMortem:
             # Also after the loss of a machine: what Ray has lost may be a node on this machine.
             self._finish(slot, outcome, _clean_up(trial.root, trial.output))
         else:
-            clean_up = ray.remote(_clean_up).options(**self.cluster.on_node(slot.node_id))
-            call = clean_up.remote(trial.root, trial.output)
+            call = self.cluster.on_node(_clean_up, slot.node_id).remote(trial.root, trial.output)
             self.pool.wait(slot, call, partial(self._on_cleaned_up, outcome))
 
     def _on_probed(self, slot: Slot, call: Any) -> None:

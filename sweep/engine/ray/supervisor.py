@@ -166,7 +166,7 @@ class Supervisor:
 
     def _tick(self, interruption: Interruption) -> None:
         self._cluster.check_alive()
-        self._pool.check_capacity()
+        self._pool.monitor.check()
         for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
             self._handle_request(request, interruption)
         if time.monotonic() >= self._next_progress:

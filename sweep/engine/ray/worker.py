@@ -107,7 +107,7 @@ class RayWorker:
     def _is_spent(self, outcome: Outcome) -> bool:
         process = psutil.Process()
         return (
-            outcome.kind == "oom"  # what has filled the memory may still be there
+            outcome.kind == "oom"  # the objects that filled the memory may still exist
             or (self._max_attempts is not None and self._attempts >= self._max_attempts)
             or (self._max_memory is not None and process.memory_info().rss >= self._max_memory)
             or process.num_fds() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2

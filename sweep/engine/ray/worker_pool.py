@@ -59,11 +59,12 @@ class WorkerPool:
         controller: the handle of the controller, for the workers.
         cluster: the connection to Ray.
         calls: where calls to workers wait for their results.
-        observer: receives a message if the cluster has no free resources.
+        observer: receives events.
         on_ready: called with a slot whose worker is ready for an attempt.
 
     Attributes:
         slots: the slots that have been opened and not closed.
+        monitor: notifies the user if no worker can start.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class WorkerPool:
         self._cluster = cluster
         self._calls = calls
         self._on_ready = on_ready
-        self._monitor = CapacityMonitor(resources, observer)
+        self.monitor = CapacityMonitor(resources, observer)
         self._unopened = 0
         """How many more slots are to be opened."""
         self._failed_starts = 0
@@ -124,7 +125,7 @@ class WorkerPool:
         """Start a worker in a slot that has none; `on_ready` is called when it is ready."""
         slot.worker = self._new_worker()
         slot.node_id = None
-        self._monitor.add_worker(slot.worker)
+        self.monitor.add_worker(slot.worker)
         self.wait(slot, slot.worker.load.remote(), self._on_loaded)
 
     def check_worker(self, slot: Slot) -> None:
@@ -160,10 +161,6 @@ class WorkerPool:
         """Kill all workers. The attempts that they run stay without an outcome."""
         for slot in self.slots:
             self.kill_worker(slot)
-
-    def check_capacity(self) -> None:
-        """Notify the user if no worker can start. Called regularly."""
-        self._monitor.check()
 
     def _open_next(self) -> None:
         if self._unopened > 0:

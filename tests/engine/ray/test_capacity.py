@@ -41,5 +41,5 @@ def test_a_trial_that_fits_on_no_machine_is_an_error() -> None:
         InputError, match="no machine has cpu: 1, gpu: 8 for a trial; the largest has cpu: 8, gpu: 4"
     ):
         count_slots(TWO_MACHINES, Resources(gpu=8), None)
-    with pytest.raises(InputError, match="set max_parallel to how many may run at once"):
+    with pytest.raises(InputError, match="set max_parallel to limit how many run at once"):
         count_slots(TWO_MACHINES, Resources(cpu=0), None)
