@@ -27,7 +27,7 @@ class Interruption:
         self._previous_handlers: dict[signal.Signals, Any] = {}
 
     @contextmanager
-    def catch_signals(self) -> Iterator[Interruption]:
+    def catch_signals(self) -> Iterator[None]:
         """Handle SIGINT, SIGTERM and SIGHUP inside the block.
 
         Only the main thread can; in other threads no signal is caught. Signals that are ignored (`nohup`)
@@ -40,7 +40,7 @@ class Interruption:
             }
         self.reinstall_handlers()
         try:
-            yield self
+            yield
         finally:
             for number, handler in self._previous_handlers.items():
                 signal.signal(number, handler)

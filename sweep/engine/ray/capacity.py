@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -80,29 +81,27 @@ class CapacityMonitor:
         self._starting: list[Any] = []
         """A call to each worker. It returns when the worker's process runs, before any import."""
         now = time.monotonic()
-        self._next_check: float | None = now + CHECK_EVERY
+        self._next_check = now + CHECK_EVERY
         # Ray reserves the resources of a worker before it starts the process. If there were enough resources
         # at first, they may be reserved for this sweep's own workers.
         self._notify_from = now if self._shortage() else now + _LONGEST_START
 
     def add_worker(self, worker: Any) -> None:
         """Watch the start of a worker."""
-        if self._next_check is not None:
+        if self._next_check < math.inf:
             self._starting.append(worker.__ray_ready__.remote())
 
     def check(self) -> None:
         """Notify the user if no worker has started. Called regularly."""
         now = time.monotonic()
-        if self._next_check is None or now < self._next_check or not self._starting:
+        if now < self._next_check or not self._starting:
             return
         self._next_check = now + CHECK_EVERY
-        has_started = bool(ray.wait(self._starting, timeout=0)[0])
-        shortage = "" if has_started or now < self._notify_from else self._shortage()
-        if shortage:
+        if ray.wait(self._starting, timeout=0)[0]:
+            self._next_check = math.inf
+        elif now >= self._notify_from and (shortage := self._shortage()):
             self._observer.on_note(shortage)
-        if has_started or shortage:
-            self._next_check = None
-            self._starting.clear()
+            self._next_check = math.inf
 
     def _shortage(self) -> str:
         """A message about missing resources; empty if there are enough."""

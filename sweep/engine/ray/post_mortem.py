@@ -50,7 +50,7 @@ class PostMortem:
         else:
             self.end_attempt(slot, *cause_of_death(error), str(error))
 
-    def end_attempt(self, slot: Slot, kind: OutcomeKind, reason: str, traceback: str = "") -> None:
+    def end_attempt(self, slot: Slot, kind: OutcomeKind, reason: str, details: str = "") -> None:
         """End an attempt with a given outcome: kill its worker and the processes that it has started."""
         assert slot.assignment is not None
         slot.call = slot.deadline = None
@@ -61,7 +61,7 @@ class PostMortem:
             run.attempt,
             kind,
             reason=reason,
-            traceback=traceback,
+            traceback=details,
             was_killed=True,
             repeat=run.repeat,
         )
