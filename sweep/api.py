@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 from sweep.analysis import formatting as text
 from sweep.analysis.view import SweepView
 from sweep.callbacks import Callbacks
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import LaunchOptions, launch
 from sweep.objective.pickled_function import PickledFunction
@@ -175,14 +175,14 @@ def _run(
         if objective is not None and not options.inline:
             objective.check_can_be_sent()
         for note in call.notes:
-            events.note(note)
+            events.on_note(note)
         try:
             with call.locating:
                 launched = launch(spec, events, options, near=call.near, objective=objective)
         except StartInterrupted:
             raise KeyboardInterrupt from None
         if launched.progress is None:
-            events.note(_finished_note(SweepView(directory)))
+            events.on_note(_finished_note(SweepView(directory)))
     result = SweepResult(SweepView(directory))
     events.finish(result)
     if is_shown:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.errors import InputError
 from sweep.messages import Assignment, AttemptResult, Progress, ReportEvent, TrialStateName
 from sweep.system.directory import SweepDirectory
@@ -137,35 +137,35 @@ class Callbacks(Observer):
         self._observer = observer
         self._logged: set[tuple[int, str, type[Exception]]] = set()
         self.wants_reports = self._has("on_report") or observer.wants_reports
-        self.wants_ticks = self._has("on_report") or observer.wants_ticks
+        self.wants_frequent_progress = self._has("on_report") or observer.wants_frequent_progress
 
-    def starting(self, what: str) -> None:
-        self._observer.starting(what)
+    def on_startup(self, what: str) -> None:
+        self._observer.on_startup(what)
 
-    def note(self, text: str) -> None:
-        self._observer.note(text)
+    def on_note(self, text: str) -> None:
+        self._observer.on_note(text)
 
-    def opened(self, slots: int, progress: Progress) -> None:
-        self._observer.opened(slots, progress)
+    def on_ready(self, slots: int, progress: Progress) -> None:
+        self._observer.on_ready(slots, progress)
 
-    def tick(self, progress: Progress) -> None:
-        self._observer.tick(progress)
+    def on_progress(self, progress: Progress) -> None:
+        self._observer.on_progress(progress)
 
-    def started(self, assignment: Assignment) -> None:
-        self._observer.started(assignment)
+    def on_attempt_start(self, assignment: Assignment) -> None:
+        self._observer.on_attempt_start(assignment)
         number, directory = assignment.number, self._directory.trial(assignment.number).root
         start = TrialStart(number, assignment.attempt, assignment.params, directory, assignment.repeat)
         self._call("on_trial_start", start)
 
-    def reported(self, report_events: Iterable[ReportEvent]) -> None:
+    def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
         report_events = list(report_events)  # it is iterated twice
-        self._observer.reported(report_events)
+        self._observer.on_reports(report_events)
         for event in report_events:
             step, value = event.report.step, event.report.value
             self._call("on_report", TrialReport(event.number, step, value, event.repeat, event.attempt))
 
-    def ended(self, result: AttemptResult) -> None:
-        self._observer.ended(result)
+    def on_attempt_end(self, result: AttemptResult) -> None:
+        self._observer.on_attempt_end(result)
         if result.state is not None:
             end = TrialEnd(
                 number=result.number,
@@ -205,5 +205,5 @@ class Callbacks(Observer):
                     message = f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}"
                     if method != "on_sweep_end":
                         message += "; the sweep continues"
-                    self._observer.note(message)
+                    self._observer.on_note(message)
                     _log.warning("%s", message, exc_info=True)

@@ -17,7 +17,7 @@ from sweep.analysis.view import SweepView, TrialRow
 from sweep.controller.outcomes import resolve_state
 from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner
-from sweep.engine.base import Sweep
+from sweep.engine.base import PreparedSweep
 from sweep.errors import EntryError, InputError, suggestion
 from sweep.messages import Assignment, Outcome, Suggestion, TrialMessage, TrialStateName
 from sweep.objective.find import ObjectiveReference, find_objective, working_directory
@@ -189,9 +189,9 @@ def debug(trial: DebugTrial, directory: SweepDirectory, observer: DebugObserver)
         bdb.BdbQuit: the same, in the debugger.
     """
     spec = trial.spec
-    sweep = Sweep(spec, directory, trial.objective, Path.cwd(), working_directory(spec))
+    sweep = PreparedSweep(spec, directory, trial.objective, Path.cwd(), working_directory(spec))
     runner = AttemptRunner(
-        sweep.attempt_settings, lambda path: nullcontext(), is_guest=True, on_error=observer.raised
+        sweep.attempt_settings, lambda path: nullcontext(), in_user_process=True, on_error=observer.raised
     )
     began = time.monotonic()
     channel = _DebugChannel(observer, trial.configuration.params, trial.assignment.seed)

@@ -16,8 +16,10 @@ from optuna.trial import TrialState
 
 from sweep.analysis.view import SweepView
 from sweep.controller.stop_rules import stop_notes
-from sweep.engine.base import Engine, Interruption, Observer, Sweep
+from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.messages import Progress
 from sweep.objective.digest import differ, digest
@@ -96,26 +98,26 @@ def launch(
     """
     directory = SweepDirectory.of(options.runs, spec.name)
     found = objective or find_objective(spec, near)
-    sweep = Sweep(spec, directory, found, Path.cwd(), working_directory(spec))
+    sweep = PreparedSweep(spec, directory, found, Path.cwd(), working_directory(spec))
     _check_search(spec)
     text, code = spec.to_yaml(), digest(found)
     mode = _check_start(spec, directory, options.fresh)
     if mode in (_StartMode.FINISHED, _StartMode.RESUME) and _has_changed(directory.code, code):
-        observer.note("the objective's code has changed since the sweep started; earlier trials are kept")
+        observer.on_note("the objective's code has changed since the sweep started; earlier trials are kept")
     if mode is _StartMode.FINISHED:
         return Launch(directory, None)
     _check_directory(directory)
     for note in _notes(spec, options.inline):
-        observer.note(note)
+        observer.on_note(note)
     interruption = Interruption()
-    with interruption.listening(), _started_engine(options, observer, interruption) as engine:
+    with interruption.catch_signals(), _started_engine(options, observer, interruption) as engine:
         engine.slots(spec)  # raises before anything is written if no machine has room for a trial
         if mode is _StartMode.REPLACE:
-            observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
+            observer.on_note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
         make_folder(directory.root)
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
-            engine.clear(directory, observer)
+            engine.clean_up_previous_run(directory, observer)
             _write(directory.spec, text)
             if not directory.code.exists():
                 _write(directory.code, code)
@@ -219,12 +221,12 @@ def _started_engine(
     if address in ("", "local"):
         address = None
     ray = f"Ray at {address}" if address else "Ray"
-    observer.starting("the objective" if options.inline else ray)
+    observer.on_startup("the objective" if options.inline else ray)
     with ExitStack() as exits:
         try:
-            with interruption.raising():
+            with interruption.raise_at_once():
                 engine = exits.enter_context(_engine(address, options.inline))
-                interruption.listen_again()
+                interruption.reinstall_handlers()
         except KeyboardInterrupt:
             raise StartInterrupted(interruption.signal or signal.SIGINT) from None
         except SystemExit:  # Ray's own signal handler raises it while Ray is being started
@@ -261,7 +263,9 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
 
 def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -> Path:
     with SweepLock(directory.lock, directory.name):
-        engine.clear(directory, observer)  # survivors of a killed run would write into the new sweep
+        engine.clean_up_previous_run(
+            directory, observer
+        )  # survivors of a killed run would write into the new sweep
         directory.attic.mkdir(exist_ok=True)
         stem = f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         target, count = directory.attic / stem, 1

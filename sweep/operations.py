@@ -17,8 +17,8 @@ import optuna
 
 from sweep.analysis.view import SweepView
 from sweep.controller.requests import Request, leave_request
-from sweep.engine.base import Observer
 from sweep.engine.inline import InlineEngine
+from sweep.engine.observer import Observer
 from sweep.errors import EntryError, InputError, SweepError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
@@ -205,7 +205,7 @@ def _deliver(
         if is_done():
             return True
     with SweepLock(view.directory.lock, view.spec.name):
-        InlineEngine().clear(view.directory, Observer())
+        InlineEngine().clean_up_previous_run(view.directory, Observer())
         write(create_or_load_study(view.spec, open_storage(view.spec, view.directory)))
     return False
 

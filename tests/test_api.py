@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 import sweep
 from sweep.callbacks import Callbacks
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.errors import InputError, SpecError, SweepError
 from sweep.messages import Report, ReportEvent
 from sweep.sweepfile.model import Metric, Resources, Stop
@@ -85,7 +85,7 @@ class Notes(Observer):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.notes.append(text)
 
 
@@ -473,7 +473,7 @@ def test_an_observer_that_wants_reports_and_callbacks_receive_each_report(
         def __init__(self) -> None:
             self.told: list[tuple[str, int, int, float]] = []
 
-        def reported(self, report_events: Iterable[ReportEvent]) -> None:
+        def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
             self.told += [("report", one.number, one.report.step, one.report.value) for one in report_events]
 
     watch, recorder = Watch(), Recorder()
@@ -490,12 +490,12 @@ def test_an_iterator_of_report_events_reaches_observer_and_callbacks(tmp_path: P
     told: list[ReportEvent] = []
 
     class Watch(Observer):
-        def reported(self, report_events: Iterable[ReportEvent]) -> None:
+        def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
             told.extend(report_events)
 
     recorder = Recorder()
     report_events = ReportEvent(0, 0, 1, Report(1, 0.5))
-    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).reported(iter([report_events]))
+    Callbacks([recorder], SweepDirectory(tmp_path), Watch()).on_reports(iter([report_events]))
     assert told == [report_events]
     assert recorder.events == [("report", 0, 1, 0.5)]
 
@@ -672,4 +672,4 @@ def test_inline_the_device_is_the_cpu_on_a_machine_without_a_gpu(project: Path) 
         space={"x": {"values": [0.0, 1.0]}},
     )
     assert result.best_value == 1.0
-    assert "there is no GPU here" in (result.directory / "trial-0000/output.log").read_text()
+    assert "this machine has no GPU" in (result.directory / "trial-0000/output.log").read_text()

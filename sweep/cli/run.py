@@ -59,7 +59,7 @@ def run(
     Exit status: 0 if at least one trial is complete; 1 if none is, or after an error; 2 invalid input;
     130 or 143 interrupted.
     """
-    from sweep.engine.base import Observer
+    from sweep.engine.observer import Observer
     from sweep.sweepfile import read_sweep_file
     from sweep.sweepfile.types import read_delay
 
@@ -74,7 +74,7 @@ def run(
     display = nullcontext(Observer()) if quiet else make_display(sweep_file.spec, is_plain=plain or inline)
     with display as observer, sweep_file.locating():
         for note in sweep_file.notes:
-            observer.note(note)
+            observer.on_note(note)
         launched = launch(sweep_file.spec, observer, options, near=file.parent)
     if not quiet:
         summarise(launched, runs, resume_command(), sweep_file.metric_place)

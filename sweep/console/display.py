@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.analysis import formatting as text
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.messages import Assignment, AttemptResult, Progress, RunningTrial
 from sweep.sweepfile import SweepSpec
 
@@ -53,25 +53,25 @@ class LineDisplay(Display):
         super().__init__(spec)
         self._last_line = time.monotonic()
 
-    def starting(self, what: str) -> None:
+    def on_startup(self, what: str) -> None:
         _print(f"starting {what} ...")
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         _print(f"note: {text}")
 
-    def opened(self, slots: int, progress: Progress) -> None:
+    def on_ready(self, slots: int, progress: Progress) -> None:
         total = "unlimited trials" if progress.total is None else text.plural(progress.total, "trial")
         done = f", {progress.finished} of them already finished" if progress.finished else ""
         _print(f"{total}{done}; {slots} at once")
 
-    def started(self, assignment: Assignment) -> None:
+    def on_attempt_start(self, assignment: Assignment) -> None:
         self._last_line = time.monotonic()
         attempt = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
         name = text.run(assignment.number, assignment.label)
         params = self._params(assignment.params)
         _print(f"trial {name} started{attempt}{': ' if params else ''}{params}")
 
-    def ended(self, result: AttemptResult) -> None:
+    def on_attempt_end(self, result: AttemptResult) -> None:
         self._last_line = time.monotonic()
         took = text.duration(result.duration_s)
         value = "" if result.value is None else f": {self._metric}={text.number(result.value)}"
@@ -91,7 +91,7 @@ class LineDisplay(Display):
                 value += f" with {self._params(result.params)}"
             _print(f"trial {result.number} {result.state} after {took}{value}{best}")
 
-    def tick(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Print the running trials if nothing has been printed for a minute."""
         if time.monotonic() - self._last_line < _HEARTBEAT or not progress.running:
             return
@@ -161,7 +161,7 @@ class LiveDisplay(Display):
         console: the console to draw on.
     """
 
-    wants_ticks = True
+    wants_frequent_progress = True
 
     def __init__(self, spec: SweepSpec, console: Console | None = None) -> None:
         super().__init__(spec)
@@ -182,19 +182,19 @@ class LiveDisplay(Display):
     def __exit__(self, *error: object) -> None:
         self._exits.close()
 
-    def starting(self, what: str) -> None:
+    def on_startup(self, what: str) -> None:
         self._live.update(Spinner("dots", f" starting {what} ..."))
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self._live.console.print(f"note: {text}", highlight=False, markup=False)
 
-    def opened(self, slots: int, progress: Progress) -> None:
+    def on_ready(self, slots: int, progress: Progress) -> None:
         self._slots = slots
         self._opened = time.monotonic()
         self._already_finished = progress.finished
-        self.tick(progress)
+        self.on_progress(progress)
 
-    def ended(self, result: AttemptResult) -> None:
+    def on_attempt_end(self, result: AttemptResult) -> None:
         """Print failures, which stay on the screen above the display."""
         if result.state == "FAIL" or (result.will_retry and result.kind != "interrupted"):
             name = text.run(result.number, result.label if result.state is None else "")
@@ -203,7 +203,7 @@ class LiveDisplay(Display):
                 soft_wrap=True,
             )
 
-    def tick(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self._live.update(self._draw(progress))
 
     def _draw(self, progress: Progress) -> Group:

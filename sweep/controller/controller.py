@@ -105,14 +105,17 @@ class Controller:
 
     # What a running trial calls, through its engine.
 
-    def report(
-        self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0
-    ) -> LiveRun | None:
+    def report(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> None:
         """Store messages from a trial. A step that was reported before keeps its first value.
 
-        Returns:
-            None if the attempt is not the current one. Then its messages are ignored.
+        Messages from an attempt that is not the current one are ignored.
         """
+        self._store(number, attempt, reports, repeat)
+
+    def _store(
+        self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int
+    ) -> LiveRun | None:
+        """Store messages from a trial, and return its run; None if the attempt is not the current one."""
         run = self._live.current(number, attempt, repeat)
         if run is not None:
             with self._changes():
@@ -126,7 +129,7 @@ class Controller:
 
         Of a trial with repeats the pruner looks at the first one, and the others follow.
         """
-        run = self.report(number, attempt, reports, repeat)
+        run = self._store(number, attempt, reports, repeat)
         if run is None:
             return False
         live = self._live.of(run)
@@ -139,7 +142,7 @@ class Controller:
 
     def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> bool:
         """Store `reports`, then return whether the trial has to stop at its next checkpoint."""
-        run = self.report(number, attempt, reports, repeat)
+        run = self._store(number, attempt, reports, repeat)
         return self._scheduler.is_draining or (run is not None and self._live.of(run).decision is not None)
 
     def suggest(
@@ -152,7 +155,7 @@ class Controller:
         distribution: BaseDistribution,
     ) -> Suggestion:
         """Store `reports`, then sample a parameter for a define-by-run trial, or return the one it has."""
-        run = self.report(number, attempt, reports, repeat)
+        run = self._store(number, attempt, reports, repeat)
         if run is None:
             return Suggestion(problem="this attempt of the trial is over")
         live = self._live.of(run)

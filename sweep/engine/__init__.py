@@ -1,1 +1,1 @@
-"""Where trials run. `base` says what an engine is; `inline` and `ray` are engines."""
+"""Engines: where trials run. `base` has the interface, `inline` and `ray` implement it."""

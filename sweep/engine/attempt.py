@@ -1,4 +1,4 @@
-"""One attempt of a trial, in whichever process it runs: from an assignment to its outcome."""
+"""Running one attempt of a trial, in any process: from an assignment to its outcome."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from sweep.engine.classify import classify
-from sweep.engine.isolation import restored, seed_generators
+from sweep.engine.classify import classify_exception
+from sweep.engine.isolation import isolated, seed_generators
 from sweep.engine.user_traceback import one_line, user_traceback
-from sweep.messages import Assignment, Outcome, OutcomeKind
+from sweep.messages import Assignment, Outcome
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.pickled_function import PickledFunction
 from sweep.objective.result import read_result
@@ -25,35 +26,35 @@ from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.optuna_trial import StudyInfo
 from sweep.trial.trial import Objective, Trial
 
-Capture = Callable[[Path], AbstractContextManager[None]]
-"""Sends what an objective prints to a file, for as long as it is entered."""
+RedirectOutput = Callable[[Path], AbstractContextManager[None]]
+"""Writes what an objective prints to a file while the context is entered."""
 
 
 @dataclass(frozen=True)
 class AttemptSettings:
-    """What all attempts of a sweep have in common. Light to unpickle: no spec, no Optuna.
+    """What all attempts of a sweep have in common. Cheap to unpickle: it has no spec and needs no Optuna.
 
     Args:
-        directory: the sweep's.
-        objective: what to run.
-        working_directory: where it is imported.
-        trial_directory: where it runs.
-        variables: its environment, besides what is there.
-        metric: the name of what the sweep optimises (first).
-        goals: the names of all metrics to be optimised.
-        pruning_metric: the name of the metric by which trials are pruned.
-        maximize: whether more of it is better.
-        device: what `trial.device` says.
-        keep_checkpoints: how many of the last checkpoints of a trial are kept.
-        is_define_by_run: whether the objective asks for its parameters.
-        study: what trials know of it.
+        directory: the sweep's directory.
+        objective: the function or the script to run.
+        working_directory: where the objective is imported.
+        trial_directory: where the objective runs.
+        env: environment variables to set, in addition to the inherited ones.
+        metric: the name of the (first) metric that the sweep optimizes.
+        goals: the names of all metrics that the sweep optimizes.
+        pruning_metric: the name of the metric that the pruner uses.
+        maximize: whether larger values of `metric` are better.
+        device: the value of `trial.device`.
+        keep_checkpoints: how many of the latest checkpoints of a trial are kept.
+        is_define_by_run: whether the objective suggests its parameters itself.
+        study: what trials can read of the study.
     """
 
     directory: SweepDirectory
     objective: ObjectiveReference
     working_directory: Path
     trial_directory: Path
-    variables: Mapping[str, str]
+    env: Mapping[str, str]
     metric: str
     goals: tuple[str, ...]
     pruning_metric: str
@@ -65,28 +66,31 @@ class AttemptSettings:
 
 
 class ObjectiveImportError(Exception):
-    """The module of the objective cannot be imported; the text is for people.
+    """The module of the objective cannot be imported.
 
     Args:
-        what: the text.
-        error: what was raised.
+        message: what failed, with the user's part of the traceback.
+        error: the exception that the import raised.
     """
 
-    def __init__(self, what: str, error: BaseException) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, error: BaseException) -> None:
+        super().__init__(message)
         self.error = error
 
 
 class AttemptRunner:
-    """Runs one attempt after another in this process; the objective is imported once.
+    """Runs one attempt after another in this process. The objective is imported once.
 
     Args:
         settings: what all attempts have in common.
-        capture: what to do with the output of the objective.
-        is_guest: whether this process belongs to somebody else. Then KeyboardInterrupt, and leaving the
-            debugger, mean that the person at the terminal wants to end it all, and child processes may not be
-            the objective's.
-        on_error: is called with what the objective raised, while its surroundings are still there.
+        redirect_output: where the output of the objective goes.
+        in_user_process: whether this is the process of `sweep run --inline` or of a Python script, and not a
+            worker. Then KeyboardInterrupt and quitting the debugger stop the sweep, and child processes that
+            an attempt leaves behind are not killed, because others may have started them.
+        on_error: called with the exception that the objective raised, before the process is restored.
+
+    Attributes:
+        is_clean: whether the state of this process was restored completely after the last attempt.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
@@ -95,40 +99,36 @@ class AttemptRunner:
     def __init__(
         self,
         settings: AttemptSettings,
-        capture: Capture,
-        is_guest: bool = False,
+        redirect_output: RedirectOutput,
+        in_user_process: bool = False,
         on_error: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
-        self._is_guest = is_guest
-        self._on_error = on_error
-        self.is_sound = True
-        """Whether this process was put back into its state after the last attempt."""
         self._settings = settings
-        self._capture = capture
-        self._objective = _load(settings.objective)
+        self._redirect_output = redirect_output
+        self._in_user_process = in_user_process
+        self._on_error = on_error
+        self._objective = _load_objective(settings.objective)
+        self.is_clean = True
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
-        """Run the objective once. Whatever it raises becomes an outcome."""
+        """Run the objective once. Whatever it raises becomes the outcome."""
         settings = self._settings
         directory = settings.directory.trial(assignment.number, assignment.label)
         directory.root.mkdir(parents=True, exist_ok=True)
-        kind: OutcomeKind = "returned"
-        value: float | None = None
-        reason = whole = ""
         with ExitStack() as exits:
-            variables = {**settings.variables, TRIAL_DIRECTORY: str(directory.root)}
-            problems = exits.enter_context(restored(variables, ends_children=not self._is_guest))
-            exits.enter_context(self._capture(directory.output))
+            env = {**settings.env, TRIAL_DIRECTORY: str(directory.root)}
+            problems = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
+            exits.enter_context(self._redirect_output(directory.output))
             os.chdir(settings.trial_directory)
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
-            saved = find_checkpoints(directory.checkpoints)
+            checkpoints = find_checkpoints(directory.checkpoints)
             run = RunDirectory(
                 directory.root,
                 assignment.session,
                 settings.metric,
                 settings.maximize,
-                resume_after=saved[-1].step if saved else None,
+                resume_after=checkpoints[-1].step if checkpoints else None,
                 is_open=settings.is_define_by_run,
             )
             exits.callback(run.finish)
@@ -144,50 +144,49 @@ class AttemptRunner:
                 settings.is_define_by_run,
                 settings.study,
             )
-            try:
-                seed_generators(assignment.seed)
-                result = self._objective(trial)
-                value, metrics = read_result(result, settings.goals, trial.last_value)
-                run.add_final({settings.metric: value, **metrics})
-            except BaseException as error:  # user code may raise anything
-                self._on_error(error)
-                if isinstance(error, (KeyboardInterrupt, BdbQuit)) and self._is_guest:
-                    raise
-                kind = classify(error, directory.root)
-                if kind == "interrupted":
-                    reason = str(error)
-                elif kind != "pruned":
-                    reason, whole = one_line(error), user_traceback(error)
-        self.is_sound = not problems
-        return Outcome(
-            number=assignment.number,
-            attempt=assignment.attempt,
-            kind=kind,
-            value=value,
-            metrics={tag: last for tag, (_, last) in run.last.items()},
-            reason=reason,
-            traceback=whole,
-            repeat=assignment.repeat,
-        )
+            outcome = self._call_objective(assignment, trial, run, directory.root)
+        self.is_clean = not problems
+        return replace(outcome, metrics={tag: value for tag, (_, value) in run.last.items()})
+
+    def _call_objective(
+        self, assignment: Assignment, trial: Trial, run: RunDirectory, directory: Path
+    ) -> Outcome:
+        settings = self._settings
+        outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)
+        try:
+            seed_generators(assignment.seed)
+            value, metrics = read_result(self._objective(trial), settings.goals, trial.last_value)
+            run.add_final({settings.metric: value, **metrics})
+        except BaseException as error:  # user code can raise anything
+            self._on_error(error)
+            if isinstance(error, (KeyboardInterrupt, BdbQuit)) and self._in_user_process:
+                raise
+            kind = classify_exception(error, directory)
+            if kind == "pruned":
+                return outcome(kind)
+            if kind == "interrupted":
+                return outcome(kind, reason=str(error))
+            return outcome(kind, reason=one_line(error), traceback=user_traceback(error))
+        return outcome("returned", value=value)
 
     def _device(self) -> str:
-        """What the settings say, unless nobody has seen to it that there is a GPU, and there is none."""
+        """The device of the settings; "cpu" if Ray has not assigned a GPU and the machine has none."""
         device = self._settings.device
         is_script = isinstance(self._settings.objective, ScriptReference)
-        if device == "cuda" and self._is_guest and not is_script:
+        if device == "cuda" and self._in_user_process and not is_script:
             with suppress(ImportError):
                 import torch
 
                 if not torch.cuda.is_available():
-                    print("resources.gpu: there is no GPU here; trial.device is cpu", flush=True)
+                    print("resources.gpu: this machine has no GPU; trial.device is cpu", flush=True)
                     return "cpu"
         return device
 
 
-def _load(objective: ObjectiveReference) -> Objective:
+def _load_objective(objective: ObjectiveReference) -> Objective:
     try:
         return objective.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code can raise anything
         assert not isinstance(objective, ScriptReference)
         place = (
             objective.name if isinstance(objective, PickledFunction) else objective.source or objective.module

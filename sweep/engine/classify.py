@@ -1,4 +1,4 @@
-"""What kind of end an exception means for an attempt."""
+"""Classification of the exceptions that an objective raises: pruned, out of memory, disk full, error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 
 from sweep.errors import SweepError
-from sweep.messages import OutcomeKind
+from sweep.messages import Outcome, OutcomeKind
 from sweep.script.errors import NeverReported, ScriptCrash, ScriptError
 from sweep.trial.channel import Interrupted
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError says if a disk is full."""
-_LITTLE = 1 << 16
-"""Bytes; with less than these the disk is full."""
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL_BELOW = 1 << 16
+"""A disk with less free space than this is full, in bytes."""
+
+_FREE_SPACE = "Free some disk space, then run the same command again to resume"
 
 _OUT_OF_MEMORY = (
     "CUDA out of memory",
@@ -25,50 +26,55 @@ _OUT_OF_MEMORY = (
     "DefaultCPUAllocator: not enough memory",
     "RESOURCE_EXHAUSTED",  # JAX
 )
-_NAMES_IN_SCRIPTS = ("MemoryError", "OutOfMemoryError")
-"""Of a script nothing is known but what it printed."""
+_OUT_OF_MEMORY_IN_SCRIPTS = (*_OUT_OF_MEMORY, "MemoryError", "OutOfMemoryError")
+"""Of a script only the output is known, not the exception's type."""
 
 
-def classify(error: BaseException, directory: Path) -> OutcomeKind:
-    """What an exception that an objective raised says about its attempt.
+def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
+    """Determine the outcome of an attempt from the exception that its objective raised.
 
     Args:
         error: the exception.
-        directory: the trial's; its disk is asked, for not everything that fails to write says why.
+        directory: the trial's directory. If its disk is full, that is the cause: not every library that fails
+            to write says why.
     """
     if isinstance(error, Interrupted):
         return "interrupted"
-    # If nothing has imported Optuna, nothing can have raised its exception; importing it takes 0.3 s.
+    # Importing Optuna takes 0.3 s. If nothing has imported it, nothing can have raised its exception.
     optuna = sys.modules.get("optuna")
     if optuna is not None and isinstance(error, optuna.TrialPruned):
         return "pruned"
-    if any(_is_out_of_memory(link) for link in _chain(error)):
+    chain = _chain(error)
+    if any(_is_out_of_memory(link) for link in chain):
         return "oom"
-    if any(isinstance(link, OSError) and link.errno in NO_SPACE for link in _chain(error)):
-        return "disk_full"
-    if isinstance(error, ScriptError) and "No space left on device" in str(error):
-        return "disk_full"
-    if _is_full(directory):
+    if (
+        any(isinstance(link, OSError) and link.errno in DISK_FULL_ERRNOS for link in chain)
+        or (isinstance(error, ScriptError) and "No space left on device" in str(error))
+        or _is_full(directory)
+    ):
         return "disk_full"
     if isinstance(error, NeverReported):
         return "unreported"
     return "crash" if isinstance(error, ScriptCrash) else "error"
 
 
-def not_recorded(error: BaseException) -> SweepError:
-    """What is said of a sweep whose study could not be written."""
-    if isinstance(error, OSError) and error.errno in NO_SPACE:
-        return SweepError(
-            f"{error.strerror}; nothing more was recorded. Make room, then the same command goes on"
-        )
+def disk_full_error(outcome: Outcome) -> SweepError:
+    """Make the error of a sweep that stops because a trial could not write."""
+    return SweepError(f"{outcome.reason}; trial {outcome.number} is not marked as failed. {_FREE_SPACE}")
+
+
+def study_write_error(error: BaseException) -> SweepError:
+    """Make the error of a sweep that stops because its study could not be written."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
+        return SweepError(f"{error.strerror}; nothing was recorded after that. {_FREE_SPACE}")
     return SweepError(
-        f"{type(error).__name__}: {error}; nothing more was recorded. "
-        "Once that is mended, the same command goes on"
+        f"{type(error).__name__}: {error}; nothing was recorded after that. "
+        "Fix the cause, then run the same command again to resume"
     )
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An exception and those it was raised from, or while they were handled."""
+    """An exception, its cause or context, and so on."""
     chain = [error]
     while True:
         last = chain[-1]
@@ -79,14 +85,14 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, CuPy's
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of torch and CuPy
         return True
-    texts = (*_OUT_OF_MEMORY, *_NAMES_IN_SCRIPTS) if isinstance(error, ScriptError) else _OUT_OF_MEMORY
+    texts = _OUT_OF_MEMORY_IN_SCRIPTS if isinstance(error, ScriptError) else _OUT_OF_MEMORY
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
 def _is_full(directory: Path) -> bool:
     try:
-        return shutil.disk_usage(directory).free < _LITTLE
+        return shutil.disk_usage(directory).free < _DISK_FULL_BELOW
     except OSError:
         return False

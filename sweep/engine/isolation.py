@@ -1,4 +1,4 @@
-"""The surroundings of an objective in its process: what one trial changes, the next one finds as it was."""
+"""Isolation of trials that run in one process: what a trial changes in its process is restored after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -19,12 +19,16 @@ import psutil
 
 from sweep.system import processes
 
-_SECONDS_FOR_CHILDREN = 0.5
-"""How long children that a trial left behind have between SIGTERM and SIGKILL."""
+_CHILD_GRACE = 0.5
+"""Time between SIGTERM and SIGKILL for child processes that a trial has left behind, in seconds."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+_Restore = Callable[[], None]
+"""Restores what was saved when it was made."""
 
 
 def seed_generators(seed: int) -> None:
-    """Seed random, and numpy and torch if they are loaded."""
+    """Seed the generators of `random`, and of NumPy and torch if they are imported."""
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed)
@@ -33,60 +37,54 @@ def seed_generators(seed: int) -> None:
 
 
 @contextmanager
-def restored(variables: Mapping[str, str], ends_children: bool = True) -> Iterator[list[str]]:
-    """Set some environment variables, and put things back afterwards.
+def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[list[str]]:
+    """Set environment variables, and restore the state of the process at the end of the block.
 
-    Put back are the working directory, the environment, sys.argv and sys.path, the random generators, torch's
-    switches, the root logger's handlers, signal handlers and timers.
+    Restored are the working directory, the environment, sys.argv and sys.path, random generators, torch's
+    settings, the handlers of the root logger, signal handlers and timers.
 
     Args:
-        variables: what to set.
-        ends_children: whether to end child processes that were not there before.
+        env: the environment variables to set.
+        kill_children: whether to kill child processes that were started in the block.
 
     Yields:
-        a list into which it writes, at the end, what could not be put back.
+        A list, to which errors of the restoration are added at the end of the block.
     """
     problems: list[str] = []
 
-    def put_back(restore: _Restore) -> None:
+    def run(restore: _Restore) -> None:
         try:
             restore()
-        except Exception as error:  # noqa: BLE001 - handlers and the like are user code
+        except Exception as error:  # noqa: BLE001 - logging handlers and the like are user code
             problems.append(f"{type(error).__name__}: {error}")
 
     with ExitStack() as exits:
-        exits.callback(put_back, partial(_release_memory, count_descriptors()))
-        for keep in (_directory, _environment, _arguments, _generators, _torch, _logging, _signals):
-            exits.callback(put_back, keep())
-        if ends_children:
-            exits.callback(put_back, _children())
-        os.environ.update(variables)
+        exits.callback(run, partial(_release_memory, psutil.Process().num_fds()))
+        for save in (_save_directory, _save_env, _save_argv, _save_generators, _save_torch, _save_logging):
+            exits.callback(run, save())
+        exits.callback(run, _save_signals())
+        if kill_children:
+            exits.callback(run, _save_children())
+        os.environ.update(env)
         yield problems
 
 
-_Restore = Callable[[], None]
+def _save_directory() -> _Restore:
+    return partial(os.chdir, os.getcwd())
 
 
-def _directory() -> _Restore:
-    before = os.getcwd()
-    return lambda: os.chdir(before)
-
-
-def _environment() -> _Restore:
+def _save_env() -> _Restore:
     before = dict(os.environ)
 
     def restore() -> None:
-        now = dict(os.environ)
-        for name in now.keys() - before.keys():
+        for name in os.environ.keys() - before.keys():
             del os.environ[name]
-        for name, value in before.items():
-            if now.get(name) != value:
-                os.environ[name] = value
+        os.environ.update(before.items() - os.environ.items())
 
     return restore
 
 
-def _arguments() -> _Restore:
+def _save_argv() -> _Restore:
     argv, path = list(sys.argv), list(sys.path)
 
     def restore() -> None:
@@ -96,7 +94,7 @@ def _arguments() -> _Restore:
     return restore
 
 
-def _generators() -> _Restore:
+def _save_generators() -> _Restore:
     states: list[tuple[Callable[[Any], Any], Any]] = [(random.setstate, random.getstate())]
     if "numpy" in sys.modules:
         generator = sys.modules["numpy"].random
@@ -106,61 +104,53 @@ def _generators() -> _Restore:
         states.append((torch.set_rng_state, torch.get_rng_state()))
 
     def restore() -> None:
-        for put, state in states:
-            put(state)
+        for set_state, state in states:
+            set_state(state)
 
     return restore
 
 
-def _torch() -> _Restore:
-    before = _torch_switches(sys.modules["torch"]) if "torch" in sys.modules else None
+def _save_torch() -> _Restore:
+    torch = sys.modules.get("torch")
+    before = None if torch is None else [get() for _, get, _ in _torch_settings(torch)]
 
     def restore() -> None:
-        if "torch" not in sys.modules:
+        torch = sys.modules.get("torch")
+        if torch is None:
             return
-        if before is None:  # the trial has imported it
-            _reset_torch(sys.modules["torch"])
-            return
-        for (put, value), (_, now) in zip(before, _torch_switches(sys.modules["torch"]), strict=True):
-            if value != now:
-                put(value)
+        settings = _torch_settings(torch)
+        # If the trial has imported torch, there is no earlier value.
+        values = [default for _, _, default in settings] if before is None else before
+        for (set_value, get, _), value in zip(settings, values, strict=True):
+            if get() != value:
+                set_value(value)
 
     return restore
 
 
-def _reset_torch(torch: Any) -> None:
-    """Torch's switches as they are when it has been imported."""
-    torch.set_grad_enabled(True)
-    torch.set_default_dtype(torch.float32)
-    torch.set_default_device(None)
-    torch.use_deterministic_algorithms(False)
-    torch.set_anomaly_enabled(False)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = False
-
-
-def _torch_switches(torch: Any) -> list[tuple[Callable[[Any], Any], Any]]:
-    """Torch's global switches: how each one is set, and how it stands."""
+def _torch_settings(torch: Any) -> list[tuple[Callable[[Any], Any], Callable[[], Any], Any]]:
+    """The setter, the getter and the default of each of torch's global settings."""
+    cudnn = torch.backends.cudnn
 
     def set_device(device: Any) -> None:
-        torch.set_default_device(None if device.type == "cpu" else device)  # "cpu" itself would cost time
+        # A default device of "cpu" costs time in each operation, unlike None.
+        torch.set_default_device(None if device.type == "cpu" else device)
 
     return [
-        (torch.set_grad_enabled, torch.is_grad_enabled()),
-        (torch.set_default_dtype, torch.get_default_dtype()),
-        (set_device, torch.get_default_device()),
-        (torch.set_num_threads, torch.get_num_threads()),
-        (torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()),
-        (torch.set_anomaly_enabled, torch.is_anomaly_enabled()),
-        (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()),
-        (partial(setattr, torch.backends.cudnn, "benchmark"), torch.backends.cudnn.benchmark),
-        (partial(setattr, torch.backends.cudnn, "deterministic"), torch.backends.cudnn.deterministic),
+        (torch.set_grad_enabled, torch.is_grad_enabled, True),
+        (torch.set_default_dtype, torch.get_default_dtype, torch.float32),
+        (set_device, torch.get_default_device, torch.device("cpu")),
+        (torch.set_num_threads, torch.get_num_threads, torch.get_num_threads()),
+        (torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled, False),
+        (torch.set_anomaly_enabled, torch.is_anomaly_enabled, False),
+        (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision, "highest"),
+        (partial(setattr, cudnn, "benchmark"), lambda: cudnn.benchmark, False),
+        (partial(setattr, cudnn, "deterministic"), lambda: cudnn.deterministic, False),
     ]
 
 
-def _logging() -> _Restore:
-    """A log file that a trial configures would get the lines of all later trials."""
+def _save_logging() -> _Restore:
+    """Otherwise a log file that a trial configures would receive the messages of all later trials."""
     root = logging.getLogger()
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
 
@@ -175,11 +165,8 @@ def _logging() -> _Restore:
     return restore
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-
-
-def _signals() -> _Restore:
-    """An alarm that a trial has set would end the next one."""
+def _save_signals() -> _Restore:
+    """Otherwise an alarm that a trial has set would terminate a later trial."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -195,21 +182,21 @@ def _signals() -> _Restore:
     return restore
 
 
-def _children() -> _Restore:
+def _save_children() -> _Restore:
     before = {process.pid for process in processes.descendants()}
 
     def restore() -> None:
         _shut_down_services()
-        spared = {*before, *_helpers()}
-        left = [process for process in processes.descendants() if not _is_spared(process, spared)]
-        processes.end(left, grace=_SECONDS_FOR_CHILDREN)
+        kept = before | _helper_pids()
+        left = [process for process in processes.descendants() if not _is_kept(process, kept)]
+        processes.end(left, grace=_CHILD_GRACE)
         processes.reap(left)
 
     return restore
 
 
 def _shut_down_services() -> None:
-    """Have libraries end processes that they keep for the next call: they would wait for them for ever."""
+    """Shut down libraries that reuse processes from call to call: they would wait forever for killed ones."""
     if getattr(sys.modules.get("wandb.sdk.wandb_setup"), "_singleton", None) is not None:
         sys.modules["wandb"].teardown()
     compiler = sys.modules.get("torch._inductor.async_compile")
@@ -221,15 +208,15 @@ def _shut_down_services() -> None:
             executor.shutdown(wait=True, kill_workers=True)
 
 
-def _is_spared(process: psutil.Process, spared: Container[int | None]) -> bool:
+def _is_kept(process: psutil.Process, kept: set[int]) -> bool:
     with suppress(psutil.Error):
-        # torch starts it once for the sharing strategy `file_system`, and ends it with this process.
-        return process.pid in spared or process.name() == "torch_shm_manager"
+        # torch starts torch_shm_manager once, for the sharing strategy `file_system`, and stops it at exit.
+        return process.pid in kept or process.name() == "torch_shm_manager"
     return False
 
 
-def _helpers() -> set[int | None]:
-    """Processes that Python starts once and then relies on. They end with this one."""
+def _helper_pids() -> set[Any]:
+    """The processes that Python and joblib start once, reuse, and stop when this process exits."""
     helpers = {
         "multiprocessing.resource_tracker": ("_resource_tracker", "_pid"),
         "multiprocessing.forkserver": ("_forkserver", "_forkserver_pid"),
@@ -242,18 +229,10 @@ def _helpers() -> set[int | None]:
 
 
 def _release_memory(descriptors: int) -> None:
-    """Have what nobody can reach any more closed and freed: it waits for Python's collector otherwise."""
+    """Free unreachable objects that hold GPU memory or files. They would wait for Python's collector."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-    if gpu is not None or count_descriptors() > descriptors:
+    if gpu is not None or psutil.Process().num_fds() > descriptors:
         gc.collect()
     if gpu is not None:
         gpu.empty_cache()
-
-
-def count_descriptors() -> int:
-    """How many files, sockets and pipes this process has open, as far as the system tells."""
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0

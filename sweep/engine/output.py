@@ -1,4 +1,4 @@
-"""Where the output of an objective goes."""
+"""Redirection of an objective's output to a file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, TextIO
 from sweep.system import processes
 from sweep.system.lock import lock_file
 
-_PATIENCE = 60.0  # seconds
+_LOCK_TIMEOUT = 60.0  # seconds
 
 
 @contextmanager
-def redirected_descriptors(path: Path) -> Iterator[None]:
-    """Append everything this process and its children print to `path`, whatever they print it with.
+def redirect_output(path: Path) -> Iterator[None]:
+    """Append everything that this process and its children print to `path`, with file descriptors 1 and 2.
 
-    Whoever has it as its output, children included, holds a lock on it: two attempts of a trial never run
-    side by side, not even if the process of the first one could not be ended in time.
+    Every process that has the file as its output, children included, holds a lock on it. So two attempts of a
+    trial never run at the same time, even if the process of the first one could not be killed in time.
 
     Raises:
-        OSError: another attempt does not end.
+        OSError: another attempt does not terminate.
     """
     streams = sys.stdout, sys.stderr
     _flush(*streams)
     saved = os.dup(0), os.dup(1), os.dup(2)
-    file = _open_alone(path)
+    file = _open_locked(path)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
@@ -46,28 +46,30 @@ def redirected_descriptors(path: Path) -> Iterator[None]:
         )
 
 
-def _open_alone(path: Path) -> int:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    if not lock_file(file, patience=0):
-        processes.end_trial(path.parent, path)
-        if not lock_file(file, _PATIENCE):
-            os.close(file)
-            raise OSError(f"{path.parent.name}: something that an earlier attempt started does not end")
-    return file
-
-
 @contextmanager
-def copied_output(path: Path) -> Iterator[None]:
-    """Print as always, and append it to `path` too: for a terminal on which `breakpoint()` has to work."""
+def tee_output(path: Path) -> Iterator[None]:
+    """Print as usual, and append the output to `path` too. The terminal stays usable for `breakpoint()`."""
     with (
-        os.fdopen(_open_alone(path), "a", encoding="utf-8", buffering=1) as file,
+        os.fdopen(_open_locked(path), "a", encoding="utf-8", buffering=1) as file,
         redirect_stdout(_Tee(sys.stdout, file)),
         redirect_stderr(_Tee(sys.stderr, file)),
     ):
         yield
 
 
+def _open_locked(path: Path) -> int:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    if not lock_file(file, patience=0):
+        processes.end_trial(path.parent, path)
+        if not lock_file(file, _LOCK_TIMEOUT):
+            os.close(file)
+            raise OSError(f"{path.parent.name}: a process of an earlier attempt does not terminate")
+    return file
+
+
 class _Tee(io.TextIOBase):
+    """Writes text to a terminal and to a file."""
+
     def __init__(self, terminal: TextIO, file: TextIO) -> None:
         self._terminal = terminal
         self._file = file
@@ -77,8 +79,8 @@ class _Tee(io.TextIOBase):
         return self._terminal.write(text)
 
     @property
-    def buffer(self) -> _TeeOfBytes:
-        return _TeeOfBytes(self._terminal, self._file)
+    def buffer(self) -> _BinaryTee:
+        return _BinaryTee(self._terminal, self._file)
 
     def flush(self) -> None:
         self._file.flush()
@@ -91,7 +93,7 @@ class _Tee(io.TextIOBase):
         return self._terminal.fileno()
 
 
-class _TeeOfBytes(io.RawIOBase):
+class _BinaryTee(io.RawIOBase):
     def __init__(self, terminal: TextIO, file: TextIO) -> None:
         self._streams = file, terminal
 
@@ -104,13 +106,13 @@ class _TeeOfBytes(io.RawIOBase):
             if hasattr(stream, "buffer"):
                 stream.buffer.write(data)
                 stream.buffer.flush()
-            else:  # a notebook's
+            else:  # in a notebook
                 stream.write(bytes(data).decode("utf-8", "replace"))
         return len(data)
 
 
 def _flush(*streams: Any) -> None:
-    """Flush what can be flushed: objectives put all kinds of things into sys.stdout, or close it."""
+    """Flush what can be flushed: an objective can replace sys.stdout by any object, or close it."""
     for stream in streams:
         with suppress(Exception):
             stream.flush()

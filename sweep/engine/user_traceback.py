@@ -1,4 +1,4 @@
-"""What an exception says to the author of the code that raised it: the traceback of that code only."""
+"""The traceback of an exception without this package's own frames: what the author of an objective needs."""
 
 from __future__ import annotations
 
@@ -13,57 +13,56 @@ from sweep.trial.scalars import BadNumberError
 
 _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _IMPORTLIB = os.path.dirname(os.path.abspath(importlib.__file__)) + os.sep
-_NOT_THEIRS = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
-_NEED_NO_PLACE = (SyntaxError, BadNumberError, BadResultError)
-"""What they say is all there is to say: where in this package they were raised is of no use."""
+_NOT_USER_CODE = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
+_SELF_EXPLANATORY = (SyntaxError, BadNumberError, BadResultError)
+"""Exceptions whose message is sufficient: where in this package they were raised does not help the user."""
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback from the user's code on, without the frames of this package and of importlib above it.
+    """Format a traceback that begins with the user's code, without the frames of this package before it.
 
-    The same holds for the exceptions it was raised from, and for those in a group.
+    The same applies to causes and contexts, and to the members of an exception group.
     """
-    if isinstance(error, ScriptError):  # where in this package it was raised says nothing
-        return _writable("\n".join(filter(None, [error.output_tail, str(error), ""])))
-    found = traceback.TracebackException.from_exception(error)
-    _cut(found, set())
-    return _writable("".join(found.format()))
+    if isinstance(error, ScriptError):
+        return _encodable("\n".join(filter(None, [error.output_tail, str(error), ""])))
+    formatted = traceback.TracebackException.from_exception(error)
+    _remove_own_frames(formatted, set())
+    return _encodable("".join(formatted.format()))
 
 
 def user_frames(error: BaseException) -> TracebackType | None:
-    """The traceback from the user's code on; None if it never came to that."""
+    """The traceback from the user's code on. None if no user code was called."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_NOT_USER_CODE):
         trace = trace.tb_next
     return trace
 
 
 def one_line(error: BaseException) -> str:
-    """The exception in a line of at most 300 characters."""
+    """Describe an exception in one line of at most 300 characters."""
     try:
         lines = str(error).strip().splitlines()
-    except Exception:  # noqa: BLE001 - its __str__ is user code too
+    except Exception:  # noqa: BLE001 - __str__ may be user code
         lines = []
     name = type(error).__name__
     text = lines[0] if isinstance(error, ScriptError) and lines else f"{name}: {lines[0]}" if lines else name
-    return _writable(text if len(text) <= 300 else text[:297] + "...")
+    return _encodable(text if len(text) <= 300 else text[:297] + "...")
 
 
-def _writable(text: str) -> str:
-    """The same without half characters, as in names of files that are no UTF-8: no file takes them."""
+def _encodable(text: str) -> str:
+    """Escape lone surrogates, as in file names that are not UTF-8: such text cannot be written to a file."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _cut(found: traceback.TracebackException, seen: set[int]) -> None:
-    if id(found) in seen:
+def _remove_own_frames(error: traceback.TracebackException, seen: set[int]) -> None:
+    if id(error) in seen:
         return
-    seen.add(id(found))
-    theirs = [not frame.filename.startswith(_NOT_THEIRS) for frame in found.stack]
-    if issubclass(found.exc_type or Exception, _NEED_NO_PLACE):
-        found.stack[:] = [frame for frame, is_theirs in zip(found.stack, theirs, strict=True) if is_theirs]
-    elif any(theirs):  # where there are frames of ours only the mistake may be ours: they are what is known
-        del found.stack[: theirs.index(True)]
-    inner = [found.__cause__, found.__context__, *(getattr(found, "exceptions", None) or ())]
-    for other in inner:
+    seen.add(id(error))
+    is_user = [not frame.filename.startswith(_NOT_USER_CODE) for frame in error.stack]
+    if issubclass(error.exc_type or Exception, _SELF_EXPLANATORY):
+        error.stack[:] = [frame for frame, is_kept in zip(error.stack, is_user, strict=True) if is_kept]
+    elif any(is_user):  # otherwise the bug may be in this package, and its frames are all that is known
+        del error.stack[: is_user.index(True)]
+    for other in (error.__cause__, error.__context__, *(getattr(error, "exceptions", None) or ())):
         if other is not None:
-            _cut(other, seen)
+            _remove_own_frames(other, seen)

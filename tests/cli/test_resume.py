@@ -207,7 +207,7 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     driver.send_signal(number)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status
-    assert "2 running trials have 30 s to reach a checkpoint; the same again ends them at once" in out
+    assert "running trials (2) have 30 s to reach a checkpoint; interrupt again to kill them at once" in out
     assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
     assert f"Resume with: sweep run {file}" in out
     wait_for(lambda: not marked(mark))
@@ -263,10 +263,8 @@ def test_an_interrupted_script_gets_sigterm_and_resumes_from_its_saved_state(pro
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=180)  # less than the grace time: the scripts exit by themselves
     assert driver.returncode == 130, out
-    assert "2 running scripts have got SIGTERM, and have 600 s to end" in out
-    assert [row["state"] for row in rows()] == ["WAITING"] * 2, (
-        "a script that saves its state and exits with 0 is not complete"
-    )
+    assert "running scripts (2) have received SIGTERM and have 600 s to exit" in out
+    assert [row["state"] for row in rows()] == ["WAITING"] * 2, "who saves and ends well is not complete"
     assert not any(LONG in line for line in _all_commands())
     call("run", file, "--quiet")
     assert [(row["state"], row["value"], row["attempts"]) for row in rows()] == [("COMPLETE", 24.0, 2)] * 2
@@ -332,7 +330,7 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_can_be_resumed(
     done = call("run", file, "--quiet", *options, status=1)
     (line,) = done.stderr.splitlines()
     assert "No space left on device" in line
-    assert "the same command goes on" in line
+    assert "run the same command again to resume" in line
     stopped = rows()
     assert not any(row["state"] == "FAIL" for row in stopped), "a full disk is not a failure of the trial"
     small_disk("20m")
@@ -360,7 +358,8 @@ def test_a_disk_too_full_for_the_study_stops_the_sweep(
     )
     (line,) = call("run", file, "--quiet", *options, status=1).stderr.splitlines()
     assert line.startswith("error: No space left on device")
-    assert line.endswith("nothing more was recorded. Make room, then the same command goes on")
+    assert "nothing was recorded after that" in line
+    assert line.endswith("Free some disk space, then run the same command again to resume")
     small_disk("20m")
     call("run", file, "--quiet", *options)
     assert [row["state"] for row in rows()] == ["COMPLETE"] * 3

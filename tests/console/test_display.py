@@ -42,7 +42,7 @@ def test_the_display_has_progress_best_trial_and_running_trials_in_any_width(wid
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False)
     live = LiveDisplay(SPEC, console)
-    live.opened(2, progress(0))
+    live.on_ready(2, progress(0))
     console.print(live._draw(progress(3)))
     lines = file.getvalue().splitlines()
     assert len(lines) == 5
@@ -62,7 +62,7 @@ def test_the_time_left_is_counted_down_until_the_next_trial_finishes(monkeypatch
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     live = LiveDisplay(SPEC, Console(file=io.StringIO(), width=140))
-    live.opened(2, progress(0))
+    live.on_ready(2, progress(0))
 
     def after(seconds: float, finished: int) -> str:
         nonlocal now
@@ -80,7 +80,7 @@ def test_the_time_left_is_counted_down_until_the_next_trial_finishes(monkeypatch
 
 def test_the_time_left_is_at_most_that_of_the_time_limit() -> None:
     live = LiveDisplay(SPEC, Console(file=io.StringIO(), width=140))
-    live.opened(2, progress(0))
+    live.on_ready(2, progress(0))
     assert live._time_left(replace(progress(0), seconds_left=9.0)) == ", 9.0 s left"
 
 
@@ -90,7 +90,7 @@ def test_each_running_repeat_has_its_own_line() -> None:
     live = LiveDisplay(SPEC, console)
     now = progress(1)
     repeats = tuple(replace(now.running[0], repeat=n, label=f"seed-{n}") for n in range(2))
-    live.opened(4, progress(0))
+    live.on_ready(4, progress(0))
     console.print(live._draw(replace(now, running=repeats)))
     lines = file.getvalue().splitlines()
     assert "2/4 slots busy" in lines[0]
@@ -99,14 +99,16 @@ def test_each_running_repeat_has_its_own_line() -> None:
 
 def test_the_line_display_prints_the_outcome_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     log = LineDisplay(SPEC)
-    log.started(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
+    log.on_attempt_start(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
     over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_repeat_finished=True)
-    log.ended(over)
-    log.ended(replace(over, kind="pruned", value=None))
-    log.ended(replace(over, kind="error", value=None, reason="ValueError: no"))
-    log.ended(replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed"))
-    log.ended(replace(over, is_repeat_finished=False, kind="crash", value=None, reason="killed"))
-    log.ended(
+    log.on_attempt_end(over)
+    log.on_attempt_end(replace(over, kind="pruned", value=None))
+    log.on_attempt_end(replace(over, kind="error", value=None, reason="ValueError: no"))
+    log.on_attempt_end(
+        replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed")
+    )
+    log.on_attempt_end(replace(over, is_repeat_finished=False, kind="crash", value=None, reason="killed"))
+    log.on_attempt_end(
         replace(over, is_repeat_finished=False, state="FAIL", value=None, reason="seed-2: ValueError: no")
     )
     assert capsys.readouterr().out.splitlines() == [
@@ -123,6 +125,6 @@ def test_the_line_display_prints_the_outcome_of_each_repeat(capsys: pytest.Captu
 def test_failures_stay_on_the_screen() -> None:
     file = io.StringIO()
     live = LiveDisplay(SPEC, Console(file=file, width=80, markup=False))
-    live.ended(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
-    live.ended(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
+    live.on_attempt_end(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
+    live.on_attempt_end(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"

@@ -1,4 +1,4 @@
-"""What an exception says about the attempt that raised it."""
+"""Classification of the exceptions of objectives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sweep.engine import classify as module
-from sweep.engine.classify import classify
+from sweep.engine.classify import classify_exception
 from sweep.trial.channel import Interrupted
 
 
@@ -40,19 +40,23 @@ def caused_by(cause: BaseException) -> RuntimeError:
         (OSError(errno.ENOENT, "No such file"), "error"),
     ],
 )
-def test_an_exception_says_what_went_wrong(error: BaseException, kind: str, tmp_path: Path) -> None:
-    assert classify(error, tmp_path) == kind
+def test_exceptions_are_classified(error: BaseException, kind: str, tmp_path: Path) -> None:
+    assert classify_exception(error, tmp_path) == kind
 
 
-def test_torch_really_says_so(tmp_path: Path) -> None:
+def test_an_out_of_memory_error_that_torch_raises_is_recognized(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert classify(caught.value, tmp_path) == "oom"
+    assert classify_exception(caught.value, tmp_path) == "oom"
 
 
-def test_an_error_on_a_full_disk_is_the_disks_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_while_the_disk_is_full_is_classified_as_disk_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Any) -> Any:
         return module.shutil._ntuple_diskusage(10**9, 10**9, 0)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(module.shutil, "disk_usage", full)
-    assert classify(RuntimeError("PytorchStreamWriter failed writing file"), tmp_path) == "disk_full"
+    assert (
+        classify_exception(RuntimeError("PytorchStreamWriter failed writing file"), tmp_path) == "disk_full"
+    )

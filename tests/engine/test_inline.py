@@ -1,4 +1,4 @@
-"""Trials in the process that calls, without Ray."""
+"""The inline engine: trials in the calling process, without Ray."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, status, tensorboard
 
 
-def test_no_ray_is_started_or_imported_and_the_result_is_the_same(
+def test_ray_is_neither_imported_nor_started_and_results_are_the_same(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     file = make_sweep(
@@ -39,14 +39,14 @@ def test_no_ray_is_started_or_imported_and_the_result_is_the_same(
     assert done.stdout.splitlines() == ["['COMPLETE', 'PRUNED', 'FAIL', 'COMPLETE']", "False"]
 
 
-def test_output_is_shown_and_kept(make_sweep: MakeSweep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_is_printed_and_saved(make_sweep: MakeSweep, capsys: pytest.CaptureFixture[str]) -> None:
     file = make_sweep("def train(trial):\n    print('hello')\n    return 1.0\n", stop={"trials": 1})
     result = sweep.run(file, inline=True)
     assert capsys.readouterr().out == "hello\n"
     assert (result.directory / "trial-0000" / "output.log").read_text() == "hello\n"
 
 
-def test_the_caller_keeps_its_directory_and_environment(make_sweep: MakeSweep) -> None:
+def test_the_working_directory_and_environment_of_the_caller_are_restored(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import os
@@ -80,7 +80,7 @@ def test_breakpoint_works(make_sweep: MakeSweep) -> None:
     assert "COMPLETE" in done.stdout
 
 
-def test_whatever_an_objective_raises_or_removes_the_sweep_goes_on(make_sweep: MakeSweep) -> None:
+def test_the_sweep_continues_whatever_an_objective_raises_or_deletes(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import asyncio, shutil
@@ -118,8 +118,10 @@ def test_whatever_an_objective_raises_or_removes_the_sweep_goes_on(make_sweep: M
 
 
 @pytest.mark.parametrize("end", ["sys.exit(1)", "return 1.0", "raise trial_pruned"])
-def test_what_an_objective_says_that_catches_ctrl_c_is_no_outcome(make_sweep: MakeSweep, end: str) -> None:
-    """Lightning does so, and ends the process."""
+def test_the_result_of_an_objective_that_catches_ctrl_c_is_not_an_outcome(
+    make_sweep: MakeSweep, end: str
+) -> None:
+    """Lightning catches it and exits."""
     file = make_sweep(
         f"""
         import os, signal, sys
@@ -154,7 +156,7 @@ def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
         def train(trial):
             first = not pathlib.Path(f"seen-{trial.number}").exists()
             pathlib.Path(f"seen-{trial.number}").touch()
-            if trial.number == 3:  # against the order of steps
+            if trial.number == 3:  # steps not in order
                 trial.report(0.9, 10)
                 trial.report(0.1, 3)
                 return None
@@ -163,7 +165,7 @@ def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
                     trial.log({"loss": step / 100, "only in the first": 1.0}, step)
                 raise ValueError
             trial.report(5.0, 0)
-            assert not trial.should_prune(), "not by what the first attempt reported"
+            assert not trial.should_prune(), "reports of the first attempt do not count"
             trial.writer.add_hparams({"lr": 1.0}, {"late": 2.0})
             if trial.number == 0:
                 return 3.0

@@ -1,4 +1,4 @@
-"""What an objective does to its process is undone."""
+"""The state of a process is restored after each trial."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from unittest.mock import Mock
 
 import pytest
 
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 SCRIPT = """
 import sys
 import time
 from pathlib import Path
-from sweep.engine.output import redirected_descriptors
+from sweep.engine.output import redirect_output
 
-class Logger:  # as research code has it
+class Logger:  # common in research code
     def __init__(self, stream): self.stream = stream
     def write(self, text): self.stream.write(text)
 
 folder = Path(sys.argv[1])
 print("before")
-with redirected_descriptors(folder / "one"):
+with redirect_output(folder / "one"):
     print("first")
     sys.stdout = Logger(sys.stdout)
     print("through a logger")
 print("between")
-with redirected_descriptors(folder / "two"):
+with redirect_output(folder / "two"):
     print("second")
     sys.stdout.close()
 print("after")
-with redirected_descriptors(folder / "three"):
+with redirect_output(folder / "three"):
     print("third")
 print("end")
 """
 
 
-def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
+def test_an_objective_can_replace_or_close_its_streams(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
     )
@@ -51,12 +51,12 @@ def test_an_objective_may_replace_or_close_its_streams(tmp_path: Path) -> None:
     assert (tmp_path / "three").read_text() == "third\n"
 
 
-def test_what_a_trial_changes_is_put_back(tmp_path: Path) -> None:
+def test_what_a_trial_changes_is_restored(tmp_path: Path) -> None:
     script = """
 import logging, os, random, signal, subprocess, sys
-import numpy, torch
+import numpy, psutil, torch
 from sweep.system import processes
-from sweep.engine.isolation import count_descriptors, restored
+from sweep.engine.isolation import isolated
 
 processes.adopt_orphans()
 
@@ -66,7 +66,7 @@ def look():
         numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist(), torch.get_default_dtype(),
         torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
         torch.get_num_threads(), logging.getLogger().level, list(logging.getLogger().handlers),
-        signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), count_descriptors(),
+        signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), psutil.Process().num_fds(),
         [process.pid for process in processes.descendants()],
     )
 
@@ -76,7 +76,7 @@ class Cycle:
 
 earlier = subprocess.Popen(["sleep", "300"])
 before = look()
-with restored({"SWEEP_TRIAL_DIR": "here"}):
+with isolated({"SWEEP_TRIAL_DIR": "here"}):
     assert os.environ["SWEEP_TRIAL_DIR"] == "here"
     os.chdir("/")
     os.environ["LEFT"] = "over"
@@ -97,20 +97,20 @@ with restored({"SWEEP_TRIAL_DIR": "here"}):
 after = look()
 for was, now in zip(before, after):
     assert was == now, (was, now)
-assert earlier.poll() is None, "what was there before lives"
+assert earlier.poll() is None, "earlier child processes are not killed"
 earlier.kill()
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
 
 
-def test_two_attempts_never_have_the_same_output(tmp_path: Path) -> None:
-    """What is left of the first one is ended before the second one begins."""
+def test_two_attempts_never_write_to_one_output_at_the_same_time(tmp_path: Path) -> None:
+    """The processes of the first attempt are killed before the second one starts."""
     output = tmp_path / "output.log"
     hold = """
 import subprocess, sys, time
 from pathlib import Path
-from sweep.engine.output import redirected_descriptors
-with redirected_descriptors(Path(sys.argv[1])):
+from sweep.engine.output import redirect_output
+with redirect_output(Path(sys.argv[1])):
     subprocess.Popen(["sleep", "300"], start_new_session=True, env={})
     print("first", flush=True)
     time.sleep(300)
@@ -125,10 +125,12 @@ with redirected_descriptors(Path(sys.argv[1])):
     assert output.read_text() == "first\nsecond\n"
 
 
-def test_what_pythons_own_helpers_need_lives_on_and_a_failing_restore_is_told(tmp_path: Path) -> None:
+def test_helper_processes_of_python_are_kept_and_errors_of_the_restoration_are_returned(
+    tmp_path: Path,
+) -> None:
     script = """
 import logging, multiprocessing, sys
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 def work():
     pass
@@ -140,7 +142,7 @@ class Bad(logging.Handler):
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
     for _ in range(2):
-        with restored({}) as problems:
+        with isolated({}) as problems:
             process = context.Process(target=work)
             process.start()
             process.join()
@@ -148,7 +150,7 @@ if __name__ == "__main__":
         assert problems == [], problems
     first = logging.StreamHandler()
     logging.getLogger().addHandler(first)
-    with restored({}) as problems:
+    with isolated({}) as problems:
         logging.basicConfig(force=True, handlers=[Bad()])
         import torch
         torch.set_default_dtype(torch.float64)
@@ -166,13 +168,13 @@ if __name__ == "__main__":
     assert done.returncode == 0, done.stderr
 
 
-def test_joblibs_processes_end_with_the_trial_and_the_next_one_gets_new_ones(tmp_path: Path) -> None:
+def test_joblib_stops_its_processes_after_a_trial_and_starts_new_ones_in_the_next(tmp_path: Path) -> None:
     code = """
 import joblib, psutil
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 for trial in range(2):
-    with restored({}) as problems:
+    with isolated({}) as problems:
         print(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(n, 2) for n in range(4)))
     print(problems, [p.name() for p in psutil.Process().children() if "loky" in " ".join(p.cmdline())
                      and "resource_tracker" not in " ".join(p.cmdline())])
@@ -188,7 +190,7 @@ def objective():
     settings = wandb.Settings(x_disable_stats=True, console="off", silent=True)
     run = wandb.init(mode="offline", project="p", settings=settings)
     run.log({"loss": 1.0})
-    # and never finishes it
+    # the run is never finished
 """
 FILE_SYSTEM = """
 import torch
@@ -202,14 +204,14 @@ def objective():
 
 
 @pytest.mark.parametrize("code", [WANDB, FILE_SYSTEM], ids=["wandb", "torch_shm_manager"])
-def test_what_libraries_keep_running_for_the_next_call_is_not_missed_by_it(tmp_path: Path, code: str) -> None:
+def test_libraries_that_reuse_processes_work_in_the_next_trial(tmp_path: Path, code: str) -> None:
     code += """
 from sweep.system import processes
-from sweep.engine.isolation import restored
+from sweep.engine.isolation import isolated
 
 processes.adopt_orphans()
 for trial in range(2):
-    with restored({}) as problems:
+    with isolated({}) as problems:
         objective()
     print("trial", trial, problems)
 """
@@ -219,12 +221,12 @@ for trial in range(2):
     assert done.stdout.splitlines() == ["trial 0 []", "trial 1 []"], done.stderr
 
 
-def test_torchs_compiler_gets_new_processes_for_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real one takes half a minute to start its own."""
+def test_the_torch_compiler_is_shut_down_after_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fake, because the real one takes half a minute to start its processes."""
     compiler = types.SimpleNamespace(shutdown_compile_workers=Mock())
     monkeypatch.setitem(sys.modules, "torch._inductor.async_compile", compiler)
     for _ in range(2):
-        with restored({}) as problems:
+        with isolated({}) as problems:
             pass
         assert not problems
     assert compiler.shutdown_compile_workers.call_count == 2

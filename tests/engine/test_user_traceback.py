@@ -1,4 +1,4 @@
-"""The traceback of an objective's mistake is of the user's code only."""
+"""Tracebacks of failed objectives contain only the user's code."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PACKAGE = str(REPOSITORY / "sweep")
 
 
 def frames(text: str) -> list[str]:
-    """The functions in the tracebacks of a story, in their order; ours by their files."""
+    """The functions in formatted tracebacks, in order; for code of this package the file names."""
     found = re.findall(r'File "(.*?)", line \d+(?:, in (.*))?', text)
     return [Path(file).name if file.startswith(PACKAGE) else name for file, name in found]
 
 
 def failed(make_sweep: MakeSweep, code: str) -> str:
-    """What is in `error.txt` of a trial of this objective."""
+    """The content of `error.txt` for a trial of this objective."""
     file = make_sweep(code, stop={"trials": 1})
     try:
         result = sweep.run(file, inline=True)
@@ -33,12 +33,12 @@ def failed(make_sweep: MakeSweep, code: str) -> str:
 
 
 CASES = {
-    "a mistake": (
+    "an exception": (
         "def train(trial):\n    inner()\ndef inner():\n    raise ValueError('bad')\n",
         ["train", "inner"],
         "ValueError: bad",
     ),
-    "raised from another one": (
+    "an exception with a cause": (
         """
         def train(trial):
             try:
@@ -51,7 +51,7 @@ CASES = {
         ["train", "inner", "train"],
         "KeyError: 'inner'\n\nThe above exception was the direct cause of the following exception:",
     ),
-    "raised while another one was handled": (
+    "an exception with a context": (
         """
         def train(trial):
             try:
@@ -62,7 +62,7 @@ CASES = {
         ["train", "train"],
         "During handling of the above exception, another exception occurred:",
     ),
-    "a value whose conversion fails in our code": (
+    "a value whose conversion fails in this package": (
         """
         class Lazy:
             def __float__(self):
@@ -73,7 +73,7 @@ CASES = {
         ["__float__", "train"],
         "TypeError: not computed",
     ),
-    "code of theirs that ours calls": (
+    "user code that this package calls": (
         """
         def train(trial):
             with trial.checkpoint.save(0):
@@ -85,23 +85,27 @@ CASES = {
         "ValueError: in the block",
     ),
     "nothing returned": ("def train(trial):\n    pass\n", [], "the objective returned nothing"),
-    "words returned": ("def train(trial):\n    return 'low'\n", [], "what the objective returned is 'low'"),
-    "a module that is not there": (
+    "a string returned": (
+        "def train(trial):\n    return 'low'\n",
+        [],
+        "what the objective returned is 'low'",
+    ),
+    "a missing module": (
         "import nowhere_at_all\ndef train(trial):\n    return 1.0\n",
         ["<module>"],
         "ModuleNotFoundError: No module named 'nowhere_at_all'",
     ),
-    "a mistake at import": (
+    "an exception at import": (
         "def setup():\n    1 / 0\nsetup()\ndef train(trial):\n    return 1.0\n",
         ["<module>", "setup"],
         "ZeroDivisionError",
     ),
-    "an import of the user's own that has no valid syntax": (
+    "a syntax error in an imported module": (
         "import broken_module\ndef train(trial):\n    return 1.0\n",
         ["<module>", ""],
         "SyntaxError",
     ),
-    "the same, later": (
+    "a syntax error in a module imported later": (
         "def train(trial):\n    import broken_module\n",
         ["train", ""],
         "SyntaxError",
@@ -110,7 +114,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_only_the_users_frames_are_shown(name: str, make_sweep: MakeSweep, project: Path) -> None:
+def test_only_frames_of_user_code_are_shown(name: str, make_sweep: MakeSweep, project: Path) -> None:
     code, functions, message = CASES[name]
     (project / "broken_module.py").write_text("def f(:\n    pass\n")
     text = failed(make_sweep, code)
@@ -119,7 +123,7 @@ def test_only_the_users_frames_are_shown(name: str, make_sweep: MakeSweep, proje
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with 3.11")
-def test_the_members_of_a_group_are_cut_too(make_sweep: MakeSweep) -> None:
+def test_members_of_an_exception_group_show_only_user_code_too(make_sweep: MakeSweep) -> None:
     text = failed(
         make_sweep,
         """
@@ -141,7 +145,7 @@ def test_the_members_of_a_group_are_cut_too(make_sweep: MakeSweep) -> None:
     assert "ExceptionGroup: both (2 sub-exceptions)" in text
 
 
-def test_an_objective_that_is_named_as_a_module_shows_no_frames_of_importlib(
+def test_an_objective_given_as_a_module_shows_no_frames_of_importlib(
     make_sweep: MakeSweep, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(project)
@@ -152,7 +156,7 @@ def test_an_objective_that_is_named_as_a_module_shows_no_frames_of_importlib(
     assert frames(str(raised.value)) == ["<module>"], str(raised.value)
 
 
-def test_a_users_file_beside_the_package_is_not_taken_for_a_part_of_it() -> None:
+def test_a_user_file_next_to_the_package_is_user_code() -> None:
     code = compile("def train():\n    raise ValueError\n", f"{PACKAGE}_of_mine.py", "exec")
     names: dict[str, object] = {}
     exec(code, names)
@@ -161,14 +165,14 @@ def test_a_users_file_beside_the_package_is_not_taken_for_a_part_of_it() -> None
     assert f"{PACKAGE}_of_mine.py" in user_traceback(raised.value)
 
 
-def test_endless_recursion_is_told_shortly(make_sweep: MakeSweep) -> None:
+def test_the_traceback_of_infinite_recursion_is_short(make_sweep: MakeSweep) -> None:
     text = failed(make_sweep, "def train(trial):\n    train(trial)\n")
     assert set(frames(text)) == {"train"}
     assert len(text.splitlines()) < 15
     assert "RecursionError: maximum recursion depth exceeded" in text
 
 
-def test_a_mistake_of_our_own_keeps_its_frames() -> None:
+def test_a_bug_in_this_package_keeps_its_frames() -> None:
     with pytest.raises(AttributeError) as raised:
         user_frames(None)  # type: ignore[arg-type]
     error = raised.value

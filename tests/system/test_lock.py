@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.engine.base import Observer
 from sweep.engine.inline import InlineEngine
+from sweep.engine.observer import Observer
 from sweep.errors import InputError
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import RunIsOver, SweepLock, holder, is_locked, join_fence, wait_for_fence
@@ -112,7 +112,7 @@ def test_what_a_run_has_left_is_ended_wherever_its_study_is(directory: SweepDire
         assert worker.stdout.readline() == "held\n"
     assert not directory.journal.exists(), "as with storage: postgresql://..."
     with SweepLock(directory.lock, "demo"):
-        InlineEngine().clear(directory, Observer())
+        InlineEngine().clean_up_previous_run(directory, Observer())
         assert wait_for_fence(directory.fence, 0)
     worker.wait()
 

@@ -1,1 +1,1 @@
-"""The Ray engine: trials in parallel in warm workers, on one machine or a cluster."""
+"""The Ray engine: runs trials in parallel in warm workers, on one machine or a cluster."""

@@ -1,62 +1,116 @@
-"""Whether Ray has room for a sweep: if others have it all, Ray waits for ever, and without a word."""
+"""Resources: how many trials fit on the machines, and whether a shared cluster has any left."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
+from sweep.errors import EntryError
 from sweep.sweepfile.model import Resources
 
-LOOK_EVERY = 10.0  # seconds
-_LONGEST_START = 60.0  # seconds, of a worker that has its room
+CHECK_EVERY = 10.0  # seconds
+_LONGEST_START = 60.0
+"""How long a worker may take to start once it has its resources, in seconds."""
+_UNITS = 10_000
+"""Ray counts resources in units of 1/10,000. With floats 0.1 + 0.2 would be more than 0.3."""
 
 
-class ClusterCapacity:
-    """Says, once, that not a single worker can start for want of room.
+def count_slots(
+    machines: Sequence[Mapping[str, float]], resources: Resources, max_parallel: int | None
+) -> int:
+    """Count how many trials can run at the same time.
 
     Args:
-        resources: what each trial occupies.
-        observer: is told.
+        machines: the resources of each machine by Ray's names (`CPU`, `GPU`).
+        resources: what one trial requires.
+        max_parallel: the upper limit; None if there is none.
+
+    Raises:
+        EntryError: no machine has the resources for a trial, or trials require none and there is no limit.
+    """
+    if resources.cpu == 0 and resources.gpu == 0:
+        if max_parallel is None:
+            raise EntryError(
+                "resources", "a trial requires no resources; set max_parallel to limit how many run at once"
+            )
+        return max_parallel
+    slots = sum(_count_on(machine, resources) for machine in machines)
+    if slots == 0:
+        largest = max(machines, key=lambda machine: (machine.get("GPU", 0.0), machine.get("CPU", 0.0)))
+        raise EntryError(
+            "resources",
+            f"no machine has cpu: {resources.cpu:g}, gpu: {resources.gpu:g} for a trial; "
+            f"the largest has cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}",
+        )
+    return slots if max_parallel is None else min(slots, max_parallel)
+
+
+def _count_on(machine: Mapping[str, float], resources: Resources) -> int:
+    limits = []
+    if resources.cpu > 0:
+        limits.append(_units(machine.get("CPU", 0.0)) // _units(resources.cpu))
+    if resources.gpu >= 1:
+        limits.append(int(machine.get("GPU", 0.0)) // int(resources.gpu))
+    elif resources.gpu > 0:  # a fraction is never split between two GPUs
+        limits.append(int(machine.get("GPU", 0.0)) * (_UNITS // _units(resources.gpu)))
+    return min(limits)
+
+
+def _units(amount: float) -> int:
+    return max(1, round(amount * _UNITS)) if amount > 0 else 0
+
+
+class CapacityMonitor:
+    """Notifies the user, once, if no worker can start because other jobs use the cluster's resources.
+
+    Ray itself would wait forever without a message.
+
+    Args:
+        resources: what each worker requires.
+        observer: receives the message.
     """
 
     def __init__(self, resources: Resources, observer: Observer) -> None:
         self._resources = resources
         self._observer = observer
-        # Ray takes the room of a worker away before there is one: what was free at first may be our own's.
-        self._patience = 0.0 if self._lack() else _LONGEST_START
-        self._began = time.monotonic()
-        self._begun: list[Any] = []
-        self._next_look: float | None = self._began + LOOK_EVERY
+        self._starting: list[Any] = []
+        """A call to each worker. It returns when the worker's process runs, before any import."""
+        now = time.monotonic()
+        self._next_check = now + CHECK_EVERY
+        # Ray reserves the resources of a worker before it starts the process. If there were enough resources
+        # at first, they may be reserved for this sweep's own workers.
+        self._notify_from = now if self._shortage() else now + _LONGEST_START
 
-    def expect(self, worker: Any) -> None:
-        """A worker is being started; it has its room as soon as it runs, however long its imports take."""
-        if self._next_look is not None:
-            self._begun.append(worker.__ray_ready__.remote())
+    def add_worker(self, worker: Any) -> None:
+        """Watch the start of a worker."""
+        if self._next_check < math.inf:
+            self._starting.append(worker.__ray_ready__.remote())
 
-    def look(self) -> None:
-        """To be called now and then."""
-        if self._next_look is None or time.monotonic() < self._next_look or not self._begun:
+    def check(self) -> None:
+        """Notify the user if no worker has started. Called regularly."""
+        now = time.monotonic()
+        if now < self._next_check or not self._starting:
             return
-        self._next_look = time.monotonic() + LOOK_EVERY
-        if ray.wait(self._begun, timeout=0)[0]:
-            self._next_look = None
-        elif time.monotonic() >= self._began + self._patience and (lack := self._lack()):
-            self._observer.note(lack)
-            self._next_look = None
-        if self._next_look is None:
-            self._begun.clear()
+        self._next_check = now + CHECK_EVERY
+        if ray.wait(self._starting, timeout=0)[0]:
+            self._next_check = math.inf
+        elif now >= self._notify_from and (shortage := self._shortage()):
+            self._observer.on_note(shortage)
+            self._next_check = math.inf
 
-    def _lack(self) -> str:
-        """What is not there; nothing if there is enough of all."""
+    def _shortage(self) -> str:
+        """A message about missing resources; empty if there are enough."""
         free = ray.available_resources()
         cpu, gpu = free.get("CPU", 0.0), free.get("GPU", 0.0)
         needed = self._resources
         if cpu >= needed.cpu and gpu >= needed.gpu:
             return ""
         return (
-            f"waiting for room: each trial needs cpu: {needed.cpu:g}, gpu: {needed.gpu:g}, and this Ray has "
-            f"cpu: {cpu:g}, gpu: {gpu:g} free now; trials begin when what else runs there has ended"
+            f"waiting for resources: each trial needs cpu: {needed.cpu:g}, gpu: {needed.gpu:g}, and this Ray "
+            f"has cpu: {cpu:g}, gpu: {gpu:g} free now; trials start when its other jobs have finished"
         )

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
-from sweep.messages import (
-    AttemptResult,
-    NextStep,
-    Outcome,
-    Progress,
-    RunningAttempt,
-    Suggestion,
-    TrialMessage,
-)
+from sweep.messages import NextStep, Outcome, Progress, RunningAttempt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from optuna.distributions import BaseDistribution
-
+    from sweep.controller.controller import Controller
     from sweep.sweepfile import SweepSpec
     from sweep.system.directory import SweepDirectory
 
 
-class NotIntroduced(Exception):
-    """The controller has taken a dead one's place and does not know yet what is running."""
+RESTART_TIMEOUT = 60.0
+"""How long supervisor and workers wait for a controller that is being restarted, in seconds."""
+
+
+class NotRecovered(Exception):
+    """The controller has been restarted, and does not know yet which attempts are running."""
 
 
 class RayController:
-    """Hands every call to a `Controller`.
+    """An actor that has the `Controller` of a sweep and forwards calls to it.
 
-    Whoever gets an actor's handle imports its class: were that `Controller` itself, every worker would import
-    Optuna and pydantic, a third of a second of processor time each.
+    A process that receives an actor's handle imports the actor's class. If that were `Controller` itself,
+    every worker would import Optuna and pydantic, which takes a third of a second of CPU time each.
 
-    When it is killed, Ray starts another one in its place. That has to be introduced (`adopt`) before it
-    takes part in the course of things; trials can report to it at once.
+    Ray restarts the actor when its process is killed. Then `recover` has to be called before `call`; calls
+    from trials are answered at once.
 
-    It has no `Sweep`: Ray forgets large arguments, and with them how to start another one; the objective may
-    be a function with all that it captures.
+    The arguments are small, and the objective, which may capture large objects, is not among them: Ray drops
+    large arguments, and could not restart the actor without them.
     """
 
     def __init__(
@@ -52,80 +46,47 @@ class RayController:
         slots: int,
         keeps_report_events: bool,
     ) -> None:
-        import ray
-
         from sweep.controller.controller import Controller
+        from sweep.engine.ray.private import is_restarted_actor
         from sweep.system.lock import join_fence
         from sweep.system.processes import end_with_parent
 
         end_with_parent()
-        os.chdir(working_directory)  # a database may be named by a relative path
+        os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_fence(directory.fence, directory.lock, run_id)
         self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
-        with warnings.catch_warnings():  # it calls something that Ray itself has deprecated
-            warnings.simplefilter("ignore")
-            self._is_introduced: bool = not ray.get_runtime_context().was_current_actor_reconstructed
+        self._is_recovered = not is_restarted_actor()
 
-    def _check_introduced(self) -> None:
-        if not self._is_introduced:
-            raise NotIntroduced
+    def call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a method for the supervisor.
 
-    def next_step(self, outcome: Outcome | None) -> NextStep:
-        self._check_introduced()
-        return self._controller.next_step(outcome)
+        Args:
+            method: a method of `Controller`, or a function whose first parameter is the controller.
+            arguments: its other arguments.
 
-    def finish(self, outcome: Outcome) -> NextStep:
-        self._check_introduced()
-        result = self._controller.finish(outcome)
-        return NextStep(result, None, self._controller.ask_again_in(), self._controller.take_report_events())
+        Raises:
+            NotRecovered: `recover` has to be called first.
+        """
+        if not self._is_recovered:
+            raise NotRecovered
+        return method(self._controller, *arguments)
 
-    def report(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int) -> None:
-        self._controller.report(number, attempt, reports, repeat)
+    def call_for_trial(
+        self, method: Literal["report", "suggest", "should_prune", "must_end"], *arguments: Any
+    ) -> Any:
+        """Call a method for a trial."""
+        return getattr(self._controller, method)(*arguments)
 
-    def suggest(
-        self,
-        number: int,
-        attempt: int,
-        reports: Iterable[TrialMessage],
-        repeat: int,
-        name: str,
-        distribution: BaseDistribution,
-    ) -> Suggestion:
-        return self._controller.suggest(number, attempt, reports, repeat, name, distribution)
-
-    def should_prune(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int) -> bool:
-        return self._controller.should_prune(number, attempt, reports, repeat)
-
-    def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int) -> bool:
-        return self._controller.must_end(number, attempt, reports, repeat)
-
-    def adopt(self, running: Iterable[RunningAttempt]) -> None:
+    def recover(self, running: Iterable[RunningAttempt]) -> None:
+        """Tell a restarted controller which attempts are running."""
         self._controller.adopt(running)
-        self._is_introduced = True
-
-    def drain(self) -> None:
-        self._check_introduced()
-        self._controller.drain()
-
-    def resubmit(self, numbers: Iterable[int]) -> list[int]:
-        self._check_introduced()
-        return self._controller.resubmit(numbers)
-
-    def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
-        self._check_introduced()
-        return self._controller.enqueue(points, token)
-
-    def return_assignment(self, number: int, attempt: int, repeat: int) -> None:
-        self._check_introduced()
-        self._controller.return_assignment(number, attempt, repeat)
-
-    def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
-        self._check_introduced()
-        return self._controller.stop_trial(number, reason)
-
-    def progress(self) -> Progress:
-        self._check_introduced()
-        return self._controller.progress()
+        self._is_recovered = True
 
     def close(self) -> Progress:
         return self._controller.close()
+
+
+def finish(controller: Controller, outcome: Outcome) -> NextStep:
+    """Like `Controller.next_step` for a slot without a worker: the next step has no assignment."""
+    result = controller.finish(outcome)
+    return NextStep(result, None, controller.ask_again_in(), controller.take_report_events())

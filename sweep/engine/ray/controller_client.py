@@ -1,105 +1,149 @@
-"""The supervisor's line to the controller: questions are answered even if the controller dies meanwhile."""
+"""The supervisor's connection to the controller: calls are answered even if the controller is restarted."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import ActorUnavailableError
 
-from sweep.engine.ray.controller_actor import NotIntroduced
-from sweep.messages import RunningAttempt
+from sweep.controller.controller import Controller
+from sweep.engine.base import PreparedSweep
+from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.controller_actor import RESTART_TIMEOUT, NotRecovered, RayController
+from sweep.engine.ray.pending import PendingCalls
+from sweep.messages import Progress, RunningAttempt
 
-PATIENCE = 60.0
-"""How long to wait for a controller that is being replaced, in seconds."""
+_RETRY_INTERVAL = 0.1  # seconds
 
-
-@dataclass(frozen=True)
-class _Question:
-    """A call to the controller, to be made again if it dies before it answers."""
-
-    method: str
-    arguments: tuple[Any, ...]
-    then: Callable[[Any], None]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class ControllerClient:
-    """Calls a controller; if it dies, tells the one that Ray puts into its place what runs, and calls that.
+    """Starts the controller as an actor on this machine, and calls it.
 
-    The calls are idempotent: one that was made twice has one effect.
+    If the controller dies, Ray restarts it. The client then tells it which attempts are running, and repeats
+    the calls that were not answered. This is safe because the controller's methods are idempotent.
 
     Args:
-        controller: the actor.
-        waiting: calls without an answer, and what takes it; shared with the supervisor, which waits for them.
-        running: says which attempts are running, for a new controller.
-        on_replaced: is called when another controller has been introduced, before anything else is asked.
+        sweep: the sweep.
+        slots: how many attempts can run at the same time.
+        keeps_report_events: whether the controller returns the values that trials report.
+        cluster: the connection to Ray.
+        calls: where the calls wait for their results.
+        running: returns the attempts that are running, for a restarted controller.
+        on_restarted: called when a restarted controller has recovered, before other calls are made.
+
+    Attributes:
+        actor: the handle of the controller, for workers.
     """
 
     def __init__(
         self,
-        controller: Any,
-        waiting: dict[Any, Callable[[Any], None]],
+        sweep: PreparedSweep,
+        slots: int,
+        keeps_report_events: bool,
+        cluster: RayCluster,
+        calls: PendingCalls,
         running: Callable[[], Sequence[RunningAttempt]],
-        on_replaced: Callable[[], None],
+        on_restarted: Callable[[], None],
     ) -> None:
-        self._controller = controller
-        self._waiting = waiting
+        self._cluster = cluster
+        self._calls = calls
         self._running = running
-        self._on_replaced = on_replaced
-        self._asked = 0
-        """How many calls have no answer."""
-        self._unanswered: list[_Question] = []
-        """Calls that a controller did not live to answer."""
+        self._on_restarted = on_restarted
+        self._unanswered = 0
+        """How many calls have not returned."""
+        self._postponed: list[Callable[[], None]] = []
+        """Calls to be made when the controller has recovered."""
         self._lost_since: float | None = None
-        """Since when a dead controller is being replaced, on the monotonic clock."""
+        """When the controller was found dead, on the monotonic clock; None while it is alive."""
+        self.actor = cluster.on_node(RayController, cluster.current_node(), max_restarts=-1).remote(
+            sweep.spec, sweep.directory, sweep.run_id, sweep.working_directory, slots, keeps_report_events
+        )
 
-    def ask(self, method: str, *arguments: Any, then: Callable[[Any], None]) -> None:
-        """Call a method; `then` takes the answer, when the supervisor sees it.
+    def call(
+        self,
+        method: Callable[Concatenate[Controller, _P], _T],
+        then: Callable[[_T], object],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
+        """Call a method of the controller.
 
-        Raises (when the answer is taken):
-            RayError: the method failed, or there is no controller any more.
+        Args:
+            method: the method, or a function whose first parameter is the controller.
+            then: receives what the method returns.
+            args: arguments of the method.
+            kwargs: keyword arguments of the method.
+
+        Raises (when the result is handled):
+            RayError: the method has failed, or the controller cannot be restarted.
         """
-        question = _Question(method, arguments, then)
+        repeat = partial(self.call, method, then, *args, **kwargs)
         if self._lost_since is not None:
-            self._unanswered.append(question)
+            self._postponed.append(repeat)
             return
-        self._asked += 1
-        call = getattr(self._controller, method).remote(*arguments)
-        self._waiting[call] = partial(self._on_answer, question)
+        self._unanswered += 1
+        call = self.actor.call.remote(method, *args, **kwargs)
+        self._calls.add(call, partial(self._on_result, repeat, then))
 
-    def _on_answer(self, question: _Question, call: Any) -> None:
-        self._asked -= 1
+    def close(self) -> Progress | None:
+        """Close the controller.
+
+        Returns:
+            The final state of the sweep; None if the controller cannot be restarted in order to report it.
+
+        Raises:
+            RayLost: Ray has died.
+        """
+        end = time.monotonic() + RESTART_TIMEOUT
+        while time.monotonic() < end:
+            try:
+                progress: Progress = ray.get(self.actor.close.remote())
+                return progress
+            except ActorUnavailableError:
+                self._cluster.check_alive()
+                time.sleep(_RETRY_INTERVAL)
+        return None
+
+    def kill(self) -> None:
+        """Kill the controller. Everything it has answered is in the journal."""
+        ray.kill(self.actor)
+
+    def _on_result(self, repeat: Callable[[], None], then: Callable[[Any], object], call: Any) -> None:
+        self._unanswered -= 1
         try:
-            answer = ray.get(call)
-        except (ActorUnavailableError, NotIntroduced):
-            self._unanswered.append(question)
+            result = ray.get(call)
+        except (ActorUnavailableError, NotRecovered):
+            self._postponed.append(repeat)
             if self._lost_since is None:
                 self._lost_since = time.monotonic()
         else:
-            question.then(answer)
-        if self._lost_since is not None and not self._asked:
-            # Only now: an answer that was still under way might have brought an assignment.
-            self._introduce()
+            then(result)
+        if self._lost_since is not None and not self._unanswered:
+            # Not earlier: the result of an unanswered call may contain an assignment, which is running then.
+            self._recover()
 
-    def _introduce(self) -> None:
-        self._waiting[self._controller.adopt.remote(self._running())] = self._on_introduced
+    def _recover(self) -> None:
+        self._calls.add(self.actor.recover.remote(self._running()), self._on_recovered)
 
-    def _on_introduced(self, call: Any) -> None:
+    def _on_recovered(self, call: Any) -> None:
         assert self._lost_since is not None
         try:
             ray.get(call)
         except ActorUnavailableError:
-            if time.monotonic() - self._lost_since > PATIENCE:
+            if time.monotonic() - self._lost_since > RESTART_TIMEOUT:
                 raise
-            time.sleep(0.1)
-            self._introduce()
+            time.sleep(_RETRY_INTERVAL)
+            self._recover()
             return
         self._lost_since = None
-        self._on_replaced()
-        questions, self._unanswered = self._unanswered, []
-        for question in questions:
-            self.ask(question.method, *question.arguments, then=question.then)
+        self._on_restarted()
+        postponed, self._postponed = self._postponed, []
+        for call_again in postponed:
+            call_again()

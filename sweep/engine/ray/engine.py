@@ -1,30 +1,31 @@
-"""The Ray engine: trials side by side in warm workers, on one machine or many."""
+"""The Ray engine: runs trials in parallel in warm workers, on one machine or several."""
 
 from __future__ import annotations
 
 import signal
 from dataclasses import replace
-from typing import Any
 
-from sweep.engine.base import Engine, Interruption, Observer, Sweep
-from sweep.engine.ray.cluster import RayCluster
-from sweep.engine.ray.slots import count_slots
-from sweep.engine.ray.supervisor import RayLost, Supervisor
+from sweep.engine.base import Engine, PreparedSweep
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
+from sweep.engine.ray.capacity import count_slots
+from sweep.engine.ray.cluster import RayCluster, RayLost
+from sweep.engine.ray.supervisor import Supervisor
 from sweep.errors import StartInterrupted, SweepError
 from sweep.messages import Progress
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import renew_run
 
-_MOST_DEATHS = 5
-"""So often may Ray die without a trial having ended meanwhile: then it is the trials that kill it."""
+_MAX_DEATHS = 5
+"""How often Ray may die without a trial finishing in between. After that the trials may be the cause."""
 
 
 class RayEngine(Engine):
     """Runs trials on Ray.
 
     Args:
-        address: of a running cluster; None starts Ray on this machine.
+        address: the address of a running cluster; None starts Ray on this machine.
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -34,16 +35,18 @@ class RayEngine(Engine):
         self._cluster.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._cluster.__exit__(*error)
 
     def slots(self, spec: SweepSpec) -> int:
         return count_slots(self._cluster.machines(), spec.resources, spec.max_parallel)
 
-    def end_survivors(self, directory: SweepDirectory) -> None:
-        self._cluster.end_processes(directory)
+    def kill_leftover_processes(self, directory: SweepDirectory) -> None:
+        self._cluster.kill_leftover_processes(directory)
 
-    def run(self, sweep: Sweep, observer: Observer, interruption: Interruption, grace: float) -> Progress:
+    def run(
+        self, sweep: PreparedSweep, observer: Observer, interruption: Interruption, grace: float
+    ) -> Progress:
         deaths, finished = 0, -1
         while True:
             supervisor = Supervisor(sweep, self.slots(sweep.spec), observer, self._cluster)
@@ -58,29 +61,30 @@ class RayEngine(Engine):
                 deaths += 1
                 if progress is not None and progress.finished > finished:
                     deaths, finished = 1, progress.finished
-                if deaths >= _MOST_DEATHS:
+                if deaths >= _MAX_DEATHS:
                     raise SweepError(
-                        f"Ray died {deaths} times, and no trial ended meanwhile; the same command goes on"
+                        f"Ray died {deaths} times while no trial finished; "
+                        "run the same command again to resume"
                     ) from None
-                observer.note("Ray died; it is started again, and the trials that ran go on")
+                observer.on_note("Ray died and is being restarted; the running trials will resume")
             finally:
-                supervisor.end()
+                supervisor.shut_down()
             try:
                 self._cluster.restart()
-            except SystemExit:  # this is what Ray's own handler does while Ray is being started
+            except SystemExit:  # raised by Ray's own SIGTERM handler while Ray is starting
                 interruption.request(signal.SIGTERM)
                 return _progress(supervisor, signal.SIGTERM)
             finally:
-                interruption.listen_again()
+                interruption.reinstall_handlers()
             sweep = replace(sweep, run_id=renew_run(sweep.directory.lock))
-            self.clear(sweep.directory, observer)
+            self.clean_up_previous_run(sweep.directory, observer)
 
 
 def _progress(supervisor: Supervisor, number: int) -> Progress:
-    """Where a sweep stood when a signal ended it.
+    """The state of a sweep that was interrupted by a signal.
 
     Raises:
-        StartInterrupted: it had not begun.
+        StartInterrupted: the controller had not started yet.
     """
     if supervisor.progress is None:
         raise StartInterrupted(number)

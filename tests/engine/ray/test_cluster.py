@@ -11,23 +11,26 @@ from unittest.mock import Mock
 import pytest
 import ray
 
-from sweep.engine.base import Interruption, Observer
+from sweep.engine.interruption import Interruption
+from sweep.engine.observer import Observer
 from sweep.engine.ray import cluster as ray_cluster
-from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.cluster import RayCluster, RayLost
 from sweep.engine.ray.engine import RayEngine
-from sweep.engine.ray.supervisor import RayLost
 from sweep.errors import SweepError
 from tests.commands import PATIENCE
 
 
-def test_a_second_thread_is_told_why_it_cannot_have_a_ray_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("nothing is started"))
-    with ray_cluster._ours, pytest.raises(SweepError, match=r"another thread .* call ray.init\(\) first"):
+def test_a_second_thread_cannot_start_its_own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray must not be started"))
+    with (
+        ray_cluster._connection_lock,
+        pytest.raises(SweepError, match=r"another thread .* call ray.init\(\) first"),
+    ):
         RayCluster(None).__enter__()
 
 
 @pytest.mark.parametrize("error", [Exception, TimeoutError, RuntimeError])
-def test_a_ray_that_is_too_slow_to_start_is_one_line(
+def test_a_ray_that_does_not_start_is_an_error_of_one_line(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     calls = []
@@ -36,21 +39,22 @@ def test_a_ray_that_is_too_slow_to_start_is_one_line(
         calls.append("init")
         raise error("The current node timed out during startup. This\ncould happen")
 
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # other tests may have a Ray in this process
+    # Another test may have started Ray in this process.
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(SweepError) as found:
         RayCluster(None).__enter__()
     assert str(found.value) == (
-        "Ray did not start (is this machine busy?); the same command tries again: "
+        "Ray did not start (is this machine busy?); run the same command again to retry: "
         "The current node timed out during startup. This could happen"
     )
     assert found.value.exit_status == 1
     assert len(calls) == (2 if error is Exception else 1), (
-        "its own half a minute may be too short for it once"
+        "only its own timeout of half a minute is worth a second try"
     )
 
 
-def test_a_ray_that_was_too_slow_once_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_is_started_again_after_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [Exception("The current node timed out during startup."), None]
 
     def init(**_: object) -> None:
@@ -64,14 +68,14 @@ def test_a_ray_that_was_too_slow_once_is_started_again(monkeypatch: pytest.Monke
         assert not answers
 
 
-def test_what_is_no_trouble_of_rays_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_reported_as_an_error_of_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **_: {}["a bug"])
     with pytest.raises(KeyError):
         RayCluster(None).__enter__()
 
 
-def test_sigterm_while_a_ray_that_died_is_started_again_ends_the_sweep_where_it_stood(
+def test_sigterm_while_ray_is_being_restarted_stops_the_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     progress = Mock(finished=3)
@@ -83,10 +87,10 @@ def test_sigterm_while_a_ray_that_died_is_started_again_ends_the_sweep_where_it_
         def run(self, *_: object) -> None:
             raise RayLost
 
-        def end(self) -> None: ...
+        def shut_down(self) -> None: ...
 
     def restart(cluster: RayCluster) -> None:
-        raise SystemExit(15)  # as Ray's handler does
+        raise SystemExit(15)  # as Ray's SIGTERM handler does
 
     monkeypatch.setattr("sweep.engine.ray.engine.Supervisor", Lost)
     monkeypatch.setattr(RayEngine, "slots", lambda *_: 1)
@@ -101,7 +105,7 @@ from ray.cluster_utils import Cluster
 cluster = Cluster()
 try:
     cluster.add_node(num_cpus=1, include_dashboard=False)
-except Exception:  # Ray gives itself half a minute, which a busy machine may need twice
+except Exception:  # Ray's timeout of half a minute, too short for a busy machine
     cluster.add_node(num_cpus=1, include_dashboard=False)
 print(cluster.address, flush=True)
 input()
@@ -110,7 +114,7 @@ cluster.shutdown()
 _JOIN = """
 import sys
 import ray
-from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.cluster import RayCluster, RayLost
 
 @ray.remote(num_cpus=0)
 class Actor:
@@ -123,7 +127,7 @@ with RayCluster(sys.argv[1]):
 
 
 @pytest.mark.parametrize("of_cluster", ["token", "disabled"])
-def test_clusters_with_and_without_a_token_are_joined_whatever_the_environment_says(of_cluster: str) -> None:
+def test_clusters_with_and_without_a_token_are_joined_whatever_ray_auth_mode_is(of_cluster: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _CLUSTER],
         env={**os.environ, "RAY_AUTH_MODE": of_cluster},

@@ -1,4 +1,4 @@
-"""Optuna's objectives, unchanged, on two workers of a real Ray."""
+"""Objectives of Optuna's tutorial, unchanged, on two workers of a real Ray."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _GOALS = {
 
 @pytest.fixture
 def swept(project: Path, ray_cluster: None, request: pytest.FixtureRequest) -> optuna.Study:
-    """The study of a tutorial objective after some trials on two workers, opened by plain Optuna."""
+    """The study of a tutorial objective after some trials on two workers, loaded by plain Optuna."""
     name = request.param
-    trials = 6 if name == "conditional" else 16  # it starts processes of its own
+    trials = 6 if name == "conditional" else 16  # this one starts processes
     shutil.copy(TUTORIAL, "train.py")
     spec: dict[str, Any] = {
         "objective": f"train.py:{name}",
@@ -55,10 +55,10 @@ def swept(project: Path, ray_cluster: None, request: pytest.FixtureRequest) -> o
     return study
 
 
-def test_a_breakpoint_on_a_worker_is_an_error_that_says_where_it_works(
+def test_a_breakpoint_in_a_worker_is_an_error_that_names_sweep_debug(
     project: Path, ray_cluster: None
 ) -> None:
-    """Ray's own hook would open a port and wait there for ever."""
+    """Ray's own hook would open a port and wait forever."""
 
     def objective(trial: sweep.Trial) -> float:
         breakpoint()
@@ -69,7 +69,9 @@ def test_a_breakpoint_on_a_worker_is_an_error_that_says_where_it_works(
     assert "run the trial with `sweep debug FILE --trial N`" in str(row.reason)
 
 
-def test_the_row_of_a_killed_trial_has_all_that_it_had_asked_for(ray_cluster: None, project: Path) -> None:
+def test_the_tensorboard_row_of_a_killed_trial_has_all_suggested_parameters(
+    ray_cluster: None, project: Path
+) -> None:
     def objective(trial: sweep.Trial) -> float:
         x = trial.suggest_float("x", 0, 1)
         trial.report(x, 0)  # the row is written
@@ -96,7 +98,7 @@ def test_a_single_parameter(swept: optuna.Study) -> None:
 
 
 @pytest.mark.parametrize("swept", ["conditional"], indirect=True)
-def test_parameters_that_depend_on_each_other(swept: optuna.Study) -> None:
+def test_conditional_parameters(swept: optuna.Study) -> None:
     asked = {frozenset(trial.params) for trial in swept.trials}
     assert asked == {frozenset({"classifier", "svc_c"}), frozenset({"classifier", "rf_max_depth"})}
     assert swept.best_value > 0.9

@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import sweep
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from tests.commands import PATIENCE
 from tests.conftest import MakeSweep
 
@@ -30,7 +30,7 @@ def test_an_objective_that_raises_in_a_third_of_its_trials_does_not_stop_the_swe
         """
         def train(trial):
             if trial.number % 3 == 0:
-                raise ValueError(f"number {trial.number} is no good")
+                raise ValueError(f"number {trial.number} is invalid")
             return trial.params.x
         """,
         stop={"trials": 9},
@@ -38,11 +38,11 @@ def test_an_objective_that_raises_in_a_third_of_its_trials_does_not_stop_the_swe
     result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE"] * 3
     failed = result.trials[3]
-    assert failed.reason == "ValueError: number 3 is no good"
-    story = (failed.directory / "error.txt").read_text()
-    assert "ValueError: number 3 is no good" in story
-    assert "demo_objective.py" in story
-    assert "attempt.py" not in story, "the orchestrator's frames say nothing to the user"
+    assert failed.reason == "ValueError: number 3 is invalid"
+    text = (failed.directory / "error.txt").read_text()
+    assert "ValueError: number 3 is invalid" in text
+    assert "demo_objective.py" in text
+    assert "attempt.py" not in text, "frames of this package are removed"
     assert not (result.trials[1].directory / "error.txt").exists()
 
 
@@ -54,7 +54,7 @@ def test_a_trial_that_kills_its_process_fails_alone(make_sweep: MakeSweep) -> No
         def train(trial):
             trial.report(0.5, 0)
             if trial.number == 2:
-                print("here it ends", flush=True)
+                print("last line", flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
             return trial.params.x
         """,
@@ -67,11 +67,11 @@ def test_a_trial_that_kills_its_process_fails_alone(make_sweep: MakeSweep) -> No
     killed = result.trials[2]
     assert killed.reason is not None
     assert "crashed or was killed" in killed.reason
-    assert killed.metrics["loss"] == 0.5, "what it had reported is kept"
-    assert (killed.directory / "output.log").read_text() == "here it ends\n"
+    assert killed.metrics["loss"] == 0.5, "its reports are kept"
+    assert (killed.directory / "output.log").read_text() == "last line\n"
 
 
-def test_a_trial_that_overruns_its_limit_is_ended_and_its_slot_goes_on(make_sweep: MakeSweep) -> None:
+def test_a_trial_that_exceeds_its_timeout_is_killed_and_its_slot_runs_others(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         def train(trial):
@@ -115,7 +115,7 @@ def test_a_crashed_attempt_runs_again_under_the_same_number(make_sweep: MakeSwee
     assert len(set(seeds)) == 1, "every attempt has the same seed"
 
 
-def test_when_the_time_is_up_running_trials_are_interrupted_and_more_time_lets_them_go_on(
+def test_at_the_time_limit_running_trials_are_interrupted_and_a_later_limit_resumes_them(
     make_sweep: MakeSweep,
 ) -> None:
     file = make_sweep(
@@ -128,7 +128,7 @@ def test_when_the_time_is_up_running_trials_are_interrupted_and_more_time_lets_t
                 time.sleep(0.05)
             return trial.params.x
         """,
-        stop={"hours": 40 / 3600, "trials": 3},  # workers may need a quarter of it to start
+        stop={"hours": 40 / 3600, "trials": 3},  # starting the workers may take a quarter of it
         max_parallel=2,
     )
     result = sweep.run(file)
@@ -166,8 +166,8 @@ def test_pruned_trials_keep_their_intermediate_values(make_sweep: MakeSweep) -> 
     assert pruned[0].value == 2.1
 
 
-@pytest.mark.parametrize("bad", ["float('nan')", "'words'", "None", "{'other': 1.0}"])
-def test_what_is_no_number_is_a_failure_and_never_complete(make_sweep: MakeSweep, bad: str) -> None:
+@pytest.mark.parametrize("bad", ["float('nan')", "'text'", "None", "{'other': 1.0}"])
+def test_a_result_that_is_not_a_number_is_a_failure(make_sweep: MakeSweep, bad: str) -> None:
     file = make_sweep(f"def train(trial):\n    return {bad} if trial.number else 1.0\n", stop={"trials": 2})
     result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL"]
@@ -194,7 +194,9 @@ def test_plain_optuna_reads_the_journal(make_sweep: MakeSweep) -> None:
     assert study.best_params == result.best_params
 
 
-def test_half_a_gpu_each_puts_eight_trials_on_four_gpus_and_each_sees_its_own(make_sweep: MakeSweep) -> None:
+def test_with_half_a_gpu_each_eight_trials_run_on_four_gpus_and_see_only_their_own(
+    make_sweep: MakeSweep,
+) -> None:
     file = make_sweep(
         """
         import json, os, pathlib, time
@@ -202,7 +204,7 @@ def test_half_a_gpu_each_puts_eight_trials_on_four_gpus_and_each_sees_its_own(ma
         def train(trial):
             here = pathlib.Path(trial.directory).parent
             (here / f"up-{trial.number}").touch()
-            for _ in range(2400):  # all eight have to be there at once
+            for _ in range(2400):  # all eight must run at the same time
                 if len(list(here.glob("up-*"))) == 8:
                     break
                 time.sleep(0.05)
@@ -222,7 +224,7 @@ def test_half_a_gpu_each_puts_eight_trials_on_four_gpus_and_each_sees_its_own(ma
     assert {one["device"] for one in seen} == {"cuda"}
 
 
-def test_a_worker_imports_torch_only_if_its_objective_does_and_threads_follow_its_cores(
+def test_a_worker_imports_torch_only_if_its_objective_does_and_has_as_many_threads_as_cores(
     make_sweep: MakeSweep,
 ) -> None:
     file = make_sweep(
@@ -250,7 +252,7 @@ def test_a_worker_imports_torch_only_if_its_objective_does_and_threads_follow_it
         assert seen == {"torch": False, "optuna": False, "threads": "3", "gpu": "", "device": "cpu"}
 
 
-def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -> None:
+def test_trials_of_one_worker_are_isolated_from_each_other(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import os, random, subprocess, sys
@@ -262,7 +264,7 @@ def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -
             subprocess.run(["echo", "a child of", str(trial.number)])
             os.chdir("/")
             os.environ["LEFT"] = "over"
-            trial.writer.close()  # does no harm
+            trial.writer.close()  # has no effect
             return random.random() + numpy.random.random()
         """,
         max_parallel=1,
@@ -277,10 +279,10 @@ def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -
     again = sweep.run(file, fresh=True)
     values = [trial.value for trial in result.trials]
     assert len(set(values)) == 3
-    assert [trial.value for trial in again.trials] == values, "seeded by number"
+    assert [trial.value for trial in again.trials] == values, "the seed depends on the trial number"
 
 
-def test_a_thread_left_behind_does_not_report_into_the_next_trial(make_sweep: MakeSweep) -> None:
+def test_a_thread_that_outlives_its_trial_does_not_report_to_the_next_trial(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import threading, time
@@ -308,7 +310,7 @@ def test_a_thread_left_behind_does_not_report_into_the_next_trial(make_sweep: Ma
         assert trial.intermediate_values == {step: float(trial.number) for step in range(5)}
 
 
-def test_an_objective_that_cannot_be_imported_ends_the_sweep_with_its_traceback(
+def test_an_objective_that_cannot_be_imported_stops_the_sweep_with_its_traceback(
     make_sweep: MakeSweep,
 ) -> None:
     file = make_sweep("import there_is_no_such_module\n\ndef train(trial): ...\n")
@@ -318,7 +320,7 @@ def test_an_objective_that_cannot_be_imported_ends_the_sweep_with_its_traceback(
         sweep.run(file)
 
 
-def test_a_trial_no_machine_has_room_for_is_an_error_and_nothing_is_written(
+def test_a_trial_that_fits_on_no_machine_is_an_error_and_nothing_is_written(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     file = make_sweep("def train(trial): ...", resources={"gpu": 5})
@@ -327,11 +329,11 @@ def test_a_trial_no_machine_has_room_for_is_an_error_and_nothing_is_written(
     assert not (project / "runs").exists()
 
 
-def test_that_others_have_all_the_room_in_ray_is_said_once(
+def test_the_user_is_notified_once_if_other_jobs_use_all_resources(
     make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.engine.ray.capacity.LOOK_EVERY", 0.6)
-    end = time.monotonic() + PATIENCE  # what an earlier sweep has left
+    monkeypatch.setattr("sweep.engine.ray.capacity.CHECK_EVERY", 0.6)
+    end = time.monotonic() + PATIENCE  # an earlier sweep may still be shutting down
     while (free := ray.available_resources()).get("CPU") != 8 or free.get("GPU") != 4:
         assert time.monotonic() < end, free
         time.sleep(0.1)
@@ -340,9 +342,9 @@ def test_that_others_have_all_the_room_in_ray_is_said_once(
     notes: list[str] = []
 
     class Shows(Observer):
-        def note(self, text: str) -> None:
+        def on_note(self, text: str) -> None:
             notes.append(text)
-            timer.start()  # a second note would start it a second time, which is an error
+            timer.start()  # a second note would fail here: a timer starts once
 
     timer = threading.Timer(2, ray.kill, [other])
     file = make_sweep("def train(trial): return trial.params.x", resources={"cpu": 2}, stop={"trials": 2})
@@ -352,7 +354,7 @@ def test_that_others_have_all_the_room_in_ray_is_said_once(
     assert "each trial needs cpu: 2, gpu: 0, and this Ray has cpu: 1, gpu: 4 free now" in note
 
 
-def test_ray_and_dying_workers_leave_no_word_on_the_terminal(
+def test_ray_and_dying_workers_print_nothing_to_the_terminal(
     make_sweep: MakeSweep, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = make_sweep(
@@ -363,7 +365,7 @@ def test_ray_and_dying_workers_leave_no_word_on_the_terminal(
             print("this goes to output.log")
             if trial.number == 0:
                 os.kill(os.getpid(), 9)
-            time.sleep(1.5)  # time enough for Ray to complain
+            time.sleep(1.5)  # enough time for Ray to print
             return 1.0
         """,
         stop={"trials": 2},

@@ -1,4 +1,4 @@
-"""What dies, hangs or grows on a real Ray is replaced, and nothing is lost by it."""
+"""Workers and controllers that die, hang or grow on a real Ray are replaced, and no result is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 import sweep
 from sweep.controller.requests import Request, leave_request
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.messages import Assignment, AttemptResult
 from sweep.system.lock import holder
 from tests.conftest import MakeSweep
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 LONG = str(10**7 + os.getpid())
-"""Seconds that nobody else on this machine sleeps."""
+"""A sleep time that no other process on this machine uses, in seconds."""
 
 
 def find(title: str, anywhere: bool = True) -> list[psutil.Process]:
-    """Living processes with such a command line, on the whole machine or among our descendants."""
+    """Running processes with this text in their command line, on the machine or among our descendants."""
     found = []
     for process in psutil.process_iter() if anywhere else psutil.Process().children(recursive=True):
         try:
@@ -47,8 +47,7 @@ def run_id(project: Path) -> str:
 
 @contextmanager
 def meanwhile(act: Callable[[], None], finish: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Do something in a thread while the block runs, and `finish` whatever comes of it; what it raises is
-    raised at the block's end."""
+    """Call `act`, then `finish`, in a thread while the block runs. Errors of `act` are raised at its end."""
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -81,7 +80,7 @@ HANGS = {
     "an endless loop": "while True: pass",
     "a long sleep": "time.sleep(10**6)",
     "a child": f'subprocess.run(["sleep", "{LONG}"])',
-    "a child in a session of its own, deaf to SIGTERM": (
+    "a child in its own session that ignores SIGTERM": (
         f"subprocess.run(['sh', '-c', 'trap \"\" TERM; sleep {LONG}'], start_new_session=True)"
     ),
     "a loop that catches everything": (
@@ -90,7 +89,7 @@ HANGS = {
 }
 
 
-def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
+def test_attempts_that_hang_are_killed_at_their_timeout_with_all_their_children(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     functions = "".join(
@@ -107,7 +106,7 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
     ended: dict[int, float] = {}
 
     class Watch(Observer):
-        def ended(self, attempt_result: AttemptResult) -> None:
+        def on_attempt_end(self, attempt_result: AttemptResult) -> None:
             ended[attempt_result.number] = time.time()
 
     file = make_sweep(code, stop={"trials": 12}, trial={"timeout": "30s"})
@@ -118,11 +117,11 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
         assert trial.reason == "ran longer than 30 s"
         began = float((trial.directory / "began").read_text())
         assert ended[trial.number] - began < 30 + 60
-    assert all(trial.attempts == 1 for trial in result.trials[hung:]), "the others did not notice"
+    assert all(trial.attempts == 1 for trial in result.trials[hung:]), "other trials are not affected"
     assert not find(f"sleep {LONG}")
 
 
-def test_a_worker_that_is_killed_from_outside_takes_its_children_along(
+def test_the_children_of_a_worker_that_is_killed_from_outside_are_killed_too(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     file = make_sweep(
@@ -171,23 +170,23 @@ def train(trial):
                 pass
             if step == 3 and not (trial.directory / "again").exists():
                 (trial.directory / "again").touch()
-                HOW_IT_ENDS
+                FAILURE
     return 4.5
 """
 
 
-def test_a_crashed_trial_goes_on_from_its_checkpoint(make_sweep: MakeSweep) -> None:
-    file = make_sweep(CHECKPOINTING.replace("HOW_IT_ENDS", "os._exit(1)"), stop={"trials": 2})
+def test_a_crashed_trial_resumes_from_its_checkpoint(make_sweep: MakeSweep) -> None:
+    file = make_sweep(CHECKPOINTING.replace("FAILURE", "os._exit(1)"), stop={"trials": 2})
     result = sweep.run(file)
     for row, trial in zip(result.trials, result.study.trials, strict=True):
         assert (row.state, row.attempts, row.value) == ("COMPLETE", 2, 4.5)
         assert trial.intermediate_values == {step: 10.0 - step for step in range(6)}
-        assert (row.directory / "diary").read_text().split() == list("012345"), "no step was done twice"
+        assert (row.directory / "diary").read_text().split() == list("012345"), "no step ran twice"
         assert len(list((row.directory / "checkpoint").iterdir())) == 1
         assert (row.metrics["loss"], row.metrics["best/loss"]) == (4.5, 4.5)
 
 
-def test_the_controller_may_die_at_any_time(make_sweep: MakeSweep) -> None:
+def test_the_controller_can_die_at_any_time(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import pathlib, time
@@ -208,9 +207,9 @@ def test_the_controller_may_die_at_any_time(make_sweep: MakeSweep) -> None:
     started: list[Assignment] = []
 
     class Watch(Observer):
-        wants_ticks = True
+        wants_frequent_progress = True
 
-        def started(self, assignment: Assignment) -> None:
+        def on_attempt_start(self, assignment: Assignment) -> None:
             started.append(assignment)
 
     killed = 0
@@ -236,7 +235,7 @@ def test_the_controller_may_die_at_any_time(make_sweep: MakeSweep) -> None:
             assert trial.intermediate_values == {step: float(trial.number + step) for step in range(10)}
 
 
-def test_a_stopped_sweep_ends_its_trials_at_their_next_checkpoint(
+def test_a_stopped_sweep_interrupts_its_trials_at_their_next_checkpoint(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     file = make_sweep(
@@ -264,21 +263,21 @@ def test_a_stopped_sweep_ends_its_trials_at_their_next_checkpoint(
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt), meanwhile(stop):
         sweep.run(file, grace="10m")
-    assert time.monotonic() - begin < 300, "it did not wait for the end of the grace time"
+    assert time.monotonic() - begin < 300, "it did not wait until the grace time was over"
     result = sweep.run(file)
     for trial in result.study.trials:
         assert trial.intermediate_values == {step: 40.0 - step for step in range(40)}
     assert [(row.state, row.attempts) for row in result.trials] == [("COMPLETE", 2)] * 2
 
 
-def test_one_trial_can_be_stopped_while_the_others_go_on(make_sweep: MakeSweep, project: Path) -> None:
+def test_one_trial_can_be_stopped_while_the_others_continue(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(
         """
         import pathlib, time
 
         def train(trial):
             trial.report(0.25, 0)
-            trial.should_prune()  # the controller knows of the report then
+            trial.should_prune()  # the controller has the report then
             if trial.number == 1:
                 pathlib.Path("told").touch()
                 time.sleep(1000)
@@ -295,14 +294,14 @@ def test_one_trial_can_be_stopped_while_the_others_go_on(make_sweep: MakeSweep, 
     with meanwhile(stop):
         result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by hand", 0.25)
+    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by the user", 0.25)
 
 
 @pytest.mark.parametrize(
     ("rules", "workers"),
     [({}, 1), ({"isolate": True}, 6), ({"recycle_after": 2}, 3), ({"recycle_at_gb": 0.45}, 3)],
 )
-def test_a_worker_is_replaced_when_it_has_served_its_time(
+def test_a_worker_is_replaced_when_it_reaches_its_limits(
     make_sweep: MakeSweep, rules: dict[str, object], workers: int
 ) -> None:
     file = make_sweep(
@@ -325,7 +324,7 @@ def test_a_worker_is_replaced_when_it_has_served_its_time(
     assert len({(trial.directory / "pid").read_text() for trial in result.trials}) == workers
 
 
-def test_memory_that_runs_out_in_the_objective_is_told_apart_and_retried(make_sweep: MakeSweep) -> None:
+def test_an_out_of_memory_error_of_the_objective_is_recognized_and_retried(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import torch
@@ -346,7 +345,7 @@ def test_memory_that_runs_out_in_the_objective_is_told_apart_and_retried(make_sw
 
 @pytest.fixture
 def small_memory() -> Iterator[Path]:
-    """A control group with 200 MB of memory; a process that writes its number into the file has no more."""
+    """The file of a control group with 200 MB of memory; a process joins it by writing its PID."""
     root = Path("/sys/fs/cgroup")
     is_first_version = (root / "memory").is_dir()
     group = (root / "memory" if is_first_version else root) / f"sweep-test-{os.getpid()}"
@@ -362,7 +361,7 @@ def small_memory() -> Iterator[Path]:
     group.rmdir()
 
 
-def test_a_worker_that_the_kernel_killed_for_memory_is_told_apart(
+def test_a_worker_that_the_kernel_killed_for_memory_is_recognized(
     make_sweep: MakeSweep, small_memory: Path
 ) -> None:
     file = make_sweep(
@@ -380,10 +379,12 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_apart(
     )
     result = sweep.run(file)
     assert [(trial.state, trial.attempts) for trial in result.trials] == [("COMPLETE", 1), ("FAIL", 2)]
-    assert result.trials[1].reason == "oom: memory ran out, and the kernel killed it"
+    assert result.trials[1].reason == "oom: the kernel killed its process because memory ran out"
 
 
-def test_what_a_finished_trial_left_behind_is_gone_before_the_next_one(make_sweep: MakeSweep) -> None:
+def test_processes_that_a_finished_trial_left_behind_are_killed_before_the_next_one(
+    make_sweep: MakeSweep,
+) -> None:
     file = make_sweep(
         """
         import pathlib, subprocess
@@ -402,7 +403,7 @@ def test_what_a_finished_trial_left_behind_is_gone_before_the_next_one(make_swee
     assert not find(f"sleep {LONG}")
 
 
-def test_sweeps_in_threads_share_a_ray_that_was_there_before(make_sweep: MakeSweep) -> None:
+def test_sweeps_in_threads_share_a_ray_that_was_started_before(make_sweep: MakeSweep) -> None:
     code = """
     import pathlib, time
 
@@ -418,7 +419,7 @@ def test_sweeps_in_threads_share_a_ray_that_was_there_before(make_sweep: MakeSwe
     assert [len(result.trials) for result in results] == [2, 2]
 
 
-def test_the_controller_may_die_beside_a_function_that_captures_much(
+def test_the_controller_can_die_when_the_objective_captures_large_objects(
     project: Path, ray_cluster: None
 ) -> None:
     ballast = bytes(1 << 20)

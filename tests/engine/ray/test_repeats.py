@@ -8,7 +8,7 @@ import pytest
 
 import sweep
 from sweep.controller.requests import Request, leave_request
-from sweep.engine.base import Observer
+from sweep.engine.observer import Observer
 from sweep.messages import Assignment
 from tests.conftest import MakeSweep
 from tests.engine.ray.test_faults import CHECKPOINTING, LONG, find, meanwhile, run_id, wait_for
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 class Starts(Observer):
-    """Keeps what has been started."""
+    """Records which attempts have started."""
 
-    wants_ticks = True
+    wants_frequent_progress = True
 
     def __init__(self) -> None:
         self.seen: list[Assignment] = []
 
-    def started(self, assignment: Assignment) -> None:
+    def on_attempt_start(self, assignment: Assignment) -> None:
         self.seen.append(assignment)
 
 
-def test_the_repeats_of_one_trial_run_side_by_side_in_directories_of_their_own(
+def test_repeats_of_one_trial_run_in_parallel_in_separate_directories(
     make_sweep: MakeSweep, project: Path
 ) -> None:
     file = make_sweep(
@@ -39,7 +39,7 @@ def test_the_repeats_of_one_trial_run_side_by_side_in_directories_of_their_own(
             print("seed", trial.seed, os.environ["SWEEP_TRIAL_DIR"])
             (trial.directory / "began").touch()
             while len(list(trial.directory.parent.glob("seed-*/began"))) < 3:
-                time.sleep(0.05)  # for all the others
+                time.sleep(0.05)  # until all repeats run
             with trial.checkpoint.save(0):
                 pass
             return trial.repeat
@@ -58,9 +58,9 @@ def test_the_repeats_of_one_trial_run_side_by_side_in_directories_of_their_own(
         assert (run / "checkpoint/0000-step-0").is_dir()
 
 
-def test_each_repeat_goes_on_from_its_own_checkpoint(make_sweep: MakeSweep) -> None:
+def test_each_repeat_resumes_from_its_own_checkpoint(make_sweep: MakeSweep) -> None:
     file = make_sweep(
-        CHECKPOINTING.replace("HOW_IT_ENDS", "os._exit(1)").replace("return 4.5", "return trial.repeat"),
+        CHECKPOINTING.replace("FAILURE", "os._exit(1)").replace("return 4.5", "return trial.repeat"),
         stop={"trials": 2},
         repeats=2,
         max_parallel=3,
@@ -69,10 +69,10 @@ def test_each_repeat_goes_on_from_its_own_checkpoint(make_sweep: MakeSweep) -> N
         assert (row.state, row.attempts, row.repeats) == ("COMPLETE", 2, [0.0, 1.0])
         for repeat in range(2):
             diary = row.directory / f"seed-{repeat}" / "diary"
-            assert diary.read_text().split() == list("012345"), "no step was done twice"
+            assert diary.read_text().split() == list("012345"), "no step ran twice"
 
 
-def test_when_a_repeat_fails_the_others_are_ended_with_all_they_started(make_sweep: MakeSweep) -> None:
+def test_when_a_repeat_fails_the_other_repeats_and_their_children_are_killed(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import subprocess, time
@@ -83,7 +83,7 @@ def test_when_a_repeat_fails_the_others_are_ended_with_all_they_started(make_swe
                     time.sleep(0.02)
                 raise ValueError("no")
             if trial.number == 1:
-                print("it waits", flush=True)
+                print("waiting", flush=True)
                 subprocess.run(["sleep", "LONG"])
             return trial.params.x
         """.replace("LONG", LONG),
@@ -96,18 +96,18 @@ def test_when_a_repeat_fails_the_others_are_ended_with_all_they_started(make_swe
     failed = result.trials[1]
     assert (failed.reason, failed.repeats) == ("seed-1: ValueError: no", [None] * 4)
     assert "ValueError: no" in (failed.directory / "seed-1/error.txt").read_text()
-    assert not (failed.directory / "seed-3").exists(), "it was not begun any more"
+    assert not (failed.directory / "seed-3").exists(), "it was never started"
     assert not find(f"sleep {LONG}")
 
 
-def test_stopping_a_trial_ends_all_its_repeats(make_sweep: MakeSweep, project: Path) -> None:
+def test_stopping_a_trial_stops_all_its_repeats(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(
         """
         import pathlib, time
 
         def train(trial):
             trial.report(0.25, 0)
-            trial.should_prune()  # the controller knows of the report then
+            trial.should_prune()  # the controller has the report then
             if trial.number == 1:
                 pathlib.Path(trial.directory, "told").touch()
                 time.sleep(1000)
@@ -125,19 +125,18 @@ def test_stopping_a_trial_ends_all_its_repeats(make_sweep: MakeSweep, project: P
     with meanwhile(stop):
         result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
-    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by hand", 0.25)
+    assert (result.trials[1].reason, result.trials[1].value) == ("stopped by the user", 0.25)
     assert not (project / "runs/demo/trial-0001/seed-2").exists()
 
 
-def test_a_pruned_trial_begins_no_repeat_and_tells_those_that_run(make_sweep: MakeSweep) -> None:
+def test_a_pruned_trial_starts_no_further_repeat_and_prunes_those_that_run(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import time
         import sweep
 
         def train(trial):
-            # The first one has values at every step at which the second may be when there is somebody to
-            # compare it with.
+            # Trial 0 reports at every step at which trial 1 can be compared with it.
             for step in range(1000):
                 trial.report(trial.number, step)
                 if trial.number and trial.should_prune():
@@ -160,7 +159,7 @@ def test_a_pruned_trial_begins_no_repeat_and_tells_those_that_run(make_sweep: Ma
         assert (result.trials[1].directory / run / "output.log").read_text() == "pruned\n"
 
 
-def test_the_controller_may_die_at_any_time_with_repeats_too(make_sweep: MakeSweep) -> None:
+def test_the_controller_can_die_at_any_time_with_repeats_too(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import pathlib, time

@@ -1,4 +1,4 @@
-"""How many trials fit on the machines."""
+"""How many trials fit on the machines of a cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.engine.ray.slots import count_slots
+from sweep.engine.ray.capacity import count_slots
 from sweep.errors import InputError
 from sweep.sweepfile.model import Resources
 
@@ -36,10 +36,10 @@ def test_slots_follow_the_resources(
     assert count_slots(machines, Resources(**resources), limit) == slots
 
 
-def test_a_trial_without_a_machine_is_an_error_that_says_what_there_is() -> None:
+def test_a_trial_that_fits_on_no_machine_is_an_error() -> None:
     with pytest.raises(
         InputError, match="no machine has cpu: 1, gpu: 8 for a trial; the largest has cpu: 8, gpu: 4"
     ):
         count_slots(TWO_MACHINES, Resources(gpu=8), None)
-    with pytest.raises(InputError, match="say how many may run at once with max_parallel"):
+    with pytest.raises(InputError, match="set max_parallel to limit how many run at once"):
         count_slots(TWO_MACHINES, Resources(cpu=0), None)

@@ -1,0 +1,107 @@
+"""The channel of a trial in a Ray worker: sends reports to the controller, and asks it for decisions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayError
+
+from sweep.engine.ray.controller_actor import RESTART_TIMEOUT
+from sweep.messages import Assignment, Suggestion, TrialMessage
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+_SEND_INTERVAL = 0.1  # seconds
+
+
+class RayChannel:
+    """The channel of one attempt. A thread sends its reports, so that `trial.report` returns at once.
+
+    A call takes about a millisecond of both processes. So reports of a tenth of a second share one call, and
+    those of a shorter trial need none: they are sent with its outcome. A call that fails because the
+    controller died is repeated when Ray has restarted it.
+
+    Args:
+        controller: the handle of the controller.
+        assignment: the attempt.
+    """
+
+    def __init__(self, controller: Any, assignment: Assignment) -> None:
+        self._controller = controller
+        self._assignment = assignment
+        self._unsent: deque[TrialMessage] = deque()
+        # Held until a call is answered: calls are made in order, and `close` waits for the last one.
+        self._call_lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def report(self, message: TrialMessage) -> None:
+        """Send a message soon. Messages of a thread that outlives its attempt are discarded."""
+        if self._closed.is_set():
+            return
+        self._unsent.append(message)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_regularly, name="sweep-reports", daemon=True)
+            self._thread.start()
+
+    def should_prune(self) -> bool:
+        return self._closed.is_set() or bool(self._call("should_prune"))
+
+    def must_end(self) -> bool:
+        return self._closed.is_set() or bool(self._call("must_end"))
+
+    def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
+        if self._closed.is_set():
+            return Suggestion(problem="the trial is over")
+        suggestion: Suggestion = self._call("suggest", name, distribution)
+        return suggestion
+
+    def close(self) -> tuple[TrialMessage, ...]:
+        """Close the channel; returns the messages that have not been sent. All others have arrived."""
+        self._closed.set()
+        with self._call_lock:
+            return self._take_unsent()
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        end = time.monotonic() + RESTART_TIMEOUT
+        while True:
+            try:
+                return self._send(method, *arguments)
+            except ActorUnavailableError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(_SEND_INTERVAL)
+
+    def _send(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the controller. The unsent messages are sent with the call."""
+        with self._call_lock:
+            messages = self._take_unsent()
+            run = self._assignment
+            try:
+                return ray.get(
+                    self._controller.call_for_trial.remote(
+                        method, run.number, run.attempt, messages, run.repeat, *arguments
+                    )
+                )
+            except RayError:
+                self._unsent.extendleft(reversed(messages))
+                raise
+
+    def _take_unsent(self) -> tuple[TrialMessage, ...]:
+        # Other threads may add messages meanwhile, but only one takes them: it holds the lock.
+        return tuple(self._unsent.popleft() for _ in range(len(self._unsent)))
+
+    def _send_regularly(self) -> None:
+        while not self._closed.wait(_SEND_INTERVAL):
+            if self._unsent:
+                try:
+                    self._send("report")
+                except ActorUnavailableError:  # the controller is being restarted
+                    continue
+                except RayError:  # it has failed: the supervisor handles that
+                    return

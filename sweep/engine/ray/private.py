@@ -1,0 +1,149 @@
+"""The private parts of Ray on which this package depends, all in one module. Checked with Ray 2.60.
+
+* Finding the cluster to which `address="auto"` refers (`ray._private.services`).
+* Switching authentication between token and no token (`ray._raylet`).
+* The thread that prints about dead workers, and the names of Ray's daemons.
+* What Ray says only in the text or in the type of an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from typing import Any, TextIO
+
+import psutil
+import ray
+from ray._private.services import canonicalize_bootstrap_address_or_die
+from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError
+
+from sweep.messages import OutcomeKind
+
+_PRINTING_THREAD = "ray_listen_error_messages"
+"""Prints a paragraph for each worker that dies, even with `log_to_driver=False`. The outcomes of the trials
+already say what happened."""
+
+
+def find_running_cluster() -> str:
+    """Find the cluster that runs on this machine, as `ray.init(address="auto")` does.
+
+    Returns:
+        Its address, HOST:PORT.
+
+    Raises:
+        ConnectionError: there is no cluster, or more than one.
+    """
+    return str(canonicalize_bootstrap_address_or_die("auto"))
+
+
+def match_authentication(address: str) -> None:
+    """From now on, send this user's token to a cluster if the cluster requires one, and none otherwise.
+
+    `ray start` requires a token as soon as any `ray.init` on the machine has created one. `ray.init` with
+    HOST:PORT does not send it. But a cluster without a token does not answer clients that expect one: to them
+    all actors look dead. So the cluster is asked first. Ray has no public function for any of this.
+
+    Args:
+        address: the cluster's address, HOST:PORT.
+
+    Raises:
+        ray.exceptions.RayError: the cluster does not answer.
+    """
+    _set_authentication("disabled")
+    try:
+        with _no_stderr():  # a client without a token prints a warning
+            GcsClient(address=address)
+    except AuthenticationError:
+        _set_authentication("token")
+
+
+def _set_authentication(mode: str) -> None:
+    os.environ["RAY_AUTH_MODE"] = mode
+    Config.initialize("")  # reads the environment again
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Discard what this process writes to file descriptor 2: Ray's C++ code has no other switch."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(null)
+        os.close(saved)
+
+
+class _FilteredStdout:
+    """A text stream that discards what Ray's thread prints."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name == _PRINTING_THREAD:
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def no_death_messages() -> AbstractContextManager[Any]:
+    """Discard what Ray prints to stdout about dead workers, while the context is entered."""
+    return redirect_stdout(_FilteredStdout(sys.stdout))
+
+
+def find_daemons(node_id: str | None) -> list[psutil.Process]:
+    """Find Ray's daemons on this machine without which the connection is lost.
+
+    Args:
+        node_id: the node to which this process is connected; None if this process has started Ray.
+    """
+    if node_id is None:
+        return [
+            process
+            for process in psutil.process_iter(["name", "ppid"])
+            if process.info["name"] in ("raylet", "gcs_server") and process.info["ppid"] == os.getpid()
+        ]
+    socket = next(node["RayletSocketName"] for node in ray.nodes() if node["NodeID"] == node_id)
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "raylet" and socket in " ".join(process.info["cmdline"] or ())
+    ]
+
+
+def is_start_timeout(error: Exception) -> bool:
+    """Whether `ray.init` gave up because Ray did not start within half a minute: a bare Exception."""
+    return type(error) is Exception
+
+
+def cause_of_death(error: RayError) -> tuple[OutcomeKind, str]:
+    """Why an actor died, as the kind and the reason of an outcome. Ray's own message is a page of text."""
+    if isinstance(error, OutOfMemoryError):
+        return "oom", "Ray killed its process because memory ran low"
+    if getattr(error, "preempted", False) or "node has died" in str(error):
+        return "lost_node", "its machine was lost"
+    return "crash", "its process crashed or was killed"
+
+
+def constructor_error(error: RayActorError) -> str:
+    """What an actor's constructor raised. It is the last line of a long message."""
+    return str(error).strip().splitlines()[-1]
+
+
+def is_restarted_actor() -> bool:
+    """Whether Ray has started this actor again after its process died."""
+    with warnings.catch_warnings():  # the property uses something that Ray has deprecated
+        warnings.simplefilter("ignore")
+        return bool(ray.get_runtime_context().was_current_actor_reconstructed)
