@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from bdb import BdbQuit
-from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,7 @@ from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Sweep
 from sweep.engine.user_traceback import user_frames, user_traceback
-from sweep.errors import EntryError, InputError
+from sweep.errors import InputError
 from sweep.messages import Assignment, Note, Outcome, Suggestion, TrialMessage
 from sweep.objective.find import find_objective, working_directory
 from sweep.script.errors import ScriptError
@@ -52,7 +51,6 @@ class DebugTrial:
 
     Args:
         file: the sweep file.
-        near: where its objective is searched for.
         given: parameters. The others are those of trial `number`, else defaults, else sampled.
         view: the sweep on disk, if there is one.
         number: the trial of it whose parameters and seed are used.
@@ -63,15 +61,10 @@ class DebugTrial:
     """
 
     def __init__(
-        self,
-        file: SweepFile,
-        near: Path,
-        given: Mapping[str, Any],
-        view: SweepView | None,
-        number: int | None,
-        repeat: str,
+        self, file: SweepFile, given: dict[str, Any], view: SweepView | None, number: int | None, repeat: str
     ) -> None:
         spec, notes = file.spec, [f"note: {note}" for note in file.notes]
+        near = file.path.parents[2 if view is not None and file.path == view.directory.spec else 0]
         with file.locating():
             self._objective, self._place = find_objective(spec, near), working_directory(spec)
         self._spec, self._recorded = spec, None
@@ -82,14 +75,10 @@ class DebugTrial:
                 raise InputError(f"--trial {number}: {spec.name} has no such trial; {count}")
             self._recorded = rows[number]
             if different := "; ".join(changes(view.spec, spec)):
-                notes.append(f"note: not the sweep in {view.directory.root} any more: {different}")
+                notes.append(f"note: differs from the sweep in {view.directory.root}: {different}")
         seed = (stored_seed(view.spec, view.study) if view is not None else spec.sampler.seed) or 0
         space = SearchSpace.of(spec)
-        try:
-            others = self._recorded.params if self._recorded is not None else {}
-            self._params, more = complete(space, given, seed, others)
-        except EntryError as error:
-            raise InputError(f"--params {error}") from None
+        self._params, more = complete(space, given, seed, self._recorded.params if self._recorded else {})
         self._notes = [*notes, *more]
         runs = make_runs(spec, number or 0, seed, Session({}, spec.name, time.time()))
         run = runs[find_repeat(spec, repeat) if repeat else 0]
@@ -111,9 +100,9 @@ class DebugTrial:
             raise InputError("--pdb: is for functions; write breakpoint() into the script, it works here")
         again = "" if self._recorded is None else f", trial {text.run(one.number, one.label)} again"
         _OUT.print(f"{spec.name}{again}: {text.parameters(self._params)}", style="bold")
-        ending = "" if is_kept else ", removed at the end (--keep DIR)"
-        for line in (*self._notes, f"seed {one.seed}; writes into {place}{ending}"):
-            _show(line)
+        for note in self._notes:
+            _show(note)
+        _show(f"seed {one.seed}; writes into {place}{'' if is_kept else ', removed at the end (--keep DIR)'}")
         if isinstance(objective, ScriptReference):
             objective = replace(objective, is_attached=True)
             with suppress(CommandError):  # it is raised again when the script is run

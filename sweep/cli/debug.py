@@ -19,20 +19,14 @@ def debug(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A sweep file, or a sweep's name or directory.")
     ],
-    trial: Annotated[
-        int | None, typer.Option("--trial", metavar="N", help="The parameters and the seed of trial N.")
-    ] = None,
+    trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="Run trial N again.")] = None,
     params: Annotated[
         list[str] | None,
         typer.Option("--params", metavar="PARAMS", help="lr=0.1,opt=sgd, {lr: 0.1}, or a file. Repeatable."),
     ] = None,
-    repeat: Annotated[
-        str, typer.Option("--repeat", metavar="N", help="Which repeat: 0, or seed-42. [default: the first]")
-    ] = "",
+    repeat: Annotated[str, typer.Option("--repeat", metavar="N", help="Which repeat: 0, or seed-42.")] = "",
     pdb: Annotated[bool, typer.Option("--pdb", help="Start pdb where an exception was raised.")] = False,
-    keep: Annotated[
-        Path | None, typer.Option("--keep", metavar="DIR", help="Keep what it writes, in DIR.")
-    ] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep what it writes.")] = None,
     runs: Runs = RUNS,
     changes: Set = None,
 ) -> None:
@@ -45,8 +39,7 @@ def debug(
     \b
     Examples:
       sweep debug space.yaml                           defaults, and random values
-      sweep debug space.yaml --trial 7                 run trial 7 again, with its seed
-      sweep debug digits-cnn --trial 7 --pdb           by name: the sweep's directory is enough
+      sweep debug digits-cnn --trial 7 --pdb           trial 7 again; the sweep's directory is enough
       sweep debug space.yaml --params lr=0.1,optimizer=sgd
       sweep debug space.yaml --params best.yaml        that `sweep best digits-cnn` has printed
 
@@ -61,11 +54,10 @@ def debug(
     is_file = Path(file).is_file() or Path(file).suffix.partition(":")[0] in (".yaml", ".yml", ".py")
     view = None if is_file else SweepView.open(file, runs)
     path = Path(file) if view is None else view.directory.spec
-    near = path.parent if view is None else view.directory.root.parent.parent
     sweep_file = read_sweep_file(path, [parse_override(change) for change in changes or []])
     if trial is not None and view is None:
         view = SweepView.open(sweep_file.spec.name, runs)
-    planned = DebugTrial(sweep_file, near, given, view, trial, repeat)
+    planned = DebugTrial(sweep_file, given, view, trial, repeat)
     with _root(keep) as root:
         raise typer.Exit(planned.run(Path(root).resolve(), keep is not None, pdb))
 
@@ -77,9 +69,7 @@ def _root(keep: Path | None) -> AbstractContextManager[str | Path]:
     for folder in (keep.resolve(), *keep.resolve().parents):
         found = SweepDirectory(folder)
         if found.exists() and (found.lock.exists() or found.journal.exists()):  # not a file of that name
-            raise InputError(
-                f"--keep {keep}: is in the sweep {folder}, which must stay as it is; choose another"
-            )
+            raise InputError(f"--keep {keep}: the sweep {folder} must stay as it is; choose another")
     return nullcontext(keep)
 
 
@@ -100,8 +90,7 @@ def _read_params(text: str) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"--params {error}") from None
     except FileNotFoundError:
-        hint = "write for example lr=0.1"
-        raise InputError(f"--params {text}: is neither key=value nor a file; {hint}") from None
+        raise InputError(f"--params {text}: is neither key=value nor a file; write lr=0.1") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--params {text}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

@@ -14,8 +14,7 @@ from sweep.space import SearchSpace
 from sweep.sweepfile.parameters import Choice, Range, reach
 from sweep.sweepfile.types import is_sound, show
 
-_TRIES = 1000
-"""How many random configurations are tried to find one that violates no constraint."""
+_TRIES = 1000  # random configurations, to find one that violates no constraint
 
 
 def complete(
@@ -30,7 +29,7 @@ def complete(
         others: values by name that take precedence over defaults.
 
     Raises:
-        EntryError: there is no such parameter, or it cannot have the value. The entry is its name.
+        EntryError: there is no such parameter, or it cannot have the value.
     """
     if space.is_open:  # the objective asks for what it needs
         return {**(others or {}), **given}, []
@@ -48,8 +47,9 @@ def complete(
         if rejecting is None:
             break
     for name in given.keys() - params.keys():
-        wanted = (f"{one.name}={' or '.join(map(str, one.values))}" for one in space.conditions(name))
-        raise EntryError(name, f"exists only with {' and '.join(wanted)}; leave it out, or give that too")
+        wanted = [f"{one.name}={' or '.join(map(str, one.values))}" for one in space.conditions(name)]
+        what = f"exists only with {' and '.join(wanted)}; leave it out, or give that too"
+        raise EntryError(f"--params {name}", what)
     for names, how in ((defaults, "by default"), (space.variables, "not given, so drawn at random")):
         if found := [name for name in params if name in names]:
             notes.append(f"{how}: {', '.join(found)}")
@@ -60,9 +60,9 @@ def _read(space: SearchSpace, name: str, value: Any) -> tuple[Any, str]:
     """The value as a trial gets it, and a note if the sweep never uses it."""
     parameter = space.parameters.get(name)
     if not is_sound(value):
-        raise EntryError(name, f"{name} cannot be {show(value)}")
+        raise EntryError(f"--params {name}", f"{name} cannot be {show(value)}")
     try:
-        found = space.encode_one(name, value, name)
+        found = space.encode_one(name, value, f"--params {name}")
         return space.variables[name].decode(found) if name in space.variables else value, ""
     except EntryError:
         usual = getattr(parameter, "value", 1.0)  # a number, unless it is a constant of another type

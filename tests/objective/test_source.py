@@ -73,7 +73,7 @@ def test_functions_that_the_objective_calls_are_read_too_and_others_are_not(read
     assert not source.has_suggestions
 
 
-def test_suggestions_with_literal_bounds_are_taken_over(read: Any) -> None:
+def test_suggestions_with_literal_bounds_become_parameters(read: Any) -> None:
     source = read(
         """
         import optuna
@@ -301,14 +301,12 @@ def test_any_callable_is_read_as_far_as_its_module_defines_it(read: Any, code: s
         ("x = '\0'\n", "", "is not Python"),
     ],
 )
-def test_a_target_that_will_not_do_is_named_with_what_would(
-    read: Any, code: str, function: str, message: str
-) -> None:
+def test_an_invalid_target_is_an_error_with_a_hint(read: Any, code: str, function: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(code, function)
 
 
-def test_a_file_that_is_not_there_is_named_with_its_neighbour(project: Path) -> None:
+def test_a_missing_file_is_an_error_with_a_similar_name(project: Path) -> None:
     (project / "train.py").touch()
     (project / "package").mkdir()
     for target, message in [

@@ -99,7 +99,7 @@ def test_a_value_has_the_type_that_it_has_in_the_sweep() -> None:
 def test_an_invalid_value_is_an_error_that_says_what_to_write(given: Any, message: str) -> None:
     with pytest.raises(EntryError) as raised:
         complete(SPACE, given, seed=0)
-    assert str(raised.value).startswith(message)
+    assert str(raised.value).startswith(f"--params {message}")
 
 
 def test_constraints_hold_unless_the_given_values_exclude_it() -> None:
