@@ -34,10 +34,12 @@ def _read_declaration(call: ast.Call, source: Source) -> None:
     made = given.get("type")  # click.Choice([...]), click.IntRange(1, 5)
     nodes = arguments_of(made, ("min", "max")) if isinstance(made, ast.Call) else {}
     limits = {key: value for key, node in nodes.items() if (value := literal(node)) is not None}
-    names = [str(literal(each)) for each in call.args]
+    names = [value for each in call.args if isinstance(value := literal(each), str)]
     name, _, off = next((each[2:] for each in names if each.startswith("--")), "").partition("/")
     if not name:
-        source.notes.append(f"{' '.join(names)} is not a --option: write command, with its value as an item")
+        source.notes.append(
+            f"{' '.join(names) or f'line {call.lineno}'} is not a --option: write it into command"
+        )
     elif off or literal(given.get("is_flag")) or action.endswith(("_true", "_false", "OptionalAction")):
         is_on = default is True and not action.startswith("store_")
         source.add((off.lstrip("-") or f"no-{name}") if is_on else name, FLAG)

@@ -45,7 +45,7 @@ def _only_objective(tree: ast.Module, place: str) -> str:
     functions = [each for each in tree.body if isinstance(each, ast.FunctionDef)]
     found = [each.name for each in functions if required_arguments(each.args) == ["trial"]]
     if len(found) > 1:
-        raise InputError(f"{place}: {' and '.join(found)} take a trial; write {place}:{found[0]}")
+        raise InputError(f"{place}: {' and '.join(found)} take a trial; write one, as {place}:{found[0]}")
     return found[0] if found else ""
 
 

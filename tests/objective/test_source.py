@@ -295,7 +295,11 @@ def test_any_callable_is_read_as_far_as_its_module_defines_it(read: Any, code: s
         ("class A:\n    def __call__(self, trial): ...\n", "A", "A is a class; name an instance of it"),
         ("def a(trial, data): ...\n", "a", "takes 2 arguments"),
         ("a = 3\n", "a", "is not a function"),
-        ("def a(trial): ...\ndef b(trial): ...\n", "", "train.py: a and b take a trial; write train.py:a"),
+        (
+            "def a(trial): ...\ndef b(trial): ...\n",
+            "",
+            "train.py: a and b take a trial; write one, as train.py:a",
+        ),
         ("def train(trial): ...\n", "trian", "did you mean 'train'"),
         ("def train(trial:\n", "train", "train.py:1: is not Python"),
         ("x = '\0'\n", "", "is not Python"),
