@@ -1,244 +1,179 @@
-"""One trial in this process, outside its study: what `sweep debug` runs. Nothing of a sweep is changed."""
+"""Runs one trial in this process, outside any study, and shows what it does: `sweep debug`."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+import warnings
+from bdb import BdbQuit
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from pdb import post_mortem
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.samplers import RandomSampler
+from optuna.distributions import BaseDistribution
+from rich.console import Console
 
-from sweep.analysis.view import SweepView, TrialRow
-from sweep.controller.outcomes import resolve_state
+from sweep.analysis import formatting as text
+from sweep.analysis.view import SweepView
+from sweep.controller.outcomes import final_metrics, resolve_state
 from sweep.controller.runs import find_repeat, make_runs
-from sweep.engine.attempt import AttemptRunner
+from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import PreparedSweep
-from sweep.errors import EntryError, InputError, suggestion
-from sweep.messages import Assignment, Outcome, Suggestion, TrialMessage, TrialStateName
-from sweep.objective.find import ObjectiveReference, find_objective, working_directory
+from sweep.engine.user_traceback import user_frames, user_traceback
+from sweep.errors import InputError
+from sweep.messages import Assignment, Outcome, Suggestion, TrialAttribute, TrialMessage
+from sweep.objective.find import find_objective, working_directory
+from sweep.script.errors import ScriptError
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
-from sweep.space.columns import cells, columns
 from sweep.space.space import suggest
 from sweep.study.compatibility import incompatible_changes
-from sweep.study.manual_params import Configuration, complete
+from sweep.study.manual_params import complete
 from sweep.study.ranking import Ranking
 from sweep.study.seeds import stored_seed
-from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import CommandError
-from sweep.system.directory import SweepDirectory, TrialDirectory
-from sweep.tracking.hparams import Session, group_name
+from sweep.sweepfile.load import SweepFile
+from sweep.system.directory import SweepDirectory
+from sweep.tracking.hparams import Session
+
+_PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+_OUT, _ERROR = Console(**_PLAIN), Console(**_PLAIN, stderr=True)
+_show = partial(_OUT.print, style="dim")
 
 
-@dataclass(frozen=True)
 class DebugTrial:
-    """A trial that is to be run in this process.
+    """A trial that is its own channel: there is no controller that could prune or stop it.
 
     Args:
-        spec: the sweep it might belong to.
-        objective: what to run.
-        configuration: its parameters.
-        assignment: the trial.
-        recorded: how the trial of that number ended in its sweep, None for one that is none of its trials.
-        notes: what is worth knowing.
-    """
-
-    spec: SweepSpec
-    objective: ObjectiveReference
-    configuration: Configuration
-    assignment: Assignment
-    recorded: TrialRow | None
-    notes: tuple[str, ...]
-
-    @property
-    def recorded_value(self) -> float | None:
-        """The value that the same run had in the sweep."""
-        if self.recorded is None or self.recorded.params != self.configuration.params:
-            return None
-        if self.recorded.repeats is None:
-            return self.recorded.value
-        values = self.recorded.repeats
-        return values[self.assignment.repeat] if self.assignment.repeat < len(values) else None
-
-    def command(self, directory: SweepDirectory) -> list[str] | None:
-        """The command line of a script; None for a function, or if there cannot be one."""
-        if not isinstance(self.objective, ScriptReference):
-            return None
-        one = self.assignment
-        try:
-            return self.objective.arguments(one.params, self.place(directory).root, one.number, one.seed)
-        except CommandError:  # it will be said when it is run
-            return None
-
-    def place(self, directory: SweepDirectory) -> TrialDirectory:
-        """Where it runs, if the sweep's directory were `directory`."""
-        return directory.trial(self.assignment.number, self.assignment.label)
-
-
-def plan(
-    spec: SweepSpec,
-    near: Path,
-    given: Mapping[str, Any],
-    *,
-    view: SweepView | None = None,
-    number: int | None = None,
-    repeat: str | None = None,
-) -> DebugTrial:
-    """Find out what to run.
-
-    Args:
-        spec: the sweep.
-        near: the sweep file's directory.
-        given: parameters; the others are those of the trial `number`, else defaults, else sampled.
-        view: the sweep as it stands, for its trial `number`.
-        number: the trial whose parameters and seed to take.
-        repeat: which of its repeats, by its index or name.
+        file: the sweep file.
+        given: parameters. The others are those of trial `number`, else defaults, else sampled.
+        view: the sweep on disk, if there is one.
+        number: the trial of it whose parameters and seed are used.
+        repeat: which of its repeats, by index or name; the first if empty.
 
     Raises:
-        EntryError: the objective is not there.
-        InputError: there is no such trial, parameter or repeat.
-    """
-    objective = find_objective(spec, near)
-    working_directory(spec)
-    if isinstance(objective, ScriptReference):
-        objective = replace(objective, is_attached=True)
-    recorded = _row(view, number) if view is not None and number is not None else None
-    notes: list[str] = []
-    if view is not None and recorded is not None:
-        found = incompatible_changes(view.spec, spec)
-        if found:
-            notes.append(f"not the sweep in {view.directory.root} any more: {'; '.join(found)}")
-    seed = stored_seed(view.spec, view.study) if view is not None else spec.sampler.seed
-    space = SearchSpace.of(spec)
-    try:
-        configuration = complete(space, given, seed or 0, recorded.params if recorded is not None else None)
-    except EntryError as error:
-        raise InputError(f"--params {error}") from None
-    index = find_repeat(spec, repeat) if repeat is not None else 0
-    params = {} if space.is_define_by_run else configuration.params
-    table = columns(space.with_constants({name: params[name] for name in params}))
-    session = Session(cells(table, params), group_name(spec.name, number or 0), time.time())
-    run = make_runs(spec, number or 0, seed or 0, session)[index]
-    return DebugTrial(
-        spec,
-        objective,
-        configuration,
-        Assignment(run.number, 1, params, session, run.seed, run.repeat, run.label),
-        recorded,
-        (*notes, *configuration.notes),
-    )
-
-
-def _row(view: SweepView, number: int) -> TrialRow:
-    rows = view.rows()
-    if not 0 <= number < len(rows):
-        count = f"they are 0 to {len(rows) - 1}" if rows else "there is none yet"
-        raise InputError(f"--trial {number}: {view.spec.name} has no such trial; {count}")
-    return rows[number]
-
-
-class DebugObserver:
-    """Is told what the trial does. This one does nothing of it."""
-
-    def reported(self, message: TrialMessage) -> None:
-        """It has reported a value of the metric by which trials are pruned, or said something else."""
-
-    def given(self, name: str, value: Any, is_known: bool) -> None:
-        """It has asked for a parameter; whether it was known before, or has been drawn at random."""
-
-    def asked_to_prune(self) -> None:
-        """It has asked whether to be pruned."""
-
-    def raised(self, error: BaseException) -> None:
-        """It has raised this; what surrounds it is still there."""
-
-
-@dataclass(frozen=True)
-class Debugged:
-    """What became of it.
-
-    Args:
-        state: what a trial would have become; None if it has no outcome.
-        reason: why it failed.
-        outcome: how it ended.
-        seconds: how long it took.
+        InputError: there is no such objective, trial, parameter or repeat.
     """
 
-    state: TrialStateName | None
-    reason: str
-    outcome: Outcome
-    seconds: float
-
-
-def debug(trial: DebugTrial, directory: SweepDirectory, observer: DebugObserver) -> Debugged:
-    """Run the trial in this process, whose terminal it has.
-
-    Args:
-        trial: what to run.
-        directory: of a sweep that is none: what the trial writes goes there.
-        observer: is told what happens.
-
-    Raises:
-        ObjectiveImportError: the objective cannot be imported.
-        KeyboardInterrupt: somebody at the terminal wants to end it.
-        bdb.BdbQuit: the same, in the debugger.
-    """
-    spec = trial.spec
-    sweep = PreparedSweep(spec, directory, trial.objective, Path.cwd(), working_directory(spec))
-    runner = AttemptRunner(
-        sweep.attempt_settings, lambda path: nullcontext(), in_user_process=True, on_error=observer.raised
-    )
-    began = time.monotonic()
-    channel = _DebugChannel(observer, trial.configuration.params, trial.assignment.seed)
-    outcome = runner.run(trial.assignment, channel)
-    state, reason = resolve_state(outcome, Ranking(spec), spec.metric.name)
-    return Debugged(state, reason, outcome, time.monotonic() - began)
-
-
-class _DebugChannel:
-    """There is no controller: nobody prunes the trial, nobody stops it.
-
-    Args:
-        observer: is told what the trial says.
-        params: what is known of its parameters, if it asks for them.
-        seed: of what is not.
-    """
-
-    def __init__(self, observer: DebugObserver, params: Mapping[str, Any], seed: int) -> None:
-        self._observer = observer
-        self._params = params
+    def __init__(
+        self, file: SweepFile, given: dict[str, Any], view: SweepView | None, number: int | None, repeat: str
+    ) -> None:
+        spec, notes = file.spec, [f"note: {note}" for note in file.notes]
+        near = file.path.parents[2 if view is not None and file.path == view.directory.spec else 0]
+        with file.locating():
+            self._objective, self._place = find_objective(spec, near), working_directory(spec)
+        self._spec, self._recorded = spec, None
+        if view is not None and number is not None:
+            rows = dict(enumerate(view.rows()))
+            if number not in rows:
+                count = f"they are 0 to {len(rows) - 1}" if rows else "there is none yet"
+                raise InputError(f"--trial {number}: {spec.name} has no such trial; {count}")
+            self._recorded = rows[number]
+            if different := "; ".join(incompatible_changes(view.spec, spec)):
+                notes.append(f"note: differs from the sweep in {view.directory.root}: {different}")
+        seed = (stored_seed(view.spec, view.study) if view is not None else spec.sampler.seed) or 0
+        space = SearchSpace.of(spec)
+        self._params, more = complete(space, given, seed, self._recorded.params if self._recorded else {})
+        self._notes = [*notes, *more]
+        runs = make_runs(spec, number or 0, seed, Session({}, spec.name, time.time()))
+        run = runs[find_repeat(spec, repeat) if repeat else 0]
+        params = {} if space.is_define_by_run else self._params
+        self._assignment = Assignment(run.number, 1, params, run.session, run.seed, run.repeat, run.label)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._others = optuna.create_study(sampler=RandomSampler(seed)).ask()
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(run.seed))  # in memory
+        study.enqueue_trial(self._params)
+        self._optuna_trial = study.ask()
+
+    def run(self, root: Path, is_kept: bool, has_pdb: bool) -> int:
+        """Run the trial in `root`, a directory like a sweep's; returns the exit status of the command."""
+        spec, one, objective = self._spec, self._assignment, self._objective
+        directory = SweepDirectory(root)
+        place = directory.trial(one.number, one.label).root
+        if place.exists():
+            raise InputError(f"--keep {root}: {place} already exists; choose another, or move it away")
+        if has_pdb and isinstance(objective, ScriptReference):
+            raise InputError("--pdb: is for functions; write breakpoint() into the script, it works here")
+        again = "" if self._recorded is None else f", trial {text.run(one.number, one.label)} again"
+        _OUT.print(f"{spec.name}{again}: {text.parameters(self._params)}", style="bold")
+        for note in self._notes:
+            _show(note)
+        _show(f"seed {one.seed}; writes into {place}{'' if is_kept else ', removed at the end (--keep DIR)'}")
+        if isinstance(objective, ScriptReference):
+            objective = replace(objective, is_attached=True)
+            with suppress(CommandError):  # it is raised again when the script is run
+                _show(f"$ {shlex.join(objective.arguments(one.params, place, one.number, one.seed))}")
+        settings = PreparedSweep(spec, directory, objective, Path.cwd(), self._place).attempt_settings
+        began, on_error = time.monotonic(), partial(self._explain, has_pdb=has_pdb)
+        try:
+            runner = AttemptRunner(
+                settings, lambda path: nullcontext(), in_user_process=True, on_error=on_error
+            )
+            return self._conclude(runner.run(one, self), text.duration(time.monotonic() - began))
+        except ObjectiveImportError as error:
+            on_error(error.error)
+            return _fail(f"{spec.objective} cannot be imported")
+        except BdbQuit:
+            return _fail("quit in the debugger")
+        except KeyboardInterrupt:
+            return _fail("interrupted", status=130)
 
     def report(self, message: TrialMessage) -> None:
-        self._observer.reported(message)
+        if isinstance(message, TrialAttribute):
+            _show(f"{message.key} = {message.value}")
+        else:
+            _show(f"step {message.step}: {self._spec.pruning_metric.name} = {text.number(message.value)}")
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
-        if name not in self._params:
-            value = suggest(self._others, name, distribution)
-            self._observer.given(name, value, is_known=False)
-            return Suggestion(value)
-        value = self._params[name]
-        choices = getattr(distribution, "choices", None)
-        if choices is not None and value not in choices:
-            return Suggestion(problem=f"{name} is never {value!r}; {suggestion(value, map(str, choices))}")
-        if choices is None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            return Suggestion(problem=f"{name} is a number, never {value!r}")
-        if isinstance(distribution, IntDistribution):
-            if value != value // 1:
-                return Suggestion(problem=f"{name} is a whole number, never {value!r}")
-            value = int(value)
-        self._observer.given(name, value, is_known=True)
+        warnings.filterwarnings("ignore", "Fixed parameter")  # Optuna's, for given values outside the range
+        try:
+            value = suggest(self._optuna_trial, name, distribution)
+        except ValueError as error:
+            return Suggestion(problem=f"{name}: {error}")
+        how = "" if name in self._params else " (drawn at random)"
+        _show(f"asks for {name}: {text.parameter(value)}{how}")
         return Suggestion(value)
 
     def should_prune(self) -> bool:
-        self._observer.asked_to_prune()
         return False
 
-    def must_end(self) -> bool:
-        return False
+    must_end = should_prune
+
+    def _explain(self, error: BaseException, has_pdb: bool) -> None:
+        """Show the traceback of what the objective raised."""
+        shown = (ScriptError, KeyboardInterrupt) if isinstance(self._objective, ScriptReference) else ()
+        if isinstance(error, (optuna.TrialPruned, BdbQuit, *shown)):  # scripts print their own
+            return
+        sys.stdout.flush()
+        print(user_traceback(error), end="", file=sys.stderr, flush=True)
+        if has_pdb and (trace := user_frames(error)) is not None:
+            post_mortem(trace)
+
+    def _conclude(self, outcome: Outcome, took: str) -> int:
+        """Show how the trial ended; the exit status."""
+        spec, recorded = self._spec, self._recorded
+        state, reason = resolve_state(outcome, Ranking(spec), spec.metric.name)
+        if state == "PRUNED":
+            _OUT.print(f"it pruned itself after {took}", style="yellow")
+            return 0
+        if state != "COMPLETE":
+            return _fail(f"failed after {took}: {reason}")
+        if spec.is_define_by_run and (never := self._params.keys() - self._optuna_trial.params.keys()):
+            _show(f"note: it never asked for {', '.join(sorted(never))}")
+        numbers = final_metrics(outcome, spec.metric.name)
+        values, before = [f"{goal.name} = {text.number(numbers[goal.name])}" for goal in spec.goals], None
+        if recorded is not None and recorded.params == self._params:
+            before = dict(enumerate(recorded.repeats or [recorded.value])).get(outcome.repeat)
+        told = "" if before is None else f"; in the sweep it was {text.number(before)}"
+        _OUT.print(f"{', '.join(values)} after {took}{told}", style="bold green")
+        return 0
+
+
+def _fail(line: str, status: int = 1) -> int:
+    sys.stdout.flush()
+    _ERROR.print(line, style="bold red")
+    return status

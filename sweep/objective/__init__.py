@@ -1,1 +1,1 @@
-"""How user code is found, called, and what it gives back."""
+"""A function as an objective: finding it, pickling it, and reading what it returns."""

@@ -1,44 +1,36 @@
-"""Whether an objective's code is still that with which its sweep began."""
+"""Detects whether an objective's code has changed since its sweep began."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import CodeType, MethodType
 from typing import Any
 
 from sweep.objective.find import ObjectiveReference
-from sweep.objective.function import FunctionReference
 from sweep.objective.pickled_function import PickledFunction
 
 
 def digest(objective: ObjectiveReference) -> str:
-    """Stands for the objective's own code; not for what that imports, or finds in its surroundings.
+    """A fingerprint of the objective's own code, without what it imports or reads.
 
     Returns:
-        nothing if the code cannot be had.
+        the fingerprint; an empty string if the code is not available.
     """
     if isinstance(objective, PickledFunction):
         code = _code(objective.load())
-        # Another Python makes other bytes of the same lines.
-        return f"{sys.implementation.cache_tag}:{_hash(_words(code))}" if code is not None else ""
-    if isinstance(objective, FunctionReference):
-        found = None if objective.source else importlib.util.find_spec(objective.module)
-        file = objective.source or (found.origin if found is not None else None)
-    else:
-        file = None if objective.file is None else str(objective.file)
-    if file is None or not Path(file).is_file():
+        # Another version of Python compiles the same lines to other bytecode.
+        return f"{sys.implementation.cache_tag}:{_hash(_content(code))}" if code is not None else ""
+    if objective.file is None or not objective.file.is_file():
         return ""
-    return f"file:{_hash(Path(file).read_bytes())}"
+    return f"file:{_hash(objective.file.read_bytes())}"
 
 
 def differ(one: str, other: str) -> bool:
-    """Whether two digests say that the code has changed. Those of other Pythons say nothing about that."""
+    """Whether two fingerprints show that the code has changed. Those of two versions of Python cannot."""
     return one != other and one.partition(":")[0] == other.partition(":")[0] != ""
 
 
@@ -50,14 +42,15 @@ def _code(function: Callable[..., Any]) -> CodeType | None:
     return code if isinstance(code, CodeType) else None
 
 
-def _words(code: CodeType) -> bytes:
-    """What the code does; not where it stands, by which the same functions differ when they are pickled."""
-    constants = [_words(each) if isinstance(each, CodeType) else _word(each) for each in code.co_consts]
+def _content(code: CodeType) -> bytes:
+    """The bytecode, names and constants of some code. Its file and line numbers, which are in its pickle too,
+    are left out: they change when the function is moved."""
+    constants = [_content(each) if isinstance(each, CodeType) else _constant(each) for each in code.co_consts]
     return b"\0".join([code.co_code, repr(code.co_names).encode(), *constants])
 
 
-def _word(constant: Any) -> bytes:
-    if isinstance(constant, frozenset):  # their order is not the same in every process
+def _constant(constant: Any) -> bytes:
+    if isinstance(constant, frozenset):  # its order depends on the process
         return repr(sorted(map(repr, constant))).encode()
     return repr(constant).encode(errors="surrogatepass")
 

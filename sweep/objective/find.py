@@ -1,4 +1,4 @@
-"""What a sweep runs, found before anything runs."""
+"""Finds the objective that a sweep file names, without running it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ObjectiveReference = FunctionReference | ScriptReference | PickledFunction
 
 
 def find_objective(spec: SweepSpec, near: Path) -> ObjectiveReference:
-    """Find what a sweep file's `objective`, or `program` and `command`, name.
+    """Find the function or script that a sweep file's `objective`, or `program` and `command`, names.
 
     Args:
         spec: the sweep.
-        near: the sweep file's directory, where files are looked for after the current one.
+        near: the sweep file's directory, searched for files after the current directory.
 
     Raises:
-        EntryError: it is not there, or cannot be run.
+        EntryError: it does not exist, or cannot be run.
     """
     if spec.objective is not None:
         return FunctionReference.find(spec.objective, near)
@@ -33,9 +33,9 @@ def find_objective(spec: SweepSpec, near: Path) -> ObjectiveReference:
 
 
 def working_directory(spec: SweepSpec) -> Path:
-    """Where objectives run: the current directory unless the sweep file's `cwd` names another one.
+    """The directory in which objectives run: the sweep file's `cwd`, else the current directory.
 
-    A script whose `cwd` is in its trial's directory is sent there when it starts.
+    A `cwd` in the trial's directory is not returned: a script changes to it when it starts.
 
     Raises:
         EntryError: there is no such directory.

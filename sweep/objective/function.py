@@ -6,33 +6,35 @@ import ast
 import importlib
 import importlib.util
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sweep.errors import EntryError, suggestion
-from sweep.objective.source.callables import bindings_of, why_no_objective
+from sweep.errors import EntryError, InputError, suggestion
+from sweep.objective.callables import bindings_of, why_no_objective
 from sweep.sweepfile.files import find_file
 from sweep.system.importing import look_here
 from sweep.trial.trial import Objective
 
-_GIVEN = (
-    "is a function that a script or a notebook gave to sweep.run, and can be had only there: to go on with "
-    "its sweep, make the same call again, with a larger n_trials. To debug it, if a file defines it, and "
-    "calls sweep.run under if __name__ == '__main__' only, add --set objective=tune.py:train; "
-    "from Python, sweep.run(train, enqueue=[params], n_trials=1, inline=True) runs it once"
+_PASSED_TO_RUN = (
+    "is a function that a script or a notebook passed to sweep.run and cannot be loaded elsewhere: to resume "
+    "its sweep, make the same call again, with a larger n_trials. To debug it, add "
+    "--set objective=tune.py:train if a file defines it and calls sweep.run only under "
+    "if __name__ == '__main__'; in Python, sweep.run(train, enqueue=[params], n_trials=1, inline=True) "
+    "runs it once"
 )
 
 
 @dataclass(frozen=True)
 class FunctionReference:
-    """Where a function is, found without running its module, so that a worker can load it.
+    """The location of a function, from which a worker can load it.
 
     Args:
         source: the absolute path of a Python file, or None for an importable module.
-        module: the module's name.
-        function: the name in it, dots allowed.
+        module: the name of the module.
+        function: the name in the module; dots are allowed.
     """
 
     source: str | None
@@ -41,21 +43,22 @@ class FunctionReference:
 
     @classmethod
     def find(cls, text: str, near: Path) -> FunctionReference:
-        """Find what a sweep file's `objective` names.
+        """Find the function that a sweep file's `objective` names, without running its module.
 
         Args:
             text: `file.py:function` or `module:function`.
-            near: the sweep file's directory, where a relative file is looked for after the current one.
+            near: the sweep file's directory, searched for a relative file after the current directory.
 
         Raises:
-            EntryError: it has not that form, or there is no such file or function.
+            EntryError: `text` does not have this form, or there is no such file or function.
         """
         place, colon, function = text.rpartition(":")
         if place == "__main__" or "<" in function:
-            raise EntryError("objective", f"{text!r} {_GIVEN}")
+            raise EntryError("objective", f"{text!r} {_PASSED_TO_RUN}")
         if not colon or not place or not all(part.isidentifier() for part in function.split(".")):
             raise EntryError(
-                "objective", f"{text!r} names no function; write file.py:function or package.module:function"
+                "objective",
+                f"{text!r} does not name a function; write file.py:function or package.module:function",
             )
         if "/" in place and not place.endswith(".py"):
             place += ".py"
@@ -70,7 +73,7 @@ class FunctionReference:
         look_here()
         try:
             found = importlib.util.find_spec(module)
-        except Exception:  # noqa: BLE001 - it imports the packages above, which may raise anything
+        except Exception:  # noqa: BLE001 - it imports the parent packages, which can raise anything
             found = None
         if found is None:
             raise EntryError(
@@ -81,13 +84,20 @@ class FunctionReference:
             _check_defined(Path(found.origin), function, text)
         return cls(None, module, function)
 
+    @property
+    def file(self) -> Path | None:
+        """The file that defines it; None if there is none, as for a built-in module."""
+        spec = None if self.source else importlib.util.find_spec(self.module)
+        path = Path(self.source or (spec.origin if spec is not None else None) or "")
+        return path if path.is_file() else None
+
     def load(self) -> Objective:
-        """Import the module and return the function. Whatever the user's code raises comes through."""
+        """Import the module and return the function. Exceptions of the user's code are not caught."""
         target: Any = self._import()
         for part in self.function.split("."):
             target = getattr(target, part)
         if not callable(target):
-            raise TypeError(f"{self.function} in {self.source or self.module} is no function")
+            raise TypeError(f"{self.function} in {self.source or self.module} is not a function")
         return target  # type: ignore[no-any-return]
 
     def _import(self) -> ModuleType:
@@ -96,7 +106,7 @@ class FunctionReference:
             return importlib.import_module(self.module)
         directory = str(Path(self.source).parent)
         if directory not in sys.path:
-            sys.path.insert(0, directory)  # as `python file.py` would: its neighbours can be imported
+            sys.path.insert(0, directory)  # as `python file.py` does, so that it can import files next to it
         name = self.module if self.module not in sys.modules else f"{self.module}_objective"
         spec = importlib.util.spec_from_file_location(name, self.source)
         assert spec is not None
@@ -107,18 +117,39 @@ class FunctionReference:
         return module
 
 
-def _check_defined(path: Path, function: str, text: str) -> None:
-    """See that a file defines a name, and nothing that no trial can be given to, without running it: that may
-    take seconds and have effects."""
+def parse_module(path: Path) -> ast.Module:
+    """The syntax tree of a Python file.
+
+    Raises:
+        InputError: it cannot be read, or is not Python.
+    """
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of doubtful escapes in the user's strings
+            return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
-        raise EntryError("objective", f"{text!r}: {path}:{error.lineno}: {error.msg}") from None
+        where = f"{path}:{error.lineno}" if error.lineno else str(path)
+        raise InputError(f"{where}: is not Python: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise EntryError("objective", f"{text!r}: {path} is no Python: {error}") from None
+        raise InputError(f"{path}: is not Python: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _check_defined(path: Path, function: str, text: str) -> None:
+    """Check that a file defines a name that can be called with a trial. The file is not run: that can take
+    seconds and have effects.
+
+    Raises:
+        EntryError: it does not.
+    """
+    try:
+        tree = parse_module(path)
+    except InputError as error:
+        raise EntryError("objective", f"{text!r}: {error}") from None
     bindings = bindings_of(tree)
     wanted = function.split(".")[0]
-    if not bindings.keys() & {wanted, "*", "__getattr__"}:  # `from x import *` may bring it
+    if not bindings.keys() & {wanted, "*", "__getattr__"}:  # `from x import *` can bind it
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         hint = suggestion(wanted, functions) if functions else "it defines no function"
         raise EntryError("objective", f"{text!r}: {path.name} has no {wanted!r}; {hint}")

@@ -1,4 +1,4 @@
-"""An objective that is a function of the calling process: of a script, a notebook cell, a closure."""
+"""An objective that only the calling process has: a function of a script or a notebook, or a closure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sweep.trial.trial import Objective
 
 
 class PickledFunction:
-    """A function, sent to workers by value where they could not import it.
+    """A function that is pickled and sent to workers.
 
-    cloudpickle sends functions of `__main__` (a script, a notebook), lambdas and closures whole, and those of
-    other modules by name; where the caller found these, the workers look for them too.
+    cloudpickle sends functions of `__main__` (a script, a notebook), lambdas and closures by value, and those
+    of other modules by name; workers search for these modules on the caller's `sys.path`.
 
     Args:
         function: the objective.
@@ -28,15 +28,15 @@ class PickledFunction:
         self.name = describe(function)
 
     def check_can_be_sent(self) -> None:
-        """See that it can be sent to another process.
+        """Check that the function can be pickled.
 
         Raises:
-            InputError: it cannot.
+            InputError: it cannot be pickled.
         """
         self._pickle()
 
     def load(self) -> Objective:
-        """The function. In another process, what importing its modules raises comes through."""
+        """The function, unpickled where needed. Exceptions from importing its modules are not caught."""
         if self._function is None:
             import cloudpickle
 
@@ -54,21 +54,21 @@ class PickledFunction:
 
             try:
                 self._pickled = cloudpickle.dumps(self._function)
-            except Exception as error:  # noqa: BLE001 - what it holds may raise anything
+            except Exception as error:  # noqa: BLE001 - pickling the user's objects can raise anything
                 raise InputError(
                     f"{self.name} cannot be sent to workers: {type(error).__name__}: {error}; create "
-                    "such things inside the function, or run the sweep with inline=True"
+                    "what cannot be pickled inside the function, or run the sweep with inline=True"
                 ) from None
         return self._pickled
 
 
 def _received(pickled: bytes, path: tuple[str, ...], name: str) -> PickledFunction:
-    given = PickledFunction.__new__(PickledFunction)
-    given._function, given._pickled, given._path, given.name = None, pickled, path, name
-    return given
+    received = PickledFunction.__new__(PickledFunction)
+    received._function, received._pickled, received._path, received.name = None, pickled, path, name
+    return received
 
 
 def describe(function: Callable[..., Any]) -> str:
-    """A function's module and name, as the sweep file has it: `__main__:train`."""
+    """The module and name of a function as in a sweep file's `objective`: `__main__:train`."""
     named = function if hasattr(function, "__qualname__") else getattr(function, "func", type(function))
     return f"{getattr(named, '__module__', None) or '__main__'}:{getattr(named, '__qualname__', 'objective')}"

@@ -1,4 +1,4 @@
-"""What an objective may return, and what the metric is then."""
+"""Reads the metrics from the value that an objective returned."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from sweep.trial.scalars import as_number
 
 
 class BadResultError(ValueError):
-    """An objective returned something that says nothing about the metric."""
+    """An objective returned something without the metric."""
 
 
 def read_result(
     result: Any, goals: Sequence[str], last_reported: float | None
 ) -> tuple[float, dict[str, float]]:
-    """The metric's value and all metrics of what an objective returned.
+    """The value of the metric and of all other metrics that an objective returned.
 
     Args:
-        result: a number (the metric), one for each goal, a mapping of metrics, or None (then the last
-            reported value counts, as it does for a mapping without the metric).
-        goals: the names of the metrics to be optimised; the first is the metric.
-        last_reported: its last reported value.
+        result: a number (the metric), a sequence of one number for each goal, a mapping of metrics, or None.
+            The last reported value counts for None, and for a mapping without the metric.
+        goals: the names of the metrics that are optimised; the first one is the metric.
+        last_reported: the last reported value of the metric.
+
+    Returns:
+        the value of the metric, and the returned metrics by name.
 
     Raises:
-        BadNumberError: one of them is no number.
-        BadResultError: they say nothing about the metric.
+        BadNumberError: one of them is not a number.
+        BadResultError: the metric is neither returned nor reported.
     """
     metric = goals[0]
     if isinstance(result, (tuple, list)):
         if len(result) != len(goals):
             raise BadResultError(
-                f"the objective returned {len(result)} values, but of metrics with a goal there is "
+                f"the objective returned {len(result)} values, but the metrics with a goal are "
                 f"{', '.join(goals)}; write metrics: [{{name: ..., goal: ...}}, ...], one for each value "
                 "(in Python goals=[...])"
             )

@@ -1,14 +1,16 @@
-"""`sweep init`: what it writes passes `sweep check`, and does what it says."""
+"""`sweep init`: the file that it writes passes `sweep check`, or says in one message what is missing."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from sweep.objective.source.inspect import inspect_source
+from sweep.errors import InputError
+from sweep.objective.source_reader import read_source
 from sweep.sweepfile import load_spec
 from tests.commands import call
 from tests.conftest import REPOSITORY
@@ -23,6 +25,11 @@ def train(trial: sweep.Trial) -> float:
             raise sweep.TrialPruned
     return trial.params.lr
 """
+OPTUNA = """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    return x * trial.suggest_categorical("sign", [-1, 1])
+"""
 SCRIPT = """
 import argparse, json
 parser = argparse.ArgumentParser()
@@ -34,9 +41,16 @@ print(json.dumps({"step": 0, "accuracy": args.lr if args.amp else 0.0}))
 """
 CODE = {
     "a function": FUNCTION,
+    "an Optuna objective": OPTUNA,
     "a script": SCRIPT,
-    "a function that tells nothing": "def train(trial): ...\n",
-    "a script that tells nothing": "print('hello')\n",
+    "a function that says nothing": "def train(trial): ...\n",
+    "a script that says nothing": "print('hello')\n",
+    "a script with one known metric and no options": "import wandb\nwandb.log({'loss': 1})\n",
+    "a script with examples only": """
+        import argparse
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--lr", type=float, default=1e-3)
+        """,
     "suggestions that cannot be": """
         def objective(trial):
             trial.suggest_float("a", 0.0, 1.0, log=True)
@@ -44,50 +58,81 @@ CODE = {
             trial.suggest_categorical("c", [1, 1.0, True])
             trial.suggest_float("d: {e}", 1.0, 1.0)
             trial.suggest_float("# f", 1e-300, 1e300)
+            trial.suggest_categorical("lines", ["a\\nb", "c"])
             return trial.suggest_int("g", 1, 2, step=5)
-        """,
-    "suggestions under conditions": """
-        def objective(trial):
-            name = trial.suggest_categorical("optimizer", ["sgd", "adam"])
-            if name == "sgd":
-                trial.suggest_float("momentum", 0.0, 0.9)
-            odd = trial.suggest_categorical("odd", [1, True, None])
-            if odd == 1:
-                trial.suggest_float("dropout", 0.0, 0.9)
-            if trial.number > 3:
-                trial.suggest_float("beta", 0.0, 0.9)
-            return 1.0
         """,
     "odd names": """
         import argparse
         parser = argparse.ArgumentParser()
+        parser.add_argument("odd\\nposition")
         parser.add_argument("--yes", choices=["no", "1e-3", "a: b", "", "#"], default="no")
         parser.add_argument("--null", default="010")
+        parser.add_argument("--lines", default="a\\nb: [")
         parser.add_argument("--x", type=float, default=0)
-        parser.add_argument("--big", type=int, default=10**15)
+        parser.add_argument("--big", type=int, default=1000000000000000)
         parser.add_argument("--token", required=True)
-        print(wandb.log({"a\\nb": 1, " loss ": 2}))
+        print(wandb.log({"a\\nb": 1, " loss ": 2, "# c": 3}))
         """,
 }
+MISSING = {
+    "parameters: is missing": lambda text: re.sub(r"^# (?=parameters:|  )", "", text, flags=re.M),
+    "metric: is missing": lambda text: re.sub(r"^# (?=metric:)", "", text, flags=re.M),
+    "metric.goal: is missing": lambda text: re.sub(
+        r"^metric: {(.*?)}", r"metric: {\1, goal: minimize}", text, flags=re.M
+    ),
+}
+"""What `sweep check` can say of the file, and what the user does then."""
+
+
+def _error_of(file: Path) -> str:
+    try:
+        load_spec(file)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _fill_in(file: Path) -> list[str]:
+    """Do what `sweep check` asks for until it passes; returns what was missing, one thing at a time."""
+    missing: list[str] = []
+    while message := _error_of(file):
+        assert len(message.splitlines()) == 1
+        assert call("check", file, status=2).stderr == f"error: {message}\n"
+        missing.append(next(each for each in MISSING if each in message))
+        assert len(missing) == len(set(missing))
+        file.write_text(MISSING[missing[-1]](file.read_text()))
+    call("check", file)
+    return missing
 
 
 @pytest.mark.parametrize("code", CODE.values(), ids=CODE)
-def test_what_is_written_passes_check(project: Path, code: str) -> None:
+def test_what_is_written_passes_check_or_says_in_one_message_what_is_missing(
+    project: Path, code: str
+) -> None:
+    file = project / "train.yaml"
     (project / "train.py").write_text(textwrap.dedent(code))
     done = call("init", "train.py")
     assert "sweep check train.yaml" in done.stdout
     assert "sweep run train.yaml" in done.stdout
-    call("check", "train.yaml")
-    source = inspect_source("train.py")
-    assert load_spec("train.yaml").is_define_by_run == source.in_optuna
-    if source.in_optuna:  # the space that it offers instead, behind `#`
-        text = Path("train.yaml").read_text().replace("parameters: define-by-run", "", 1)
-        start = text.index("# parameters:")
-        end = text.index("\n\n", start)
-        declared = text[start:end].replace("\n# ", "\n").removeprefix("# ")
-        Path("train.yaml").write_text(text[:start] + declared + text[end:])
-        call("check", "train.yaml")
-    assert load_spec("train.yaml").parameters.keys() == (source.parameters.keys() or {"x"})
+    source = read_source("train.py")
+    assert _fill_in(file)[-1].startswith("metric"), "nobody but the user knows its goal"
+    assert load_spec(file).is_define_by_run == source.has_suggestions
+    if source.parameters and not source.has_suggestions:
+        assert load_spec(file).parameters.keys() == source.parameters.keys()
+
+
+@pytest.mark.parametrize("code", CODE.values(), ids=CODE)
+def test_what_is_commented_out_is_valid_too(project: Path, code: str) -> None:
+    file = project / "train.yaml"
+    (project / "train.py").write_text(textwrap.dedent(code))
+    call("init", "train.py")
+    text = MISSING["parameters: is missing"](file.read_text().replace("parameters: define-by-run", "#"))
+    text, count = re.subn(r"^(# )?metric: .*", "metric: {name: loss, goal: minimize}", text, flags=re.M)
+    file.write_text(text)
+    call("check", file)
+    source = read_source("train.py")
+    assert count == 1
+    assert load_spec(file).parameters.keys() == ({*source.parameters, *source.examples} or {"lr"})
 
 
 OBJECTIVES = [file for file in (REPOSITORY / "objectives").glob("*.py") if "\ndef train(" in file.read_text()]
@@ -97,67 +142,61 @@ OBJECTIVES = [file for file in (REPOSITORY / "objectives").glob("*.py") if "\nde
 def test_the_ready_made_objectives_get_valid_sweep_files(project: Path, file: Path) -> None:
     shutil.copy(file, project)
     call("init", f"{file.name}:train", "-o", "space.yaml")
-    call("check", "space.yaml")
+    assert _fill_in(project / "space.yaml")
 
 
-def test_guesses_are_marked_and_what_the_code_says_is_not(project: Path) -> None:
+def test_what_the_code_says_is_active_and_what_is_a_guess_is_commented_out(project: Path) -> None:
     (project / "train.py").write_text(SCRIPT)
     lines = call("init", "train.py", "-o", "-").stdout.splitlines()
-    marked = {line.split(":")[0].strip(): "# guessed" in line for line in lines if not line.startswith("#")}
-    assert marked["metric"]
-    assert marked["lr"]
-    assert not marked["amp"]
-    assert not marked["opt"]
+    assert "  amp: {values: [true, false], default: false}" in lines
+    assert "  opt: {values: [sgd, 'yes'], default: 'yes'}" in lines
+    assert "#   lr: {min: 0.0001, max: 0.01, log: true, default: 0.001}" in lines
+    assert "metric: {name: accuracy}    # add goal: minimize, or goal: maximize" in lines
     assert not Path("train.yaml").exists()
 
 
-def test_the_goals_of_a_study_with_several_are_taken_over(project: Path) -> None:
-    (project / "train.py").write_text(
-        "def objective(trial):\n"
-        "    return trial.suggest_float('x', 0, 1), 1.0\n"
-        "study = optuna.create_study(directions=['maximize', 'minimize'])\n"
-        "study.optimize(objective)\n"
-    )
-    assert call("init", "train.py:objective").returncode == 0
-    assert "the goals are those of create_study" in Path("train.yaml").read_text()
-    assert [goal.goal for goal in load_spec("train.yaml").goals] == ["maximize", "minimize"]
+def test_of_several_metrics_none_is_chosen_and_all_are_named(project: Path) -> None:
+    (project / "train.py").write_text("def train(trial):\n    return {'loss': 1, 'size': 2}\n")
+    lines = call("init", "train.py", "-o", "-").stdout.splitlines()
+    assert "# metric: {name: loss, goal: minimize}    # reported: 'loss', 'size'" in lines
 
 
 def test_a_script_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
     (project / "train.py").write_text(SCRIPT)
     call("init", "train.py")
+    assert _fill_in(project / "train.yaml") == ["metric.goal: is missing"]
     call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
     assert "2 complete" in call("status", "train").stdout
 
 
 def test_a_function_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
-    (project / "train.py").write_text(FUNCTION)
+    (project / "train.py").write_text(
+        FUNCTION.replace("range(trial.params.epochs)", "[round(trial.params.epochs)]")
+    )
     call("init", "train.py:train")
+    assert _fill_in(project / "train.yaml") == ["parameters: is missing", "metric: is missing"]
     assert load_spec("train.yaml").metric.name == "val/loss"
     call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
 
 
-def test_conditions_are_written_and_those_that_cannot_be_told_are_marked(project: Path) -> None:
-    (project / "train.py").write_text(textwrap.dedent(CODE["suggestions under conditions"]))
-    text = call("init", "train.py", "-o", "-").stdout
-    assert "#   momentum: {min: 0.0, max: 0.9, when: {optimizer: sgd}}\n" in text
-    assert "#   beta: {min: 0.0, max: 0.9}" in text
-    assert text.count("asked for under a condition: add when") == 1
+def test_an_optuna_objective_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
+    (project / "train.py").write_text(OPTUNA)
+    call("init", "train.py:objective")
+    assert _fill_in(project / "train.yaml") == ["metric.goal: is missing"]
+    call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
 
 
-def test_a_callable_that_cannot_be_read_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
-    (project / "made.py").write_text(
-        "def make():\n    return lambda trial: trial.suggest_float('x', 0, 1)\ntrain = make()\n"
-    )
-    assert "nothing can be read of train" in call("init", "made.py:train").stdout
-    call("run", "made.yaml", "--inline", "--quiet", "-n", "2")
+def test_a_callable_that_cannot_be_read_gets_a_template(project: Path) -> None:
+    (project / "made.py").write_text("from maker import train\n")
+    assert "0 parameters found for made.py:train" in call("init", "made.py:train").stdout
+    assert _fill_in(project / "made.yaml") == ["parameters: is missing", "metric: is missing"]
 
 
 def test_a_file_is_never_overwritten(project: Path) -> None:
     (project / "train.py").write_text(FUNCTION)
     (project / "train.yaml").write_text("mine")
     done = call("init", "train.py", status=2)
-    assert "train.yaml: is there already" in done.stderr
+    assert "train.yaml: cannot be written: File exists; choose another -o FILE" in done.stderr
     assert (project / "train.yaml").read_text() == "mine"
     call("init", "train.py", "-o", "other.yaml")
     assert call("init", "train.py", "-o", "no/such/folder.yaml", status=2).stderr.count("error: ") == 1
@@ -166,6 +205,7 @@ def test_a_file_is_never_overwritten(project: Path) -> None:
 def test_a_file_whose_name_cannot_name_a_sweep_gets_another_one(project: Path) -> None:
     (project / "my train.py").write_text(FUNCTION)
     call("init", "my train.py")
+    assert _fill_in(project / "my train.yaml")
     assert load_spec("my train.yaml").name == "my-train"
 
 

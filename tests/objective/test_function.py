@@ -10,7 +10,7 @@ from sweep.errors import InputError
 from sweep.objective.function import FunctionReference, find_file
 
 
-def test_a_file_is_looked_for_here_and_beside_the_sweep_file(project: Path) -> None:
+def test_a_file_is_searched_for_here_and_next_to_the_sweep_file(project: Path) -> None:
     (project / "here.py").write_text("def train(trial): return 'here'")
     (project / "spaces").mkdir()
     (project / "spaces" / "there.py").write_text("def train(trial): return 'there'")
@@ -19,7 +19,7 @@ def test_a_file_is_looked_for_here_and_beside_the_sweep_file(project: Path) -> N
         assert found.load()(None) == name  # type: ignore[arg-type]
 
 
-def test_finding_it_runs_nothing_and_loading_it_finds_its_neighbours(project: Path) -> None:
+def test_finding_it_runs_nothing_and_loading_it_can_import_files_next_to_it(project: Path) -> None:
     (project / "neighbour_of_objective.py").write_text("ANSWER = 42")
     (project / "obj.py").write_text(
         "from pathlib import Path\nPath('ran').touch()\n"
@@ -43,13 +43,13 @@ REFUSED = {
     "def Objective(trial, a, b, c=1): ...": "takes 3 arguments",
     "def Objective(trial, *, data): ...": r"takes 2 arguments \(trial, data\)",
     "Objective = lambda trial, data: 0": "takes 2 arguments",
-    "Objective = 3": "Objective is no function",
+    "Objective = 3": "Objective is not a function",
     "def Objective(): ...": r"takes no argument; it is called with the trial: write def Objective\(trial\)",
 }
 
 
 @pytest.mark.parametrize("code", REFUSED)
-def test_what_no_trial_can_be_given_to_is_refused_before_anything_runs(project: Path, code: str) -> None:
+def test_what_cannot_be_called_with_a_trial_is_refused_before_anything_runs(project: Path, code: str) -> None:
     (project / "obj.py").write_text(f"raise SystemExit\n{code}\n")
     with pytest.raises(InputError, match=REFUSED[code]):
         FunctionReference.find("obj.py:Objective", project)
@@ -74,17 +74,17 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("code", ACCEPTED)
-def test_what_a_trial_might_be_given_to_is_not_refused(project: Path, code: str) -> None:
+def test_what_might_be_callable_with_a_trial_is_not_refused(project: Path, code: str) -> None:
     (project / "obj.py").write_text(code)
     FunctionReference.find("obj.py:Objective", project)
 
 
-def test_methods_are_not_counted_for_functions(project: Path) -> None:
+def test_a_method_is_found_by_its_dotted_name(project: Path) -> None:
     (project / "obj.py").write_text("class A:\n    @staticmethod\n    def train(trial): ...\n")
     FunctionReference.find("obj.py:A.train", project)
 
 
-def test_a_file_with_nothing_but_its_ending_in_common_is_not_suggested(project: Path) -> None:
+def test_a_file_that_has_only_its_extension_in_common_is_not_suggested(project: Path) -> None:
     (project / "syn.py").touch()
     with pytest.raises(InputError, match=r"there is no file nope.py \(looked in"):
         find_file("program", "nope.py", [project], "*")
@@ -101,12 +101,12 @@ def test_a_name_that_is_imported_or_made_is_found(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("obj.py", "'obj.py' names no function; write file.py:function or package.module:function"),
-        ("obj.py:", "names no function"),
-        ("__main__:train", "'__main__:train' is a function that a script or a notebook gave to sweep.run"),
-        ("tune:main.<locals>.train", r"add --set objective=tune\.py:train; from Python"),
+        ("obj.py", "'obj.py' does not name a function; write file.py:function or package.module:function"),
+        ("obj.py:", "does not name a function"),
+        ("__main__:train", "'__main__:train' is a function that a script or a notebook passed to sweep.run"),
+        ("tune:main.<locals>.train", r"add --set objective=tune\.py:train if a file defines it"),
         ("tune:<lambda>", r"sweep\.run\(train, enqueue=\[params\], n_trials=1, inline=True\)"),
-        ("obj.py:2x", "names no function"),
+        ("obj.py:2x", "does not name a function"),
         ("obj.py:trian", "obj.py has no 'trian'; did you mean 'train'"),
         ("ojb.py:train", r"there is no file ojb.py; did you mean obj.py\?"),
         ("lib/obj.py:train", "there is no file lib/obj.py"),
@@ -116,10 +116,10 @@ def test_a_name_that_is_imported_or_made_is_found(project: Path) -> None:
         ("inside.py:method", "inside.py has no 'method'; possible: outer"),
         ("inside.py:inner", "inside.py has no 'inner'"),
         ("inside.py:local", "inside.py has no 'local'"),
-        ("deep.py:train", "deep.py is no Python"),
+        ("deep.py:train", "deep.py: is not Python"),
     ],
 )
-def test_what_is_not_there_is_an_error_that_helps(project: Path, text: str, message: str) -> None:
+def test_what_does_not_exist_is_an_error_with_a_hint(project: Path, text: str, message: str) -> None:
     (project / "obj.py").write_text("def train(trial): ...")
     (project / "broken.py").write_text("x = 1\ndef train(:\n")
     (project / "empty.py").write_text("")

@@ -160,7 +160,7 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
     [
         (None, "returned nothing and reported nothing"),
         ("0.5", "what the objective returned is '0.5'; it has to be a number"),
-        ([0.5, 1], "returned 2 values, but of metrics with a goal there is loss; write metrics"),
+        ([0.5, 1], "returned 2 values, but the metrics with a goal are loss; write metrics"),
         ({"lss": 0.5}, "the objective returned no 'loss'; did you mean 'lss'"),
         ({"loss": None}, "'loss' is None; it has to be a number"),
         (10**400, "what the objective returned is 10+...; it has to be a number"),

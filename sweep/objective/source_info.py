@@ -1,0 +1,65 @@
+"""What the source of an objective says literally, and how to read it from a syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sweep.sweepfile.parameters import Parameters
+
+_PARAMETERS: TypeAdapter[Any] = TypeAdapter(Parameters)
+
+
+@dataclass
+class Source:
+    """What the source of an objective says.
+
+    Attributes:
+        key: the key of the sweep file for it, `objective` or `program`.
+        target: the value of that key.
+        parameters: those whose values or bounds are literals, as a sweep file writes them.
+        examples: the other parameters; their values only show the form.
+        metrics: the names under which values are reported or returned.
+        has_suggestions: whether the objective calls `trial.suggest_...`.
+        notes: what could not be read.
+    """
+
+    key: str
+    target: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    examples: dict[str, Any] = field(default_factory=dict)
+    metrics: list[str] = field(default_factory=list)
+    has_suggestions: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, values: Any, example: Any = None) -> None:
+        """Add a parameter, or its example if its values are None or invalid."""
+        try:
+            _PARAMETERS.validate_python({name: {} if values is None else values})
+        except ValidationError:
+            self.examples.setdefault(name, example or {"min": 0.0, "max": 1.0})
+        else:
+            self.parameters.setdefault(name, values)
+
+
+def literal(node: ast.AST | None) -> Any:
+    """The value of a literal; None for anything else."""
+    try:
+        return None if node is None else ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def arguments_of(call: ast.Call, names: Iterable[str] = ()) -> dict[str | None, ast.expr]:
+    """The arguments of a call by name; `names` are those of its positional arguments."""
+    return {**dict(zip(names, call.args, strict=False)), **{each.arg: each.value for each in call.keywords}}
+
+
+def in_order(nodes: Iterable[ast.AST]) -> list[Any]:
+    """All nodes below some nodes, in the order of the source."""
+    below = (each for node in nodes for each in ast.walk(node) if hasattr(each, "lineno"))
+    return sorted(below, key=lambda each: (each.lineno, each.col_offset))
