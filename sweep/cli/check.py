@@ -11,7 +11,7 @@ from sweep.cli.options import File, Name, Set
 
 if TYPE_CHECKING:
     from sweep.sweepfile.parameters import Leaf
-    from sweep.sweepfile.tree import Node
+    from sweep.sweepfile.tree import FlatParameter
 
 
 def check(
@@ -74,7 +74,8 @@ def check(
         samples.add_row(*(text.parameter(sample[key]) if key in sample else "-" for key in nodes))
     console = Console(markup=False, emoji=False)
     console.print(
-        f"{spec.name}: {spec.aim} of {spec.work} with {spec.sampler.type}, pruner {spec.pruner.type}",
+        f"{spec.name}: {spec.goals_text} of {spec.entry_point} with {spec.sampler.type}, "
+        f"pruner {spec.pruner.type}",
         highlight=False,
     )
     console.print()
@@ -88,7 +89,7 @@ def check(
         console.print(f"note: {note}", highlight=False)
 
 
-def _conditions(node: Node) -> str:
+def _conditions(node: FlatParameter) -> str:
     return ", ".join(
         f"{one.name} {'=' if len(one.values) == 1 else 'in'} {' '.join(map(str, one.values))}"
         for one in node.conditions

@@ -21,11 +21,13 @@ def convert(file: File, changes: Set = None) -> None:
     from sweep.cli.run import overrides
     from sweep.errors import InputError
     from sweep.sweepfile import read_sweep_file
-    from sweep.sweepfile.wandb.dialect import MARK
+    from sweep.sweepfile.wandb.reading import DISTINCTIVE_KEY
 
     sweep_file = read_sweep_file(file, overrides(None, None, None, changes))
     if not sweep_file.is_wandb:
-        raise InputError(f"{file}: is no W&B sweep file, for it has no {MARK!r}; it can be run as it is")
+        raise InputError(
+            f"{file}: is no W&B sweep file, for it has no {DISTINCTIVE_KEY!r}; it can be run as it is"
+        )
     for note in sweep_file.notes:
         print(f"note: {note}", file=sys.stderr)
     print(sweep_file.spec.to_yaml(), end="")

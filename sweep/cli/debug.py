@@ -148,7 +148,7 @@ def _read(path: Path) -> str:
 def _mapping(text: str, where: str) -> dict[str, Any]:
     import yaml
 
-    from sweep.sweepfile.types import show
+    from sweep.sweepfile.types import short_repr
     from sweep.sweepfile.yaml import read_value
 
     try:
@@ -156,7 +156,7 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(f"{where}: is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{where}: expected parameters such as {{lr: 0.1}}, got {show(data)}")
+        raise InputError(f"{where}: expected parameters such as {{lr: 0.1}}, got {short_repr(data)}")
     return {str(key): value for key, value in data.items()}
 
 

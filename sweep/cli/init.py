@@ -188,7 +188,7 @@ def _parameters(source: Source) -> list[tuple[str, Any, bool]]:
     from pydantic import TypeAdapter, ValidationError
 
     from sweep.objective.source.guesses import by_name
-    from sweep.sweepfile.parameters import Parameters
+    from sweep.sweepfile.declared_parameters import Parameters
 
     adapter: TypeAdapter[Any] = TypeAdapter(Parameters)
     found = []

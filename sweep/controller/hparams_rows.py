@@ -59,7 +59,7 @@ class HParamsRows:
         if self._space.is_open:
             return
         spec = self._spec
-        description = f"{spec.name}: {spec.aim} of {spec.work}"
+        description = f"{spec.name}: {spec.goals_text} of {spec.entry_point}"
         declare_experiment(self._root, self._columns.values(), self._metric_tags(), description)
 
     def session(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> Session:

@@ -9,7 +9,7 @@ from typing import Any
 from sweep.errors import EntryError
 from sweep.space.variables import Variable
 from sweep.sweepfile.parameters import Constant
-from sweep.sweepfile.tree import Node
+from sweep.sweepfile.tree import FlatParameter
 
 _MOST_CHECKED = 100_000
 """So many configurations are looked at one by one to see which of them fulfil the constraints."""
@@ -28,7 +28,7 @@ class Grid:
 
     def __init__(
         self,
-        nodes: Mapping[str, Node],
+        nodes: Mapping[str, FlatParameter],
         variables: Mapping[str, Variable],
         rejecting: Callable[[Mapping[str, Any]], Any] | None,
     ) -> None:

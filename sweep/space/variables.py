@@ -24,8 +24,8 @@ from optuna.distributions import (
 )
 
 from sweep.errors import EntryError
-from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf, Range, can_be
-from sweep.sweepfile.types import Scalar, same
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf, Range
+from sweep.sweepfile.types import Scalar, same_value
 
 _LATENT = FloatDistribution(0.0, 1.0)
 
@@ -117,7 +117,7 @@ class _Range(Variable):
         return nth(self._parameter, round((sampled - self._parameter.min) / self._parameter.step))
 
     def encode(self, value: Any) -> Any:
-        if not can_be(self._parameter, value):
+        if not self._parameter.allows(value):
             raise ValueError
         if self._parameter.step is not None:
             steps = (value - self._parameter.min) / self._parameter.step
@@ -147,12 +147,12 @@ class _Choice(Variable):
         return CategoricalDistribution(self._codes)
 
     def decode(self, sampled: Any) -> Any:
-        index = next(index for index, code in enumerate(self._codes) if same(code, sampled))
+        index = next(index for index, code in enumerate(self._codes) if same_value(code, sampled))
         return self._values[index]
 
     def encode(self, value: Any) -> Any:
         for own, code in zip(self._values, self._codes, strict=True):
-            if same(own, value):
+            if same_value(own, value):
                 return code
         raise ValueError
 
@@ -186,7 +186,7 @@ class _WeightedChoice(_Latent):
 
     def encode(self, value: Any) -> Any:
         for index, own in enumerate(self._values):
-            if same(own, value):
+            if same_value(own, value):
                 return ((self._ends[index - 1] if index else 0.0) + self._ends[index]) / 2
         raise ValueError
 
@@ -219,7 +219,7 @@ class _Alternatives(_Latent):
 
     def encode(self, value: Any) -> Any:
         for index, own in enumerate(self._values):
-            if same(own, value):
+            if same_value(own, value):
                 return (index + 0.5) * self._share
         plain = _Range(self.name, self._parameter).encode(value)
         return (len(self._values) + self._quantile.share(plain)) * self._share

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 from sweep.errors import EntryError, nearest
 from sweep.space import SearchSpace
 from sweep.space.variables import Variable
-from sweep.sweepfile.parameters import Choice, Constant, Leaf, Range, reach
-from sweep.sweepfile.types import is_sound, show
+from sweep.sweepfile.parameters import Choice, Constant, Leaf, Range
+from sweep.sweepfile.types import is_valid_scalar, short_repr
 
 _TRIES = 1000
 """So many random configurations are looked at for one in which all that is given is there."""
@@ -117,8 +117,8 @@ def _read(space: SearchSpace, name: str, value: Any) -> tuple[Any, str]:
     Raises:
         EntryError: it is a mistake.
     """
-    if not is_sound(value):
-        raise EntryError(name, f"{name} cannot be {show(value)}")
+    if not is_valid_scalar(value):
+        raise EntryError(name, f"{name} cannot be {short_repr(value)}")
     try:
         found = space.encode_one(name, value, name)
     except EntryError as error:
@@ -127,7 +127,7 @@ def _read(space: SearchSpace, name: str, value: Any) -> tuple[Any, str]:
             raise _nearer(parameter, name, value, error) from None
         if isinstance(parameter, Range):
             value = int(value) if parameter.is_int else float(value)
-        return value, f"{name}={show(value)} is not in the sweep's space: {reach(parameter)}"
+        return value, f"{name}={short_repr(value)} is not in the sweep's space: {parameter.values_text}"
     return space.variables[name].decode(found) if name in space.variables else value, ""
 
 
@@ -135,7 +135,9 @@ def _nearer(parameter: Leaf | None, name: str, value: Any, error: EntryError) ->
     """With the word that was meant, if there is one."""
     near = nearest(value, map(str, parameter.values)) if isinstance(parameter, Choice) else None
     return (
-        error if near is None else EntryError(name, f"{name} is never {show(value)}; did you mean {near!r}?")
+        error
+        if near is None
+        else EntryError(name, f"{name} is never {short_repr(value)}; did you mean {near!r}?")
     )
 
 

@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner
 
 from sweep.errors import EntryError
 from sweep.sweepfile import pruners as spec
-from sweep.sweepfile.base import options
+from sweep.sweepfile.base import optuna_options
 from sweep.sweepfile.wandb.hyperband import BandsPruner
 from sweep.system.importing import construct, load_class
 
@@ -31,7 +31,7 @@ def _make(pruner: spec.Pruner, key: str) -> BasePruner:
     if isinstance(pruner, spec.CustomPruner):
         class_ = load_class(f"{key}.type", pruner.type, BasePruner)  # type: ignore[type-abstract]
         return construct(key, pruner.type, class_, pruner.options)
-    given = options(pruner, "metric")
+    given = optuna_options(pruner, "metric")
     match pruner:
         case spec.NoPruner():
             return pruners.NopPruner()

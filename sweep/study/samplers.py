@@ -27,7 +27,7 @@ from sweep.study.constrained_sampler import ConstrainedSampler, check_feasible
 from sweep.study.resubmission import is_resubmission
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile import samplers as spec
-from sweep.sweepfile.base import options
+from sweep.sweepfile.base import optuna_options
 from sweep.sweepfile.samplers import Sampler
 from sweep.system.importing import check_class, construct, load_class, one_line, subclasses
 
@@ -141,7 +141,7 @@ def _make(
 ) -> BaseSampler:
     if isinstance(sampler, spec.CustomSampler):
         return _make_own(sampler, own_seed)
-    given = {**options(sampler), "seed": own_seed}
+    given = {**optuna_options(sampler), "seed": own_seed}
     match sampler:
         case spec.TpeSampler():
             if space.is_conditional and sampler.group is None and sampler.multivariate is not False:

@@ -1,4 +1,4 @@
-"""A sweep from Python's options: the sweep file's by the same names, and Optuna's few words."""
+"""Builds a sweep from the arguments of `sweep.run`: the keys of a sweep file, and a few of Optuna's."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from optuna.study import StudyDirection
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import InputError
+from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN
 from sweep.sweepfile.model import SweepSpec
-from sweep.sweepfile.parameters import DEFINE_BY_RUN
-from sweep.sweepfile.pruners import OPTUNAS_PRUNERS
-from sweep.sweepfile.samplers import OPTUNAS_SAMPLERS
-from sweep.sweepfile.types import show
+from sweep.sweepfile.pruners import OPTUNA_PRUNERS
+from sweep.sweepfile.samplers import OPTUNA_SAMPLERS
+from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.validation_errors import spec_error
 from sweep.sweepfile.yaml import Document, read_document
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
 
 METRIC = "objective"
-"""The metric's name where nobody gives one."""
+"""The default name of the metric."""
 
 _ARGUMENTS = {"stop.trials": "n_trials"}
-"""The arguments of `sweep.run`, by the entries of a sweep file that they stand for under another name."""
-_ARGUMENTS_OF_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "direction"}
+"""Entries of a sweep file that are arguments of `sweep.run` under another name."""
+_ARGUMENTS_FOR_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "direction"}
 
 
 class Options(TypedDict, total=False):
-    """What a sweep file may say; values are its words, or the models of `sweep.sweepfile`."""
+    """The keys of a sweep file; values are plain data, or the models of `sweep.sweepfile`."""
 
     name: str
     metric: Any
@@ -67,19 +67,19 @@ def build_spec(
     n_trials: int | None,
     options: Mapping[str, Any],
 ) -> SweepSpec:
-    """A sweep of a function.
+    """Build the sweep of a function.
 
     Args:
-        objective: what the sweep file calls it.
-        space: the sweep file's `parameters`, or Optuna's distributions by name; None if it asks for them.
-        direction: of the only metric, which is called `objective` unless `metric` names it.
-        directions: one for each metric; these are `objective_0` and so on unless `metrics` names them.
+        objective: the sweep file's `objective`.
+        space: the sweep file's `parameters`, or Optuna's distributions by name; None for define-by-run.
+        direction: of the only metric, whose name is `objective` unless `metric` is given.
+        directions: one for each metric; their names are `objective_0` and so on unless `metrics` is given.
         n_trials: the sweep file's `stop: {trials: ...}`.
         options: see `Options`.
 
     Raises:
-        SpecError: they make no valid sweep.
-        InputError: two of them say the same.
+        SpecError: the arguments are not a valid sweep.
+        InputError: two arguments contradict or repeat each other.
     """
     for key, hint in (("parameters", "write space={...}"), ("objective", "it is the first argument")):
         if key in options:
@@ -90,11 +90,11 @@ def build_spec(
     data["parameters"] = DEFINE_BY_RUN if space is None else plain(space)
     _set_goals(data, direction, directions)
     _set_trials(data, n_trials)
-    return _validate(data, _ARGUMENTS_OF_FUNCTION)
+    return _validate(data, _ARGUMENTS_FOR_FUNCTION)
 
 
 def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any]) -> SweepSpec:
-    """The same sweep with some options changed; the arguments are those of `build_spec`."""
+    """Change some options of a sweep; the arguments are those of `build_spec`."""
     _check_options(options)
     changes = {key: plain(value) for key, value in options.items() if value is not None}
     if n_trials is None and not changes:
@@ -111,28 +111,29 @@ def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """See that no option of a call is an object that a sweep file cannot hold.
+    """Ensure that no option is one of Optuna's samplers or pruners, which cannot be written to a file.
 
     Raises:
-        InputError: one is; it says what to write.
+        InputError: one is; the message says what to write instead.
     """
     for key, value in options.items():
         class_ = value if inspect.isclass(value) else type(value)
         if issubclass(class_, (BaseSampler, BasePruner)):
             raise InputError(
-                f"sweep.run: {key}: {class_.__name__} is one of Optuna's classes, and a sweep is written "
-                f"down in words; write {key}={_in_words(class_)}, with further options beside them"
+                f"sweep.run: {key}: {class_.__name__} is one of Optuna's classes, and a sweep is written to "
+                f"a file; write {key}={_plain_class(class_)}, with further options in the same mapping"
             )
 
 
-def _in_words(class_: type) -> str:
-    words: dict[str, Any] = {"type": f"{class_.__module__}:{class_.__qualname__}"}
-    types = OPTUNAS_SAMPLERS | OPTUNAS_PRUNERS
+def _plain_class(class_: type) -> str:
+    """The mapping for a sampler or pruner class, as Python code."""
+    data: dict[str, Any] = {"type": f"{class_.__module__}:{class_.__qualname__}"}
+    types = OPTUNA_SAMPLERS | OPTUNA_PRUNERS
     if class_.__module__.partition(".")[0] == "optuna" and class_.__name__ in types:
-        words["type"] = types[class_.__name__]
+        data["type"] = types[class_.__name__]
         if issubclass(class_, BaseSampler):
-            words["seed"] = 3
-    return repr(words).replace("'", '"')
+            data["seed"] = 3
+    return repr(data).replace("'", '"')
 
 
 def _validate(data: dict[str, Any], arguments: Mapping[str, str]) -> SweepSpec:
@@ -163,11 +164,11 @@ def _set_goals(
         names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
         is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not is_names or len(names) != len(goals):
-            raise InputError(f"sweep.run: there are {len(goals)} directions; metrics has to be as many names")
+            raise InputError(f"sweep.run: there are {len(goals)} directions; metrics must be as many names")
         data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, goals, strict=True)]
     elif isinstance(metrics, list) and any(isinstance(name, str) for name in metrics):
-        words = repr(["minimize"] * len(metrics))
-        raise InputError(f"sweep.run: metrics: say beside the names which way is better: directions={words}")
+        directions = ["minimize"] * len(metrics)
+        raise InputError(f"sweep.run: metrics: have no goals; add directions={directions!r}")
     elif isinstance(metric, str) and metrics is None:
         data["metric"] = {
             "name": metric,
@@ -176,42 +177,42 @@ def _set_goals(
     elif direction is not None and isinstance(metric, dict) and "goal" not in metric:
         data["metric"] = {**metric, "goal": _direction(direction)}
     elif direction is not None:
-        raise InputError("sweep.run: the goal is said twice; leave out direction, or the goal")
+        raise InputError("sweep.run: the metric has a goal already; leave out direction, or the goal")
 
 
 def _direction(value: Any) -> Any:
-    """A direction, Optuna's `StudyDirection` included, as in a sweep file, which knows what words there are.
+    """A direction, or Optuna's `StudyDirection`, as the `goal` of a sweep file, which is validated later.
 
     Raises:
-        InputError: they are several.
+        InputError: the value is a list.
     """
     if isinstance(value, (list, tuple)):
         raise InputError(
-            f"sweep.run: direction: expected one word, got {show(value)}; several are directions=[...]"
+            f"sweep.run: direction: expected a string, got {short_repr(value)}; several are directions=[...]"
         )
     return value.name.lower() if isinstance(value, StudyDirection) else value
 
 
 def _directions(value: Any) -> list[Any]:
-    """Several of them.
+    """Several directions as goals.
 
     Raises:
-        InputError: they are no list, or none.
+        InputError: the value is not a list, or empty.
     """
     if not isinstance(value, (list, tuple)) or not value:
         raise InputError(
-            f"sweep.run: directions: expected a list such as ['minimize', 'maximize'], got {show(value)}; "
-            "for one metric write direction='minimize'"
+            "sweep.run: directions: expected a list such as ['minimize', 'maximize'], "
+            f"got {short_repr(value)}; for one metric write direction='minimize'"
         )
     return [_direction(each) for each in value]
 
 
 def plain(value: Any) -> Any:
-    """What a sweep file would have in its place."""
+    """A value as plain data, as it is written in a sweep file."""
     match value:
         case BaseModel():
             data = value.model_dump(mode="json", exclude_unset=True)
-            # What a model is stands in a default of it.
+            # `type` is often a default, which `exclude_unset` leaves out.
             kind = getattr(value, "type", None)
             return data if kind is None else {"type": kind, **data}
         case FloatDistribution() | IntDistribution():
@@ -219,11 +220,11 @@ def plain(value: Any) -> Any:
         case CategoricalDistribution():
             return {"values": [plain(each) for each in value.choices]}
         case BaseDistribution():
-            raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
+            raise InputError(f"sweep.run: {value} is not one of Optuna's current distributions")
         case Mapping():
             return {plain(key): plain(each) for key, each in value.items()}
         case set() | frozenset():
-            raise InputError(f"sweep.run: {show(value)}: a set has no order that stays; write a list")
+            raise InputError(f"sweep.run: {short_repr(value)}: a set has no stable order; write a list")
         case list() | tuple():
             return [plain(each) for each in value]
         case np.ndarray() | np.generic():

@@ -1,4 +1,4 @@
-"""Constraints on parameters: arithmetic and comparisons over their names. Never evaluated as Python."""
+"""Constraints on parameters: arithmetic and comparisons of parameters, without Python's `eval`."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sweep.sweepfile.types import show
+from sweep.sweepfile.types import short_repr
 
 
 class ExpressionError(ValueError):
-    """An expression says something that it may not, or that makes no sense for its parameters."""
+    """An expression is invalid, or cannot be applied to the values of its parameters."""
 
 
-_LONGEST = 1000
-_MOST_BITS = 4096
-_DEEPEST = 200
-"""So deeply an expression may be nested: it is evaluated by recursion, in the midst of other calls."""
+_MAX_LENGTH = 1000
+_MAX_BITS = 4096
+_MAX_DEPTH = 200
+"""The evaluation is recursive, and Python limits the depth of all calls together."""
 
 
 def _number(value: Any) -> int | float:
     if not isinstance(value, (int, float)):
-        raise ExpressionError(f"computes with {show(value)}, which is no number")
+        raise ExpressionError(f"computes with {short_repr(value)}, which is not a number")
     return value
 
 
 def _power(base: int | float, exponent: int | float) -> int | float:
-    """In floats where whole numbers would fill the memory."""
-    if (
-        isinstance(base, int)
-        and isinstance(exponent, int)
-        and 0 <= exponent * base.bit_length() <= _MOST_BITS
-    ):
+    """A power, in floats where integers would exhaust the memory."""
+    if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent * base.bit_length() <= _MAX_BITS:
         return int(base**exponent)
     return math.pow(base, exponent)
 
@@ -62,54 +58,58 @@ _EQUALITY: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "log": math.log}
-_MOST_ARGUMENTS = {"abs": 1, "log": 2}
-_ALLOWED = "numbers, words in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
+_MAX_ARGUMENTS = {"abs": 1, "log": 2}
+_ALLOWED = "numbers, strings in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
 
 
 class Expression:
     """A condition on parameters, such as `batch_size * accum <= 1024`.
 
-    Names are those of parameters, dotted ones too (`sgd.momentum`); one that Python would not take for a name
+    Names are those of parameters, including dotted names (`sgd.momentum`). A name that is not valid in Python
     is written `params["batch-size"]`.
 
     Args:
         text: the expression.
 
     Attributes:
-        text: the same.
-        names: the parameters it is about, in the order of their appearance.
+        text: the expression.
+        names: the names of its parameters, in order of appearance.
 
     Raises:
-        ExpressionError: it is none, or does more than compute and compare.
+        ExpressionError: the text is not an expression, or does more than compute and compare.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        if len(text) > _LONGEST:
-            raise ExpressionError(f"is longer than {_LONGEST} characters; write several constraints")
+        if len(text) > _MAX_LENGTH:
+            raise ExpressionError(f"is longer than {_MAX_LENGTH} characters; write several constraints")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's about escapes, on lines of their own
+                warnings.simplefilter("ignore")  # Python's warnings about escapes
                 self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ExpressionError("is no expression; write for example batch_size * accum <= 1024") from None
+            raise ExpressionError(
+                "is not an expression; write for example batch_size * accum <= 1024"
+            ) from None
         names: list[str] = []
         try:
-            if _depth(self._tree) > _DEEPEST:
+            if _depth(self._tree) > _MAX_DEPTH:
                 raise RecursionError
             _check(self._tree, names)
         except RecursionError:
             raise ExpressionError("is nested too deeply; write several constraints") from None
         self.names: Sequence[str] = tuple(dict.fromkeys(names))
         if not names:
-            raise ExpressionError("names no parameter, so it is always the same")
+            raise ExpressionError("names no parameter, so it is constant")
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Whether a configuration fulfils it. One that lacks a parameter it is about (for that is inactive)
-        does; one for which it cannot be computed (division by zero, logarithm of 0) does not.
+        """Whether a configuration fulfils the constraint.
+
+        An expression with an inactive parameter counts as fulfilled. An expression that cannot be evaluated
+        (division by zero, logarithm of 0) counts as violated.
 
         Raises:
-            ExpressionError: it computes with words, compares them with numbers, or is neither true nor false.
+            ExpressionError: it computes with strings, compares them with numbers, or is not true or false.
         """
         if any(name not in params for name in self.names):
             return True
@@ -120,7 +120,9 @@ class Expression:
                 raise
             return False
         if not isinstance(value, bool):
-            raise ExpressionError(f"is {show(value)}, neither true nor false; compare it with something")
+            raise ExpressionError(
+                f"is {short_repr(value)}, neither true nor false; compare it with something"
+            )
         return value
 
 
@@ -129,7 +131,7 @@ def _depth(node: ast.AST) -> int:
 
 
 def _check(node: ast.expr, names: list[str]) -> None:
-    """See that a tree has only allowed nodes, and collect the names of parameters."""
+    """Ensure that a tree has only allowed nodes, and collect the names of parameters."""
     match node:
         case ast.Name() | ast.Attribute() | ast.Subscript():
             names.append(_name(node))
@@ -150,8 +152,8 @@ def _check(node: ast.expr, names: list[str]) -> None:
                 _check(part, names)
         case ast.Call(func=ast.Name(id=function), args=[_, *_] as arguments, keywords=[]) if (
             function in _FUNCTIONS
-            and (function in _MOST_ARGUMENTS or len(arguments) > 1)
-            and len(arguments) <= _MOST_ARGUMENTS.get(function, len(arguments))
+            and (function in _MAX_ARGUMENTS or len(arguments) > 1)
+            and len(arguments) <= _MAX_ARGUMENTS.get(function, len(arguments))
         ):
             for argument in arguments:
                 _check(argument, names)
@@ -160,7 +162,7 @@ def _check(node: ast.expr, names: list[str]) -> None:
 
 
 def _excerpt(node: ast.expr) -> str:
-    return show(ast.unparse(node))
+    return short_repr(ast.unparse(node))
 
 
 def _name(node: ast.expr) -> str:
@@ -171,7 +173,7 @@ def _name(node: ast.expr) -> str:
             return f"{_name(value)}.{name}"
         case ast.Subscript(value=ast.Name(id="params"), slice=ast.Constant(value=str(name))):
             return name
-    raise ExpressionError(f"{_excerpt(node)} is no parameter; possible are {_ALLOWED}")
+    raise ExpressionError(f"{_excerpt(node)} is not a parameter; possible are {_ALLOWED}")
 
 
 def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
@@ -202,7 +204,7 @@ def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
 
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ExpressionError(f"takes {show(value)} for true or false; compare it with something")
+        raise ExpressionError(f"uses {short_repr(value)} as true or false; add a comparison")
     return value
 
 
@@ -210,21 +212,23 @@ def _compare(left: Any, ops: Sequence[ast.cmpop], rest: Sequence[Any]) -> bool:
     for op, right in zip(ops, rest, strict=True):
         if type(op) in _ORDER:
             if isinstance(left, str) != isinstance(right, str) or isinstance(left, list):
-                raise ExpressionError(f"compares {show(left)} with {show(right)}")
+                raise ExpressionError(f"compares {short_repr(left)} with {short_repr(right)}")
             if not isinstance(left, str):
                 left, right = _number(left), _number(right)
             if not _ORDER[type(op)](left, right):
                 return False
         else:
             if isinstance(op, (ast.In, ast.NotIn)) and not isinstance(right, list):
-                raise ExpressionError(f"looks for {show(left)} in {show(right)}, which is no list")
+                raise ExpressionError(
+                    f"looks for {short_repr(left)} in {short_repr(right)}, which is not a list"
+                )
             if not _EQUALITY[type(op)](left, right):
                 return False
         left = right
     return True
 
 
-_LIMIT = ("<=", ">=", "<", ">")
+_OPERATORS = ("<=", ">=", "<", ">")
 
 
 class Limit:
@@ -234,21 +238,21 @@ class Limit:
         text: a comparison with a number.
 
     Raises:
-        ExpressionError: it is none.
+        ExpressionError: the text is not a limit.
     """
 
     def __init__(self, text: str) -> None:
-        words = text.strip()
-        self._sign = next((sign for sign in _LIMIT if words.startswith(sign)), "")
+        stripped = text.strip()
+        self._sign = next((sign for sign in _OPERATORS if stripped.startswith(sign)), "")
         try:
-            self._bound = float(words.removeprefix(self._sign))
+            self._bound = float(stripped.removeprefix(self._sign))
         except ValueError:
             self._sign = ""
         if not self._sign or not math.isfinite(self._bound):
-            raise ExpressionError(f'{show(text)} is no limit; write for example "<= 20"')
+            raise ExpressionError(f'{short_repr(text)} is not a limit; write for example "<= 20"')
 
     def excess(self, value: float) -> float:
-        """By how much a value is beyond the limit: as Optuna has it, up to 0 it is not."""
+        """By how much a value violates the limit. As with Optuna's constraints, up to 0 the limit is kept."""
         excess = value - self._bound if self._sign.startswith("<") else self._bound - value
-        # Optuna knows no "less than": at the bound itself the smallest excess there is says so.
+        # Optuna has no strict limits: a value that equals a strict bound gets the smallest possible excess.
         return math.ulp(0.0) if excess == 0 and len(self._sign) == 1 else excess

@@ -1,4 +1,4 @@
-"""The regular expressions of `metrics_from`: whether they are valid, and which metrics they find."""
+"""The regular expressions of `metrics_from`: validation, and the metrics that they find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STEP_GROUP, VALUE_GROUP = "step", "value"
 
 
 def metric_names(patterns: Sequence[str] | Mapping[str, str]) -> list[str]:
-    """The metrics that patterns find: their groups' names, or in a mapping the keys."""
+    """The metrics that patterns find: the names of their groups, or the keys of a mapping."""
     if isinstance(patterns, Mapping):
         return list(patterns)
     groups = (name for pattern in patterns for name in re.compile(pattern).groupindex)
@@ -22,12 +22,12 @@ def group_of_value(pattern: re.Pattern[str]) -> int:
     return next(number for number in range(1, pattern.groups + 1) if number != step)
 
 
-def why_wrong(pattern: str, is_for_one: bool) -> str | None:
-    """What is wrong with a pattern, in words for people.
+def pattern_error(pattern: str, is_for_one: bool) -> str | None:
+    """Why a pattern is invalid, or None.
 
     Args:
         pattern: the regular expression.
-        is_for_one: whether the metric's name stands beside it.
+        is_for_one: whether it finds a single metric, whose name is given separately.
     """
     try:
         compiled = re.compile(pattern)
@@ -36,7 +36,7 @@ def why_wrong(pattern: str, is_for_one: bool) -> str | None:
             f" at character {error.pos + 1}" if isinstance(error, re.error) and error.pos is not None else ""
         )
         what = error.msg if isinstance(error, re.error) else str(error)
-        return f"{pattern!r} is no regular expression: {what}{place}"
+        return f"{pattern!r} is not a regular expression: {what}{place}"
     if is_for_one:
         if compiled.groups - (STEP_GROUP in compiled.groupindex) < 1:
             return rf"{pattern!r} has no group for the value; write for example 'loss=(\S+)'"

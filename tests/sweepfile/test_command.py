@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandContext, CommandError, nest
+from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandContext, CommandError
+from sweep.sweepfile.wandb.command import WandbCommand, nest
 
 PARAMS = {"a": True, "b": False, "c": 1, "d": None, "e": [1, "x"], "sgd": {"momentum": 0.9}}
 FACTS = CommandContext(
@@ -22,7 +23,7 @@ FACTS = CommandContext(
 
 
 def wandb(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
-    return Command(items, as_wandb=True).arguments(params, FACTS)
+    return WandbCommand(items).arguments(params, FACTS)
 
 
 def ours(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 from sweep.errors import InputError
 from sweep.space import SearchSpace
 from sweep.sweepfile import SweepFile, parse_sweep_file
+from sweep.sweepfile.command import NO_PROGRAM
 from sweep.sweepfile.load import parse_override
-from sweep.sweepfile.wandb.dialect import NO_PROGRAM
 
 HEAD = "program: train.py\nmethod: {method}\nmetric: {{name: val_loss}}\nparameters:\n"
 
