@@ -39,7 +39,13 @@ class Model(BaseModel):
     to the arguments of the call that have other names (see `foreign_key_hint`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        defer_build=True,  # an import builds no validators: `SweepSpec` builds one for all models at once
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import ConfigDict, WithJsonSchema, model_serializer, model_validator
 
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.types import invalid, is_valid_scalar, short_repr
+from sweep.sweepfile.types import OrForms, PlainValue, invalid, short_repr
 
 CUSTOM, BUILT_IN = "<custom>", "<built-in>"
 """Tags in the union of custom and built-in samplers or pruners."""
@@ -26,19 +26,18 @@ def is_custom(type_: Any) -> bool:
 
 def check_class_name(text: str) -> None:
     """Ensure that `text` has the form `package.module:Class`."""
-    place, _, name = text.partition(":")
-    if _CLASS.fullmatch(text) and not place.endswith(".py"):
-        return
-    module = place.removesuffix(".py").replace("/", ".").strip(".") or "package.module"
-    hint = f"{module}:{name or 'Class'}"
-    example = hint if _CLASS.fullmatch(hint) else "package.module:Class"
-    raise invalid(f"{text!r} is not the name of a class; write {example}", key="type")
+    module, _, name = text.partition(":")
+    if not _CLASS.fullmatch(text) or module.endswith(".py"):
+        hint = f"{module.removesuffix('.py').replace('/', '.')}:{name or 'Class'}"
+        example = hint if _CLASS.fullmatch(hint) else "package.module:Class"
+        raise invalid(f"{text!r} is not the name of a class; write {example}", key="type")
 
 
 class CustomClass(Model):
     """A custom class. All keys but `type` are passed to it as options."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, PlainValue]
 
     type: Annotated[str, WithJsonSchema(_CLASS_NAME)]
 
@@ -47,13 +46,9 @@ class CustomClass(Model):
     def _check_keys(cls, raw: Any) -> Any:
         # The class decides which options it takes.
         if isinstance(raw, dict):
-            for key, value in raw.items():
+            for key in raw:
                 if not isinstance(key, str) or not key.isidentifier():
                     raise invalid(f"{short_repr(key)} cannot be the name of an option", key=str(key))
-                if not _is_plain(value):
-                    raise invalid(
-                        f"expected plain data (numbers, strings, lists), got {short_repr(value)}", key=key
-                    )
         return raw
 
     @property
@@ -66,14 +61,6 @@ class CustomClass(Model):
         # Options are dumped with those that are null: null is a value to the class.
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in given.items() if value is not None} | self.options
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    return value is None or (isinstance(value, bool | int | float | str) and is_valid_scalar(value))
 
 
 def as_typed_mapping(raw: Any, types: Iterable[str]) -> Any:
@@ -103,6 +90,11 @@ def custom_or_built_in(value: Any) -> str:
     return CUSTOM if is_custom(type_) else BUILT_IN
 
 
-def type_name(*names: str) -> Any:
-    """The short form of a sampler or pruner in the JSON Schema: its `type`, if that needs no options."""
-    return Annotated[str, WithJsonSchema({"anyOf": [{"enum": list(names)}, _CLASS_NAME]})]
+def models_by_type(union: Any) -> dict[str, Any]:
+    """The models of a union by the value of their `type`."""
+    return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(union)}
+
+
+def or_type_name(*names: str) -> OrForms:
+    """The short form of a sampler or pruner: its `type` alone, if that needs no options."""
+    return OrForms({"enum": list(names)}, _CLASS_NAME)

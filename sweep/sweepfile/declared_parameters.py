@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidatorFunctionWrapHandler, WrapValidator
 
 from sweep.errors import suggestion
 from sweep.sweepfile.parameter_forms import NamedParameters, Parameter
 from sweep.sweepfile.tree import dependency_order, flatten
-from sweep.sweepfile.types import invalid
+from sweep.sweepfile.types import OrForms, invalid
 
 DEFINE_BY_RUN = "define-by-run"
 
@@ -35,5 +35,6 @@ def _or_define_by_run(value: Any, declared: ValidatorFunctionWrapHandler) -> Any
 Parameters = Annotated[
     NamedParameters,
     AfterValidator(_check_tree),
-    WrapValidator(_or_define_by_run, json_schema_input_type=NamedParameters | Literal["define-by-run"]),
+    WrapValidator(_or_define_by_run),
+    OrForms({"const": DEFINE_BY_RUN}),
 ]

@@ -35,9 +35,11 @@ from sweep.sweepfile.types import (
     NonNegativeInteger,
     NonNegativeNumber,
     Number,
+    OrForms,
     PositiveInteger,
     PositiveNumber,
     Seconds,
+    as_list,
     invalid,
     short_repr,
 )
@@ -137,10 +139,6 @@ CAUSES = get_args(Cause)
 or the objective raised an exception."""
 
 
-def _as_list(raw: Any) -> Any:
-    return [raw] if isinstance(raw, str) else raw
-
-
 class TrialRules(Model):
     """Limits and rules for one trial.
 
@@ -152,9 +150,11 @@ class TrialRules(Model):
 
     timeout: Seconds | None = None
     retries: NonNegativeInteger = 2
-    retry_on: Annotated[
-        tuple[Cause, ...], BeforeValidator(_as_list, json_schema_input_type=Cause | list[Cause])
-    ] = ("crash", "oom", "lost_node")
+    retry_on: Annotated[tuple[Cause, ...], BeforeValidator(as_list), OrForms({"enum": list(CAUSES)})] = (
+        "crash",
+        "oom",
+        "lost_node",
+    )
     backoff: Delay = 0.0
     keep_checkpoints: PositiveInteger = 1
     recycle_after: PositiveInteger | None = None
@@ -170,28 +170,16 @@ def _metric(raw: Any) -> Any:
     return raw
 
 
-def _metrics(raw: Any) -> Any:
-    if isinstance(raw, (list, tuple)) and not raw:
-        raise invalid("is empty; write for example [{name: val/loss, goal: minimize}]")
-    return raw
-
-
-def _constraints(raw: Any) -> Any:
-    texts = _as_list(raw)
-    if not isinstance(texts, (list, tuple)):
-        raise invalid(f'expected a list such as ["batch_size * accum <= 1024"], got {short_repr(raw)}')
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise invalid(f'expected an expression such as "a + b <= 8", got {short_repr(text)}', key=index)
-        try:
-            Expression(text)
-        except ExpressionError as error:
-            raise invalid(str(error), key=index) from None
-    return tuple(texts)
+def _constraint(text: str) -> str:
+    try:
+        Expression(text)
+    except ExpressionError as error:
+        raise invalid(str(error)) from None
+    return text
 
 
 DEFAULTS = "defaults"
-_Configuration = Literal["defaults"] | Annotated[dict[str, Any], Field(min_length=1)]
+_CONFIGURATION = {"anyOf": [{"const": DEFAULTS}, {"type": "object", "minProperties": 1}]}
 
 
 def _enqueue(raw: Any) -> Any:
@@ -217,7 +205,7 @@ class SweepSpec(Model):
     `metric` is what the sweep optimizes; with several `metrics`, it is the first of those with a goal.
 
     `name` is the name of the sweep's directory, by default that of the file. `parameters` is the search
-    space, or `define-by-run`: then the objective suggests its parameters with `trial.suggest_float` and so on.
+    space, or `define-by-run`: then the objective suggests its parameters, as with `trial.suggest_float`.
     `constraints` on parameters, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists
     configurations to begin with: `defaults`, or values by name. `sampler` says how configurations are chosen,
     `pruner` which trials are stopped early. At most `max_parallel` trials run at once, by default as many as
@@ -239,16 +227,17 @@ class SweepSpec(Model):
         NonEmptyStr | None, AfterValidator(check_objective), Field(validate_default=True)
     ] = None
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
-    metrics: Annotated[
-        Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None, BeforeValidator(_metrics)
-    ] = None
+    metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
     constraints: Annotated[
-        tuple[str, ...], BeforeValidator(_constraints, json_schema_input_type=str | list[str])
+        tuple[Annotated[str, AfterValidator(_constraint)], ...],
+        BeforeValidator(as_list),
+        OrForms({"type": "string"}),
     ] = ()
     enqueue: Annotated[
         tuple[Any, ...],
-        BeforeValidator(_enqueue, json_schema_input_type=_Configuration | list[_Configuration]),
+        BeforeValidator(_enqueue),
+        WithJsonSchema({"anyOf": [_CONFIGURATION, {"type": "array", "items": _CONFIGURATION}]}),
     ] = ()
     sampler: Sampler = TpeSampler()
     pruner: Pruner = NoPruner(type="none")

@@ -17,7 +17,7 @@ from sweep.sweepfile.parameters import (
     Range,
     check_distribution_name,
 )
-from sweep.sweepfile.types import Scalar, invalid, short_repr
+from sweep.sweepfile.types import SCALAR_SCHEMA, STRIPPED, OrForms, Scalar, invalid, short_repr
 
 
 def _check_names(raw: Any) -> Any:
@@ -100,20 +100,19 @@ def _tag(raw: Any) -> str:
     return f"<{model.__name__}>"
 
 
-_AnyParameter = Annotated[
+Parameter = Annotated[
     Annotated[Range, Tag("<Range>")]
     | Annotated[Choice, Tag("<Choice>")]
     | Annotated[Constant, Tag("<Constant>")]
     | Annotated[Distribution, Tag("<Distribution>")]
     | Annotated[Group, Tag("<Group>")],
     Discriminator(_tag),
-]
-Parameter = Annotated[
-    _AnyParameter, BeforeValidator(_as_mapping, json_schema_input_type=_AnyParameter | Scalar)
+    BeforeValidator(_as_mapping),
+    OrForms(SCALAR_SCHEMA),
 ]
 NamedParameters = Annotated[
     dict[str, Parameter],
-    Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": r"^\S([\s\S]*\S)?$"}}),
+    Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": STRIPPED}}),
     BeforeValidator(_check_names),
 ]
 

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    StrictStr,
     WithJsonSchema,
     model_validator,
 )
@@ -20,10 +21,13 @@ from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, file_keys
 from sweep.sweepfile.foreign_keys import parameter_key_error
 from sweep.sweepfile.types import (
+    SCALAR_SCHEMA,
     Flag,
     Number,
+    OrForms,
+    PlainValue,
     PositiveNumber,
-    Scalar,
+    ScalarValue,
     invalid,
     is_valid_scalar,
     same_value,
@@ -31,36 +35,18 @@ from sweep.sweepfile.types import (
 )
 
 
-def _conditions(raw: Any) -> Any:
-    if not isinstance(raw, Mapping) or not raw:
-        raise invalid(
-            "expected conditions such as {optimizer: sgd} or {optimizer: [sgd, adam]}, "
-            f"got {short_repr(raw)}"
-        )
-    conditions: dict[str, tuple[Any, ...]] = {}
-    for name, wanted in raw.items():
-        if not isinstance(name, str):
-            raise invalid(f"{short_repr(name)} is not the name of a parameter", key=name)
-        values = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
-        if not values:
-            raise invalid("is empty; name at least one value", key=name)
-        for value in values:
-            if not isinstance(value, Scalar):
-                raise invalid(f"{short_repr(value)} is not a scalar; name values of {name}", key=name)
-        conditions[name] = values
-    return conditions
+def _as_tuple(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _dump_conditions(conditions: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else list(values) for name, values in conditions.items()}
 
 
-_Values = Scalar | Annotated[list[Scalar], Field(min_length=1)]
-Conditions = Annotated[
-    dict[str, tuple[Any, ...]],
-    BeforeValidator(_conditions, json_schema_input_type=Annotated[dict[str, _Values], Field(min_length=1)]),
-    PlainSerializer(_dump_conditions),
+_Values = Annotated[
+    tuple[ScalarValue, ...], Field(min_length=1), BeforeValidator(_as_tuple), OrForms(SCALAR_SCHEMA)
 ]
+Conditions = Annotated[dict[StrictStr, _Values], Field(min_length=1), PlainSerializer(_dump_conditions)]
 
 
 class Conditional(Model):
@@ -79,12 +65,7 @@ class Conditional(Model):
 class Constant(Conditional):
     """A parameter with the same value in every trial. A scalar in the file is short for it."""
 
-    value: Any
-
-    @model_validator(mode="after")
-    def _check(self) -> Constant:
-        _check_plain(self.value, "value")
-        return self
+    value: PlainValue
 
     def allows(self, value: Any) -> bool:
         """Whether the parameter can have a value."""
@@ -94,22 +75,6 @@ class Constant(Conditional):
     def values_text(self) -> str:
         """The possible values, for a message."""
         return f"it is always {short_repr(self.value)}"
-
-
-def _check_plain(value: Any, key: str) -> None:
-    """Ensure that a value is the same after it was written and read as YAML or JSON."""
-    if isinstance(value, list):
-        for item in value:
-            _check_plain(item, key)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if not isinstance(name, str):
-                raise invalid(f"key {short_repr(name)} must be a string; put it in quotes", key=key)
-            _check_plain(item, key)
-    elif not isinstance(value, Scalar):
-        raise invalid(f"{short_repr(value)} is neither a number, a string, a list nor a mapping", key=key)
-    elif not is_valid_scalar(value):
-        raise invalid(f"{short_repr(value)} cannot be used; give a finite number or a string", key=key)
 
 
 class _Sampled(Conditional):
@@ -145,15 +110,12 @@ class Choice(_Sampled):
     `probabilities`, one for each value, are weights: a value's probability is its share of their sum.
     """
 
-    values: list[Any]
+    values: Annotated[list[PlainValue], Field(min_length=1)]
     probabilities: list[PositiveNumber] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Choice:
-        if not self.values:
-            raise invalid("is empty; give at least one value", key="values")
         for index, value in enumerate(self.values):
-            _check_plain(value, "values")
             # 1, 1.0 and true are equal in Python: Optuna could not tell them apart.
             if value in self.values[:index]:
                 raise invalid(f"{short_repr(value)} is a duplicate; write each value once", key="values")
@@ -192,7 +154,8 @@ class Range(_Sampled):
     log: Flag = False
     step: Number | None = None
     alternatives: Annotated[
-        list[Any] | None, Field(validation_alias=AliasChoices("or"), serialization_alias="or")
+        Annotated[list[ScalarValue], Field(min_length=1)] | None,
+        Field(validation_alias=AliasChoices("or"), serialization_alias="or"),
     ] = None
 
     @property
@@ -261,11 +224,7 @@ class Range(_Sampled):
         return f"it is {kind} from {self.min} to {self.max}{step}{others}"
 
     def _check_alternatives(self, values: list[Any]) -> None:
-        if not values:
-            raise invalid("is empty; give values outside the range, for example or: [0]", key="or")
         for index, value in enumerate(values):
-            if not isinstance(value, Scalar) or not is_valid_scalar(value):
-                raise invalid(f"{short_repr(value)} cannot be used; give finite numbers or strings", key="or")
             if any(value == other for other in values[:index]):
                 raise invalid(f"{short_repr(value)} is a duplicate; write each value once", key="or")
             if not isinstance(value, (bool, str)) and value is not None and self.min <= value <= self.max:

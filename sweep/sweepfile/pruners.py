@@ -14,7 +14,8 @@ from sweep.sweepfile.custom_class import (
     as_typed_mapping,
     check_class_name,
     custom_or_built_in,
-    type_name,
+    models_by_type,
+    or_type_name,
 )
 from sweep.sweepfile.types import (
     Flag,
@@ -24,8 +25,8 @@ from sweep.sweepfile.types import (
     Number,
     PositiveInteger,
     Probability,
+    as_integer,
     invalid,
-    short_repr,
 )
 
 
@@ -39,51 +40,34 @@ class _Pruner(Model):
     metric: NonEmptyStr | None = None
 
 
-_StartupTrials = Annotated[NonNegativeInteger, optuna_alias("startup_trials")]
-_WarmupSteps = Annotated[NonNegativeInteger, optuna_alias("warmup_steps")]
-_MinTrials = Annotated[PositiveInteger, optuna_alias("min_trials")]
+class _StepPruner(_Pruner):
+    type: str  # before the options in a file that is written
+    startup_trials: Annotated[NonNegativeInteger, optuna_alias("startup_trials")] = 5
+    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
+    interval_steps: PositiveInteger = 1
+    min_trials: Annotated[PositiveInteger, optuna_alias("min_trials")] = 1
 
 
-class MedianPruner(_Pruner):
+class MedianPruner(_StepPruner):
     """Stops a trial whose best value so far is worse than the median of the others' at the same step."""
 
     type: Literal["median"]
-    startup_trials: _StartupTrials = 5
-    warmup_steps: _WarmupSteps = 0
-    interval_steps: PositiveInteger = 1
-    min_trials: _MinTrials = 1
 
 
-class PercentilePruner(_Pruner):
+class PercentilePruner(_StepPruner):
     """Keeps the best `percentile` percent at each step: 75 stops the worst quarter."""
 
     type: Literal["percentile"]
     percentile: Annotated[
         Number, Field(ge=0, le=100), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})
     ]
-    startup_trials: _StartupTrials = 5
-    warmup_steps: _WarmupSteps = 0
-    interval_steps: PositiveInteger = 1
-    min_trials: _MinTrials = 1
-
-
-def _resource(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise invalid(f"expected a positive whole number or auto, got {short_repr(value)}")
-
-
-def _reduction_factor(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise invalid(f"expected a whole number of at least 2, got {short_repr(value)}")
-    return value
 
 
 Resource = Annotated[
-    int | Literal["auto"],
-    BeforeValidator(_resource, json_schema_input_type=Annotated[int, Field(gt=0)] | Literal["auto"]),
+    Annotated[PositiveInteger, Tag("<number>")] | Annotated[Literal["auto"], Tag("<auto>")],
+    Discriminator(lambda value: "<auto>" if value == "auto" else "<number>"),
 ]
-ReductionFactor = Annotated[int, Field(ge=2), BeforeValidator(_reduction_factor)]
+ReductionFactor = Annotated[int, Field(ge=2), BeforeValidator(as_integer)]
 
 
 class AshaPruner(_Pruner):
@@ -132,7 +116,7 @@ class ThresholdPruner(_Pruner):
     type: Literal["threshold"]
     lower: Number | None = None
     upper: Number | None = None
-    warmup_steps: _WarmupSteps = 0
+    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
     interval_steps: PositiveInteger = 1
 
     @model_validator(mode="after")
@@ -199,15 +183,16 @@ class CustomPruner(CustomClass):
         return self
 
 
-WRAPPABLE: dict[str, type[Model]] = {
-    "median": MedianPruner,
-    "percentile": PercentilePruner,
-    "asha": AshaPruner,
-    "hyperband": HyperbandPruner,
-    "threshold": ThresholdPruner,
-    "wilcoxon": WilcoxonPruner,
-    "bands": BandsPruner,
-}
+_Wrappable = (
+    MedianPruner
+    | PercentilePruner
+    | AshaPruner
+    | HyperbandPruner
+    | ThresholdPruner
+    | WilcoxonPruner
+    | BandsPruner
+)
+WRAPPABLE: dict[str, type[Model]] = models_by_type(_Wrappable)
 _WITHOUT_OPTIONS = ("median", "asha", "hyperband", "wilcoxon")
 
 
@@ -224,21 +209,6 @@ def _wrapped(raw: Any) -> Any:
     return raw if raw is None else as_typed_mapping(raw, WRAPPABLE)
 
 
-_BuiltIn = (
-    MedianPruner
-    | PercentilePruner
-    | AshaPruner
-    | HyperbandPruner
-    | ThresholdPruner
-    | WilcoxonPruner
-    | BandsPruner
-)
-_Wrapped = Annotated[
-    Annotated[_BuiltIn, Field(discriminator="type"), Tag(BUILT_IN)] | Annotated[CustomPruner, Tag(CUSTOM)],
-    Discriminator(custom_or_built_in),
-]
-
-
 class PatientPruner(_Pruner):
     """Stops a trial that `wrapped` would stop, if it has not improved for `patience` reports.
 
@@ -249,8 +219,14 @@ class PatientPruner(_Pruner):
     patience: NonNegativeInteger
     min_delta: NonNegativeNumber = 0.0
     wrapped: Annotated[
-        _Wrapped | None,
-        BeforeValidator(_wrapped, json_schema_input_type=type_name(*_WITHOUT_OPTIONS) | _Wrapped | None),
+        Annotated[
+            Annotated[_Wrappable, Field(discriminator="type"), Tag(BUILT_IN)]
+            | Annotated[CustomPruner, Tag(CUSTOM)],
+            Discriminator(custom_or_built_in),
+        ]
+        | None,
+        BeforeValidator(_wrapped),
+        or_type_name(*_WITHOUT_OPTIONS),
     ] = None
 
 
@@ -272,13 +248,11 @@ def _pruner(raw: Any) -> Any:
     return as_typed_mapping(raw, PRUNERS)
 
 
-AnyPruner = Annotated[
-    Annotated[NoPruner | PatientPruner | _BuiltIn, Field(discriminator="type"), Tag(BUILT_IN)]
+Pruner = Annotated[
+    Annotated[NoPruner | PatientPruner | _Wrappable, Field(discriminator="type"), Tag(BUILT_IN)]
     | Annotated[CustomPruner, Tag(CUSTOM)],
     Discriminator(custom_or_built_in),
-]
-Pruner = Annotated[
-    AnyPruner,
-    BeforeValidator(_pruner, json_schema_input_type=type_name("none", *_WITHOUT_OPTIONS) | AnyPruner),
+    BeforeValidator(_pruner),
+    or_type_name("none", *_WITHOUT_OPTIONS),
 ]
 """Which trials are stopped early."""

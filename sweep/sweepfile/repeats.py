@@ -4,52 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.types import invalid, short_repr
+from sweep.sweepfile.types import OrForms, as_integer, invalid, short_repr
 
 _MAX_REPEATS = 1000
-_SEED_LIMIT = 2**32
 
 Reduction = Literal["mean", "median", "min", "max"]
 REDUCTIONS = get_args(Reduction)
 
 
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise invalid(f"expected a whole number or a list of such seeds, got {short_repr(value)}")
-    if value < 0:
-        raise invalid(f"must be at least 0, got {short_repr(value)}")
-    return int(value)
+_Count = Annotated[int, Field(gt=0, le=_MAX_REPEATS), BeforeValidator(as_integer)]
+_Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(as_integer)]
 
 
-def _seeds(value: Any) -> Any:
-    if not isinstance(value, list | tuple):
-        count = _integer(value)
-        if count == 0:
-            raise invalid("must be greater than 0, got 0")
-        if count > _MAX_REPEATS:
-            raise invalid(
-                f"each trial would be run {short_repr(count)} times, at most {_MAX_REPEATS} are possible; "
-                f"a seed is written [{short_repr(count)}]"
-            )
-        return count
-    if not value:
-        raise invalid("is empty; give at least one seed, for example [0, 1, 2], or their number")
-    seeds = [_integer(seed) for seed in value]
+def _unique(seeds: tuple[int, ...]) -> tuple[int, ...]:
     for index, seed in enumerate(seeds):
-        if seed >= _SEED_LIMIT:
-            raise invalid(f"{short_repr(seed)} is not a seed; a seed is below 2**32 (4294967296)")
         if seed in seeds[:index]:
             raise invalid(f"{seed} is a duplicate; leave one out")
-    return tuple(seeds)
+    return seeds
 
 
-_Count = Annotated[int, Field(ge=1, le=_MAX_REPEATS)]
-_SeedList = Annotated[
-    list[Annotated[int, Field(ge=0, lt=_SEED_LIMIT)]],
-    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+_Seeds = Annotated[
+    tuple[_Seed, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)
 ]
 
 
@@ -60,7 +38,8 @@ class Repeats(Model):
     """
 
     seeds: Annotated[
-        int | tuple[int, ...], BeforeValidator(_seeds, json_schema_input_type=_Count | _SeedList)
+        Annotated[_Count, Tag("<count>")] | Annotated[_Seeds, Tag("<list>")],
+        Discriminator(lambda value: "<list>" if isinstance(value, list | tuple) else "<count>"),
     ]
     reduce: Reduction = "mean"
 
@@ -83,6 +62,8 @@ def _repeats(raw: Any) -> Any:
 
 
 RepeatsEntry = Annotated[
-    Repeats | None, BeforeValidator(_repeats, json_schema_input_type=Repeats | _Count | None)
+    Repeats | None,
+    BeforeValidator(_repeats),
+    OrForms({"type": "integer", "minimum": 1, "maximum": _MAX_REPEATS}),
 ]
 """A number of repeats is short for `{seeds: ...}`."""

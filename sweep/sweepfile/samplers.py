@@ -19,7 +19,8 @@ from sweep.sweepfile.custom_class import (
     as_typed_mapping,
     check_class_name,
     custom_or_built_in,
-    type_name,
+    models_by_type,
+    or_type_name,
 )
 from sweep.sweepfile.types import Flag, NonNegativeInteger, PositiveInteger, Probability, invalid
 
@@ -164,17 +165,18 @@ class CustomSampler(CustomClass):
         return self
 
 
-SAMPLERS: dict[str, type[_Sampler]] = {
-    "tpe": TpeSampler,
-    "gp": GpSampler,
-    "cmaes": CmaEsSampler,
-    "nsga2": Nsga2Sampler,
-    "nsga3": Nsga3Sampler,
-    "qmc": QmcSampler,
-    "random": RandomSampler,
-    "grid": GridSampler,
-    "brute_force": BruteForceSampler,
-}
+_BuiltIn = (
+    TpeSampler
+    | GpSampler
+    | CmaEsSampler
+    | Nsga2Sampler
+    | Nsga3Sampler
+    | QmcSampler
+    | RandomSampler
+    | GridSampler
+    | BruteForceSampler
+)
+SAMPLERS: dict[str, type[_Sampler]] = models_by_type(_BuiltIn)
 OPTUNA_SAMPLERS = {
     "TPESampler": "tpe",
     "GPSampler": "gp",
@@ -193,24 +195,10 @@ def _sampler(raw: Any) -> Any:
     return as_typed_mapping({"type": "tpe", **raw} if isinstance(raw, dict) else raw, SAMPLERS)
 
 
-AnySampler = Annotated[
-    Annotated[
-        TpeSampler
-        | GpSampler
-        | CmaEsSampler
-        | Nsga2Sampler
-        | Nsga3Sampler
-        | QmcSampler
-        | RandomSampler
-        | GridSampler
-        | BruteForceSampler,
-        Field(discriminator="type"),
-        Tag(BUILT_IN),
-    ]
-    | Annotated[CustomSampler, Tag(CUSTOM)],
-    Discriminator(custom_or_built_in),
-]
 Sampler = Annotated[
-    AnySampler, BeforeValidator(_sampler, json_schema_input_type=type_name(*SAMPLERS) | AnySampler)
+    Annotated[_BuiltIn, Field(discriminator="type"), Tag(BUILT_IN)] | Annotated[CustomSampler, Tag(CUSTOM)],
+    Discriminator(custom_or_built_in),
+    BeforeValidator(_sampler),
+    or_type_name(*SAMPLERS),
 ]
 """How configurations are chosen."""

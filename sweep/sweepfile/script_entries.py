@@ -7,20 +7,40 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictStr,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from sweep.sweepfile.base import Model
 from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, is_of_trial
 from sweep.sweepfile.patterns import pattern_error
-from sweep.sweepfile.types import Scalar, invalid, is_valid_scalar, short_repr
+from sweep.sweepfile.types import OrForms, Scalar, as_list, invalid, is_valid_scalar, short_repr
 from sweep.sweepfile.wandb.command import make_command
 
-_Text = bool | float | str
+
+def _text(value: Any) -> str:
+    if value is None or not isinstance(value, Scalar):
+        raise invalid(f"expected a string, a number, true or false, got {short_repr(value)}")
+    if "\0" in str(value) or not is_valid_scalar(value):
+        raise invalid(f"{short_repr(value)} cannot be passed to a program")
+    return str(value)
 
 
-def _command(raw: Any) -> Any:
-    if raw is None:
-        return None
+def _variable_value(value: Any) -> str:
+    return _text(value).lower() if isinstance(value, bool) else _text(value)  # true, as in the file
+
+
+_TEXT_SCHEMA = WithJsonSchema({"type": ["boolean", "number", "string"]})
+
+
+def _not_a_command_line(raw: Any) -> Any:
     if isinstance(raw, str):
         try:
             items = shlex.split(raw)
@@ -28,88 +48,54 @@ def _command(raw: Any) -> Any:
             items = raw.split()
         shown = ", ".join(f'"{item}"' for item in items)
         raise invalid(f"expected a list of arguments, because no shell reads it; write [{shown}]")
-    if not isinstance(raw, list | tuple):
-        raise invalid(f'expected a list such as [python, train.py, "${{args}}"], got {short_repr(raw)}')
-    if not raw:
-        raise invalid('is empty; write for example [python, train.py, "${args}"], or leave it out')
-    for item in raw:
-        if item is None or not isinstance(item, Scalar):
-            raise invalid(f"{short_repr(item)} is not an argument; write strings and numbers")
-    return tuple(_text(item) for item in raw)
+    return raw
 
 
-def _text(value: Any) -> str:
-    text = str(value)
-    if "\0" in text or not is_valid_scalar(value):
-        raise invalid(f"{short_repr(value)} cannot be passed to a program")
-    return text
-
+CommandEntry = Annotated[
+    Annotated[tuple[Annotated[str, BeforeValidator(_text), _TEXT_SCHEMA], ...], Field(min_length=1)] | None,
+    BeforeValidator(_not_a_command_line),
+]
 
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
-def _environment(raw: Any) -> Any:
-    if not isinstance(raw, Mapping):
-        raise invalid(f"expected variables such as {{DATA: /data}}, got {short_repr(raw)}")
-    found = {}
-    for name, value in raw.items():
-        if not isinstance(name, str) or not re.fullmatch(_VARIABLE, name):
-            raise invalid(
-                f"{short_repr(name)} cannot name a variable; use letters, digits and '_'", key=str(name)
-            )
-        if name in ("SWEEP_TRIAL_DIR", "SWEEP_REPORTS"):
-            raise invalid("is set by the sweep itself; choose another name", key=name)
-        if value is None or not isinstance(value, Scalar):
-            raise invalid(f"expected a string, a number, true or false, got {short_repr(value)}", key=name)
-        found[name] = str(value).lower() if isinstance(value, bool) else _text(value)  # true, not True
-    return found
+def _variable_name(name: str) -> str:
+    if not re.fullmatch(_VARIABLE, name):
+        raise invalid(f"{short_repr(name)} cannot name a variable; use letters, digits and '_'")
+    if name in ("SWEEP_TRIAL_DIR", "SWEEP_REPORTS"):
+        raise invalid("is set by the sweep itself; choose another name")
+    return name
 
 
-def _patterns(raw: Any) -> Any:
-    if isinstance(raw, Mapping):
-        if not raw:
-            raise invalid(r"is empty; write for example {val/loss: 'loss=(\S+)'}")
-        for name, pattern in raw.items():
-            if not isinstance(name, str) or not isinstance(pattern, str):
-                raise invalid(
-                    rf"expected a metric and a pattern, as val/loss: 'loss=(\S+)', got {short_repr(raw)}"
-                )
-            if (error := pattern_error(pattern, is_for_one=True)) is not None:
-                raise invalid(error, key=name)
-        return dict(raw)
-    patterns = [raw] if isinstance(raw, str) else raw
-    if not isinstance(patterns, list | tuple) or not patterns:
-        raise invalid(rf"expected a pattern such as 'loss=(?P<loss>\S+)', got {short_repr(raw)}")
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise invalid(f"{short_repr(pattern)} is not a pattern")
-        if (error := pattern_error(pattern, is_for_one=False)) is not None:
-            raise invalid(error)
-    return tuple(patterns)
-
-
-CommandEntry = Annotated[
-    tuple[str, ...] | None,
-    BeforeValidator(_command, json_schema_input_type=Annotated[list[_Text], Field(min_length=1)] | None),
-]
 Environment = Annotated[
-    dict[str, str],
-    BeforeValidator(
-        _environment,
-        json_schema_input_type=Annotated[
-            dict[str, _Text],
-            Field(json_schema_extra={"propertyNames": {"pattern": f"^{_VARIABLE}$"}}),
-        ],
-    ),
+    dict[
+        Annotated[StrictStr, AfterValidator(_variable_name)],
+        Annotated[str, BeforeValidator(_variable_value), _TEXT_SCHEMA],
+    ],
+    Field(json_schema_extra={"propertyNames": {"pattern": f"^{_VARIABLE}$"}}),
 ]
+
+
+def _pattern(text: str) -> str:
+    if (error := pattern_error(text, is_for_one=False)) is not None:
+        raise invalid(error)
+    return text
+
+
+def _pattern_of_metric(text: str) -> str:
+    if (error := pattern_error(text, is_for_one=True)) is not None:
+        raise invalid(error)
+    return text
+
+
 _Patterns = Annotated[
-    tuple[str, ...] | dict[str, str],
-    BeforeValidator(
-        _patterns,
-        json_schema_input_type=str
-        | Annotated[list[str], Field(min_length=1)]
-        | Annotated[dict[str, str], Field(min_length=1)],
-    ),
+    tuple[Annotated[StrictStr, AfterValidator(_pattern)], ...],
+    Field(min_length=1),
+    BeforeValidator(as_list),
+    OrForms({"type": "string"}),
+]
+_PatternsOfMetrics = Annotated[
+    dict[StrictStr, Annotated[StrictStr, AfterValidator(_pattern_of_metric)]], Field(min_length=1)
 ]
 
 
@@ -120,7 +106,10 @@ class MetricsFrom(Model):
     after metrics (and `step`); or a mapping from metrics to regular expressions with one group.
     """
 
-    regex: _Patterns
+    regex: Annotated[
+        Annotated[_Patterns, Tag("<list>")] | Annotated[_PatternsOfMetrics, Tag("<mapping>")],
+        Discriminator(lambda value: "<mapping>" if isinstance(value, Mapping) else "<list>"),
+    ]
 
 
 def check_placeholders(

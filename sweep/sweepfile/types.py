@@ -7,15 +7,20 @@ import re
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
+    NonNegativeInt,
     PlainSerializer,
+    PositiveInt,
     StrictBool,
+    StrictStr,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from sweep.errors import InputError
 
@@ -30,6 +35,24 @@ def invalid(message: str, key: str | int | tuple[str | int, ...] | None = None) 
         key: the invalid entry below the validated one; a tuple is a path of keys.
     """
     return PydanticCustomError("invalid", "{message}", {"message": message, "key": key})
+
+
+class OrForms:
+    """Adds further forms to the JSON Schema of a type, which a validator converts to that type.
+
+    pydantic's `json_schema_input_type` would need the type again, and build it twice at each import.
+
+    Args:
+        forms: JSON Schemas.
+    """
+
+    def __init__(self, *forms: dict[str, Any]) -> None:
+        self._forms = forms
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [*self._forms, handler(schema)]}
 
 
 def short_repr(value: Any) -> str:
@@ -63,6 +86,32 @@ def is_valid_scalar(value: Any) -> bool:
     return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
 
 
+def as_list(value: Any) -> Any:
+    """A string is short for a list of one string."""
+    return [value] if isinstance(value, str) else value
+
+
+def check_plain(value: Any) -> Any:
+    """Ensure that YAML and JSON preserve a value: it consists of lists, mappings and valid scalars."""
+    if isinstance(value, list):
+        for item in value:
+            check_plain(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise invalid(f"key {short_repr(name)} must be a string; put it in quotes")
+            check_plain(item)
+    else:
+        _scalar(value)
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, Scalar) or not is_valid_scalar(value):
+        raise invalid(f"{short_repr(value)} cannot be used; give a finite number or a string")
+    return value
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid(f"expected a number, got {short_repr(value)}")
@@ -72,9 +121,10 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _integer(value: Any) -> Any:
+def as_integer(value: Any) -> Any:
+    """Ensure that a value is a whole number; 1e3 becomes 1000."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # 1e3 is how people write 1000
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise invalid(f"expected a whole number, got {short_repr(value)}")
     if abs(value) > _LARGEST_INTEGER:
@@ -82,11 +132,7 @@ def _integer(value: Any) -> Any:
     return value
 
 
-def _non_empty(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise invalid(f"expected a string, got {short_repr(value)}")
-    if not value:
-        raise invalid("is empty; write a string")
+def _stripped(value: str) -> str:
     if value != value.strip():
         raise invalid(f"{value!r} begins or ends with white space; write {value.strip()!r}")
     return value
@@ -108,7 +154,7 @@ def _directory_name(value: Any) -> Any:
 
 _DURATION = r"(\d+(?:\.\d+)?)\s*(s|m|h|d)"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DurationText = Annotated[str, Field(pattern=rf"^\s*{_DURATION}\s*$")]
+_DURATION_SCHEMA = {"type": "string", "pattern": rf"^\s*{_DURATION}\s*$"}
 
 
 def _seconds(value: Any) -> Any:
@@ -144,11 +190,18 @@ Probability = Annotated[
     Field(ge=0, le=1),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
-PositiveInteger = Annotated[int, Field(gt=0), BeforeValidator(_integer)]
-NonNegativeInteger = Annotated[int, Field(ge=0), BeforeValidator(_integer)]
+PositiveInteger = Annotated[PositiveInt, BeforeValidator(as_integer)]
+NonNegativeInteger = Annotated[NonNegativeInt, BeforeValidator(as_integer)]
 Flag = StrictBool
+SCALAR_SCHEMA = {"type": ["null", "boolean", "number", "string"]}
+ScalarValue = Annotated[Any, AfterValidator(_scalar), WithJsonSchema(SCALAR_SCHEMA)]
+PlainValue = Annotated[Any, AfterValidator(check_plain)]
+STRIPPED = r"^\S([\s\S]*\S)?$"
 NonEmptyStr = Annotated[
-    str, BeforeValidator(_non_empty), WithJsonSchema({"type": "string", "pattern": r"^\S([\s\S]*\S)?$"})
+    StrictStr,
+    Field(min_length=1),
+    AfterValidator(_stripped),
+    WithJsonSchema({"type": "string", "pattern": STRIPPED}),
 ]
 DirectoryName = Annotated[
     str,
@@ -158,13 +211,16 @@ DirectoryName = Annotated[
 Seconds = Annotated[
     float,
     Field(gt=0),
-    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(gt=0)] | _DurationText),
+    BeforeValidator(_seconds),
+    OrForms(_DURATION_SCHEMA),
     PlainSerializer(_dump_number),
 ]
 """A duration: a number of seconds, or a number with its unit: 90s, 30m, 12h, 2d."""
 Delay = Annotated[
     float,
-    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(ge=0)] | _DurationText),
+    Field(ge=0),
+    BeforeValidator(_seconds),
+    OrForms(_DURATION_SCHEMA),
     PlainSerializer(_dump_number),
 ]
 """A duration that can be 0."""

@@ -77,9 +77,13 @@ _MESSAGES = {
     "union_tag_not_found": _MAPPING,
     "list_type": _LIST,
     "tuple_type": _LIST,
+    "too_short": "is empty; give at least one",
+    "string_too_short": "is empty; write a string",
+    "string_type": "expected a string",
     "bool_type": "expected true or false",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
 }
 """The beginning of the message for a type of pydantic's errors."""
@@ -97,7 +101,7 @@ def _describe(path: Path, details: Mapping[str, Any]) -> str:
             return f"{short_repr(details['input'])} is not valid; {suggestion(details['input'], choices)}"
     template = _MESSAGES.get(details["type"])
     text = template.format(**context) if template else f"{message[0].lower()}{message[1:]}"
-    return f"{text}, got {short_repr(details['input'])}"
+    return text if text.startswith("is empty") else f"{text}, got {short_repr(details['input'])}"
 
 
 _EXAMPLES: dict[Path, str] = {

@@ -60,7 +60,12 @@ def _of_exponents(sign: int) -> _Translation:
 
 def _q_log_uniform(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     bounds = _of_exponents(1)(values, path)
-    return {**_named("q_log_uniform_values")(bounds, path), "q": values["q"]}
+    return {
+        "distribution": "q_log_uniform_values",
+        "min": bounds["min"],
+        "max": bounds["max"],
+        "q": values["q"],
+    }
 
 
 _DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], _Translation]] = {
