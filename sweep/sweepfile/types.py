@@ -164,7 +164,7 @@ def _seconds(value: Any) -> Any:
             raise invalid(f"expected a duration such as 90s, 30m, 12h or 2d, got {short_repr(value)}")
         value = float(found[1]) * _SECONDS[found[2]]
     if _number(value) < 0:
-        raise invalid(f"must not be negative, got {short_repr(value)}")
+        raise invalid(f"must be at least 0, got {short_repr(value)}")
     return value
 
 

@@ -31,6 +31,8 @@ def spec_error(
     """
     lines = []
     for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and details["input"]:
+            continue  # pydantic does not count invalid items, which have errors of their own
         path = _path(details, document.data)
         written = rename(path)
         place = place_of(written, document, file, overrides)
@@ -81,10 +83,10 @@ _MESSAGES = {
     "string_too_short": "is empty; write a string",
     "string_type": "expected a string",
     "bool_type": "expected true or false",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be greater than {gt:.16g}",
+    "greater_than_equal": "must be at least {ge:.16g}",
+    "less_than": "must be less than {lt:.16g}",
+    "less_than_equal": "must be at most {le:.16g}",
 }
 """The beginning of the message for a type of pydantic's errors."""
 

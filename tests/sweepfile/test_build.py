@@ -107,7 +107,7 @@ def test_members_of_enumerations_of_numbers_are_written_as_numbers() -> None:
 
 
 def test_a_set_is_refused_for_it_has_no_order() -> None:
-    with pytest.raises(InputError, match="a set has no order that stays; write a list"):
+    with pytest.raises(InputError, match="a set has no stable order; write a list"):
         built({"x": {"values": {"a", "b"}}})
 
 

@@ -127,8 +127,8 @@ def test_everything_beside_the_parameters_is_translated() -> None:
     assert spec.command == ("python3", "${program}", "${args_no_hyphens}")
     assert spec.arguments == "nested"
     assert file.notes == (
-        "project and entity of W&B: without meaning here, and left out",
-        "bayes: TPE chooses the configurations, where W&B has a Gaussian process",
+        "project and entity of W&B: no meaning here, left out",
+        "bayes: TPE chooses the configurations, where W&B uses a Gaussian process",
     )
 
 
@@ -173,7 +173,7 @@ def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) ->
     [
         (
             "method: gird\nparameters: {x: {value: 1}}",
-            "wb.yaml:1: method: 'gird' is no method; did you mean 'grid'?",
+            "wb.yaml:1: method: 'gird' is not a method; did you mean 'grid'?",
         ),
         ("method: grid\nsampler: tpe", "wb.yaml:2: sampler: is not W&B's; write method"),
         ("method: grid\nparamters: {}", "wb.yaml:2: paramters: unknown key; did you mean 'parameters'?"),
@@ -204,7 +204,7 @@ def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) ->
         ),
         (
             "method: random\nparameters:\n  x: {values: [1, 2], probabilities: [0.5, 0.6]}",
-            "parameters.x.probabilities: have to be 1 together",
+            "parameters.x.probabilities: must sum to 1",
         ),
         (
             "method: random\nparameters: {x: {value: 1}}\nearly_terminate: {type: envelope}",
@@ -252,9 +252,9 @@ def test_a_change_to_an_entry_is_in_the_words_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("method: [grid]\n", 1, "method: ['grid'] is no method"),
-        ("method: random\nparameters: {x: {distribution: [uniform]}}\n", 2, "is no distribution"),
-        ("method: random\nparameters: {x: {value: 1}}\nstop: 20\n", 3, "stop: expected {hours: 12}, got 20"),
+        ("method: [grid]\n", 1, "method: ['grid'] is not a method"),
+        ("method: random\nparameters: {x: {distribution: [uniform]}}\n", 2, "is not a distribution"),
+        ("method: random\nparameters: {x: {value: 1}}\nstop: 20\n", 3, "stop: expected {time: 12h}, got 20"),
         ("method: random\nparameters: {x: {value: 1}}\ncommand: 5\n", 3, "command: "),
         (
             "method: random\nmetric: {name: a}\nparameters: {x: {value: 1}}\n"
