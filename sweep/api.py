@@ -234,7 +234,7 @@ def _finished(view: SweepView) -> str:
 
     rule = view.stopped_by
     rules = {"trials": f"n_trials={2 * view.finished_trials}"}
-    rules |= {word: f"stop={{{word!r}: ...}}" for word in ("hours", "target", "plateau", "failures")}
+    rules |= {word: f"stop={{{word!r}: ...}}" for word in ("hours", "time", "target", "plateau", "failures")}
     more = f"for more trials say {rules[rule]}, " if rule in rules else ""
     return (
         f"{view.spec.name} is finished: {counts(view.counts)}; nothing was run; {more}for a new sweep "

@@ -235,8 +235,8 @@ class Progress:
         best: the best trial.
         running: what runs now, each repeat by itself.
         elapsed: seconds the sweep has run, downtime not counted.
-        seconds_left: until `stop.hours` is reached, None without such a rule.
-        stopped_by: the stop rule that is reached: "trials", "hours", "target", "grid", or "metric" if
+        seconds_left: until `stop.time` or `stop.hours` is reached, None without such a rule.
+        stopped_by: the stop rule that is reached: "trials", "hours", "time", "target", "grid", or "metric" if
             trials never report it.
         report_events: reports that nobody has been told of, if somebody wants to.
     """

@@ -196,7 +196,7 @@ def _choose(view: SweepView, numbers: list[int], failed: bool) -> list[int]:
 
     if failed == bool(numbers):
         raise InputError("say which trials: their numbers, or --failed for all that failed")
-    if view.stopped_by in ("target", "plateau", "hours"):
+    if view.stopped_by in ("target", "plateau", "hours", "time"):
         raise InputError(
             f"{view.spec.name}: nothing more will be run, for its {view.stopped_by} is reached; "
             f"first give `sweep run` another one with --set stop.{view.stopped_by}=..."

@@ -38,6 +38,7 @@ def summarise(launched: Launch, runs: Path, metric_place: str | None = None) -> 
             "trials": f"For more trials say -n {2 * view.finished_trials}, for",
             "target": "For more trials say --set stop.target=..., for",
             "hours": "For more trials say --set stop.hours=..., for",
+            "time": "For more trials say --set stop.time=..., for",
         }
         print(f"{more.get(view.stopped_by or '', 'For')} a new sweep --fresh or --name.")
     elif launched.signal is not None:
@@ -89,6 +90,7 @@ def _why(view: SweepView) -> str:
         "plateau": "; nothing better came for a while",
         "target": "; the target is reached",
         "hours": "; the time is up",
+        "time": "; the time is up",
         "grid": ", the whole grid",
     }
     return reasons.get(view.stopped_by or "", "")

@@ -12,8 +12,6 @@ from sweep.study.ranking import Ranking
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.model import Metric
 
-SECONDS_PER_HOUR = 3600.0
-
 
 @dataclass
 class StopState:
@@ -54,7 +52,7 @@ class StopState:
 def stop_notes(spec: SweepSpec) -> list[str]:
     """What the author of a sweep file may want to know about its end."""
     stop = spec.stop
-    if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.hours is not None:
+    if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.seconds is not None:
         return []
     target = " or its target" if stop.target is not None else ""
     return [f"nothing ends this sweep but Ctrl-C{target}; write for example stop: {{trials: 100}}"]
@@ -104,8 +102,10 @@ class StopRules:
         if stop.plateau is not None and standing.plateau >= stop.plateau:
             return "plateau"
         seconds_left = self.seconds_left(elapsed)
-        return "hours" if seconds_left is not None and seconds_left <= 0 else None
+        if seconds_left is not None and seconds_left <= 0:
+            return "hours" if stop.hours is not None else "time"
+        return None
 
     def seconds_left(self, elapsed: float) -> float | None:
         """Until the time is up; None if there is no such rule."""
-        return None if self._stop.hours is None else self._stop.hours * SECONDS_PER_HOUR - elapsed
+        return None if self._stop.seconds is None else self._stop.seconds - elapsed

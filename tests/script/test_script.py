@@ -857,7 +857,7 @@ def test_it_runs_in_its_trials_directory_with_what_env_says_of_it(make_script: M
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or begin with ${trial_dir}"),
+        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or begin with"),
         ({"env": {"A": "${knid}"}}, "env.A: '${knid}': there is no ${knid}; did you mean ${kind}?"),
         ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments; a variable holds one"),
         (

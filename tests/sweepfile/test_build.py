@@ -69,6 +69,10 @@ def test_optunas_distributions_are_searched_as_they_are(distribution: BaseDistri
         assert found == distribution
 
 
+def test_the_time_of_a_sweep_can_be_a_duration() -> None:
+    assert built({"x": {"values": [1, 2]}}, stop={"time": "12h"}).stop.seconds == 43200
+
+
 def test_numpys_values_are_taken_as_pythons() -> None:
     numpys = built(
         {

@@ -104,12 +104,29 @@ def test_durations_have_units(text: str, seconds: float) -> None:
     assert parse(GOOD + f"trial: {{timeout: {text}}}\n").trial.timeout == seconds
 
 
+@pytest.mark.parametrize(
+    ("stop", "seconds"),
+    [
+        ("{time: 12h}", 43200),
+        ("{time: 90}", 90),
+        ("{hours: 12}", 43200),
+        ("{hours: 0.5}", 1800),
+        ("{}", None),
+    ],
+)
+def test_the_time_of_a_sweep_is_limited_as_a_duration_or_in_hours(stop: str, seconds: float | None) -> None:
+    spec = parse(GOOD + f"stop: {stop}\n")
+    assert spec.stop.seconds == seconds
+    assert parse(spec.to_yaml()) == spec, "it is written as it was given"
+
+
 def test_options_change_the_file() -> None:
     spec = parse(GOOD, "stop.trials=1e2", "parameters.lr.max=1e-2", "sampler=grid")
     assert spec.stop.trials == 100
     assert isinstance(spec.parameters["lr"], Range)
     assert spec.parameters["lr"].max == 0.01
     assert spec.sampler.type == "grid"
+    assert parse(GOOD, "stop.time=90s").stop.seconds == 90
 
 
 MISTAKES = {
@@ -144,7 +161,7 @@ MISTAKES = {
     GOOD.replace("epochs: 8", "epochs: {}"): "dir/space.yaml:7: parameters.epochs: is empty; give {min, max}",
     GOOD.replace("epochs: 8", "8: 8"): "dir/space.yaml:7: parameters.8: 8 cannot name a parameter",
     GOOD.replace("minimize", "min"): "dir/space.yaml:2: metric.goal: 'min' is not valid; did you mean",
-    GOOD.replace("val/loss,", "'val/loss ',"): "dir/space.yaml:2: metric.name: 'val/loss ' begins or ends with",
+    GOOD.replace("val/loss,", "'val/loss ',"): "dir/space.yaml:2: metric.name: 'val/loss ' begins or",
     GOOD.replace(
         "{name: val/loss, goal: minimize}", "loss"
     ): "dir/space.yaml:2: metric: has no goal; write {",
@@ -152,7 +169,8 @@ MISTAKES = {
         "metric: {name: val/loss, goal: minimize}\n", ""
     ): "dir/space.yaml:1: metric: is missing; write",
     GOOD + "pruner: {type: percentile}\n": "dir/space.yaml:8: pruner.percentile: is missing",
-    GOOD + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must be at most 100",
+    GOOD
+    + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must be at most",
     GOOD + "pruner: {type: percentile, percentile: abc}\n": "dir/space.yaml:8: pruner.percentile: expected a",
     GOOD
     + "pruner: {type: median, warmup_steps: 1, n_warmup_steps: 2}\n": "dir/space.yaml:8: pruner.n_warmup",
@@ -194,8 +212,7 @@ MISTAKES = {
     GOOD
     + "repeats: [1, 2]\n": "dir/space.yaml:8: repeats: expected how often each trial is run, got [1, 2]; "
     "write {seeds: [1, 2]}",
-    GOOD
-    + "repeats: 20260101\n": "dir/space.yaml:8: repeats: must be at most 1000, got 20260101",
+    GOOD + "repeats: 20260101\n": "dir/space.yaml:8: repeats: must be at most 1000, got 20260101",
     GOOD + "repeats: {reduce: max}\n": "dir/space.yaml:8: repeats.seeds: is missing; write for example",
     GOOD + "repeats: {seed: 3}\n": "dir/space.yaml:8: repeats.seed: unknown key; did you mean 'seeds'?",
     GOOD + "repeats: {seeds: []}\n": "dir/space.yaml:8: repeats.seeds: is empty; give at least one",

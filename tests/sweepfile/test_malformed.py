@@ -181,6 +181,14 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "gc_after_trial",
         "leave it out: trial.isolate gives",
     ),
+    "time and hours": (
+        GOOD + "stop:\n  time: 12h\n  hours: 12\n",
+        10,
+        "stop.time",
+        "is the same as 'hours'; leave one out",
+    ),
+    "a time of 0": (GOOD + "stop: {time: 0s}\n", 9, "stop.time", "must be greater than 0"),
+    "a time in unknown units": (GOOD + "stop: {time: 3 weeks}\n", 9, "stop.time", "such as 90s, 30m"),
     "Ray's time": (GOOD + "stop:\n  time_budget_s: 60\n", 10, "stop.time_budget_s", "write time: 60"),
     "Optuna's jobs": (GOOD + "n_jobs: 2\n", 9, "n_jobs", "write max_parallel: 2"),
     "Optuna's jobs on all cores": (GOOD + "n_jobs: -1\n", 9, "n_jobs", "leave it out: as many trials"),
@@ -248,9 +256,19 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "groups a hundred deep": (nested(300), 9, "", "nested too deeply"),
     # or
     "or in the range": (parameter("a: {min: 1, max: 2, or: [1.5]}"), 9, "parameters.a.or", "leave it out"),
-    "or nothing": (parameter("a: {min: 1, max: 2, or: []}"), 9, "parameters.a.or", "is empty; give at least one"),
+    "or nothing": (
+        parameter("a: {min: 1, max: 2, or: []}"),
+        9,
+        "parameters.a.or",
+        "is empty; give at least one",
+    ),
     "or a number": (parameter("a: {min: 1, max: 2, or: 0}"), 9, "parameters.a.or", "such as [1, 2]"),
-    "or a list": (parameter("a: {min: 1, max: 2, or: [[0]]}"), 9, "parameters.a.or", "a finite number or a string"),
+    "or a list": (
+        parameter("a: {min: 1, max: 2, or: [[0]]}"),
+        9,
+        "parameters.a.or",
+        "a finite number or a string",
+    ),
     "or beside values": (parameter("a: {values: [1], or: [0]}"), 9, "parameters.a.or", "leave one out"),
     # probabilities
     "too few probabilities": (
@@ -547,7 +565,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "metrics.1",
         "write each metric once",
     ),
-    "no metrics": ("objective: train.py:train\nmetrics: []\n" + BODY, 2, "metrics", "is empty; give at least one"),
+    "no metrics": (
+        "objective: train.py:train\nmetrics: []\n" + BODY,
+        2,
+        "metrics",
+        "is empty; give at least one",
+    ),
     "metrics in a mapping": (
         "objective: train.py:train\nmetrics: {name: a, goal: maximize}\n" + BODY,
         2,
