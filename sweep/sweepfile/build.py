@@ -22,9 +22,9 @@ from pydantic import BaseModel, ValidationError
 from sweep.errors import InputError
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN
 from sweep.sweepfile.model import SweepSpec
-from sweep.sweepfile.pruners import OPTUNA_PRUNERS
-from sweep.sweepfile.samplers import OPTUNA_SAMPLERS
-from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.pruners import PRUNERS
+from sweep.sweepfile.samplers import SAMPLERS
+from sweep.sweepfile.types import python_literal, short_repr
 from sweep.sweepfile.validation_errors import spec_error
 from sweep.sweepfile.yaml import Document, read_document
 
@@ -125,15 +125,23 @@ def _check_options(options: Mapping[str, Any]) -> None:
             )
 
 
+_OPTUNA_NAMES = {
+    "NSGAII": "nsga2",
+    "NSGAIII": "nsga3",
+    "BruteForce": "brute_force",
+    "SuccessiveHalving": "asha",
+    "Nop": "none",
+}
+"""The `type` of those of Optuna's classes that have another name here."""
+
+
 def _plain_class(class_: type) -> str:
     """The mapping for a sampler or pruner class, as Python code."""
-    data: dict[str, Any] = {"type": f"{class_.__module__}:{class_.__qualname__}"}
-    types = OPTUNA_SAMPLERS | OPTUNA_PRUNERS
-    if class_.__module__.partition(".")[0] == "optuna" and class_.__name__ in types:
-        data["type"] = types[class_.__name__]
-        if issubclass(class_, BaseSampler):
-            data["seed"] = 3
-    return repr(data).replace("'", '"')
+    name = class_.__name__.removesuffix("Sampler").removesuffix("Pruner")
+    type_ = _OPTUNA_NAMES.get(name, name.lower())
+    if class_.__module__.partition(".")[0] != "optuna" or type_ not in (*SAMPLERS, *PRUNERS):
+        return python_literal({"type": f"{class_.__module__}:{class_.__qualname__}"})
+    return python_literal({"type": type_, "seed": 3} if type_ in SAMPLERS else {"type": type_})
 
 
 def _validate(data: dict[str, Any], arguments: Mapping[str, str]) -> SweepSpec:

@@ -237,11 +237,15 @@ class Limit:
     Args:
         text: a comparison with a number.
 
+    Attributes:
+        text: the comparison.
+
     Raises:
         ExpressionError: the text is not a limit.
     """
 
     def __init__(self, text: str) -> None:
+        self.text = text
         stripped = text.strip()
         self._sign = next((sign for sign in _OPERATORS if stripped.startswith(sign)), "")
         try:

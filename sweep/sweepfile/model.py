@@ -12,7 +12,7 @@ from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, require_one_of
 from sweep.sweepfile.command import CommandError
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN, DefineByRun, Parameters
-from sweep.sweepfile.expressions import Expression, ExpressionError, Limit
+from sweep.sweepfile.expressions import Expression, Limit
 from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Constant
 from sweep.sweepfile.patterns import metric_names
@@ -60,12 +60,8 @@ class Metric(Model):
         return a > b if self.goal == "maximize" else a < b
 
 
-def _limit(value: Any) -> Any:
-    try:
-        Limit(str(value))
-    except ExpressionError as error:
-        raise invalid(str(error)) from None
-    return value
+def _limit(value: Any) -> str:
+    return Limit(str(value)).text
 
 
 _Limit = Annotated[
@@ -171,11 +167,7 @@ def _metric(raw: Any) -> Any:
 
 
 def _constraint(text: str) -> str:
-    try:
-        Expression(text)
-    except ExpressionError as error:
-        raise invalid(str(error)) from None
-    return text
+    return Expression(text).text
 
 
 DEFAULTS = "defaults"

@@ -231,17 +231,6 @@ class PatientPruner(_Pruner):
 
 
 PRUNERS: dict[str, type[Model]] = {"none": NoPruner, **WRAPPABLE, "patient": PatientPruner}
-OPTUNA_PRUNERS = {
-    "NopPruner": "none",
-    "MedianPruner": "median",
-    "PercentilePruner": "percentile",
-    "SuccessiveHalvingPruner": "asha",
-    "HyperbandPruner": "hyperband",
-    "ThresholdPruner": "threshold",
-    "WilcoxonPruner": "wilcoxon",
-    "PatientPruner": "patient",
-}
-"""The `type` of each of Optuna's classes."""
 
 
 def _pruner(raw: Any) -> Any:

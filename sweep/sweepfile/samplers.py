@@ -177,18 +177,6 @@ _BuiltIn = (
     | BruteForceSampler
 )
 SAMPLERS: dict[str, type[_Sampler]] = models_by_type(_BuiltIn)
-OPTUNA_SAMPLERS = {
-    "TPESampler": "tpe",
-    "GPSampler": "gp",
-    "CmaEsSampler": "cmaes",
-    "NSGAIISampler": "nsga2",
-    "NSGAIIISampler": "nsga3",
-    "QMCSampler": "qmc",
-    "RandomSampler": "random",
-    "GridSampler": "grid",
-    "BruteForceSampler": "brute_force",
-}
-"""The `type` of each of Optuna's classes."""
 
 
 def _sampler(raw: Any) -> Any:

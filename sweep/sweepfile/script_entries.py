@@ -20,7 +20,7 @@ from pydantic import (
 
 from sweep.sweepfile.base import Model
 from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, is_of_trial
-from sweep.sweepfile.patterns import pattern_error
+from sweep.sweepfile.patterns import check_metric_pattern, check_pattern
 from sweep.sweepfile.types import OrForms, Scalar, as_list, invalid, is_valid_scalar, short_repr
 from sweep.sweepfile.wandb.command import make_command
 
@@ -76,26 +76,14 @@ Environment = Annotated[
 ]
 
 
-def _pattern(text: str) -> str:
-    if (error := pattern_error(text, is_for_one=False)) is not None:
-        raise invalid(error)
-    return text
-
-
-def _pattern_of_metric(text: str) -> str:
-    if (error := pattern_error(text, is_for_one=True)) is not None:
-        raise invalid(error)
-    return text
-
-
 _Patterns = Annotated[
-    tuple[Annotated[StrictStr, AfterValidator(_pattern)], ...],
+    tuple[Annotated[StrictStr, AfterValidator(check_pattern)], ...],
     Field(min_length=1),
     BeforeValidator(as_list),
     OrForms({"type": "string"}),
 ]
 _PatternsOfMetrics = Annotated[
-    dict[StrictStr, Annotated[StrictStr, AfterValidator(_pattern_of_metric)]], Field(min_length=1)
+    dict[StrictStr, Annotated[StrictStr, AfterValidator(check_metric_pattern)]], Field(min_length=1)
 ]
 
 

@@ -96,6 +96,8 @@ def _describe(path: Path, details: Mapping[str, Any]) -> str:
     match details["type"]:
         case "invalid":
             return message
+        case "value_error":
+            return str(context["error"])
         case "missing":
             return "is missing" + _EXAMPLES.get(path, "")
         case "literal_error":

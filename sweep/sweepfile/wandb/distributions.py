@@ -187,17 +187,9 @@ def _distribution_name(entry: Mapping[Any, Any], path: Path) -> str:
 
 
 def _read_value(value: Any, key: str, path: Path) -> Any:
-    if key == "value":
-        return plain(value)
-    if key == "values":
-        if not isinstance(value, list) or not value:
-            raise DialectError(path, f"expected a list such as [1, 2], got {short_repr(value)}")
-        return plain(value)
-    if key == "probabilities":
-        if not isinstance(value, list):
-            raise DialectError(path, f"expected a list such as [0.5, 0.5], got {short_repr(value)}")
+    if key == "probabilities" and isinstance(value, list):
         shares = [number(share, (*path, index)) for index, share in enumerate(value)]
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise DialectError(path, f"must sum to 1, got {sum(shares):g}")
-        return shares
-    return number(value, path)
+    # Our own models check the type of all values that need no computation here.
+    return plain(value) if key in ("value", "values", "probabilities") else number(value, path)

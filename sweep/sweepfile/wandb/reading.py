@@ -13,7 +13,7 @@ from sweep.sweepfile.foreign_keys import foreign_key_hint
 from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.wandb.distributions import PARAMETER_KEYS, read_parameters
 from sweep.sweepfile.wandb.metric import METRIC_KEYS, read_early_terminate, read_metric
-from sweep.sweepfile.wandb.values import DialectError, join_names, positive_integer
+from sweep.sweepfile.wandb.values import DialectError, join_names, plain
 from sweep.sweepfile.yaml import Path
 
 DISTINCTIVE_KEY = "method"
@@ -121,16 +121,10 @@ def translate(raw: Mapping[Any, Any]) -> Translation:
         data["name"] = _directory_name(str(raw["name"]))
     if "objective" not in data:
         data.update(_read_program(raw, notes))
-    stop = raw.get("stop") or {}
-    if not isinstance(stop, dict):
-        raise DialectError(("stop",), f"expected {{time: 12h}}, got {short_repr(stop)}")
     data["metric"], target = read_metric(raw.get("metric"), method, notes)
-    if target is not None:
-        stop = {**stop, "target": target}
-    if raw.get("run_cap") is not None:
-        stop = {**stop, "trials": positive_integer(raw["run_cap"], ("run_cap",))}
-    if stop:
-        data["stop"] = stop
+    stop = {"target": target, "trials": plain(raw.get("run_cap"))}
+    if isinstance(data.get("stop", {}), dict):
+        data["stop"] = {**data.get("stop", {}), **{k: v for k, v in stop.items() if v is not None}}
     if raw.get("early_terminate") is not None:
         data["pruner"] = read_early_terminate(raw["early_terminate"], "metric" in raw)
     parameters = raw.get("parameters")

@@ -54,15 +54,3 @@ def number(value: Any, path: Path) -> int | float:
     if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
         raise DialectError(path, f"expected a number, got {short_repr(value)}")
     return result
-
-
-def positive_integer(value: Any, path: Path) -> int:
-    """A whole number above 0.
-
-    Raises:
-        DialectError: the value is not one.
-    """
-    result = number(value, path)
-    if not isinstance(result, int) or result < 1:
-        raise DialectError(path, f"expected a whole number above 0, got {short_repr(value)}")
-    return result
