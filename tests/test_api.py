@@ -320,7 +320,7 @@ class CustomSampler(optuna.samplers.RandomSampler):
         ({"directions": "minimize"}, InputError, r"directions: expected a list such as .* got 'minimize'"),
         ({"directions": 2}, InputError, "directions: expected a list"),
         ({"directions": [3]}, SpecError, "3 is not valid"),
-        ({"direction": ["minimize"]}, InputError, r"expected a string, .* several are directions=\[\.\.\.\]"),
+        ({"direction": ["minimize"]}, InputError, r"metric\.goal: \['minimize'\] is not valid; "),
         ({"metrics": ["a", "b"]}, InputError, r"directions=\['minimize', 'minimize'\]"),
         (
             {"sampler": optuna.samplers.TPESampler()},

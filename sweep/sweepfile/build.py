@@ -24,7 +24,7 @@ from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN
 from sweep.sweepfile.model import SweepSpec
 from sweep.sweepfile.pruners import PRUNERS
 from sweep.sweepfile.samplers import SAMPLERS
-from sweep.sweepfile.types import python_literal, short_repr
+from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.validation_errors import spec_error
 from sweep.sweepfile.yaml import Document, read_document
 
@@ -139,9 +139,12 @@ def _plain_class(class_: type) -> str:
     """The mapping for a sampler or pruner class, as Python code."""
     name = class_.__name__.removesuffix("Sampler").removesuffix("Pruner")
     type_ = _OPTUNA_NAMES.get(name, name.lower())
+    data: dict[str, Any]
     if class_.__module__.partition(".")[0] != "optuna" or type_ not in (*SAMPLERS, *PRUNERS):
-        return python_literal({"type": f"{class_.__module__}:{class_.__qualname__}"})
-    return python_literal({"type": type_, "seed": 3} if type_ in SAMPLERS else {"type": type_})
+        data = {"type": f"{class_.__module__}:{class_.__qualname__}"}
+    else:
+        data = {"type": type_, "seed": 3} if type_ in SAMPLERS else {"type": type_}
+    return repr(data).replace("'", '"')
 
 
 def _validate(data: dict[str, Any], arguments: Mapping[str, str]) -> SweepSpec:
@@ -168,7 +171,12 @@ def _set_goals(
     if directions is not None:
         if "metric" in data:
             raise InputError("sweep.run: with directions, name the metrics: metrics=['loss', 'size']")
-        goals = _directions(directions)
+        if not isinstance(directions, (list, tuple)) or not directions:
+            raise InputError(
+                "sweep.run: directions: expected a list such as ['minimize', 'maximize'], "
+                f"got {short_repr(directions)}; for one metric write direction='minimize'"
+            )
+        goals = [_goal(each) for each in directions]
         names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
         is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not is_names or len(names) != len(goals):
@@ -180,39 +188,16 @@ def _set_goals(
     elif isinstance(metric, str) and metrics is None:
         data["metric"] = {
             "name": metric,
-            "goal": "minimize" if direction is None else _direction(direction),
+            "goal": "minimize" if direction is None else _goal(direction),
         }
     elif direction is not None and isinstance(metric, dict) and "goal" not in metric:
-        data["metric"] = {**metric, "goal": _direction(direction)}
+        data["metric"] = {**metric, "goal": _goal(direction)}
     elif direction is not None:
         raise InputError("sweep.run: the metric has a goal already; leave out direction, or the goal")
 
 
-def _direction(value: Any) -> Any:
-    """A direction, or Optuna's `StudyDirection`, as the `goal` of a sweep file, which is validated later.
-
-    Raises:
-        InputError: the value is a list.
-    """
-    if isinstance(value, (list, tuple)):
-        raise InputError(
-            f"sweep.run: direction: expected a string, got {short_repr(value)}; several are directions=[...]"
-        )
-    return value.name.lower() if isinstance(value, StudyDirection) else value
-
-
-def _directions(value: Any) -> list[Any]:
-    """Several directions as goals.
-
-    Raises:
-        InputError: the value is not a list, or empty.
-    """
-    if not isinstance(value, (list, tuple)) or not value:
-        raise InputError(
-            "sweep.run: directions: expected a list such as ['minimize', 'maximize'], "
-            f"got {short_repr(value)}; for one metric write direction='minimize'"
-        )
-    return [_direction(each) for each in value]
+def _goal(direction: Any) -> Any:
+    return direction.name.lower() if isinstance(direction, StudyDirection) else direction
 
 
 def plain(value: Any) -> Any:
@@ -243,11 +228,10 @@ def plain(value: Any) -> Any:
 
 
 def _range(distribution: FloatDistribution | IntDistribution) -> dict[str, Any]:
-    low, high = plain(distribution.low), plain(distribution.high)
-    found: dict[str, Any] = {"min": low, "max": high}
+    found = {"min": plain(distribution.low), "max": plain(distribution.high)}
     if distribution.log:
         found["log"] = True
-    is_every_whole_number = isinstance(distribution, IntDistribution) and distribution.step == 1
-    if distribution.step is not None and not is_every_whole_number and low < high:
+    is_every_integer = isinstance(distribution, IntDistribution) and distribution.step == 1
+    if distribution.step is not None and not is_every_integer and not distribution.single():
         found["step"] = plain(distribution.step)
     return found

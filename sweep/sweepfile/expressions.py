@@ -50,15 +50,22 @@ _ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_EQUALITY: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    **_ORDER,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.In: lambda value, values: value in values,
     ast.NotIn: lambda value, values: value not in values,
 }
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: lambda value: not _truth(value),
+    ast.USub: lambda value: -_number(value),
+    ast.UAdd: lambda value: +_number(value),
+}
+_BOOLEAN: dict[type[ast.boolop], Callable[..., bool]] = {ast.And: all, ast.Or: any}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "log": math.log}
 _MAX_ARGUMENTS = {"abs": 1, "log": 2}
+_Evaluator = Callable[[Mapping[str, Any]], Any]
 _ALLOWED = "numbers, strings in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
 
 
@@ -86,21 +93,24 @@ class Expression:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python's warnings about escapes
-                self._tree = ast.parse(text.strip(), mode="eval").body
+                tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ExpressionError(
                 "is not an expression; write for example batch_size * accum <= 1024"
             ) from None
         names: list[str] = []
         try:
-            if _depth(self._tree) > _MAX_DEPTH:
+            if _depth(tree) > _MAX_DEPTH:
                 raise RecursionError
-            _check(self._tree, names)
+            self._evaluate = _compile(tree, names)
         except RecursionError:
             raise ExpressionError("is nested too deeply; write several constraints") from None
         self.names: Sequence[str] = tuple(dict.fromkeys(names))
         if not names:
             raise ExpressionError("names no parameter, so it is constant")
+
+    def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
+        return Expression, (self.text,)  # functions that are made here cannot be pickled
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether a configuration fulfils the constraint.
@@ -114,15 +124,13 @@ class Expression:
         if any(name not in params for name in self.names):
             return True
         try:
-            value = _evaluate(self._tree, params)
+            value = self._evaluate(params)
         except (ArithmeticError, ValueError) as error:
             if isinstance(error, ExpressionError):
                 raise
             return False
         if not isinstance(value, bool):
-            raise ExpressionError(
-                f"is {short_repr(value)}, neither true nor false; compare it with something"
-            )
+            raise ExpressionError(f"is {short_repr(value)}, neither true nor false; add a comparison")
         return value
 
 
@@ -130,35 +138,38 @@ def _depth(node: ast.AST) -> int:
     return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
 
 
-def _check(node: ast.expr, names: list[str]) -> None:
-    """Ensure that a tree has only allowed nodes, and collect the names of parameters."""
+def _compile(node: ast.expr, names: list[str]) -> _Evaluator:
+    """A function that evaluates a tree; appends the names of its parameters to `names`."""
     match node:
         case ast.Name() | ast.Attribute() | ast.Subscript():
-            names.append(_name(node))
-        case ast.Constant(value=bool() | int() | float() | str() | None):
-            pass
-        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
-            _check(operand, names)
-        case ast.BoolOp(values=values) | ast.Tuple(elts=values) | ast.List(elts=values):
-            for value in values:
-                _check(value, names)
+            name = _name(node)
+            names.append(name)
+            return lambda params: params[name]
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return lambda params: value
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            items = [_compile(element, names) for element in elements]
+            return lambda params: [item(params) for item in items]
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+            unary, inner = _UNARY[type(op)], _compile(operand, names)
+            return lambda params: unary(inner(params))
+        case ast.BoolOp(op=op, values=values):
+            combine, parts = _BOOLEAN[type(op)], [_compile(value, names) for value in values]
+            return lambda params: combine(_truth(part(params)) for part in parts)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            _check(left, names)
-            _check(right, names)
-        case ast.Compare(left=left, ops=ops, comparators=rest) if all(
-            type(op) in _ORDER or type(op) in _EQUALITY for op in ops
-        ):
-            for part in (left, *rest):
-                _check(part, names)
+            binary, a, b = _BINARY[type(op)], _compile(left, names), _compile(right, names)
+            return lambda params: binary(_number(a(params)), _number(b(params)))
+        case ast.Compare(left=left, ops=ops, comparators=rest) if all(type(op) in _COMPARISONS for op in ops):
+            kinds, compared = [type(op) for op in ops], [_compile(part, names) for part in (left, *rest)]
+            return lambda params: _compare(kinds, [part(params) for part in compared])
         case ast.Call(func=ast.Name(id=function), args=[_, *_] as arguments, keywords=[]) if (
             function in _FUNCTIONS
             and (function in _MAX_ARGUMENTS or len(arguments) > 1)
             and len(arguments) <= _MAX_ARGUMENTS.get(function, len(arguments))
         ):
-            for argument in arguments:
-                _check(argument, names)
-        case _:
-            raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
+            call, passed = _FUNCTIONS[function], [_compile(argument, names) for argument in arguments]
+            return lambda params: call(*(_number(argument(params)) for argument in passed))
+    raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
 
 
 def _excerpt(node: ast.expr) -> str:
@@ -176,55 +187,23 @@ def _name(node: ast.expr) -> str:
     raise ExpressionError(f"{_excerpt(node)} is not a parameter; possible are {_ALLOWED}")
 
 
-def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.Name() | ast.Attribute() | ast.Subscript():
-            return params[_name(node)]
-        case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            return [_evaluate(element, params) for element in elements]
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return not _truth(_evaluate(operand, params))
-        case ast.UnaryOp(op=op, operand=operand):
-            return _UNARY[type(op)](_number(_evaluate(operand, params)))
-        case ast.BoolOp(op=ast.And(), values=values):
-            return all(_truth(_evaluate(value, params)) for value in values)
-        case ast.BoolOp(values=values):
-            return any(_truth(_evaluate(value, params)) for value in values)
-        case ast.BinOp(left=left, op=op, right=right):
-            a, b = _number(_evaluate(left, params)), _number(_evaluate(right, params))
-            return _BINARY[type(op)](a, b)
-        case ast.Call(func=ast.Name(id=function), args=arguments):
-            return _FUNCTIONS[function](*(_number(_evaluate(argument, params)) for argument in arguments))
-        case ast.Compare(left=left, ops=ops, comparators=rest):
-            return _compare(_evaluate(left, params), ops, [_evaluate(part, params) for part in rest])
-    raise AssertionError(node)
-
-
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ExpressionError(f"uses {short_repr(value)} as true or false; add a comparison")
     return value
 
 
-def _compare(left: Any, ops: Sequence[ast.cmpop], rest: Sequence[Any]) -> bool:
-    for op, right in zip(ops, rest, strict=True):
-        if type(op) in _ORDER:
+def _compare(kinds: Sequence[type[ast.cmpop]], values: Sequence[Any]) -> bool:
+    for kind, left, right in zip(kinds, values, values[1:], strict=False):
+        if kind in _ORDER:
             if isinstance(left, str) != isinstance(right, str) or isinstance(left, list):
                 raise ExpressionError(f"compares {short_repr(left)} with {short_repr(right)}")
             if not isinstance(left, str):
                 left, right = _number(left), _number(right)
-            if not _ORDER[type(op)](left, right):
-                return False
-        else:
-            if isinstance(op, (ast.In, ast.NotIn)) and not isinstance(right, list):
-                raise ExpressionError(
-                    f"looks for {short_repr(left)} in {short_repr(right)}, which is not a list"
-                )
-            if not _EQUALITY[type(op)](left, right):
-                return False
-        left = right
+        elif kind in (ast.In, ast.NotIn) and not isinstance(right, list):
+            raise ExpressionError(f"looks for {short_repr(left)} in {short_repr(right)}, not in a list")
+        if not _COMPARISONS[kind](left, right):
+            return False
     return True
 
 

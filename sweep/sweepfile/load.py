@@ -176,11 +176,11 @@ def _from_wandb(
             later.append((origin, key, value))
     document = sweep_yaml.Document(data, document.lines)
     try:
-        translation = wandb.translate(data)
+        translated, notes = wandb.translate(data)
     except DialectError as error:
         place = place_of(error.path, document, file, origins)
         raise SpecError(f"{place}: {'.'.join(map(str, error.path))}: {error}") from None
-    return sweep_yaml.Document(translation.data, document.lines), translation.notes, later
+    return sweep_yaml.Document(translated, document.lines), notes, later
 
 
 def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:

@@ -40,6 +40,7 @@ from sweep.sweepfile.types import (
     PositiveNumber,
     Seconds,
     as_list,
+    check_unique,
     invalid,
     short_repr,
 )
@@ -249,10 +250,7 @@ class SweepSpec(Model):
         if self.metrics is not None:
             if self.metric is not None and self.metric not in self.goals:
                 raise invalid("excludes metrics; leave one out", key="metric")
-            names = [metric.name for metric in self.metrics]
-            for index, name in enumerate(names):
-                if name in names[:index]:
-                    raise invalid(f"{name!r} is a duplicate; write each metric once", key=("metrics", index))
+            check_unique([metric.name for metric in self.metrics], "metrics")
             if not self.goals:
                 raise invalid("none has a goal; write goal: maximize or minimize for one", key="metrics")
             self.__dict__["metric"] = self.goals[0]

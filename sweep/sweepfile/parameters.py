@@ -28,6 +28,7 @@ from sweep.sweepfile.types import (
     PlainValue,
     PositiveNumber,
     ScalarValue,
+    check_unique,
     invalid,
     is_valid_scalar,
     same_value,
@@ -115,10 +116,7 @@ class Choice(_Sampled):
 
     @model_validator(mode="after")
     def _check(self) -> Choice:
-        for index, value in enumerate(self.values):
-            # 1, 1.0 and true are equal in Python: Optuna could not tell them apart.
-            if value in self.values[:index]:
-                raise invalid(f"{short_repr(value)} is a duplicate; write each value once", key="values")
+        check_unique(self.values, "values")
         if self.probabilities is not None and len(self.probabilities) != len(self.values):
             raise invalid(
                 f"has {len(self.probabilities)} numbers for {len(self.values)} values; give one for each",
@@ -224,9 +222,8 @@ class Range(_Sampled):
         return f"it is {kind} from {self.min} to {self.max}{step}{others}"
 
     def _check_alternatives(self, values: list[Any]) -> None:
-        for index, value in enumerate(values):
-            if any(value == other for other in values[:index]):
-                raise invalid(f"{short_repr(value)} is a duplicate; write each value once", key="or")
+        check_unique(values, "or")
+        for value in values:
             if not isinstance(value, (bool, str)) and value is not None and self.min <= value <= self.max:
                 raise invalid(f"{short_repr(value)} is already in the range; leave it out", key="or")
 
@@ -258,10 +255,8 @@ _FOREIGN_DISTRIBUTIONS = {
 """W&B's other distributions, and what to write instead."""
 
 
-_MIN_SHAPE = 1e-3
-"""Below it, or above its inverse, a beta distribution in floats collapses to a few points."""
-_MIN_Q = 1e-100
-"""A quotient by a smaller number exceeds the range of floats."""
+# Outside of these limits, a beta distribution in floats collapses to a few points.
+_Shape = Annotated[PositiveNumber, Field(ge=1e-3, le=1e3)]
 
 
 def check_distribution_name(value: Any, key: str | None = None) -> Any:
@@ -296,9 +291,9 @@ class Distribution(_Sampled):
     max: Number | None = None
     mu: Number = 0
     sigma: PositiveNumber = 1
-    a: PositiveNumber | None = None
-    b: PositiveNumber | None = None
-    q: PositiveNumber = 1
+    a: _Shape | None = None
+    b: _Shape | None = None
+    q: Annotated[PositiveNumber, Field(ge=1e-100)] = 1
 
     @property
     def is_int(self) -> bool:
@@ -325,15 +320,6 @@ class Distribution(_Sampled):
                 )
         if "log_normal" in self.distribution and abs(self.mu) + 7 * self.sigma > math.log(1e150):
             raise invalid("its values exceed the range of floats; mu and sigma are those of the logarithm")
-        for key in ("a", "b"):
-            value = getattr(self, key)
-            if key in keys and not _MIN_SHAPE <= value <= 1 / _MIN_SHAPE:
-                raise invalid(
-                    f"must be at least {_MIN_SHAPE:g} and at most {1 / _MIN_SHAPE:g}, got {value}",
-                    key=key,
-                )
-        if "q" in keys and self.q < _MIN_Q:
-            raise invalid(f"is too small, got {self.q}; write at least {_MIN_Q:g}", key="q")
         self._check_default()
         return self
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.types import OrForms, as_integer, invalid, short_repr
+from sweep.sweepfile.types import OrForms, as_integer, check_unique, invalid, short_repr
 
 _MAX_REPEATS = 1000
 
@@ -20,9 +20,7 @@ _Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(as_integer)]
 
 
 def _unique(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    for index, seed in enumerate(seeds):
-        if seed in seeds[:index]:
-            raise invalid(f"{seed} is a duplicate; leave one out")
+    check_unique(seeds)
     return seeds
 
 

@@ -22,7 +22,7 @@ from sweep.sweepfile.custom_class import (
     models_by_type,
     or_type_name,
 )
-from sweep.sweepfile.types import Flag, NonNegativeInteger, PositiveInteger, Probability, invalid
+from sweep.sweepfile.types import Flag, NonNegativeInteger, PositiveInteger, Probability, as_integer, invalid
 
 
 class _Sampler(Model):
@@ -34,7 +34,7 @@ class _Sampler(Model):
     seed: NonNegativeInteger | None = None
 
 
-Size = Annotated[PositiveInteger, Field(ge=2)]
+Size = Annotated[int, Field(ge=2), BeforeValidator(as_integer)]
 StartupTrials = Annotated[NonNegativeInteger | None, optuna_alias("startup_trials")]
 
 

@@ -127,9 +127,7 @@ def check_placeholders(
         try:
             Command((f"{value} ",)).check(parameters)  # with the blank no item is a list of arguments
         except CommandError as error:
-            text = (
-                str(error).replace(" '", "'", 1).replace("make it an item of its own", "a variable holds one")
-            )
+            text = str(error).replace(f"{value} ", value, 1)
             raise invalid(text, key=("env", name)) from None
 
 

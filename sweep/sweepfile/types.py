@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -84,6 +85,13 @@ def is_valid_scalar(value: Any) -> bool:
     if isinstance(value, str):
         return all(not 0xD800 <= ord(letter) <= 0xDFFF for letter in value)
     return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
+
+
+def check_unique(values: Sequence[Any], key: str | None = None) -> None:
+    """Ensure that no value is equal to another one: 1, 1.0 and true are equal in Python, and so to Optuna."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise invalid(f"{short_repr(value)} is a duplicate; leave one out", key=key)
 
 
 def as_list(value: Any) -> Any:

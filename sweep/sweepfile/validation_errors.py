@@ -70,15 +70,12 @@ def place_of(path: Path, document: Document, file: str, overrides: Mapping[Path,
     return f"{file}:{line}" if line is not None else file
 
 
-_MAPPING = "expected a mapping such as {{key: value}}"
-_LIST = "expected a list such as [1, 2]"
 _MESSAGES = {
-    "model_type": _MAPPING,
-    "model_attributes_type": _MAPPING,
-    "dict_type": _MAPPING,
-    "union_tag_not_found": _MAPPING,
-    "list_type": _LIST,
-    "tuple_type": _LIST,
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type", "union_tag_not_found"),
+        "expected a mapping such as {{key: value}}",
+    ),
+    **dict.fromkeys(("list_type", "tuple_type"), "expected a list such as [1, 2]"),
     "too_short": "is empty; give at least one",
     "string_too_short": "is empty; write a string",
     "string_type": "expected a string",

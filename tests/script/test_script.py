@@ -859,7 +859,7 @@ def test_it_runs_in_its_trials_directory_with_what_env_says_of_it(make_script: M
     [
         ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or begin with"),
         ({"env": {"A": "${knid}"}}, "env.A: '${knid}': there is no ${knid}; did you mean ${kind}?"),
-        ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments; a variable holds one"),
+        ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments"),
         (
             {"program": None, "objective": "train.py:f", "cwd": "${trial_dir}"},
             "cwd: is the same for all trials; an objective has trial.directory",

@@ -210,7 +210,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "a list for a parameter": (parameter("a: [1, 2]"), 9, "parameters.a", "write {values: [1, 2]}"),
     "a word for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
     "no values": (parameter("a: {values: []}"), 9, "parameters.a.values", "give at least one"),
-    "a value twice": (parameter("a: {values: [1, 1.0]}"), 9, "parameters.a.values", "write each value once"),
+    "a value twice": (
+        parameter("a: {values: [1, 1.0]}"),
+        9,
+        "parameters.a.values",
+        "is a duplicate; leave one out",
+    ),
     "infinity": (parameter("a: {values: [.inf]}"), 9, "parameters.a.values", "give a finite number"),
     "a word for log": (
         parameter("a: {min: 1, max: 2, log: yep}"),
@@ -356,7 +361,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         parameter("a: {distribution: q_normal, mu: 1e100, q: 1e-300}"),
         9,
         "parameters.a.q",
-        "too small",
+        "must be at least",
     ),
     # defaults
     "a default outside a range": (
@@ -506,7 +511,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "constraints:\n  - n + 3\n",
         10,
         "constraints.0",
-        "neither true nor false; compare it",
+        "neither true nor false; add a comparison",
     ),
     "a constraint that is never true": (
         GOOD + "constraints: [n > 10]\n",
@@ -561,9 +566,9 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "a metric twice": (
         "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize}\n  - {name: a, goal: minimize}\n"
         + BODY,
-        4,
-        "metrics.1",
-        "write each metric once",
+        2,
+        "metrics",
+        "is a duplicate; leave one out",
     ),
     "no metrics": (
         "objective: train.py:train\nmetrics: []\n" + BODY,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import suggestion
 from sweep.sweepfile.command import NO_PROGRAM
 from sweep.sweepfile.foreign_keys import foreign_key_hint
+from sweep.sweepfile.model import SweepSpec
 from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.wandb.distributions import PARAMETER_KEYS, read_parameters
 from sweep.sweepfile.wandb.metric import METRIC_KEYS, read_early_terminate, read_metric
@@ -34,21 +34,10 @@ _IGNORED = (
     "apiVersion",
     "kind",
 )
-_OURS = (
-    "objective",
-    "cwd",
-    "env",
-    "constraints",
-    "enqueue",
-    "repeats",
-    "resources",
-    "max_parallel",
-    "stop",
-    "trial",
-    "storage",
-)
-"""Keys of our sweep file that a W&B file can use too."""
 _TRANSLATED = ("method", "program", "command", "name", "metric", "parameters", "early_terminate", "run_cap")
+_NOT_FOR_WANDB = ("sampler", "pruner", "metrics", "metrics_from", "arguments")
+_OURS = tuple(key for key in SweepSpec.model_fields if key not in (*_TRANSLATED, *_NOT_FOR_WANDB))
+"""Keys of our sweep file that a W&B file can use too."""
 KEYS = (*_TRANSLATED, *_OURS, *_IGNORED)
 _WANDB_PATHS: dict[Path, Path] = {
     ("sampler", "type"): ("method",),
@@ -59,19 +48,6 @@ _WANDB_PATHS: dict[Path, Path] = {
 }
 """Entries of our sweep file, and W&B's names for them."""
 METHODS = {"grid": "grid", "random": "random", "bayes": "tpe"}
-
-
-@dataclass(frozen=True)
-class Translation:
-    """A translated W&B file.
-
-    Args:
-        data: the data of our sweep file.
-        notes: hints for the author of the file.
-    """
-
-    data: dict[str, Any]
-    notes: tuple[str, ...]
 
 
 def name_in_file(path: Path) -> Path:
@@ -97,8 +73,11 @@ def is_wandb(data: Any) -> bool:
     return isinstance(data, dict) and DISTINCTIVE_KEY in data
 
 
-def translate(raw: Mapping[Any, Any]) -> Translation:
+def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Translate the data of a W&B file.
+
+    Returns:
+        the data of our sweep file, and hints for the author of the file.
 
     Raises:
         DialectError: W&B would reject the file.
@@ -133,7 +112,7 @@ def translate(raw: Mapping[Any, Any]) -> Translation:
             ("parameters",), "is missing; write for example parameters: {lr: {min: 0.0, max: 0.1}}"
         )
     data["parameters"] = read_parameters(parameters, ("parameters",), method == "grid", notes)
-    return Translation(data, tuple(dict.fromkeys(notes)))
+    return data, tuple(dict.fromkeys(notes))
 
 
 def _check_keys(raw: Mapping[Any, Any]) -> None:
