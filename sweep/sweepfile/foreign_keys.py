@@ -11,6 +11,7 @@ from sweep.errors import suggestion
 from sweep.sweepfile.types import python_literal
 from sweep.sweepfile.yaml import write_yaml
 
+# The entry of a sweep file that replaces a key; two are alternatives.
 _ENTRIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("n_trials", "ntrials", "num_trials", "num_samples", "run_cap"), ("stop.trials",)),
     **dict.fromkeys(("timeout", "time_budget_s"), ("stop.time", "trial.timeout")),
@@ -19,18 +20,10 @@ _ENTRIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("search_space", "space", "param_space", "config"), ("parameters",)),
     **dict.fromkeys(("direction", "mode", "goal"), ("metric.goal",)),
     "seed": ("sampler.seed",),
-    "search_alg": ("sampler",),
     **dict.fromkeys(("scheduler", "early_terminate"), ("pruner",)),
-    "resources_per_trial": ("resources",),
 }
-"""The entry of a sweep file that replaces a key; two are alternatives."""
-_EXAMPLES: dict[str, Any] = {
-    "parameters": {"lr": {"min": 1e-4, "max": 1e-1, "log": True}},
-    "sampler": "tpe",
-    "pruner": "asha",
-    "resources": {"cpu": 1, "gpu": 1},
-}
-"""The value to show for an entry; all others keep the value of the foreign key."""
+_EXAMPLES: dict[str, Any] = {"parameters": {"lr": {"min": 1e-4, "max": 1e-1, "log": True}}, "pruner": "asha"}
+"""Values to show; all other entries keep the value of the foreign key."""
 _SCOPES = {"stop.time": " for the whole sweep", "trial.timeout": " for each trial"}
 _UNNEEDED = {
     "callbacks": "sweep.run takes them, in Python",
@@ -38,7 +31,6 @@ _UNNEEDED = {
     "gc_after_trial": "trial.isolate gives each trial a process of its own",
     "catch": "a trial that raises fails, and the sweep continues",
 }
-"""Keys that nothing replaces, and why."""
 _SECTIONS = {"SweepSpec": "", "Metric": "metric.", "ListedMetric": "metric.", "Stop": "stop."}
 _PARAMETER_KEYS = {"low": "min", "lower": "min", "high": "max", "upper": "max", "choices": "values"}
 
@@ -52,49 +44,48 @@ def foreign_key_hint(
         model: the class name of the model that has no such key.
         key: the key.
         data: the mapping that has the key.
-        arguments: for a call of `sweep.run`, its arguments for entries that have another name there
-            (`stop.trials`: `n_trials`); None for a file.
+        arguments: for a call of `sweep.run`, its arguments by the entries they set; None for a file.
     """
     section = _SECTIONS.get(model)
     if section == "" and (key in _UNNEEDED or (key == "n_jobs" and data[key] == -1)):
         return f"leave it out: {_UNNEEDED.get(key, 'as many trials run at once as fit')}"
     hints = []
-    for entry in _ENTRIES.get(key, ()) if section is not None else ():
+    for entry in _ENTRIES.get(key, ()):
+        if section is None or not entry.startswith(section):
+            continue
         value = _EXAMPLES.get(entry, data[key])
         if entry == "metric.goal" and isinstance(value, str):
             value = {"min": "minimize", "max": "maximize"}.get(value, value)
-        name, _, below = entry.partition(".")
-        if section and entry.startswith(section):
-            hints.append(_yaml(below, value) if arguments is None else f'"{below}": {python_literal(value)}')
-        elif not section and arguments and entry in arguments:
-            hints.append(f"{arguments[entry]}={python_literal(value)}")
-        elif not section:
-            present = data[name] if isinstance(data.get(name), Mapping) else {}
-            value = {**present, below: value} if below else value
-            text = _yaml(name, value) if arguments is None else f"{name}={python_literal(value)}"
-            hints.append(text + _SCOPES.get(entry, ""))
+        name, _, below = entry.removeprefix(section).partition(".")
+        argument = (arguments or {}).get(entry)
+        if below and argument is None:
+            present = data.get(name)
+            value = {**(present if isinstance(present, Mapping) else {}), below: value}
+        python = (f'"{name}": ' if section else f"{argument or name}=") + python_literal(value)
+        text = _yaml(name, value) if arguments is None else python
+        hints.append(text if section else text + _SCOPES.get(entry, ""))
     return f"write {', or '.join(hints)}" if hints else None
 
 
 def parameter_key_error(key: Any, data: Mapping[Any, Any], keys: Iterable[str]) -> str:
-    """The message about an unknown key of a parameter: for Optuna's keys it rewrites the whole parameter."""
+    """The message about an unknown key of a parameter; it rewrites a parameter with Optuna's keys."""
     if key not in _PARAMETER_KEYS and not (key == "type" and _PARAMETER_KEYS.keys() & data.keys()):
         return f"unknown key; {suggestion(key, keys)}"
-    is_float = data.get("type") == "float"
-    renamed = {
-        _PARAMETER_KEYS.get(name, name): float(value) if is_float and type(value) is int else value
-        for name, value in data.items()
-        if name != "type"
-    }
+    renamed = {_PARAMETER_KEYS.get(name, name): value for name, value in data.items() if name != "type"}
     if len(renamed) < len(data.keys() - {"type"}) or not renamed.keys() <= set(keys):
-        return f"unknown key; write {_PARAMETER_KEYS.get(key, 'min and max')!r}"
+        return f"unknown key; {'leave it out' if key == 'type' else f'write {_PARAMETER_KEYS[key]!r}'}"
+    if data.get("type") == "float":
+        renamed = {
+            key: float(value) if type(value) is int and abs(value) < 2**63 else value
+            for key, value in renamed.items()
+        }
     return f"unknown key; write {{{', '.join(_yaml(name, value) for name, value in renamed.items())}}}"
 
 
 def _yaml(name: str, value: Any) -> str:
-    """An entry as YAML on one line; "..." stands for what is too long or not plain data."""
+    """An entry as YAML on one line; "..." replaces a value that is too long or not plain data."""
     try:
         text = write_yaml({name: value}, flow=True).strip()[1:-1]
     except (yaml.YAMLError, ValueError):
-        text = ""
-    return text if 0 < len(text) <= 80 else f"{name}: ..."
+        return f"{name}: ..."
+    return text if len(text) <= 80 else f"{name}: ..."
