@@ -1,4 +1,4 @@
-"""Reading sweep files: what they mean, and what is said about mistakes in them."""
+"""Reading sweep files: their meaning, and the messages about mistakes in them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_form_of_parameter_is_read_with_its_type() -> None:
     assert parameters["padded"] == Constant(value="010")
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_omitted_keys_have_their_defaults() -> None:
     spec = parse(GOOD + "stop:\n")
     assert spec.name == "space"
     assert spec.sampler.type == "tpe"
@@ -78,7 +78,7 @@ def test_what_is_left_out_has_its_default() -> None:
     assert spec.run_labels == ("",)
 
 
-def test_short_forms_mean_the_long_ones() -> None:
+def test_short_forms_equal_the_long_forms() -> None:
     assert parse(GOOD + "sampler: random\npruner: median\n") == parse(
         GOOD + "sampler: {type: random}\npruner: {type: median}\n"
     )
@@ -87,7 +87,7 @@ def test_short_forms_mean_the_long_ones() -> None:
     assert parse(GOOD, "repeats=3").repeats == parse(GOOD, "repeats.seeds=3").repeats
 
 
-def test_a_pruner_takes_optunas_names_with_and_without_their_prefix() -> None:
+def test_a_pruner_accepts_optunas_names_with_and_without_their_prefix() -> None:
     short = parse(GOOD + "pruner: {type: percentile, percentile: 75, warmup_steps: 2, startup_trials: 1}\n")
     long = parse(
         GOOD + "pruner: {type: percentile, percentile: 75, n_warmup_steps: 2, n_startup_trials: 1}\n"
@@ -117,7 +117,7 @@ def test_durations_have_units(text: str, seconds: float) -> None:
 def test_the_time_of_a_sweep_is_limited_as_a_duration_or_in_hours(stop: str, seconds: float | None) -> None:
     spec = parse(GOOD + f"stop: {stop}\n")
     assert spec.stop.seconds == seconds
-    assert parse(spec.to_yaml()) == spec, "it is written as it was given"
+    assert parse(spec.to_yaml()) == spec, "the written file has the same form"
 
 
 def test_options_change_the_file() -> None:
@@ -237,7 +237,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES, ids=range(len(MISTAKES)))
-def test_a_mistake_is_one_line_that_names_place_and_mend(text: str) -> None:
+def test_a_mistake_is_one_line_with_its_place_and_what_to_write(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse(text)
     (line,) = str(caught.value).splitlines()
@@ -271,7 +271,7 @@ def test_a_mistake_in_an_option_names_the_option(change: str, message: str) -> N
     assert str(caught.value).startswith(message)
 
 
-def test_a_file_that_cannot_be_read_is_named_with_what_is_near(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(GOOD)
     with pytest.raises(InputError, match=r"spce.yaml: there is no such file; did you mean .*/space.yaml\?"):
         load_spec(tmp_path / "spce.yaml")
@@ -337,7 +337,7 @@ def test_writing_and_reading_a_spec_gives_the_same_one(parameters: dict[str, obj
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
-def test_no_text_at_all_brings_it_down(text: str) -> None:
+def test_arbitrary_text_raises_an_input_error(text: str) -> None:
     with pytest.raises(InputError):
         parse(text)
 

@@ -1,4 +1,4 @@
-"""What `sweep check` says about sweep files with a mistake: one line, with its place and how to mend it."""
+"""`sweep check` reports a mistake in a sweep file as one line: its place, and what to write instead."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ parameters:
 """
 GOOD = HEAD + BODY
 NEXT = 9
-"""The number of the line behind `GOOD`."""
+"""The number of the line after `GOOD`."""
 
 
 def parameter(text: str, top: str = "") -> str:
-    """The good file with one more parameter, and lines behind it."""
+    """The good file with one more parameter, and the lines after it."""
     return f"{GOOD}  {text}\n{top}"
 
 
@@ -41,7 +41,7 @@ def nested(depth: int) -> str:
 DIGITS = "1" + "0" * 5000
 HEX = "0x1" + "f" * 5000
 
-# What is written, the line that is named, the key, and words of the hint.
+# The file, the line in the message, the key, and a part of the hint.
 MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     # YAML
     "a list that is not closed": (GOOD + "stop: [1\n", 10, "", "expected ',' or ']'"),
@@ -62,12 +62,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     ),
     "a hexadecimal number of repeats": (GOOD + f"repeats: {HEX}\n", 9, "repeats", "a huge number"),
     "a hexadecimal number of trials": (GOOD + f"stop: {{trials: {HEX}}}\n", 9, "stop.trials", "smaller"),
-    "brackets without an end": ("[" * 3000, 1, "", "nested too deeply"),
+    "brackets that are never closed": ("[" * 3000, 1, "", "nested too deeply"),
     "an alias of itself": (parameter("a: &a {values: [*a]}"), 9, "", "an alias contains itself"),
     "an alias of nothing": (parameter("a: *b"), 9, "", "undefined alias"),
     "two documents": (GOOD + "---\na: 1\n", 9, "", "another document"),
-    "a key that is there twice": (GOOD + "metric: {}\n", 9, "", "'metric' is a duplicate"),
-    "a parameter that is there twice": (parameter("lr: 3"), 9, "", "'lr' is a duplicate"),
+    "a duplicate key": (GOOD + "metric: {}\n", 9, "", "'metric' is a duplicate"),
+    "a duplicate parameter": (parameter("lr: 3"), 9, "", "'lr' is a duplicate"),
     "a control character": (GOOD + "stop: \x01\n", None, "", "special characters"),
     "a list": ("- 1\n", 1, "", "expected keys such as objective"),
     "a key that is a list": (GOOD + "? [1, 2]\n: 3\n", 9, "", "unhashable"),
@@ -113,7 +113,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "resources.gpus",
         "did you mean 'gpu'",
     ),
-    # words of other tools
+    # keys of other tools
     "Optuna's bounds": (
         parameter("a: {low: 0.0, high: 0.1}"),
         9,
@@ -127,9 +127,14 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "unknown key; write {min: 1.0, max: 8.0, log: true}",
     ),
     "a type that is a list": (parameter("a: {type: [float], low: 1}"), 9, "parameters.a.type", "{min: 1}"),
-    "a bound beside our own": (parameter("a: {min: 1, high: 8}"), 9, "parameters.a.high", "{min: 1, max: 8}"),
-    "a bound that is there twice": (parameter("a: {min: 1, low: 8}"), 9, "parameters.a.low", "write 'min'"),
-    "a bound that no float can be": (
+    "a foreign bound": (
+        parameter("a: {min: 1, high: 8}"),
+        9,
+        "parameters.a.high",
+        "{min: 1, max: 8}",
+    ),
+    "the same bound twice": (parameter("a: {min: 1, low: 8}"), 9, "parameters.a.low", "write 'min'"),
+    "an infinite bound": (
         parameter("a: {type: int, low: .inf, high: 8}"),
         9,
         "parameters.a.type",
@@ -200,7 +205,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "no parameters": (HEAD + "parameters: {}\n", 3, "parameters", "is empty; give at least one"),
     "nothing for parameters": (HEAD + "parameters:\n", 3, "parameters", "such as {"),
     "parameters left out": (HEAD, 1, "parameters", "is missing; write for example"),
-    "a word for a bound": (
+    "a string for a bound": (
         parameter("a: {min: low, max: 2}"),
         9,
         "parameters.a.min",
@@ -208,7 +213,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     ),
     "no upper bound": (parameter("a: {min: 1}"), 9, "parameters.a.max", "is missing"),
     "a list for a parameter": (parameter("a: [1, 2]"), 9, "parameters.a", "write {values: [1, 2]}"),
-    "a word for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
+    "a string for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
     "no values": (parameter("a: {values: []}"), 9, "parameters.a.values", "give at least one"),
     "a value twice": (
         parameter("a: {values: [1, 1.0]}"),
@@ -217,7 +222,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "is a duplicate; leave one out",
     ),
     "infinity": (parameter("a: {values: [.inf]}"), 9, "parameters.a.values", "give a finite number"),
-    "a word for log": (
+    "a string for log": (
         parameter("a: {min: 1, max: 2, log: yep}"),
         9,
         "parameters.a.log",
@@ -274,7 +279,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.or",
         "a finite number or a string",
     ),
-    "or beside values": (parameter("a: {values: [1], or: [0]}"), 9, "parameters.a.or", "leave one out"),
+    "or with values": (parameter("a: {values: [1], or: [0]}"), 9, "parameters.a.or", "leave one out"),
     # probabilities
     "too few probabilities": (
         parameter("a: {values: [1, 2], probabilities: [1]}"),
@@ -376,13 +381,13 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.default",
         "in steps of 2",
     ),
-    "a default that is no choice": (
+    "a default that is not one of the choices": (
         parameter("a: {values: [sgd, adam], default: sdg}"),
         9,
         "parameters.a.default",
         "'sgd'",
     ),
-    "a word for the default of a distribution": (
+    "a string for the default of a distribution": (
         parameter("a: {distribution: normal, default: abc}"),
         9,
         "parameters.a.default",
@@ -395,7 +400,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "leave one",
     ),
     # conditions
-    "a condition that is a word": (
+    "a condition that is a string": (
         parameter("a: {value: 1, when: act}"),
         9,
         "parameters.a.when",
@@ -414,7 +419,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.when.act",
         "act is never 'relo'; did you mean 'relu'?",
     ),
-    "a condition on no value": (
+    "a condition without a value": (
         parameter("a: {value: 1, when: {act: []}}"),
         9,
         "parameters.a.when.act",
@@ -438,7 +443,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.when.epochs",
         "it is always 8",
     ),
-    "a condition on a word for a distribution": (
+    "a condition on a string for a distribution": (
         parameter("d: {distribution: normal}\n  a: {value: 1, when: {d: abc}}"),
         10,
         "parameters.a.when.d",
@@ -456,27 +461,27 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a",
         "a depends on a",
     ),
-    "conditions in a circle": (
+    "conditions in a cycle": (
         parameter("a: {values: [1, 2], when: {b: 1}}\n  b: {values: [1, 2], when: {a: 1}}"),
         9,
         "parameters.a",
         "a depends on b depends on a; remove one of them",
     ),
-    "a group that depends on its own": (
+    "a group that depends on one of its own parameters": (
         parameter("g:\n    when: {g.a: 1}\n    parameters: {a: {values: [1, 2]}}"),
         9,
         "parameters.g",
         "g.a depends on g.a",
     ),
     # constraints
-    "a constraint that is no text": (
+    "a constraint that is not a string": (
         GOOD + "constraints:\n  - 3\n",
         10,
         "constraints.0",
         "expected a string",
     ),
     "constraints in a mapping": (GOOD + "constraints: {a: 1}\n", 9, "constraints", "expected a list"),
-    "a constraint that is no expression": (
+    "a constraint that is not an expression": (
         GOOD + "constraints:\n  - n >= 1\n  - n <=\n",
         11,
         "constraints.1",
@@ -501,7 +506,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "did you mean 'epochs'",
     ),
     "a constraint on nothing": (GOOD + "constraints: ['1 < 2']\n", 9, "constraints.0", "names no parameter"),
-    "a constraint between words and numbers": (
+    "a constraint that compares strings with numbers": (
         GOOD + "constraints:\n  - n >= 1\n  - act < 3\n",
         11,
         "constraints.1",
@@ -582,14 +587,19 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "metrics",
         "such as [",
     ),
-    "metrics of words": ("objective: train.py:train\nmetrics: [a]\n" + BODY, 2, "metrics.0", "{key: value}"),
+    "metrics of strings": (
+        "objective: train.py:train\nmetrics: [a]\n" + BODY,
+        2,
+        "metrics.0",
+        "{key: value}",
+    ),
     "a limit without sign": (
         "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize, constraint: 20}\n" + BODY,
         3,
         "metrics.0.constraint",
         'write for example "<= 20"',
     ),
-    "a limit that is no number": (
+    "a limit that is not a number": (
         "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize, constraint: <= fast}\n" + BODY,
         3,
         "metrics.0.constraint",
@@ -611,7 +621,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "possible: mean",
     ),
     "half a repeat": (GOOD + "repeats: 1.5\n", 9, "repeats", "whole number"),
-    "endless repeats": (GOOD + "repeats: .inf\n", 9, "repeats", "whole number"),
+    "infinite repeats": (GOOD + "repeats: .inf\n", 9, "repeats", "whole number"),
     "a seed for repeats twice": (GOOD + "repeats: {seeds: [3, 3]}\n", 9, "repeats.seeds", "leave one out"),
     # samplers and pruners
     "an unknown sampler": (GOOD + "sampler: tpee\n", 9, "sampler.type", "did you mean 'tpe'"),
@@ -623,7 +633,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "possible: seed, type",
     ),
     "a negative seed": (GOOD + "sampler: {seed: -1}\n", 9, "sampler.seed", "must be at least 0"),
-    "a word for a number of trials": (
+    "a string for a number of trials": (
         GOOD + "sampler: {startup_trials: few}\n",
         9,
         "sampler.startup_trials",
@@ -643,8 +653,8 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "sampler.type",
         "write tpe",
     ),
-    "a grid without end": (GOOD + "sampler: grid\n", 4, "parameters.lr", "give it a step"),
-    "a grid without end in a group": (
+    "an unbounded grid": (GOOD + "sampler: grid\n", 4, "parameters.lr", "give it a step"),
+    "an unbounded grid in a group": (
         HEAD
         + "sampler: grid\nparameters:\n  g:\n    parameters:\n      a: 1\n      b: {min: 0.0, max: 1.0}\n",
         8,
@@ -687,7 +697,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "command",
         "${args}",
     ),
-    "a command in one word": (
+    "a command that is a string": (
         GOOD.replace("objective: train.py:train", "program: train.py") + "command: python train.py\n",
         9,
         "command",
@@ -704,7 +714,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "a share of two GPUs": (GOOD + "resources: {gpu: 1.5}\n", 9, "resources.gpu", "whole number of GPUs"),
     "an unknown cause": (GOOD + "trial: {retry_on: [crsh]}\n", 9, "trial.retry_on", "did you mean 'crash'"),
     "a time without unit": (GOOD + "trial: {timeout: soon}\n", 9, "trial.timeout", "such as 90s"),
-    "enqueue of a word": (GOOD + "enqueue: [default]\n", 9, "enqueue.0", "expected defaults or values"),
+    "enqueue of a string": (GOOD + "enqueue: [default]\n", 9, "enqueue.0", "expected defaults or values"),
     "enqueue of a number": (GOOD + "enqueue: 3\n", 9, "enqueue", "expected a list"),
 }
 
@@ -753,7 +763,7 @@ def check(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_mistake_is_one_line_with_its_place_and_how_to_mend_it(check: Check, name: str) -> None:
+def test_a_mistake_is_one_line_with_its_place_and_what_to_write(check: Check, name: str) -> None:
     text, *expected = MALFORMED[name]
     status, output = check(text)
     assert status == 2, output
@@ -776,7 +786,12 @@ def test_a_mistake_in_enqueue_is_one_line_with_its_place(check: Check, name: str
 
 @pytest.mark.parametrize(
     "name",
-    ["an alias of itself", "conditions in a circle", "a constraint that is never true", "a grid without end"],
+    [
+        "an alias of itself",
+        "conditions in a cycle",
+        "a constraint that is never true",
+        "an unbounded grid",
+    ],
 )
 def test_the_command_itself_says_the_same(project: Path, name: str) -> None:
     text, *expected = MALFORMED[name]
