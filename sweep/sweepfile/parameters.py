@@ -170,7 +170,7 @@ class Range(_Sampled):
             raise invalid(
                 f"log needs a min above 0, got {self.min}; "
                 + ("use min: 1" if self.is_int else "use a small one such as 1e-6")
-                + (", and or: [0]" if self.min == 0 else ", or leave log out"),
+                + (", and add or: [0]" if self.min == 0 else ", or leave log out"),
                 key="min",
             )
         if self.step is not None:

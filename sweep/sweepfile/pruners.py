@@ -40,27 +40,32 @@ class _Pruner(Model):
     metric: NonEmptyStr | None = None
 
 
-class _StepPruner(_Pruner):
-    type: str  # before the options in a file that is written
-    startup_trials: Annotated[NonNegativeInteger, optuna_alias("startup_trials")] = 5
-    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
-    interval_steps: PositiveInteger = 1
-    min_trials: Annotated[PositiveInteger, optuna_alias("min_trials")] = 1
+_StartupTrials = Annotated[NonNegativeInteger, optuna_alias("startup_trials")]
+_WarmupSteps = Annotated[NonNegativeInteger, optuna_alias("warmup_steps")]
+_MinTrials = Annotated[PositiveInteger, optuna_alias("min_trials")]
 
 
-class MedianPruner(_StepPruner):
+class MedianPruner(_Pruner):
     """Stops a trial whose best value so far is worse than the median of the others' at the same step."""
 
     type: Literal["median"]
+    startup_trials: _StartupTrials = 5
+    warmup_steps: _WarmupSteps = 0
+    interval_steps: PositiveInteger = 1
+    min_trials: _MinTrials = 1
 
 
-class PercentilePruner(_StepPruner):
+class PercentilePruner(_Pruner):
     """Keeps the best `percentile` percent at each step: 75 stops the worst quarter."""
 
     type: Literal["percentile"]
     percentile: Annotated[
         Number, Field(ge=0, le=100), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})
     ]
+    startup_trials: _StartupTrials = 5
+    warmup_steps: _WarmupSteps = 0
+    interval_steps: PositiveInteger = 1
+    min_trials: _MinTrials = 1
 
 
 Resource = Annotated[
@@ -116,7 +121,7 @@ class ThresholdPruner(_Pruner):
     type: Literal["threshold"]
     lower: Number | None = None
     upper: Number | None = None
-    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
+    warmup_steps: _WarmupSteps = 0
     interval_steps: PositiveInteger = 1
 
     @model_validator(mode="after")

@@ -228,7 +228,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.log",
         "expected true or false",
     ),
-    "log from 0": (parameter("a: {min: 0, max: 2, log: true}"), 9, "parameters.a.min", "and or: [0]"),
+    "log from 0": (parameter("a: {min: 0, max: 2, log: true}"), 9, "parameters.a.min", "and add or: [0]"),
     "log below 0": (
         parameter("a: {min: -2.0, max: 2, log: true}"),
         9,
