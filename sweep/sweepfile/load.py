@@ -142,9 +142,8 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     for origin, key, value in overrides:
         origins[_set(data, key, value, origin)] = origin
     data = _without_nulls(data)
-    if (
-        is_wandb and data.get("objective") is not None
-    ):  # given on the command line, as W&B's agents accept a function
+    # W&B's agents accept a function in place of the program.
+    if is_wandb and data.get("objective") is not None:
         data = {key: value for key, value in data.items() if key not in ("program", "command", "arguments")}
     document = sweep_yaml.Document(data, document.lines)
     try:
