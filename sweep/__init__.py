@@ -1,6 +1,15 @@
-"""sweep: hyperparameter sweeps with Optuna's samplers, Ray's workers and TensorBoard's HParams tab.
+"""Hyperparameter sweeps with Optuna's samplers, Ray's workers and TensorBoard's HParams tab.
 
-Importing it is cheap: each public name is loaded when it is first used.
+    import sweep
+
+    def train(trial):
+        lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+        return (lr - 0.01) ** 2
+
+    result = sweep.run(train, name="demo", n_trials=20)
+    print(result.best_params)
+
+`import sweep` is cheap: each public name is imported on first use.
 """
 
 from __future__ import annotations
@@ -9,34 +18,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optuna import TrialPruned
+    from optuna import TrialPruned as TrialPruned
 
-    from sweep.api import run
-    from sweep.callbacks import Callback
-    from sweep.errors import InputError, SweepError
-    from sweep.result import SweepResult, load
-    from sweep.sweepfile import SweepSpec
-    from sweep.trial.channel import Interrupted
-    from sweep.trial.params import Params
-    from sweep.trial.reporting import report
-    from sweep.trial.trial import Trial
+    from sweep.api import run as run
+    from sweep.callbacks import Callback as Callback
+    from sweep.errors import InputError as InputError
+    from sweep.errors import SweepError as SweepError
+    from sweep.result import SweepResult as SweepResult
+    from sweep.result import load as load
+    from sweep.sweepfile import SweepSpec as SweepSpec
+    from sweep.trial.channel import Interrupted as Interrupted
+    from sweep.trial.params import Params as Params
+    from sweep.trial.reporting import report as report
+    from sweep.trial.trial import Trial as Trial
 
-__all__ = [
-    "Callback",
-    "InputError",
-    "Interrupted",
-    "Params",
-    "SweepError",
-    "SweepResult",
-    "SweepSpec",
-    "Trial",
-    "TrialPruned",
-    "load",
-    "report",
-    "run",
-]
+    __version__: str
 
-_HOMES = {
+_MODULES = {
     "Callback": "sweep.callbacks",
     "InputError": "sweep.errors",
     "Interrupted": "sweep.trial.channel",
@@ -50,13 +48,18 @@ _HOMES = {
     "report": "sweep.trial.reporting",
     "run": "sweep.api",
 }
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sweep-hpo")
+    if name not in _MODULES:
         raise AttributeError(f"module 'sweep' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

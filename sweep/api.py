@@ -9,27 +9,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import Unpack
 
+from sweep.analysis import formatting as text
 from sweep.analysis.view import SweepView
 from sweep.callbacks import Callbacks
 from sweep.engine.base import Observer
 from sweep.errors import InputError, StartInterrupted
-from sweep.launch import GRACE, launch
+from sweep.launch import LaunchOptions, launch
 from sweep.objective.pickled_function import PickledFunction
 from sweep.result import SweepResult
-from sweep.study.study import quiet_optuna
+from sweep.study.storage import quiet_optuna
 from sweep.sweepfile import SweepSpec, read_sweep_file
-from sweep.sweepfile.build import Direction, Options, build_spec, change_spec, plain
+from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, make_folder
-
-if TYPE_CHECKING:
-    from sweep.console.display import Display
 
 
 def run(
@@ -37,215 +35,204 @@ def run(
     *,
     n_trials: int | None = None,
     space: Mapping[str, Any] | None = None,
-    direction: Direction | None = None,
-    directions: Sequence[Direction] | None = None,
+    goal: Goal | None = None,
+    goals: Sequence[Goal] | None = None,
     callbacks: Sequence[Any] = (),
     overrides: Mapping[str, Any] | None = None,
     runs: str | os.PathLike[str] = "runs",
     address: str | None = None,
     inline: bool = False,
     fresh: bool = False,
-    grace: float | str = GRACE,
+    grace: float | str = LaunchOptions.grace,
     progress: bool | None = None,
     observer: Observer | None = None,
     **options: Unpack[Options],
 ) -> SweepResult:
-    """Run a sweep, or go on with it where it stopped; the same as the command `sweep run`.
-
-    In a process that is connected to Ray already, that connection is used.
+    """Run a sweep, or resume it, as the command `sweep run` does. An existing Ray connection is used.
 
     Args:
-        what: a function that takes a `sweep.Trial`, which is an `optuna.trial.BaseTrial` too; a sweep file;
-            or a spec built in Python. Functions of scripts and notebooks, lambdas and closures are sent to
-            the workers whole.
-        n_trials: how many trials there are to be in all, those of earlier runs included.
-        space: the parameters of a function: the sweep file's `parameters`, or Optuna's distributions by name.
-            Without it the function asks for them (`trial.suggest_float` and so on).
-        direction: "minimize" (the default) or "maximize", or Optuna's `StudyDirection`, for a function.
-        directions: one for each of the values that a function returns, if these are several.
+        what: a function of a `sweep.Trial` (which is an Optuna trial too), a sweep file, or a `SweepSpec`.
+            Functions of scripts and notebooks, lambdas and closures are pickled for the workers.
+        n_trials: the total number of trials, including those of earlier calls.
+        space: a function's parameters: as in a sweep file, or Optuna's distributions by name. Without it the
+            function suggests its parameters itself (`trial.suggest_float` and so on).
+        goal: "minimize" (the default) or "maximize" what the function returns.
+        goals: one goal for each value, if the function returns several.
         callbacks: objects with methods of `sweep.Callback`.
         overrides: changes to a sweep file by dotted keys: `{"stop.trials": 20}`.
-        runs: the folder in which the sweep's directory lies.
-        address: of a running Ray cluster (`auto`, `HOST:6379`), or `local`; by default RAY_ADDRESS in the
-            environment says it, as for `ray.init`, and else Ray is started on this machine.
-        inline: one trial at a time in this process, without Ray.
-        fresh: move an old sweep of the same name to `.old/` instead of going on with it.
-        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds,
-            or as "90s", "5m".
-        progress: whether to show how it goes; by default on a terminal and in a notebook.
-        observer: is told everything that the command `sweep run` shows, instead of `progress`.
-        **options: the sweep file's keys: `name`, `metric`, `metrics`, `sampler`, `pruner`, `resources`,
-            `repeats`, `stop`, `trial` and so on, as strings, mappings, or models of `sweep.sweepfile`.
-            They win over a file's or a spec's own. A function without a `name` gets a new one each time; with
-            the same `name`, a call goes on with the sweep of an earlier one.
+        runs: the folder that contains the sweep's directory.
+        address: of a running Ray cluster (`auto`, `HOST:6379`), or `local`. The default is RAY_ADDRESS in the
+            environment, as for `ray.init`; without it Ray is started on this machine.
+        inline: run one trial at a time in this process, without Ray.
+        fresh: move an existing sweep of this name to `.old/` instead of resuming it.
+        grace: how long running trials have to reach a checkpoint after Ctrl-C, in seconds, or "90s", "5m".
+        progress: whether to display progress; the default is yes on a terminal and in a notebook.
+        observer: receives all events of the run, instead of the progress display.
+        **options: the sweep file's keys (`name`, `metric`, `sampler`, `stop` and so on), as values or models
+            of `sweep.sweepfile`. They override a file or spec. A function without a `name` gets a new one in
+            each call. Optuna's `direction` and `directions` are accepted for `goal` and `goals`.
 
     Returns:
-        the sweep as it stands then.
+        the sweep's result.
 
     Raises:
-        InputError: something that was asked for is not there or makes no sense.
-        SweepError: the sweep could not do its work.
-        KeyboardInterrupt: it was interrupted; the same call, with the same name, goes on.
-
-    Example:
-        ```python
-        def train(trial):
-            lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
-            return (lr - 0.01) ** 2
-
-        result = sweep.run(train, name="demo", n_trials=20)
-        print(result.best_params)
-        ```
+        InputError: an argument or the sweep file is invalid.
+        SweepError: the sweep failed.
+        KeyboardInterrupt: the sweep was interrupted. The same call with the same name resumes it.
     """
     seconds = read_delay(plain(grace), "sweep.run: grace")
-    asked = _read(what, space, direction, directions, n_trials, overrides, options)
-    with ExitStack() as exits:
-        exits.enter_context(quiet_optuna)
-        if asked.function is not None and options.get("name") is None:
-            asked = replace(asked, spec=exits.enter_context(_named_anew(asked.spec, Path(runs))))
-        shows = observer or exits.enter_context(_display(asked.spec, progress, inline))
-        directory = SweepDirectory.of(Path(runs), asked.spec.name)
-        told = Callbacks(callbacks, directory, shows)
-        given = asked.function
-        if given is not None and not inline:
-            given.check_can_be_sent()
-        for note in asked.notes:
-            told.note(note)
-        try:
-            with asked.locating:
-                launched = launch(
-                    asked.spec,
-                    told,
-                    near=asked.near,
-                    runs=Path(runs),
-                    address=address,
-                    inline=inline,
-                    fresh=fresh,
-                    grace=seconds,
-                    objective=given,
-                )
-        except StartInterrupted:
-            raise KeyboardInterrupt from None
-        if launched.progress is None:
-            told.note(_finished(SweepView(launched.directory)))
-    result = SweepResult(SweepView(launched.directory))
-    told.over(result)
-    if observer is None and _is_shown(progress):
-        from sweep.console.summary import summarise
-
-        summarise(launched, Path(runs))
-    if launched.signal is not None:
-        raise KeyboardInterrupt
-    return result
+    call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
+    launch_options = LaunchOptions(Path(runs), address, inline, fresh, seconds)
+    return _run(call, launch_options, callbacks, progress, observer)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a call of `run` asks for.
+class _Call:
+    """The sweep that a call of `run` asks for.
 
     Args:
         spec: the sweep.
-        function: its objective, if it was given as a function.
-        near: where files that the spec names are looked for, after the current directory.
-        locating: says in errors where entries of a file stand.
-        notes: what its author may want to know.
+        near: the directory in which files that the spec names are searched after the current one.
+        objective: the function to run, if `run` was called with one.
+        locating: adds the place in the sweep file to errors.
+        notes: notes about the sweep file for its author.
+        has_name: whether the sweep's name is given, so that an existing sweep of that name is resumed.
     """
 
     spec: SweepSpec
-    function: PickledFunction | None
     near: Path
-    locating: AbstractContextManager[None]
+    objective: PickledFunction | None = None
+    locating: AbstractContextManager[None] = field(default_factory=nullcontext)
     notes: tuple[str, ...] = ()
+    has_name: bool = True
 
 
-def _read(
+def _read_call(
     what: Any,
     space: Mapping[str, Any] | None,
-    direction: Direction | None,
-    directions: Sequence[Direction] | None,
+    goal: Goal | None,
+    goals: Sequence[Goal] | None,
     n_trials: int | None,
     overrides: Mapping[str, Any] | None,
-    options: Mapping[str, Any],
-) -> _Asked:
+    options: dict[str, Any],
+) -> _Call:
+    goal = _only_one("goal", goal, "direction", options.pop("direction", None))
+    goals = _only_one("goals", goals, "directions", options.pop("directions", None))
     is_file = isinstance(what, (str, os.PathLike))
     if overrides and not is_file:
         raise TypeError("overrides change a sweep file; give options instead")
     if not is_file and not isinstance(what, SweepSpec):
         if not callable(what):
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
-        given = PickledFunction(what)
-        given_options = {key: value for key, value in options.items() if value is not None}
+        function = PickledFunction(what)
+        options = {key: value for key, value in options.items() if value is not None}
+        named = {"name": _new_name(function.name), **options}
         spec = build_spec(
-            given.name,
-            space=space,
-            direction=direction,
-            directions=directions,
-            n_trials=n_trials,
-            options={"name": _new_name(given.name), **given_options},
+            function.name, space=space, goal=goal, goals=goals, n_trials=n_trials, options=named
         )
-        return _Asked(spec, given, Path.cwd(), nullcontext())
-    if space is not None or direction is not None or directions is not None:
+        return _Call(spec, Path.cwd(), function, has_name="name" in options)
+    if space is not None or goal is not None or goals is not None:
         raise InputError(
-            "sweep.run: space and direction are for functions; a sweep file or spec has parameters and metric"
+            "sweep.run: space and goal are for functions; a sweep file or spec has parameters and metric"
         )
     if isinstance(what, SweepSpec):
-        return _Asked(change_spec(what, n_trials, options), None, Path.cwd(), nullcontext())
+        return _Call(change_spec(what, n_trials, options), Path.cwd())
     for key in overrides or {}:
         if not isinstance(key, str):
-            raise InputError(f"sweep.run: overrides: expected words such as 'stop.trials', got {key!r}")
+            raise InputError(f"sweep.run: overrides: expected keys such as 'stop.trials', got {key!r}")
     changes = [(f"overrides[{key!r}]", key, plain(value)) for key, value in (overrides or {}).items()]
     file = read_sweep_file(what, changes)
     spec = change_spec(file.spec, n_trials, options)
-    return _Asked(spec, None, Path(what).parent, file.locating(), file.notes)
+    return _Call(spec, Path(what).parent, locating=file.locating(), notes=file.notes)
+
+
+def _only_one(name: str, value: Any, synonym: str, other: Any) -> Any:
+    """The value of an argument that can be given under Optuna's name too."""
+    if value is not None and other is not None:
+        raise InputError(f"sweep.run: {name} and {synonym} are the same argument; leave one out")
+    return other if value is None else value
+
+
+def _run(
+    call: _Call,
+    options: LaunchOptions,
+    callbacks: Sequence[Any],
+    progress: bool | None,
+    observer: Observer | None,
+) -> SweepResult:
+    is_shown = observer is None and _is_shown(progress)
+    with ExitStack() as exits:
+        exits.enter_context(quiet_optuna)
+        if not call.has_name:
+            call = replace(call, spec=exits.enter_context(_unique_name(call.spec, options.runs)))
+        spec, objective = call.spec, call.objective
+        if is_shown:
+            from sweep.console.display import make_display
+
+            observer = exits.enter_context(make_display(spec, is_plain=options.inline))
+        directory = SweepDirectory.of(options.runs, spec.name)
+        events = Callbacks(callbacks, directory, observer or Observer())
+        if objective is not None and not options.inline:
+            objective.check_can_be_sent()
+        for note in call.notes:
+            events.note(note)
+        try:
+            with call.locating:
+                launched = launch(spec, events, options, near=call.near, objective=objective)
+        except StartInterrupted:
+            raise KeyboardInterrupt from None
+        if launched.progress is None:
+            events.note(_finished_note(SweepView(directory)))
+    result = SweepResult(SweepView(directory))
+    events.finish(result)
+    if is_shown:
+        from sweep.console.summary import summarise
+
+        summarise(launched, options.runs, resume=f"the same call with name={spec.name!r}")
+    if launched.signal is not None:
+        raise KeyboardInterrupt
+    return result
 
 
 def _new_name(function: str) -> str:
-    """A name for a sweep that has been given none."""
-    own = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2], flags=re.ASCII) or "sweep"
-    return f"{own[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """The name of a sweep of a function, if the call does not name it."""
+    stem = re.sub(r"\W+", "", function.rpartition(".")[2].rpartition(":")[2], flags=re.ASCII) or "sweep"
+    return f"{stem[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 @contextmanager
-def _named_anew(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
-    """Give a sweep a name that no other has: who gives none wants to go on with none.
+def _unique_name(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
+    """Append a number to a sweep's name if another sweep already has the name.
 
-    Making its directory takes the name, so that calls in the same second, of whatever processes and threads,
-    get different ones. If nothing has been written when the call fails, the directory goes again.
+    Creating the directory reserves the name, so that simultaneous calls in other processes and threads get
+    different names. If the call fails before anything is written, the directory is removed.
 
     Raises:
-        InputError: there can be no directory in `runs`.
+        InputError: no directory can be created in `runs`.
     """
-    makes_runs = not runs.exists()
+    creates_runs = not runs.exists()
     names = itertools.chain([spec.name], (f"{spec.name}-{count}" for count in itertools.count(2)))
     name = next(name for name in names if make_folder(runs / name))
     try:
         yield spec.model_copy(update={"name": name})
     except BaseException:
-        with suppress(OSError):  # it holds something
+        with suppress(OSError):  # it is not empty
             (runs / name).rmdir()
-            if makes_runs:
+            if creates_runs:
                 runs.rmdir()
         raise
 
 
-def _finished(view: SweepView) -> str:
-    """What is to be said if nothing was run."""
-    from sweep.analysis.formatting import counts
-
+def _finished_note(view: SweepView) -> str:
+    """The note for a call that did not run anything."""
     rule = view.stopped_by
-    rules = {"trials": f"n_trials={2 * view.finished_trials}"}
-    rules |= {word: f"stop={{{word!r}: ...}}" for word in ("hours", "time", "target", "plateau", "failures")}
-    more = f"for more trials say {rules[rule]}, " if rule in rules else ""
+    changes = {"trials": f"n_trials={2 * view.finished_trials}"}
+    changes |= {key: f"stop={{{key!r}: ...}}" for key in ("hours", "time", "target", "plateau", "failures")}
+    more = f"for more trials pass {changes[rule]}, " if rule in changes else ""
     return (
-        f"{view.spec.name} is finished: {counts(view.counts)}; nothing was run; {more}for a new sweep "
+        f"{view.spec.name} is finished: {text.counts(view.counts)}; nothing was run; {more}for a new sweep "
         "fresh=True or another name"
     )
-
-
-def _display(spec: SweepSpec, progress: bool | None, inline: bool) -> Display:
-    from sweep.console import display
-
-    return display.choose(spec, is_plain=inline) if _is_shown(progress) else display.Display()
 
 
 def _is_shown(progress: bool | None) -> bool:

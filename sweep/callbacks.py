@@ -1,4 +1,4 @@
-"""Callbacks: code of the caller's that is told, in its own process, what happens in a sweep."""
+"""Callbacks: user code that receives the events of a sweep in the process that called `sweep.run`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _log = logging.getLogger("sweep")
 
 @dataclass(frozen=True)
 class TrialStart:
-    """An attempt of a trial that begins.
+    """An attempt of a trial has started.
 
     Args:
-        number: the trial's.
+        number: the trial's number.
         attempt: which execution of the trial it is, from 1.
-        params: the trial's parameters; with define-by-run, those that are known.
-        directory: the trial's own.
-        repeat: which of the trial's repeats it is, from 0.
+        params: the trial's parameters; with define-by-run, those known so far.
+        directory: the trial's directory.
+        repeat: the index of the repeat, from 0.
     """
 
     number: int
@@ -40,13 +40,13 @@ class TrialStart:
 
 @dataclass(frozen=True)
 class TrialReport:
-    """A value that a trial has reported.
+    """A trial has reported a value.
 
     Args:
-        number: the trial's.
-        step: at which.
-        value: of the metric.
-        repeat: which of the trial's repeats it is, from 0.
+        number: the trial's number.
+        step: the step that was reported with the value.
+        value: the metric's value.
+        repeat: the index of the repeat, from 0.
         attempt: which execution of the trial it is, from 1.
     """
 
@@ -59,17 +59,17 @@ class TrialReport:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """The final outcome of a trial.
+    """A trial has finished.
 
     Args:
-        number: the trial's.
-        state: Optuna's.
-        value: of the metric; of a pruned trial, the last reported one.
+        number: the trial's number.
+        state: the trial's state in Optuna.
+        value: the metric's value; for a pruned trial the last reported one.
         params: the trial's parameters.
-        directory: the trial's own.
-        reason: why it failed.
-        duration_s: of its last attempt, in seconds.
-        is_best: whether no trial before it was as good.
+        directory: the trial's directory.
+        reason: why the trial failed; empty otherwise.
+        duration_s: the duration of its last attempt, in seconds.
+        is_best: whether it is better than all trials before it.
     """
 
     number: int
@@ -83,116 +83,108 @@ class TrialEnd:
 
 
 class Callback:
-    """Is told what happens in a sweep, in the process that called `sweep.run`. Override what you need.
+    """Receives the events of a sweep in the process that called `sweep.run`. Override the methods you need.
 
-    What a callback raises is logged, once for each kind, and the sweep goes on. Callbacks are called one
-    after another while the sweep's supervisor waits for them, so they should be quick.
+    An exception raised by a callback is logged, once per method and type, and does not stop the sweep.
+    Callbacks are called one after another and block the sweep's supervisor, so they should be quick.
     """
 
     def on_trial_start(self, trial: TrialStart) -> None:
-        """An attempt has been given to a worker."""
+        """An attempt was assigned to a worker."""
 
     def on_report(self, report: TrialReport) -> None:
-        """A trial has reported a value; told within about half a second, in the order of reporting.
+        """A trial reported a value. Called within about half a second, in the order of the reports.
 
-        Each step of an attempt is told once; the next attempt reports again what comes after its checkpoint.
+        Called once for each step of an attempt. The next attempt repeats the steps after its checkpoint.
         """
 
     def on_trial_end(self, trial: TrialEnd) -> None:
-        """A trial has its final outcome, and that is safe on the disk."""
+        """A trial finished, and its outcome is stored on disk."""
 
     def on_sweep_end(self, result: SweepResult) -> None:
-        """Nothing runs any more: the sweep is finished, or was interrupted."""
+        """The sweep is finished or was interrupted. No trial is running."""
 
 
 _METHODS = ("on_trial_start", "on_report", "on_trial_end", "on_sweep_end")
 
 
 class Callbacks(Observer):
-    """Calls callbacks, and hands everything on to another observer.
+    """An observer that calls callbacks, and forwards each event to another observer.
 
     Args:
         callbacks: objects with some of the methods of `Callback`.
-        directory: the sweep's.
-        shows: the other observer.
+        directory: the sweep's directory.
+        observer: the other observer, which is called first.
 
     Raises:
-        InputError: they are no list, or a callback has none of the methods, or is a class.
+        InputError: the callbacks are not a list, or one of them is a class or has none of the methods.
     """
 
-    def __init__(self, callbacks: Sequence[Any], directory: SweepDirectory, shows: Observer) -> None:
+    def __init__(self, callbacks: Sequence[Any], directory: SweepDirectory, observer: Observer) -> None:
         if not isinstance(callbacks, (list, tuple)):
             raise InputError(f"sweep.run: callbacks: expected a list, got {callbacks!r}; put it in [ ]")
         for callback in callbacks:
             if isinstance(callback, type):
                 name = callback.__name__
-                raise InputError(f"sweep.run: callbacks: {name} is a class; make one of it: [{name}()]")
+                raise InputError(f"sweep.run: callbacks: {name} is a class; instantiate it: [{name}()]")
             if not any(callable(getattr(callback, method, None)) for method in _METHODS):
                 raise InputError(
-                    f"sweep.run: {callback!r} is no callback; make it a sweep.Callback with "
+                    f"sweep.run: callbacks: {callback!r} is not a callback; make it a sweep.Callback with "
                     f"{', '.join(_METHODS[:-1])} or {_METHODS[-1]}"
                 )
         self._callbacks = callbacks
         self._directory = directory
-        self._shows = shows
-        self._reported: set[tuple[int, str, type[Exception]]] = set()
-        self.wants_reports = self._has("on_report") or shows.wants_reports
-        self.wants_ticks = self._has("on_report") or shows.wants_ticks
+        self._observer = observer
+        self._logged: set[tuple[int, str, type[Exception]]] = set()
+        self.wants_reports = self._has("on_report") or observer.wants_reports
+        self.wants_ticks = self._has("on_report") or observer.wants_ticks
 
     def starting(self, what: str) -> None:
-        self._shows.starting(what)
+        self._observer.starting(what)
 
     def note(self, text: str) -> None:
-        self._shows.note(text)
+        self._observer.note(text)
 
     def opened(self, slots: int, progress: Progress) -> None:
-        self._shows.opened(slots, progress)
+        self._observer.opened(slots, progress)
 
     def tick(self, progress: Progress) -> None:
-        self._shows.tick(progress)
+        self._observer.tick(progress)
 
     def started(self, assignment: Assignment) -> None:
-        self._shows.started(assignment)
-        self._call(
-            "on_trial_start",
-            TrialStart(
-                assignment.number,
-                assignment.attempt,
-                assignment.params,
-                self._directory.trial(assignment.number).root,
-                assignment.repeat,
-            ),
-        )
+        self._observer.started(assignment)
+        number, directory = assignment.number, self._directory.trial(assignment.number).root
+        start = TrialStart(number, assignment.attempt, assignment.params, directory, assignment.repeat)
+        self._call("on_trial_start", start)
 
     def reported(self, report_events: Iterable[ReportEvent]) -> None:
-        report_events = list(report_events)  # it is gone through twice
-        self._shows.reported(report_events)
-        for one in report_events:
-            report = TrialReport(one.number, one.report.step, one.report.value, one.repeat, one.attempt)
-            self._call("on_report", report)
+        report_events = list(report_events)  # it is iterated twice
+        self._observer.reported(report_events)
+        for event in report_events:
+            step, value = event.report.step, event.report.value
+            self._call("on_report", TrialReport(event.number, step, value, event.repeat, event.attempt))
 
     def ended(self, result: AttemptResult) -> None:
-        self._shows.ended(result)
+        self._observer.ended(result)
         if result.state is not None:
-            self._call(
-                "on_trial_end",
-                TrialEnd(
-                    result.number,
-                    result.state,
-                    result.value,
-                    result.params,
-                    self._directory.trial(result.number).root,
-                    result.reason,
-                    result.duration_s,
-                    result.is_best,
-                ),
+            end = TrialEnd(
+                number=result.number,
+                state=result.state,
+                value=result.value,
+                params=result.params,
+                directory=self._directory.trial(result.number).root,
+                reason=result.reason,
+                duration_s=result.duration_s,
+                is_best=result.is_best,
             )
+            self._call("on_trial_end", end)
 
-    def over(self, result: SweepResult) -> None:
-        """Nothing runs any more."""
+    def finish(self, result: SweepResult) -> None:
+        """Call `on_sweep_end`."""
         self._call("on_sweep_end", result)
 
     def _has(self, method: str) -> bool:
+        """Whether a callback implements a method, instead of inheriting that of `Callback`."""
         return any(
             getattr(type(callback), method, None) is not getattr(Callback, method)
             and callable(getattr(callback, method, None))
@@ -206,12 +198,12 @@ class Callbacks(Observer):
                 continue
             try:
                 function(argument)
-            except Exception as error:  # noqa: BLE001 - the caller's code may raise anything
+            except Exception as error:  # noqa: BLE001 - user code can raise anything
                 kind = index, method, type(error)
-                if kind not in self._reported:
-                    self._reported.add(kind)
-                    what = f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}"
+                if kind not in self._logged:
+                    self._logged.add(kind)
+                    message = f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}"
                     if method != "on_sweep_end":
-                        what += "; the sweep goes on"
-                    self._shows.note(what)
-                    _log.warning("%s", what, exc_info=True)
+                        message += "; the sweep continues"
+                    self._observer.note(message)
+                    _log.warning("%s", message, exc_info=True)

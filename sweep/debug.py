@@ -25,10 +25,10 @@ from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.space.space import suggest
-from sweep.study.compatibility import changes
+from sweep.study.compatibility import incompatible_changes
 from sweep.study.manual_params import Configuration, complete
 from sweep.study.ranking import Ranking
-from sweep.study.study import stored_seed
+from sweep.study.seeds import stored_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import CommandError
 from sweep.system.directory import SweepDirectory, TrialDirectory
@@ -110,7 +110,7 @@ def plan(
     recorded = _row(view, number) if view is not None and number is not None else None
     notes: list[str] = []
     if view is not None and recorded is not None:
-        found = changes(view.spec, spec)
+        found = incompatible_changes(view.spec, spec)
         if found:
             notes.append(f"not the sweep in {view.directory.root} any more: {'; '.join(found)}")
     seed = stored_seed(view.spec, view.study) if view is not None else spec.sampler.seed
@@ -120,7 +120,7 @@ def plan(
     except EntryError as error:
         raise InputError(f"--params {error}") from None
     index = find_repeat(spec, repeat) if repeat is not None else 0
-    params = {} if space.is_open else configuration.params
+    params = {} if space.is_define_by_run else configuration.params
     table = columns(space.with_constants({name: params[name] for name in params}))
     session = Session(cells(table, params), group_name(spec.name, number or 0), time.time())
     run = make_runs(spec, number or 0, seed or 0, session)[index]

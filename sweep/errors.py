@@ -1,4 +1,4 @@
-"""The errors a person sees. Each message says what is wrong, where, and what to write instead."""
+"""Errors for the user. Each message says where the mistake is, what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from pathlib import PurePath
 
 
 class SweepError(Exception):
-    """The sweep could not do its work; the command line ends with status 1."""
+    """The sweep failed. The command line exits with status 1."""
 
     exit_status = 1
 
 
 class InputError(SweepError):
-    """What the user gave (a file, an option, a name) is wrong; the command line ends with status 2."""
+    """The user's input (a file, an option, a name) is invalid. The command line exits with status 2."""
 
     exit_status = 2
 
 
 class StartInterrupted(SweepError):
-    """A signal came before the sweep had begun anything.
+    """A signal arrived while the sweep was starting. Nothing was run.
 
     Args:
-        signal: its number.
+        signal: the number of the signal.
     """
 
     def __init__(self, signal: int) -> None:
-        super().__init__("interrupted; the same command goes on")
+        super().__init__("interrupted while the sweep was starting")
         self.exit_status = 128 + signal
 
 
 class SpecError(InputError):
-    """One or more mistakes in a sweep file, each on its own line of the message."""
+    """A sweep file is invalid. The message has one line for each mistake."""
 
 
 class EntryError(InputError):
-    """An entry of the sweep file asks for something that is not there, or cannot be.
+    """An entry of the sweep file is invalid, or what it names does not exist.
 
     Args:
-        key: the entry, with dots.
+        key: the dotted key of the entry.
         message: what is wrong and what to write instead.
     """
 
@@ -48,35 +48,33 @@ class EntryError(InputError):
         self.key = key
 
 
-def nearest(word: object, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `word`, or None when none is like it."""
-    text = str(word).lower()
+def nearest(name: object, candidates: Iterable[str]) -> str | None:
+    """The candidate most similar to `name`, or None if none is similar."""
+    text = str(name).lower()
     options = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(text, options, n=1, cutoff=0.55)
     if not found and len(text) >= 3:
         found = [
-            option
-            for option in options
-            if option.startswith(text) or (len(option) >= 3 and text.startswith(option))
-        ][:1]
+            each for each in options if each.startswith(text) or (len(each) >= 3 and text.startswith(each))
+        ]
     return options[found[0]] if found else None
 
 
 def nearest_file(name: str, candidates: Iterable[str]) -> str | None:
-    """The file name most like `name`; endings say nothing: syn.py is not like nope.py."""
-    ending = PurePath(name).suffix
+    """The file name most similar to `name` without its suffix: syn.py does not resemble nope.py."""
+    suffix = PurePath(name).suffix
     by_stem = {
         PurePath(candidate).stem: candidate
-        for candidate in sorted(candidates, key=lambda candidate: PurePath(candidate).suffix == ending)
+        for candidate in sorted(candidates, key=lambda candidate: PurePath(candidate).suffix == suffix)
     }
     near = nearest(PurePath(name).stem, by_stem)
     return by_stem[near] if near is not None else None
 
 
-def suggestion(word: object, candidates: Iterable[str]) -> str:
-    """Say "did you mean 'x'?" where something is near, otherwise the list of what is possible."""
+def suggestion(name: object, candidates: Iterable[str]) -> str:
+    """A hint: "did you mean 'x'?" if a candidate is similar to `name`, otherwise all candidates."""
     candidates = list(candidates)
-    near = nearest(word, candidates)
+    near = nearest(name, candidates)
     if near is not None:
         return f"did you mean {near!r}?"
     return "possible: " + ", ".join(candidates)

@@ -1,17 +1,17 @@
-"""From a spec to a running sweep: find what it names, open its directory, run it on an engine."""
+"""Launch a sweep: check its spec against what is on disk, open its directory, run it on an engine."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
+import optuna
 from optuna.trial import TrialState
 
 from sweep.analysis.view import SweepView
@@ -24,30 +24,47 @@ from sweep.objective.digest import differ, digest
 from sweep.objective.find import find_objective, working_directory
 from sweep.objective.pickled_function import PickledFunction
 from sweep.space import SearchSpace
-from sweep.study.compatibility import changes
-from sweep.study.enqueue import enqueue_configurations, start_points
+from sweep.study.compatibility import incompatible_changes
+from sweep.study.enqueue import start_points
 from sweep.study.pruners import make_pruner, pruner_notes
-from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.samplers import check_sampler, sampler_notes
-from sweep.study.study import create_or_load_study, open_storage, open_url
+from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_can_hold, make_folder
 from sweep.system.durable import sync_one
 from sweep.system.lock import SweepLock, is_locked
 
-GRACE = 30.0
-"""Seconds that running trials have to reach a checkpoint when their sweep is interrupted."""
 _NAME = "--name (in Python name='...')"
 
 
 @dataclass(frozen=True)
-class Launch:
-    """What became of a call to `launch`.
+class LaunchOptions:
+    """Where and how a sweep is run.
 
     Args:
-        directory: the sweep's.
-        progress: where it stands; None if it was finished before and nothing was run.
-        signal: the signal that interrupted it, if one did.
+        runs: the folder that contains the sweep's directory.
+        address: the address of a running Ray cluster (`auto`, `HOST:6379`), or `local` to start Ray on this
+            machine. None stands for RAY_ADDRESS in the environment, as for `ray.init`, or `local`.
+        inline: run one trial at a time in this process, without Ray.
+        fresh: move an existing sweep of this name to `.old/` instead of resuming it.
+        grace: how long running trials have to reach a checkpoint after an interruption, in seconds.
+    """
+
+    runs: Path
+    address: str | None = None
+    inline: bool = False
+    fresh: bool = False
+    grace: float = 30.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The outcome of a call to `launch`.
+
+    Args:
+        directory: the sweep's directory.
+        progress: the final progress; None if the sweep was already finished and nothing was run.
+        signal: the signal that interrupted the sweep, if any.
     """
 
     directory: SweepDirectory
@@ -58,181 +75,159 @@ class Launch:
 def launch(
     spec: SweepSpec,
     observer: Observer,
+    options: LaunchOptions,
     *,
     near: Path,
-    runs: Path,
-    address: str | None = None,
-    inline: bool = False,
-    fresh: bool = False,
-    grace: float = GRACE,
     objective: PickledFunction | None = None,
 ) -> Launch:
-    """Run a sweep, or go on with it where it stopped.
+    """Run a sweep, or resume it.
 
     Args:
         spec: the sweep.
-        observer: is told what happens.
-        near: the sweep file's directory; files it names are looked for in the current one and here.
-        runs: the folder in which the sweep's directory lies.
-        address: of a running Ray cluster (`auto`, `HOST:6379`); `local` starts Ray on this machine. None is
-            what RAY_ADDRESS in the environment says, as for `ray.init`, and else local.
-        inline: run one trial at a time in this process, without Ray.
-        fresh: move an old sweep of this name out of the way instead of going on with it.
-        grace: when it is interrupted, how long running trials may go on to reach a checkpoint, in seconds.
-        objective: a function of the calling process, to be run instead of what the spec names.
+        observer: receives the events of the run.
+        options: where and how to run it.
+        near: the sweep file's directory, in which files that it names are searched after the current one.
+        objective: a function of the calling process, to run instead of what the spec names.
 
     Raises:
-        InputError: something that was asked for is not there, or contradicts what is.
-        StartInterrupted: it was interrupted before it had begun anything.
-        SweepError: the sweep could not do its work.
+        InputError: the spec cannot be run, or contradicts the sweep on disk.
+        StartInterrupted: a signal arrived before any trial was started.
+        SweepError: the sweep failed.
     """
-    directory = SweepDirectory.of(runs, spec.name)
+    directory = SweepDirectory.of(options.runs, spec.name)
     found = objective or find_objective(spec, near)
     sweep = Sweep(spec, directory, found, Path.cwd(), working_directory(spec))
+    _check_search(spec)
+    text, code = spec.to_yaml(), digest(found)
+    mode = _check_start(spec, directory, options.fresh)
+    if mode in (_StartMode.FINISHED, _StartMode.RESUME) and _has_changed(directory.code, code):
+        observer.note("the objective's code has changed since the sweep started; earlier trials are kept")
+    if mode is _StartMode.FINISHED:
+        return Launch(directory, None)
+    _check_directory(directory)
+    for note in _notes(spec, options.inline):
+        observer.note(note)
+    interruption = Interruption()
+    with interruption.listening(), _started_engine(options, observer, interruption) as engine:
+        engine.slots(spec)  # raises before anything is written if no machine has room for a trial
+        if mode is _StartMode.REPLACE:
+            observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
+        make_folder(directory.root)
+        with SweepLock(directory.lock, spec.name) as run_id:
+            _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+            engine.clear(directory, observer)
+            _write(directory.spec, text)
+            if not directory.code.exists():
+                _write(directory.code, code)
+            progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, options.grace)
+    return Launch(directory, progress, interruption.signal)
+
+
+def _check_search(spec: SweepSpec) -> None:
+    """Check that sampler, pruner and enqueued configurations suit the search space."""
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
     start_points(spec, space)
-    text = spec.to_yaml()
-    start = _check_start(spec, directory, fresh)
-    code = digest(found)
-    if start in (_Start.FINISHED, _Start.GO_ON) and _has_changed(directory.code, code):
-        observer.note(
-            "the objective's code has changed since the sweep began; its earlier trials stay as they are"
-        )
-    if start is _Start.FINISHED:
-        return Launch(directory, None)
-    for folder in (directory.root.parent, *([directory.root] if directory.root.is_dir() else [])):
+
+
+def _check_directory(directory: SweepDirectory) -> None:
+    """Check that the directory is writable and that no other process runs the sweep."""
+    for folder in (directory.root.parent, directory.root):
         check_can_hold(folder)
     if is_locked(directory.lock):
-        with SweepLock(directory.lock, spec.name):
-            pass  # raises as a rule, and names the process: before Ray is started for nothing
+        with SweepLock(directory.lock, directory.name):
+            pass  # raises before Ray is started, and names the process
+
+
+def _notes(spec: SweepSpec, inline: bool) -> list[str]:
+    notes = [*stop_notes(spec), *sampler_notes(spec, SearchSpace.of(spec)), *pruner_notes(spec.pruner)]
     if inline and spec.trial.timeout is not None:
-        observer.note("trial.timeout is not kept inline: nothing can end a trial from within its process")
-    for note in (*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)):
-        observer.note(note)
-    interruption = Interruption()
-    address = address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
-    if address in ("", "local"):
-        address = None
-    with interruption.listening():
-        observer.starting("the objective" if inline else f"Ray at {address}" if address else "Ray")
-        with _start(_engine(address, inline), interruption) as engine:
-            engine.slots(spec)  # before anything is written: there may be no machine for such a trial
-            if start is _Start.ANEW:
-                observer.note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
-            make_folder(directory.root)
-            with SweepLock(directory.lock, spec.name) as run_id:
-                _check_start(spec, directory, fresh=False)  # again: another process may have been faster
-                engine.clear(directory, observer)
-                _write(directory.spec, text)
-                if not directory.code.exists():
-                    _write(directory.code, code)
-                progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, grace)
-    return Launch(directory, progress, interruption.signal)
+        notes.insert(0, "trial.timeout is ignored inline: a trial cannot be terminated by its own process")
+    return notes
 
 
-def resubmit(spec: SweepSpec, directory: SweepDirectory, numbers: Sequence[int]) -> None:
-    """Have failed trials of a sweep that does not run now run again when it goes on.
+class _StartMode(Enum):
+    """How a sweep is started, given what is on disk."""
 
-    Args:
-        spec: the sweep.
-        directory: where it lies.
-        numbers: which trials.
+    NEW = auto()
+    REPLACE = auto()
+    """An existing sweep of this name is moved to `.old/`."""
+    RESUME = auto()
+    FINISHED = auto()
+    """A stop rule is reached: nothing is run."""
+
+
+def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _StartMode:
+    """Decide how a sweep is started. Changes nothing.
 
     Raises:
-        InputError: another process runs it.
-    """
-    with SweepLock(directory.lock, spec.name):
-        InlineEngine().clear(directory, Observer())
-        enqueue_resubmissions(create_or_load_study(spec, open_storage(spec, directory)), numbers)
-
-
-def enqueue(
-    spec: SweepSpec, directory: SweepDirectory, points: Sequence[Mapping[str, Any]], token: str
-) -> None:
-    """Have configurations tried when a sweep that does not run now goes on.
-
-    Args:
-        spec: the sweep.
-        directory: where it lies.
-        points: the configurations, as Optuna would have sampled them.
-        token: of the wish.
-
-    Raises:
-        InputError: another process runs it.
-    """
-    with SweepLock(directory.lock, spec.name):
-        InlineEngine().clear(directory, Observer())
-        enqueue_configurations(create_or_load_study(spec, open_storage(spec, directory)), points, token)
-
-
-class _Start(Enum):
-    """How a sweep begins, seen from what is on disk."""
-
-    NEW = "there is nothing yet"
-    ANEW = "an old sweep of that name has to be moved aside"
-    GO_ON = "it has been started before"
-    FINISHED = "there is nothing to do"
-
-
-def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _Start:
-    """See how a sweep would begin. Changes nothing.
-
-    Raises:
-        InputError: it must not: something else is in its place.
+        InputError: the directory or the study belongs to something else.
     """
     if not directory.exists():
         _check_free(spec, directory)
-        return _Start.NEW
+        return _StartMode.NEW
     if fresh:
         if spec.storage is not None:
             raise InputError(
-                f"storage: --fresh cannot move the study {spec.name!r} aside there; choose another {_NAME}"
+                f"storage: --fresh cannot move the study {spec.name!r} out of a database; "
+                f"choose another {_NAME}"
             )
-        return _Start.ANEW
+        return _StartMode.REPLACE
     view = SweepView(directory)
-    if view.spec.name != spec.name:
+    _check_same_study(spec, view)
+    differences = incompatible_changes(view.spec, spec)
+    has_no_result = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
+    if differences and has_no_result and spec.storage is None and not view.is_running:
+        return _StartMode.REPLACE  # no trial has or will have a result that could be mixed up
+    if differences:
         raise InputError(
-            f"{directory.root}: holds the sweep {view.spec.name!r}, which knows itself by that name only; "
-            f"call its directory so again, or choose another {_NAME}"
-        )
-    if view.study is None and any(directory.root.glob("trial-*")):
-        raise InputError(
-            f"{directory.root}: has trials, but the study to which they belong is not in "
-            f"{spec.storage or directory.journal}; bring it back, or move the old sweep aside with "
-            f"{'--name NAME' if spec.storage else '--fresh (in Python fresh=True)'}"
-        )
-    found = changes(view.spec, spec)
-    has_nothing = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
-    if found and has_nothing and spec.storage is None and not view.is_running:
-        return _Start.ANEW  # no trial has a result, or will have one: there is nothing that could be mixed up
-    if found:
-        raise InputError(
-            f"{spec.name}: cannot go on: this is not the sweep in {directory.root}:\n  "
-            + "\n  ".join(found)
-            + "\n  undo the change to go on with it, start another sweep with --name NAME, "
+            f"{spec.name}: cannot be resumed: its file differs from the sweep in {directory.root}:\n  "
+            + "\n  ".join(differences)
+            + "\n  undo the change to resume it, start another sweep with --name NAME, "
             "or move the old one aside with --fresh (in Python name='...', fresh=True)"
         )
-    is_finished = not view.is_running and view.with_spec(spec).stopped_by is not None
-    return _Start.FINISHED if is_finished else _Start.GO_ON
+    is_finished = not view.is_running and SweepView(directory, spec).stopped_by is not None
+    return _StartMode.FINISHED if is_finished else _StartMode.RESUME
+
+
+def _check_same_study(spec: SweepSpec, view: SweepView) -> None:
+    root = view.directory.root
+    if view.spec.name != spec.name:
+        raise InputError(
+            f"{root}: contains the sweep {view.spec.name!r}, whose study has that name; "
+            f"rename the directory back, or choose another {_NAME}"
+        )
+    if view.study is None and any(root.glob("trial-*")):
+        raise InputError(
+            f"{root}: contains trials, but their study is missing from "
+            f"{spec.storage or view.directory.journal}; restore it, or move the old sweep aside with "
+            f"{'--name NAME' if spec.storage else '--fresh (in Python fresh=True)'}"
+        )
 
 
 @contextmanager
-def _start(engine: Engine, interruption: Interruption) -> Iterator[Engine]:
-    """Enter an engine; a signal meanwhile ends it at once, for there is nothing yet that could be lost.
+def _started_engine(
+    options: LaunchOptions, observer: Observer, interruption: Interruption
+) -> Iterator[Engine]:
+    """Start an engine. A signal meanwhile terminates it at once, since no trial is running yet.
 
     Raises:
-        StartInterrupted: there was a signal.
+        StartInterrupted: a signal arrived.
     """
+    address = options.address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
+    if address in ("", "local"):
+        address = None
+    ray = f"Ray at {address}" if address else "Ray"
+    observer.starting("the objective" if options.inline else ray)
     with ExitStack() as exits:
         try:
             with interruption.raising():
-                exits.enter_context(engine)
+                engine = exits.enter_context(_engine(address, options.inline))
                 interruption.listen_again()
         except KeyboardInterrupt:
             raise StartInterrupted(interruption.signal or signal.SIGINT) from None
-        except SystemExit:  # this is what Ray's own handler does while Ray is being started
+        except SystemExit:  # Ray's own signal handler raises it while Ray is being started
             raise StartInterrupted(signal.SIGTERM) from None
         yield engine
 
@@ -245,18 +240,18 @@ def _engine(address: str | None, inline: bool) -> Engine:
     return RayEngine(address)
 
 
-_REMAINS = (".lock", ".fence", ".requests", "sweep.tmp")
-"""What a start leaves that was killed at once."""
+_LEFTOVERS = (".lock", ".fence", ".requests", "sweep.tmp")
+"""Files of a run that was killed before it wrote the sweep file."""
 
 
 def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
-    """A new sweep must not run into something that is there already."""
+    """Check that nothing else has the directory or the study of a new sweep."""
     root = directory.root
-    if root.exists() and (not root.is_dir() or any(path.name not in _REMAINS for path in root.iterdir())):
-        raise InputError(f"{root}: is there already and is no sweep; choose another {_NAME}, or move it away")
+    if root.exists() and (not root.is_dir() or any(path.name not in _LEFTOVERS for path in root.iterdir())):
+        raise InputError(
+            f"{root}: already exists and is not a sweep; choose another {_NAME}, or move it away"
+        )
     if spec.storage is not None:
-        import optuna
-
         names = optuna.study.get_all_study_names(open_url(spec.storage))
         if spec.name in names:
             raise InputError(
@@ -266,31 +261,26 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
 
 def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -> Path:
     with SweepLock(directory.lock, directory.name):
-        engine.clear(directory, observer)  # what a killed run has left behind would write into the new sweep
-        return _rename(directory)
+        engine.clear(directory, observer)  # survivors of a killed run would write into the new sweep
+        directory.attic.mkdir(exist_ok=True)
+        stem = f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        target, count = directory.attic / stem, 1
+        while target.exists():
+            count += 1
+            target = directory.attic / f"{stem}-{count}"
+        return directory.root.rename(target)
 
 
-def _rename(directory: SweepDirectory) -> Path:
-    directory.attic.mkdir(exist_ok=True)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    place = directory.attic / f"{directory.name}-{stamp}"
-    count = 1
-    while place.exists():
-        count += 1
-        place = directory.attic / f"{directory.name}-{stamp}-{count}"
-    return directory.root.rename(place)
-
-
-def _has_changed(kept: Path, code: str) -> bool:
+def _has_changed(stored: Path, code: str) -> bool:
     try:
-        return differ(kept.read_text(encoding="utf-8"), code)
+        return differ(stored.read_text(encoding="utf-8"), code)
     except FileNotFoundError:
         return False
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(text, encoding="utf-8")
-    sync_one(aside)  # else it may be empty after a power failure, beside a journal that is not
-    aside.replace(path)
+    """Write a file atomically."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    sync_one(temporary)  # otherwise a power failure can leave it empty although the journal is complete
+    temporary.replace(path)

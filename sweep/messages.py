@@ -1,4 +1,4 @@
-"""What passes between the controller, the engine and the workers: frozen values, cheap to send."""
+"""The messages between the controller, the engine and the workers: frozen values that are cheap to send."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any, Literal, NamedTuple
 
 from sweep.tracking.hparams import Session
 
-OURS = "sweep:"
-"""What the names of a trial's attributes begin with that are not the objective's own."""
+RESERVED_PREFIX = "sweep:"
+"""The prefix of trial attributes that the sweep sets itself; the objective must not use it."""
 
 
 class Report(NamedTuple):
-    """An intermediate value of the metric."""
+    """An intermediate value of the metric that trials report."""
 
     step: int
     value: float
 
 
-class Note(NamedTuple):
-    """What an objective says of its trial besides the metric: an attribute, or how far it is from a limit."""
+class TrialAttribute(NamedTuple):
+    """A user attribute that an objective sets on its trial, or the value of a constraint."""
 
     key: str
     value: Any
     is_constraint: bool = False
 
 
-TrialMessage = Report | Note
-"""What a trial says on its way."""
+TrialMessage = Report | TrialAttribute
+"""A message from a running trial."""
 
 
 class ReportEvent(NamedTuple):
-    """A report, and of which trial, repeat and attempt it is."""
+    """A report, with the trial, repeat and attempt that sent it."""
 
     number: int
     repeat: int
@@ -42,7 +42,7 @@ class ReportEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The answer to a trial that asks for a parameter: its value, or why there is none."""
+    """The answer to a define-by-run trial that asks for a parameter: its value, or why there is none."""
 
     value: Any = None
     problem: str = ""
@@ -50,16 +50,16 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One attempt of a trial, or of one of its repeats, for a worker to run.
+    """An attempt of a trial, or of one of its repeats, for a worker to execute.
 
     Args:
         number: the trial's number, from 0.
-        attempt: which execution of the trial it is, from 1.
-        params: all its parameters, constants included.
-        session: its row in the HParams tab.
-        seed: for all random number generators, below 2**32; the same for every attempt.
-        repeat: which of the trial's repeats it is, from 0.
-        label: the repeat's name, which is that of its directory; empty without repeats.
+        attempt: the number of the attempt, from 1.
+        params: all parameters, constants included.
+        session: the trial's row in TensorBoard's HParams tab.
+        seed: the seed for all random number generators, below 2**32; the same for every attempt.
+        repeat: the index of the repeat, from 0.
+        label: the name of the repeat and of its directory; empty without repeats.
     """
 
     number: int
@@ -88,24 +88,24 @@ OutcomeKind = Literal[
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended, as the worker (or, if that died, the supervisor) saw it.
+    """How an attempt ended, as seen by the worker or, if that died, by the engine.
 
     Args:
-        number: of the trial.
-        attempt: of the trial.
-        kind: `returned`; `pruned`: stopped early by its own wish; `error`: it raised; `unreported`:
-            a script that did its work never said what its metric is; `crash`: its process
-            died; `oom`: it ran out of memory, the machine's or the GPU's; `lost_node`: its machine died;
-            `timeout`: it overran its limit; `stopped`: somebody did not want to see its end; `interrupted`:
-            it gave way at a checkpoint because the sweep is being stopped; `disk_full`: it could not write.
-        value: what it returned for the metric, if anything. May be NaN.
-        metrics: the last value of everything it logged.
-        reports: those which have not been sent yet.
-        reason: one line for people why it did not return.
-        traceback: the whole story, for `error.txt`.
-        was_killed: whether the worker could not see the attempt through to the end: what it wrote may be cut
-            off in the middle.
-        repeat: of the trial.
+        number: the trial's number.
+        attempt: the number of the attempt.
+        kind: `returned`; `pruned`: the objective stopped early; `error`: it raised an exception;
+            `unreported`: a script succeeded without reporting the metric; `crash`: its process died;
+            `oom`: the machine or the GPU ran out of memory; `lost_node`: its machine was lost; `timeout`: it
+            exceeded its time limit; `stopped`: stopped by the user, or because its trial was decided;
+            `interrupted`: it stopped at a checkpoint because the sweep is being stopped; `disk_full`: it
+            could not write.
+        value: the value it returned for the metric, if any. Can be NaN.
+        metrics: the last value of every metric that it logged.
+        reports: the messages that have not been sent yet.
+        reason: one line for the user that says why it did not return.
+        traceback: the complete text for `error.txt`.
+        was_killed: whether the worker was killed, so that its files can be incomplete.
+        repeat: the index of the repeat.
     """
 
     number: int
@@ -125,22 +125,22 @@ TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """A trial's final outcome, or that of an attempt which does not end the trial (`state` is None then).
+    """What the controller made of an outcome: the trial's final state, or another attempt follows.
 
     Args:
-        number: of the trial.
-        attempt: the attempt that ended.
-        state: Optuna's.
-        value: of the metric; for a pruned trial its last reported one, for a repeat its own.
+        number: the trial's number.
+        attempt: the number of the attempt that ended.
+        state: the trial's final state; None if it has none yet.
         kind: how the attempt ended.
-        reason: why it failed.
-        is_best: whether no trial before it was as good.
-        duration_s: of the attempt, in seconds; for a trial with repeats the sum of theirs.
-        again_in: seconds until the trial may go on, if it does.
-        repeat: of the trial.
-        label: the repeat's name; empty without repeats.
-        is_over: whether the repeat has come to its end, although other repeats of the trial have not.
-        params: the trial's.
+        value: the value of the metric; for a pruned trial the last reported one, for a repeat its own.
+        reason: why the trial failed.
+        is_best: whether no trial before was as good.
+        duration_s: the duration of the attempt in seconds; of a trial with repeats the sum of theirs.
+        retry_in: the delay before the next attempt in seconds, if one follows.
+        repeat: the index of the repeat.
+        label: the name of the repeat; empty without repeats.
+        is_repeat_finished: whether the repeat has finished, although other repeats of the trial have not.
+        params: the trial's parameters.
     """
 
     number: int
@@ -151,16 +151,25 @@ class AttemptResult:
     reason: str = ""
     is_best: bool = False
     duration_s: float = 0.0
-    again_in: float = 0.0
+    retry_in: float = 0.0
     repeat: int = 0
     label: str = ""
-    is_over: bool = False
+    is_repeat_finished: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, outcome: Outcome, label: str, state: TrialStateName | None = None, **fields: Any
+    ) -> AttemptResult:
+        """The result of an attempt with this outcome."""
+        return cls(
+            outcome.number, outcome.attempt, state, outcome.kind, repeat=outcome.repeat, label=label, **fields
+        )
+
     @property
-    def will_run_again(self) -> bool:
+    def will_retry(self) -> bool:
         """Whether another attempt follows."""
-        return self.state is None and not self.is_over
+        return self.state is None and not self.is_repeat_finished
 
 
 @dataclass(frozen=True)
@@ -168,11 +177,11 @@ class NextStep:
     """The controller's answer when a slot has become free.
 
     Args:
-        result: what became of the attempt that the slot ran; None if there was none, or if it is unknown.
-        assignment: what to run next; None if there is nothing to do.
-        ask_again_in: seconds after which there will be something to do, for a trial waits out its backoff;
-            None if there will not, as far as is known.
-        report_events: reports that nobody has been told of, if somebody wants to.
+        result: the result of the attempt that the slot executed; None if there was none, or it is unknown.
+        assignment: the next attempt; None if nothing can start.
+        ask_again_in: seconds until something can start, because a trial waits for its retry; None if nothing
+            will, unless trials are enqueued.
+        report_events: the reports since the last answer, if the observer wants them.
     """
 
     result: AttemptResult | None
@@ -183,7 +192,7 @@ class NextStep:
 
 @dataclass(frozen=True)
 class RunningAttempt:
-    """An attempt that a worker has been given. `started` is in seconds since the epoch."""
+    """An attempt that a worker executes. `started` is in seconds since the epoch."""
 
     number: int
     attempt: int
@@ -193,17 +202,17 @@ class RunningAttempt:
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial that is being run, or one of its repeats.
+    """A running trial, or one of its running repeats.
 
     Args:
-        number: of the trial.
-        attempt: of the trial, or of the repeat.
-        params: the trial's.
-        started: in seconds since the epoch.
+        number: the trial's number.
+        attempt: the number of the attempt.
+        params: the trial's parameters.
+        started: when the attempt started, in seconds since the epoch.
         last: its last report.
-        repeat: of the trial.
-        label: the repeat's name; empty without repeats.
-        is_futile: whether its trial has failed meanwhile: it is to be ended.
+        repeat: the index of the repeat.
+        label: the name of the repeat; empty without repeats.
+        is_cancelled: whether another repeat has failed the trial, so that this one has to be ended.
     """
 
     number: int
@@ -213,7 +222,7 @@ class RunningTrial:
     last: Report | None
     repeat: int = 0
     label: str = ""
-    is_futile: bool = False
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,18 +236,18 @@ class BestTrial:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands.
+    """The current state of a sweep.
 
     Args:
-        counts: trials by outcome: complete, pruned, failed, running, waiting.
-        total: how many trials there will be, None if the stop rules do not say.
+        counts: the number of trials that are complete, pruned, failed, running and waiting.
+        total: the maximum number of trials; None if it is unbounded.
         best: the best trial.
-        running: what runs now, each repeat by itself.
-        elapsed: seconds the sweep has run, downtime not counted.
-        seconds_left: until `stop.time` or `stop.hours` is reached, None without such a rule.
-        stopped_by: the stop rule that is reached: "trials", "hours", "time", "target", "grid", or "metric" if
-            trials never report it.
-        report_events: reports that nobody has been told of, if somebody wants to.
+        running: the running trials, each repeat separately.
+        elapsed: how long the sweep has run, in seconds, without downtime.
+        seconds_left: until `stop.time` or `stop.hours` is reached; None without this rule.
+        stopped_by: the stop rule that is reached, by its key in `stop`; also "grid", or "metric" if trials
+            never report it.
+        report_events: the reports since the last call, if the observer wants them.
     """
 
     counts: Mapping[str, int]
@@ -252,5 +261,5 @@ class Progress:
 
     @property
     def finished(self) -> int:
-        """Trials with a final outcome."""
+        """The number of trials with a final state."""
         return self.counts["complete"] + self.counts["pruned"] + self.counts["failed"]

@@ -1,4 +1,4 @@
-"""`SweepResult`: what a sweep has found."""
+"""`SweepResult`: the trials of a sweep, the best ones, and their artifacts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.analysis import formatting as text
 from sweep.analysis.artifacts import best_repeat, find_artifact
-from sweep.analysis.failures import most_frequent
+from sweep.analysis.failures import most_frequent_failure
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.errors import SweepError
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class SweepResult:
-    """A sweep that has been run, or still runs, as it stood when it was opened.
+    """The result of a sweep, finished or running, as of the moment when it was opened.
 
     Attributes:
-        directory: its directory, which is a TensorBoard log directory.
-        study: the Optuna study, for its visualisations and everything else.
+        directory: the sweep's directory, which is a TensorBoard log directory.
+        study: the Optuna study, for example for `optuna.visualization`.
     """
 
     def __init__(self, view: SweepView) -> None:
@@ -33,7 +33,7 @@ class SweepResult:
         if view.study is None:
             raise SweepError(f"{view.spec.name}: has no study")
         self.study: optuna.Study = view.study
-        self._counts = text.counts(view.counts)  # read now: another process may go on with the sweep
+        self._counts = text.counts(view.counts)  # read now: another process can resume the sweep
 
     def __repr__(self) -> str:
         best = self._view.best
@@ -47,13 +47,13 @@ class SweepResult:
         """The best trial; with several goals the first of `best_trials`.
 
         Raises:
-            SweepError: no trial is complete.
+            SweepError: no trial is complete and feasible.
         """
         return self._view.row(self._best())
 
     @property
     def best_trials(self) -> list[TrialRow]:
-        """The trials that none is better than: one, or with several goals the Pareto front."""
+        """The best trials: one, or with several goals the Pareto front."""
         return [self._view.row(trial) for trial in self._view.front]
 
     @property
@@ -61,36 +61,39 @@ class SweepResult:
         """All parameters of the best trial, constants included.
 
         Raises:
-            SweepError: no trial is complete.
+            SweepError: no trial is complete and feasible.
         """
         return self._view.params(self._best())
 
     @property
     def best_value(self) -> float:
-        """The metric of the best trial.
+        """The metric's value of the best trial.
 
         Raises:
-            SweepError: no trial is complete.
+            SweepError: no trial is complete and feasible.
         """
         return float(self._best().values[0])
 
     @property
     def trials(self) -> list[TrialRow]:
-        """All trials, as `sweep trials --format json` gives them."""
+        """All trials, as `sweep trials --format json` prints them."""
         return self._view.rows()
 
     def artifact(self, name: str) -> Path:
-        """Where the best trial keeps what it has saved under a name; with repeats, its best one.
+        """The path of an artifact of the best trial; with repeats, of its best repeat.
+
+        Args:
+            name: the artifact's file name.
 
         Raises:
-            SweepError: no trial is complete.
-            InputError: it has saved nothing of that name.
+            SweepError: no trial is complete and feasible.
+            InputError: the trial has no artifact of this name.
         """
         best = self._best()
         return find_artifact(self._view, best.number, best_repeat(self._view, best), name)
 
     def dataframe(self) -> pandas.DataFrame:
-        """All trials as a table: a row each; `params.lr`, `metrics.val/loss` and so on are columns."""
+        """All trials, one per row, with columns such as `params.lr` and `metrics.val/loss`."""
         import pandas
 
         rows = [row.to_dict() for row in self.trials]
@@ -99,23 +102,20 @@ class SweepResult:
     def _best(self) -> FrozenTrial:
         best = self._view.best
         if best is None:
-            why_not = "" if self._view.counts["complete"] else self._why_not()
-            raise SweepError(f"{self._view.spec.name}: {self._view.why_no_best}{why_not}")
+            reason = None if self._view.counts["complete"] else most_frequent_failure(self.trials)
+            why = f"; {reason.summary}" if reason is not None else ""
+            raise SweepError(f"{self._view.spec.name}: {self._view.why_no_best}{why}")
         return best
-
-    def _why_not(self) -> str:
-        reason = most_frequent(self.trials)
-        return f"; {reason}" if reason is not None else ""
 
 
 def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> SweepResult:
-    """Open a sweep that has been run, or runs now. It is only read.
+    """Open a sweep, finished or running. Nothing is written to it.
 
     Args:
-        sweep: the path of its directory, or its name below `runs`.
-        runs: the folder that holds the sweeps.
+        sweep: the path of the sweep's directory, or its name in `runs`.
+        runs: the folder that contains the sweeps.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such sweep.
     """
     return SweepResult(SweepView.open(os.fspath(sweep), Path(runs)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,14 @@ import yaml
 from sweep.system.directory import SweepDirectory
 from tests.commands import PATIENCE
 
+# A shell ignores SIGINT for what it runs in the background, nohup ignores SIGHUP, and children inherit both:
+# `sweep run` would not hear a test's Ctrl-C. A handled signal is back at its default in a child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+# Two test processes share two cores: with two threads each, small models train three times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 

@@ -1,4 +1,4 @@
-"""The Python API, as its users call it; most of it in this process, a few sweeps on a real Ray."""
+"""The Python API. Most sweeps run inline in this process, a few on Ray."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def declared(trial: sweep.Trial) -> float:
     return float(trial.params.lr)
 
 
-def test_a_function_is_swept_and_the_result_tells_all(project: Path) -> None:
+def test_a_sweep_of_a_function_has_a_result(project: Path) -> None:
     result = sweep.run(parabola, name="demo", n_trials=8, sampler={"type": "tpe", "seed": 1}, inline=True)
     assert result.directory == project / "runs" / "demo"
     assert isinstance(result.study, optuna.Study)
@@ -53,7 +53,9 @@ def test_a_function_is_swept_and_the_result_tells_all(project: Path) -> None:
     assert set(table["state"]) == {"COMPLETE"}
 
 
-def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(project: Path) -> None:
+def test_a_call_with_the_same_name_resumes_and_a_call_without_a_name_starts_a_new_sweep(
+    project: Path,
+) -> None:
     first = sweep.run(parabola, name="demo", n_trials=3, inline=True)
     more = sweep.run(parabola, name="demo", n_trials=5, inline=True)
     assert [row.params for row in more.trials[:3]] == [row.params for row in first.trials]
@@ -64,21 +66,21 @@ def test_a_call_with_the_same_name_goes_on_and_one_without_a_name_begins_anew(pr
     assert len(sweep.run(parabola, name="demo", n_trials=1, fresh=True, inline=True).trials) == 1
 
 
-def test_optuna_speaks_again_when_a_sweep_is_over(project: Path) -> None:
+def test_optunas_log_level_is_restored_after_a_sweep(project: Path) -> None:
     before = optuna.logging.get_verbosity()
     try:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sweep.run(parabola, name="demo", n_trials=1, inline=True)
         _ = sweep.load("demo").best_params
         with pytest.raises(InputError):
-            sweep.run(parabola, name="demo", n_trials=1, inline=True, direction="maximize")
+            sweep.run(parabola, name="demo", n_trials=1, inline=True, goal="maximize")
         assert optuna.logging.get_verbosity() == optuna.logging.WARNING
     finally:
         optuna.logging.set_verbosity(before)
 
 
-class Shows(Observer):
-    """Keeps what is worth knowing."""
+class Notes(Observer):
+    """An observer that keeps the notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -88,26 +90,26 @@ class Shows(Observer):
 
 
 def notes_of(objective: Any, **options: Any) -> list[str]:
-    """What is said of one more call."""
-    shows = Shows()
-    sweep.run(objective, name="demo", observer=shows, inline=True, **options)
-    return shows.notes
+    """The notes of one more call."""
+    observer = Notes()
+    sweep.run(objective, name="demo", observer=observer, inline=True, **options)
+    return observer.notes
 
 
-def test_that_a_finished_sweep_was_not_run_again_is_said(project: Path) -> None:
+def test_a_note_says_that_a_finished_sweep_was_not_run(project: Path) -> None:
     assert notes_of(parabola, n_trials=2) == []
     assert notes_of(parabola, n_trials=2) == [
-        "demo is finished: 2 complete; nothing was run; for more trials say n_trials=4, for a new sweep "
+        "demo is finished: 2 complete; nothing was run; for more trials pass n_trials=4, for a new sweep "
         "fresh=True or another name"
     ]
     assert notes_of(parabola, n_trials=3) == []
     assert notes_of(parabola, n_trials=2, fresh=True)[0].startswith("the old sweep is now in ")
 
 
-CHANGED = "the objective's code has changed since the sweep began; its earlier trials stay as they are"
+CHANGED = "the objective's code has changed since the sweep started; earlier trials are kept"
 
 
-def test_that_a_functions_code_has_changed_is_said(project: Path) -> None:
+def test_a_note_says_that_a_functions_code_has_changed(project: Path) -> None:
     def define(body: str) -> Any:
         code = f"def train(trial):\n    inner = lambda: {body}\n    return inner()\n"
         namespace: dict[str, Any] = {}
@@ -122,29 +124,29 @@ def test_that_a_functions_code_has_changed_is_said(project: Path) -> None:
     assert notes_of(define("0.5"), n_trials=2) == []
 
 
-def test_that_an_objectives_file_has_changed_is_said(make_sweep: MakeSweep) -> None:
+def test_a_note_says_that_an_objectives_file_has_changed(make_sweep: MakeSweep) -> None:
     def notes(code: str, trials: int) -> list[str]:
-        shows = Shows()
-        sweep.run(make_sweep(code, stop={"trials": trials}), observer=shows, inline=True)
-        return shows.notes
+        observer = Notes()
+        sweep.run(make_sweep(code, stop={"trials": trials}), observer=observer, inline=True)
+        return observer.notes
 
     assert notes("def train(trial): return 1.0", 1) == []
     assert notes("def train(trial): return 1.0", 2) == []
     assert notes("def train(trial): return 2.0", 3) == [CHANGED]
 
 
-def test_that_a_scripts_file_has_changed_is_said_wherever_it_runs(make_sweep: MakeSweep) -> None:
+def test_a_note_says_that_a_script_has_changed_in_any_working_directory(make_sweep: MakeSweep) -> None:
     Path("there").mkdir()
     Path("train.py").write_text("another one")
     for trials, code, expected in ((1, "1", []), (2, "1", []), (3, "1.0", [CHANGED])):
         Path("there/train.py").write_text(f"print('{{\"loss\": {code}}}')")
-        shows = Shows()
+        observer = Notes()
         file = make_sweep("", objective=None, program="train.py", cwd="there", stop={"trials": trials})
-        sweep.run(file, observer=shows, inline=True)
-        assert shows.notes == expected
+        sweep.run(file, observer=observer, inline=True)
+        assert observer.notes == expected
 
 
-def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
+def test_calls_without_a_name_in_the_same_second_get_different_directories(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names: list[str] = []
@@ -172,7 +174,7 @@ def test_calls_without_a_name_in_the_same_second_get_directories_of_their_own(
 
 
 def test_a_second_thread_cannot_share_this_process_with_an_inline_sweep(project: Path) -> None:
-    """Both would redirect its output and change its directory. A sweep within a trial can."""
+    """Both would redirect its output and change its directory. A nested sweep in a trial is allowed."""
     refused: list[BaseException] = []
 
     def from_another_thread() -> None:
@@ -194,17 +196,17 @@ def test_a_second_thread_cannot_share_this_process_with_an_inline_sweep(project:
     assert sweep.run(parabola, name="second", n_trials=1, inline=True).trials
 
 
-def test_several_directions_make_a_sweep_with_several_goals(project: Path) -> None:
+def test_several_goals_make_a_multi_objective_sweep(project: Path) -> None:
     def both(trial: sweep.Trial) -> tuple[float, float]:
         x = trial.suggest_float("x", 0, 1)
         return x, 1 - x
 
-    result = sweep.run(both, directions=["minimize", "maximize"], n_trials=5, inline=True)
+    result = sweep.run(both, goals=["minimize", "maximize"], n_trials=5, inline=True)
     assert [direction.name for direction in result.study.directions] == ["MINIMIZE", "MAXIMIZE"]
     for row in result.trials:
         assert row.values == pytest.approx((row.params["x"], 1 - row.params["x"]))
         assert row.metrics.keys() == {"objective_0", "best/objective_0", "objective_1"}
-    named = sweep.run(both, metrics=["loss", "size"], directions=["minimize"] * 2, n_trials=2, inline=True)
+    named = sweep.run(both, metrics=["loss", "size"], goals=["minimize"] * 2, n_trials=2, inline=True)
     assert {"loss", "size"} <= named.trials[0].metrics.keys()
 
 
@@ -217,10 +219,10 @@ def test_several_directions_make_a_sweep_with_several_goals(project: Path) -> No
         {"lr": FloatDistribution(0.5, 1.0, step=0.25), "n": IntDistribution(8, 16, step=8), "epochs": 3},
     ],
 )
-def test_a_space_is_the_sweep_files_parameters_models_or_optunas_distributions(
+def test_a_space_can_be_written_as_in_a_file_as_models_or_as_optunas_distributions(
     project: Path, space: dict[str, Any]
 ) -> None:
-    result = sweep.run(declared, space=space, direction="maximize", n_trials=4, inline=True)
+    result = sweep.run(declared, space=space, goal="maximize", n_trials=4, inline=True)
     for row in result.trials:
         assert 0.5 <= row.params["lr"] <= 1.0
         assert row.params["n"] in (8, 16)
@@ -228,7 +230,7 @@ def test_a_space_is_the_sweep_files_parameters_models_or_optunas_distributions(
     assert result.best_value == max(row.params["lr"] for row in result.trials)
 
 
-def test_a_spec_can_be_built_in_python_and_changed_in_the_call(project: Path) -> None:
+def test_a_spec_can_be_built_in_python_and_changed_by_options(project: Path) -> None:
     Path("train.py").write_text("def train(trial):\n    return trial.params.lr\n")
     spec = sweep.SweepSpec(
         name="built",
@@ -250,7 +252,7 @@ def test_a_spec_can_be_built_in_python_and_changed_in_the_call(project: Path) ->
     )
 
 
-def test_a_sweep_that_is_there_can_be_opened(project: Path) -> None:
+def test_an_existing_sweep_can_be_loaded(project: Path) -> None:
     result = sweep.run(parabola, name="demo", n_trials=2, inline=True)
     for place in ("demo", "runs/demo", result.directory):
         assert sweep.load(place).best_params == result.best_params
@@ -271,7 +273,7 @@ def test_the_best_trials_artifact_is_found(project: Path) -> None:
 
 
 class CustomSampler(optuna.samplers.RandomSampler):
-    """One that is no part of Optuna."""
+    """A sampler that is not part of Optuna."""
 
 
 @pytest.mark.parametrize(
@@ -284,12 +286,22 @@ class CustomSampler(optuna.samplers.RandomSampler):
             SpecError,
             r"sweep\.run: resources\.gpus: unknown key; did you mean 'gpu'",
         ),
-        ({"direction": "up"}, SpecError, "'up' is not valid"),
-        ({"direction": "minimize", "directions": ["minimize"]}, InputError, "leave one out"),
-        ({"directions": ["minimize"] * 2, "metrics": ["a"]}, InputError, "must be as many names"),
+        ({"goal": "up"}, SpecError, "'up' is not valid"),
+        ({"goal": "minimize", "goals": ["minimize"]}, InputError, "goal is for one metric, .* leave one out"),
+        (
+            {"goal": "minimize", "direction": "minimize"},
+            InputError,
+            "goal and direction are the same argument; leave one out",
+        ),
+        (
+            {"goals": ["minimize"], "directions": ["minimize"]},
+            InputError,
+            "goals and directions are the same argument; leave one out",
+        ),
+        ({"goals": ["minimize"] * 2, "metrics": ["a"]}, InputError, "metrics: expected 2 names"),
         ({"n_trials": 3, "stop": {"trials": 4}}, InputError, "n_trials is the same as"),
         ({"n_trials": 0}, SpecError, r"sweep\.run: stop\.trials: must be greater than 0"),
-        ({"callbacks": [print]}, InputError, "is no callback"),
+        ({"callbacks": [print]}, InputError, "is not a callback"),
         ({"timeout": 3}, InputError, r'timeout: .* write stop=\{"time": 3\} for the whole sweep, or trial='),
         ({"n_jobs": 2}, InputError, "n_jobs: unknown key; write max_parallel=2$"),
         ({"num_samples": 3}, InputError, "num_samples: unknown key; write n_trials=3$"),
@@ -297,31 +309,31 @@ class CustomSampler(optuna.samplers.RandomSampler):
         ({"search_space": {}}, InputError, r'search_space: .* write space=\{"lr": \{.*"log": True\}\}$'),
         ({"parameters": {}}, InputError, r"parameters: write space=\{\.\.\.\}"),
         ({"objective": "a.py:f"}, InputError, "objective: it is the first argument"),
-        ({"mode": "max"}, InputError, 'mode: unknown key; write direction="maximize"$'),
+        ({"mode": "max"}, InputError, 'mode: unknown key; write goal="maximize"$'),
         ({"study_name": "mine"}, InputError, 'write name="mine"$'),
         ({"catch": ()}, InputError, "catch: unknown key; leave it out: a trial that raises fails"),
         ({"stop": {"n_trials": 3}}, InputError, r'stop\.n_trials: unknown key; write "trials": 3$'),
-        ({"directions": ["minimize"], "metrics": 5}, InputError, "must be as many names"),
+        ({"goals": ["minimize"], "metrics": 5}, InputError, "metrics: expected 1 names"),
         (
-            {"directions": ["minimize"] * 2, "metrics": {"a": 1, "b": 2}},
+            {"goals": ["minimize"] * 2, "metrics": {"a": 1, "b": 2}},
             InputError,
-            "must be as many names",
+            "metrics: expected 2 names",
         ),
         ({"ntrials": 2}, InputError, "ntrials: unknown key; write n_trials=2$"),
         ({"callbacks": sweep.Callback()}, InputError, r"callbacks: expected a list, .*; put it in \[ \]"),
         (
             {"callbacks": [sweep.Callback]},
             InputError,
-            r"is a class; make one of it: \[Callback\(\)\]",
+            r"is a class; instantiate it: \[Callback\(\)\]",
         ),
         ({"grace": -1}, InputError, "grace: must be at least 0, got -1"),
         ({"grace": float("nan")}, InputError, "grace: expected a finite number, got nan"),
         ({"grace": "soon"}, InputError, "grace: expected a duration such as 90s"),
-        ({"directions": "minimize"}, InputError, r"directions: expected a list such as .* got 'minimize'"),
-        ({"directions": 2}, InputError, "directions: expected a list"),
-        ({"directions": [3]}, SpecError, "3 is not valid"),
-        ({"direction": ["minimize"]}, InputError, r"metric\.goal: \['minimize'\] is not valid; "),
-        ({"metrics": ["a", "b"]}, InputError, r"directions=\['minimize', 'minimize'\]"),
+        ({"goals": "minimize"}, InputError, r"goals: expected a list such as .* got 'minimize'"),
+        ({"directions": 2}, InputError, "goals: expected a list"),
+        ({"goals": [3]}, SpecError, "3 is not valid"),
+        ({"goal": ["minimize"]}, InputError, r"metric\.goal: \['minimize'\] is not valid; "),
+        ({"metrics": ["a", "b"]}, InputError, r"goals=\['minimize', 'minimize'\]"),
         (
             {"sampler": optuna.samplers.TPESampler()},
             InputError,
@@ -337,7 +349,7 @@ class CustomSampler(optuna.samplers.RandomSampler):
         ({"space": {"x": {"min": 2.0, "max": 1.0}}}, SpecError, r"sweep\.run: parameters\.x"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_written(
+def test_invalid_arguments_are_refused_before_anything_is_written(
     project: Path, call: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -345,7 +357,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert not Path("runs").exists()
 
 
-def test_words_from_elsewhere_are_known_beside_a_file_too(project: Path) -> None:
+def test_foreign_keys_are_recognised_with_a_file_or_a_spec(project: Path) -> None:
     spec = sweep.SweepSpec(
         name="built",
         objective="train.py:train",
@@ -364,16 +376,18 @@ def test_words_from_elsewhere_are_known_beside_a_file_too(project: Path) -> None
             sweep.run(what, sampler=optuna.samplers.RandomSampler())
 
 
-def test_optunas_directions_are_taken(project: Path) -> None:
+def test_optunas_direction_and_directions_are_accepted_for_goal_and_goals(project: Path) -> None:
     maximize = optuna.study.StudyDirection.MAXIMIZE
     result = sweep.run(lambda trial: 1.0, direction=maximize, n_trials=1, inline=True)
+    assert result.study.direction == maximize
+    result = sweep.run(lambda trial: 1.0, goal=maximize, n_trials=1, inline=True)
     assert result.study.direction == maximize
     result = sweep.run(lambda trial: (1, 2), directions=[maximize, "minimize"], n_trials=1, inline=True)
     assert result.study.directions == [maximize, optuna.study.StudyDirection.MINIMIZE]
 
 
 @pytest.mark.parametrize("name", ["demo", None])
-def test_a_place_that_cannot_hold_a_sweep_is_named(
+def test_the_error_for_an_unusable_runs_folder_has_its_path(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:
     Path("file").touch()
@@ -386,7 +400,7 @@ def test_a_place_that_cannot_hold_a_sweep_is_named(
     assert not Path("new").exists()
 
 
-def test_an_old_sweep_stays_in_its_place_if_the_new_one_cannot_be_written_down(
+def test_an_old_sweep_is_not_moved_if_the_new_spec_cannot_be_serialised(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep.run(parabola, name="demo", n_trials=1, inline=True)
@@ -431,7 +445,7 @@ def reporting(trial: Any) -> float:
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_callbacks_are_told_in_the_callers_process_and_in_order(
+def test_callbacks_are_called_in_order_in_the_callers_thread(
     project: Path, ray_cluster: None, inline: bool
 ) -> None:
     recorder = Recorder()
@@ -450,7 +464,7 @@ def test_callbacks_are_told_in_the_callers_process_and_in_order(
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
-def test_an_observer_that_wants_reports_is_told_each_and_so_are_callbacks(
+def test_an_observer_that_wants_reports_and_callbacks_receive_each_report(
     project: Path, is_alone: bool
 ) -> None:
     class Watch(Observer):
@@ -472,7 +486,7 @@ def test_an_observer_that_wants_reports_is_told_each_and_so_are_callbacks(
         assert [event for event in recorder.events if event[0] == "report"] == watch.told
 
 
-def test_news_that_can_be_gone_through_once_reaches_observer_and_callbacks(tmp_path: Path) -> None:
+def test_an_iterator_of_report_events_reaches_observer_and_callbacks(tmp_path: Path) -> None:
     told: list[ReportEvent] = []
 
     class Watch(Observer):
@@ -486,13 +500,13 @@ def test_news_that_can_be_gone_through_once_reaches_observer_and_callbacks(tmp_p
     assert recorder.events == [("report", 0, 1, 0.5)]
 
 
-def test_a_result_says_how_it_went(project: Path) -> None:
+def test_the_representation_of_a_result(project: Path) -> None:
     result = sweep.run(lambda trial: trial.suggest_int("x", 4, 4), name="demo", n_trials=2, inline=True)
     assert repr(result) == f"SweepResult({str(result.directory)!r}, 2 complete; best: trial 0, objective=4)"
 
 
 @pytest.mark.parametrize("progress", [True, False])
-def test_where_progress_is_shown_it_ends_with_the_summary(
+def test_the_summary_is_printed_if_progress_is_shown(
     project: Path, capsys: pytest.CaptureFixture[str], progress: bool
 ) -> None:
     sweep.run(parabola, name="demo", n_trials=2, inline=True, progress=progress)
@@ -501,7 +515,7 @@ def test_where_progress_is_shown_it_ends_with_the_summary(
     assert ("sweep tensorboard demo" in shown) == progress
 
 
-def test_a_callback_that_raises_is_reported_and_stops_nothing(
+def test_an_exception_in_a_callback_is_logged_and_does_not_stop_the_sweep(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(sweep.Callback):
@@ -514,7 +528,7 @@ def test_a_callback_that_raises_is_reported_and_stops_nothing(
     assert len(result.trials) == 3
     assert len([event for event in recorder.events if event[0] == "report"]) == 9
     (record,) = caplog.records
-    assert record.getMessage() == ("Broken.on_report raised RuntimeError: my mistake; the sweep goes on")
+    assert record.getMessage() == ("Broken.on_report raised RuntimeError: my mistake; the sweep continues")
     assert record.exc_info is not None
 
 
@@ -547,13 +561,13 @@ def test_closures_lambdas_methods_and_partials_run_on_workers(project: Path, ray
         assert result.best_value >= by
 
 
-def test_why_there_is_no_best_trial_is_said(project: Path) -> None:
+def test_the_error_for_a_missing_best_trial_has_the_reason(project: Path) -> None:
     result = sweep.run(lambda trial: 1 / 0, n_trials=2, inline=True)
     with pytest.raises(SweepError, match=r"no trial is complete; 2 failed, all with: ZeroDivisionError"):
         _ = result.best_params
 
 
-def test_a_function_that_cannot_be_sent_is_refused_before_anything_begins(project: Path) -> None:
+def test_a_function_that_cannot_be_pickled_is_refused_before_anything_is_written(project: Path) -> None:
     lock = threading.Lock()
 
     def locked(trial: Any) -> float:
@@ -586,7 +600,7 @@ print(len(result.trials), [t.state for t in result.trials], result.best_value < 
 """
 
 
-def test_a_script_needs_no_main_guard_and_finds_the_modules_beside_it(project: Path) -> None:
+def test_a_script_needs_no_main_guard_and_finds_the_modules_next_to_it(project: Path) -> None:
     (project / "code").mkdir()
     (project / "code" / "helper.py").write_text("def square(x):\n    return x * x\n")
     (project / "code" / "script.py").write_text(SCRIPT)
@@ -600,7 +614,7 @@ def test_a_script_needs_no_main_guard_and_finds_the_modules_beside_it(project: P
     assert (project / "runs/scripted/trial-0000/output.log").read_text() == "told the log\n"
 
 
-def test_optuna_opens_the_study_without_us(project: Path) -> None:
+def test_optuna_opens_the_study_without_this_package(project: Path) -> None:
     sweep.run(parabola, name="demo", n_trials=2, inline=True)
     code = textwrap.dedent(
         """
@@ -615,31 +629,26 @@ def test_optuna_opens_the_study_without_us(project: Path) -> None:
     assert done.stdout == "2\n"
 
 
-def test_what_a_file_has_to_note_is_said(project: Path) -> None:
+def test_notes_about_a_sweep_file_reach_the_observer(project: Path) -> None:
     (project / "train.py").write_text("print('{\"loss\": 1}')\n")
     Path("wandb.yaml").write_text(
         "program: train.py\nmethod: random\nrun_cap: 1\nmetric: {name: loss, goal: minimize}\n"
         "parameters: {lr: {distribution: log_uniform, min: 0.0001, max: 0.1}}\n"
     )
-    notes: list[str] = []
-
-    class Notes(Observer):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
-    sweep.run("wandb.yaml", observer=Notes(), inline=True)
-    assert any("exponents of e" in note for note in notes)
+    observer = Notes()
+    sweep.run("wandb.yaml", observer=observer, inline=True)
+    assert any("exponents of e" in note for note in observer.notes)
 
 
-def test_overrides_may_be_numpys_numbers(make_sweep: MakeSweep) -> None:
+def test_overrides_can_be_numpy_numbers(make_sweep: MakeSweep) -> None:
     file = make_sweep("def train(trial): return 1.0")
     assert len(sweep.run(file, overrides={"stop.trials": np.int64(2)}, inline=True).trials) == 2
     overrides: Any = {1: 2}
-    with pytest.raises(InputError, match="expected words such as"):
+    with pytest.raises(InputError, match="expected keys such as"):
         sweep.run(file, overrides=overrides, inline=True)
 
 
-def test_that_no_trial_keeps_within_the_limits_is_told_apart_from_none_being_complete(
+def test_the_error_without_a_feasible_trial_differs_from_that_without_a_complete_trial(
     project: Path,
 ) -> None:
     def train(trial: sweep.Trial) -> float:
@@ -647,11 +656,13 @@ def test_that_no_trial_keeps_within_the_limits_is_told_apart_from_none_being_com
         return trial.params.x
 
     result = sweep.run(train, space={"x": {"values": [0.0, 1.0]}}, name="limits", n_trials=2, inline=True)
-    with pytest.raises(SweepError, match="limits: no complete trial keeps within the limits on the metrics"):
+    with pytest.raises(
+        SweepError, match="limits: no complete trial satisfies the constraints on the metrics"
+    ):
         result.best_params  # noqa: B018
 
 
-def test_without_a_gpu_the_device_is_the_cpu_where_nobody_has_looked_for_one(project: Path) -> None:
+def test_inline_the_device_is_the_cpu_on_a_machine_without_a_gpu(project: Path) -> None:
     result = sweep.run(
         lambda trial: float(trial.device == "cpu"),
         n_trials=1,

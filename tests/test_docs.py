@@ -1,4 +1,4 @@
-"""The documentation: its examples are right, and the sweep file's page leaves nothing out."""
+"""The documentation: its examples are correct, and the sweep file's page is complete."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from optuna import samplers
 from pydantic import BaseModel
 
+import sweep
 from sweep.errors import InputError
 from sweep.preview import Preview, preview
 from sweep.sweepfile import SweepSpec, command, parse_sweep_file
@@ -32,6 +33,7 @@ from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "sweep-file.md"
 PAGES = [PAGE, REPOSITORY / "docs" / "scripts.md", REPOSITORY / "README.md"]
+ALL_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 WRONG = "# wrong:"
 SAME = "# the same"
 
@@ -40,7 +42,7 @@ ADDED = {
     "metric": "metric: {name: loss, goal: minimize}",
     "parameters": "parameters: {x: {min: 0.0, max: 1.0}}",
 }
-"""What an example may lack, and what it gets then."""
+"""Keys that an example can leave out, and the line that is added then."""
 INSTEAD = {"objective": ("program", "command"), "metric": ("metrics",)}
 OWN_CLASSES = """
     from optuna.pruners import NopPruner
@@ -63,9 +65,9 @@ class Example:
     """A fenced block of YAML.
 
     Args:
-        page: where it stands.
-        line: the line on which its fence opens.
-        text: what is in it.
+        page: the page that contains it.
+        line: the number of the line on which its fence opens.
+        text: its content.
     """
 
     page: Path
@@ -78,14 +80,14 @@ class Example:
 
     @property
     def file(self) -> str:
-        """A whole sweep file: lines are added at its end, so that the numbers of its own stay."""
+        """A complete sweep file. Lines are added at the end, so that line numbers stay the same."""
         data = read_document(self.text).data
-        lacking = [
+        missing = [
             line
             for key, line in ADDED.items()
             if not wandb.is_wandb(data) and not {key, *INSTEAD.get(key, ())} & data.keys()
         ]
-        return "\n".join([self.text, *lacking, ""])
+        return "\n".join([self.text, *missing, ""])
 
     def read(self) -> SweepFile:
         return parse_sweep_file(self.file, Path("example.yaml"))
@@ -116,7 +118,7 @@ def _named(examples: list[Example]) -> Any:
 
 @pytest.fixture
 def stand_ins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files that the examples speak of."""
+    """The files that the examples name."""
     for folder in (project, project / "experiments"):
         folder.mkdir(exist_ok=True)
         (folder / "train.py").write_text("def train(trial):\n    return 0.0\n")
@@ -136,7 +138,7 @@ def test_an_example_can_be_run(example: Example) -> None:
 
 @pytest.mark.usefixtures("stand_ins")
 @_named([example for example in EXAMPLES if example.text.startswith(WRONG)])
-def test_a_wrong_example_is_refused_with_the_one_error_that_the_page_says(example: Example) -> None:
+def test_a_wrong_example_is_refused_with_the_one_error_on_the_page(example: Example) -> None:
     said = example.text.splitlines()[0].removeprefix(WRONG).strip()
     with pytest.raises(InputError) as raised:
         example.check()
@@ -145,7 +147,7 @@ def test_a_wrong_example_is_refused_with_the_one_error_that_the_page_says(exampl
     assert "\n" not in message, f"{example.name}: more than one error"
 
 
-def test_a_wb_file_and_what_the_page_says_it_is_are_the_same_sweep() -> None:
+def test_a_wandb_file_and_its_translation_on_the_page_are_the_same_sweep() -> None:
     pairs = [(before, example) for before, example in pairwise(EXAMPLES) if example.text.startswith(SAME)]
     assert pairs
     for theirs, ours in pairs:
@@ -161,12 +163,12 @@ def test_the_page_has_examples_of_every_kind() -> None:
     assert all(text.count("\n") for text in texts if wandb.is_wandb(read_document(text).data))
 
 
-# Nothing is left out.
+# The page is complete.
 
 
 @cache
-def _words(page: Path = PAGE) -> frozenset[str]:
-    """All that stands in backticks of its own."""
+def _code_spans(page: Path = PAGE) -> frozenset[str]:
+    """The content of all inline code of a page."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     return frozenset(re.findall(r"`([^`\n]+)`", text))
 
@@ -194,11 +196,11 @@ def test_all_parts_of_the_sweep_file_are_reached() -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_key_is_on_the_page(model: type[BaseModel]) -> None:
-    assert [key for key in file_keys(model) if key not in _words()] == []
+    assert [key for key in file_keys(model) if key not in _code_spans()] == []
 
 
 def _row(type_: str, column: str) -> str:
-    """The row of a table that begins with a word, in the table whose first column has that title."""
+    """The row for a type, in the table that starts with the given header."""
     text = PAGE.read_text()
     tables = [
         block for block in text.split("\n\n") if block.startswith(column) and f"\n| `{type_}` |" in block
@@ -211,7 +213,7 @@ def _row(type_: str, column: str) -> str:
     ("type_", "model", "column"),
     [
         *((type_, model, "| `type` | what it does |") for type_, model in SAMPLERS.items()),
-        *((type_, model, "| `type` | it ends a trial |") for type_, model in PRUNERS.items()),
+        *((type_, model, "| `type` | stops a trial |") for type_, model in PRUNERS.items()),
     ],
 )
 def test_every_option_of_a_sampler_or_pruner_is_in_its_row(
@@ -222,15 +224,13 @@ def test_every_option_of_a_sampler_or_pruner_is_in_its_row(
     assert {option for option in options if f"`{option}`" not in row} == set()
 
 
-_UNLESS_GIVEN = re.compile(r"`(\w+)` \(([\w.]+)\)")
+_DEFAULT = re.compile(r"`(\w+)` \(([\w.]+)\)")
 
 
 @pytest.mark.parametrize(("type_", "model"), PRUNERS.items())
-def test_what_an_option_of_a_pruner_is_unless_given_is_said_as_it_is(
-    type_: str, model: type[BaseModel]
-) -> None:
-    row = _row(type_, "| `type` | it ends a trial |")
-    for key, said in _UNLESS_GIVEN.findall(row):
+def test_the_defaults_of_a_pruner_are_those_on_the_page(type_: str, model: type[BaseModel]) -> None:
+    row = _row(type_, "| `type` | stops a trial |")
+    for key, said in _DEFAULT.findall(row):
         assert read_document(said).data == model.model_fields[key].default, key
 
 
@@ -245,12 +245,12 @@ def test_what_an_option_of_a_pruner_is_unless_given_is_said_as_it_is(
         "qmc": samplers.QMCSampler,
     }.items(),
 )
-def test_what_an_option_of_a_sampler_is_unless_given_is_said_as_optuna_has_it(
+def test_the_defaults_of_a_sampler_on_the_page_are_those_of_optuna(
     type_: str, class_: type[samplers.BaseSampler]
 ) -> None:
     row = _row(type_, "| `type` | what it does |")
     known = inspect.signature(class_).parameters
-    for key, said in _UNLESS_GIVEN.findall(row):
+    for key, said in _DEFAULT.findall(row):
         option = known[key] if key in known else known[f"n_{key}"]
         assert read_document(said).data == option.default, key
 
@@ -261,26 +261,26 @@ def test_every_distribution_is_in_its_table_with_its_keys(name: str, keys: tuple
     assert [key for key in keys if f"`{key}`" not in row.split("|")[2]] == []
 
 
-def test_every_word_that_an_entry_may_have_is_on_the_page() -> None:
-    words = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS, *wandb.METHODS, *wandb.KEYS]
-    assert [word for word in words if word not in _words()] == []
+def test_every_value_of_an_enumeration_is_on_the_page() -> None:
+    values = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS, *wandb.METHODS, *wandb.KEYS]
+    assert [value for value in values if value not in _code_spans()] == []
 
 
 def test_every_macro_is_on_the_page() -> None:
     macros = [*command.LIST_MACROS, *command.TEXT_MACROS, *command.TRIAL_MACROS]
-    assert [macro for macro in macros if f"${{{macro}}}" not in _words()] == []
+    assert [macro for macro in macros if f"${{{macro}}}" not in _code_spans()] == []
 
 
 @pytest.mark.parametrize("macro", ["args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equals"])
-def test_a_macro_becomes_what_its_row_says(macro: str) -> None:
+def test_a_macro_expands_to_what_its_row_shows(macro: str) -> None:
     row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `${{{macro}}}` |"))
     facts = command.CommandContext("python", None, "args.json", {}, "trial", 0, 0)
     made = command.Command((f"${{{macro}}}",)).arguments({"a": True, "b": False, "c": 1}, facts)
     assert re.findall(r"`([^`]+)`", row.split("|")[2]) == made
 
 
-def test_links_between_the_pages_lead_somewhere() -> None:
-    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+def test_links_between_the_pages_have_targets() -> None:
+    for page in ALL_PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
             if "://" in target:
                 continue
@@ -293,5 +293,19 @@ def test_links_between_the_pages_lead_somewhere() -> None:
 
 
 def _anchor(title: str) -> str:
-    """As GitHub makes it."""
+    """The anchor of a heading, as GitHub generates it."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+_AVOIDED = re.compile(r"\b(words?|heed|whoever|whereof|unless given|beside|goes on)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+def test_a_page_uses_the_terms_of_the_field(page: Path) -> None:
+    """For example "strings" rather than "words", "default" rather than "unless given"."""
+    assert _AVOIDED.findall(page.read_text()) == []
+
+
+def test_the_api_reference_has_every_public_name() -> None:
+    documented = re.findall(r":: sweep\.(\w+)", (REPOSITORY / "docs" / "api.rst").read_text())
+    assert {name for name in sweep.__all__ if not name.startswith("_")} <= set(documented)

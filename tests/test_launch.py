@@ -1,4 +1,4 @@
-"""Starting a sweep, or going on with it."""
+"""Launching and resuming a sweep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import sweep
-from sweep import launch
+from sweep import launch, operations
 from sweep.analysis.view import SweepView
 from sweep.engine.base import Engine
 from sweep.engine.inline import InlineEngine
@@ -17,7 +17,7 @@ from tests.conftest import MakeSweep
 CODE = "def train(trial):\n    return 1.0\n"
 
 
-def test_of_two_different_sweeps_started_at_once_under_one_name_one_is_refused(
+def test_one_of_two_different_sweeps_started_under_one_name_is_refused(
     make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = make_sweep(CODE)
@@ -30,7 +30,7 @@ def test_of_two_different_sweeps_started_at_once_under_one_name_one_is_refused(
         return make_engine(address, inline)
 
     monkeypatch.setattr(launch, "_engine", make_engine_slowly)
-    with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+    with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
         sweep.run(slow, inline=True)
     again = sweep.run(fast, overrides={"name": "demo"}, inline=True)
     assert [list(trial.params) for trial in again.trials] == [["y"]] * 6
@@ -47,7 +47,7 @@ def test_of_two_different_sweeps_started_at_once_under_one_name_one_is_refused(
         (None, "", None),
     ],
 )
-def test_a_cluster_that_the_environment_names_is_joined_unless_another_is_said(
+def test_the_cluster_of_ray_address_is_joined_unless_an_address_is_given(
     make_sweep: MakeSweep,
     monkeypatch: pytest.MonkeyPatch,
     said: str | None,
@@ -68,24 +68,24 @@ def test_a_cluster_that_the_environment_names_is_joined_unless_another_is_said(
     assert asked == [joined]
 
 
-def test_a_folder_that_is_no_sweep_is_left_alone(make_sweep: MakeSweep, project: Path) -> None:
+def test_a_folder_that_is_not_a_sweep_is_left_alone(make_sweep: MakeSweep, project: Path) -> None:
     (project / "runs" / "demo").mkdir(parents=True)
     (project / "runs" / "demo" / "precious").touch()
     for fresh in (False, True):
-        with pytest.raises(sweep.InputError, match="is there already and is no sweep"):
+        with pytest.raises(sweep.InputError, match="already exists and is not a sweep"):
             sweep.run(make_sweep(CODE), inline=True, fresh=fresh)
     assert (project / "runs" / "demo" / "precious").exists()
 
 
-def test_fresh_refuses_what_it_cannot_move(make_sweep: MakeSweep, project: Path) -> None:
+def test_fresh_is_refused_for_a_study_in_a_database(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(CODE, storage=f"sqlite:///{project}/study.db")
     sweep.run(file, inline=True)
-    with pytest.raises(sweep.InputError, match="--fresh cannot move the study 'demo' aside"):
+    with pytest.raises(sweep.InputError, match="--fresh cannot move the study 'demo' out of a database"):
         sweep.run(file, inline=True, fresh=True)
     assert len(sweep.run(file, inline=True).trials) == 6
 
 
-def test_what_is_wrong_with_the_call_is_said_before_anything_is_moved(make_sweep: MakeSweep) -> None:
+def test_an_invalid_spec_is_refused_before_the_old_sweep_is_moved(make_sweep: MakeSweep) -> None:
     file = make_sweep(CODE)
     sweep.run(file, inline=True)
     with pytest.raises(sweep.InputError):
@@ -103,7 +103,7 @@ def train(trial):
 
 
 @pytest.mark.parametrize("failures", [2, 6])
-def test_a_sweep_whose_trials_all_failed_may_become_another_one(make_sweep: MakeSweep, failures: int) -> None:
+def test_a_sweep_whose_trials_all_failed_can_be_replaced(make_sweep: MakeSweep, failures: int) -> None:
     file = make_sweep(FAILS_FIRST.format(failures=failures))
     sweep.run(file, inline=True)
     corrected = {"metric.name": "other"}
@@ -111,38 +111,36 @@ def test_a_sweep_whose_trials_all_failed_may_become_another_one(make_sweep: Make
         sweep.run(file, inline=True, overrides=corrected)
         assert [path.name[:5] for path in Path("runs/.old").iterdir()] == ["demo-"]
     else:
-        with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+        with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
             sweep.run(file, inline=True, overrides=corrected)
 
 
-def test_a_failed_sweep_with_a_trial_that_waits_is_not_given_up(make_sweep: MakeSweep) -> None:
+def test_a_failed_sweep_with_a_waiting_trial_is_not_replaced(make_sweep: MakeSweep) -> None:
     file = make_sweep(FAILS_FIRST.format(failures=6))
     sweep.run(file, inline=True)
     directory = SweepDirectory.of(Path("runs"), "demo")
-    launch.resubmit(SweepView(directory).spec, directory, [0])
-    with pytest.raises(sweep.InputError, match="this is not the sweep in"):
+    operations.resubmit(SweepView(directory), [0])
+    with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
         sweep.run(file, inline=True, overrides={"metric.name": "other"})
 
 
-def test_a_directory_that_was_given_another_name_is_not_taken_for_a_sweep_of_that_name(
-    make_sweep: MakeSweep, project: Path
-) -> None:
+def test_a_renamed_directory_is_not_a_sweep_of_the_new_name(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(CODE)
     sweep.run(file, inline=True)
     (project / "runs/demo").rename(project / "runs/other")
     before = (project / "runs/other/journal.log").read_bytes()
-    with pytest.raises(sweep.InputError, match="holds the sweep 'demo'"):
+    with pytest.raises(sweep.InputError, match="contains the sweep 'demo'"):
         sweep.run(file, name="other", n_trials=9, inline=True)
     assert (project / "runs/other/journal.log").read_bytes() == before
     (project / "runs/other").rename(project / "runs/demo")
     assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7
 
 
-def test_trials_whose_study_is_not_there_are_not_written_over(make_sweep: MakeSweep, project: Path) -> None:
+def test_trials_whose_study_is_missing_are_not_overwritten(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(CODE, storage="sqlite:///study.db")
     sweep.run(file, inline=True)
     (project / "study.db").rename(project / "elsewhere.db")
-    with pytest.raises(sweep.InputError, match=r"is not in sqlite:///study.db; bring it back"):
+    with pytest.raises(sweep.InputError, match=r"is missing from sqlite:///study.db; restore it"):
         sweep.run(file, n_trials=9, inline=True)
     (project / "elsewhere.db").replace(project / "study.db")
     assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7

@@ -1,1 +1,1 @@
-"""A sweep as it is on disk, running or finished: what the reading commands and the Python API show."""
+"""Analysis of a sweep on disk: its trials, status, failures and artifacts. Read-only."""

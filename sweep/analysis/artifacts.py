@@ -1,4 +1,4 @@
-"""What a sweep's trials have kept: their artifacts, found by name and copied out."""
+"""Artifacts of trials: find them by name and copy them out of a sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweep.trial.artifacts import find_artifacts
 
 
 def best_repeat(view: SweepView, trial: FrozenTrial) -> int:
-    """The index of the repeat with the best value (the first of them); 0 if the sweep has none."""
+    """The index of the (first) repeat with the best value; 0 in a sweep without repeats."""
     values = repeat_values(trial.user_attrs, view.spec.repeats)
     sign = -1 if view.spec.metric.goal == "maximize" else 1
     losses = [math.inf if value is None else sign * value for value in values]
@@ -23,10 +23,16 @@ def best_repeat(view: SweepView, trial: FrozenTrial) -> int:
 
 
 def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
-    """Where an artifact lies.
+    """The path of an artifact.
+
+    Args:
+        view: the sweep.
+        number: the trial's number.
+        repeat: the index of the repeat that saved it.
+        name: the artifact's file name.
 
     Raises:
-        InputError: the trial has none of that name.
+        InputError: the trial has no artifact of this name.
     """
     label = view.spec.run_labels[repeat]
     found = {path.name: path for path in find_artifacts(view.directory.trial(number, label).artifacts)}
@@ -35,34 +41,38 @@ def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
     who = f"trial {number} of {view.spec.name}" + (f" ({label})" if label else "")
     if not found:
         raise InputError(
-            f"{who} has saved no artifacts; the objective does with trial.save_artifact({name!r})"
+            f"{who} has saved no artifacts; the objective saves one with trial.save_artifact({name!r})"
         )
     raise InputError(f"{who} has no artifact {name!r}; {suggestion(name, found)}")
 
 
-def take_out(artifact: Path, output: Path, *, is_folder: bool, force: bool) -> Path:
+def export_artifact(artifact: Path, output: str, *, force: bool) -> Path:
     """Copy an artifact out of its sweep.
 
     Args:
-        artifact: where it lies.
-        output: the copy's place, or a folder that is to hold it.
-        is_folder: whether `output` is one even if it is not there yet.
-        force: replace what is there.
+        artifact: the artifact's path.
+        output: the path of the copy. If it is a directory or ends with a slash, the directory for the copy.
+        force: replace an existing file.
 
     Returns:
-        the copy's place.
+        the path of the copy.
 
     Raises:
-        InputError: there is something in its place, or no folder for it.
+        InputError: the path already exists, or its directory does not.
     """
-    place = output / artifact.name if is_folder or output.is_dir() else output
-    if (place.exists() or place.is_symlink()) and not force:
-        raise InputError(f"{place}: is there already; say --force to replace it, or choose another -o")
-    if is_folder:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    if not place.parent.is_dir():
-        raise InputError(f"{place}: there is no folder {place.parent}; make it first, or end -o with '/'")
-    if place.is_dir() and not artifact.is_dir():
-        raise InputError(f"{place}: is a folder, the artifact a file; choose another -o")
-    copy_whole(artifact, place)
-    return place
+    is_directory = output.endswith("/")
+    target = Path(output)
+    if is_directory or target.is_dir():
+        target /= artifact.name
+    if (target.exists() or target.is_symlink()) and not force:
+        raise InputError(f"{target}: already exists; replace it with --force, or choose another -o")
+    if is_directory:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.is_dir():
+        raise InputError(
+            f"{target}: the directory {target.parent} does not exist; create it, or end -o with '/'"
+        )
+    if target.is_dir() and not artifact.is_dir():
+        raise InputError(f"{target}: is a directory, but the artifact is a file; choose another -o")
+    copy_whole(artifact, target)
+    return target

@@ -1,4 +1,4 @@
-"""Why trials failed, counted."""
+"""The most frequent reason for which trials of a sweep failed."""
 
 from __future__ import annotations
 
@@ -9,44 +9,35 @@ from dataclasses import dataclass
 
 from sweep.analysis.view import TrialRow
 
-_CHANGES = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-"""What differs from trial to trial although the reason is the same: addresses, numbers, sizes."""
+_VARIABLE_PART = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+"""Parts in which the messages of the same failure differ between trials: addresses, numbers, sizes."""
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Why most of the trials that failed did so.
+class FailureReason:
+    """The most frequent reason for which trials failed.
 
     Args:
-        text: as the first of them has it.
-        first: the number of that one.
-        is_same: whether all of them have it word for word.
-        times: how many failed so.
-        failed: how many failed at all.
+        summary: one line: how many trials failed, and the message of the first with this reason.
+        trial: the number of that trial.
     """
 
-    text: str
-    first: int
-    is_same: bool
-    times: int
-    failed: int
-
-    def __str__(self) -> str:
-        share = "all" if self.times == self.failed else f"{self.times} of them"
-        return f"{self.failed} failed, {share} {'with' if self.is_same else 'like'}: {self.text}"
+    summary: str
+    trial: int
 
 
-def most_frequent(rows: Sequence[TrialRow]) -> Reason | None:
-    """The reason for which most trials failed; None if none did.
+def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
+    """The most frequent reason for which trials failed; None if none failed.
 
     Args:
         rows: all trials.
     """
-    failed = [row for row in rows if row.state == "FAIL"]
+    failed = [(_VARIABLE_PART.sub("#", row.reason or ""), row) for row in rows if row.state == "FAIL"]
     if not failed:
         return None
-    kinds = [_CHANGES.sub("#", row.reason or "") for row in failed]
-    kind = Counter(kinds).most_common(1)[0][0]
-    alike = [row for row, own in zip(failed, kinds, strict=True) if own == kind]
-    texts = {row.reason for row in alike}
-    return Reason(alike[0].reason or "", alike[0].number, len(texts) == 1, len(alike), len(failed))
+    pattern, count = Counter(pattern for pattern, _ in failed).most_common(1)[0]
+    similar = [row for other, row in failed if other == pattern]
+    share = "all" if count == len(failed) else f"{count} of them"
+    relation = "with" if len({row.reason for row in similar}) == 1 else "with a message like"
+    summary = f"{len(failed)} failed, {share} {relation}: {similar[0].reason or ''}"
+    return FailureReason(summary, similar[0].number)

@@ -1,4 +1,4 @@
-"""How numbers, times and parameters are written for people."""
+"""Text for people: numbers, durations, parameters, counts of trials."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 
 def number(value: float | None) -> str:
-    """A metric's value."""
+    """A metric's value, with six significant digits."""
     return "-" if value is None else f"{value:.6g}"
 
 
 def plural(count: int, noun: str) -> str:
-    """1 trial, 2 trials."""
+    """A count with its noun: 1 trial, 2 trials."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def run(number: int, label: str) -> str:
-    """A trial, or one of its repeats: 7, 7/seed-0."""
+    """The name of a trial or of one of its repeats: 7, 7/seed-0."""
     return f"{number}/{label}" if label else str(number)
 
 
 def parameter(value: Any) -> str:
-    """A parameter's value, floats with four digits."""
+    """A parameter's value; floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -32,7 +32,7 @@ def parameters(params: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: 0.4 s, 12 s, 3m05s, 2h07m."""
+    """A duration in its two largest units: 0.4 s, 12 s, 3m05s, 2h07m."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -46,5 +46,5 @@ def duration(seconds: float) -> str:
 
 
 def counts(numbers: Mapping[str, int]) -> str:
-    """Trials by outcome, those that there are."""
+    """The number of trials by outcome, without zeros: 3 complete, 1 failed."""
     return ", ".join(f"{count} {name}" for name, count in numbers.items() if count) or "none yet"

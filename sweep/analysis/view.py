@@ -1,4 +1,4 @@
-"""`SweepView`: a sweep as it stands on disk. It reads only; a running sweep does not notice."""
+"""`SweepView`: read-only access to a sweep on disk, running or not."""
 
 from __future__ import annotations
 
@@ -18,21 +18,45 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import Usage
-from sweep.errors import InputError, nearest
-from sweep.messages import OURS
+from sweep.errors import InputError, nearest, suggestion
+from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.ranking import Ranking
+from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
 from sweep.tracking.run import best_tag
 from sweep.trial.artifacts import find_artifacts
 
+_COUNTED = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+NO_FEASIBLE_TRIAL = "no complete trial satisfies the constraints on the metrics"
+
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial, as `sweep trials` shows it. Times are ISO 8601 with their zone, `duration_s` in seconds."""
+    """One trial, as `sweep trials` prints it.
+
+    Args:
+        number: the trial's number, from 0.
+        state: COMPLETE, PRUNED, FAIL, RUNNING or WAITING.
+        value: the metric's value; with several goals that of the first.
+        params: all parameters, constants included.
+        metrics: the last value of each logged metric, and the best value of the metric.
+        attempts: how often the trial was executed.
+        reason: why the trial failed or was pruned.
+        started: when the trial started, as ISO 8601 with a time zone.
+        finished: when the trial finished, as ISO 8601 with a time zone.
+        duration_s: the duration in seconds.
+        directory: the trial's directory.
+        retry_of: the number of the failed trial that was resubmitted as this one.
+        values: with several goals, the value of each.
+        feasible: whether a complete trial satisfies all constraints, if there are any.
+        repeats: the value of each repeat.
+        user_attrs: what the objective stored with `set_user_attr`.
+        artifacts: the paths of the saved artifacts, relative to `directory`.
+    """
 
     number: int
     state: str
@@ -44,33 +68,30 @@ class TrialRow:
     started: str | None
     finished: str | None
     duration_s: float | None
-    dir: str
+    directory: Path
     retry_of: int | None = None
-    """The failed trial that it repeats."""
     values: tuple[float, ...] | None = None
-    """With several goals, the value of each."""
     feasible: bool | None = None
-    """With limits on metrics, whether a complete trial keeps within them."""
     repeats: Sequence[float | None] | None = None
-    """The value of each of its repeats."""
     user_attrs: Mapping[str, Any] | None = None
-    """What its objective has kept with `set_user_attr`."""
     artifacts: Sequence[str] | None = None
-    """What it has saved to be kept: paths below `dir`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs; without those of the last ones that there is nothing of."""
-        data = asdict(self)
-        rare = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
-        return {key: value for key, value in data.items() if key not in rare or value is not None}
+        """The trial as `sweep trials --format json` prints it: `directory` is `dir`; optional keys are
+        present only if they are set.
+        """
+        optional = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
+        data = asdict(self) | {"directory": str(self.directory)}
+        present = [key for key, value in data.items() if value is not None or key not in optional]
+        return {"dir" if key == "directory" else key: data[key] for key in present}
 
 
 class SweepView:
-    """A sweep on disk, as it was when its study was first asked for.
+    """A sweep on disk, as of the moment when its study is first read.
 
     Args:
-        directory: of an existing sweep.
-        spec: what to judge it by instead of its own sweep file.
+        directory: the directory of an existing sweep.
+        spec: replaces the spec stored in the directory.
     """
 
     def __init__(self, directory: SweepDirectory, spec: SweepSpec | None = None) -> None:
@@ -81,61 +102,47 @@ class SweepView:
 
     @classmethod
     def open(cls, name: str, runs: Path) -> SweepView:
-        """Find a sweep by its name below `runs`, or by the path of its directory.
+        """Open a sweep by its name in `runs`, or by the path of its directory.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no such sweep.
         """
         for directory in (SweepDirectory.of(runs, name), SweepDirectory(Path(name).resolve())):
             if directory.exists():
                 return cls(directory)
         names = [path.parent.name for path in sorted(runs.glob("*/sweep.yaml"))]
-        near = nearest(name, names)
-        if near is not None:
-            hint = f"did you mean {near!r}?"
-        elif names:
-            hint = "there are " + ", ".join(names[:10])
-        else:
-            hint = "start one with `sweep run FILE`, or say where they are with --runs"
+        hint = "start one with `sweep run FILE`, or choose the folder with --runs"
+        if names:
+            hint = suggestion(name, names if nearest(name, names) else names[:10])
         raise InputError(f"{name}: there is no such sweep in {runs}; {hint}")
 
     @cached_property
     def study(self) -> optuna.Study | None:
-        """Optuna's study; None if the sweep was killed before it had one."""
-        return attributes.load_study(self.spec, self.directory)
+        """The Optuna study; None if the sweep was killed before it was created."""
+        return load_study(self.spec, self.directory)
 
     @cached_property
     def frozen_trials(self) -> list[FrozenTrial]:
-        """Optuna's trials, in the order of their numbers. Not to be changed."""
+        """The Optuna trials, ordered by number. Do not modify them."""
         return self.study.get_trials(deepcopy=False) if self.study is not None else []
-
-    def with_spec(self, spec: SweepSpec) -> SweepView:
-        """The same sweep, judged by other stop rules."""
-        return SweepView(self.directory, spec)
 
     @cached_property
     def is_running(self) -> bool:
-        """Whether some process runs it now."""
+        """Whether a process is running the sweep."""
         return is_locked(self.directory.lock)
 
     @property
     def state(self) -> str:
-        """running; finished: a stop rule is reached; interrupted: the same command would go on."""
+        """running, finished (a stop rule is reached), or interrupted (can be resumed)."""
         if self.is_running:
             return "running"
         return "interrupted" if self.stopped_by is None else "finished"
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by outcome; a trial without one waits unless some process runs the sweep."""
+        """The number of trials by state. In a sweep that is not running, unfinished trials are waiting."""
         counts = Counter(self._state(trial) for trial in self.frozen_trials)
-        return {
-            "complete": counts["COMPLETE"],
-            "pruned": counts["PRUNED"],
-            "failed": counts["FAIL"],
-            "running": counts["RUNNING"],
-            "waiting": counts["WAITING"],
-        }
+        return {"failed" if state == "FAIL" else state.lower(): counts[state] for state in _COUNTED}
 
     @property
     def finished_trials(self) -> int:
@@ -144,47 +151,47 @@ class SweepView:
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The first of the best complete trials within the limits (with several goals, of the front)."""
+        """The first feasible complete trial with the best value; with several goals, of the Pareto front."""
         return next(iter(self.front), None)
 
     @property
     def why_no_best(self) -> str:
-        """What keeps `best` from being there."""
+        """Why `best` is None."""
         if self.counts["complete"]:
-            return "no complete trial keeps within the limits on the metrics"
+            return NO_FEASIBLE_TRIAL
         return "no trial is complete" + ("" if self.stopped_by else " yet")
 
     @cached_property
     def front(self) -> list[FrozenTrial]:
-        """The trials that none is better than: one, or with several goals the Pareto front."""
+        """The best trials: one, or with several goals the Pareto front."""
         return self._ranking.best(self.frozen_trials)
 
     def values(self, trial: FrozenTrial) -> dict[str, float]:
-        """A complete trial's value of each metric that has a goal."""
+        """The value of each metric with a goal, for a complete trial."""
         names = [goal.name for goal in self.spec.goals]
         return dict(zip(names, trial.values, strict=True))
 
     @cached_property
     def usage(self) -> Usage:
-        """Times up to the last time the sweep wrote them down."""
+        """Elapsed and busy time, as last recorded by the sweep."""
         attribute = self.study.user_attrs.get(attributes.USAGE) if self.study is not None else None
         return Usage.from_attribute(attribute)
 
     @property
     def elapsed(self) -> float:
-        """Seconds the sweep has run, downtime not counted."""
+        """How long the sweep has run, in seconds, without the time between its runs."""
         usage = self.usage
-        runs_on = self.is_running and usage.until > 0  # else it is only being started
-        return usage.elapsed + (max(0.0, time.time() - usage.until) if runs_on else 0.0)
+        has_started = self.is_running and usage.until > 0  # 0 until the controller of a new sweep records it
+        return usage.elapsed + (max(0.0, time.time() - usage.until) if has_started else 0.0)
 
     @property
     def stopped_by(self) -> str | None:
-        """The stop rule that is reached, or None."""
+        """The stop rule that is reached, by its key in the sweep file, or None."""
         return self._stats.stopped_by(self.usage.elapsed)
 
     @property
     def total(self) -> int | None:
-        """How many trials there will be; None if nothing limits them."""
+        """How many trials the sweep will have; None if no stop rule limits them."""
         return self._stats.total
 
     @cached_property
@@ -192,12 +199,12 @@ class SweepView:
         return TrialStats(self.spec, self._space, self.frozen_trials)
 
     def params(self, trial: FrozenTrial) -> dict[str, Any]:
-        """All parameters of a trial, constants too; of an enqueued one, those that are given."""
+        """All parameters of a trial, constants included; for a waiting trial, those enqueued with it."""
         return self._space.complete(trial.params or trial.system_attrs.get("fixed_params", {}))
 
     @property
     def varied(self) -> list[str]:
-        """The parameters in which trials differ; those of which nobody knew before, as they came."""
+        """The names of all parameters that are not constant; with define-by-run in order of appearance."""
         if self.spec.is_define_by_run:
             return list(dict.fromkeys(name for trial in self.frozen_trials for name in self.params(trial)))
         return self.spec.varied
@@ -207,7 +214,7 @@ class SweepView:
         return [self.row(trial) for trial in self.frozen_trials]
 
     def row(self, trial: FrozenTrial) -> TrialRow:
-        """One of `frozen_trials`."""
+        """The row of one of `frozen_trials`."""
         duration = trial.duration.total_seconds() if trial.duration is not None else None
         duration = trial.user_attrs.get(attributes.DURATION, duration)
         return TrialRow(
@@ -221,14 +228,16 @@ class SweepView:
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
-            dir=str(self.directory.trial(trial.number).root),
-            retry_of=trial.user_attrs.get(attributes.RETRY_OF),
+            directory=self.directory.trial(trial.number).root,
+            retry_of=trial.user_attrs.get(attributes.RESUBMISSION_OF),
             values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
             feasible=self._ranking.is_feasible(trial)
             if (self.spec.limits or trial.constraints) and trial.state == TrialState.COMPLETE
             else None,
             repeats=repeat_values(trial.user_attrs, self.spec.repeats) or None,
-            user_attrs={key: value for key, value in trial.user_attrs.items() if not key.startswith(OURS)}
+            user_attrs={
+                key: value for key, value in trial.user_attrs.items() if not key.startswith(RESERVED_PREFIX)
+            }
             or None,
             artifacts=self._artifacts(trial.number) or None,
         )
@@ -239,12 +248,12 @@ class SweepView:
         return [str(path.relative_to(root)) for place in places for path in find_artifacts(place)]
 
     def _attempts(self, trial: FrozenTrial) -> int:
-        """How often a trial was executed; of its repeats, the one that was most often."""
+        """How often a trial was executed; with repeats, the maximum over them."""
         return max(attempts(trial.user_attrs, label) for label in self.spec.run_labels)
 
     def error_file(self, number: int) -> Path:
-        """Where it is written why a failed trial failed."""
-        verdict = self.frozen_trials[number].user_attrs.get(attributes.VERDICT, {"repeat": 0})
+        """The path of a failed trial's `error.txt`."""
+        verdict = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
         return self.directory.trial(number, self.spec.run_labels[verdict["repeat"]]).error
 
     def _state(self, trial: FrozenTrial) -> str:
@@ -253,7 +262,7 @@ class SweepView:
         return str(trial.state.name)
 
     def _metrics(self, trial: FrozenTrial) -> dict[str, float]:
-        """The last value of everything logged, and the best of the metric: what TensorBoard's row shows."""
+        """The last value of each logged metric and the best of the metric, as in the HParams tab."""
         values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
         if trial.state == TrialState.COMPLETE:
             values.append(trial.values[0])
@@ -263,7 +272,7 @@ class SweepView:
         if self.spec.repeats is not None or (
             attributes.METRICS in trial.user_attrs and self._attempts(trial) > 1
         ):
-            values = []  # they are those of one repeat only, or of several attempts
+            values = []  # Optuna has the values of one repeat only, or of several attempts mixed
         if values:
             metrics[self.spec.metric.name] = values[-1]
         numbers = [value for value in values if not math.isnan(value)]
@@ -274,5 +283,5 @@ class SweepView:
 
 
 def _iso(moment: datetime.datetime | None) -> str | None:
-    """Optuna's times are local and without a zone."""
+    """A time of Optuna's, which is local and naive, as ISO 8601 with a time zone."""
     return moment.astimezone().isoformat(timespec="milliseconds") if moment is not None else None

@@ -1,4 +1,4 @@
-"""The command line. Commands are thin: parse, call, print. Nothing heavy is imported before it is needed."""
+"""The command line. Each command parses its options, calls the package, and prints; imports are lazy."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import sys
 
 
 def main() -> None:
-    """The `sweep` command. Errors are printed without a traceback; the exit status says their kind."""
+    """The `sweep` command. Prints errors without a traceback and exits with the status of their kind."""
     from sweep.cli.app import app
+    from sweep.cli.options import resume_command
     from sweep.errors import SpecError, StartInterrupted, SweepError
 
     try:
         app()
+    except StartInterrupted as error:
+        print(f"{error}; resume with: {resume_command()}", file=sys.stderr, flush=True)
+        os._exit(error.exit_status)  # Ray can crash on a normal exit if it was interrupted while starting
     except SweepError as error:
-        separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # a mistake in a file is a line
+        separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # each mistake has its own line
         print("error: " + separator.join(str(error).splitlines()), file=sys.stderr)
-        if isinstance(error, StartInterrupted):
-            sys.stderr.flush()
-            # A Ray that was interrupted while it started may crash on its way out.
-            os._exit(error.exit_status)
         sys.exit(error.exit_status)
     except BrokenPipeError:  # `sweep trials x | head`
         sys.stderr.close()
         sys.exit(1)
-    except OSError as error:  # the disk is full, a folder may not be written
+    except OSError as error:  # for example a full disk, or missing permissions
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
+        hint = f"; resume with: {resume_command()}" if sys.argv[1:2] == ["run"] else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         sys.exit(130)
     finally:
-        gc.freeze()  # Python would look through all objects once more before it ends, which takes 0.3 s
+        gc.freeze()  # otherwise Python's last garbage collection at exit takes 0.3 s

@@ -1,29 +1,54 @@
-"""Options that several commands share."""
+"""Arguments, options and output that several commands share."""
 
 from __future__ import annotations
 
+import json
+import math
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The sweep file (YAML).", show_default=False)]
-SweepName = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME", help="A sweep's name below --runs, or the path of its directory.", show_default=False
-    ),
-]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder that holds the sweeps.")]
+if TYPE_CHECKING:
+    from sweep.sweepfile.load import Override
+
+File = Annotated[Path, Argument(metavar="FILE", help="The sweep file (YAML).")]
+SweepName = Annotated[str, Argument(metavar="NAME", help="A sweep's name in --runs, or its directory.")]
+Runs = Annotated[Path, Option("--runs", metavar="DIR", help="The folder that contains the sweeps.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change an entry of the sweep file, e.g. parameters.epochs=3. Repeatable; the value is YAML.",
-        show_default=False,
-    ),
+    Option("--set", metavar="KEY=VALUE", help="Change an entry: stop.trials=20. Repeatable; VALUE is YAML."),
 ]
-Name = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="The sweep's name.", show_default="the file's")
-]
+Name = Annotated[str | None, Option("--name", metavar="NAME", help="The sweep's name instead of the file's.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+
+
+def overrides(
+    changes: list[str] | None, name: str | None = None, trials: int | None = None, parallel: int | None = None
+) -> list[Override]:
+    """The changes to the sweep file on the command line. Options override `--set`."""
+    from sweep.sweepfile.load import parse_override
+
+    options = [("--name", "name", name), ("--trials", "stop.trials", trials)]
+    options.append(("--parallel", "max_parallel", parallel))
+    return [*map(parse_override, changes or []), *(option for option in options if option[2] is not None)]
+
+
+def resume_command() -> str:
+    """The command that resumes the sweep of this `sweep run`. `--fresh` would start it again."""
+    return shlex.join(["sweep", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON, with null in place of NaN and infinity, which JSON does not have."""
+    print(json.dumps(_finite(data), indent=2, ensure_ascii=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data

@@ -1,10 +1,12 @@
-"""`sweep schema`: what a sweep file may say, for editors."""
+"""`sweep schema`: the JSON Schema of sweep files."""
 
 from __future__ import annotations
 
+from sweep.cli.options import print_json
+
 
 def schema() -> None:
-    """Print the JSON Schema of sweep files, with which editors complete and check them.
+    """Print the JSON Schema of sweep files, which editors use for completion and validation.
 
     \b
     Examples:
@@ -12,7 +14,6 @@ def schema() -> None:
       # then, as the first line of a sweep file, for the YAML language server (VS Code, Neovim):
       # yaml-language-server: $schema=sweep.schema.json
     """
-    from sweep.cli.show import print_json
     from sweep.sweepfile.schema import json_schema
 
     print_json(json_schema())

@@ -6,10 +6,9 @@ import io
 import signal
 import sys
 from contextlib import redirect_stderr
-from types import FrameType
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from sweep.cli.options import Runs, SweepName
 from sweep.system.directory import RUNS
@@ -19,14 +18,11 @@ def tensorboard(
     name: SweepName,
     runs: Runs = RUNS,
     port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", metavar="N", help="Where to listen.", show_default="6006 or the next free one"
-        ),
+        int | None, Option(metavar="N", help="The port; by default 6006 or the next free.")
     ] = None,
-    host: Annotated[str, typer.Option("--host", metavar="HOST", help="On which address.")] = "127.0.0.1",
+    host: Annotated[str, Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Start TensorBoard on a sweep, running or not, and say where its HParams tab is.
+    """Start TensorBoard on a sweep, running or not, and print the address of its HParams tab.
 
     \b
     Examples:
@@ -42,24 +38,20 @@ def tensorboard(
 
     from sweep.errors import SweepError
 
-    # SIGTERM has to leave like Ctrl-C does: TensorBoard's data server is ended at exit.
-    signal.signal(signal.SIGTERM, _leave)
+    # On SIGTERM, exit as on Ctrl-C: TensorBoard terminates its data server at exit.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     server = program.TensorBoard()
     arguments = ["tensorboard", "--logdir", str(view.directory.root), "--host", host]
     if port is not None:
         arguments += ["--port", str(port)]
     server.configure(argv=arguments)
     try:
-        with redirect_stderr(io.StringIO()):  # it gives notice that it reads with its data server
+        with redirect_stderr(io.StringIO()):  # a notice about its data server
             url = server.launch()
     except (SystemExit, program.TensorBoardServerException) as error:
         raise SweepError(f"TensorBoard cannot start: {' '.join(str(error).split())}") from None
-    print(f"{url}#hparams   (Ctrl-C ends it)", flush=True)
+    print(f"{url}#hparams   (Ctrl-C stops it)", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:
         print()
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)

@@ -1,1 +1,1 @@
-"""What is drawn on a terminal: the live display, tables, summaries. Used by the CLI and the Python API."""
+"""Terminal output: the progress display, tables and summaries. Used by the CLI and the Python API."""

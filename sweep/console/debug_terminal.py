@@ -11,7 +11,7 @@ from optuna import TrialPruned
 from rich.console import Console
 
 from sweep.analysis import formatting as text
-from sweep.controller.outcomes import numbers_of
+from sweep.controller.outcomes import final_metrics
 from sweep.debug import Debugged, DebugObserver, DebugTrial
 from sweep.engine.user_traceback import user_frames, user_traceback
 from sweep.messages import Report, TrialMessage
@@ -102,7 +102,7 @@ class DebugTerminal(DebugObserver):
         if done.state != "COMPLETE":
             self.fail(f"failed after {took}: {done.reason}")
             return 1
-        numbers = numbers_of(done.outcome, spec.metric.name)
+        numbers = final_metrics(done.outcome, spec.metric.name)
         values = ", ".join(f"{goal.name} = {text.number(numbers[goal.name])}" for goal in spec.goals)
         before = self._trial.recorded_value
         told = "" if before is None else f"; in the sweep it was {text.number(before)}"

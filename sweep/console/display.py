@@ -1,4 +1,4 @@
-"""What `sweep run` shows while it runs: a live display, a line per event, or nothing."""
+"""The progress display of `sweep run`: redrawn in place, or one line per event."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live as RichLive
+from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -24,124 +23,123 @@ from sweep.sweepfile import SweepSpec
 
 
 class Display(Observer):
-    """Shows nothing; the base of those that do. Entered for as long as it may draw."""
-
-    def __enter__(self) -> Display:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-class LineLog(Display):
-    """One line per event, for logs and terminals that cannot redraw.
+    """Displays the progress of a sweep on the terminal. A context manager.
 
     Args:
-        spec: what runs.
+        spec: the sweep.
     """
 
     def __init__(self, spec: SweepSpec) -> None:
         self._metric = spec.metric.name
-        self._parameters = _Parameters(spec)
-        self._asks = spec.is_define_by_run
-        self._quiet_since = time.monotonic()
+        self._varied = None if spec.is_define_by_run else set(spec.varied)
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def _params(self, params: Mapping[str, Any]) -> str:
+        """The parameters of a trial on one line, without constants."""
+        return text.parameters(
+            {key: value for key, value in params.items() if self._varied is None or key in self._varied}
+        )
+
+
+class LineDisplay(Display):
+    """One line per event, for logs and terminals that cannot redraw."""
+
+    def __init__(self, spec: SweepSpec) -> None:
+        super().__init__(spec)
+        self._last_line = time.monotonic()
 
     def starting(self, what: str) -> None:
-        _say(f"starting {what} ...")
+        _print(f"starting {what} ...")
 
     def note(self, text: str) -> None:
-        _say(f"note: {text}")
+        _print(f"note: {text}")
 
     def opened(self, slots: int, progress: Progress) -> None:
-        total = "no end of trials" if progress.total is None else text.plural(progress.total, "trial")
-        done = f", {progress.finished} of them finished before" if progress.finished else ""
-        _say(f"{total}{done}; {slots} at once")
+        total = "unlimited trials" if progress.total is None else text.plural(progress.total, "trial")
+        done = f", {progress.finished} of them already finished" if progress.finished else ""
+        _print(f"{total}{done}; {slots} at once")
 
     def started(self, assignment: Assignment) -> None:
-        self._quiet_since = time.monotonic()
-        again = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
+        self._last_line = time.monotonic()
+        attempt = f" (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
         name = text.run(assignment.number, assignment.label)
-        line = self._parameters.line(assignment.params)
-        _say(f"trial {name} started{again}{': ' if line else ''}{line}")
+        params = self._params(assignment.params)
+        _print(f"trial {name} started{attempt}{': ' if params else ''}{params}")
 
     def ended(self, result: AttemptResult) -> None:
-        self._quiet_since = time.monotonic()
+        self._last_line = time.monotonic()
         took = text.duration(result.duration_s)
         value = "" if result.value is None else f": {self._metric}={text.number(result.value)}"
         name = text.run(result.number, result.label)
-        if result.is_over:
-            _say(f"trial {name} {_HOW.get(result.kind, 'failed')} after {took}{value}{_why(result)}")
-        elif result.will_run_again and result.kind == "interrupted":
-            _say(f"trial {name} was interrupted after {took}: {result.reason}")
-        elif result.will_run_again:
-            _say(f"trial {name} failed after {took}{_again(result)}: {result.reason}")
+        if result.is_repeat_finished:
+            why = f": {result.reason}" if result.reason and result.kind not in _EXPECTED else ""
+            _print(f"trial {name} {_REPEAT_ENDS.get(result.kind, 'failed')} after {took}{value}{why}")
+        elif result.will_retry and result.kind == "interrupted":
+            _print(f"trial {name} was interrupted after {took}: {result.reason}")
+        elif result.will_retry:
+            _print(f"trial {name} failed after {took}{_retry(result)}: {result.reason}")
         elif result.state == "FAIL":
-            _say(f"trial {result.number} FAIL after {took}: {result.reason}")
+            _print(f"trial {result.number} FAIL after {took}: {result.reason}")
         else:
             best = " (best so far)" if result.is_best else f" ({result.reason})" if result.reason else ""
-            if self._asks:  # nobody knew them when it started
-                value += f" with {self._parameters.line(result.params)}"
-            _say(f"trial {result.number} {result.state} after {took}{value}{best}")
+            if self._varied is None:  # define-by-run: they were not known when the trial started
+                value += f" with {self._params(result.params)}"
+            _print(f"trial {result.number} {result.state} after {took}{value}{best}")
 
     def tick(self, progress: Progress) -> None:
-        """Say that it lives, if nothing has been said for long."""
-        if time.monotonic() - self._quiet_since < _LONG or not progress.running:
+        """Print the running trials if nothing has been printed for a minute."""
+        if time.monotonic() - self._last_line < _HEARTBEAT or not progress.running:
             return
-        self._quiet_since = time.monotonic()
-        _say(f"running: {'; '.join(map(self._stands, progress.running[:_SHOWN_ROWS]))}")
+        self._last_line = time.monotonic()
+        _print(f"running: {'; '.join(map(self._describe, progress.running[:_MAX_ROWS]))}")
 
     @staticmethod
-    def _stands(trial: RunningTrial) -> str:
+    def _describe(trial: RunningTrial) -> str:
         since = text.duration(max(0.0, time.time() - trial.started))
         last = f", step {trial.last.step}: {text.number(trial.last.value)}" if trial.last is not None else ""
         return f"trial {text.run(trial.number, trial.label)} for {since}{last}"
 
 
-_LONG = 60.0  # seconds
-_HOW = {"returned": "is done", "pruned": "was pruned", "stopped": "was stopped", "interrupted": "was stopped"}
-"""What became of a repeat whose trial goes on."""
+_HEARTBEAT = 60.0  # seconds
+_REPEAT_ENDS = {
+    "returned": "is done",
+    "pruned": "was pruned",
+    "stopped": "was stopped",
+    "interrupted": "was stopped",
+}
+"""How a repeat ended while other repeats of its trial have not."""
+_EXPECTED = ("pruned", "interrupted")
+"""Endings that need no reason."""
 
 
-def _why(result: AttemptResult) -> str:
-    return f": {result.reason}" if result.reason and result.kind not in ("pruned", "interrupted") else ""
-
-
-class _Parameters:
-    """The parameters of a trial on one line, without the constants: they say nothing about it."""
-
-    def __init__(self, spec: SweepSpec) -> None:
-        self._varied = None if spec.is_define_by_run else set(spec.varied)
-
-    def line(self, params: Mapping[str, Any]) -> str:
-        shown = {key: value for key, value in params.items() if self._varied is None or key in self._varied}
-        return text.parameters(shown)
-
-
-def _again(result: AttemptResult) -> str:
-    if not result.will_run_again:
+def _retry(result: AttemptResult) -> str:
+    if not result.will_retry:
         return ""
-    when = f" in {text.duration(result.again_in)}" if result.again_in >= 1 else ""
+    when = f" in {text.duration(result.retry_in)}" if result.retry_in >= 1 else ""
     return f" and will run again{when}"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def choose(spec: SweepSpec, is_plain: bool) -> Display:
-    """What suits the terminal: a live display if it can redraw, unless `is_plain`, or a line per event."""
-    return LineLog(spec) if is_plain or not sys.stdout.isatty() else Live(spec)
+def make_display(spec: SweepSpec, is_plain: bool) -> Display:
+    """A display that is redrawn if stdout is a terminal, unless `is_plain`; otherwise one line per event."""
+    return LineDisplay(spec) if is_plain or not sys.stdout.isatty() else LiveDisplay(spec)
 
 
-_SHOWN_ROWS = 16
-_WIDTH_FOR_BAR = 76
+_MAX_ROWS = 16
+_MIN_WIDTH_FOR_BAR = 76
 
 
 @contextmanager
 def _no_echo() -> Iterator[None]:
-    """Keep the terminal from showing what is typed: a `^C` in the display moves it by a line."""
+    """Turn off the terminal's echo: a typed `^C` would move the display by a line."""
     if not sys.stdin.isatty():
         yield
         return
@@ -155,36 +153,33 @@ def _no_echo() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-class Live(Display):
-    """A display that is redrawn a few times a second: progress, the best trial, and what runs now.
+class LiveDisplay(Display):
+    """Progress, the best trial and the running trials, redrawn a few times a second.
 
     Args:
-        spec: what runs.
-        console: where to draw it.
+        spec: the sweep.
+        console: the console to draw on.
     """
 
     wants_ticks = True
 
     def __init__(self, spec: SweepSpec, console: Console | None = None) -> None:
-        self._metric = spec.metric.name
-        self._parameters = _Parameters(spec)
+        super().__init__(spec)
         self._console = console or Console(markup=False, emoji=False)
-        self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._exits = ExitStack()
         self._slots = 0
         self._opened = 0.0
-        self._finished_before = 0
-        self._reckoned_at: tuple[int, int | None] | None = None
+        self._already_finished = 0
+        self._estimated_at: tuple[int, int | None] | None = None
         self._expected_end: float | None = None
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> LiveDisplay:
         self._exits.enter_context(_no_echo())
         self._exits.enter_context(self._live)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._exits.close()
 
     def starting(self, what: str) -> None:
@@ -196,15 +191,15 @@ class Live(Display):
     def opened(self, slots: int, progress: Progress) -> None:
         self._slots = slots
         self._opened = time.monotonic()
-        self._finished_before = progress.finished
+        self._already_finished = progress.finished
         self.tick(progress)
 
     def ended(self, result: AttemptResult) -> None:
-        """Failures stay on the screen: what ran well is in the table and in TensorBoard."""
-        if result.state == "FAIL" or (result.will_run_again and result.kind != "interrupted"):
+        """Print failures, which stay on the screen above the display."""
+        if result.state == "FAIL" or (result.will_retry and result.kind != "interrupted"):
             name = text.run(result.number, result.label if result.state is None else "")
             self._live.console.print(
-                Text(f"trial {name} failed{_again(result)}: {result.reason}", style="red"),
+                Text(f"trial {name} failed{_retry(result)}: {result.reason}", style="red"),
                 soft_wrap=True,
             )
 
@@ -213,16 +208,16 @@ class Live(Display):
 
     def _draw(self, progress: Progress) -> Group:
         parts: list[Table | Text] = [self._headline(progress)]
-        ended = {name: progress.counts[name] for name in ("complete", "pruned", "failed")}
+        finished = {name: progress.counts[name] for name in ("complete", "pruned", "failed")}
         if progress.finished:
-            parts.append(Text.assemble(("ended ", "bold"), text.counts(ended)))
+            parts.append(Text.assemble(("done  ", "bold"), text.counts(finished)))
         if progress.best is not None:
             best = progress.best
             parts.append(
                 Text.assemble(
                     ("best  ", "bold"),
                     (f"{self._metric} {text.number(best.value)}", "green"),
-                    f"  trial {best.number}  {self._parameters.line(best.params)}",
+                    f"  trial {best.number}  {self._params(best.params)}",
                     overflow="ellipsis",
                     no_wrap=True,
                 )
@@ -235,7 +230,7 @@ class Live(Display):
         of = "" if progress.total is None else f"/{progress.total}"
         line = Table.grid(padding=(0, 2))
         cells: list[ProgressBar | Text] = [Text(f"{progress.finished}{of} trials", style="bold")]
-        if progress.total is not None and self._console.width >= _WIDTH_FOR_BAR:
+        if progress.total is not None and self._console.width >= _MIN_WIDTH_FOR_BAR:
             cells.append(ProgressBar(total=progress.total, completed=progress.finished, width=16))
         cells.append(Text(f"{text.duration(progress.elapsed)}{self._time_left(progress)}"))
         cells.append(Text(f"{len(progress.running)}/{self._slots} slots busy"))
@@ -245,23 +240,23 @@ class Live(Display):
         return line
 
     def _time_left(self, progress: Progress) -> str:
-        """From the pace of this session; nothing is said before a trial has ended, or if it takes longer."""
+        """The estimated time left, empty before the first trial has finished and once it is exceeded."""
         now = time.monotonic()
-        if (progress.finished, progress.total) != self._reckoned_at:  # between two ends it is counted down
-            self._reckoned_at = progress.finished, progress.total
-            self._expected_end = self._reckon(progress, now)
+        if (progress.finished, progress.total) != self._estimated_at:  # in between it is counted down
+            self._estimated_at = progress.finished, progress.total
+            self._expected_end = self._estimate_end(progress, now)
         estimates = [] if self._expected_end is None else [self._expected_end - now]
         if progress.seconds_left is not None:
             estimates.append(progress.seconds_left)
         left = min(estimates, default=0.0)
         return f", {text.duration(left)} left" if left > 0 else ""
 
-    def _reckon(self, progress: Progress, now: float) -> float | None:
-        """When the last trial will have ended."""
-        here = progress.finished - self._finished_before
-        if progress.total is None or here <= 0:
+    def _estimate_end(self, progress: Progress, now: float) -> float | None:
+        """When the last trial will finish, at the average pace of this run."""
+        finished = progress.finished - self._already_finished
+        if progress.total is None or finished <= 0:
             return None
-        return now + (now - self._opened) / here * (progress.total - progress.finished)
+        return now + (now - self._opened) / finished * (progress.total - progress.finished)
 
     def _running(self, progress: Progress) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, expand=True)
@@ -270,14 +265,14 @@ class Live(Display):
         table.add_column(self._metric, justify="right", no_wrap=True)
         table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.time()
-        for trial in progress.running[:_SHOWN_ROWS]:
+        for trial in progress.running[:_MAX_ROWS]:
             table.add_row(
                 text.run(trial.number, trial.label),
                 text.duration(max(0.0, now - trial.started)),
                 str(trial.last.step) if trial.last else "-",
                 text.number(trial.last.value) if trial.last else "-",
-                self._parameters.line(trial.params),
+                self._params(trial.params),
             )
-        if len(progress.running) > _SHOWN_ROWS:
-            table.add_row("...", "", "", "", f"and {len(progress.running) - _SHOWN_ROWS} more")
+        if len(progress.running) > _MAX_ROWS:
+            table.add_row("...", "", "", "", f"and {len(progress.running) - _MAX_ROWS} more")
         return table

@@ -1,4 +1,4 @@
-"""What `sweep run` says at its end: what was found, where it is, and what to type next."""
+"""The summary that `sweep run` prints at the end: results, failures, and the next commands."""
 
 from __future__ import annotations
 
@@ -6,110 +6,119 @@ import shlex
 from pathlib import Path
 
 from sweep.analysis import formatting as text
-from sweep.analysis.failures import most_frequent
-from sweep.analysis.view import SweepView
+from sweep.analysis.failures import most_frequent_failure
+from sweep.analysis.view import NO_FEASIBLE_TRIAL, SweepView
 from sweep.launch import Launch
 from sweep.system.directory import RUNS
 
+_REASONS = {
+    "failures": "; too many trials failed",
+    "plateau": "; the best value has not improved for a while",
+    "target": "; the target is reached",
+    "hours": "; the time limit is reached",
+    "time": "; the time limit is reached",
+    "grid": ", the whole grid",
+}
+"""Why a sweep has stopped, by stop rule."""
+
 
 def exit_status(launched: Launch) -> int:
-    """0: a stop rule is reached and a trial is complete; 1: none is; 128 + n: ended by signal n."""
+    """The exit status of `sweep run`: 0 if a trial is complete, 1 if none is, 128 + n after signal n."""
     if launched.signal is not None:
         return 128 + launched.signal
     return 0 if SweepView(launched.directory).counts["complete"] else 1
 
 
-def summarise(launched: Launch, runs: Path, metric_place: str | None = None) -> None:
-    """Print the end of a run.
+def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | None = None) -> None:
+    """Print the summary of a run.
 
     Args:
-        launched: what became of it.
-        runs: the folder in which the sweep's directory lies.
-        metric_place: where the metric's name stands, if that is in a file.
+        launched: the outcome of the run.
+        runs: the folder that contains the sweep's directory.
+        resume: the command or call that resumes the sweep.
+        metric_place: where the metric is named: the sweep file and the line, or an option.
     """
     view = SweepView(launched.directory)
-    name = _path_or_name(launched.directory.root, runs)
-    counts = text.counts(view.counts)
+    root = launched.directory.root
+    name = root.name if runs == RUNS else shlex.quote(str(runs / root.name))
+    is_metric_missing = launched.progress is not None and launched.progress.stopped_by == "metric"
+    _print_state(view, launched, resume, is_metric_missing)
+    print_best(view, has_lines=True)
+    place = f" ({metric_place})" if metric_place is not None else ""
+    advice = f"correct metric{place}, or what the script reports, and run the same command again"
+    _print_failures(view, advice if is_metric_missing else f"`sweep retry {name} --failed` runs them again")
+    print()
+    print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
+    print(f"  sweep trials {name}        all trials as a table")
+    if view.best is not None:
+        print(f"  sweep best {name}          the best parameters as YAML, JSON or arguments")
+    print(f"  {_relative(root)}/")
+
+
+def _print_state(view: SweepView, launched: Launch, resume: str, is_metric_missing: bool) -> None:
+    counts, rule = text.counts(view.counts), view.stopped_by or ""
+    elapsed = text.duration(view.elapsed)
     if launched.progress is None:
-        print(f"{view.spec.name} is finished: {counts}{_why(view)}.")
-        more = {
-            "failures": "For more trials say --set stop.failures=..., for",
-            "plateau": "For more trials say --set stop.plateau=..., for",
-            "trials": f"For more trials say -n {2 * view.finished_trials}, for",
-            "target": "For more trials say --set stop.target=..., for",
-            "hours": "For more trials say --set stop.hours=..., for",
-            "time": "For more trials say --set stop.time=..., for",
+        print(f"{view.spec.name} is finished: {counts}{_REASONS.get(rule, '')}.")
+        options = {"trials": f"-n {2 * view.finished_trials}"}
+        options |= {
+            key: f"--set stop.{key}=..." for key in ("failures", "plateau", "target", "hours", "time")
         }
-        print(f"{more.get(view.stopped_by or '', 'For')} a new sweep --fresh or --name.")
+        more = f"For more trials use {options[rule]}; for" if rule in options else "For"
+        print(f"{more} a new sweep use --fresh or --name.")
     elif launched.signal is not None:
-        print(f"interrupted after {text.duration(view.elapsed)}: {counts}. The same command goes on.")
+        print(f"interrupted after {elapsed}: {counts}.")
+        print(f"Resume with: {resume}")
     else:
         trials = text.plural(view.finished_trials, "trial")
-        print(f"{trials} in {text.duration(view.elapsed)}: {counts}{_why(view)}.")
-        if _is_metric_missing(launched) and view.stopped_by is None:
-            print("It ended early: without the metric every trial would fail.")
-    best = view.best
-    if best is not None and len(view.spec.goals) > 1:
-        print("best, each in its way:")
+        print(f"{trials} in {elapsed}: {counts}{_REASONS.get(rule, '')}.")
+        if is_metric_missing and not rule:
+            print("Stopped early: no trial can succeed without the metric.")
+
+
+def print_status(view: SweepView) -> None:
+    """Print the status of a sweep."""
+    of = "" if view.total is None else f" of {view.total}"
+    print(
+        f"{view.spec.name}: {view.state}, {view.finished_trials}{of} trials in {text.duration(view.elapsed)}"
+    )
+    print(f"trials: {text.counts(view.counts)}")
+    print_best(view)
+    if view.usage.utilisation is not None:
+        print(f"slots busy: {view.usage.utilisation:.0%}")
+    print(f"directory: {view.directory.root}")
+
+
+def print_best(view: SweepView, has_lines: bool = False) -> None:
+    """Print the best trial, or the Pareto front.
+
+    Args:
+        view: the sweep.
+        has_lines: print each parameter on a line of its own.
+    """
+    if view.best is None:
+        if view.counts["complete"]:
+            print(NO_FEASIBLE_TRIAL)
+    elif len(view.spec.goals) > 1:
+        print("best trials (Pareto front):")
         for trial in view.front:
             print(f"  trial {trial.number}: {text.parameters(view.values(trial))}")
-    elif best is not None:
-        print(f"best: trial {best.number}, {view.spec.metric.name} = {text.number(best.values[0])}")
-        for parameter, value in view.params(best).items():
-            print(f"  {parameter}: {text.parameter(value)}")
-    if best is None and view.counts["complete"]:
-        print("no complete trial keeps within the limits on the metrics")
-    place = f" ({metric_place})" if metric_place is not None else ""
-    _explain_failures(
-        view,
-        f"correct metric{place}, or what the script reports, and give the same command again"
-        if _is_metric_missing(launched)
-        else f"`sweep retry {name} --failed` runs them again",
-    )
-    print()
-    commands = {
-        f"sweep tensorboard {name}": "compare the runs in the HParams tab",
-        f"sweep trials {name}": "all trials as a table",
-    }
-    if best is not None:
-        commands[f"sweep best {name}"] = "these parameters, ready to use"
-    width = max(map(len, commands))
-    for command, purpose in commands.items():
-        print(f"  {command:{width}}   {purpose}")
-    print(f"  {_shorten(launched.directory.root)}/")
+    else:
+        params = view.params(view.best)
+        value = text.number(view.best.values[0])
+        print(f"best: trial {view.best.number}, {view.spec.metric.name} = {value}")
+        lines = [f"{key}: {text.parameter(value)}" for key, value in params.items()]
+        for line in lines if has_lines else [text.parameters(params)]:
+            print(f"  {line}")
 
 
-def _path_or_name(directory: Path, runs: Path) -> str:
-    """How the next command names the sweep."""
-    return directory.name if runs == RUNS else shlex.quote(str(runs / directory.name))
+def _print_failures(view: SweepView, advice: str) -> None:
+    reason = most_frequent_failure(view.rows())
+    if reason is not None:
+        print(reason.summary)
+        print(f"  {_relative(view.error_file(reason.trial))}; {advice}")
 
 
-def _why(view: SweepView) -> str:
-    reasons = {
-        "failures": "; too many failed",
-        "plateau": "; nothing better came for a while",
-        "target": "; the target is reached",
-        "hours": "; the time is up",
-        "time": "; the time is up",
-        "grid": ", the whole grid",
-    }
-    return reasons.get(view.stopped_by or "", "")
-
-
-def _is_metric_missing(launched: Launch) -> bool:
-    return launched.progress is not None and launched.progress.stopped_by == "metric"
-
-
-def _explain_failures(view: SweepView, advice: str) -> None:
-    reason = most_frequent(view.rows())
-    if reason is None:
-        return
-    print(reason)
-    print(f"  {_shorten(view.error_file(reason.first))}; {advice}")
-
-
-def _shorten(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+def _relative(path: Path) -> Path:
+    """The path relative to the current directory if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,1 +1,1 @@
-"""The life of a sweep in plain Python: no Ray, no torch, no terminal. Begin with `controller`."""
+"""The life of a sweep in plain Python, without Ray, torch or a terminal. Start reading at `controller`."""

@@ -1,4 +1,4 @@
-"""What the end of an attempt means for its trial."""
+"""From the outcome of an attempt to the state of its trial."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from sweep.messages import Outcome, TrialStateName
 from sweep.study.ranking import Ranking
 
 
-def numbers_of(outcome: Outcome, metric: str) -> dict[str, float]:
-    """The last value of everything an attempt logged or returned; `metric` is what it returned."""
-    own = {} if outcome.value is None else {metric: outcome.value}
-    return {**outcome.metrics, **own}
+def final_metrics(outcome: Outcome, metric: str) -> dict[str, float]:
+    """The last value of every metric that an attempt logged, and of `metric` what it returned."""
+    returned = {} if outcome.value is None else {metric: outcome.value}
+    return {**outcome.metrics, **returned}
 
 
 def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[TrialStateName | None, str]:
-    """What an attempt's end means for its trial (None: nothing), and why if it did not end well."""
+    """The final state that an outcome gives to its trial, and the reason for the user.
+
+    Returns:
+        None as the state if the trial has to run again.
+    """
     if outcome.kind in ("interrupted", "disk_full"):
         return None, outcome.reason
     if outcome.kind in ("pruned", "stopped"):
         return "PRUNED", outcome.reason
-    if outcome.kind == "oom":
-        return "FAIL", f"oom: {outcome.reason}"
     if outcome.kind != "returned":
-        return "FAIL", outcome.reason
+        return "FAIL", f"oom: {outcome.reason}" if outcome.kind == "oom" else outcome.reason
     if outcome.value is None or math.isnan(outcome.value):
         return "FAIL", "the metric is NaN"
-    numbers = numbers_of(outcome, metric)
-    missing = ranking.missing(numbers)
+    metrics = final_metrics(outcome, metric)
+    missing = ranking.missing(metrics)
     if missing is not None:
-        what = "is NaN" if missing in numbers else f"was never logged; {suggestion(missing, numbers)}"
+        what = "is NaN" if missing in metrics else f"was never logged; {suggestion(missing, metrics)}"
         return "FAIL", f"the metric {missing!r} {what}"
     return "COMPLETE", ""

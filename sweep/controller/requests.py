@@ -1,4 +1,4 @@
-"""What other processes ask of the one that runs a sweep: files in a folder, which work between machines."""
+"""Requests of other processes to the one that runs a sweep: files in a folder, for several machines too."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """Something to be done in a running sweep.
+    """A request to a running sweep.
 
     Args:
-        run_id: of the run that is asked; others do not heed it.
+        run_id: the run of the sweep that is asked. Other runs ignore the request.
         stop: stop the sweep, as Ctrl-C does.
-        stop_trial: end this trial.
-        resubmit: run these failed trials again as new ones.
+        stop_trial: prune this trial.
+        resubmit: run these failed trials again, as new ones.
         enqueue: try these configurations next, given as Optuna would have sampled them.
-        token: by which it is known that they have been enqueued.
+        token: the id of the request, which is stored with the trials that it enqueues.
     """
 
     run_id: str
@@ -33,16 +33,16 @@ class Request:
 
 
 def leave_request(folder: Path, request: Request) -> None:
-    """Ask for something; it is seen within half a second if the sweep runs."""
+    """Leave a request. A running sweep sees it within half a second."""
     folder.mkdir(exist_ok=True)
     name = f"{time.time_ns():020d}-{os.getpid()}.json"
-    aside = folder / f".{name}"
-    aside.write_text(json.dumps(asdict(request)), encoding="utf-8")
-    aside.rename(folder / name)
+    temporary = folder / f".{name}"
+    temporary.write_text(json.dumps(asdict(request)), encoding="utf-8")
+    temporary.rename(folder / name)
 
 
 def take_requests(folder: Path, run_id: str) -> list[Request]:
-    """What this run has been asked for since the last time; what others were asked is forgotten."""
+    """The requests to this run since the last call. Requests to other runs are deleted."""
     if not folder.is_dir():
         return []
     requests = []

@@ -1,4 +1,4 @@
-"""Trials that have no final outcome yet, and the runs they consist of: one, or several repeats."""
+"""Live trials (those without a final state) and their runs: one run per trial, or several repeats."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 
 from sweep.errors import InputError
 from sweep.messages import AttemptResult, Outcome, Report, TrialStateName
-from sweep.study import study as attributes
-from sweep.study.samplers import derive_seed
+from sweep.study import attributes
+from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.repeats import Repeats
 from sweep.tracking.hparams import Session
@@ -27,13 +27,13 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a trial ends although not all of its repeats have been seen to their ends.
+class Decision:
+    """A trial's final state, decided before all of its repeats have finished.
 
     Args:
-        state: the trial's.
-        reason: for people.
-        repeat: the one that decided it.
+        state: the trial's state.
+        reason: one line for the user.
+        repeat: the repeat that decided it.
     """
 
     state: TrialStateName
@@ -43,26 +43,26 @@ class Verdict:
 
 @dataclass(eq=False)
 class LiveRun:
-    """A trial's only run, or one of its repeats, until the trial has a final outcome.
-
-    It waits for its next attempt, is running, or is over.
+    """The only run of a live trial, or one of its repeats.
 
     Attributes:
-        number: of the trial.
-        repeat: its index.
-        label: its name; empty if it is the only one.
-        seed: for all its attempts.
-        session: its row in TensorBoard, or its part of one.
-        attempt: how often it was executed so far.
-        failures: how many of its attempts count against its retries.
-        ready: when its next attempt may begin, on the monotonic clock.
+        number: the trial's number.
+        repeat: the index of the repeat; 0 for the only run.
+        label: the repeat's name; empty for the only run.
+        seed: the seed of all attempts.
+        session: its row in TensorBoard's HParams tab, or its part of the trial's row.
+        state: whether it waits for an attempt, is running, or has finished. It is changed by `LiveTrials` and
+            `LiveTrial`, and restored by `Recovery`.
+        attempt: the number of attempts so far.
+        failures: how many of these count against the trial's retries.
+        ready_at: when the next attempt can start, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
-        highest: the highest of them; -1 without any.
-        told: the steps of the current attempt whose reports have been handed on as report_events.
-        last: the last report of the current attempt.
-        value: its result, once it is over and has one.
-        metrics: the last values of all it logged, once it is over; None for those that are NaN.
-        took: how long its last attempt took, in seconds.
+        highest_step: the highest of them; -1 without any.
+        published_steps: the steps of the current attempt that were passed on as report events.
+        last_report: the last report of the current attempt.
+        value: the result, once it has finished and has one.
+        metrics: the last value of every logged metric, once it has finished; None for NaN.
+        duration_s: the duration of its last attempt, in seconds.
     """
 
     number: int
@@ -70,18 +70,17 @@ class LiveRun:
     label: str
     seed: int
     session: Session
+    state: Literal["waiting", "running", "finished"] = "waiting"
     attempt: int = 0
     failures: int = 0
-    ready: float = 0.0
+    ready_at: float = 0.0
     steps: set[int] = field(default_factory=set)
-    highest: int = -1
-    told: set[int] = field(default_factory=set)
-    last: Report | None = None
-    is_running: bool = False
-    is_over: bool = False
+    highest_step: int = -1
+    published_steps: set[int] = field(default_factory=set)
+    last_report: Report | None = None
     value: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    took: float = 0.0
+    duration_s: float = 0.0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -89,142 +88,113 @@ class LiveRun:
 
     @property
     def has_caught_up(self) -> bool:
-        """Whether the current attempt has got as far as earlier ones.
+        """Whether the current attempt has reached the highest step of earlier attempts.
 
-        Pruners look at the highest step: until then they would judge an earlier attempt.
+        Pruners look at the highest step of a trial, so until then they would see an earlier attempt.
         """
-        return self.last is not None and self.last.step == self.highest
+        return self.last_report is not None and self.last_report.step == self.highest_step
 
     def add_steps(self, steps: Iterable[int]) -> None:
-        """Something has been reported at these steps."""
+        """Remember that these steps have been reported."""
         for step in steps:
             self.steps.add(step)
-            self.highest = max(self.highest, step)
+            self.highest_step = max(self.highest_step, step)
 
     def attribute(self, name: str) -> str:
-        """The trial attribute that says this of the run."""
-        return attribute(self.label, name)
-
-    def attempt_result(self, outcome: Outcome) -> AttemptResult:
-        """What is told of it when it is over, and its trial is not."""
-        return AttemptResult(
-            self.number,
-            outcome.attempt,
-            None,
-            outcome.kind,
-            self.value,
-            outcome.reason,
-            duration_s=self.took,
-            repeat=self.repeat,
-            label=self.label,
-            is_over=True,
-        )
+        """The name under which the trial stores this attribute of the run."""
+        return _attribute(self.label, name)
 
 
-def attribute(label: str, name: str) -> str:
-    """The trial attribute `name` of a run; without repeats it is the trial's own."""
+def _attribute(label: str, name: str) -> str:
     return f"{name}/{label}" if label else name
 
 
 def attempts(user_attrs: Mapping[str, Any], label: str) -> int:
-    """How often a run of a trial was executed so far."""
-    # A trial without repeats has begun as soon as there is one.
-    return int(user_attrs.get(attribute(label, attributes.ATTEMPTS), 0 if label else 1))
+    """How many attempts of a run have started, from the attributes of its trial."""
+    # The first attempt of a trial without repeats starts when the trial is created.
+    return int(user_attrs.get(_attribute(label, attributes.ATTEMPTS), 0 if label else 1))
 
 
 @dataclass(eq=False)
 class LiveTrial:
-    """A trial that has no final outcome yet. One `optuna.Trial` serves it throughout: joint sampling happens
-    once per object.
+    """A trial without a final state.
+
+    It keeps one `optuna.Trial` for its whole life, because Optuna samples jointly once per object.
 
     Attributes:
-        trial: Optuna's.
-        params: all its parameters, constants included.
-        runs: its repeats in their order, or its only run.
-        verdict: how it ends, if that is clear before all its runs are over.
+        trial: Optuna's trial.
+        params: all parameters, constants included.
+        runs: its repeats in order, or its only run.
+        decision: its final state, if that was decided before all runs finished.
     """
 
     trial: optuna.Trial
     params: dict[str, Any]
     runs: list[LiveRun]
-    verdict: Verdict | None = None
+    decision: Decision | None = None
 
     @property
     def has_repeats(self) -> bool:
         return self.runs[0].label != ""
 
     @property
-    def attempt(self) -> int:
-        """The attempts of that run which had the most."""
-        return max(run.attempt for run in self.runs)
-
-    @property
-    def is_simple(self) -> bool:
-        """Whether it is one attempt, so that Optuna's own record says all there is to say about it."""
-        return not self.has_repeats and self.attempt <= 1
-
-    @property
-    def is_over(self) -> bool:
-        return all(run.is_over for run in self.runs)
+    def is_single_attempt(self) -> bool:
+        """Whether it consists of one attempt, which Optuna's own record describes completely."""
+        return not self.has_repeats and self.runs[0].attempt <= 1
 
     @property
     def is_running(self) -> bool:
-        return any(run.is_running for run in self.runs)
+        return any(run.state == "running" for run in self.runs)
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether some of its runs were not begun, or wait for another attempt."""
-        return any(not run.is_running and not run.is_over for run in self.runs)
+    def is_finished(self) -> bool:
+        return all(run.state == "finished" for run in self.runs)
 
     @property
-    def took(self) -> float:
-        """The time that the last attempts of its runs took, in seconds."""
-        return sum(run.took for run in self.runs)
+    def duration_s(self) -> float:
+        """The total duration of the last attempts of its runs, in seconds."""
+        return sum(run.duration_s for run in self.runs)
 
-    def condemn(self, verdict: Verdict) -> None:
-        """It is clear how it ends, even if the controller dies now."""
-        self.verdict = verdict
+    def store(self, run: LiveRun, name: str, value: Any) -> None:
+        """Store an attribute of one of its runs in the study."""
+        self.trial.set_user_attr(run.attribute(name), value)
+
+    def decide(self, decision: Decision) -> None:
+        """Set the final state. With repeats it is stored, because the others can still be running."""
+        self.decision = decision
         if self.has_repeats:
-            self.trial.set_user_attr(attributes.VERDICT, asdict(verdict))
+            self.trial.set_user_attr(attributes.DECISION, asdict(decision))
 
-    def end_run(self, run: LiveRun, value: float | None, metrics: Mapping[str, float], took: float) -> None:
-        """A run is over. If it is a repeat this is kept: it will not be run again, whatever happens."""
-        run.is_running, run.is_over = False, True
-        run.value, run.took = value, took
+    def finish_run(
+        self, run: LiveRun, value: float | None, metrics: Mapping[str, float], duration_s: float
+    ) -> None:
+        """Finish a run. The result of a repeat is stored, so that it never runs again."""
+        run.state, run.value, run.duration_s = "finished", value, duration_s
         run.metrics = {tag: None if math.isnan(last) else last for tag, last in metrics.items()}
         if self.has_repeats and run.attempt > 0:
-            note = self.trial.set_user_attr
-            note(run.attribute(attributes.METRICS), run.metrics)
-            note(run.attribute(attributes.DURATION), round(took, 3))
-            note(run.attribute(attributes.ENDED), run.attempt)
-            note(attributes.REPEATS, [each.value for each in self.runs])
+            self.store(run, attributes.METRICS, run.metrics)
+            self.store(run, attributes.DURATION, round(duration_s, 3))
+            self.store(run, attributes.ENDED, run.attempt)
+            self.trial.set_user_attr(attributes.REPEATS, [each.value for each in self.runs])
 
-    def outcome(self, last: Outcome, repeats: Repeats | None) -> Outcome:
-        """How the whole trial ended.
-
-        Args:
-            last: how its last run ended.
-            repeats: how the runs' values become the trial's.
-        """
-        if repeats is None:
-            return last
-        values = [run.value for run in self.runs if run.value is not None]
-        return Outcome(
-            last.number,
-            last.attempt,
-            last.kind,
-            value=_REDUCTIONS[repeats.reduce](values) if len(values) == len(self.runs) else None,
-            metrics=self.metrics("mean"),  # as in the trial's row in TensorBoard
-            was_killed=last.was_killed,
-            repeat=last.repeat,
+    def repeat_result(self, run: LiveRun, outcome: Outcome) -> AttemptResult:
+        """The result of a finished repeat, while other repeats have not finished."""
+        return AttemptResult.of(
+            outcome,
+            run.label,
+            value=run.value,
+            reason=outcome.reason,
+            duration_s=run.duration_s,
+            is_repeat_finished=True,
         )
 
-    def metrics(self, reduce: str) -> dict[str, float]:
-        """One value of everything its repeats have logged.
+    def value(self, reduce: str) -> float | None:
+        """The values of its repeats, reduced to one; None if a repeat has no value."""
+        values = [run.value for run in self.runs if run.value is not None]
+        return _REDUCTIONS[reduce](values) if len(values) == len(self.runs) else None
 
-        Args:
-            reduce: how to make it of those of the repeats that have it. If one of them is NaN there is none.
-        """
+    def metrics(self, reduce: str) -> dict[str, float]:
+        """Every metric that its repeats logged, reduced to one value; not those that are NaN in a repeat."""
         found: dict[str, list[float | None]] = {}
         for run in self.runs:
             for tag, last in run.metrics.items():
@@ -243,14 +213,14 @@ def make_runs(
     session: Session,
     user_attrs: Mapping[str, Any] | None = None,
 ) -> list[LiveRun]:
-    """The runs of a trial.
+    """Create the runs of a trial.
 
     Args:
         spec: the sweep.
-        number: of the trial.
-        sweep_seed: what their seeds are derived from.
-        session: the trial's row.
-        user_attrs: the trial's, if it is not new.
+        number: the trial's number.
+        sweep_seed: the seed from which the seeds of the runs are derived.
+        session: the trial's row in TensorBoard.
+        user_attrs: the trial's attributes, if it is not new.
     """
     runs = []
     for repeat, label in enumerate(spec.run_labels):
@@ -260,25 +230,25 @@ def make_runs(
             run.failures = user_attrs.get(run.attribute(attributes.FAILURES), 0)
         if user_attrs is not None and label:
             run.value = repeat_values(user_attrs, spec.repeats)[repeat]
-            run.is_over = run.value is not None
+            run.state = "waiting" if run.value is None else "finished"
             run.metrics = user_attrs.get(run.attribute(attributes.METRICS), {})
-            run.took = user_attrs.get(run.attribute(attributes.DURATION), 0.0)
+            run.duration_s = user_attrs.get(run.attribute(attributes.DURATION), 0.0)
         runs.append(run)
     return runs
 
 
 def repeat_values(user_attrs: Mapping[str, Any], repeats: Repeats | None) -> list[float | None]:
-    """The value of each repeat of a trial, None for those that have none (yet)."""
+    """The value of each repeat of a trial; None for repeats without a value (yet)."""
     if repeats is None:
         return []
     return list(user_attrs.get(attributes.REPEATS, [None] * len(repeats.labels)))
 
 
 def find_repeat(spec: SweepSpec, text: str) -> int:
-    """The index of a repeat, given as such or by its name: 1, seed-42.
+    """The index of a repeat, given as an index or a name: 1, seed-42.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such repeat.
     """
     labels = spec.run_labels
     if spec.repeats is None:
@@ -287,12 +257,12 @@ def find_repeat(spec: SweepSpec, text: str) -> int:
         return labels.index(text)
     if text.isdecimal() and int(text) < len(labels):
         return int(text)
-    raise InputError(f"--repeat {text}: there is none; it is 0 to {len(labels) - 1}, or {', '.join(labels)}")
+    raise InputError(f"--repeat {text}: no such repeat; write 0 to {len(labels) - 1}, or {', '.join(labels)}")
 
 
 def _seed(repeats: Repeats | None, sweep_seed: int, number: int, repeat: int) -> int:
     explicit = repeats.explicit_seed(repeat) if repeats is not None else None
     if explicit is not None:
         return explicit
-    # The first one has the seed that the trial would have without repeats.
+    # The first repeat has the seed that the trial would have without repeats.
     return derive_seed(sweep_seed, "trial", number, *([repeat] if repeat else []))

@@ -1,4 +1,4 @@
-"""What has become of a sweep's trials so far: asked while it runs, and of a sweep on disk."""
+"""`TrialStats`: the counts of a sweep's trials, the best one, and the stop rule that is reached."""
 
 from __future__ import annotations
 
@@ -14,73 +14,67 @@ from sweep.sweepfile import SweepSpec
 
 
 class TrialStats:
-    """Counts trials, knows the best one, and says whether a stop rule is reached.
+    """Counts trials, for a running sweep and for a sweep on disk.
 
     Args:
         spec: the sweep.
         space: its search space.
-        trials: what there is already.
+        trials: the trials that exist.
+
+    Attributes:
+        best: the best complete trial within the limits; the first one of equals.
+        enqueued: the number of trials that are enqueued in Optuna and have not started.
+        is_metric_missing: whether a trial finished without reporting the metric.
     """
 
     def __init__(self, spec: SweepSpec, space: SearchSpace, trials: Iterable[FrozenTrial]) -> None:
         trials = list(trials)
         self._rules = StopRules(spec, space)
-        self._standing = StopState(spec.metric)
-        self._ended: Counter[TrialState] = Counter()
-        self._reruns = count_resubmissions(trials)
+        self._state = StopState(spec.metric)
+        self._counts: Counter[TrialState] = Counter()
+        self._resubmissions = count_resubmissions(trials)
         self.best: FrozenTrial | None = None
-        """The first of the best complete trials within the limits."""
         self.enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
-        """How many trials Optuna holds ready that have not been handed out."""
-        for trial in _in_order_of_ending(trials):
+        self.is_metric_missing = False
+        finished = [trial for trial in trials if trial.datetime_complete is not None]
+        for trial in sorted(finished, key=lambda trial: (trial.datetime_complete, trial.number)):
             self.add(trial)
 
     def add(self, trial: FrozenTrial) -> bool:
-        """A trial has its final outcome; says whether it is the best so far."""
-        self._ended[trial.state] += 1
-        is_best = self._standing.add_trial(trial)
+        """Count a trial with a final state; returns whether it is the best so far."""
+        self._counts[trial.state] += 1
+        is_best = self._state.add_trial(trial)
         if is_best:
             self.best = trial
         return is_best
 
     def add_resubmissions(self, count: int) -> None:
-        """So many failed trials have been enqueued once more."""
-        self._reruns += count
+        """Count failed trials that were enqueued again."""
+        self._resubmissions += count
         self.enqueued += count
 
-    def ended(self, state: TrialState) -> int:
-        """How many trials have this final outcome."""
-        return self._ended[state]
+    def count(self, state: TrialState) -> int:
+        """The number of trials with this final state."""
+        return self._counts[state]
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any trial is complete or pruned."""
+        return bool(self._counts[TrialState.COMPLETE] or self._counts[TrialState.PRUNED])
 
     @property
     def total(self) -> int | None:
-        """How many trials there will be at most; those that are run again are there twice."""
-        return None if self._rules.total is None else self._rules.total + self._reruns
+        """The maximum number of trials, resubmissions included; None if it is unbounded."""
+        return None if self._rules.total is None else self._rules.total + self._resubmissions
 
     def is_complete(self, live: int) -> bool:
-        """Whether there are as many trials as there will be.
-
-        Args:
-            live: how many have begun and not ended.
-        """
-        return self.total is not None and live + self._standing.finished >= self.total
+        """Whether the maximum number of trials has been reached, where `live` trials are not finished."""
+        return self.total is not None and live + self._state.finished >= self.total
 
     def stopped_by(self, elapsed: float) -> str | None:
-        """The stop rule that is reached, in the sweep file's word, or None.
-
-        Args:
-            elapsed: seconds the sweep has run.
-        """
-        return self._rules.reached(self._standing, self._reruns, elapsed)
+        """The stop rule that is reached after `elapsed` seconds, by its key in the sweep file, or None."""
+        return self._rules.reached(self._state, self._resubmissions, elapsed)
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Until the time is up; None if there is no such rule."""
+        """Seconds until the time limit; None if there is none."""
         return self._rules.seconds_left(elapsed)
-
-
-def _in_order_of_ending(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that have a final outcome."""
-    return sorted(
-        (trial for trial in trials if trial.datetime_complete is not None),
-        key=lambda trial: (trial.datetime_complete, trial.number),
-    )

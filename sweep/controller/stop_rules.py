@@ -1,4 +1,4 @@
-"""The stop rules: plain questions about where a sweep stands, asked while it runs and afterwards."""
+"""The stop rules of a sweep, for a running sweep and for a sweep on disk."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sweep.sweepfile.model import Metric
 
 @dataclass
 class StopState:
-    """What the stop rules look at. Trials are added in the order in which they end.
+    """What the stop rules look at. Trials are added in the order in which they finish.
 
     Attributes:
-        metric: the one that counts.
-        finished: trials with a final outcome.
-        failed: trials that failed.
+        metric: the metric that counts.
+        finished: the number of trials with a final state.
+        failed: the number of failed trials.
         best: the best value of the metric so far, among trials within the limits.
-        since_best: how many trials are complete since there was a better one.
-        plateau: the most that `since_best` ever was. What ran on when it was reached may have been better:
-            the sweep has ended all the same.
+        since_best: the number of complete trials since the last improvement.
+        plateau: the maximum that `since_best` has had. A trial that was running when the rule was reached
+            can improve the best value: the sweep remains stopped.
     """
 
     metric: Metric
@@ -35,7 +35,7 @@ class StopState:
     plateau: int = 0
 
     def add_trial(self, trial: FrozenTrial) -> bool:
-        """Count a trial with a final outcome; says whether it is the best so far."""
+        """Count a trial with a final state; returns whether it is the best so far."""
         self.finished += 1
         self.failed += trial.state == TrialState.FAIL
         if trial.state != TrialState.COMPLETE:
@@ -50,56 +50,54 @@ class StopState:
 
 
 def stop_notes(spec: SweepSpec) -> list[str]:
-    """What the author of a sweep file may want to know about its end."""
+    """Warnings about the stop rules for the author of a sweep file."""
     stop = spec.stop
     if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.seconds is not None:
         return []
     target = " or its target" if stop.target is not None else ""
-    return [f"nothing ends this sweep but Ctrl-C{target}; write for example stop: {{trials: 100}}"]
+    return [f"nothing stops this sweep except Ctrl-C{target}; write for example stop: {{trials: 100}}"]
 
 
 class StopRules:
-    """The sweep file's `stop`, and the size of the grid if every configuration is to be tried.
+    """The sweep file's `stop`, and the size of the grid if every configuration is tried.
 
     Args:
         spec: the sweep.
         space: its search space.
+
+    Attributes:
+        total: the maximum number of trials; None if it is unbounded.
     """
 
     def __init__(self, spec: SweepSpec, space: SearchSpace) -> None:
         self._stop = spec.stop
         self._metric = spec.metric
         self._grid_size = space.check_grid().size if spec.sampler.type in EXHAUSTIVE else None
-
-    @property
-    def total(self) -> int | None:
-        """How many trials there will be at most; None if nothing limits them."""
         limits = [limit for limit in (self._stop.trials, self._grid_size) if limit is not None]
-        return min(limits) if limits else None
+        self.total = min(limits, default=None)
 
-    def reached(self, standing: StopState, reruns: int, elapsed: float) -> str | None:
-        """The rule that is reached, in the sweep file's word, or None.
+    def reached(self, state: StopState, resubmissions: int, elapsed: float) -> str | None:
+        """The stop rule that is reached, by its key in the sweep file, or None.
 
         Args:
-            standing: where the sweep stands.
-            reruns: how many trials only repeat others that failed: neither these nor those count.
-            elapsed: seconds the sweep has run.
+            state: the counts of the sweep's trials.
+            resubmissions: the number of trials that repeat failed ones. Each pair counts as one trial.
+            elapsed: how long the sweep has run, in seconds.
         """
-        finished = standing.finished - reruns
-        stop = self._stop
+        stop, finished = self._stop, state.finished - resubmissions
         if (
             stop.target is not None
-            and standing.best is not None
-            and not self._metric.better(stop.target, standing.best)
+            and state.best is not None
+            and not self._metric.better(stop.target, state.best)
         ):
             return "target"
         if stop.trials is not None and finished >= stop.trials:
             return "trials"
         if self._grid_size is not None and finished >= self._grid_size:
             return "grid"
-        if stop.failures is not None and standing.failed - reruns >= stop.failures:
+        if stop.failures is not None and state.failed - resubmissions >= stop.failures:
             return "failures"
-        if stop.plateau is not None and standing.plateau >= stop.plateau:
+        if stop.plateau is not None and state.plateau >= stop.plateau:
             return "plateau"
         seconds_left = self.seconds_left(elapsed)
         if seconds_left is not None and seconds_left <= 0:
@@ -107,5 +105,5 @@ class StopRules:
         return None
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Until the time is up; None if there is no such rule."""
+        """Seconds until the time limit; None if there is none."""
         return None if self._stop.seconds is None else self._stop.seconds - elapsed

@@ -6,16 +6,22 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import optuna
+
+from sweep.study.attributes import USAGE
+
+_SAVE_EVERY = 2.0  # seconds
+
 
 @dataclass(frozen=True)
 class Usage:
     """Times of a sweep up to `until`, all in seconds.
 
     Args:
-        elapsed: time the sweep ran; downtime between sessions is not counted.
-        busy: the same time summed over the slots that had a trial.
-        capacity: the same time summed over all slots.
-        until: when this was true, in seconds since the epoch.
+        elapsed: how long the sweep ran; downtime between sessions is not counted.
+        busy: the time its slots spent on trials, summed over the slots.
+        capacity: `elapsed`, summed over the slots.
+        until: the time of this measurement, in seconds since the epoch.
     """
 
     elapsed: float = 0.0
@@ -25,38 +31,38 @@ class Usage:
 
     @property
     def utilisation(self) -> float | None:
-        """The part of the slots' time that was spent on trials, 0 to 1; None at the very start."""
+        """The share of the slots' time that was spent on trials, 0 to 1; None at the very start."""
         return min(1.0, self.busy / self.capacity) if self.capacity > 0 else None
-
-    def to_attribute(self) -> dict[str, float]:
-        return {name: round(value, 3) for name, value in asdict(self).items()}
 
     @classmethod
     def from_attribute(cls, attribute: dict[str, Any] | None) -> Usage:
+        """The usage that is stored in a study; zero if there is none."""
         return cls(**attribute) if attribute else cls()
 
 
 class UsageMeter:
-    """Measures one session of a sweep, on top of the sessions before it.
+    """Measures a session of a sweep, and adds it to the sessions before, whose usage is in the study.
 
     Args:
-        before: the usage at the end of the last session.
-        slots: how many this session has.
+        study: stores the usage.
+        slots: the number of slots of this session.
     """
 
-    def __init__(self, before: Usage, slots: int) -> None:
-        self._before = before
+    def __init__(self, study: optuna.Study, slots: int) -> None:
+        self._study = study
         self._slots = slots
+        self._before = Usage.from_attribute(study.user_attrs.get(USAGE))
         self._began = time.monotonic()
         self._finished_busy = 0.0
         self._running: dict[tuple[int, int], float] = {}
+        self.save()
 
     def start(self, run: tuple[int, int], ago: float = 0.0) -> None:
-        """A slot has begun a run (a trial's number, a repeat's index), now or some seconds ago."""
+        """A slot has started an attempt of a run (trial number, repeat), now or some seconds ago."""
         self._running[run] = time.monotonic() - ago
 
     def end(self, run: tuple[int, int]) -> float:
-        """Its attempt has ended; returns how long it took."""
+        """The attempt has ended; returns its duration in seconds."""
         now = time.monotonic()
         started = self._running.pop(run, now)
         self._finished_busy += now - max(started, self._began)
@@ -65,7 +71,7 @@ class UsageMeter:
     def now(self) -> Usage:
         """The usage of all sessions so far."""
         now = time.monotonic()
-        # What was before this session is in its usage already.
+        # The time before this session is in the usage of the session before.
         running = sum(now - max(started, self._began) for started in self._running.values())
         busy = self._finished_busy + running
         return Usage(
@@ -74,3 +80,14 @@ class UsageMeter:
             capacity=self._before.capacity + (now - self._began) * self._slots,
             until=time.time(),
         )
+
+    def save(self) -> None:
+        """Store the usage in the study."""
+        self._saved = time.monotonic()
+        usage = {name: round(value, 3) for name, value in asdict(self.now()).items()}
+        self._study.set_user_attr(USAGE, usage)
+
+    def save_if_due(self) -> None:
+        """Store the usage, at most every two seconds."""
+        if time.monotonic() - self._saved >= _SAVE_EVERY:
+            self.save()

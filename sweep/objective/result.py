@@ -34,7 +34,7 @@ def read_result(
             raise BadResultError(
                 f"the objective returned {len(result)} values, but of metrics with a goal there is "
                 f"{', '.join(goals)}; write metrics: [{{name: ..., goal: ...}}, ...], one for each value "
-                "(in Python directions=[...])"
+                "(in Python goals=[...])"
             )
         result = dict(zip(goals, result, strict=True))
     if isinstance(result, Mapping):

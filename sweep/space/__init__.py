@@ -1,4 +1,4 @@
-"""The search space: what Optuna samples, what the trial gets, and what TensorBoard shows of it."""
+"""The search space: parameters as Optuna distributions, values of a trial, and TensorBoard columns."""
 
 from sweep.space.space import SearchSpace
 

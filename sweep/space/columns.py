@@ -1,4 +1,4 @@
-"""How a parameter appears in TensorBoard's HParams tab: its type, its domain, and a trial's value."""
+"""The columns of TensorBoard's HParams tab: the type and domain of each parameter, and a trial's cells."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from sweep.space.variables import variable
 from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf
 from sweep.tracking.hparams import Cell, Column, cell, kind_of
 
-_MOST_DISCRETE = 9
-"""With ten or more numbers to choose from, TensorBoard's filter becomes a regular expression, which its
-server refuses for numbers (HTTP 400): from there on an interval."""
+_MAX_DISCRETE = 9
+"""With ten or more numbers, TensorBoard's filter becomes a regular expression, which its server rejects for
+numbers (HTTP 400). More numbers are shown as an interval."""
 INACTIVE = "(inactive)"
-"""What stands for a parameter that a trial lacks, where words can stand: the parallel coordinates view drops
-a trial that has nothing in a column."""
+"""The cell of an inactive parameter in a column of strings: the parallel coordinates view drops trials with
+empty cells."""
 
 
 def columns(space: SearchSpace) -> dict[str, Column]:
-    """The column of each parameter, by its name."""
+    """The columns by parameter name."""
     return {
-        name: column(name, parameter, is_conditional=space.is_optional(name))
+        name: column(name, parameter, is_conditional=bool(space.conditions(name)))
         for name, parameter in space.parameters.items()
     }
 
 
 def cells(columns: Mapping[str, Column], params: Mapping[str, Any]) -> dict[str, Cell]:
-    """A trial's row."""
+    """The row of a trial."""
     row = {name: cell(params[name], column.kind) for name, column in columns.items() if name in params}
     for name, column in columns.items():
         if name not in params and column.kind == "string":
@@ -38,18 +38,18 @@ def cells(columns: Mapping[str, Column], params: Mapping[str, Any]) -> dict[str,
 def column(name: str, parameter: Leaf, is_conditional: bool = False) -> Column:
     """The column of one parameter.
 
-    Its type comes from all values it can take: one column with words and numbers cannot be sorted.
+    Its type depends on all possible values, because TensorBoard cannot sort a column of strings and numbers.
 
     Args:
-        name: the parameter's.
-        parameter: what it is.
-        is_conditional: whether some trials lack it.
+        name: the parameter's name.
+        parameter: its entry in the sweep file.
+        is_conditional: whether it is inactive in some trials.
     """
     if isinstance(parameter, Constant):
         return _discrete(name, [parameter.value], is_conditional, differs=is_conditional)
     if isinstance(parameter, Choice):
         numbers = parameter.values
-        if kind_of(numbers) == "float" and len(numbers) > _MOST_DISCRETE:
+        if kind_of(numbers) == "float" and len(numbers) > _MAX_DISCRETE:
             return Column(name, "float", (float(min(numbers)), float(max(numbers))), interval=True)
         return _discrete(name, numbers, is_conditional, differs=len(numbers) > 1 or is_conditional)
     if isinstance(parameter, Distribution):
@@ -72,7 +72,7 @@ def _discrete(name: str, values: list[Any], is_conditional: bool, differs: bool)
 
 
 def _reach(name: str, parameter: Distribution) -> tuple[float, float]:
-    """Between which numbers all samples lie; a filter to them must not hide any."""
+    """The bounds of all samples: a filter with these bounds must not hide any of them."""
     of = variable(name, parameter)
     assert of is not None
     ends = [float(of.decode(0.0)), float(of.decode(1.0))]

@@ -1,4 +1,4 @@
-"""All configurations of a search space in their order, without listing them."""
+"""`Grid`: all configurations of a search space in order, computed on access."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from sweep.space.variables import Variable
 from sweep.sweepfile.parameters import Constant
 from sweep.sweepfile.tree import FlatParameter
 
-_MOST_CHECKED = 100_000
-"""So many configurations are looked at one by one to see which of them fulfil the constraints."""
+_MAX_CHECKED = 100_000
+"""The size up to which every configuration is checked against the constraints."""
 
 
 class Grid:
-    """The configurations of a space whose parameters all have an end of values.
+    """The configurations of a search space in which no parameter is unbounded.
 
-    The last parameter varies fastest. A parameter that is inactive multiplies nothing.
+    The last parameter varies fastest. An inactive parameter does not multiply the configurations.
 
     Args:
         nodes: all parameters, each after those it depends on.
-        variables: those that are no constants.
-        rejecting: says which constraint a configuration does not fulfil; None if there are none.
+        variables: those that are not constants.
+        is_feasible: whether a configuration satisfies the constraints; None if there are none.
     """
 
     def __init__(
         self,
         nodes: Mapping[str, FlatParameter],
         variables: Mapping[str, Variable],
-        rejecting: Callable[[Mapping[str, Any]], Any] | None,
+        is_feasible: Callable[[Mapping[str, Any]], bool] | None,
     ) -> None:
         self._nodes = list(nodes.items())
         self._axes = {name: variable.axis or () for name, variable in variables.items()}
         self._variables = variables
-        self._rejecting = rejecting
+        self._is_feasible = is_feasible
         self._deciding = {condition.name for node in nodes.values() for condition in node.conditions}
-        """Parameters on which others depend: what follows is not the same for each of their values."""
+        """Parameters on which others depend: their values can have different numbers of configurations."""
         self._counts: dict[tuple[int, tuple[tuple[str, str], ...]], int] = {}
 
     @cached_property
     def size(self) -> int:
-        """How many there are.
+        """The number of configurations.
 
         Raises:
-            EntryError: there are constraints, and too many configurations to look at each.
+            EntryError: there are constraints, and too many configurations to check each.
         """
-        return len(self._fitting) if self._rejecting is not None else self._count(0, {})
+        return len(self._feasible) if self._is_feasible is not None else self._count(0, {})
 
     def values(self, index: int) -> dict[str, Any]:
-        """The configuration `index`, counted from 0, constants included. Behind the end they begin anew."""
+        """The configuration with this index, constants included. After the last one follows the first."""
         index %= max(1, self.size)
-        return self._values(self._fitting[index] if self._rejecting is not None else index)
+        return self._values(self._feasible[index] if self._is_feasible is not None else index)
 
     def point(self, index: int) -> dict[str, Any]:
-        """The same as Optuna would have sampled it."""
+        """The same configuration, as Optuna would have sampled it."""
         values = self.values(index)
         return {
             variable.key: variable.encode(values[name])
@@ -64,19 +64,19 @@ class Grid:
         }
 
     @cached_property
-    def _fitting(self) -> list[int]:
+    def _feasible(self) -> list[int]:
         total = self._count(0, {})
-        if total > _MOST_CHECKED:
+        if total > _MAX_CHECKED:
             raise EntryError(
                 "constraints",
-                f"the grid has {total} configurations, too many to look at each (up to {_MOST_CHECKED}); "
+                f"the grid has {total} configurations, too many to check each (up to {_MAX_CHECKED}); "
                 "use another sampler, such as random, or fewer values",
             )
-        assert self._rejecting is not None
-        return [index for index in range(total) if self._rejecting(self._values(index)) is None]
+        assert self._is_feasible is not None
+        return [index for index in range(total) if self._is_feasible(self._values(index))]
 
     def _count(self, at: int, params: Mapping[str, Any]) -> int:
-        """How many ways there are to go on from node `at`, given what was decided before."""
+        """The number of configurations of the nodes from `at` on, given the values of those before."""
         if at == len(self._nodes):
             return 1
         key = at, tuple(sorted((name, repr(value)) for name, value in params.items()))

@@ -1,24 +1,24 @@
-"""Inverse distribution functions: what a number between 0 and 1 stands for in each distribution, and back."""
+"""Quantile functions and cumulative distribution functions of the distributions in a sweep file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sweep.sweepfile.parameters import Distribution, Range
 
 _EDGE = 1e-9
-"""Samplers may propose 0 and 1 themselves, where a normal distribution has no value: it ends at 6 sigma."""
+"""Samplers can propose 0 and 1, where a normal distribution is infinite. So it is cut at 6 sigma."""
 
 
 class Quantile(NamedTuple):
     """A distribution of numbers.
 
     Args:
-        value: the number below which a sample lies with a given probability (inverse CDF).
-        share: the probability that a sample lies below a number (CDF).
+        value: the quantile function (inverse CDF).
+        share: the cumulative distribution function (CDF).
     """
 
     value: Callable[[float], float]
@@ -26,10 +26,7 @@ class Quantile(NamedTuple):
 
 
 def quantile(parameter: Distribution) -> Quantile:
-    """What a distribution with a name is before it is rounded.
-
-    W&B's sweeps take the same (`sweeps/params.py` of its open-source sampler).
-    """
+    """A named distribution before rounding, as in W&B's open-source sampler (`sweeps/params.py`)."""
     kind = parameter.distribution.removeprefix("q_")
     low, high = float(parameter.min or 0), float(parameter.max or 0)
     if kind == "uniform":
@@ -43,26 +40,25 @@ def quantile(parameter: Distribution) -> Quantile:
     return plain if kind == "normal" else _exponential(plain)
 
 
-def range_quantile(parameter: Range, size: int | None, nth: Callable[[int], float]) -> Quantile:
-    """A range, for the part of a latent number that does not stand for something else.
+def range_quantile(parameter: Range, axis: Sequence[Any] | None) -> Quantile:
+    """A uniform or log-uniform distribution over a range.
 
     Args:
         parameter: the range.
-        size: how many values it has, None if it has no steps.
-        nth: its values, by their number from 0.
+        axis: all its values; None if it is continuous.
     """
     low, high = float(parameter.min), float(parameter.max)
-    if size is None:
+    if axis is None:
         return _exponential(_uniform(math.log(low), math.log(high))) if parameter.log else _uniform(low, high)
-    if parameter.log:  # as Optuna has it: each whole number has the share of the log scale that rounds to it
+    if parameter.log:  # as in Optuna: an integer has the share of the log scale that rounds to it
         smooth = _exponential(_uniform(math.log(low - 0.5), math.log(high + 0.5)))
         return Quantile(
             lambda u: min(max(round(smooth.value(u)), parameter.min), parameter.max),
             lambda x: smooth.share(x),
         )
-    step = parameter.step or 1
+    step, size = parameter.step or 1, len(axis)
     return Quantile(
-        lambda u: nth(min(int(u * size), size - 1)),
+        lambda u: axis[min(int(u * size), size - 1)],
         lambda x: (round((x - low) / step) + 0.5) / size,
     )
 
@@ -77,7 +73,7 @@ def _exponential(of: Quantile) -> Quantile:
 
 
 def _beta(a: float, b: float) -> Quantile:
-    # Imported here: half a second, for a distribution that few use.
+    # Imported here because it takes half a second, for a distribution that few use.
     from scipy.special import betainc, betaincinv  # type: ignore[import-untyped]
 
     return Quantile(

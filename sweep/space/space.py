@@ -1,8 +1,9 @@
-"""`SearchSpace`: the parameters of a sweep as Optuna distributions and back as a trial's parameters."""
+"""`SearchSpace`: the parameters of a sweep as Optuna distributions, and as the parameters of a trial."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -36,12 +37,12 @@ class SearchSpace:
     Args:
         parameters: the sweep file's `parameters`, in its order.
         constraints: the sweep file's `constraints`.
-        for_grid: whether every configuration is to be tried once.
-        is_open: whether nothing is declared: the objective asks for its parameters while it runs.
+        for_grid: whether every configuration is tried once.
+        is_define_by_run: whether no parameter is declared, and the objective asks for them while it runs.
 
     Attributes:
-        parameters: all that are no group, by their dotted names.
-        variables: those of them that are no constants, as Optuna sees them.
+        parameters: all parameters except groups, by their dotted names.
+        variables: those that are not constants, as Optuna sees them.
         constraints: the constraints.
     """
 
@@ -50,17 +51,16 @@ class SearchSpace:
         parameters: Mapping[str, Parameter],
         constraints: Sequence[str] = (),
         for_grid: bool = False,
-        is_open: bool = False,
+        is_define_by_run: bool = False,
     ) -> None:
-        self.is_open = is_open
+        self.is_define_by_run = is_define_by_run
         nodes = flatten(parameters)
         self._nodes = {name: nodes[name] for name in dependency_order(nodes)}
         self.parameters: dict[str, Leaf] = {name: node.parameter for name, node in nodes.items()}
-        found = {name: variable(name, parameter, for_grid) for name, parameter in self.parameters.items()}
         self.variables: dict[str, Variable] = {
-            name: found[name]  # type: ignore[misc]
-            for name in self.parameters
-            if found[name] is not None
+            name: found
+            for name, parameter in self.parameters.items()
+            if (found := variable(name, parameter, for_grid)) is not None
         }
         self.constraints = [Expression(text) for text in constraints]
 
@@ -71,11 +71,7 @@ class SearchSpace:
         return cls(spec.parameters, spec.constraints, is_exhaustive, spec.is_define_by_run)
 
     def with_constants(self, values: Mapping[str, Any]) -> SearchSpace:
-        """The same space in which some parameters always have these values, whatever they were.
-
-        Args:
-            values: by the parameters' names.
-        """
+        """The same search space, in which these parameters are constants."""
         found = copy(self)
         vars(found).pop("distributions", None)
         vars(found).pop("grid", None)
@@ -88,34 +84,30 @@ class SearchSpace:
         return found
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
-        """On which a parameter is there."""
+        """The conditions under which a parameter is active; empty if it always is."""
         return self._nodes[name].conditions
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What Optuna samples, by its own names."""
+        """What Optuna samples, by the names that it uses."""
         return {variable.key: variable.distribution for variable in self.variables.values()}
 
     @property
     def is_conditional(self) -> bool:
-        """Whether some parameters are there in some configurations only."""
+        """Whether some parameters are active only in some configurations."""
         return any(node.conditions for node in self._nodes.values())
-
-    def is_optional(self, name: str) -> bool:
-        """Whether a parameter is there in some configurations only."""
-        return bool(self._nodes[name].conditions)
 
     @property
     def is_plain(self) -> bool:
-        """Whether what Optuna samples is what trials get, under the same names."""
+        """Whether all parameters have the names and values that Optuna samples."""
         return all(variable.is_plain for variable in self.variables.values())
 
     def walk(self, sample: Callable[[Variable], Any]) -> dict[str, Any]:
-        """Put together a configuration: parameters that depend on others come after them.
+        """Build a configuration: parameters that others depend on are sampled first.
 
         Args:
-            sample: gives what Optuna has sampled for a variable; asked only for those that are active.
-                KeyError means that it has not been sampled; it is left out then.
+            sample: returns what Optuna sampled for an active variable; the parameter is omitted if it raises
+                KeyError.
 
         Returns:
             the active parameters with their values, constants included, in the file's order.
@@ -126,33 +118,26 @@ class SearchSpace:
                 if isinstance(node.parameter, Constant):
                     params[name] = node.parameter.value
                 else:
-                    of = self.variables[name]
-                    try:
-                        params[name] = of.decode(sample(of))
-                    except KeyError:
-                        continue
+                    with suppress(KeyError):
+                        params[name] = self.variables[name].decode(sample(self.variables[name]))
         return {name: params[name] for name in self.parameters if name in params}
 
     def complete(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters of a trial, in the file's order: what Optuna has `sampled`, and constants."""
-        if self.is_open:
+        """All parameters of a trial in the file's order: those that Optuna has `sampled`, and constants."""
+        if self.is_define_by_run:
             return dict(sampled)
         return self.walk(lambda variable: sampled[variable.key])
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Have Optuna sample a configuration for a trial; what the trial has already, it keeps."""
+        """Sample a configuration for a trial. It keeps the parameters that have been sampled before."""
         return self.walk(lambda variable: suggest(trial, variable.key, variable.distribution))
 
-    def rejecting(self, params: Mapping[str, Any]) -> Expression | None:
-        """The first constraint that a configuration does not fulfil.
+    def violated(self, params: Mapping[str, Any]) -> Iterator[Expression]:
+        """The constraints that a configuration violates.
 
         Raises:
-            EntryError: a constraint makes no sense for its parameters.
+            EntryError: a constraint cannot be evaluated for its parameters.
         """
-        return next(self.all_rejecting(params), None)
-
-    def all_rejecting(self, params: Mapping[str, Any]) -> Iterator[Expression]:
-        """Each constraint that a configuration does not fulfil; otherwise like `rejecting`."""
         for index, constraint in enumerate(self.constraints):
             try:
                 if not constraint.holds(params):
@@ -160,18 +145,22 @@ class SearchSpace:
             except ExpressionError as error:
                 raise EntryError(f"constraints.{index}", f"{constraint.text}: {error}") from None
 
+    def is_feasible(self, params: Mapping[str, Any]) -> bool:
+        """Whether a configuration satisfies all constraints."""
+        return next(self.violated(params), None) is None
+
     def encode(self, values: Mapping[str, Any], entry: str) -> dict[str, Any]:
-        """What Optuna would have sampled for some of the parameters.
+        """The values that Optuna would have sampled for some of the parameters.
 
         Args:
-            values: by the parameters' names; constants may be among them.
-            entry: where they stand, for messages.
+            values: the values of parameters; constants can be among them.
+            entry: the entry that gives them, for messages.
 
         Raises:
-            EntryError: there is no such parameter, or it is never that; or not there beside the others; or
-                they violate a constraint.
+            EntryError: there is no such parameter, it cannot have this value, it is inactive with the others,
+                or they violate a constraint.
         """
-        if self.is_open:
+        if self.is_define_by_run:
             return dict(values)
         sampled = {}
         for name, value in values.items():
@@ -182,12 +171,12 @@ class SearchSpace:
         return sampled
 
     def encode_one(self, name: str, value: Any, entry: str) -> Any:
-        """What Optuna would have sampled for one parameter; a constant's value.
+        """The value that Optuna would have sampled for one parameter, or the value of a constant.
 
         Raises:
-            EntryError: there is no such parameter, or it is never that.
+            EntryError: there is no such parameter, or it cannot have this value.
         """
-        if self.is_open:
+        if self.is_define_by_run:
             return value
         if name not in self.parameters:
             groups = [other for other in self.parameters if other.startswith(f"{name}.")]
@@ -217,15 +206,15 @@ class SearchSpace:
                     wanted = " or ".join(map(short_repr, condition.values))
                     raise EntryError(
                         f"{entry}.{name}",
-                        f"{name} is there only if {condition.name} is {wanted}, and it is "
+                        f"{name} is active only if {condition.name} is {wanted}, and it is "
                         f"{short_repr(known[condition.name])}; leave it out",
                     )
         for constraint in self.constraints:
-            if all(name in known for name in constraint.names) and self.rejecting(known) is constraint:
+            if all(name in known for name in constraint.names) and constraint in self.violated(known):
                 raise EntryError(entry, f"violates the constraint {constraint.text}")
 
     def defaults(self) -> dict[str, Any]:
-        """The configuration of all defaults: of parameters that have one and are there beside the others."""
+        """The configuration of all defaults, of parameters that have one and are active."""
         found: dict[str, Any] = {}
         for name, node in self._nodes.items():
             if isinstance(node.parameter, Constant):
@@ -237,45 +226,44 @@ class SearchSpace:
 
     @cached_property
     def grid(self) -> Grid | None:
-        """All configurations in their order, or None if there is no end of them."""
-        if self.endless or self.is_open:
+        """All configurations in order; None if they are unbounded."""
+        if self._unbounded or self.is_define_by_run:
             return None
-        return Grid(self._nodes, self.variables, self.rejecting if self.constraints else None)
+        return Grid(self._nodes, self.variables, self.is_feasible if self.constraints else None)
 
     @property
-    def endless(self) -> list[str]:
-        """The parameters that have no end of values."""
+    def _unbounded(self) -> list[str]:
         return [name for name, variable in self.variables.items() if variable.axis is None]
 
     @property
     def grid_size(self) -> int | None:
-        """How many configurations the space has, or None if there is no end of them."""
+        """The number of configurations; None if they are unbounded."""
         return None if self.grid is None else self.grid.size
 
     def check_grid(self) -> Grid:
-        """The grid of a sampler that tries every configuration.
+        """The grid for a sampler that tries every configuration.
 
         Raises:
-            EntryError: a parameter has no end of values.
+            EntryError: a parameter is unbounded.
         """
-        if self.is_open:
+        if self.is_define_by_run:
             raise EntryError(
                 "sampler.type",
                 "a grid needs declared parameters; declare them instead of define-by-run, or write random",
             )
         if self.grid is None:
             raise EntryError(
-                f"parameters.{self.endless[0]}",
-                "a grid needs an end: give it a step, or values: [...], or another sampler",
+                f"parameters.{self._unbounded[0]}",
+                "is unbounded; for a grid give it a step or values: [...], or write another sampler",
             )
         return self.grid
 
 
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
-    """Have Optuna sample one parameter for a trial, or give what the trial has already.
+    """Sample one parameter for a trial, or return the value that the trial has.
 
     Raises:
-        ValueError: Optuna cannot: the same name has stood for other choices.
+        ValueError: the same name has been used for other choices.
     """
     match distribution:
         case FloatDistribution(low=low, high=high, step=step, log=log):

@@ -1,4 +1,4 @@
-"""What must not change in the life of a sweep: its trials could not be compared any more."""
+"""Whether a sweep can be resumed with a changed sweep file, so that its trials stay comparable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sweep.space.space import EXHAUSTIVE
 from sweep.sweepfile import SweepSpec
 
-_IDENTITY = (
+_FIXED_KEYS = (
     "objective",
     "program",
     "command",
@@ -23,17 +23,17 @@ _IDENTITY = (
 )
 
 
-def changes(old: SweepSpec, new: SweepSpec) -> list[str]:
-    """What makes `new` another sweep than `old`, a line for each key; nothing if it may go on."""
+def incompatible_changes(old: SweepSpec, new: SweepSpec) -> list[str]:
+    """The changes with which `old` cannot be resumed as `new`, one line per key; empty if it can."""
     before, now = _identity(old), _identity(new)
-    found = [line for key in _IDENTITY for line in _differences(key, before[key], now[key])]
+    found = [line for key in _FIXED_KEYS for line in _differences(key, before[key], now[key])]
     types = old.sampler.type, new.sampler.type
     if types[0] != types[1] and any(kind in EXHAUSTIVE for kind in types):
-        # A grid counts by trial numbers: every configuration once, none before it.
+        # A grid assigns configurations by trial numbers, from the first trial on.
         found.append(f"sampler.type: {types[0]} -> {types[1]}")
-    elif types[1] in EXHAUSTIVE and before["parameters"] == now["parameters"]:  # but in another order?
+    elif types[1] in EXHAUSTIVE and before["parameters"] == now["parameters"]:  # possibly in another order
         found += _differences("parameters: their order", _order(before), _order(now))
-    if types == ("brute_force", "brute_force"):  # its seed is the order
+    if types == ("brute_force", "brute_force"):  # the seed determines the order
         found += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
     return found
 
@@ -46,7 +46,7 @@ def _identity(spec: SweepSpec) -> dict[str, Any]:
 
 
 def _order(identity: dict[str, Any]) -> str:
-    """The names of all parameters in their order, by which a grid goes."""
+    """The names of all parameters in the order in which a grid varies them."""
 
     def names(parameters: Any) -> Iterator[str]:
         for name, parameter in parameters.items():
@@ -57,7 +57,7 @@ def _order(identity: dict[str, Any]) -> str:
 
 
 def _without_defaults(parameters: Any) -> Any:
-    """What a parameter is, as far as it says something; its default is only where a search may begin."""
+    """The entries of each parameter that are set, without defaults, which only suggest where to start."""
     found = {}
     for name, parameter in parameters.items():
         found[name] = {

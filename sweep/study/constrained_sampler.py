@@ -1,4 +1,4 @@
-"""Sampling under constraints: what violates one is rejected before a trial is spent on it."""
+"""`ConstrainedSampler`: rejects configurations that violate a constraint before a trial is spent on them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from sweep.space import SearchSpace
 from sweep.space.variables import Variable
 
 _TRIES = 20
-"""So often the sampler itself is asked; one that learns from trials soon proposes what fits."""
+"""How often the sampler itself is asked. If it learns from trials, it soon proposes feasible ones."""
 _RANDOM_TRIES = 100_000
-"""So often a configuration is drawn at random then. It is more than what a sweep is checked with before it
-begins: what was found there once is found again for each trial."""
+"""How often a random configuration is drawn after that. It is more than `_CHECKED`, so that a configuration
+which was found before the sweep started is found again for each trial."""
 _CHECKED = 10_000
-"""So many random configurations are looked at before a sweep begins."""
+"""How many random configurations are checked before a sweep starts."""
 
 
 class ConstrainedSampler(BaseSampler):
-    """Asks another sampler until the whole configuration fulfils all constraints.
+    """Asks another sampler until the configuration satisfies all constraints.
 
-    It is chosen at once, when the trial begins, conditional parameters included.
+    The whole configuration is sampled when the trial starts, conditional parameters included.
 
     Args:
-        sampler: the other one.
-        space: what is sampled, with its constraints.
-        seed: for what is drawn at random where the sampler finds nothing.
+        sampler: the other sampler.
+        space: the search space with its constraints.
+        seed: the seed of the random configurations that are drawn if the sampler finds none.
     """
 
     def __init__(self, sampler: BaseSampler, space: SearchSpace, seed: int) -> None:
@@ -55,7 +55,7 @@ class ConstrainedSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        rejections: Counter[str] = Counter()
+        violations: Counter[str] = Counter()
         for attempt in range(_TRIES + _RANDOM_TRIES):
             sampler = self._sampler if attempt < _TRIES else self._random
             joint = (
@@ -63,12 +63,12 @@ class ConstrainedSampler(BaseSampler):
                 if attempt < _TRIES and self._joint
                 else {}
             )
-            sampled = self._configuration(study, trial, sampler, {**joint, **given})
-            rejecting = [one.text for one in self._space.all_rejecting(self._space.complete(sampled))]
-            if not rejecting:
+            sampled, params = _draw(self._space, sampler, study, trial, {**joint, **given})
+            violated = [constraint.text for constraint in self._space.violated(params)]
+            if not violated:
                 return sampled
-            rejections.update(rejecting)
-        raise _nothing_fits(rejections, _TRIES + _RANDOM_TRIES)
+            violations.update(violated)
+        raise _infeasible(violations, _TRIES + _RANDOM_TRIES)
 
     def sample_independent(
         self,
@@ -85,67 +85,65 @@ class ConstrainedSampler(BaseSampler):
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         self._sampler.after_trial(study, trial, state, values)
 
-    def _configuration(
-        self, study: optuna.Study, trial: FrozenTrial, sampler: BaseSampler, known: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """All that a trial would be given, where some of it is known."""
-        sampled: dict[str, Any] = {}
-
-        def sample(variable: Variable) -> Any:
-            if variable.key in known:
-                sampled[variable.key] = known[variable.key]
-            else:
-                sampled[variable.key] = sampler.sample_independent(
-                    study, trial, variable.key, variable.distribution
-                )
-            return sampled[variable.key]
-
-        self._space.walk(sample)
-        return sampled
-
 
 def check_feasible(
     space: SearchSpace, known: Mapping[str, Any] | None = None, entry: str = "constraints"
 ) -> None:
-    """See that some configuration fulfils the constraints.
+    """Check that some configuration satisfies the constraints.
 
     Args:
         space: the search space.
-        known: what is given of it, as Optuna would have sampled it.
-        entry: where that stands, for messages.
+        known: the values that are given, as Optuna would have sampled them.
+        entry: the entry that gives them, for messages.
 
     Raises:
-        EntryError: none of many random ones does.
+        EntryError: none of many random configurations does.
     """
-    known = known or {}
     if not space.constraints:
         return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     random = RandomSampler(0)
     study = optuna.create_study(storage=None, sampler=random)
     frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
-    rejections: Counter[str] = Counter()
+    violations: Counter[str] = Counter()
     for _ in range(_CHECKED):
-        params = space.walk(
-            lambda variable: (
-                known[variable.key]
-                if variable.key in known
-                else random.sample_independent(study, frozen, variable.key, variable.distribution)
-            )
-        )
-        rejecting = [one.text for one in space.all_rejecting(params)]
-        if not rejecting:
+        _, params = _draw(space, random, study, frozen, known or {})
+        violated = [constraint.text for constraint in space.violated(params)]
+        if not violated:
             return
-        rejections.update(rejecting)
-    raise _nothing_fits(rejections, _CHECKED, entry)
+        violations.update(violated)
+    raise _infeasible(violations, _CHECKED, entry)
 
 
-def _nothing_fits(rejections: Mapping[str, int], total: int, entry: str = "constraints") -> EntryError:
-    """The error that says which constraint rejects how much; several may reject the same."""
-    told = "; ".join(
+def _draw(
+    space: SearchSpace,
+    sampler: BaseSampler,
+    study: optuna.Study,
+    trial: FrozenTrial,
+    known: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A configuration with the known values: as Optuna samples it, and as the trial's parameters."""
+    sampled: dict[str, Any] = {}
+
+    def sample(variable: Variable) -> Any:
+        key = variable.key
+        sampled[key] = (
+            known[key]
+            if key in known
+            else sampler.sample_independent(study, trial, key, variable.distribution)
+        )
+        return sampled[key]
+
+    params = space.walk(sample)
+    return sampled, params
+
+
+def _infeasible(violations: Mapping[str, int], total: int, entry: str = "constraints") -> EntryError:
+    """The error that says how often each constraint was violated; one configuration can violate several."""
+    shares = "; ".join(
         f"{text} rejects {count / total:.0%}"
-        for text, count in sorted(rejections.items(), key=lambda item: -item[1])
+        for text, count in sorted(violations.items(), key=lambda item: -item[1])
     )
     return EntryError(
-        entry, f"none of {total} configurations fits: {told} of them; widen a range or a constraint"
+        entry, f"none of {total} configurations fits: {shares} of them; widen a range or a constraint"
     )

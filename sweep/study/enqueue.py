@@ -1,4 +1,4 @@
-"""Configurations to be tried before those of the sampler."""
+"""Configurations that are tried before the sampler's."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from optuna.trial import FrozenTrial
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
-from sweep.study import study as attributes
+from sweep.study import attributes
 from sweep.study.constrained_sampler import check_feasible
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.model import DEFAULTS
 
 
 def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
-    """The sweep file's `enqueue`, as Optuna would have sampled it; what is not named is sampled later.
+    """The sweep file's `enqueue`, as Optuna would have sampled it. Other parameters are sampled later.
 
     Raises:
-        EntryError: a configuration is not in the space.
+        EntryError: a configuration is not in the search space.
     """
     if spec.enqueue and spec.sampler.type in EXHAUSTIVE:
-        raise EntryError("enqueue", f"{spec.sampler.type} tries every configuration anyway; leave it out")
+        raise EntryError("enqueue", f"{spec.sampler.type} tries every configuration anyway; remove it")
     points = []
     for index, entry in enumerate(spec.enqueue):
         if entry == DEFAULTS:
             values = space.defaults()
             if not values:
-                hint = "give values" if space.is_open else "write default: beside one"
+                hint = "give values" if space.is_define_by_run else "add default: to one of them"
                 raise EntryError(f"enqueue.{index}", f"no parameter has a default; {hint}")
         else:
             values = entry
@@ -40,27 +40,27 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
 
 
 def enqueue_start_points(study: optuna.Study, spec: SweepSpec, space: SearchSpace) -> None:
-    """Enqueue those that have not been: each once in the life of a sweep, also if more are written later."""
+    """Enqueue the sweep file's configurations, each once in a sweep's life, even if more are added later."""
     known = list(study.user_attrs.get(attributes.ENQUEUED, []))
-    begun = [  # whoever was at it before may have been killed
+    enqueued = [  # by a session that was killed before it stored ENQUEUED
         trial.system_attrs.get("fixed_params")
         for trial in study.get_trials(deepcopy=False)
-        if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RETRY_OF}
+        if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RESUBMISSION_OF}
     ]
-    news = [point for point in start_points(spec, space) if point not in known and point not in begun]
-    for point in news:
+    new = [point for point in start_points(spec, space) if point not in known and point not in enqueued]
+    for point in new:
         study.enqueue_trial(point)
-    if news:
-        study.set_user_attr(attributes.ENQUEUED, known + news)
+    if new:
+        study.set_user_attr(attributes.ENQUEUED, known + new)
 
 
 def enqueue_configurations(study: optuna.Study, points: Iterable[Mapping[str, Any]], token: str) -> int:
-    """Enqueue configurations given by hand; says how many.
+    """Enqueue the configurations of a user's request; returns how many.
 
     Args:
-        study: the sweep's.
-        points: as Optuna would have sampled them.
-        token: of the wish; asked a second time with the same one, nothing happens.
+        study: the sweep's study.
+        points: the configurations, as Optuna would have sampled them.
+        token: the id of the request. A second request with the same id has no effect.
     """
     if is_enqueued(study.get_trials(deepcopy=False), token):
         return 0
@@ -71,5 +71,5 @@ def enqueue_configurations(study: optuna.Study, points: Iterable[Mapping[str, An
 
 
 def is_enqueued(trials: Iterable[FrozenTrial], token: str) -> bool:
-    """Whether the wish with this token has been fulfilled."""
+    """Whether the configurations of the request with this id have been enqueued."""
     return any(trial.user_attrs.get(attributes.TOKEN) == token for trial in trials)

@@ -1,60 +1,59 @@
-"""Optuna's journal file, with the disk waited for only where it matters."""
+"""`Journal`: Optuna's journal file with batched writes, synchronised to the disk only for outcomes."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
 
-_LONGEST_WRITE = 1.0  # seconds
+_GRACE_PERIOD = 3
+"""Seconds after which a lock counts as left by a killed process. Optuna's default is 30; it warns below 3."""
 
 
 class Journal(BaseJournalBackend):
     """Writes the same file as Optuna's `JournalFileBackend`, under the same lock, at a third of the cost.
 
     Optuna opens, locks, syncs and closes the file for every line: a trial with six parameters and ten reports
-    waits for the disk eighteen times. Here lines belong together in a `batch`: one lock, one write, and one
-    sync if an outcome is among them. Parameters and reports alone are handed to the operating system, which
-    keeps them when this process is killed; they reach the disk with the next outcome.
+    waits for the disk eighteen times. Here the lines of a `batch` are written together: one lock, one write,
+    and one sync if an outcome is among them. Parameters and reports alone are passed to the operating system,
+    which keeps them if this process is killed; they reach the disk with the next outcome.
 
-    Any Optuna tool may read and write the file meanwhile.
+    Other Optuna tools can read and write the file at the same time.
 
     Args:
-        path: the file; made if it is missing. Only one process writes a sweep (`SweepLock`), so a lock with
-            which its predecessor was killed is void after a second. What was cut off when that died is moved
-            to `<path>.torn`: the next line would be glued on to it, and nobody could read the file any more.
+        path: the file; created if it is missing. An incomplete last line, left by a process that was killed,
+            is moved to `<path>.torn`. Otherwise the next line would be appended to it, and the file would be
+            unreadable.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = JournalFileSymlinkLock(str(path))
+        self._lock = JournalFileSymlinkLock(str(path), grace_period=_GRACE_PERIOD)
         path.touch()
-        _break_void(path.with_name(f"{path.name}.lock"))
         with self._locked():
-            _mend(path)
+            _repair(path)
         self._next = 0
         """The number of the first line that has not been read."""
         self._position = 0
-        """Where it begins in the file, in bytes."""
+        """Where that line starts in the file, in bytes."""
         self._batch: list[dict[str, Any]] | None = None
-        self._given = 0
+        self._batch_read = 0
         """How many lines of the batch have been read."""
         self._must_sync = False
-        self._broken_by: OSError | None = None
+        self._failed_write: OSError | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The lines from this number on: those of the file, then those of the batch."""
-        if self._given == 0:  # nobody else writes while a batch holds the lock
+        """The lines from this number on: first those of the file, then those of the batch."""
+        if self._batch_read == 0:  # no other process writes while a batch holds the lock
             yield from self._read_file(log_number_from)
-        while self._batch is not None and self._given < len(self._batch):
-            self._given += 1
-            yield self._batch[self._given - 1]
+        while self._batch is not None and self._batch_read < len(self._batch):
+            self._batch_read += 1
+            yield self._batch[self._batch_read - 1]
 
     def _read_file(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         if log_number_from != self._next:
@@ -70,11 +69,11 @@ class Journal(BaseJournalBackend):
                     yield json.loads(line)
 
     def sync(self) -> None:
-        """What the batch holds has to be on the disk when it ends, as if there were an outcome in it."""
+        """Sync the current batch to the disk at its end, as if it contained an outcome."""
         self._must_sync = self._batch is not None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append lines, or add them to the batch. Outcomes are on the disk when this, or the batch, ends."""
+        """Append lines, or add them to the batch. Outcomes are on the disk afterwards, or after the batch."""
         if self._batch is not None:
             self._batch.extend(logs)
             return
@@ -83,29 +82,29 @@ class Journal(BaseJournalBackend):
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Write all lines of the block together at its end, also if the block raises.
+        """Write all lines of the block together at its end, even if the block raises an exception.
 
         Raises:
-            OSError: they cannot be written. None of them is, and nothing can be from then on.
+            OSError: the lines cannot be written. The file is unchanged, and all later writes fail.
         """
         with self._locked():
-            self._batch, self._given = [], 0
+            self._batch, self._batch_read = [], 0
             try:
                 yield
             finally:
-                batch, given = self._batch, self._given
-                self._batch, self._given = None, 0
+                batch, read = self._batch, self._batch_read
+                self._batch, self._batch_read = None, 0
                 lines = self._write(batch)
-                self._next += given
-                self._position += sum(map(len, lines[:given]))
+                self._next += read
+                self._position += sum(map(len, lines[:read]))
 
     def _write(self, logs: list[dict[str, Any]]) -> list[bytes]:
         lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
         if not lines:
             return lines
-        if self._broken_by is not None:
-            why = f"{self._broken_by.strerror}: an earlier write failed; what came after it was not recorded"
-            raise OSError(self._broken_by.errno, why, str(self._path))
+        if self._failed_write is not None:
+            why = f"{self._failed_write.strerror}: an earlier write failed; later changes were not recorded"
+            raise OSError(self._failed_write.errno, why, str(self._path))
         size = os.path.getsize(self._path)
         try:
             with open(self._path, "ab") as file:
@@ -115,9 +114,9 @@ class Journal(BaseJournalBackend):
                     os.fsync(file.fileno())
                 self._must_sync = False
         except OSError as error:
-            # The disk is full, say. Half a line would spoil the next one, and Optuna's memory is ahead of the
-            # file now: nothing more may be written by this process.
-            self._broken_by = error
+            # For example, the disk is full. Half a line would corrupt the next one, and Optuna's memory is
+            # ahead of the file from now on, so this process must not write any more.
+            self._failed_write = error
             os.truncate(self._path, size)
             raise
         return lines
@@ -131,28 +130,17 @@ class Journal(BaseJournalBackend):
             self._lock.release()
 
 
-def _break_void(lock: Path) -> None:
-    """Remove the lock of a process that was killed; another tool that lives holds it for milliseconds."""
-    with suppress(FileNotFoundError):
-        first = lock.lstat()
-        end = time.monotonic() + _LONGEST_WRITE
-        while (now := lock.lstat()).st_ino == first.st_ino and now.st_ctime_ns == first.st_ctime_ns:
-            if time.monotonic() >= end:
-                lock.unlink()
-            time.sleep(0.02)
+def _repair(path: Path) -> None:
+    """Move an incomplete end of the file to `<path>.torn`.
 
-
-def _mend(path: Path) -> None:
-    """Make the end of the file whole: what was cut off is moved to `<path>.torn`.
-
-    A process that is killed may leave half a line. A machine that dies may leave bytes that were never
-    written, zeros as a rule. If just the end of a line is missing, the line is kept.
+    A process that is killed can leave half a line, and a machine that dies can leave bytes that were never
+    written, usually zeros. If only the newline is missing, it is added.
     """
     content = path.read_bytes()
     end = len(content)
     while end > 0:
         start = content.rfind(b"\n", 0, end - 1) + 1
-        if _is_whole(content[start:end]):
+        if _is_complete(content[start:end]):
             break
         end = start
     if end < len(content):
@@ -166,7 +154,7 @@ def _mend(path: Path) -> None:
             file.write(b"\n")
 
 
-def _is_whole(line: bytes) -> bool:
+def _is_complete(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:

@@ -54,7 +54,7 @@ def complete(
         EntryError: there is no such parameter, or it cannot be that, or not beside the others. The entry is
             the parameter's name.
     """
-    if space.is_open:  # the objective asks for what it needs
+    if space.is_define_by_run:  # the objective asks for what it needs
         return Configuration({**(otherwise or {}), **given})
     read = {name: _read(space, name, value) for name, value in given.items()}
     given = {name: value for name, (value, _) in read.items()}
@@ -66,7 +66,7 @@ def complete(
     # What is given goes before defaults: conditions and constraints may not allow both.
     for known in ({**fixed.with_constants(others).defaults(), **others}, others):
         for params in _random(fixed.with_constants(known), seed):
-            if given.keys() <= params.keys() and fixed.rejecting(params) is None:
+            if given.keys() <= params.keys() and fixed.is_feasible(params):
                 return _found(space, params, {*given, *others}, known, notes)
     missing = next((name for name in given if name not in params), None)
     if missing is not None:
@@ -74,10 +74,10 @@ def complete(
             f"{one.name}={' or '.join(map(str, one.values))}" for one in space.conditions(missing)
         )
         raise EntryError(missing, f"is there only with {wanted}; leave it out, or give that too")
-    rejecting = fixed.rejecting(params)
-    assert rejecting is not None
+    violated = next(fixed.violated(params), None)
+    assert violated is not None
     return _found(
-        space, params, {*given, *others}, {}, (*notes, f"it violates the constraint {rejecting.text}")
+        space, params, {*given, *others}, {}, (*notes, f"it violates the constraint {violated.text}")
     )
 
 

@@ -1,4 +1,4 @@
-"""Which trials are good: what counts as a value, what keeps within the limits, and which are best."""
+"""`Ranking`: which trials are feasible, and which of them are the best."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweep.sweepfile import SweepSpec
 
 
 class Ranking:
-    """Judges complete trials by the sweep file's metrics.
+    """Compares complete trials by the goals and limits of the sweep file.
 
     Args:
         spec: the sweep.
@@ -21,37 +21,36 @@ class Ranking:
         self._goals = spec.goals
         self._limits = spec.limits
 
-    def values(self, numbers: Mapping[str, float]) -> list[float]:
-        """The value of each metric that has a goal.
+    def values(self, metrics: Mapping[str, float]) -> list[float]:
+        """The value of each goal.
 
         Args:
-            numbers: the last value of everything a trial logged, and what it returned.
+            metrics: the last value of every metric that a trial logged or returned.
         """
-        return [numbers[goal.name] for goal in self._goals]
+        return [metrics[goal.name] for goal in self._goals]
 
-    def missing(self, numbers: Mapping[str, float]) -> str | None:
-        """A metric without which a trial cannot be judged, if it has no number for one."""
+    def missing(self, metrics: Mapping[str, float]) -> str | None:
+        """The first metric with a goal or limit that is missing or NaN; None if there is none."""
         names = [*(goal.name for goal in self._goals), *self._limits]
-        return next((name for name in names if math.isnan(numbers.get(name, math.nan))), None)
+        return next((name for name in names if math.isnan(metrics.get(name, math.nan))), None)
 
-    def excesses(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """By how much each metric that has a limit is beyond it; up to 0 it is not."""
+    def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """By how much each metric exceeds its limit; up to 0 it is within the limit."""
         return {
-            name: limit.excess(numbers[name])
+            name: limit.excess(metrics[name])
             for name, limit in self._limits.items()
-            if not math.isnan(numbers.get(name, math.nan))
+            if not math.isnan(metrics.get(name, math.nan))
         }
 
     @staticmethod
     def is_feasible(trial: FrozenTrial) -> bool:
-        """Whether a trial keeps within all limits."""
+        """Whether a trial is within all limits."""
         return all(excess <= 0 for excess in trial.constraints.values())
 
     def best(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """The best of the complete trials within the limits, in the order of their numbers.
 
-        With one goal, the first of the best; with several, all that none is better than in each (the Pareto
-        front).
+        With one goal, the first of the best; with several, the Pareto front.
         """
         good = [trial for trial in trials if trial.state == TrialState.COMPLETE and self.is_feasible(trial)]
         if len(self._goals) > 1:

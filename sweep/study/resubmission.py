@@ -1,4 +1,4 @@
-"""Failed trials that are run again by hand: as new trials with their parameters, linked to the old ones."""
+"""Resubmission: failed trials run again on the user's request, as new trials with the same parameters."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Iterable
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study.study import RETRY_OF
+from sweep.study.attributes import RESUBMISSION_OF
 
 
 def failed_trials(trials: Iterable[FrozenTrial]) -> list[int]:
-    """The numbers of the trials that failed and have not been given another one yet."""
+    """The numbers of the trials that failed and have not been resubmitted."""
     trials = list(trials)
-    repeated = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    resubmitted = {trial.user_attrs.get(RESUBMISSION_OF) for trial in trials}
     return [
-        trial.number for trial in trials if trial.state == TrialState.FAIL and trial.number not in repeated
+        trial.number for trial in trials if trial.state == TrialState.FAIL and trial.number not in resubmitted
     ]
 
 
 def is_resubmission(trial: FrozenTrial) -> bool:
-    """Whether a trial repeats another one."""
-    return RETRY_OF in trial.user_attrs
+    """Whether a trial is the resubmission of a failed one."""
+    return RESUBMISSION_OF in trial.user_attrs
 
 
 def count_resubmissions(trials: Iterable[FrozenTrial]) -> int:
-    """How many trials repeat another one. So many more trials than the stop rule says belong to the sweep."""
+    """The number of resubmissions. They do not count for the stop rules."""
     return sum(map(is_resubmission, trials))
 
 
 def enqueue_resubmissions(study: optuna.Study, numbers: Iterable[int]) -> list[int]:
-    """Enqueue a new trial for each of these that is a `failed_trial`; samplers leave its parameters alone.
+    """Enqueue a new trial with the same parameters for each of these trials that has failed.
 
     Returns:
-        the failed trials for which there is a new one now.
+        the failed trials that were resubmitted.
     """
     trials = study.get_trials(deepcopy=False)
     failed = set(failed_trials(trials))
     chosen = [number for number in dict.fromkeys(numbers) if number in failed]
     for number in chosen:
-        study.enqueue_trial(trials[number].params, user_attrs={RETRY_OF: number})
+        study.enqueue_trial(trials[number].params, user_attrs={RESUBMISSION_OF: number})
     return chosen

@@ -1,133 +1,66 @@
-"""The Optuna study of a sweep: where it is stored and what is written beside the trials."""
+"""`SweepStudy`: the Optuna study of a running sweep, opened for writing by its controller."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import ContextDecorator
+from contextlib import AbstractContextManager, nullcontext
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial
 
-from sweep.errors import EntryError, InputError
-from sweep.messages import OURS
+from sweep.space import SearchSpace
+from sweep.study.enqueue import enqueue_start_points
 from sweep.study.journal import Journal
+from sweep.study.pruners import make_pruner
+from sweep.study.pruning import Pruning
+from sweep.study.ranking import Ranking
+from sweep.study.samplers import make_sampler
+from sweep.study.seeds import sweep_seed
+from sweep.study.storage import create_or_load_study, open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
-SEED = "seed"
-"""Study attribute: what all seeds of the sweep are derived from."""
-RUN = "run"
-"""Study attribute: the id of the run of the sweep that used it last."""
-USAGE = "usage"
-"""Study attribute: a `core.usage.Usage` as a mapping."""
-PARAMS = OURS + "params"
-"""Trial attribute: its parameters, where Optuna's own ones only stand for them."""
-METRICS = OURS + "metrics"
-"""Trial attribute: the last value of everything logged beside the metric."""
-REASON = OURS + "reason"
-"""Trial attribute: why it failed."""
-DURATION = OURS + "duration_s"
-"""Trial attribute: how long its last attempt took, if it had several."""
-ATTEMPTS = OURS + "attempts"
-"""Trial attribute: how often it was executed; absent means once."""
-ENDED = OURS + "ended"
-"""Trial attribute: the last attempt whose end is recorded although the trial goes on."""
-REPEATS = OURS + "repeats"
-"""Trial attribute: the value of each of its repeats, None for those that have none (yet)."""
-VERDICT = OURS + "verdict"
-"""Trial attribute: a `core.runs.Verdict` as a mapping, if its repeats must not all be seen to their ends."""
-FAILURES = OURS + "failures"
-"""Trial attribute: how many of its attempts count against its retries so far."""
-ENQUEUED = "enqueued"
-"""Study attribute: the sweep file's `enqueue`, as far as it has been enqueued."""
-TOKEN = OURS + "enqueued_by"
-"""Trial attribute: the wish by which it was enqueued by hand."""
-RETRY_OF = OURS + "retry_of"
-"""Trial attribute: the failed trial whose parameters it was given by hand."""
 
+class SweepStudy:
+    """Creates or loads a sweep's study, with its sampler and pruner, and the trials to be tried first.
 
-class _Quiet(ContextDecorator):
-    """Optuna says nothing but errors meanwhile; several threads may be in it."""
+    Args:
+        spec: the sweep.
+        space: its search space.
+        directory: its directory.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._before = optuna.logging.get_verbosity()
-            self._inside += 1
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                optuna.logging.set_verbosity(self._before)
-
-
-quiet_optuna = _Quiet()
-"""For the process of a caller who may want to hear Optuna again."""
-
-
-def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
-    """The study a controller owns; it chooses sampler and pruner. Optuna is to be quiet in its process."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(
-        study_name=spec.name,
-        storage=storage,
-        directions=[metric.goal for metric in spec.goals],
-        load_if_exists=True,
-    )
-
-
-def stored_seed(spec: SweepSpec, study: optuna.Study | None) -> int | None:
-    """What all seeds of a sweep are derived from; None if none has been drawn yet."""
-    if spec.sampler.seed is not None:
-        return spec.sampler.seed
-    seed = study.user_attrs.get(SEED) if study is not None else None
-    return None if seed is None else int(seed)
-
-
-def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """Where a sweep's study is kept, to write to it."""
-    return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
-
-
-@quiet_optuna
-def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:
-    """The study of an existing sweep to read from, or None if it has none yet. Writes nothing.
-
-    Raises:
-        InputError: its journal is damaged.
+    Attributes:
+        optuna_study: Optuna's study.
+        ranking: what makes a trial better than another one.
+        seed: the seed from which all seeds of the sweep are derived.
+        pruning: the study's pruner.
     """
-    if spec.storage is None and not directory.journal.exists():
-        return None
-    try:
-        return optuna.load_study(study_name=spec.name, storage=_open_to_read(spec, directory))
-    except KeyError:
-        return None
-    except (ValueError, TypeError, OSError) as error:
-        raise InputError(f"{directory.journal}: cannot be read: {error}") from None
 
+    def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
+        self._journal = Journal(directory.journal) if spec.storage is None else None
+        storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
+        self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
+        self.ranking = Ranking(spec)
+        self.seed = sweep_seed(spec, self.optuna_study)
+        enqueue_start_points(self.optuna_study, spec, space)
+        pruning_goal = spec.goals.index(spec.pruning_metric)
+        self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal)
+        count = len(self.trials)
+        self.optuna_study.sampler = make_sampler(
+            spec.sampler, space, self.seed, count, len(spec.goals), pruning_goal
+        )
 
-def _open_to_read(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    if spec.storage is not None:
-        return open_url(spec.storage)
-    return JournalStorage(JournalFileBackend(str(directory.journal)))
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Optuna's own trials, not copies. Do not change them."""
+        return self.optuna_study.get_trials(deepcopy=False)
 
+    def batch(self) -> AbstractContextManager[None]:
+        """Within it, changes are collected; they are written to the journal together at its end."""
+        return self._journal.batch() if self._journal is not None else nullcontext()
 
-def open_url(url: str) -> BaseStorage:
-    """What the sweep file's `storage` names.
-
-    Raises:
-        EntryError: it cannot be opened.
-    """
-    try:
-        return optuna.storages.get_storage(url)
-    except Exception as error:  # noqa: BLE001 - every database driver raises its own
-        text = " ".join(str(error).split())[:300]
-        raise EntryError("storage", f"{url} cannot be opened: {type(error).__name__}: {text}") from None
+    def sync(self) -> None:
+        """Ensure that the current batch is on the disk when it ends, even without a final state in it."""
+        if self._journal is not None:
+            self._journal.sync()

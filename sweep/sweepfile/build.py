@@ -28,14 +28,14 @@ from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.validation_errors import spec_error
 from sweep.sweepfile.yaml import Document, read_document
 
-Direction = Literal["minimize", "maximize"] | StudyDirection
+Goal = Literal["minimize", "maximize"] | StudyDirection
 
 METRIC = "objective"
 """The default name of the metric."""
 
 _ARGUMENTS = {"stop.trials": "n_trials"}
 """Entries of a sweep file that are arguments of `sweep.run` under another name."""
-_ARGUMENTS_FOR_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "direction"}
+_ARGUMENTS_FOR_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "goal"}
 
 
 class Options(TypedDict, total=False):
@@ -56,14 +56,16 @@ class Options(TypedDict, total=False):
     storage: str
     cwd: str
     env: Mapping[str, Any]
+    direction: Goal
+    directions: Sequence[Goal]
 
 
 def build_spec(
     objective: str,
     *,
     space: Mapping[str, Any] | None,
-    direction: Direction | None,
-    directions: Sequence[Direction] | None,
+    goal: Goal | None,
+    goals: Sequence[Goal] | None,
     n_trials: int | None,
     options: Mapping[str, Any],
 ) -> SweepSpec:
@@ -72,8 +74,8 @@ def build_spec(
     Args:
         objective: the sweep file's `objective`.
         space: the sweep file's `parameters`, or Optuna's distributions by name; None for define-by-run.
-        direction: of the only metric, whose name is `objective` unless `metric` is given.
-        directions: one for each metric; their names are `objective_0` and so on unless `metrics` is given.
+        goal: of the only metric, whose name is `objective` unless `metric` is given.
+        goals: one for each metric; their names are `objective_0` and so on unless `metrics` is given.
         n_trials: the sweep file's `stop: {trials: ...}`.
         options: see `Options`.
 
@@ -88,7 +90,7 @@ def build_spec(
     data = {key: plain(value) for key, value in options.items() if value is not None}
     data["objective"] = objective
     data["parameters"] = DEFINE_BY_RUN if space is None else plain(space)
-    _set_goals(data, direction, directions)
+    _set_goals(data, goal, goals)
     _set_trials(data, n_trials)
     return _validate(data, _ARGUMENTS_FOR_FUNCTION)
 
@@ -162,42 +164,41 @@ def _set_trials(data: dict[str, Any], n_trials: int | None) -> None:
         data["stop"] = {**stop, "trials": plain(n_trials)} if isinstance(stop, dict) else stop
 
 
-def _set_goals(
-    data: dict[str, Any], direction: Direction | None, directions: Sequence[Direction] | None
-) -> None:
-    if direction is not None and directions is not None:
-        raise InputError("sweep.run: direction is for one metric, directions for several; leave one out")
+def _set_goals(data: dict[str, Any], goal: Goal | None, goals: Sequence[Goal] | None) -> None:
+    if goal is not None and goals is not None:
+        raise InputError("sweep.run: goal is for one metric, goals for several; leave one out")
     metric, metrics = data.get("metric", METRIC), data.get("metrics")
-    if directions is not None:
+    if goals is not None:
         if "metric" in data:
-            raise InputError("sweep.run: with directions, name the metrics: metrics=['loss', 'size']")
-        if not isinstance(directions, (list, tuple)) or not directions:
+            raise InputError("sweep.run: with goals, name the metrics: metrics=['loss', 'size']")
+        if not isinstance(goals, (list, tuple)) or not goals:
             raise InputError(
-                "sweep.run: directions: expected a list such as ['minimize', 'maximize'], "
-                f"got {short_repr(directions)}; for one metric write direction='minimize'"
+                "sweep.run: goals: expected a list such as ['minimize', 'maximize'], "
+                f"got {short_repr(goals)}; for one metric write goal='minimize'"
             )
-        goals = [_goal(each) for each in directions]
+        goals = [_read_goal(each) for each in goals]
         names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
         is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not is_names or len(names) != len(goals):
-            raise InputError(f"sweep.run: there are {len(goals)} directions; metrics must be as many names")
-        data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, goals, strict=True)]
+            raise InputError(f"sweep.run: metrics: expected {len(goals)} names, one for each of the goals")
+        data["metrics"] = [{"name": name, "goal": each} for name, each in zip(names, goals, strict=True)]
     elif isinstance(metrics, list) and any(isinstance(name, str) for name in metrics):
-        directions = ["minimize"] * len(metrics)
-        raise InputError(f"sweep.run: metrics: have no goals; add directions={directions!r}")
+        example = repr(["minimize"] * len(metrics))
+        raise InputError(f"sweep.run: metrics: have no goals; add for example goals={example}")
     elif isinstance(metric, str) and metrics is None:
         data["metric"] = {
             "name": metric,
-            "goal": "minimize" if direction is None else _goal(direction),
+            "goal": "minimize" if goal is None else _read_goal(goal),
         }
-    elif direction is not None and isinstance(metric, dict) and "goal" not in metric:
-        data["metric"] = {**metric, "goal": _goal(direction)}
-    elif direction is not None:
-        raise InputError("sweep.run: the metric has a goal already; leave out direction, or the goal")
+    elif goal is not None and isinstance(metric, dict) and "goal" not in metric:
+        data["metric"] = {**metric, "goal": _read_goal(goal)}
+    elif goal is not None:
+        raise InputError("sweep.run: goal: the metric already has a goal; leave one out")
 
 
-def _goal(direction: Any) -> Any:
-    return direction.name.lower() if isinstance(direction, StudyDirection) else direction
+def _read_goal(value: Any) -> Any:
+    """A goal, or Optuna's `StudyDirection`, as in a sweep file, whose model validates it."""
+    return value.name.lower() if isinstance(value, StudyDirection) else value
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 from typing_extensions import Self
 
 from sweep.errors import suggestion
-from sweep.messages import OURS, Assignment, Note
+from sweep.messages import RESERVED_PREFIX, Assignment, TrialAttribute
 from sweep.tracking.hparams import found_cells
 from sweep.tracking.run import RunDirectory
 from sweep.trial.params import Params, ParamsSoFar
@@ -201,9 +201,9 @@ class OptunaTrial:
             TypeError: `value` is something else.
             ValueError: the name begins with `sweep:`.
         """
-        if str(key).startswith(OURS):
+        if str(key).startswith(RESERVED_PREFIX):
             raise ValueError(
-                f"{key!r}: names that begin with {OURS!r} are the sweep's own; choose another one"
+                f"{key!r}: names that begin with {RESERVED_PREFIX!r} are the sweep's own; choose another one"
             )
         try:
             text = json.dumps(value, default=_as_plain, ensure_ascii=False)
@@ -212,7 +212,7 @@ class OptunaTrial:
         except (TypeError, ValueError) as error:
             raise TypeError(f"the attribute {key!r} cannot be stored: {error}") from None
         self._user_attrs[str(key)] = plain
-        self._channel.report(Note(str(key), plain))
+        self._channel.report(TrialAttribute(str(key), plain))
 
     def set_constraint(self, key: str, value: float) -> None:
         """Say how far the trial is beyond a limit: up to 0 it keeps within it. The first word counts.
@@ -228,7 +228,7 @@ class OptunaTrial:
             raise ValueError(f"the constraint {key!r} is NaN; it has to be a number")
         if key not in self._constraints:
             self._constraints[key] = number
-            self._channel.report(Note(key, number, is_constraint=True))
+            self._channel.report(TrialAttribute(key, number, is_constraint=True))
 
     @property
     def user_attrs(self) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""How the summary counts why trials failed."""
+"""The most frequent reason for which trials failed."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from sweep.analysis.failures import most_frequent
+from sweep.analysis.failures import most_frequent_failure
 from sweep.analysis.view import TrialRow
 
 
 def row(number: int, reason: str | None, state: str = "FAIL") -> TrialRow:
-    return TrialRow(number, state, None, {}, {}, 1, reason, None, None, None, "")
+    return TrialRow(number, state, None, {}, {}, 1, reason, None, None, None, Path())
 
 
 @pytest.mark.parametrize(
@@ -19,18 +21,23 @@ def row(number: int, reason: str | None, state: str = "FAIL") -> TrialRow:
         (["it broke", "it is late", "it broke"], "3 failed, 2 of them with: it broke"),
         (
             ["no", "what it returned is <X at 0x7f01>", "what it returned is <X at 0x7fab>"],
-            "3 failed, 2 of them like: what it returned is <X at 0x7f01>",
+            "3 failed, 2 of them with a message like: what it returned is <X at 0x7f01>",
         ),
-        (["loss is 1.5e-07", "loss is 22.0"], "2 failed, all like: loss is 1.5e-07"),
+        (["loss is 1.5e-07", "loss is 22.0"], "2 failed, all with a message like: loss is 1.5e-07"),
         ([None, None], "2 failed, all with: "),
     ],
 )
-def test_reasons_that_differ_in_a_number_or_an_address_are_one(reasons: list[str | None], text: str) -> None:
-    assert str(most_frequent([row(number, reason) for number, reason in enumerate(reasons)])) == text
-
-
-def test_trials_that_did_not_fail_are_not_counted() -> None:
-    assert most_frequent([row(0, "pruned", "PRUNED")]) is None
-    found = most_frequent([row(0, "pruned", "PRUNED"), row(1, "it broke")])
+def test_reasons_that_differ_only_in_numbers_or_addresses_are_counted_as_one(
+    reasons: list[str | None], text: str
+) -> None:
+    found = most_frequent_failure([row(number, reason) for number, reason in enumerate(reasons)])
     assert found is not None
-    assert (found.first, found.failed) == (1, 1)
+    assert found.summary == text
+
+
+def test_only_failed_trials_are_counted() -> None:
+    assert most_frequent_failure([row(0, "pruned", "PRUNED")]) is None
+    found = most_frequent_failure([row(0, "pruned", "PRUNED"), row(1, "it broke")])
+    assert found is not None
+    assert found.trial == 1
+    assert found.summary == "1 failed, all with: it broke"

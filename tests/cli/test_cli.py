@@ -1,4 +1,4 @@
-"""The commands as a person types them."""
+"""The commands: their output, their errors and their exit statuses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sweep
 from sweep.analysis.view import SweepView
 from tests.commands import PATIENCE, call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
@@ -41,7 +43,7 @@ def finished(make_sweep: MakeSweep) -> Path:
     return file
 
 
-def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom sweep.cli import main\nsys.argv = ['sweep', '--help']\n"
         "try:\n    main()\nfinally:\n"
@@ -53,13 +55,19 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "run", "check", "status", "trials", "best", "tensorboard", "schema"]
+    "command",
+    ["init", "run", "check", "status", "trials", "best", "stop", "retry", "enqueue", "tensorboard", "schema"],
 )
 def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in call(command, "--help").stdout
 
 
-def test_a_run_says_what_happens_a_line_each_and_what_to_type_next(make_sweep: MakeSweep) -> None:
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    assert sweep.__version__ == version("sweep-hpo")
+    assert call("--version").stdout == f"sweep {sweep.__version__}\n"
+
+
+def test_run_prints_one_line_per_event_and_the_next_commands(make_sweep: MakeSweep) -> None:
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "-n", "3")
     lines = done.stdout.splitlines()
     assert "3 trials; 1 at once" in lines
@@ -70,30 +78,32 @@ def test_a_run_says_what_happens_a_line_each_and_what_to_type_next(make_sweep: M
     assert done.stderr == ""
 
 
-def test_run_on_rays_own_terms_is_free_of_rays_words(make_sweep: MakeSweep) -> None:
+def test_run_on_ray_does_not_print_messages_of_ray(make_sweep: MakeSweep) -> None:
     done = call("run", make_sweep(LOSS_IS_X), "-n", "4", "-p", "2")
     assert "4 trials; 2 at once" in done.stdout
     assert done.stderr == ""
     assert "ray" not in done.stdout.lower().replace("starting ray ...", "")
 
 
-def test_quiet_is_quiet(make_sweep: MakeSweep) -> None:
+def test_quiet_prints_nothing(make_sweep: MakeSweep) -> None:
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "--quiet")
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_a_finished_sweep_says_so_and_a_larger_number_extends_it(make_sweep: MakeSweep) -> None:
+def test_a_finished_sweep_is_extended_by_more_trials(make_sweep: MakeSweep) -> None:
     file = make_sweep(LOSS_IS_X)
     call("run", file, "--inline", "--quiet")
     before = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert "demo is finished: 6 complete" in call("run", file, "--inline").stdout
-    assert "8 trials, 6 of them finished before" in call("run", file, "--inline", "-n", "8").stdout
+    assert "8 trials, 6 of them already finished" in call("run", file, "--inline", "-n", "8").stdout
     after = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert after[:6] == before
     assert len(after) == 8
 
 
-def test_another_space_under_the_same_name_is_refused_with_the_difference(make_sweep: MakeSweep) -> None:
+def test_a_changed_search_space_under_the_same_name_is_refused_with_the_difference(
+    make_sweep: MakeSweep,
+) -> None:
     file = make_sweep(LOSS_IS_X)
     call("run", file, "--inline", "--quiet")
     refused = call("run", file, "--inline", "--set", "parameters.x.max=2.0", "-n", "9", status=2)
@@ -105,7 +115,7 @@ def test_another_space_under_the_same_name_is_refused_with_the_difference(make_s
     assert len(list(Path("runs/.old").glob("demo-*/journal.log"))) == 1
 
 
-def test_what_an_objective_has_kept_is_in_the_csv_too(make_sweep: MakeSweep) -> None:
+def test_user_attributes_are_columns_of_the_csv(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         def train(trial):
@@ -120,7 +130,7 @@ def test_what_an_objective_has_kept_is_in_the_csv_too(make_sweep: MakeSweep) -> 
     assert (first["user_attrs.accuracy, top"], second["user_attrs.accuracy, top"]) == ("", "0.5")
 
 
-def test_status_says_where_it_stands(finished: Path) -> None:
+def test_status_of_a_finished_sweep(finished: Path) -> None:
     text = call("status", "demo").stdout
     assert "demo: finished, 6 of 6 trials" in text
     data = json.loads(call("status", "demo", "--json").stdout)
@@ -134,7 +144,7 @@ def test_status_says_where_it_stands(finished: Path) -> None:
     assert 0 <= data["utilisation"] <= 1
 
 
-def test_status_without_a_name_is_about_all_sweeps(finished: Path) -> None:
+def test_status_without_a_name_lists_all_sweeps(finished: Path) -> None:
     assert "--runs" in call("status", "--runs", "nowhere", status=2).stderr
     Path("runs/broken").mkdir()
     Path("runs/broken/sweep.yaml").write_text("metric: {\n")
@@ -147,13 +157,13 @@ def test_status_without_a_name_is_about_all_sweeps(finished: Path) -> None:
     assert (broken["name"], broken["state"]) == ("broken", "unreadable")
 
 
-def test_a_folder_without_sweeps_says_how_to_start_one(project: Path) -> None:
+def test_status_of_an_empty_folder_names_the_command_that_starts_a_sweep(project: Path) -> None:
     (project / "runs").mkdir()
-    assert "there is no sweep in runs; start one with `sweep run FILE`" in call("status", status=2).stderr
+    assert "runs: contains no sweep; start one with `sweep run FILE`" in call("status", status=2).stderr
     assert json.loads(call("status", "--json").stdout) == []
 
 
-def test_trials_come_as_json_csv_and_table(finished: Path) -> None:
+def test_trials_are_printed_as_json_csv_and_table(finished: Path) -> None:
     rows: list[dict[str, Any]] = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert [row["number"] for row in rows] == list(range(6))
     assert list(rows[0]) == [
@@ -167,12 +177,12 @@ def test_trials_come_as_json_csv_and_table(finished: Path) -> None:
     table = list(csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout)))
     assert [float(row["params.x"]) for row in table] == [row["params"]["x"] for row in rows]
     text = call("trials", "demo").stdout
-    assert len(text.splitlines()) == 7, "a line each"
+    assert len(text.splitlines()) == 7, "one line per trial"
     assert "RuntimeError: [red] herring" in text
-    assert "epochs" not in text, "constants are no column"
+    assert "epochs" not in text, "constants have no column"
 
 
-def test_best_is_ready_to_use(finished: Path) -> None:
+def test_best_prints_json_yaml_and_shell_arguments(finished: Path) -> None:
     params = json.loads(call("best", "demo", "--format", "json").stdout)
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
     complete = [row for row in rows if row["state"] == "COMPLETE"]
@@ -192,7 +202,7 @@ def _two_metrics(speed: str) -> str:
     return f"def train(trial):\n    x = trial.params.x\n    return {{'loss': x, 'speed': {speed}}}\n"
 
 
-def test_one_trial_that_is_best_in_everything_is_one(make_sweep: MakeSweep) -> None:
+def test_a_pareto_front_of_one_trial_is_printed_as_one_configuration(make_sweep: MakeSweep) -> None:
     call("run", make_sweep(_two_metrics("-x"), metric=None, **SEVERAL), "--inline", "--quiet")
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
     x = min(row["params"]["x"] for row in rows)
@@ -201,9 +211,9 @@ def test_one_trial_that_is_best_in_everything_is_one(make_sweep: MakeSweep) -> N
     assert call("best", "demo").stdout == f"x: {x}\n"
 
 
-def test_several_metrics_are_all_in_the_best_trial_and_the_front(make_sweep: MakeSweep) -> None:
+def test_best_and_status_have_all_metrics_of_the_pareto_front(make_sweep: MakeSweep) -> None:
     call("run", make_sweep(_two_metrics("x"), metric=None, **SEVERAL), "--inline", "--quiet")
-    assert "several trials are best" in call("best", "demo", "--format", "args", status=2).stderr
+    assert "has several best trials" in call("best", "demo", "--format", "args", status=2).stderr
     data = json.loads(call("status", "demo", "--json").stdout)
     x = data["best"]["value"]
     assert data["best"] == {
@@ -218,7 +228,9 @@ def test_several_metrics_are_all_in_the_best_trial_and_the_front(make_sweep: Mak
 
 
 @pytest.mark.parametrize("command", ["run", "check", "debug", "convert"])
-def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, command: str) -> None:
+def test_a_python_file_in_place_of_a_sweep_file_is_refused_with_the_init_command(
+    project: Path, command: str
+) -> None:
     (project / "train.py").write_text("import sys\n\ndef train(trial): ...\n")
     for code in ("train.py", "train.py:train"):
         refused = call(command, code, status=2).stderr
@@ -228,10 +240,10 @@ def test_code_in_place_of_its_sweep_file_is_told_how_to_get_one(project: Path, c
     assert "is a Python file; did you mean train.yaml?" in call(command, "train.py", status=2).stderr
 
 
-def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finished: Path) -> None:
+def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
-        "error: demo: is finished; give it one more trial, and this to try: sweep run FILE"
+        "error: demo: is finished; extend it and enqueue this configuration: sweep run FILE -n 7 --set"
     )
     advice = shlex.split(refused.partition("sweep run FILE ")[2])
     call("run", finished, "--inline", "--quiet", *advice)
@@ -240,23 +252,23 @@ def test_what_a_finished_sweep_needs_to_try_one_more_is_said_ready_to_type(finis
     assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
     call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
     refused = call("enqueue", "other", "x=0.2", status=2).stderr
-    assert "stop.target is reached: give it another one, and this to try: sweep run FILE --set" in refused
+    assert "enqueue this configuration: sweep run FILE --set stop.target=... --set" in refused
 
 
-def test_names_and_paths_both_name_a_sweep(finished: Path) -> None:
+def test_a_sweep_is_found_by_name_and_by_path(finished: Path) -> None:
     for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
         assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"
     assert "did you mean 'demo'?" in call("status", "dmo", status=2).stderr
 
 
-def test_a_sweep_without_a_complete_trial_exits_with_1_and_says_why(make_sweep: MakeSweep) -> None:
+def test_a_sweep_without_a_complete_trial_exits_with_1_and_the_reason(make_sweep: MakeSweep) -> None:
     file = make_sweep("def train(trial):\n    raise OSError('no data')\n")
     done = call("run", file, "--inline", status=1)
     assert "6 failed, all with: OSError: no data" in done.stdout
     assert "no trial is complete" in call("best", "demo", status=1).stderr
 
 
-def test_a_script_that_never_reports_the_metric_ends_the_sweep_and_a_corrected_file_begins_it_anew(
+def test_a_sweep_whose_script_never_reports_the_metric_stops_and_is_replaced_by_the_corrected_file(
     project: Path,
 ) -> None:
     (project / "script.py").write_text("print('{\"loss\": 0.5}')\n")
@@ -265,15 +277,15 @@ def test_a_script_that_never_reports_the_metric_ends_the_sweep_and_a_corrected_f
     text += "parameters: {x: 1}\nstop: {trials: 3}\n"
     file.write_text(text)
     ended = call("run", file, "--inline", status=1).stdout
-    assert "It ended early: without the metric every trial would fail." in ended
-    assert f"correct metric ({file}:4), or what the script reports, and give the same command again" in ended
+    assert "Stopped early: no trial can succeed without the metric." in ended
+    assert f"correct metric ({file}:4), or what the script reports, and run the same command again" in ended
     assert "sweep retry" not in ended
     file.write_text(text.replace("los\n", "loss\n"))
     assert "the old sweep is now in" in call("run", file, "--inline").stdout
     assert json.loads(call("status", "demo", "--json").stdout)["counts"]["complete"] == 3
 
 
-def test_check_shows_the_space_and_runs_nothing(make_sweep: MakeSweep) -> None:
+def test_check_prints_the_search_space_and_runs_nothing(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         "raise SystemExit('I was run')\ndef train(trial): ...",
         parameters={"x": {"min": 1, "max": 4}, "act": {"values": ["a", "b", "c"]}, "epochs": 3},
@@ -296,11 +308,11 @@ def test_check_shows_the_space_and_runs_nothing(make_sweep: MakeSweep) -> None:
     [
         ({"objective": "demo_objective.py:trian"}, "demo.yaml:1: objective: "),
         ({"objective": "nowhere.py:train"}, "demo.yaml:1: objective: "),
-        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: a grid needs an end"),
+        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: is unbounded"),
         ({"storage": "nosuchdb://x"}, "demo.yaml:14: storage: "),
     ],
 )
-def test_a_sweep_that_cannot_run_is_one_line_and_leaves_nothing(
+def test_a_sweep_that_cannot_run_is_a_one_line_error_and_writes_nothing(
     make_sweep: MakeSweep, keys: dict[str, Any], place: str
 ) -> None:
     file = make_sweep(LOSS_IS_X, **keys)
@@ -311,7 +323,9 @@ def test_a_sweep_that_cannot_run_is_one_line_and_leaves_nothing(
     assert not Path("runs").exists()
 
 
-def test_a_second_run_of_a_running_sweep_is_refused_and_names_the_first(make_sweep: MakeSweep) -> None:
+def test_a_second_run_of_a_running_sweep_is_refused_with_the_process_of_the_first(
+    make_sweep: MakeSweep,
+) -> None:
     file = make_sweep("import time\ndef train(trial):\n    time.sleep(600)\n", stop={"trials": 1})
     first = subprocess.Popen(sweep_command("run", file, "--inline", "--quiet"))
     try:
@@ -334,7 +348,7 @@ def test_a_second_run_of_a_running_sweep_is_refused_and_names_the_first(make_swe
         (signal.SIGHUP, 129, ["--inline"]),
     ],
 )
-def test_an_interrupted_sweep_goes_on_with_the_same_command(
+def test_an_interrupted_sweep_is_resumed_by_the_same_command(
     make_sweep: MakeSweep, number: int, status: int, options: list[str]
 ) -> None:
     file = make_sweep(
@@ -354,7 +368,7 @@ def test_an_interrupted_sweep_goes_on_with_the_same_command(
     process.send_signal(number)
     out, _ = process.communicate(timeout=180)
     assert process.returncode == status
-    assert "The same command goes on." in out
+    assert f"Resume with: sweep run {file} {shlex.join(options)}" in out
     before = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert json.loads(call("status", "demo", "--json").stdout)["state"] == "interrupted"
     Path("go").touch()
@@ -368,7 +382,7 @@ def wait_for_state(state: str, complete: int = 0) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
         if Path("runs/demo/sweep.yaml").exists():
-            view = SweepView.open("demo", Path("runs"))  # the command would take a core to itself
+            view = SweepView.open("demo", Path("runs"))  # cheaper than the command
             if view.state == state and view.counts["complete"] >= complete:
                 return
         time.sleep(0.05)
@@ -377,7 +391,7 @@ def wait_for_state(state: str, complete: int = 0) -> None:
 
 @pytest.fixture(params=["data server", "broken data server"])
 def server(finished: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    if request.param != "data server":  # a busy machine's may be too slow for TensorBoard, too
+    if request.param != "data server":  # TensorBoard falls back to it on a busy machine too
         monkeypatch.setenv("TENSORBOARD_DATA_SERVER_BINARY", "/bin/false")
     process = subprocess.Popen(
         sweep_command("tensorboard", "demo", "--port", "0"),
@@ -410,7 +424,7 @@ def test_the_ready_made_sweep_files_are_valid(file: str, monkeypatch: pytest.Mon
     call("check", f"search_spaces/{file}")
 
 
-def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSweep, cluster: str) -> None:
+def test_a_joined_cluster_is_left_running_and_its_gpus_are_used(make_sweep: MakeSweep, cluster: str) -> None:
     file = make_sweep(
         """
         import os, pathlib, time
@@ -433,7 +447,7 @@ def test_a_joined_cluster_is_left_running_and_gives_its_gpus(make_sweep: MakeSwe
     assert done.stderr == ""
 
 
-def test_an_address_where_nobody_listens_is_an_error_at_once(make_sweep: MakeSweep) -> None:
+def test_an_address_without_a_ray_cluster_is_an_error(make_sweep: MakeSweep) -> None:
     file = make_sweep(LOSS_IS_X)
     nobody = "127.0.0.1:1"
     done = call("run", file, "--address", nobody, status=1)
@@ -446,7 +460,7 @@ def test_an_address_where_nobody_listens_is_an_error_at_once(make_sweep: MakeSwe
     assert not Path("runs").exists()
 
 
-def test_names_and_values_with_brackets_are_no_markup(make_sweep: MakeSweep) -> None:
+def test_brackets_in_names_and_values_are_not_markup(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         "def train(trial):\n    return 1.0\n",
         metric={"name": "[/m]", "goal": "minimize"},
@@ -457,14 +471,14 @@ def test_names_and_values_with_brackets_are_no_markup(make_sweep: MakeSweep) -> 
     assert "[bold]" in call("trials", "demo").stdout
 
 
-def test_a_sweep_that_never_ran_a_trial_may_still_become_another_one(make_sweep: MakeSweep) -> None:
+def test_a_sweep_that_never_ran_a_trial_can_be_replaced(make_sweep: MakeSweep) -> None:
     file = make_sweep("import no_such_module_at_all\n\ndef train(trial): ...\n")
     done = subprocess.run(sweep_command("run", file, "--inline"), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "attempt.py" not in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("error: ") == 1
-    assert done.stderr.count("ModuleNotFoundError") == 2, "in the first line, and in the traceback"
+    assert done.stderr.count("ModuleNotFoundError") == 2, "once in the first line, once in the traceback"
     make_sweep(LOSS_IS_X, parameters={"x": {"min": 0.0, "max": 2.0}})
     assert "note: the old sweep is now in" in call("run", file, "--inline").stdout
 
@@ -480,13 +494,13 @@ def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: Make
         subprocess.run(command, check=True, timeout=PATIENCE)
 
 
-def test_a_folder_that_may_not_be_written_is_an_error(make_sweep: MakeSweep, project: Path) -> None:
+def test_a_runs_folder_that_is_a_file_is_an_error(make_sweep: MakeSweep, project: Path) -> None:
     (project / "file").touch()
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "--runs", "file/runs", status=2)
     assert done.stderr == f"error: {project / 'file'}: is no directory; choose another place\n"
 
 
-def test_a_damaged_journal_is_named(finished: Path) -> None:
+def test_the_error_for_a_damaged_journal_has_its_path(finished: Path) -> None:
     journal = Path("runs/demo/journal.log")
     journal.write_text("what is this\n" + journal.read_text())
     assert "runs/demo/journal.log: cannot be read" in call("status", "demo", status=2).stderr
@@ -507,7 +521,7 @@ def test_a_damaged_journal_is_named(finished: Path) -> None:
         ({"arguments": "nested"}, "--lr=0.5 \"--sgd={'m': 1}\" --on=True --off=False"),
     ],
 )
-def test_the_best_parameters_are_arguments_as_the_script_got_them(
+def test_best_prints_the_arguments_that_the_script_received(
     project: Path, keys: dict[str, Any], expected: str
 ) -> None:
     spec = {
@@ -538,7 +552,7 @@ stop: {trials: 4}
 
 
 @pytest.mark.parametrize("seed", [1, 3])
-def test_a_command_that_some_trials_cannot_have_is_shown_and_noted(project: Path, seed: int) -> None:
+def test_check_notes_that_the_command_is_invalid_for_some_trials(project: Path, seed: int) -> None:
     Path("train.py").touch()
     Path("demo.yaml").write_text(CONDITIONAL.replace("SEED", str(seed)))
     found = " ".join(call("check", "demo.yaml").stdout.split())
@@ -559,7 +573,7 @@ def test_the_environment_of_a_wandb_file_names_nested_parameters_with_dots(proje
     assert SweepView.open("demo", Path("runs")).rows()[0].value == 0.25
 
 
-def test_a_program_may_be_a_parameter_of_a_group(project: Path) -> None:
+def test_the_program_can_be_a_parameter_in_a_group(project: Path) -> None:
     Path("demo.yaml").write_text(
         "command: ['${tool.bin}', train.py]\nmetric: {name: loss, goal: minimize}\n"
         "parameters: {tool: {parameters: {bin: {values: [python, pypy]}}}}\nstop: {trials: 1}\n"

@@ -345,7 +345,7 @@ def test_breakpoint_prompts_in_an_inline_sweep_and_to_quit_it_is_to_stop_the_swe
         terminal.wait_for(r"\(Pdb\) ")
         terminal.type("q")
         assert terminal.wait() == 130
-    assert "1 complete, 1 waiting. The same command goes on." in terminal.text
+    assert "1 complete, 1 waiting.\nResume with: sweep run " in terminal.text
     assert "Traceback" not in terminal.text
 
 

@@ -1,4 +1,4 @@
-"""Sweeps that are killed, stopped or run out of disk go on with the same command."""
+"""Sweeps that were killed, stopped or ran out of disk space are resumed by the same command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, tensorboard
 
 LONG = str(10**7 + os.getpid())
-"""Seconds that nobody else on this machine sleeps."""
+"""A duration in seconds that identifies the `sleep` processes of this test run."""
 STEPS = """
 import os, pathlib, subprocess, time
 
@@ -46,7 +46,7 @@ def train(trial):
 def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while True:
-        with suppress(sweep.SweepError, IndexError):  # the study, or the trial, is still being made
+        with suppress(sweep.SweepError, IndexError):  # the study or the trial does not exist yet
             if condition():
                 return
         if time.monotonic() > end:
@@ -60,7 +60,7 @@ def diary() -> list[list[str]]:
 
 
 def rows() -> list[dict[str, Any]]:
-    """As `sweep trials demo --format json` says; the command would take a core to itself."""
+    """The output of `sweep trials demo --format json`, without the cost of the command."""
     return [row.to_dict() for row in sweep.load("demo").trials]
 
 
@@ -75,7 +75,7 @@ def start(*arguments: object, mark: str = "-") -> subprocess.Popen[str]:
 
 
 def marked(mark: str) -> list[str]:
-    """The command lines of living processes that inherited the mark."""
+    """The command lines of running processes that inherited the mark."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -86,13 +86,13 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_nothing(
+def test_after_a_kill_the_same_command_waits_for_surviving_processes_and_loses_nothing(
     make_sweep: MakeSweep,
 ) -> None:
     file = make_sweep(STEPS, stop={"trials": 8}, max_parallel=2)
     for run, moment in enumerate((0.5, 3.0, None)):
         driver = start("run", file, "--quiet", mark=str(run))
-        if moment is None:  # in the middle of things
+        if moment is None:  # while trials are running
             wait_for(lambda: Path("runs/demo/journal.log").exists())
             wait_for(lambda: any(row["state"] == "COMPLETE" for row in rows()))
         else:
@@ -106,15 +106,15 @@ def test_after_a_kill_the_same_command_at_once_waits_for_what_is_left_and_loses_
     assert last.returncode == 0, out
     after = rows()
     assert [(row["number"], row["state"]) for row in after] == [(n, "COMPLETE") for n in range(8)]
-    assert all(after[number] == row for number, row in before.items()), "what was complete is untouched"
+    assert all(after[number] == row for number, row in before.items()), "complete trials are unchanged"
     runs = [int(run) for _, run, _, _ in sorted(diary(), key=lambda line: float(line[0]))]
-    assert runs == sorted(runs), "nothing of an old run is written beside a new one"
+    assert runs == sorted(runs), "an old run writes nothing during a new one"
     assert runs[-1] == 3
     assert not any(LONG in line for line in _all_commands())
 
 
 @pytest.mark.usefixtures("joining")
-def test_after_a_kill_finished_repeats_are_not_run_again_and_the_others_go_on(make_sweep: MakeSweep) -> None:
+def test_after_a_kill_finished_repeats_are_kept_and_the_others_are_resumed(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         STEPS.replace("{trial.number}", "{trial.number}/{trial.repeat}").replace(
             "trial.params.x", "trial.repeat"
@@ -152,7 +152,7 @@ def test_after_a_kill_finished_repeats_are_not_run_again_and_the_others_go_on(ma
     for run in steps:
         mine = [int(step) for _, _, ran, step in diary() if ran == run]
         assert sorted(set(mine)) == list(range(20))
-        assert mine.count(0) == 1 or 4 not in mine[: mine.index(0, 1)], "it went on from its checkpoint"
+        assert mine.count(0) == 1 or 4 not in mine[: mine.index(0, 1)], "it resumed from its checkpoint"
     assert not any(LONG in line for line in _all_commands())
 
 
@@ -168,7 +168,7 @@ def _all_commands() -> list[str]:
 
 
 @pytest.mark.usefixtures("joining")
-def test_of_two_drivers_started_at_once_one_runs_and_one_is_refused(make_sweep: MakeSweep) -> None:
+def test_one_of_two_simultaneous_runs_is_refused(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import pathlib, time
@@ -209,7 +209,7 @@ def test_an_interrupted_sweep_reaches_a_checkpoint_and_leaves_no_process(
     assert driver.returncode == status
     assert "2 running trials have 30 s to reach a checkpoint; the same again ends them at once" in out
     assert re.search(r"trial \d was interrupted after .*: it has saved a checkpoint", out)
-    assert "The same command goes on." in out
+    assert f"Resume with: sweep run {file}" in out
     wait_for(lambda: not marked(mark))
     Path("hold").unlink()
     call("run", file, "--quiet")
@@ -239,7 +239,7 @@ for step in range(int(state.read_text()) + 1 if state.exists() else 0, 30):
     while step == 15 and not state.exists() and not asked:
         time.sleep(0.1)
     if asked:
-        # What it has started may be needed to save its state. A wrapper that dies at once leaves all behind.
+        # Its child processes are alive, since saving may need them; a wrapper that exits at once leaves them.
         assert loader.poll() is None or place == "outside"
         time.sleep(1)
         assert len(asked) == 1
@@ -249,7 +249,7 @@ for step in range(int(state.read_text()) + 1 if state.exists() else 0, 30):
 
 
 @pytest.mark.usefixtures("joining")
-def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Path) -> None:
+def test_an_interrupted_script_gets_sigterm_and_resumes_from_its_saved_state(project: Path) -> None:
     Path("train.py").write_text(SAVES_WHEN_ASKED)
     file = project / "demo.yaml"
     file.write_text(
@@ -261,10 +261,12 @@ def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Pa
     driver = start("run", file, "--grace", "10m")
     wait_for(lambda: {place for _, _, place, step in diary() if int(step) > 8} == {"inside", "outside"})
     driver.send_signal(signal.SIGINT)
-    out, _ = driver.communicate(timeout=180)  # less than the grace time: they have ended by themselves
+    out, _ = driver.communicate(timeout=180)  # less than the grace time: the scripts exit by themselves
     assert driver.returncode == 130, out
     assert "2 running scripts have got SIGTERM, and have 600 s to end" in out
-    assert [row["state"] for row in rows()] == ["WAITING"] * 2, "who saves and ends well is not complete"
+    assert [row["state"] for row in rows()] == ["WAITING"] * 2, (
+        "a script that saves its state and exits with 0 is not complete"
+    )
     assert not any(LONG in line for line in _all_commands())
     call("run", file, "--quiet")
     assert [(row["state"], row["value"], row["attempts"]) for row in rows()] == [("COMPLETE", 24.0, 2)] * 2
@@ -280,25 +282,25 @@ def test_a_script_is_asked_to_end_and_goes_on_from_what_it_has_saved(project: Pa
                 assert board.scalars(trial, "loss") == curve
 
 
-def test_the_second_signal_ends_at_once(make_sweep: MakeSweep) -> None:
+def test_the_second_signal_terminates_the_trials_at_once(make_sweep: MakeSweep) -> None:
     file = make_sweep("import time\ndef train(trial):\n    print('on', flush=True)\n    time.sleep(1000)\n")
     mark = f"{os.getpid()}-{time.time()}"
     driver = start("run", file, "--grace", "10m", mark=mark)
     wait_for(lambda: any(path.read_text() for path in Path("runs/demo").glob("trial-*/output.log")))
     driver.send_signal(signal.SIGINT)
     assert driver.stdout is not None
-    assert any("stopping: " in line for line in driver.stdout), "it has ended"
-    assert driver.poll() is None, "the trials have their time"
+    assert any("stopping: " in line for line in driver.stdout), "the run has exited"
+    assert driver.poll() is None, "the grace time is not over"
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130
-    assert "The same command goes on." in out
+    assert f"Resume with: sweep run {file}" in out
     wait_for(lambda: not marked(mark))
 
 
 @pytest.fixture
 def small_disk(project: Path) -> Iterator[Callable[[str], None]]:
-    """`runs/` is a disk of 1 MB; gives what makes it larger."""
+    """Mounts a disk of 1 MB as `runs/`; returns the function that resizes it."""
     runs = project / "runs"
     runs.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(runs)], check=False)
@@ -314,7 +316,7 @@ def small_disk(project: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.usefixtures("joining")
 @pytest.mark.parametrize("options", [[], ["--inline"]], ids=["ray", "inline"])
-def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is_room(
+def test_a_full_disk_stops_the_sweep_with_one_error_and_it_can_be_resumed(
     make_sweep: MakeSweep, small_disk: Callable[[str], None], options: list[str]
 ) -> None:
     file = make_sweep(
@@ -332,7 +334,7 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is
     assert "No space left on device" in line
     assert "the same command goes on" in line
     stopped = rows()
-    assert not any(row["state"] == "FAIL" for row in stopped), "it is not the trials' fault"
+    assert not any(row["state"] == "FAIL" for row in stopped), "a full disk is not a failure of the trial"
     small_disk("20m")
     call("run", file, "--quiet", *options)
     after = rows()
@@ -344,7 +346,7 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_goes_on_when_there_is
 
 @pytest.mark.usefixtures("joining")
 @pytest.mark.parametrize("options", [[], ["--inline"]], ids=["ray", "inline"])
-def test_a_disk_that_is_too_full_for_the_study_stops_the_sweep_too(
+def test_a_disk_too_full_for_the_study_stops_the_sweep(
     make_sweep: MakeSweep, small_disk: Callable[[str], None], options: list[str]
 ) -> None:
     file = make_sweep(
@@ -365,7 +367,7 @@ def test_a_disk_that_is_too_full_for_the_study_stops_the_sweep_too(
 
 
 @pytest.mark.usefixtures("joining")
-def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: MakeSweep) -> None:
+def test_stop_stops_a_sweep_or_one_trial_from_another_process(make_sweep: MakeSweep) -> None:
     assert "there is no such sweep" in call("stop", "demo", status=2).stderr
     file = make_sweep(
         """
@@ -382,21 +384,22 @@ def test_stop_ends_a_sweep_from_another_terminal_and_one_trial_too(make_sweep: M
     driver = start("run", file, "--grace", "1h")
     running = Path("runs/demo/trial-0001/output.log")
     wait_for(running.exists)
-    assert "there is no trial 9" in call("stop", "demo", "--trial", "9", status=2).stderr
+    assert "has no trial 9" in call("stop", "demo", "--trial", "9", status=2).stderr
     assert "trial 1 is stopped: PRUNED" in call("stop", "demo", "--trial", "1").stdout
     assert (
-        "trial 1 of demo does not run: it is PRUNED" in call("stop", "demo", "--trial", "1", status=2).stderr
+        "trial 1 of demo is not running: it is PRUNED"
+        in call("stop", "demo", "--trial", "1", status=2).stderr
     )
     wait_for(lambda: rows()[-1]["number"] == 3 and rows()[-1]["state"] == "COMPLETE")
     impatient = [start("stop", "demo"), start("stop", "demo")]
     assert driver.wait(180) == 130, "the grace time was not waited for"
-    assert all("stopped. The same `sweep run` goes on." in each.communicate()[0] for each in impatient)
+    assert all("stopped. Resume with: sweep run FILE" in each.communicate()[0] for each in impatient)
     assert [row["state"] for row in rows()] == ["WAITING", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert "demo: does not run now" in call("stop", "demo", status=2).stderr
+    assert "demo: is not running" in call("stop", "demo", status=2).stderr
 
 
 @pytest.mark.usefixtures("joining")
-def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_sweep: MakeSweep) -> None:
+def test_failed_trials_are_resubmitted_while_the_sweep_runs_and_afterwards(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import pathlib, time
@@ -415,16 +418,16 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
     wait_for(lambda: Path("runs/demo/trial-0003").exists())
     wait_for(lambda: [row["state"] for row in rows()[:3]] == ["FAIL", "COMPLETE", "FAIL"])
     assert call("retry", "demo", "0").stdout == "trial 0 is run again as trial 4, now\n"
-    assert "trial 0 of demo has been run again already" in call("retry", "demo", "0", status=2).stderr
+    assert "trial 0 of demo has already been run again" in call("retry", "demo", "0", status=2).stderr
     assert "trial 1 of demo has not failed: it is COMPLETE" in call("retry", "demo", "1", status=2).stderr
-    assert "say which trials" in call("retry", "demo", status=2).stderr
+    assert "which trials?" in call("retry", "demo", status=2).stderr
     refused = call("enqueue", "demo", "x=0.5", status=2).stderr
-    assert "all its trials have begun; give it one more trial" in refused
+    assert "all its trials have started; extend it" in refused
     Path("go").touch()
     assert driver.wait(180) == 0
     assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert call("retry", "demo", "--failed").stdout == (
-        "trial 2 is run again as trial 5, when `sweep run` goes on\n"
+        "trial 2 is run again as trial 5, when `sweep run` resumes the sweep\n"
     )
     assert json.loads(call("status", "demo", "--json").stdout)["counts"]["waiting"] == 1
     call("run", file, "--quiet")
@@ -434,13 +437,16 @@ def test_failed_trials_are_retried_by_hand_while_it_runs_and_afterwards(make_swe
         (5, "COMPLETE", 2),
     ]
     assert [after[new]["params"] for new in (4, 5)] == [after[old]["params"] for old in (0, 2)]
-    assert "no trial failed that has not been run again" in call("retry", "demo", "--failed", status=2).stderr
+    assert (
+        "has no failed trial that has not been run again"
+        in call("retry", "demo", "--failed", status=2).stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"), [("soon", "expected a duration"), ("-3", "expected a duration")]
 )
-def test_a_grace_time_that_is_none_is_refused(make_sweep: MakeSweep, text: str, message: str) -> None:
+def test_an_invalid_grace_time_is_refused(make_sweep: MakeSweep, text: str, message: str) -> None:
     file = make_sweep("def train(trial): ...")
     assert f"--grace: {message}" in call("run", file, f"--grace={text}", status=2).stderr
     assert not Path("runs").exists()
@@ -449,7 +455,7 @@ def test_a_grace_time_that_is_none_is_refused(make_sweep: MakeSweep, text: str, 
 @pytest.mark.parametrize(
     ("number", "status", "moment"), [(signal.SIGINT, 130, 2.5), (signal.SIGTERM, 143, 1.5)]
 )
-def test_interrupted_while_it_starts_it_leaves_nothing_behind_either(
+def test_a_run_that_is_interrupted_while_starting_leaves_no_process(
     make_sweep: MakeSweep, number: int, status: int, moment: float
 ) -> None:
     file = make_sweep("import time\ndef train(trial): time.sleep(1000)", stop={"trials": 2})
@@ -460,7 +466,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing_behind_either(
     driver.send_signal(number)
     out, _ = driver.communicate(timeout=180)
     assert driver.returncode == status, out
-    assert "he same command goes on" in out
+    assert f"esume with: sweep run {file} --grace 0" in out
     assert "Traceback" not in out
     wait_for(lambda: not marked(mark))
 
@@ -483,7 +489,7 @@ def train(trial):
 
 
 @pytest.mark.parametrize("options", [["--inline"], ["--inline", "--fresh"], ["--fresh"]])
-def test_a_killed_runs_children_are_ended_before_anything_else_is_done(
+def test_surviving_processes_of_a_killed_run_are_terminated_first(
     make_sweep: MakeSweep, options: list[str]
 ) -> None:
     file = make_sweep(FORKS, stop={"trials": 2})

@@ -1,4 +1,4 @@
-"""The live display, drawn into a string."""
+"""The progress displays, drawn into a string."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sweep.console.display import LineLog, Live
+from sweep.console.display import LineDisplay, LiveDisplay
 from sweep.messages import Assignment, AttemptResult, BestTrial, Progress, Report, RunningTrial
 from sweep.sweepfile import SweepSpec
 from sweep.tracking.hparams import Session
@@ -38,10 +38,10 @@ def progress(finished: int) -> Progress:
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
-def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int) -> None:
+def test_the_display_has_progress_best_trial_and_running_trials_in_any_width(width: int) -> None:
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False)
-    live = Live(SPEC, console)
+    live = LiveDisplay(SPEC, console)
     live.opened(2, progress(0))
     console.print(live._draw(progress(3)))
     lines = file.getvalue().splitlines()
@@ -51,17 +51,17 @@ def test_it_shows_progress_the_best_trial_and_what_runs_in_any_width(width: int)
     assert "1m01s" in lines[0]
     assert "left" in lines[0]
     assert "1/2 slots busy" in lines[0]
-    assert lines[1].split() == ["ended", "3", "complete"]
+    assert lines[1].split() == ["done", "3", "complete"]
     assert "loss 0.5  trial 2  lr=0.75" in lines[2]
     assert lines[4].split()[0] == "7"
     assert lines[4].split()[-3:] == ["3", "0.125", "lr=0.25"]
-    assert "epochs" not in file.getvalue(), "constants say nothing"
+    assert "epochs" not in file.getvalue(), "constants are not displayed"
 
 
-def test_the_time_left_is_counted_down_between_two_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_is_counted_down_until_the_next_trial_finishes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    live = Live(SPEC, Console(file=io.StringIO(), width=140))
+    live = LiveDisplay(SPEC, Console(file=io.StringIO(), width=140))
     live.opened(2, progress(0))
 
     def after(seconds: float, finished: int) -> str:
@@ -74,20 +74,20 @@ def test_the_time_left_is_counted_down_between_two_ends(monkeypatch: pytest.Monk
     assert after(30, 1) == ", 2m50s left"
     assert after(40, 2) == ", 6m00s left"
     assert after(41, 2) == ", 5m59s left"
-    assert after(999, 2) == "", "nobody knows"
+    assert after(999, 2) == "", "the estimate is exceeded"
     assert after(1000, 20) == ""
 
 
-def test_a_limit_of_time_counts_if_it_comes_first() -> None:
-    live = Live(SPEC, Console(file=io.StringIO(), width=140))
+def test_the_time_left_is_at_most_that_of_the_time_limit() -> None:
+    live = LiveDisplay(SPEC, Console(file=io.StringIO(), width=140))
     live.opened(2, progress(0))
     assert live._time_left(replace(progress(0), seconds_left=9.0)) == ", 9.0 s left"
 
 
-def test_repeats_have_lines_of_their_own() -> None:
+def test_each_running_repeat_has_its_own_line() -> None:
     file = io.StringIO()
     console = Console(file=file, width=100, markup=False)
-    live = Live(SPEC, console)
+    live = LiveDisplay(SPEC, console)
     now = progress(1)
     repeats = tuple(replace(now.running[0], repeat=n, label=f"seed-{n}") for n in range(2))
     live.opened(4, progress(0))
@@ -97,16 +97,18 @@ def test_repeats_have_lines_of_their_own() -> None:
     assert [line.split()[0] for line in lines[-2:]] == ["7/seed-0", "7/seed-1"]
 
 
-def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
-    log = LineLog(SPEC)
+def test_the_line_display_prints_the_outcome_of_each_repeat(capsys: pytest.CaptureFixture[str]) -> None:
+    log = LineDisplay(SPEC)
     log.started(Assignment(3, 1, {"lr": 0.5}, Session({}, "", 0.0), 7, repeat=1, label="seed-1"))
-    over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_over=True)
+    over = AttemptResult(3, 1, None, "returned", 0.5, repeat=1, label="seed-1", is_repeat_finished=True)
     log.ended(over)
     log.ended(replace(over, kind="pruned", value=None))
     log.ended(replace(over, kind="error", value=None, reason="ValueError: no"))
     log.ended(replace(over, kind="stopped", value=None, reason="another repeat of the trial has failed"))
-    log.ended(replace(over, is_over=False, kind="crash", value=None, reason="killed"))
-    log.ended(replace(over, is_over=False, state="FAIL", value=None, reason="seed-2: ValueError: no"))
+    log.ended(replace(over, is_repeat_finished=False, kind="crash", value=None, reason="killed"))
+    log.ended(
+        replace(over, is_repeat_finished=False, state="FAIL", value=None, reason="seed-2: ValueError: no")
+    )
     assert capsys.readouterr().out.splitlines() == [
         "trial 3/seed-1 started: lr=0.5",
         "trial 3/seed-1 is done after 0.0 s: loss=0.5",
@@ -120,7 +122,7 @@ def test_the_log_says_what_became_of_each_repeat(capsys: pytest.CaptureFixture[s
 
 def test_failures_stay_on_the_screen() -> None:
     file = io.StringIO()
-    live = Live(SPEC, Console(file=file, width=80, markup=False))
+    live = LiveDisplay(SPEC, Console(file=file, width=80, markup=False))
     live.ended(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
     live.ended(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"

@@ -13,7 +13,7 @@ import pytest
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.hparams_rows import HParamsRows
+from sweep.controller.hparams_writer import HParamsWriter
 from sweep.messages import Assignment, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -40,7 +40,7 @@ def returned(assignment: Assignment, value: float, **more: Any) -> Outcome:
 
 
 def assigned(controller: Controller) -> Assignment:
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     return assignment
 
@@ -50,7 +50,7 @@ def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
     return SweepView(directory)
 
 
-def test_as_many_trials_are_handed_out_as_the_sweep_has_and_no_more(directory: SweepDirectory) -> None:
+def test_no_more_trials_start_than_the_sweep_has(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=2)
     first, second = assigned(controller), assigned(controller)
     assert (first.number, second.number) == (0, 1)
@@ -68,7 +68,7 @@ def test_as_many_trials_are_handed_out_as_the_sweep_has_and_no_more(directory: S
     assert controller.progress().stopped_by == "trials"
 
 
-def test_the_end_of_an_attempt_counts_once(directory: SweepDirectory) -> None:
+def test_an_outcome_is_recorded_once(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=1)
     assignment = assigned(controller)
     assert controller.finish(returned(assignment, 0.5)) is not None
@@ -88,7 +88,7 @@ def test_the_end_of_an_attempt_counts_once(directory: SweepDirectory) -> None:
         ({"kind": "timeout", "reason": "too slow"}, "FAIL", "too slow"),
     ],
 )
-def test_each_kind_of_end_is_a_state_with_its_reason(
+def test_each_kind_of_outcome_gives_a_state_and_a_reason(
     directory: SweepDirectory, outcome: dict[str, Any], state: str, reason: str
 ) -> None:
     spec = make_spec(trial={"retries": 0})
@@ -107,12 +107,12 @@ def test_each_kind_of_end_is_a_state_with_its_reason(
         assert reason in (directory.trial(0).error).read_text()
 
 
-def test_word_from_an_old_attempt_is_ignored(directory: SweepDirectory) -> None:
+def test_messages_from_an_old_attempt_are_ignored(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1)
     first = assigned(controller)
     failed = controller.finish(Outcome(0, first.attempt, "crash", reason="killed"))
     assert failed is not None
-    assert failed.state is None, "it will run again"
+    assert failed.state is None, "it is retried"
     second = assigned(controller)
     assert (second.number, second.attempt) == (0, 2)
     assert (second.params, second.seed) == (first.params, first.seed)
@@ -137,7 +137,7 @@ def test_retries_are_counted(directory: SweepDirectory) -> None:
     assert row.attempts == 3
 
 
-def test_the_pruner_sees_what_was_reported_with_the_question(directory: SweepDirectory) -> None:
+def test_the_pruner_sees_reports_that_come_with_the_question(directory: SweepDirectory) -> None:
     spec = make_spec(pruner={"type": "median", "startup_trials": 1})
     controller = Controller(spec, directory, slots=2)
     good, bad = assigned(controller), assigned(controller)
@@ -146,7 +146,7 @@ def test_the_pruner_sees_what_was_reported_with_the_question(directory: SweepDir
     assert controller.should_prune(bad.number, bad.attempt, [Report(0, 0.9)])
 
 
-def test_a_target_ends_the_sweep(directory: SweepDirectory) -> None:
+def test_reaching_the_target_stops_the_sweep(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(stop={"target": 0.2}), directory, slots=1)
     next_step = controller.next_step(returned(assigned(controller), 0.3))
     assert next_step.assignment is not None
@@ -155,20 +155,20 @@ def test_a_target_ends_the_sweep(directory: SweepDirectory) -> None:
     assert controller.progress().stopped_by == "target"
 
 
-def test_a_grid_ends_with_its_last_configuration(directory: SweepDirectory) -> None:
+def test_a_grid_sweep_stops_after_its_last_configuration(directory: SweepDirectory) -> None:
     spec = make_spec(
         sampler="grid", parameters={"a": {"values": [1, 2]}, "b": {"min": 1, "max": 3}}, stop={"trials": 100}
     )
     controller = Controller(spec, directory, slots=1)
     seen = []
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         seen.append((assignment.params["a"], assignment.params["b"]))
         controller.finish(Outcome(assignment.number, 1, "error" if len(seen) == 2 else "returned", 1.0))
     assert seen == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     assert controller.progress().stopped_by == "grid"
 
 
-def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDirectory) -> None:
+def test_a_session_continues_where_the_last_one_was_killed(directory: SweepDirectory) -> None:
     spec = make_spec()
     killed = Controller(spec, directory, slots=2)
     done, interrupted = assigned(killed), assigned(killed)
@@ -185,7 +185,7 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     resumed.finish(returned(again, 0.6, reports=(Report(0, 0.8), Report(1, 0.6))))
     rest = [assigned(resumed), assigned(resumed)]
     assert [assignment.number for assignment in rest] == [2, 3]
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     for assignment in rest:
         resumed.finish(returned(assignment, 1.0))
     rows = view(spec, directory).rows()
@@ -193,7 +193,7 @@ def test_a_new_session_goes_on_where_the_last_one_was_killed(directory: SweepDir
     assert [row.state for row in rows] == ["COMPLETE"] * 4
     assert rows[1].attempts == 2
     assert rows[1].duration_s is not None
-    assert rows[1].duration_s < 5.0, "of the last attempt; Optuna's own counts the downtime"
+    assert rows[1].duration_s < 5.0, "of the last attempt; Optuna's own duration includes the downtime"
 
 
 def test_a_resumed_sweep_does_not_repeat_its_first_suggestions(directory: SweepDirectory) -> None:
@@ -218,11 +218,11 @@ def test_the_same_seed_gives_the_same_configurations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/study.db"])
-def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | None) -> None:
+def test_any_optuna_storage_works(directory: SweepDirectory, storage: str | None) -> None:
     url = storage.format(folder=directory.root) if storage else None
     spec = make_spec(storage=url)
     controller = Controller(spec, directory, slots=1)
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         controller.finish(returned(assignment, assignment.params["x"], reports=(Report(0, 1.0),)))
     assert directory.journal.exists() == (url is None)
     found = view(spec, directory)
@@ -251,7 +251,7 @@ def test_every_sampler_works_with_every_pruner(directory: SweepDirectory, sample
     )
     spec = spec.model_copy(update={"stop": spec.stop.model_copy(update={"trials": 15})})
     controller = Controller(spec, directory, slots=1)
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         number, attempt = assignment.number, assignment.attempt
         for step in range(9):
             if controller.should_prune(number, attempt, [Report(step, float(number + step))]):
@@ -264,7 +264,7 @@ def test_every_sampler_works_with_every_pruner(directory: SweepDirectory, sample
     assert (counts["pruned"] > 0) == (pruner != "none")
 
 
-def test_interruptions_eat_no_retries(directory: SweepDirectory) -> None:
+def test_interruptions_do_not_count_against_retries(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 1, "retry_on": ["error"]})
     assigned(Controller(spec, directory, slots=1))
     assigned(Controller(spec, directory, slots=1))
@@ -282,7 +282,7 @@ def test_interruptions_eat_no_retries(directory: SweepDirectory) -> None:
     assert failed.state == "FAIL", "the second one"
 
 
-def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
+def test_the_next_session_writes_an_end_that_is_missing_in_tensorboard(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec()
@@ -290,7 +290,7 @@ def test_an_outcome_that_tensorboard_was_not_told_is_told_by_the_next_session(
     first, second = assigned(killed), assigned(killed)
     killed.finish(returned(first, 0.5))
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies between the two
+        patch.setattr(HParamsWriter, "write_ends", lambda *_: None)  # it dies between the two
         killed.finish(returned(second, 0.5))
     assert has_ended(directory.trial(0).root)
     assert not has_ended(directory.trial(1).root)
@@ -309,16 +309,16 @@ def test_a_failed_attempt_waits_for_its_backoff_while_others_run(directory: Swee
     assert next_step.ask_again_in is not None
     assert 0 < next_step.ask_again_in <= 30
     assert controller.progress().counts["waiting"] == 1
-    controller._live[0].runs[0].ready = time.monotonic()
+    controller._live.trials[0].runs[0].ready_at = time.monotonic()
     assert assigned(controller).number == 0
 
 
-def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(directory: SweepDirectory) -> None:
+def test_an_interrupted_attempt_is_not_a_failure_and_another_follows(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
     assert not controller.must_end(0, first.attempt, [Report(0, 1.0)])
-    controller.give_way()
+    controller.drain()
     assert controller.must_end(0, first.attempt, [Report(1, 0.9)])
     next_step = controller.next_step(Outcome(0, first.attempt, "interrupted", reason="at a checkpoint"))
     assert next_step.result is not None
@@ -330,7 +330,7 @@ def test_an_interrupted_attempt_is_no_failure_and_the_trial_goes_on_later(direct
     assert resumed._study.trials[0].intermediate_values == {0: 1.0, 1: 0.9}
 
 
-def test_a_trial_stopped_by_hand_counts_as_pruned_and_says_so(directory: SweepDirectory) -> None:
+def test_a_trial_stopped_by_the_user_is_pruned_with_a_reason(directory: SweepDirectory) -> None:
     spec = make_spec()
     controller = Controller(spec, directory, slots=1)
     assignment = assigned(controller)
@@ -341,21 +341,21 @@ def test_a_trial_stopped_by_hand_counts_as_pruned_and_says_so(directory: SweepDi
     assert view(spec, directory).rows()[0].reason == "stopped by hand"
 
 
-def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory: SweepDirectory) -> None:
+def test_trials_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 6})
     dead = Controller(spec, directory, slots=4, run_id="r")
-    known, told, unheard = assigned(dead), assigned(dead), assigned(dead)
+    known, ending, unheard = assigned(dead), assigned(dead), assigned(dead)
     ended = assigned(dead)
     dead.report(known.number, known.attempt, [Report(0, 0.9)])
-    dead.finish(returned(ended, 0.7))  # its answer does not arrive
-    # It dies. `known` runs on; the outcome of `told` was under way; nobody has heard of `unheard`.
+    dead.finish(returned(ended, 0.7))  # the answer is lost
+    # It dies. `known` runs on, the outcome of `ending` was being sent, and `unheard` did not reach a worker.
     new = Controller(spec, directory, slots=4, run_id="r")
     new.report(known.number, known.attempt, [Report(1, 0.8)])
     started = time.time() - 5
-    new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, told, ended)])
-    first = new.next_step(returned(told, 0.5))
+    new.adopt([RunningAttempt(a.number, a.attempt, started) for a in (known, ending, ended)])
+    first = new.next_step(returned(ending, 0.5))
     assert first.result is not None
-    assert (first.result.number, first.result.state) == (told.number, "COMPLETE")
+    assert (first.result.number, first.result.state) == (ending.number, "COMPLETE")
     assert 4 < first.result.duration_s < 60
     assert first.assignment is not None
     assert (first.assignment.number, first.assignment.attempt) == (unheard.number, unheard.attempt)
@@ -369,7 +369,7 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_trials_run_on(directory:
     assert new.progress().counts["complete"] == 3
 
 
-def test_a_failure_told_twice_counts_once(directory: SweepDirectory) -> None:
+def test_a_failure_reported_twice_counts_once(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 1})
     dead = Controller(spec, directory, slots=1, run_id="r")
     first = assigned(dead)
@@ -383,7 +383,7 @@ def test_a_failure_told_twice_counts_once(directory: SweepDirectory) -> None:
     assert (next_step.assignment.number, next_step.assignment.attempt) == (0, 2)
 
 
-def test_what_a_killed_worker_had_written_but_not_reported_is_not_lost(directory: SweepDirectory) -> None:
+def test_reports_that_a_killed_worker_wrote_but_did_not_send_are_recovered(directory: SweepDirectory) -> None:
     spec = make_spec()
     assignment = assigned(Controller(spec, directory, slots=1))
     run = RunDirectory(directory.trial(0).root, assignment.session, "loss", maximize=False)
@@ -394,16 +394,16 @@ def test_what_a_killed_worker_had_written_but_not_reported_is_not_lost(directory
     assert resumed._study.trials[0].intermediate_values == {0: 1.0, 1: 0.75, 2: 0.5}
 
 
-def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: SweepDirectory) -> None:
+def test_resubmitted_trials_come_in_addition_to_the_others(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 3}, trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     for number in range(3):
         assignment = assigned(controller)
         outcome = returned(assignment, 0.5) if number == 1 else Outcome(number, 1, "crash", reason="killed")
         controller.finish(outcome)
-    assert controller.next() is None
+    assert controller.next_step(None).assignment is None
     assert controller.resubmit([2, 1, 2, 0, 17]) == [2, 0]
-    assert controller.resubmit([0]) == [], "it is being run again already"
+    assert controller.resubmit([0]) == [], "it has been resubmitted"
     progress = controller.progress()
     assert (progress.total, progress.counts["waiting"], progress.stopped_by) == (5, 2, None)
     assert [row.retry_of for row in view(spec, directory).rows()] == [None, None, None, 2, 0]
@@ -414,7 +414,7 @@ def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: Swe
         assert (again.number, again.attempt) == (number, 1)
         assert again.params == resumed._space.complete(resumed._study.trials[original].params)
         resumed.finish(returned(again, 0.4))
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "trials"
     assert view(spec, directory).stopped_by == "trials"
     assert [row.state for row in view(spec, directory).rows()] == ["FAIL", "COMPLETE", "FAIL"] + 2 * [
@@ -422,37 +422,37 @@ def test_failed_trials_run_again_as_new_ones_on_top_of_the_others(directory: Swe
     ]
 
 
-def test_a_trial_that_is_run_again_takes_no_place_in_the_grid(directory: SweepDirectory) -> None:
+def test_a_resubmitted_trial_takes_no_place_in_the_grid(directory: SweepDirectory) -> None:
     spec = make_spec(sampler="grid", parameters={"x": {"values": [1, 2, 3]}}, stop={}, trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     assigned(controller)
     controller.finish(Outcome(0, 1, "error", reason="no"))
     controller.resubmit([0])
     seen = []
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         seen.append((assignment.number, assignment.params["x"]))
         controller.finish(returned(assignment, 1.0))
     assert seen == [(1, 1), (2, 2), (3, 3)]
 
 
-def test_a_controller_killed_at_once_leaves_the_trials_of_an_earlier_session_waiting(
+def test_a_controller_killed_at_start_leaves_the_trials_of_an_earlier_session_waiting(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec()
     first = assigned(Controller(spec, directory, slots=1, run_id="one"))
-    Controller(spec, directory, slots=1, run_id="two")  # and it dies before it has been asked anything
+    Controller(spec, directory, slots=1, run_id="two")  # and it dies before the first call
     again = Controller(spec, directory, slots=1, run_id="two")
     again.adopt([])
     second = assigned(again)
     assert (second.number, second.attempt) == (first.number, 2)
 
 
-def test_an_attempt_that_is_given_back_was_none(directory: SweepDirectory) -> None:
+def test_a_returned_assignment_does_not_count_as_an_attempt(directory: SweepDirectory) -> None:
     spec = make_spec()
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
-    controller.give_back(first.number, first.attempt)
-    controller.give_back(first.number, first.attempt)
+    controller.return_assignment(first.number, first.attempt)
+    controller.return_assignment(first.number, first.attempt)
     resumed = Controller(spec, directory, slots=1)
     again = assigned(resumed)
     assert (again.number, again.attempt) == (first.number, 1)
@@ -460,26 +460,26 @@ def test_an_attempt_that_is_given_back_was_none(directory: SweepDirectory) -> No
     assert view(spec, directory).rows()[0].attempts == 1
 
 
-def test_a_trial_that_waits_can_be_abandoned(directory: SweepDirectory) -> None:
+def test_a_waiting_trial_can_be_stopped(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"backoff": "1h"}, stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     assigned(controller)
-    assert controller.abandon(0, "stopped by hand") is None, "it runs"
+    assert controller.stop_trial(0, "stopped by hand") is None, "it is running"
     controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
-    result = controller.abandon(0, "stopped by hand")
+    result = controller.stop_trial(0, "stopped by hand")
     assert result is not None
     assert (result.state, result.value) == ("PRUNED", 0.5)
     assert controller.progress().stopped_by == "trials"
     assert has_ended(directory.trial(0).root)
 
 
-def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -> None:
+def test_a_replacement_controller_counts_no_time_twice(directory: SweepDirectory) -> None:
     spec = make_spec()
     dead = Controller(spec, directory, slots=1, run_id="r")
     begin = time.monotonic()
     first = assigned(dead)
     time.sleep(0.5)
-    dead._save_usage()
+    dead._meter.save()
     new = Controller(spec, directory, slots=1, run_id="r")
     new.adopt([RunningAttempt(0, first.attempt, time.time() - 0.5)])
     result = new.finish(returned(first, 0.5))
@@ -488,7 +488,7 @@ def test_a_replaced_controller_counts_no_time_twice(directory: SweepDirectory) -
     assert new._meter.now().busy < time.monotonic() - begin + 0.1
 
 
-def test_each_step_of_an_attempt_is_told_once_although_a_killed_ones_reports_are_read_again(
+def test_each_step_of_an_attempt_is_published_once_even_if_reports_are_recovered(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1, keeps_report_events=True)
@@ -498,14 +498,14 @@ def test_each_step_of_an_attempt_is_told_once_although_a_killed_ones_reports_are
         run.add_scalars({"loss": float(step)}, step)
     run.finish()
     controller.report(0, 1, [Report(0, 0.0), Report(1, 1.0)])
-    told = list(controller.take_report_events())
+    published = list(controller.take_report_events())
     controller.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))
-    told += controller.take_report_events()
+    published += controller.take_report_events()
     again = assigned(controller)
     controller.report(0, 2, [Report(0, 0.5)])
     controller.finish(returned(again, 0.5))
-    told += controller.take_report_events()
-    assert [(one.attempt, one.report.step, one.report.value) for one in told] == [
+    published += controller.take_report_events()
+    assert [(one.attempt, one.report.step, one.report.value) for one in published] == [
         (1, 0, 0.0),
         (1, 1, 1.0),
         (1, 2, 2.0),
@@ -513,7 +513,9 @@ def test_each_step_of_an_attempt_is_told_once_although_a_killed_ones_reports_are
     ]
 
 
-def test_whatever_is_in_a_killed_trials_directory_the_sweep_goes_on(directory: SweepDirectory) -> None:
+def test_the_sweep_continues_whatever_is_in_the_directory_of_a_killed_trial(
+    directory: SweepDirectory,
+) -> None:
     spec = make_spec(trial={"retries": 0})
     killed = Controller(spec, directory, slots=1)
     first, second = assigned(killed), assigned(killed)

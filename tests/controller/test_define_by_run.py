@@ -1,4 +1,4 @@
-"""Objectives that ask for their parameters, decided by a Controller, without Ray."""
+"""Define-by-run sweeps with a Controller, without Ray."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweep.controller.controller import Controller
 from sweep.errors import EntryError
-from sweep.messages import Assignment, Note, Outcome, Report, RunningAttempt
+from sweep.messages import Assignment, Outcome, Report, RunningAttempt, TrialAttribute
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.yaml import read_document
 from sweep.system.directory import SweepDirectory
@@ -35,7 +35,7 @@ def make_spec(**keys: Any) -> SweepSpec:
 
 
 def assigned(controller: Controller) -> Assignment:
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     return assignment
 
@@ -46,7 +46,7 @@ def ask(controller: Controller, trial: Assignment, name: str, distribution: Base
     return answer.value
 
 
-def test_a_trial_gets_the_parameters_it_asks_for_and_the_same_ones_if_it_asks_again(
+def test_a_trial_gets_the_same_parameters_if_it_asks_again(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(), directory, slots=1)
@@ -59,8 +59,8 @@ def test_a_trial_gets_the_parameters_it_asks_for_and_the_same_ones_if_it_asks_ag
     assert running.params == {"x": x}
 
 
-def test_two_trials_that_ask_by_turns_keep_their_joint_samples_apart(directory: SweepDirectory) -> None:
-    """As plain Optuna samples with two trials open at once, to the last digit."""
+def test_trials_that_ask_alternately_have_separate_joint_samples(directory: SweepDirectory) -> None:
+    """The samples are exactly those of plain Optuna with two open trials."""
     space: list[tuple[str, BaseDistribution]] = [("x", X), ("y", X), ("opt", OPT)]
 
     def value(params: dict[str, Any]) -> float:
@@ -71,7 +71,7 @@ def test_two_trials_that_ask_by_turns_keep_their_joint_samples_apart(directory: 
     for _ in range(15):
         pair = [assigned(controller), assigned(controller)]
         ours: list[dict[str, Any]] = [{}, {}]
-        for name, distribution in space:  # by turns: each parameter of both before the next one
+        for name, distribution in space:  # each parameter of both trials before the next one
             for params, trial in zip(ours, pair, strict=True):
                 params[name] = ask(controller, trial, name, distribution)
         theirs = [plain.ask(), plain.ask()]
@@ -88,9 +88,9 @@ def test_two_trials_that_ask_by_turns_keep_their_joint_samples_apart(directory: 
 
 
 def derived_seed(controller: Controller) -> int:
-    from sweep.study.samplers import derive_seed
+    from sweep.study.seeds import derive_seed
 
-    return derive_seed(controller._seed, "sampler", 0)
+    return derive_seed(controller._sweep_study.seed, "sampler", 0)
 
 
 def test_an_attempt_after_a_crash_gets_the_same_parameters(directory: SweepDirectory) -> None:
@@ -101,14 +101,14 @@ def test_an_attempt_after_a_crash_gets_the_same_parameters(directory: SweepDirec
     again = assigned(controller)
     assert (again.number, again.attempt, again.params) == (0, 2, {"x": x})
     assert ask(controller, again, "x", X) == x
-    assert controller.suggest(0, 1, [], 0, "y", X).problem  # the dead attempt asks in vain
+    assert controller.suggest(0, 1, [], 0, "y", X).problem  # the dead attempt gets an error
     resumed = Controller(make_spec(), directory, slots=1)
     third = assigned(resumed)
     assert (third.number, third.attempt, third.params) == (0, 3, {"x": x})
     assert ask(resumed, third, "x", X) == x
 
 
-def test_a_controller_that_takes_a_dead_ones_place_knows_what_was_asked(directory: SweepDirectory) -> None:
+def test_a_replacement_controller_knows_which_parameters_were_sampled(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=1, run_id="r")
     trial = assigned(controller)
     x = ask(controller, trial, "x", X)
@@ -118,7 +118,7 @@ def test_a_controller_that_takes_a_dead_ones_place_knows_what_was_asked(director
     assert -10 <= ask(replacement, trial, "y", X) <= 10
 
 
-def test_what_optuna_refuses_is_an_answer_and_harms_nobody(directory: SweepDirectory) -> None:
+def test_a_distribution_that_optuna_rejects_is_answered_with_the_error(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=1)
     trial = assigned(controller)
     ask(controller, trial, "opt", OPT)
@@ -129,14 +129,14 @@ def test_what_optuna_refuses_is_an_answer_and_harms_nobody(directory: SweepDirec
     assert ask(controller, second, "opt2", other) in ("sgd", "lion")
 
 
-def test_attributes_and_constraints_are_kept_and_count(directory: SweepDirectory) -> None:
+def test_attributes_and_constraints_are_stored_and_count(directory: SweepDirectory) -> None:
     spec = make_spec()
     controller = Controller(spec, directory, slots=1)
     for number, (value, excess) in enumerate([(0.1, 1.0), (0.5, -1.0)]):
         trial = assigned(controller)
-        controller.report(trial.number, 1, [Note("loss", "low"), Report(0, value)])
-        controller.report(trial.number, 1, [Note("memory", excess, is_constraint=True)])
-        controller.finish(Outcome(number, 1, "returned", value, reports=(Note("late", number),)))
+        controller.report(trial.number, 1, [TrialAttribute("loss", "low"), Report(0, value)])
+        controller.report(trial.number, 1, [TrialAttribute("memory", excess, is_constraint=True)])
+        controller.finish(Outcome(number, 1, "returned", value, reports=(TrialAttribute("late", number),)))
     best = controller.progress().best
     assert best is not None
     assert best.number == 1
@@ -158,13 +158,13 @@ def test_repeats_of_a_trial_share_its_parameters(directory: SweepDirectory) -> N
     assert ask(controller, first, "y", X) == y
 
 
-def test_configurations_can_be_enqueued_although_nothing_is_declared(directory: SweepDirectory) -> None:
+def test_configurations_can_be_enqueued_without_declared_parameters(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(enqueue=[{"x": 3.5}]), directory, slots=1)
     trial = assigned(controller)
     assert ask(controller, trial, "x", X) == 3.5
 
 
-def test_there_is_no_experiment_record_and_rows_have_the_types_of_their_distributions(
+def test_rows_have_the_types_of_their_distributions_without_an_experiment_record(
     directory: SweepDirectory,
 ) -> None:
     Controller(make_spec(), directory, slots=1)
@@ -176,7 +176,7 @@ def test_there_is_no_experiment_record_and_rows_have_the_types_of_their_distribu
     assert type(found["x"]) is float
 
 
-def test_the_sweep_file_says_define_by_run_and_comes_back_whole() -> None:
+def test_a_define_by_run_sweep_file_round_trips() -> None:
     spec = make_spec()
     assert spec.is_define_by_run
     again = SweepSpec.model_validate(read_document(spec.to_yaml()).data)
@@ -193,7 +193,7 @@ def test_the_sweep_file_says_define_by_run_and_comes_back_whole() -> None:
         ({"constraints": ["x < 1"]}, r"the objective calls trial\.set_constraint"),
     ],
 )
-def test_what_does_not_go_with_define_by_run_is_refused(keys: dict[str, Any], message: str) -> None:
+def test_keys_that_exclude_define_by_run_are_rejected(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_spec(**keys)
 
@@ -206,7 +206,7 @@ def test_what_does_not_go_with_define_by_run_is_refused(keys: dict[str, Any], me
         ({"enqueue": ["defaults"]}, "no parameter has a default; give values"),
     ],
 )
-def test_what_needs_declared_parameters_is_refused(
+def test_samplers_that_need_declared_parameters_are_rejected(
     directory: SweepDirectory, keys: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EntryError, match=message):

@@ -1,4 +1,4 @@
-"""Several goals, and limits on metrics, on the plain Controller."""
+"""Several goals, and limits on metrics, with a Controller, without Ray."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def make_spec(metrics: Any, **stop: Any) -> SweepSpec:
 
 
 def run(controller: Controller, *trials: dict[str, float] | None) -> None:
-    """Trials that end with these metrics; None is one that raises."""
+    """Trials that return these metrics; None is a trial that raises an exception."""
     for metrics in trials:
-        assignment = controller.next()
+        assignment = controller.next_step(None).assignment
         assert assignment is not None
         kind, value = ("error", None) if metrics is None else ("returned", metrics.get("acc"))
         outcome = Outcome(assignment.number, assignment.attempt, kind, value, metrics or {})  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
     return SweepView(directory)
 
 
-def test_the_best_trial_is_the_best_of_those_within_the_limit(directory: SweepDirectory) -> None:
+def test_the_best_trial_is_within_the_limit(directory: SweepDirectory) -> None:
     spec = make_spec(LIMITED)
     run(
         Controller(spec, directory, slots=1),
@@ -69,14 +69,14 @@ def test_without_a_trial_within_the_limit_there_is_no_best(directory: SweepDirec
     assert view(spec, directory).best is None
 
 
-def test_several_goals_have_a_front_of_trials_within_the_limits(directory: SweepDirectory) -> None:
+def test_several_goals_have_a_pareto_front_within_the_limits(directory: SweepDirectory) -> None:
     spec = make_spec(TWO)
     run(
         Controller(spec, directory, slots=1),
         {"acc": 0.9, "ms": 40.0},  # in the front
         {"acc": 0.8, "ms": 45.0},  # worse than the first in both
         {"acc": 0.7, "ms": 10.0},  # in the front
-        {"acc": 0.99, "ms": 50.0},  # beyond the limit, just
+        {"acc": 0.99, "ms": 50.0},  # exceeds the limit
         {"acc": 0.9, "ms": 40.0},  # the same as the first
         {"acc": 0.7, "ms": 11.0},  # worse than the third in one
     )
@@ -88,7 +88,7 @@ def test_several_goals_have_a_front_of_trials_within_the_limits(directory: Sweep
 
 
 @pytest.mark.parametrize("metrics", [LIMITED, TWO])
-def test_a_trial_without_one_of_the_metrics_fails_and_is_told_what_is_near(
+def test_a_trial_with_a_missing_metric_fails_and_a_similar_name_is_suggested(
     directory: SweepDirectory, metrics: Any
 ) -> None:
     spec = make_spec(metrics)
@@ -99,7 +99,7 @@ def test_a_trial_without_one_of_the_metrics_fails_and_is_told_what_is_near(
     assert row.reason == f"the metric {missing!r} was never logged; did you mean '{missing}_'?"
 
 
-def test_a_plateau_counts_on_after_a_resume(directory: SweepDirectory) -> None:
+def test_a_plateau_continues_after_a_resume(directory: SweepDirectory) -> None:
     spec = make_spec(LIMITED, plateau=3)
     good, beyond = {"acc": 0.5, "latency_ms": 1.0}, {"acc": 0.9, "latency_ms": 21.0}
     first = Controller(spec, directory, slots=1)
@@ -109,16 +109,16 @@ def test_a_plateau_counts_on_after_a_resume(directory: SweepDirectory) -> None:
     resumed = Controller(spec, directory, slots=1)
     assert resumed.progress().stopped_by is None
     run(resumed, good)
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "plateau"
 
 
-def test_failures_count_on_after_a_resume(directory: SweepDirectory) -> None:
+def test_failures_are_counted_across_a_resume(directory: SweepDirectory) -> None:
     spec = make_spec(LIMITED, failures=2)
     first = Controller(spec, directory, slots=1)
     run(first, None, {"acc": 0.5, "latency_ms": 1.0})
     first.close()
     resumed = Controller(spec, directory, slots=1)
     run(resumed, None)
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "failures"

@@ -1,4 +1,4 @@
-"""One configuration, run several times with different seeds, decided by a Controller, without Ray."""
+"""Repeats of a configuration with different seeds, with a Controller, without Ray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.hparams_rows import HParamsRows
+from sweep.controller.hparams_writer import HParamsWriter
+from sweep.controller.reports import Reports
 from sweep.messages import Assignment, AttemptResult, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -48,7 +49,7 @@ def returned(assignment: Assignment, value: float, **more: Any) -> Outcome:
 
 
 def assigned(controller: Controller) -> Assignment:
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     return assignment
 
@@ -77,26 +78,26 @@ def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
 
 
 def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -> RunDirectory:
-    """Write what a worker would."""
+    """Write what a worker would write."""
     root = directory.trial(assignment.number, assignment.label).root
     run = RunDirectory(root, assignment.session, "loss", maximize=False)
     run.add_scalars(scalars, 0)
     return run
 
 
-def told_success(directory: SweepDirectory, number: int, label: str) -> bool | None:
-    """What TensorBoard was told of a run's outcome; None if nothing."""
+def written_success(directory: SweepDirectory, number: int, label: str) -> bool | None:
+    """The end of a run that was written for TensorBoard; None if there is none."""
     found = []
     for _, _, event in _events(directory.trial(number, label).root):
         for value in event.summary.value:
             if value.tag == SESSION_END_TAG:
                 data = plugin_hparams_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
                 found.append(data.session_end_info.status == 1)
-    assert len(found) <= 1, "once at most"
+    assert len(found) <= 1, "at most once"
     return found[0] if found else None
 
 
-def test_the_repeats_of_a_trial_go_before_the_next_trial(directory: SweepDirectory) -> None:
+def test_the_repeats_of_a_trial_start_before_the_next_trial(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=9)
     found = [assigned(controller) for _ in range(6)]
     assert [key(a) for a in found] == [(n, r, 1) for n in range(2) for r in range(3)]
@@ -106,7 +107,7 @@ def test_the_repeats_of_a_trial_go_before_the_next_trial(directory: SweepDirecto
     assert all(a.params == first[0].params for a in first)
     assert len({a.session.group for a in first}) == 1
     assert first[0].session.group == "demo/t0000"
-    assert first[0].session.cells.keys() == {"x"}, "the seed is none of the parameters"
+    assert first[0].session.cells.keys() == {"x"}, "the seed is not a parameter"
     assert len({a.seed for a in found}) == 6
     progress = controller.progress()
     assert (progress.counts["running"], progress.counts["waiting"], len(progress.running)) == (2, 0, 6)
@@ -119,7 +120,7 @@ def test_the_first_repeat_has_the_seed_of_the_same_trial_without_repeats(tmp_pat
         root.mkdir()
         controller = Controller(make_spec(repeats=repeats, stop={"trials": 1}), SweepDirectory(root), 9)
         found = []
-        while (assignment := controller.next()) is not None:
+        while (assignment := controller.next_step(None).assignment) is not None:
             found.append(assignment.seed)
         seeds.append(found)
     assert [len(found) for found in seeds] == [1, 3, 5]
@@ -127,7 +128,7 @@ def test_the_first_repeat_has_the_seed_of_the_same_trial_without_repeats(tmp_pat
     assert seeds[1] == seeds[2][:3]
 
 
-def test_seeds_may_be_named(directory: SweepDirectory) -> None:
+def test_seeds_can_be_given(directory: SweepDirectory) -> None:
     spec = make_spec(repeats={"seeds": [42, 7, 2**32 - 1]})
     assert SweepSpec.model_validate(spec.model_dump(mode="json")) == spec
     controller = Controller(spec, directory, slots=9)
@@ -137,7 +138,7 @@ def test_seeds_may_be_named(directory: SweepDirectory) -> None:
     assert directory.trial(0, "seed-42").root == directory.root / "trial-0000" / "seed-42"
 
 
-def test_without_repeats_there_is_no_trace_of_them(directory: SweepDirectory) -> None:
+def test_without_repeats_no_attributes_are_stored(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=None, stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     assignment = assigned(controller)
@@ -150,7 +151,7 @@ def test_without_repeats_there_is_no_trace_of_them(directory: SweepDirectory) ->
 
 
 @pytest.mark.parametrize(("reduce", "value"), [("mean", 0.4), ("median", 0.3), ("min", 0.1), ("max", 0.8)])
-def test_the_values_of_the_repeats_make_that_of_the_trial(
+def test_the_values_of_the_repeats_are_reduced_to_the_trials_value(
     directory: SweepDirectory, reduce: str, value: float
 ) -> None:
     spec = make_spec(repeats={"seeds": 3, "reduce": reduce}, stop={"trials": 1})
@@ -159,8 +160,11 @@ def test_the_values_of_the_repeats_make_that_of_the_trial(
         finished(controller, returned(assigned(controller), v, metrics={"loss": v, "best/loss": v / 2}))
         for v in (0.1, 0.3, 0.8)
     ]
-    assert [(e.state, e.value, e.is_over) for e in endings[:2]] == [(None, 0.1, True), (None, 0.3, True)]
-    assert not endings[0].will_run_again
+    assert [(e.state, e.value, e.is_repeat_finished) for e in endings[:2]] == [
+        (None, 0.1, True),
+        (None, 0.3, True),
+    ]
+    assert not endings[0].will_retry
     assert (endings[2].state, endings[2].value, endings[2].is_best) == (
         "COMPLETE",
         pytest.approx(value),
@@ -171,10 +175,10 @@ def test_the_values_of_the_repeats_make_that_of_the_trial(
     assert row.to_dict()["repeats"] == [0.1, 0.3, 0.8]
     assert (row.state, row.value, row.attempts) == ("COMPLETE", pytest.approx(value), 1)
     assert row.metrics == {"loss": pytest.approx(0.4), "best/loss": pytest.approx(0.2)}
-    assert row.dir == str(directory.root / "trial-0000")
+    assert row.directory == directory.root / "trial-0000"
 
 
-def test_metrics_are_the_mean_of_those_that_have_them_and_none_if_one_is_no_number(
+def test_metrics_are_averaged_over_repeats_unless_one_is_nan(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec(stop={"trials": 1})
@@ -185,7 +189,7 @@ def test_metrics_are_the_mean_of_those_that_have_them_and_none_if_one_is_no_numb
     assert view(spec, directory).rows()[0].metrics == {"some": 3.0}
 
 
-def test_infinite_values_that_cancel_are_no_result(directory: SweepDirectory) -> None:
+def test_infinite_values_that_cancel_fail_the_trial(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(), directory, slots=3)
     for value in (math.inf, -math.inf, 1.0):
         result = finished(controller, returned(assigned(controller), value))
@@ -198,9 +202,9 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
     first, second, third = (assigned(controller) for _ in range(3))
     for run in (first, second):
         result = finished(controller, ended(run, "crash", reason="killed"))
-        assert result.will_run_again
+        assert result.will_retry
         assert (result.repeat, result.label) == (run.repeat, run.label)
-    assert controller.finish(returned(first, 99.0)) is None, "word from an old attempt"
+    assert controller.finish(returned(first, 99.0)) is None, "a message from an old attempt"
     again = assigned(controller), assigned(controller)
     assert [key(a) for a in again] == [(0, 0, 2), (0, 1, 2)]
     assert [a.seed for a in again] == [first.seed, second.seed]
@@ -212,7 +216,9 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
     assert not directory.trial(0, "seed-2").error.exists()
 
 
-def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(directory: SweepDirectory) -> None:
+def test_a_repeat_without_retries_left_fails_the_trial_and_cancels_the_others(
+    directory: SweepDirectory,
+) -> None:
     spec = make_spec(repeats=5, trial={"retries": 0})
     controller = Controller(spec, directory, slots=3)
     done, failing, other = (assigned(controller) for _ in range(3))
@@ -221,10 +227,10 @@ def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(direct
     finished(controller, returned(done, 0.5))
     assert not asks(controller, other, Report(0, 0.5))
     result = finished(controller, ended(failing, "error", reason="ValueError: no", metrics={"loss": 4.0}))
-    assert (result.state, result.is_over, result.reason) == (None, True, "ValueError: no")
-    assert [(r.repeat, r.is_futile) for r in controller.progress().running] == [(2, True)]
+    assert (result.state, result.is_repeat_finished, result.reason) == (None, True, "ValueError: no")
+    assert [(r.repeat, r.is_cancelled) for r in controller.progress().running] == [(2, True)]
     assert controller.progress().counts["failed"] == 0
-    assert assigned(controller).number == 1, "what had not begun is not begun"
+    assert assigned(controller).number == 1, "waiting repeats do not start"
     assert asks(controller, other)
     assert controller.must_end(0, 1, [], other.repeat)
     result = finished(controller, ended(other, "interrupted", metrics={"loss": 3.0}))
@@ -235,12 +241,12 @@ def test_a_repeat_that_fails_for_good_fails_the_trial_and_ends_the_others(direct
     assert row.repeats == [0.5, None, None, None, None]
     assert row.metrics["loss"] == pytest.approx((0.5 + 4.0 + 3.0) / 3)
     assert found.error_file(0).read_text() == "ValueError: no\n"
-    told = [told_success(directory, 0, f"seed-{repeat}") for repeat in range(3)]
-    assert told == [True, False, False]
+    written = [written_success(directory, 0, f"seed-{repeat}") for repeat in range(3)]
+    assert written == [True, False, False]
     assert not directory.trial(0, "seed-3").root.exists()
 
 
-def test_a_repeat_that_waits_for_its_next_attempt_ends_with_the_trial(directory: SweepDirectory) -> None:
+def test_a_waiting_repeat_finishes_with_the_trial(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, trial={"retries": 1, "backoff": "1h", "retry_on": ["crash"]})
     controller = Controller(spec, directory, slots=2)
     waiting, failing = assigned(controller), assigned(controller)
@@ -250,7 +256,7 @@ def test_a_repeat_that_waits_for_its_next_attempt_ends_with_the_trial(directory:
     result = finished(controller, ended(failing, "error", reason="no", metrics={"loss": 3.0}))
     assert (result.state, result.reason) == ("FAIL", "seed-1: no")
     assert view(spec, directory).rows()[0].metrics["loss"] == 2.0, "TensorBoard counts it too"
-    assert [told_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
+    assert [written_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
     assert controller.next_step(None).assignment is not None
 
 
@@ -265,7 +271,7 @@ def good_trial(controller: Controller, repeats: int = 3) -> None:
         finished(controller, returned(run, 0.1, reports=reports))
 
 
-def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirectory) -> None:
+def test_the_pruner_looks_at_the_first_repeat_and_the_others_follow(directory: SweepDirectory) -> None:
     spec = make_spec(pruner=MEDIAN, repeats=4)
     controller = Controller(spec, directory, slots=3)
     good_trial(controller, 4)
@@ -275,18 +281,18 @@ def test_the_first_repeat_is_judged_and_the_others_follow(directory: SweepDirect
     assert not asks(controller, second, Report(0, 99.0)), "only the first one is compared"
     assert asks(controller, first, Report(0, 0.9))
     assert asks(controller, first), "asked again, the answer is the same"
-    assert controller.next() is None, "what had not begun is not begun"
+    assert controller.next_step(None).assignment is None, "waiting repeats do not start"
     assert asks(controller, second)
     assert (finished(controller, ended(first, "pruned")).state, asks(controller, third)) == (None, True)
     finished(controller, ended(second, "pruned"))
-    result = finished(controller, returned(third, 0.0))  # it has not asked
+    result = finished(controller, returned(third, 0.0))  # it has not asked whether to prune
     assert (result.state, result.value) == ("PRUNED", 0.9)
     assert controller._study.trials[1].intermediate_values == {0: 0.9}
-    assert [told_success(directory, 1, f"seed-{n}") for n in range(3)] == [True] * 3
+    assert [written_success(directory, 1, f"seed-{n}") for n in range(3)] == [True] * 3
     assert view(spec, directory).rows()[1].repeats == [None, None, 0.0, None]
 
 
-def test_the_pruner_is_asked_when_the_first_repeat_is_done(directory: SweepDirectory) -> None:
+def test_the_pruner_is_asked_when_the_first_repeat_finishes(directory: SweepDirectory) -> None:
     controller = Controller(make_spec(pruner=MEDIAN), directory, slots=1)
     good_trial(controller)
     result = finished(controller, returned(assigned(controller), 0.9, reports=(Report(0, 0.9),)))
@@ -294,7 +300,7 @@ def test_the_pruner_is_asked_when_the_first_repeat_is_done(directory: SweepDirec
     assert controller.progress().stopped_by == "trials"
 
 
-def test_a_trial_whose_repeats_are_all_done_is_complete_whatever_the_pruner_says(
+def test_a_trial_is_complete_if_all_repeats_finish_whatever_the_pruner_says(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(pruner=MEDIAN), directory, slots=3)
@@ -319,7 +325,7 @@ def test_wilcoxon_compares_the_results_of_the_repeats(
 ) -> None:
     pytest.importorskip("scipy")
     spec = make_spec(repeats=8)
-    monkeypatch.setattr(Controller, "_judges_repeats", property(lambda self: True))
+    monkeypatch.setattr(Reports, "_compares_results", property(lambda self: True))
     controller = Controller(spec, directory, slots=1)
     controller._study.pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1)
     for repeat in range(8):
@@ -341,7 +347,9 @@ def test_wilcoxon_compares_the_results_of_the_repeats(
     assert len(controller._study.trials[1].intermediate_values) == count
 
 
-def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(directory: SweepDirectory) -> None:
+def test_after_a_kill_finished_repeats_stay_finished_and_the_others_continue(
+    directory: SweepDirectory,
+) -> None:
     spec = make_spec(repeats=4, stop={"trials": 1})
     killed = Controller(spec, directory, slots=3)
     done, reporting, silent = (assigned(killed) for _ in range(3))
@@ -355,7 +363,7 @@ def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(direct
     again = [assigned(resumed) for _ in range(3)]
     assert [key(a) for a in again] == [(0, 1, 2), (0, 2, 2), (0, 3, 1)]
     assert [a.seed for a in again[:2]] == [reporting.seed, silent.seed]
-    assert resumed.next() is None
+    assert resumed.next_step(None).assignment is None
     assert resumed.finish(returned(done, 99.0)) is None
     for run in again:
         result = finished(resumed, returned(run, 0.75, metrics={"loss": 0.75}))
@@ -363,10 +371,10 @@ def test_after_a_kill_finished_repeats_stay_finished_and_the_others_go_on(direct
     row = view(spec, directory).rows()[0]
     assert row.repeats == [0.25, 0.75, 0.75, 0.75]
     assert row.metrics["loss"] == 0.625
-    assert told_success(directory, 0, "seed-0")
+    assert written_success(directory, 0, "seed-0")
 
 
-def test_the_first_repeats_reports_survive_a_kill_and_the_others_are_not_mixed_in(
+def test_only_the_reports_of_the_first_repeat_are_stored_after_a_kill(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec()
@@ -380,7 +388,7 @@ def test_the_first_repeats_reports_survive_a_kill_and_the_others_are_not_mixed_i
     assert resumed._study.trials[0].intermediate_values == {0: 0.5}
 
 
-def test_a_trial_that_had_failed_is_not_taken_up_again(directory: SweepDirectory) -> None:
+def test_a_decided_trial_gets_no_attempts_after_a_kill(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 0})
     killed = Controller(spec, directory, slots=2)
     failing, other = assigned(killed), assigned(killed)
@@ -391,12 +399,12 @@ def test_a_trial_that_had_failed_is_not_taken_up_again(directory: SweepDirectory
     assert resumed.progress().counts["failed"] == 1
     row = view(spec, directory).rows()[0]
     assert (row.state, row.reason, row.metrics["loss"]) == ("FAIL", "seed-0: killed", 2.0)
-    assert [told_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
+    assert [written_success(directory, 0, f"seed-{n}") for n in range(2)] == [False, False]
     assert not directory.trial(0, "seed-2").root.exists()
     assert assigned(resumed).number == 1
 
 
-def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
+def test_the_next_session_writes_ends_of_repeats_that_are_missing_in_tensorboard(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec(repeats=2)
@@ -405,35 +413,35 @@ def test_ends_that_tensorboard_was_not_told_are_told_by_the_next_session(
     for run in runs:
         begin(directory, run, loss=1.0).finish()
     with monkeypatch.context() as patch:
-        patch.setattr(HParamsRows, "tell_ends", lambda *_: None)  # it dies before
+        patch.setattr(HParamsWriter, "write_ends", lambda *_: None)  # it dies before that
         for run in runs[:3]:
             finished(killed, returned(run, 1.0))
     assert not has_ended(directory.trial(0, "seed-0").root)
     Controller(spec, directory, slots=4)
-    told = [told_success(directory, run.number, run.label) for run in runs]
-    assert told == [True, True, True, None]
+    ending = [written_success(directory, run.number, run.label) for run in runs]
+    assert ending == [True, True, True, None]
 
 
-def test_a_controller_that_takes_a_dead_ones_place_lets_repeats_run_on(directory: SweepDirectory) -> None:
+def test_repeats_run_on_when_a_controller_replaces_a_dead_one(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=5, stop={"trials": 1})
     dead = Controller(spec, directory, slots=4, run_id="r")
-    unheard, unanswered, known, told = (assigned(dead) for _ in range(4))
-    finished(dead, returned(unanswered, 0.5))  # its answer does not arrive
+    unheard, unanswered, known, ending = (assigned(dead) for _ in range(4))
+    finished(dead, returned(unanswered, 0.5))  # the answer is lost
     new = Controller(spec, directory, slots=4, run_id="r")
     assert not asks(new, known, Report(0, 1.0))
-    new.adopt([running(a) for a in (unanswered, known, told)])
+    new.adopt([running(a) for a in (unanswered, known, ending)])
     again = new.next_step(returned(unanswered, 0.5))
     assert again.result is not None
-    assert (again.result.repeat, again.result.is_over, again.result.value) == (1, True, 0.5)
+    assert (again.result.repeat, again.result.is_repeat_finished, again.result.value) == (1, True, 0.5)
     assert new.finish(returned(unanswered, 0.5)) is None, "once"
     assert again.assignment is not None
     rest = [again.assignment, assigned(new)]
-    assert [key(a) for a in rest] == [(0, 4, 1), (0, 0, 1)], "one was not begun, of one nobody had heard"
+    assert [key(a) for a in rest] == [(0, 4, 1), (0, 0, 1)], "one was waiting, one had not reached a worker"
     assert rest[1].seed == unheard.seed
-    for run in (known, told, *rest):
+    for run in (known, ending, *rest):
         result = finished(new, returned(run, 1.0))
     assert (result.state, result.value) == ("COMPLETE", pytest.approx(0.9))
-    # The last answer does not arrive either.
+    # The last answer is lost, too.
     newest = Controller(spec, directory, slots=4, run_id="r")
     newest.adopt([running(rest[1])])
     repeated = newest.finish(returned(rest[1], 1.0))
@@ -442,7 +450,7 @@ def test_a_controller_that_takes_a_dead_ones_place_lets_repeats_run_on(directory
     assert newest.finish(returned(rest[1], 1.0)) is None
 
 
-def test_a_verdict_outlives_the_controller(directory: SweepDirectory) -> None:
+def test_a_decision_survives_the_controller(directory: SweepDirectory) -> None:
     spec = make_spec(pruner=MEDIAN)
     dead = Controller(spec, directory, slots=3, run_id="r")
     good_trial(dead)
@@ -451,12 +459,12 @@ def test_a_verdict_outlives_the_controller(directory: SweepDirectory) -> None:
     new = Controller(spec, directory, slots=3, run_id="r")
     new.adopt([running(first), running(second)])
     assert asks(new, second)
-    assert new.next() is None
+    assert new.next_step(None).assignment is None
     finished(new, ended(first, "pruned"))
     assert finished(new, ended(second, "pruned")).state == "PRUNED"
 
 
-def test_a_verdict_holds_when_nobody_had_heard_of_the_last_run(directory: SweepDirectory) -> None:
+def test_a_decision_holds_if_no_worker_executes_the_last_run(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"retries": 0}, stop={"trials": 1})
     dead = Controller(spec, directory, slots=3, run_id="r")
     first, _ = assigned(dead), assigned(dead)
@@ -465,15 +473,15 @@ def test_a_verdict_holds_when_nobody_had_heard_of_the_last_run(directory: SweepD
     assert new.progress().counts["running"] == 1
     new.adopt([])
     assert new.progress().counts["failed"] == 1
-    assert new.next() is None
+    assert new.next_step(None).assignment is None
 
 
-def test_a_repeat_that_is_given_back_was_not_run(directory: SweepDirectory) -> None:
+def test_a_returned_repeat_does_not_count_as_an_attempt(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 1})
     controller = Controller(spec, directory, slots=3)
     first, second, third = (assigned(controller) for _ in range(3))
-    controller.give_back(0, second.attempt, second.repeat)
-    controller.give_back(0, second.attempt, second.repeat)
+    controller.return_assignment(0, second.attempt, second.repeat)
+    controller.return_assignment(0, second.attempt, second.repeat)
     finished(controller, returned(first, 1.0))
     finished(controller, ended(third, "interrupted"))
     resumed = Controller(spec, directory, slots=3)
@@ -481,36 +489,36 @@ def test_a_repeat_that_is_given_back_was_not_run(directory: SweepDirectory) -> N
     assert [key(a) for a in again] == [(0, 1, 1), (0, 2, 2)]
 
 
-def test_a_trial_that_is_abandoned_begins_no_repeat_and_ends_those_that_run(
+def test_a_stopped_trial_starts_no_repeat_and_ends_the_running_ones(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec(stop={"trials": 1})
     controller = Controller(spec, directory, slots=3)
     first, second = assigned(controller), assigned(controller)
     finished(controller, returned(first, 1.0))
-    assert controller.abandon(0, "stopped by hand") is None, "one runs"
-    assert controller.abandon(0, "stopped by hand") is None
-    assert controller.next() is None
+    assert controller.stop_trial(0, "stopped by hand") is None, "one is running"
+    assert controller.stop_trial(0, "stopped by hand") is None
+    assert controller.next_step(None).assignment is None
     result = finished(controller, ended(second, "stopped", reason="stopped by hand", was_killed=True))
     assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     assert view(spec, directory).rows()[0].reason == "stopped by hand"
 
 
-def test_a_trial_of_which_nothing_runs_can_be_abandoned(directory: SweepDirectory) -> None:
+def test_a_trial_without_running_repeats_can_be_stopped(directory: SweepDirectory) -> None:
     spec = make_spec(stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     first = assigned(controller)
     begin(directory, first, loss=1.0).finish()
     finished(controller, returned(first, 1.0))
-    result = controller.abandon(0, "stopped by hand")
+    result = controller.stop_trial(0, "stopped by hand")
     assert result is not None
     assert (result.state, result.reason) == ("PRUNED", "stopped by hand")
     row = view(spec, directory).rows()[0]
     assert (row.repeats, row.metrics["loss"]) == ([1.0, None, None], 1.0)
-    assert told_success(directory, 0, "seed-0")
+    assert written_success(directory, 0, "seed-0")
 
 
-def test_a_target_that_is_reached_begins_no_further_repeats(directory: SweepDirectory) -> None:
+def test_no_repeat_starts_after_the_target_is_reached(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, stop={"target": 0.2, "trials": 9})
     controller = Controller(spec, directory, slots=2)
     runs = [assigned(controller) for _ in range(3)]
@@ -518,11 +526,11 @@ def test_a_target_that_is_reached_begins_no_further_repeats(directory: SweepDire
     assert controller.progress().stopped_by is None, "one lucky seed is not enough"
     finished(controller, returned(runs[1], 0.2))
     assert controller.progress().stopped_by == "target"
-    assert controller.next() is None
+    assert controller.next_step(None).assignment is None
     assert finished(controller, returned(runs[2], 0.5)).state is None
 
 
-def test_failed_trials_run_again_with_all_their_repeats(directory: SweepDirectory) -> None:
+def test_a_resubmitted_trial_has_all_repeats(directory: SweepDirectory) -> None:
     spec = make_spec(repeats=2, stop={"trials": 1}, trial={"retries": 0})
     controller = Controller(spec, directory, slots=1)
     result = finished(controller, ended(assigned(controller), "error", reason="no"))
@@ -539,7 +547,7 @@ def test_failed_trials_run_again_with_all_their_repeats(directory: SweepDirector
     ]
 
 
-def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_told(
+def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_answered(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller = Controller(make_spec(), directory, slots=3)
@@ -553,13 +561,13 @@ def test_the_outcome_of_a_repeat_is_on_the_disk_when_it_is_told(
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/study.db"])
-def test_any_optuna_storage_serves(directory: SweepDirectory, storage: str | None) -> None:
+def test_any_optuna_storage_works(directory: SweepDirectory, storage: str | None) -> None:
     spec = make_spec(storage=storage.format(folder=directory.root) if storage else None)
-    for _ in range(3):  # killed twice on its way
+    for _ in range(3):  # killed twice
         controller = Controller(spec, directory, slots=2)
         for _ in range(2):
             finished(controller, returned(assigned(controller), 1.0))
-        controller.next()
+        controller.next_step(None)
     found = view(spec, directory)
     assert found.counts["complete"] == 2
     assert json.dumps(found.rows()[0].to_dict()["repeats"]) == "[1.0, 1.0, 1.0]"
@@ -571,7 +579,7 @@ TWO_GOALS = {
 }
 
 
-def test_what_is_infinite_in_one_repeat_is_a_result_and_beyond_every_limit(directory: SweepDirectory) -> None:
+def test_a_metric_that_is_infinite_in_one_repeat_exceeds_every_limit(directory: SweepDirectory) -> None:
     limit = {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "lat", "constraint": "<= 20"}]}
     spec = make_spec(**{**TWO_GOALS, **limit}, repeats=2)
     controller = Controller(spec, directory, slots=1)
@@ -586,7 +594,7 @@ def test_what_is_infinite_in_one_repeat_is_a_result_and_beyond_every_limit(direc
     ("lats", "state", "values"),
     [([1.0, math.inf], "COMPLETE", (0.5, math.inf)), ([-math.inf, math.inf], "FAIL", None)],
 )
-def test_infinite_goals_do_not_keep_a_sweep_from_being_opened_again(
+def test_a_sweep_with_infinite_goals_can_be_resumed(
     directory: SweepDirectory, lats: list[float], state: str, values: Any
 ) -> None:
     spec = make_spec(**TWO_GOALS, repeats=2)
@@ -600,7 +608,7 @@ def test_infinite_goals_do_not_keep_a_sweep_from_being_opened_again(
     assert row.reason == (None if state == "COMPLETE" else "the metric 'lat' is NaN")
 
 
-def test_repeats_that_ended_with_what_cannot_be_judged_fail_when_the_sweep_goes_on(
+def test_a_trial_whose_repeats_have_a_nan_goal_fails_on_resume(
     directory: SweepDirectory,
 ) -> None:
     spec = make_spec(**TWO_GOALS, repeats=2)
@@ -609,13 +617,13 @@ def test_repeats_that_ended_with_what_cannot_be_judged_fail_when_the_sweep_goes_
         last = assigned(controller)
         if last.repeat == 0:
             finished(controller, returned(last, 0.5, metrics={"loss": 0.5, "lat": 1.0}))
-    live = controller._live[0]
-    live.end_run(live.runs[1], 0.5, {"loss": 0.5, "lat": math.nan}, 1.0)  # and then it was killed
+    live = controller._live.trials[0]
+    live.finish_run(live.runs[1], 0.5, {"loss": 0.5, "lat": math.nan}, 1.0)  # and then it was killed
     Controller(spec, directory, slots=1)
     assert view(spec, directory).rows()[0].state == "FAIL"
 
 
-def test_all_goals_and_limits_are_reduced_alike(directory: SweepDirectory) -> None:
+def test_all_goals_and_limits_are_reduced_in_the_same_way(directory: SweepDirectory) -> None:
     spec = make_spec(**TWO_GOALS, repeats={"seeds": 3, "reduce": "median"})
     controller = Controller(spec, directory, slots=1)
     for value in (1.0, 2.0, 9.0):

@@ -1,4 +1,4 @@
-"""Other processes leave word in a folder."""
+"""Requests of other processes to a running sweep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from sweep.controller.requests import Request, leave_request, take_requests
 
 
-def test_requests_are_taken_once_and_in_their_order(tmp_path: Path) -> None:
+def test_requests_are_taken_once_and_in_order(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
     assert take_requests(folder, "r") == []
     asked = [Request("r", stop_trial=7), Request("r", resubmit=(1, 2)), Request("r", stop=True)]
@@ -17,7 +17,7 @@ def test_requests_are_taken_once_and_in_their_order(tmp_path: Path) -> None:
     assert take_requests(folder, "r") == []
 
 
-def test_what_cannot_be_understood_is_dropped_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_an_unreadable_request_is_dropped(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
     leave_request(folder, Request("r", stop=True))
     (folder / "0.json").write_text("{")
@@ -26,7 +26,7 @@ def test_what_cannot_be_understood_is_dropped_and_holds_nothing_up(tmp_path: Pat
     assert not list(folder.iterdir())
 
 
-def test_what_an_earlier_run_was_asked_is_forgotten(tmp_path: Path) -> None:
+def test_requests_to_an_earlier_run_are_dropped(tmp_path: Path) -> None:
     leave_request(tmp_path / "requests", Request("an earlier one", stop=True))
     assert take_requests(tmp_path / "requests", "r") == []
     assert take_requests(tmp_path / "requests", "an earlier one") == []

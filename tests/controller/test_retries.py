@@ -1,4 +1,4 @@
-"""Which failed attempts run again, and when."""
+"""Which failed attempts are retried, and when."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ def rules(**keys: Any) -> RetryRules:
 
 
 @pytest.mark.parametrize("kind", ["crash", "oom", "lost_node"])
-def test_what_is_not_the_objectives_fault_is_retried_twice_unless_said_otherwise(kind: Any) -> None:
+def test_crashes_are_retried_twice_by_default(kind: Any) -> None:
     assert rules().allow(kind, 1)
     assert rules().allow(kind, 2)
 
 
 @pytest.mark.parametrize("kind", ["error", "timeout", "returned"])
-def test_what_the_objective_does_is_not_retried_unless_asked_for(kind: Any) -> None:
+def test_errors_of_the_objective_are_not_retried_by_default(kind: Any) -> None:
     assert not rules().allow(kind, 1)
     assert rules(retry_on=["error", "timeout"], retries=1).allow(kind, 1)
     assert not rules(retry_on=["error", "timeout"], retries=1).allow(kind, 2)
 
 
-def test_a_lost_machine_does_not_count() -> None:
+def test_a_lost_machine_does_not_count_against_the_retries() -> None:
     assert not rules().counts("lost_node")
     assert rules().allow("lost_node", 99)
     assert not rules(retry_on=["crash"]).allow("lost_node", 0)
     assert not rules().allow("crash", 3)
 
 
-def test_the_wait_doubles_with_each_failure_and_has_an_end() -> None:
+def test_the_delay_doubles_with_each_failure_up_to_a_maximum() -> None:
     slow = rules(backoff="5s")
     assert [slow.delay(failures) for failures in (1, 2, 3)] == [5, 10, 20]
     assert slow.delay(1000) == 600

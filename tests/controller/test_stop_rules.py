@@ -1,4 +1,4 @@
-"""When a sweep has done enough."""
+"""The stop rules of a sweep."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def test_failures_and_a_plateau_are_counted() -> None:
     found, spec = rules({"failures": 2, "plateau": 3})
     assert found.reached(StopState(spec.metric, failed=1, plateau=2), 0, 0.0) is None
     assert found.reached(StopState(spec.metric, failed=2), 0, 0.0) == "failures"
-    assert found.reached(StopState(spec.metric, failed=2), 1, 0.0) is None, "one of them is run again"
+    assert found.reached(StopState(spec.metric, failed=2), 1, 0.0) is None, "one of them was resubmitted"
     assert found.reached(StopState(spec.metric, plateau=3), 0, 0.0) == "plateau"
 
 
-def test_trials_that_repeat_others_do_not_count() -> None:
+def test_resubmissions_do_not_count() -> None:
     found, spec = rules({"trials": 3})
     assert found.reached(StopState(spec.metric, finished=3), 1, 0.0) is None
 
 
-def test_the_number_of_trials_is_the_smaller_of_grid_and_wish() -> None:
+def test_the_number_of_trials_is_the_smaller_of_grid_size_and_stop_trials() -> None:
     assert rules({"trials": 9}, grid=6)[0].total == 6
     assert rules({"trials": 5}, grid=6)[0].total == 5
     assert rules({})[0].total is None
@@ -83,20 +83,22 @@ def sweep_of(directory: SweepDirectory, **stop: Any) -> tuple[Controller, SweepS
 
 
 def end(controller: Controller, assignment: Assignment | None, value: float | None) -> NextStep:
-    """A trial returns a value, or raises; says what its slot is to do."""
+    """Record that a trial returned a value or raised an exception; returns the next step."""
     assert assignment is not None
     kind = "returned" if value is not None else "raised"
     return controller.next_step(Outcome(assignment.number, assignment.attempt, kind, value, reason="broken"))
 
 
-def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory: SweepDirectory) -> None:
+def test_a_plateau_stops_the_sweep_even_if_a_running_trial_improves_the_best_value(
+    directory: SweepDirectory,
+) -> None:
     controller, _ = sweep_of(directory, plateau=2)
-    begun = [controller.next() for _ in range(3)]
+    begun = [controller.next_step(None).assignment for _ in range(3)]
     fourth = end(controller, begun[0], 1.0).assignment
     fifth = end(controller, begun[1], 2.0).assignment
     assert end(controller, begun[2], 3.0).assignment is None
     assert controller.progress().stopped_by == "plateau"
-    assert end(controller, fourth, 0.5).assignment is None, "its slot is not wanted, as the others were not"
+    assert end(controller, fourth, 0.5).assignment is None, "no slot gets another attempt"
     assert end(controller, fifth, 4.0).assignment is None
     controller.close()
     view = SweepView(directory)
@@ -105,29 +107,29 @@ def test_a_plateau_ends_the_sweep_whatever_comes_of_trials_that_ran_on(directory
     assert view.best.number == 3
 
 
-def test_failures_that_are_run_again_by_hand_do_not_end_the_sweep_any_more(
+def test_resubmitted_failures_no_longer_stop_the_sweep(
     directory: SweepDirectory,
 ) -> None:
     controller, spec = sweep_of(directory, failures=2)
-    second = end(controller, controller.next(), None).assignment
+    second = end(controller, controller.next_step(None).assignment, None).assignment
     assert end(controller, second, None).assignment is None
     assert controller.progress().stopped_by == "failures"
     assert controller.resubmit([0, 1]) == [0, 1]
-    again = controller.next()
+    again = controller.next_step(None).assignment
     assert again is not None
     assert again.number == 2
     end(controller, again, None)
-    assert controller.progress().stopped_by is None, "one failure that nothing was done about"
+    assert controller.progress().stopped_by is None, "one failure was not resubmitted"
     controller.close()
     assert SweepView(directory).stopped_by is None
     resumed = Controller(spec, directory, slots=1)
-    assert end(resumed, resumed.next(), None).assignment is None
+    assert end(resumed, resumed.next_step(None).assignment, None).assignment is None
     assert resumed.progress().stopped_by == "failures"
 
 
-def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -> None:
+def test_a_metric_that_another_trial_reports_is_not_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
-    silent, other = controller.next(), controller.next()
+    silent, other = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None
     assert other is not None
     never = Outcome(silent.number, silent.attempt, "unreported", reason="never")
@@ -136,9 +138,9 @@ def test_a_metric_that_others_report_is_not_missing(directory: SweepDirectory) -
     assert controller.progress().stopped_by is None
 
 
-def test_a_metric_that_nobody_reports_is_missing(directory: SweepDirectory) -> None:
+def test_a_metric_that_no_trial_reports_is_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
-    silent, _ = controller.next(), controller.next()
+    silent, _ = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None
     assert controller.next_step(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
     assert controller.progress().stopped_by == "metric"

@@ -213,4 +213,4 @@ def test_repeats_run_one_after_another(make_sweep: MakeSweep) -> None:
     assert first.value == pytest.approx(sum(filter(None, first.repeats)) / 2)
     assert len(set(first.repeats)) == 2, "each was seeded with its own seed"
     assert [trial.state for trial in (first, second, third)] == ["COMPLETE", "PRUNED", "PRUNED"]
-    assert [path.name for path in Path(second.dir).iterdir()] == ["seed-11"]
+    assert [path.name for path in second.directory.iterdir()] == ["seed-11"]

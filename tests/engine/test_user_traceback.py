@@ -29,7 +29,7 @@ def failed(make_sweep: MakeSweep, code: str) -> str:
     except sweep.SweepError as error:
         return str(error)
     assert result.trials[0].state == "FAIL"
-    return (Path(result.trials[0].dir) / "error.txt").read_text()
+    return (result.trials[0].directory / "error.txt").read_text()
 
 
 CASES = {

@@ -90,10 +90,10 @@ def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path
     assert result.best_value > 0.9
     for trial in result.trials:
         assert {"val/accuracy", "val/loss", "train/loss", "best/val/accuracy"} <= trial.metrics.keys()
-        assert (Path(trial.dir) / "output.log").read_text() == ""
+        assert (trial.directory / "output.log").read_text() == ""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(result.trials[0].dir).Reload()
+    events = EventAccumulator(str(result.trials[0].directory)).Reload()
     assert any(tag.startswith("misread") for tag in events.Tags()["images"])
     assert "weights/conv1.weight" in events.Tags()["histograms"]
     assert len(events.Scalars("val/accuracy")) == 4

@@ -392,7 +392,7 @@ def test_its_sweep_runs_and_leaves_quiet_trials(
     assert result.trials[0].params["lr"] == 2e-4, "it begins with the defaults"
     for trial in result.trials:
         assert {"val/perplexity", "val/loss", "train/loss", "best/val/perplexity"} <= trial.metrics.keys()
-        assert (Path(trial.dir) / "output.log").read_text() == ""
+        assert (trial.directory / "output.log").read_text() == ""
 
 
 class Story:

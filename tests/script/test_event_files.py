@@ -78,7 +78,7 @@ def check_curves(result: sweep.SweepResult) -> None:
         lr = trial.params["lr"]
         steps = {0: lr, 1: lr / 2, 2: lr / 3}
         assert found.intermediate_values == pytest.approx(steps)
-        scalars = read_scalars(Path(trial.dir))
+        scalars = read_scalars(trial.directory)
         assert scalars["val/loss"] == pytest.approx(steps)
         best = {step: value for step, value in scalars["best/val/loss"].items() if step in steps}
         assert best == pytest.approx(steps)
@@ -347,7 +347,7 @@ def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScrip
         make_script(code, TENSORBOARDX, stop={"trials": 3}, pruner={"type": "median", "startup_trials": 2})
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
-    scalars = read_scalars(Path(result.trials[2].dir))
+    scalars = read_scalars(result.trials[2].directory)
     drawn = [read_scalars(Path("drawn/2")), read_scalars(Path("drawn/2/cmp/a"))]
     assert [scalars["val/acc"], scalars["val/loss"]] == [drawn[0]["val/acc"], drawn[0]["val/loss"]]
     assert list(scalars["cmp/a/cmp"]) == list(drawn[1]["cmp"])

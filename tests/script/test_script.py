@@ -69,7 +69,7 @@ def is_alive(pid: int) -> bool:
 
 
 def output(result: sweep.SweepResult, number: int = 0) -> bytes:
-    return (Path(result.trials[number].dir) / "output.log").read_bytes()
+    return (result.trials[number].directory / "output.log").read_bytes()
 
 
 REPORTS = """
@@ -238,7 +238,7 @@ def test_why_a_script_failed_is_said_in_one_line(make_script: MakeScript, code: 
     result = run(make_script(code))
     trial = result.trials[0]
     assert (trial.state, trial.reason, trial.attempts) == ("FAIL", reason, 1)
-    assert reason in (Path(trial.dir) / "error.txt").read_text()
+    assert reason in (trial.directory / "error.txt").read_text()
 
 
 def test_a_script_that_a_signal_ends_has_crashed_and_runs_again(make_script: MakeScript) -> None:
@@ -1115,7 +1115,7 @@ def test_the_reason_is_the_first_line_of_an_exception_and_its_story_is_as_it_was
     )
     (trial,) = run(file).trials
     assert trial.reason == "exit status 1: RuntimeError: CUDA error: device-side assert"
-    error = (Path(trial.dir) / "error.txt").read_text()
+    error = (trial.directory / "error.txt").read_text()
     assert '\n  File "' in error
     assert "\n    raise RuntimeError(" in error
 

@@ -1,4 +1,4 @@
-"""Constraints on parameters: what they may say, and that no trial is spent on what violates one."""
+"""Constraints on parameters: their expressions, and that no trial violates one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=["tpe", "random", "qmc", "nsga2"])
-def test_no_trial_is_spent_on_what_violates_a_constraint(sampler: Any) -> None:
+def test_no_trial_violates_a_constraint(sampler: Any) -> None:
     spec = make_spec(PLAIN, ["a + b <= 0.6", "a * n <= 8"], sampler)
     found, study = sampled(spec, 25)
     assert len(study.trials) == 25
@@ -64,7 +64,7 @@ def test_no_trial_is_spent_on_what_violates_a_constraint(sampler: Any) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=["tpe", "random", "qmc", "nsga2"])
-def test_a_constraint_counts_where_all_of_its_parameters_are_there(sampler: Any) -> None:
+def test_a_constraint_applies_if_all_of_its_parameters_are_active(sampler: Any) -> None:
     parameters = {
         "kind": {"values": ["sgd", "adam"]},
         "sgd": {"when": {"kind": "sgd"}, "parameters": {"m": {"min": 0.0, "max": 1.0}}},
@@ -77,7 +77,9 @@ def test_a_constraint_counts_where_all_of_its_parameters_are_there(sampler: Any)
     assert any(params["lr"] > 0.5 for params in found if "sgd.m" not in params)
 
 
-def test_where_nothing_fits_the_sweep_does_not_begin_and_says_what_rejects_how_much(tmp_path: Path) -> None:
+def test_a_sweep_without_feasible_configurations_is_rejected_with_the_share_of_each_constraint(
+    tmp_path: Path,
+) -> None:
     spec = make_spec(PLAIN, ["a + b <= 3", "a > 0.5", "b > 2"], stop={"trials": 3})
     with pytest.raises(EntryError, match=r"^constraints: none of \d+ configurations fits: ") as caught:
         Controller(spec, SweepDirectory(tmp_path), slots=1)
@@ -86,16 +88,18 @@ def test_where_nothing_fits_the_sweep_does_not_begin_and_says_what_rejects_how_m
     assert not list(tmp_path.glob("trial-*"))
 
 
-def test_what_one_configuration_in_five_thousand_fulfils_is_found_or_refused(tmp_path: Path) -> None:
+def test_constraints_that_one_configuration_in_five_thousand_satisfies_are_met_or_rejected(
+    tmp_path: Path,
+) -> None:
     spec = make_spec(
         {"x": {"min": 0.0, "max": 1.0}}, ["x < 0.0002"], {"type": "random", "seed": 1}, stop={"trials": 3}
     )
     try:
         controller = Controller(spec, SweepDirectory(tmp_path), slots=1)
     except EntryError:
-        return  # before anything has begun; the message is that of the test above
+        return  # before the sweep starts; the test above checks the message
     for _ in range(3):
-        assignment = controller.next()
+        assignment = controller.next_step(None).assignment
         assert assignment is not None
         assert assignment.params["x"] < 0.0002
         controller.finish(Outcome(assignment.number, assignment.attempt, "returned", 1.0))
@@ -142,7 +146,7 @@ def test_what_one_configuration_in_five_thousand_fulfils_is_found_or_refused(tmp
         "",
     ],
 )
-def test_what_is_more_than_arithmetic_is_refused_in_one_line(text: str) -> None:
+def test_an_expression_beyond_arithmetic_is_rejected_in_one_line(text: str) -> None:
     begun = time.monotonic()
     with pytest.raises(ExpressionError) as caught:
         Expression(text)
@@ -167,7 +171,7 @@ def test_what_is_more_than_arithmetic_is_refused_in_one_line(text: str) -> None:
         "log(x, 1) > 1",
     ],
 )
-def test_what_cannot_be_computed_does_not_hold_and_is_quick(text: str) -> None:
+def test_an_expression_that_cannot_be_evaluated_counts_as_violated_and_is_quick(text: str) -> None:
     begun = time.monotonic()
     assert Expression(text).holds({"x": 3}) in (True, False)
     assert time.monotonic() - begun < 30
@@ -177,11 +181,11 @@ def test_what_cannot_be_computed_does_not_hold_and_is_quick(text: str) -> None:
     "text",
     ["'a' * 9999999999 == x", "'a' + x == 'b'", "'%9999999d' % x == 'a'", "x + 1", "x and x", "x in 'abc'"],
 )
-def test_what_makes_no_sense_for_numbers_is_an_error(text: str) -> None:
+def test_an_invalid_operation_on_numbers_is_an_error(text: str) -> None:
     with pytest.raises(ExpressionError):
         Expression(text).holds({"x": 3})
 
 
-def test_a_long_sum_is_no_deep_expression() -> None:
+def test_a_long_sum_is_not_a_deep_expression() -> None:
     text = " + ".join(["x"] * 190) + " < 200"
     assert Expression(text).holds({"x": 1})

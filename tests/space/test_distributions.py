@@ -21,7 +21,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 COUNT = 2000
 LEAST_P = 1e-3
-"""The seed is fixed: it is not luck that a correct sampler passes."""
+"""The seed is fixed, so that a correct sampler always passes."""
 
 
 def space_of(parameter: Any, sampler: str = "random") -> tuple[SweepSpec, SearchSpace]:
@@ -44,7 +44,7 @@ def samples(parameter: Any) -> list[Any]:
 
 
 def ppf(parameter: Any, u: float) -> Any:
-    """What a share of the distribution stands for."""
+    """The parameter's value at a cumulative probability."""
     return space_of(parameter)[1].variables["x"].decode(u)
 
 
@@ -84,7 +84,7 @@ def test_continuous_samples_follow_their_distribution(name: str) -> None:
 
 
 def log_integers(low: int, high: int) -> dict[Any, float]:
-    """Each whole number has what rounds to it, on the log scale."""
+    """Each integer has the probability of what rounds to it, on the log scale."""
     width = math.log(high + 0.5) - math.log(low - 0.5)
     return {n: (math.log(n + 0.5) - math.log(n - 0.5)) / width for n in range(low, high + 1)}
 
@@ -113,7 +113,7 @@ def test_discrete_samples_follow_their_distribution(name: str) -> None:
 
 
 def rounded(reference: Any, q: float) -> dict[Any, float]:
-    """The support of a rounded distribution, with the share of what rounds to each of its values."""
+    """The values of a rounded distribution with their probabilities."""
     low, high = reference.ppf(1e-10), reference.ppf(1 - 1e-10)
     steps = range(round(low / q) - 1, round(high / q) + 2)
     shares = {k * q: reference.cdf((k + 0.5) * q) - reference.cdf((k - 0.5) * q) for k in steps}
@@ -176,7 +176,7 @@ OR: dict[str, tuple[dict[str, Any], Callable[[Any], float] | dict[Any, float]]] 
 
 
 @pytest.mark.parametrize("name", OR)
-def test_each_value_beside_a_range_is_as_likely_as_the_range(name: str) -> None:
+def test_each_alternative_is_as_likely_as_the_range(name: str) -> None:
     parameter, reference = OR[name]
     found = samples({**parameter, "or": [-1, "off"]})
     numbers = [value for value in found if value not in (-1, "off")]
@@ -191,7 +191,7 @@ def test_each_value_beside_a_range_is_as_likely_as_the_range(name: str) -> None:
 @pytest.mark.parametrize(
     ("bounds", "others"), itertools.product([(0.3, 0.9), (1.0, 1.0), (2, 5)], range(1, 30))
 )
-def test_the_least_and_the_largest_number_beside_any_number_of_values_come_back(
+def test_the_bounds_of_a_range_with_any_number_of_alternatives_round_trip(
     bounds: tuple[float, float], others: int
 ) -> None:
     low, high = bounds

@@ -1,5 +1,5 @@
-"""What holds for every search space, whatever it is made of. The rules are written here a second time, from
-the sweep file's own data."""
+"""Properties of every search space. The rules are written here a second time, from the sweep file's own
+data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweep.space import SearchSpace
-from sweep.study.samplers import GridSampler, make_sampler
+from sweep.study.grid_sampler import GridSampler
+from sweep.study.samplers import make_sampler
 from sweep.sweepfile import SweepSpec, parse_sweep_file
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -83,7 +84,7 @@ def named(draw: st.DrawFn) -> Raw:
 
 @st.composite
 def spaces(draw: st.DrawFn, finite: bool = False, conditions: bool = True) -> Raw:
-    """Nested parameters; any may depend on one before it."""
+    """Nested parameters; each can depend on one before it."""
     deciding: list[tuple[str, list[Any]]] = []
     count = itertools.count()
     leaves = choices() | ranges(True) | scalars if finite else choices() | ranges() | named() | scalars
@@ -121,7 +122,7 @@ def equal(a: Any, b: Any) -> bool:
 def flat(
     raw: Raw, prefix: str = "", above: tuple[Raw, ...] = ()
 ) -> Iterator[tuple[str, Any, tuple[Raw, ...]]]:
-    """All parameters with their conditions. Names in these are full ones here."""
+    """All parameters with their conditions. Their names are dotted names here."""
     for name, one in raw.items():
         conditions = above
         if isinstance(one, dict) and "when" in one:
@@ -146,7 +147,7 @@ def is_int(raw: Raw) -> bool:
 
 
 def enumerated(raw: Any) -> list[Any] | None:
-    """All values of a parameter in their order, None without an end."""
+    """All values of a parameter in order; None if they are unbounded."""
     if not isinstance(raw, dict):
         return [raw]
     if "value" in raw:
@@ -223,7 +224,7 @@ def check_inside(parameters: Raw, params: Raw) -> None:
 
 @slow
 @given(spaces(), st.sampled_from(["random", {"type": "tpe", "startup_trials": 3}]))
-def test_every_sample_lies_in_the_space_with_just_its_active_parameters(
+def test_every_sample_is_in_the_space_and_has_exactly_its_active_parameters(
     parameters: Raw, sampler: Any
 ) -> None:
     spec = make_spec(parameters, sampler)
@@ -237,7 +238,7 @@ def test_every_sample_lies_in_the_space_with_just_its_active_parameters(
 
 @slow
 @given(spaces())
-def test_values_are_encoded_as_what_decodes_to_them(parameters: Raw) -> None:
+def test_encoded_values_decode_to_the_same_values(parameters: Raw) -> None:
     space = SearchSpace.of(make_spec(parameters))
     for params, _ in sampled(make_spec(parameters), 5):
         encoded = space.encode(params, "enqueue.0")
@@ -273,7 +274,7 @@ def test_constraints_hold_for_every_sample(parameters: Raw, share: float) -> Non
 
 @slow
 @given(spaces())
-def test_a_spec_that_is_written_and_read_is_the_same(parameters: Raw) -> None:
+def test_a_spec_round_trips_through_yaml(parameters: Raw) -> None:
     spec = make_spec(
         parameters,
         repeats=2,
@@ -319,13 +320,13 @@ def few(parameters: Raw) -> bool:
 
 @slow
 @given(spaces(finite=True).filter(few))
-def test_a_grid_is_every_configuration_once(parameters: Raw) -> None:
+def test_a_grid_has_every_configuration_once(parameters: Raw) -> None:
     expected = brute_force(parameters)
     space = SearchSpace.of(make_spec(parameters, "grid"))
     grid = space.check_grid()
     assert grid.size == len(expected)
     found = [grid.values(index) for index in range(grid.size)]
-    # Conditions are on parameters before: the last varies fastest with them too.
+    # Conditions refer to parameters before, so the last one varies fastest here, too.
     assert [as_text(dict(sorted(params.items()))) for params in found] == [
         as_text(dict(sorted(params.items()))) for params in expected
     ]
@@ -337,7 +338,7 @@ def test_a_grid_is_every_configuration_once(parameters: Raw) -> None:
 
 @slow
 @given(spaces(finite=True).filter(few))
-def test_trials_of_a_grid_get_its_points(parameters: Raw) -> None:
+def test_trials_of_a_grid_get_its_configurations(parameters: Raw) -> None:
     expected = brute_force(parameters)[:30]
     space = SearchSpace.of(make_spec(parameters, "grid"))
     study = optuna.create_study(sampler=GridSampler(space))
@@ -351,7 +352,7 @@ def test_trials_of_a_grid_get_its_points(parameters: Raw) -> None:
 
 @slow
 @given(spaces(finite=True).filter(few), st.floats(0.3, 1))
-def test_a_grid_leaves_out_what_does_not_fit(parameters: Raw, share: float) -> None:
+def test_a_grid_omits_infeasible_configurations(parameters: Raw, share: float) -> None:
     numbers = [
         name
         for name, raw, _ in flat(parameters)

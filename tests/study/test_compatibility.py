@@ -1,4 +1,4 @@
-"""What may change when a sweep goes on, and what may not."""
+"""Which changes of a sweep file are possible when a sweep is resumed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.study.compatibility import changes
+from sweep.study.compatibility import incompatible_changes
 from sweep.sweepfile import SweepSpec
 
 
@@ -33,8 +33,8 @@ def make_spec(**keys: Any) -> SweepSpec:
         {"trial": {"timeout": "1h"}},
     ],
 )
-def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
-    assert changes(make_spec(), make_spec(**keys)) == []
+def test_a_sweep_can_be_resumed_with_changes_to_how_it_runs(keys: dict[str, Any]) -> None:
+    assert incompatible_changes(make_spec(), make_spec(**keys)) == []
 
 
 @pytest.mark.parametrize(
@@ -47,17 +47,22 @@ def test_how_it_is_run_may_change(keys: dict[str, Any]) -> None:
         ({"storage": "sqlite:///x"}, "storage: (absent) -> sqlite:///x"),
     ],
 )
-def test_what_it_is_may_not(keys: dict[str, Any], line: str) -> None:
-    assert changes(make_spec(), make_spec(**keys)) == [line]
+def test_a_sweep_cannot_be_resumed_with_changes_to_its_objective_or_metric(
+    keys: dict[str, Any], line: str
+) -> None:
+    assert incompatible_changes(make_spec(), make_spec(**keys)) == [line]
 
 
-def test_nor_may_the_script_it_runs() -> None:
+def test_a_sweep_cannot_be_resumed_with_another_script() -> None:
     old = make_spec(objective=None, program="a.py")
-    assert changes(make_spec(), old) == ["objective: a.py:f -> (absent)", "program: (absent) -> a.py"]
-    assert changes(old, make_spec(objective=None, program="b.py")) == ["program: a.py -> b.py"]
+    assert incompatible_changes(make_spec(), old) == [
+        "objective: a.py:f -> (absent)",
+        "program: (absent) -> a.py",
+    ]
+    assert incompatible_changes(old, make_spec(objective=None, program="b.py")) == ["program: a.py -> b.py"]
     commanded = make_spec(objective=None, program="a.py", command=["sh", "${program}"])
-    assert changes(old, commanded) == ["command: (absent) -> ['sh', '${program}']"]
-    assert changes(old, make_spec(objective=None, program="a.py", cwd="x", env={"A": 1})) == []
+    assert incompatible_changes(old, commanded) == ["command: (absent) -> ['sh', '${program}']"]
+    assert incompatible_changes(old, make_spec(objective=None, program="a.py", cwd="x", env={"A": 1})) == []
 
 
 @pytest.mark.parametrize(
@@ -71,25 +76,28 @@ def test_nor_may_the_script_it_runs() -> None:
         ({"d": 3}, "parameters.d: (absent) -> {'value': 3}"),
     ],
 )
-def test_nor_may_its_space(parameters: dict[str, Any], line: str) -> None:
+def test_a_sweep_cannot_be_resumed_with_another_search_space(parameters: dict[str, Any], line: str) -> None:
     old = {"x": {"min": 0, "max": 9}, "c": {"values": [0, 1]}}
-    assert line in changes(make_spec(), make_spec(parameters={**old, **parameters}))
+    assert line in incompatible_changes(make_spec(), make_spec(parameters={**old, **parameters}))
 
 
-def test_nor_may_its_seeds() -> None:
+def test_a_sweep_cannot_be_resumed_with_other_seeds() -> None:
     old, new = make_spec(repeats={"seeds": [1, 2]}), make_spec(repeats={"seeds": [1, 3], "reduce": "max"})
-    assert changes(old, new) == ["repeats.seeds: [1, 2] -> [1, 3]", "repeats.reduce: mean -> max"]
+    assert incompatible_changes(old, new) == [
+        "repeats.seeds: [1, 2] -> [1, 3]",
+        "repeats.reduce: mean -> max",
+    ]
 
 
-def test_nor_may_the_order_in_which_every_configuration_is_tried() -> None:
+def test_an_exhaustive_sweep_cannot_be_resumed_in_another_order() -> None:
     grid, random = make_spec(sampler="grid"), make_spec(sampler="random")
     shuffled, other = (make_spec(sampler={"type": "brute_force", "seed": seed}) for seed in (1, 2))
-    assert changes(grid, random) == ["sampler.type: grid -> random"]
-    assert changes(random, shuffled) == ["sampler.type: random -> brute_force"]
-    assert changes(grid, shuffled) == ["sampler.type: grid -> brute_force"]
-    assert changes(shuffled, other) == ["sampler.seed: 1 -> 2"]
-    assert changes(shuffled, shuffled) == []
+    assert incompatible_changes(grid, random) == ["sampler.type: grid -> random"]
+    assert incompatible_changes(random, shuffled) == ["sampler.type: random -> brute_force"]
+    assert incompatible_changes(grid, shuffled) == ["sampler.type: grid -> brute_force"]
+    assert incompatible_changes(shuffled, other) == ["sampler.seed: 1 -> 2"]
+    assert incompatible_changes(shuffled, shuffled) == []
     forth, back = ({name: {"values": [1, 2]} for name in names} for names in ("xy", "yx"))
     for sampler, found in (("grid", ["parameters: their order: x, y -> y, x"]), ("tpe", [])):
         specs = [make_spec(sampler=sampler, parameters=parameters) for parameters in (forth, back)]
-        assert changes(*specs) == found
+        assert incompatible_changes(*specs) == found

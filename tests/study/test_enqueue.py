@@ -36,11 +36,11 @@ def make_spec(**keys: Any) -> SweepSpec:
     return SweepSpec.model_validate({**base, **keys})
 
 
-def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
+def test_enqueued_configurations_come_first_and_are_completed_by_the_sampler(
     directory: SweepDirectory,
 ) -> None:
     controller = Controller(make_spec(enqueue=["defaults", {"lr": 0, "optimizer": "adam"}]), directory, 1)
-    first, second = controller.next(), controller.next()
+    first, second = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert first is not None
     assert second is not None
     assert {**first.params, "layers": 0} == {
@@ -55,25 +55,27 @@ def test_they_come_first_in_their_order_and_what_they_leave_open_is_sampled(
     assert 1 <= second.params["layers"] <= 9
 
 
-def test_each_is_tried_once_in_the_life_of_a_sweep_and_new_ones_are_added(directory: SweepDirectory) -> None:
+def test_each_configuration_is_enqueued_once_and_new_ones_are_added_on_resume(
+    directory: SweepDirectory,
+) -> None:
     controller = Controller(make_spec(enqueue=[{"layers": 2}]), directory, 1)
-    first = controller.next()
+    first = controller.next_step(None).assignment
     assert first is not None
     controller.finish(Outcome(0, 1, "returned", value=1.0))
     again = Controller(make_spec(enqueue=[{"layers": 2}, {"layers": 3}]), directory, 1)
     assert again.progress().counts["waiting"] == 1
-    following = again.next()
+    following = again.next_step(None).assignment
     assert following is not None
     assert following.params["layers"] == 3
 
 
-def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirectory) -> None:
+def test_a_requested_configuration_comes_next_and_only_once(directory: SweepDirectory) -> None:
     spec = make_spec()
     controller = Controller(spec, directory, 1)
     point = SearchSpace.of(spec).encode({"layers": 7, "optimizer": "adam"}, "enqueue")
     assert controller.enqueue([point], "token") == 1
     assert controller.enqueue([point], "token") == 0
-    assignment = controller.next()
+    assignment = controller.next_step(None).assignment
     assert assignment is not None
     assert (assignment.params["layers"], assignment.params["optimizer"]) == (7, "adam")
 
@@ -88,20 +90,20 @@ def test_one_asked_for_by_hand_comes_next_and_only_once(directory: SweepDirector
         ({"epochs": 9}, "enqueue.0.epochs: epochs is always 8, never 9"),
         (
             {"optimizer": "adam", "momentum": 0.1},
-            "enqueue.0.momentum: momentum is there only if optimizer is 'sgd', and it is 'adam'",
+            "enqueue.0.momentum: momentum is active only if optimizer is 'sgd', and it is 'adam'",
         ),
         ({"optimizer": "sgd", "layers": 9}, "enqueue.0: violates the constraint layers < 9"),
         ({"lr": 1.0}, "enqueue.0.lr: lr is never 1.0; it is a number from 1e-05 to 0.1, or 0"),
     ],
 )
-def test_what_is_outside_the_space_is_an_error(entry: dict[str, Any], message: str) -> None:
+def test_a_configuration_outside_the_search_space_is_an_error(entry: dict[str, Any], message: str) -> None:
     spec = make_spec(enqueue=[entry])
     with pytest.raises(EntryError) as caught:
         start_points(spec, SearchSpace.of(spec))
     assert message in str(caught.value)
 
 
-def test_one_that_no_other_values_can_complete_is_an_error() -> None:
+def test_a_configuration_that_cannot_satisfy_the_constraints_is_an_error() -> None:
     spec = make_spec(constraints=["lr * layers <= 0.001"], enqueue=[{"lr": 0.1}])
     with pytest.raises(
         EntryError, match=r"enqueue\.0: none of \d+ configurations fits: lr \* layers <= 0.001"
@@ -109,13 +111,13 @@ def test_one_that_no_other_values_can_complete_is_an_error() -> None:
         start_points(spec, SearchSpace.of(spec))
 
 
-def test_a_grid_takes_none() -> None:
+def test_a_grid_takes_no_enqueued_configurations() -> None:
     spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
     with pytest.raises(EntryError, match="grid tries every configuration anyway"):
         start_points(spec, SearchSpace.of(spec))
 
 
-def test_a_controller_killed_among_them_has_none_enqueued_twice(
+def test_a_controller_killed_while_enqueueing_enqueues_nothing_twice(
     directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec(enqueue=[{"layers": 2}, {"layers": 3}, {"layers": 4}])
@@ -134,6 +136,6 @@ def test_a_controller_killed_among_them_has_none_enqueued_twice(
     monkeypatch.undo()
     for _ in range(2):
         controller = Controller(spec, directory, 1)
-    found = [controller.next() for _ in range(4)]
+    found = [controller.next_step(None).assignment for _ in range(4)]
     assert [one.params["layers"] for one in found[:3] if one is not None] == [2, 3, 4]
     assert controller.progress().counts["waiting"] == 0

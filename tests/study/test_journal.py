@@ -1,4 +1,4 @@
-"""The journal is Optuna's own file, written in fewer pieces."""
+"""The journal has the format of Optuna's own, with batched writes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_optuna_reads_what_a_batch_wrote(tmp_path: Path) -> None:
     assert facts(read(tmp_path / "journal.log")) == facts(study)
 
 
-def test_nothing_of_a_batch_is_in_the_file_before_its_end_and_all_of_it_after_an_error(
+def test_a_batch_is_written_at_its_end_even_after_an_exception(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "journal.log"
@@ -71,7 +71,7 @@ def test_nothing_of_a_batch_is_in_the_file_before_its_end_and_all_of_it_after_an
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(["batch", "single", "other"]), min_size=1, max_size=12))
-def test_another_process_may_write_between_batches(
+def test_another_process_can_write_between_batches(
     tmp_path_factory: pytest.TempPathFactory, turns: list[str]
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal.log"
@@ -90,7 +90,7 @@ def test_another_process_may_write_between_batches(
     assert facts(ours) == facts(theirs) == facts(read(path))
 
 
-def test_a_last_line_that_was_cut_off_is_moved_aside(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_moved_to_another_file(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     study = make_study(Journal(path))
     study.tell(study.ask(X), 1.0)
@@ -103,7 +103,7 @@ def test_a_last_line_that_was_cut_off_is_moved_aside(tmp_path: Path) -> None:
     assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'
 
 
-def test_a_write_that_fails_half_way_spoils_nothing_and_nothing_is_claimed_after_it(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_file_unchanged_and_later_writes_fail(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     study = make_study(Journal(path))
     trial = study.ask(X)
@@ -126,7 +126,7 @@ def test_a_write_that_fails_half_way_spoils_nothing_and_nothing_is_claimed_after
     assert read(path).best_value == 2.0
 
 
-def test_a_lock_left_by_a_killed_owner_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_lock_left_by_a_killed_process_is_released(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     make_study(Journal(path))
     path.with_name("journal.log.lock").symlink_to(path)
@@ -135,15 +135,15 @@ def test_a_lock_left_by_a_killed_owner_holds_nobody_up(tmp_path: Path) -> None:
     assert len(read(path).trials) == 1
 
 
-def test_a_lock_of_a_tool_that_writes_just_now_is_waited_for(
+def test_the_lock_of_a_tool_that_is_writing_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.study.journal._LONGEST_WRITE", 60)
+    monkeypatch.setattr("sweep.study.journal._GRACE_PERIOD", 60)
     path = tmp_path / "journal.log"
     make_study(Journal(path))
     lock = JournalFileSymlinkLock(str(path))
     lock.acquire()
-    releases = threading.Timer(0.3, lock.release)  # raises if somebody else has removed it
+    releases = threading.Timer(0.3, lock.release)  # raises an exception if another process has removed it
     begin = time.monotonic()
     releases.start()
     Journal(path)
@@ -168,7 +168,7 @@ def long_journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return content
 
 
-def test_cut_at_any_byte_a_journal_opens_and_keeps_every_whole_line(
+def test_a_journal_cut_at_any_byte_opens_with_every_complete_line(
     long_journal: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "journal.log"
@@ -188,7 +188,7 @@ def test_cut_at_any_byte_a_journal_opens_and_keeps_every_whole_line(
 
 @settings(max_examples=40)
 @given(cut=st.integers(1, 2048), rubbish=st.sampled_from([b"", b"\0" * 700, b"\0\n\0\0", b"\xff{\n"]))
-def test_however_its_end_is_spoilt_the_study_goes_on(
+def test_a_study_whose_journal_has_a_corrupt_end_can_be_resumed(
     long_journal: bytes, tmp_path_factory: pytest.TempPathFactory, cut: int, rubbish: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal.log"

@@ -1,4 +1,4 @@
-"""From a pruner in the sweep file to Optuna's, and what it is like to sweep with each."""
+"""From a pruner in the sweep file to Optuna's, and a sweep with each of them."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
 @pytest.mark.filterwarnings("error")
 def test_every_option_reaches_the_pruner(pruner: Any, class_: type, look: Look, value: Any) -> None:
     if isinstance(pruner, dict) and pruner["type"] != "none":
-        pruner = {**pruner, "metric": "loss"}  # the pruner itself does not know it
+        pruner = {**pruner, "metric": "loss"}  # not an option of the pruner itself
     made = make(pruner)
     assert type(made) is class_
     assert look(made) == value
@@ -162,7 +162,7 @@ def test_a_sweep_of_fifteen_trials_is_pruned(tmp_path: Path, pruner: Any) -> Non
         }
     )
     controller = Controller(spec, SweepDirectory(tmp_path), slots=1)
-    while (assignment := controller.next()) is not None:
+    while (assignment := controller.next_step(None).assignment) is not None:
         number = assignment.number
         for step in range(9):
             if controller.should_prune(number, 1, [Report(step, float(number + step))]):
@@ -183,7 +183,7 @@ def test_wilcoxon_without_scipy_says_what_to_install(monkeypatch: pytest.MonkeyP
         make("wilcoxon")
 
 
-# One's own.
+# Custom classes.
 
 OWN = """
 import optuna
@@ -208,7 +208,7 @@ def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_pruner_of_ones_own_gets_its_options_but_not_the_metric() -> None:
+def test_a_custom_pruner_gets_its_options_but_not_the_metric() -> None:
     assert make({"type": "own_pruner:Mine", "depth": 3, "metric": "loss"}).depth == 3
     wrapped = make({"type": "patient", "patience": 1, "wrapped": {"type": "own_pruner:Mine", "depth": 3}})
     assert wrapped._wrapped_pruner.depth == 3
@@ -241,7 +241,7 @@ def test_a_pruner_of_ones_own_gets_its_options_but_not_the_metric() -> None:
         ),
     ],
 )
-def test_a_mistake_with_ones_own_is_one_error(pruner: Any, message: str) -> None:
+def test_a_mistake_in_a_custom_class_is_one_error(pruner: Any, message: str) -> None:
     with pytest.raises(EntryError) as error:
         make(pruner)
     assert str(error.value).startswith(message)
@@ -253,17 +253,17 @@ def test_a_mistake_with_ones_own_is_one_error(pruner: Any, message: str) -> None
     [
         ("none", None),
         ("median", None),
-        ("asha", "asha with min_resource: auto stops nothing until a trial is complete"),
+        ("asha", "asha with min_resource: auto prunes nothing until a trial is complete"),
         ({"type": "asha", "min_resource": 1}, None),
-        ("hyperband", "hyperband with max_resource: auto stops nothing until a trial is complete"),
-        ({"type": "hyperband", "max_resource": 2}, "hyperband has one bracket only"),
+        ("hyperband", "hyperband with max_resource: auto prunes nothing until a trial is complete"),
+        ({"type": "hyperband", "max_resource": 2}, "hyperband has only one bracket"),
         ({"type": "hyperband", "max_resource": 3}, None),
-        ("wilcoxon", "wilcoxon takes the steps for instances"),
+        ("wilcoxon", "wilcoxon treats steps as instances"),
         ({"type": "patient", "patience": 1, "wrapped": "asha"}, "asha with min_resource: auto"),
         ({"type": "patient", "patience": 1}, None),
     ],
 )
-def test_what_surprises_in_a_pruner_is_noted(pruner: Any, said: str | None) -> None:
+def test_surprising_behaviour_of_a_pruner_is_noted(pruner: Any, said: str | None) -> None:
     notes = pruner_notes(read(pruner))
     assert len(notes) == (said is not None)
     assert all(note.startswith(str(said)) for note in notes)

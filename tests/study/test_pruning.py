@@ -1,4 +1,4 @@
-"""Pruning by one metric of several, and what is left of it after an interruption."""
+"""Pruning by one of several objectives, and after an interruption."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class Sweep:
         for step, value in enumerate(reports, first):
             self.pruning.report(trial, step, value)
 
-    def take_up(self, number: int) -> optuna.Trial:
+    def restore(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.study, self.study.trials[number]._trial_id)
 
     def finish(self, trial: optuna.Trial, value: float, state: TrialState = TrialState.COMPLETE) -> None:
         values = [float(trial.number), value][-len(self.study.directions) :]
-        self.pruning.ended(self.study.tell(trial, values if state == TrialState.COMPLETE else None, state))
+        self.study.tell(trial, values if state == TrialState.COMPLETE else None, state)
 
     def run(self, *reports: float) -> str:
-        """A trial that asks after each report: c(omplete) or the step at which it was pruned."""
+        """Run a trial that asks after each report; returns "c" (complete) or the step of its pruning."""
         trial = self.start()
         for step, value in enumerate(reports):
             self.pruning.report(trial, step, value)
@@ -80,7 +80,7 @@ def all_pruners() -> list[BasePruner]:
 @pytest.mark.parametrize(
     "index", range(len(all_pruners())), ids=lambda i: f"{type(all_pruners()[i]).__name__}-{i}"
 )
-def test_with_several_objectives_a_pruner_judges_as_with_the_one_it_looks_at(index: int) -> None:
+def test_with_several_objectives_a_pruner_decides_as_with_the_reported_one_alone(index: int) -> None:
     one = Sweep(all_pruners()[index], direction="maximize")
     two = Sweep(all_pruners()[index])
     endings = [one.run(*curve) for curve in CURVES]
@@ -92,20 +92,20 @@ def test_with_several_objectives_a_pruner_judges_as_with_the_one_it_looks_at(ind
 @pytest.mark.parametrize(
     "index", range(len(all_pruners())), ids=lambda i: f"{type(all_pruners()[i]).__name__}-{i}"
 )
-def test_an_interruption_changes_no_verdict(tmp_path: Path, index: int) -> None:
+def test_an_interruption_does_not_change_what_is_pruned(tmp_path: Path, index: int) -> None:
     whole = Sweep(all_pruners()[index], tmp_path / "whole")
     expected = [whole.run(*curve) for curve in CURVES]
     found = []
-    for curve in CURVES:  # a new session for each trial, and one more in the middle of it
+    for curve in CURVES:  # a new session for each trial, and another one in the middle of it
         trial = Sweep(all_pruners()[index], tmp_path / "parts").start(*[])
         number = trial.number
         ending = "c"
         sweep = Sweep(all_pruners()[index], tmp_path / "parts")
-        trial = sweep.take_up(number)
+        trial = sweep.restore(number)
         for step, value in enumerate(curve):
             if step == 4:
                 sweep = Sweep(all_pruners()[index], tmp_path / "parts")
-                trial = sweep.take_up(number)
+                trial = sweep.restore(number)
             sweep.report(trial, value, first=step)
             if sweep.pruning.should_prune(trial):
                 ending = str(step)
@@ -116,7 +116,7 @@ def test_an_interruption_changes_no_verdict(tmp_path: Path, index: int) -> None:
     assert found == expected
 
 
-def test_reports_are_kept_in_the_study() -> None:
+def test_reports_are_stored_in_the_study() -> None:
     sweep = Sweep(pruners.MedianPruner())
     trial = sweep.start(0.5, 0.7)
     sweep.report(trial, 99.0, first=1)
@@ -125,7 +125,7 @@ def test_reports_are_kept_in_the_study() -> None:
     assert sweep.study.trials[0].state == TrialState.PRUNED
 
 
-def test_trials_that_run_side_by_side_are_told_apart() -> None:
+def test_trials_that_run_in_parallel_are_told_apart() -> None:
     sweep = Sweep(pruners.MedianPruner(n_startup_trials=1))
     first, second, third = sweep.start(), sweep.start(), sweep.start()
     sweep.report(third, 5.0)
@@ -146,14 +146,14 @@ def test_an_enqueued_trial_that_starts_after_others_keeps_its_number(tmp_path: P
     assert sweep.pruning.should_prune(second)
 
 
-def test_a_failed_trial_is_no_measure() -> None:
+def test_a_failed_trial_is_not_compared_with() -> None:
     sweep = Sweep(pruners.MedianPruner(n_startup_trials=0))
     sweep.finish(sweep.start(9.0), 0.0, TrialState.FAIL)
     assert not sweep.pruning.should_prune(sweep.start(1.0))
 
 
-def test_a_trial_that_violates_constraints_is_not_the_best_for_the_pruner() -> None:
-    # Wilcoxon compares with the best trial: the first one would be it.
+def test_an_infeasible_trial_is_not_the_best_for_the_pruner() -> None:
+    # Wilcoxon compares with the best trial, which would be the first one.
     sweep = Sweep(pruners.WilcoxonPruner(p_threshold=0.5))
     first, second = sweep.start(*[9.0] * 6), sweep.start(*[1.0] * 6)
     first.set_constraint("memory", 1.0)
@@ -162,7 +162,7 @@ def test_a_trial_that_violates_constraints_is_not_the_best_for_the_pruner() -> N
     assert not sweep.pruning.should_prune(sweep.start(*[2.0] * 6))
 
 
-def test_a_pruner_of_ones_own_sees_one_direction_and_the_parameters() -> None:
+def test_a_custom_pruner_sees_one_direction_and_the_parameters() -> None:
     seen = []
 
     class CustomClass(BasePruner):
@@ -184,7 +184,7 @@ def test_hyperband_leaves_the_sampler_all_trials() -> None:
     )
 
 
-def test_with_one_objective_optuna_does_all_of_it(tmp_path: Path) -> None:
+def test_with_one_objective_the_journal_is_optunas_own(tmp_path: Path) -> None:
     ours, plain = tmp_path / "ours", tmp_path / "plain"
     sweep = Sweep(pruners.SuccessiveHalvingPruner(), ours, direction="maximize")
     study = Sweep(pruners.SuccessiveHalvingPruner(), plain, direction="maximize").study

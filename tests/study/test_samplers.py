@@ -1,4 +1,4 @@
-"""From a sampler in the sweep file to Optuna's, and what it is like to sweep with each."""
+"""From a sampler in the sweep file to Optuna's, and a sweep with each of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from sweep.errors import EntryError
 from sweep.messages import Outcome
 from sweep.space import SearchSpace
 from sweep.space.grid import Grid
-from sweep.study import samplers
+from sweep.study import grid_sampler, samplers
+from sweep.study.grid_sampler import GridSampler
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
 from sweep.study.resubmission import enqueue_resubmissions
@@ -135,7 +136,7 @@ OPTIONS: list[tuple[dict[str, Any], type, Look, Any]] = [
     ({"type": "qmc", "qmc_type": "halton"}, QMCSampler, lambda s: s._qmc_type, "halton"),
     ({"type": "qmc", "scramble": True}, QMCSampler, lambda s: s._scramble, True),
     ({"type": "random"}, RandomSampler, lambda s: None, None),
-    ({"type": "grid"}, samplers.GridSampler, lambda s: None, None),
+    ({"type": "grid"}, GridSampler, lambda s: None, None),
 ]
 
 
@@ -153,7 +154,7 @@ def test_every_option_reaches_optunas_sampler(
     assert look(made) == value
 
 
-def test_what_is_not_given_is_optunas_default() -> None:
+def test_an_option_that_is_not_set_has_optunas_default() -> None:
     ours, optunas = make("tpe"), TPESampler()
     for name in ("_n_startup_trials", "_n_ei_candidates", "_multivariate", "_group", "_constant_liar"):
         assert getattr(ours, name) == getattr(optunas, name)
@@ -176,10 +177,10 @@ SAMPLERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 def sweep(spec: SweepSpec, directory: SweepDirectory, most: int = 99) -> list[dict[str, Any]]:
-    """What is sampled by one session of a sweep."""
+    """The configurations that one session of a sweep samples."""
     controller = Controller(spec, directory, slots=1)
     seen: list[dict[str, Any]] = []
-    while len(seen) < most and (assignment := controller.next()) is not None:
+    while len(seen) < most and (assignment := controller.next_step(None).assignment) is not None:
         seen.append(assignment.params)
         value = float(sum(value for value in assignment.params.values() if not isinstance(value, str)))
         controller.finish(Outcome(assignment.number, assignment.attempt, "returned", value))
@@ -192,7 +193,7 @@ def new_directory(path: Path) -> SweepDirectory:
 
 
 @pytest.mark.parametrize(("sampler", "parameters"), SAMPLERS, ids=lambda value: str(value)[:60])
-def test_every_sampler_sweeps_and_repeats_itself_with_the_same_seed(
+def test_every_sampler_is_reproducible_with_the_same_seed(
     tmp_path: Path, sampler: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
     spec = make_spec({**sampler, "seed": 3}, parameters, stop={"trials": 15})
@@ -203,7 +204,7 @@ def test_every_sampler_sweeps_and_repeats_itself_with_the_same_seed(
 
 
 @pytest.mark.parametrize(("sampler", "parameters"), SAMPLERS[:-2], ids=lambda value: str(value)[:60])
-def test_a_sampler_that_goes_on_does_not_begin_anew(
+def test_a_sampler_does_not_restart_on_resume(
     tmp_path: Path, sampler: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
     spec = make_spec({**sampler, "seed": 3}, parameters, stop={"trials": 15})
@@ -212,21 +213,21 @@ def test_a_sampler_that_goes_on_does_not_begin_anew(
     assert len(set(seen)) == 3
 
 
-def test_a_low_discrepancy_sequence_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_low_discrepancy_sequence_continues_on_resume(tmp_path: Path) -> None:
     spec = make_spec({"type": "qmc", "scramble": True, "seed": 3}, stop={"trials": 12})
     directory = new_directory(tmp_path / "a")
     interrupted = sweep(spec, directory, most=5) + sweep(spec, directory)
     assert interrupted == sweep(spec, new_directory(tmp_path / "b"))
 
 
-# A grid is gone through in its order, once.
+# Grids.
 
 
 def ask_grid(study: optuna.Study, space: SearchSpace) -> Any:
     return space.suggest(study.ask())
 
 
-def test_a_grid_puts_a_trials_configuration_together_once_and_looks_at_each_trial_once(
+def test_a_grid_builds_each_configuration_once_and_inspects_each_trial_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: Counter[str] = Counter()
@@ -239,17 +240,19 @@ def test_a_grid_puts_a_trials_configuration_together_once_and_looks_at_each_tria
         return call
 
     monkeypatch.setattr(Grid, "point", counted("point", Grid.point))
-    monkeypatch.setattr(samplers, "is_resubmission", counted("is_resubmission", samplers.is_resubmission))
+    monkeypatch.setattr(
+        grid_sampler, "is_resubmission", counted("is_resubmission", grid_sampler.is_resubmission)
+    )
     space = SearchSpace.of(make_spec("grid", {name: {"values": [1, 2]} for name in "abcd"}))
-    study = optuna.create_study(sampler=samplers.GridSampler(space))
+    study = optuna.create_study(sampler=GridSampler(space))
     found = [ask_grid(study, space) for _ in range(16)]
     assert len({str(params) for params in found}) == 16
     assert calls == {"point": 16, "is_resubmission": 16}
 
 
-def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
+def test_a_grid_continues_after_resubmissions_in_every_study() -> None:
     space = SearchSpace.of(make_spec("grid", {"n": {"min": 1, "max": 9}}))
-    sampler = samplers.GridSampler(space)
+    sampler = GridSampler(space)
     storage = optuna.storages.InMemoryStorage()
     one = optuna.create_study(study_name="demo", storage=storage, sampler=sampler)
     found = [ask_grid(one, space)["n"]]
@@ -257,16 +260,16 @@ def test_a_grid_goes_on_behind_trials_that_are_run_again_whoever_asks() -> None:
     assert enqueue_resubmissions(one, [0]) == [0]
     found += [ask_grid(one, space)["n"] for _ in range(2)]
     assert found == [1, 1, 2]
-    resumed = optuna.load_study(study_name="demo", storage=storage, sampler=samplers.GridSampler(space))
+    resumed = optuna.load_study(study_name="demo", storage=storage, sampler=GridSampler(space))
     beside = optuna.load_study(study_name="demo", storage=storage, sampler=sampler)
     other = optuna.create_study(sampler=sampler)
     studies = (resumed, other, beside, one, other)
     assert [ask_grid(study, space)["n"] for study in studies] == [3, 1, 4, 5, 2]
 
 
-def test_a_trial_keeps_its_place_in_the_grid_when_others_come_before_it_has_asked() -> None:
+def test_a_trial_keeps_its_place_in_the_grid_when_others_are_sampled_first() -> None:
     space = SearchSpace.of(make_spec("grid", {"n": {"min": 1, "max": 9}}))
-    study = optuna.create_study(sampler=samplers.GridSampler(space))
+    study = optuna.create_study(sampler=GridSampler(space))
     failed, slow = study.ask(), study.ask()
     space.suggest(failed)
     study.tell(failed, state=TrialState.FAIL)
@@ -276,23 +279,23 @@ def test_a_trial_keeps_its_place_in_the_grid_when_others_come_before_it_has_aske
     assert space.suggest(slow) == {"n": 2}
 
 
-# What cannot be is said beforehand.
+# Errors before the sweep starts.
 
 
-def test_cmaes_refuses_choices_by_name() -> None:
+def test_cmaes_rejects_choices_by_name() -> None:
     with pytest.raises(EntryError, match=r"sampler\.type: cmaes samples numbers only, and a would be"):
         make("cmaes", MIXED)
     make("cmaes", {**NUMBERS, "only": {"values": ["a"]}})
 
 
-def test_cmaes_refuses_several_objectives() -> None:
-    with pytest.raises(EntryError, match=r"sampler\.type: cmaes knows one objective, not 2"):
+def test_cmaes_rejects_several_objectives() -> None:
+    with pytest.raises(EntryError, match=r"sampler\.type: cmaes supports one objective, not 2"):
         make("cmaes", objectives=2)
 
 
 @pytest.mark.parametrize("sampler", ["grid", "brute_force"])
-def test_a_grid_without_end_is_refused(sampler: str) -> None:
-    with pytest.raises(EntryError, match=r"parameters\.x: a grid needs an end"):
+def test_an_unbounded_grid_is_rejected(sampler: str) -> None:
+    with pytest.raises(EntryError, match=r"parameters\.x: is unbounded"):
         make(sampler)
 
 
@@ -339,14 +342,14 @@ def test_tpe_samples_conditional_parameters_jointly_unless_told_otherwise(
     [
         ("tpe", ""),
         ({"type": "tpe", "group": False}, "tpe samples conditional parameters one by one"),
-        ("gp", "gp samples parameters with conditions at random"),
-        ("cmaes", "cmaes samples parameters with conditions at random"),
-        ("nsga2", "nsga2 samples parameters with conditions at random"),
-        ("qmc", "qmc samples parameters with conditions at random"),
+        ("gp", "gp samples conditional parameters at random"),
+        ("cmaes", "cmaes samples conditional parameters at random"),
+        ("nsga2", "nsga2 samples conditional parameters at random"),
+        ("qmc", "qmc samples conditional parameters at random"),
         ("random", ""),
     ],
 )
-def test_who_samples_conditional_parameters_at_random_says_so(sampler: Any, said: str) -> None:
+def test_samplers_that_sample_conditional_parameters_at_random_are_noted(sampler: Any, said: str) -> None:
     found = note(sampler)
     assert found.startswith(said)
     assert bool(found) == bool(said)
@@ -358,13 +361,13 @@ def test_a_population_larger_than_the_sweep_is_noted() -> None:
     assert note("nsga3") == ""
 
 
-def test_who_ignores_pruned_trials_says_so() -> None:
+def test_samplers_that_ignore_pruned_trials_are_noted() -> None:
     assert note("gp", pruner="median") == "gp learns nothing from pruned trials; tpe does"
     assert note({"type": "cmaes", "consider_pruned_trials": True}, pruner="median") == ""
     assert note("tpe", pruner="median") == ""
 
 
-# One's own.
+# Custom classes.
 
 OWN = """
 import optuna
@@ -396,7 +399,7 @@ def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_sampler_of_ones_own_gets_its_options_and_a_seed() -> None:
+def test_a_custom_sampler_gets_its_options_and_a_seed() -> None:
     made = make({"type": "own_sampler:Mine", "depth": 3})
     assert made.given[:2] == (3, 1)
     assert made.given[2] not in (
@@ -407,7 +410,7 @@ def test_a_sampler_of_ones_own_gets_its_options_and_a_seed() -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_sampler_of_ones_own_sweeps(tmp_path: Path) -> None:
+def test_a_custom_sampler_runs_a_sweep(tmp_path: Path) -> None:
     spec = make_spec({"type": "own_sampler:Mine", "depth": 3, "seed": 1}, MIXED, stop={"trials": 15})
     assert len(sweep(spec, new_directory(tmp_path / "a"))) == 15
 
@@ -441,7 +444,7 @@ def test_a_sampler_of_ones_own_sweeps(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_with_ones_own_is_one_error(sampler: dict[str, Any], message: str) -> None:
+def test_a_mistake_in_a_custom_class_is_one_error(sampler: dict[str, Any], message: str) -> None:
     spec = make_spec(sampler)
     with pytest.raises(EntryError) as error:
         check_sampler(spec.sampler, SearchSpace(spec.parameters))
@@ -452,7 +455,7 @@ def test_a_mistake_with_ones_own_is_one_error(sampler: dict[str, Any], message: 
 # OptunaHub.
 
 
-def test_without_optunahub_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_optunahub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optunahub", None)
     with pytest.raises(
         EntryError, match=r"'hub:auto_sampler' needs the package optunahub; pip install optunahub"
@@ -462,7 +465,7 @@ def test_without_optunahub_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """An optunahub with the two packages `one` and `two`."""
+    """A fake optunahub with the packages `one` and `two`."""
 
     def load_module(package: str) -> types.ModuleType:
         if package not in ("samplers/one", "samplers/two"):
@@ -481,7 +484,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.mark.usefixtures("hub")
-def test_a_package_of_optunahub_is_fetched() -> None:
+def test_a_package_of_optunahub_is_loaded() -> None:
     assert type(make({"type": "hub:one", "seed": 2})).__name__ == "First"
     assert type(make("hub:two:Second")).__name__ == "Second"
 
@@ -498,7 +501,7 @@ def test_a_package_of_optunahub_is_fetched() -> None:
         ("hub:two:Secod", "'hub:two:Secod': two has no sampler 'Secod'; did you mean 'Second'?"),
     ],
 )
-def test_what_optunahub_has_not_is_one_error(type_: str, message: str) -> None:
+def test_a_missing_package_of_optunahub_is_one_error(type_: str, message: str) -> None:
     with pytest.raises(EntryError) as error:
         make(type_)
     assert str(error.value).startswith(f"sampler.type: {message}")
@@ -525,7 +528,7 @@ def test_several_objectives_are_sampled_with_some_trials_pruned(sampler: Any, pr
     space = SearchSpace(spec.parameters)
     study = optuna.create_study(
         directions=["minimize", "maximize"],
-        sampler=make_sampler(spec.sampler, space, 1, 0, objectives=2, pruned_by=1),
+        sampler=make_sampler(spec.sampler, space, 1, 0, objectives=2, reported=1),
     )
     pruning = Pruning(study, make_pruner(spec.pruner), objective=1)
     for number in range(16):
@@ -534,18 +537,18 @@ def test_several_objectives_are_sampled_with_some_trials_pruned(sampler: Any, pr
         is_pruned = pruning.should_prune(trial) or number % 4 == 0
         values = None if is_pruned else [trial.params["x"], trial.params["n"]]
         state = TrialState.PRUNED if is_pruned else TrialState.COMPLETE
-        pruning.ended(study.tell(trial, values, state))
+        study.tell(trial, values, state)
     assert len({str(trial.params) for trial in study.trials}) > 5
 
 
-def test_tpe_ranks_pruned_trials_by_the_objective_they_reported() -> None:
+def test_tpe_ranks_pruned_trials_by_the_reported_objective() -> None:
     spec = make_spec({"type": "tpe", "startup_trials": 3}, {"x": {"min": 0.0, "max": 1.0}})
     space = SearchSpace(spec.parameters)
     found = []
-    for pruned_by in (0, 1):
+    for reported in (0, 1):
         study = optuna.create_study(
             directions=["minimize", "maximize"],
-            sampler=make_sampler(spec.sampler, space, 1, 0, objectives=2, pruned_by=pruned_by),
+            sampler=make_sampler(spec.sampler, space, 1, 0, objectives=2, reported=reported),
         )
         for x in (0.1, 0.2, 0.8, 0.9) * 3:
             study.add_trial(
@@ -560,13 +563,13 @@ def test_tpe_ranks_pruned_trials_by_the_objective_they_reported() -> None:
     assert found[0] < 0.5 < found[1]
 
 
-def test_what_is_violated_is_avoided_without_more_ado() -> None:
+def test_tpe_avoids_violated_constraints() -> None:
     spec = make_spec({"type": "tpe", "startup_trials": 5}, {"x": {"min": 0.0, "max": 1.0}})
     space = SearchSpace(spec.parameters)
     study = optuna.create_study(sampler=make_sampler(spec.sampler, space, 1, 0))
     for _ in range(40):
         trial = study.ask(space.distributions)
-        trial.set_constraint("not small", 0.5 - trial.params["x"])  # kept if it is not positive
+        trial.set_constraint("not small", 0.5 - trial.params["x"])  # satisfied if it is not positive
         study.tell(trial, trial.params["x"])
     assert min(study.trials, key=lambda trial: trial.value).params["x"] < 0.5
     assert study.best_trial.params["x"] >= 0.5

@@ -29,8 +29,8 @@ def built(space: Any, n_trials: Any = 3, **options: Any) -> SweepSpec:
     return build_spec(
         "__main__:train",
         space=space,
-        direction=None,
-        directions=None,
+        goal=None,
+        goals=None,
         n_trials=n_trials,
         options={"name": "demo", **options},
     )
@@ -120,8 +120,8 @@ def test_a_direction_completes_a_metric_without_a_goal() -> None:
     spec = build_spec(
         "__main__:train",
         space={"x": {"values": [1, 2]}},
-        direction="maximize",
-        directions=None,
+        goal="maximize",
+        goals=None,
         n_trials=3,
         options={"name": "demo", "metric": data},
     )

@@ -528,7 +528,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         HEAD + "sampler: grid\nconstraints: [n > 10]\nparameters: {n: {min: 1, max: 3}}\n",
         4,
         "constraints",
-        "no configuration of the grid fulfils them all; widen one",
+        "no configuration of the grid satisfies all of them; widen one",
     ),
     "a constraint of lines": (
         GOOD + "constraints: [\"f'''{n}\\n{n}''' == 3\"]\n",

@@ -274,7 +274,7 @@ def test_a_trial_keeps_artifacts_over_its_attempts_and_in_each_repeat(make_sweep
         *("seed-0/artifacts/first.pt", "seed-0/artifacts/model.pt"),
         *("seed-1/artifacts/first.pt", "seed-1/artifacts/model.pt"),
     ]
-    root = Path(result.trials[1].dir)
+    root = result.trials[1].directory
     assert [(root / path).read_text() for path in result.trials[1].artifacts] == ["1 0", "1 0", "1 1", "1 1"]
 
 
@@ -320,13 +320,13 @@ def test_it_is_copied_where_one_says(saved: Path, output: str, place: str) -> No
 def test_nothing_is_overwritten_unless_one_says_so(saved: Path) -> None:
     Path("model.pt").write_text("mine")
     refused = call("best", "demo", "--artifact", "model.pt", status=2)
-    assert "model.pt: is there already; say --force to replace it" in refused.stderr
+    assert "model.pt: already exists; replace it with --force" in refused.stderr
     assert Path("model.pt").read_text() == "mine"
     call("best", "demo", "--artifact", "model.pt", "--force")
     assert Path("model.pt").read_text() == "2"
     Path("out/hf").mkdir(parents=True)
     Path("out/hf/old").touch()
-    assert "is there already" in call("best", "demo", "--artifact", "hf", "-o", "out", status=2).stderr
+    assert "already exists" in call("best", "demo", "--artifact", "hf", "-o", "out", status=2).stderr
     call("best", "demo", "--artifact", "hf", "-o", "out", "--force")
     assert [path.name for path in Path("out/hf").iterdir()] == ["number"]
     Path("there/model.pt").mkdir(parents=True)
@@ -344,15 +344,17 @@ def test_what_is_wrong_is_said_with_what_there_is(saved: Path) -> None:
     assert "there is no folder" in (
         call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
     )
-    assert "--output belongs to --artifact" in call("best", "demo", "-o", "x", status=2).stderr
-    assert "--force belongs to --artifact" in call("best", "demo", "--force", status=2).stderr
+    assert "--output: is for --artifact" in call("best", "demo", "-o", "x", status=2).stderr
+    assert "--force: is for --artifact" in call("best", "demo", "--force", status=2).stderr
     assert "has no repeats" in call("best", "demo", "--artifact", "hf", "--repeat", "1", status=2).stderr
 
 
 def test_a_trial_that_kept_nothing_says_how_to(make_sweep: MakeSweep) -> None:
     sweep.run(make_sweep("def train(trial):\n    return 1.0\n", stop={"trials": 1}), inline=True)
     said = call("best", "demo", "--artifact", "model.pt", status=2).stderr
-    assert "trial 0 of demo has saved no artifacts; the objective does with trial.save_artifact('m" in said
+    assert (
+        "trial 0 of demo has saved no artifacts; the objective saves one with trial.save_artifact('m" in said
+    )
 
 
 def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) -> None:
@@ -375,4 +377,4 @@ def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) ->
         call("best", "demo", "--artifact", "model.pt", "-o", "b", "--force", "--repeat", repeat)
         assert Path("b").read_text() == seed
     wrong = call("best", "demo", "--artifact", "model.pt", "--repeat", "3", status=2)
-    assert "--repeat 3: there is none; it is 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr
+    assert "--repeat 3: no such repeat; write 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr

@@ -103,9 +103,9 @@ class RayController:
         self._controller.adopt(running)
         self._is_introduced = True
 
-    def give_way(self) -> None:
+    def drain(self) -> None:
         self._check_introduced()
-        self._controller.give_way()
+        self._controller.drain()
 
     def resubmit(self, numbers: Iterable[int]) -> list[int]:
         self._check_introduced()
@@ -115,13 +115,13 @@ class RayController:
         self._check_introduced()
         return self._controller.enqueue(points, token)
 
-    def give_back(self, number: int, attempt: int, repeat: int) -> None:
+    def return_assignment(self, number: int, attempt: int, repeat: int) -> None:
         self._check_introduced()
-        self._controller.give_back(number, attempt, repeat)
+        self._controller.return_assignment(number, attempt, repeat)
 
-    def abandon(self, number: int, reason: str) -> AttemptResult | None:
+    def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
         self._check_introduced()
-        return self._controller.abandon(number, reason)
+        return self._controller.stop_trial(number, reason)
 
     def progress(self) -> Progress:
         self._check_introduced()

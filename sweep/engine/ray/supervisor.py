@@ -259,7 +259,7 @@ class Supervisor:
         self._progress = progress
         self._next_progress = time.monotonic() + (_TICK if self._observer.wants_ticks else _SAVE)
         for running in progress.running:
-            if running.is_futile:
+            if running.is_cancelled:
                 self._end_futile(running)
         self._observer.reported(progress.report_events)
         self._observer.tick(progress)
@@ -289,11 +289,11 @@ class Supervisor:
     def _stop_trial(self, number: int) -> None:
         slots = [slot for slot in self._slots if slot.assignment and slot.assignment.number == number]
         if not slots or self._sweep.spec.repeats is not None:  # other repeats may wait for a slot
-            self._line.ask("abandon", number, _BY_HAND, then=self._on_abandoned)
+            self._line.ask("stop_trial", number, _BY_HAND, then=self._on_trial_stopped)
         for slot in slots:
             self._end_attempt(slot, "stopped", _BY_HAND)
 
-    def _on_abandoned(self, result: AttemptResult | None) -> None:
+    def _on_trial_stopped(self, result: AttemptResult | None) -> None:
         if result is not None:
             self._observer.ended(result)
 
@@ -312,7 +312,7 @@ class Supervisor:
         """Begin nothing new; trials that run have some time to reach a checkpoint, or their end."""
         self._draining_until = time.monotonic() + grace
         self._drop_idle()
-        self._line.ask("give_way", then=_ignore)
+        self._line.ask("drain", then=_ignore)
         running = len({slot.assignment.number for slot in self._slots if slot.assignment is not None})
         if running and grace > 0:
             have, them = ("has", "it") if running == 1 else ("have", "them")
@@ -344,7 +344,7 @@ class Supervisor:
 
     def _on_replaced(self) -> None:
         if self._draining_until is not None:
-            self._line.ask("give_way", then=_ignore)
+            self._line.ask("drain", then=_ignore)
 
     # The slots.
 
@@ -443,7 +443,7 @@ class Supervisor:
         if self._draining_until is not None:
             if next_step.assignment is not None:
                 given = next_step.assignment
-                self._line.ask("give_back", given.number, given.attempt, given.repeat, then=_ignore)
+                self._line.ask("return_assignment", given.number, given.attempt, given.repeat, then=_ignore)
             self._remove(slot)
         elif next_step.assignment is None and next_step.ask_again_in is None:
             self._remove(slot)  # there is nothing more to do: others may have its cores

@@ -39,11 +39,11 @@ def test_an_objective_that_raises_in_a_third_of_its_trials_does_not_stop_the_swe
     assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE"] * 3
     failed = result.trials[3]
     assert failed.reason == "ValueError: number 3 is no good"
-    story = (Path(failed.dir) / "error.txt").read_text()
+    story = (failed.directory / "error.txt").read_text()
     assert "ValueError: number 3 is no good" in story
     assert "demo_objective.py" in story
     assert "attempt.py" not in story, "the orchestrator's frames say nothing to the user"
-    assert not (Path(result.trials[1].dir) / "error.txt").exists()
+    assert not (result.trials[1].directory / "error.txt").exists()
 
 
 def test_a_trial_that_kills_its_process_fails_alone(make_sweep: MakeSweep) -> None:
@@ -68,7 +68,7 @@ def test_a_trial_that_kills_its_process_fails_alone(make_sweep: MakeSweep) -> No
     assert killed.reason is not None
     assert "crashed or was killed" in killed.reason
     assert killed.metrics["loss"] == 0.5, "what it had reported is kept"
-    assert (Path(killed.dir) / "output.log").read_text() == "here it ends\n"
+    assert (killed.directory / "output.log").read_text() == "here it ends\n"
 
 
 def test_a_trial_that_overruns_its_limit_is_ended_and_its_slot_goes_on(make_sweep: MakeSweep) -> None:
@@ -110,7 +110,7 @@ def test_a_crashed_attempt_runs_again_under_the_same_number(make_sweep: MakeSwee
         ("COMPLETE", 3),
         ("COMPLETE", 1),
     ]
-    seeds = (Path(result.trials[1].dir) / "seen").read_text().split()
+    seeds = (result.trials[1].directory / "seen").read_text().split()
     assert len(seeds) == 3
     assert len(set(seeds)) == 1, "every attempt has the same seed"
 
@@ -217,7 +217,7 @@ def test_half_a_gpu_each_puts_eight_trials_on_four_gpus_and_each_sees_its_own(ma
     )
     result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * 8
-    seen = [json.loads((Path(trial.dir) / "seen.json").read_text()) for trial in result.trials]
+    seen = [json.loads((trial.directory / "seen.json").read_text()) for trial in result.trials]
     assert Counter(one["gpu"] for one in seen) == {"0": 2, "1": 2, "2": 2, "3": 2}
     assert {one["device"] for one in seen} == {"cuda"}
 
@@ -246,7 +246,7 @@ def test_a_worker_imports_torch_only_if_its_objective_does_and_threads_follow_it
     )
     result = sweep.run(file)
     for trial in result.trials:
-        seen = json.loads((Path(trial.dir) / "seen.json").read_text())
+        seen = json.loads((trial.directory / "seen.json").read_text())
         assert seen == {"torch": False, "optuna": False, "threads": "3", "gpu": "", "device": "cpu"}
 
 
@@ -270,7 +270,7 @@ def test_trials_of_one_worker_do_not_disturb_each_other(make_sweep: MakeSweep) -
     )
     result = sweep.run(file)
     for trial in result.trials:
-        output = (Path(trial.dir) / "output.log").read_text()
+        output = (trial.directory / "output.log").read_text()
         assert output == (
             f"hello from {trial.number} {os.getcwd()} None\non stderr\na child of {trial.number}\n"
         )

@@ -116,7 +116,7 @@ def test_attempts_that_hang_are_killed_at_their_limit_with_all_they_started(
     assert [trial.state for trial in result.trials] == ["FAIL"] * hung + ["COMPLETE"] * (12 - hung)
     for trial in result.trials[:hung]:
         assert trial.reason == "ran longer than 30 s"
-        began = float((Path(trial.dir) / "began").read_text())
+        began = float((trial.directory / "began").read_text())
         assert ended[trial.number] - began < 30 + 60
     assert all(trial.attempts == 1 for trial in result.trials[hung:]), "the others did not notice"
     assert not find(f"sleep {LONG}")
@@ -182,8 +182,8 @@ def test_a_crashed_trial_goes_on_from_its_checkpoint(make_sweep: MakeSweep) -> N
     for row, trial in zip(result.trials, result.study.trials, strict=True):
         assert (row.state, row.attempts, row.value) == ("COMPLETE", 2, 4.5)
         assert trial.intermediate_values == {step: 10.0 - step for step in range(6)}
-        assert (Path(row.dir) / "diary").read_text().split() == list("012345"), "no step was done twice"
-        assert len(list((Path(row.dir) / "checkpoint").iterdir())) == 1
+        assert (row.directory / "diary").read_text().split() == list("012345"), "no step was done twice"
+        assert len(list((row.directory / "checkpoint").iterdir())) == 1
         assert (row.metrics["loss"], row.metrics["best/loss"]) == (4.5, 4.5)
 
 
@@ -322,7 +322,7 @@ def test_a_worker_is_replaced_when_it_has_served_its_time(
     )
     result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * 6
-    assert len({(Path(trial.dir) / "pid").read_text() for trial in result.trials}) == workers
+    assert len({(trial.directory / "pid").read_text() for trial in result.trials}) == workers
 
 
 def test_memory_that_runs_out_in_the_objective_is_told_apart_and_retried(make_sweep: MakeSweep) -> None:

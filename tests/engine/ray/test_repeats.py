@@ -68,7 +68,7 @@ def test_each_repeat_goes_on_from_its_own_checkpoint(make_sweep: MakeSweep) -> N
     for row in sweep.run(file).trials:
         assert (row.state, row.attempts, row.repeats) == ("COMPLETE", 2, [0.0, 1.0])
         for repeat in range(2):
-            diary = Path(row.dir) / f"seed-{repeat}" / "diary"
+            diary = row.directory / f"seed-{repeat}" / "diary"
             assert diary.read_text().split() == list("012345"), "no step was done twice"
 
 
@@ -95,8 +95,8 @@ def test_when_a_repeat_fails_the_others_are_ended_with_all_they_started(make_swe
     assert [trial.state for trial in result.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     failed = result.trials[1]
     assert (failed.reason, failed.repeats) == ("seed-1: ValueError: no", [None] * 4)
-    assert "ValueError: no" in (Path(failed.dir) / "seed-1/error.txt").read_text()
-    assert not (Path(failed.dir) / "seed-3").exists(), "it was not begun any more"
+    assert "ValueError: no" in (failed.directory / "seed-1/error.txt").read_text()
+    assert not (failed.directory / "seed-3").exists(), "it was not begun any more"
     assert not find(f"sleep {LONG}")
 
 
@@ -153,11 +153,11 @@ def test_a_pruned_trial_begins_no_repeat_and_tells_those_that_run(make_sweep: Ma
     )
     result = sweep.run(file)
     assert [trial.state for trial in result.trials] == ["COMPLETE", "PRUNED"]
-    runs = sorted(path.name for path in Path(result.trials[1].dir).iterdir())
+    runs = sorted(path.name for path in result.trials[1].directory.iterdir())
     assert runs[0] == "seed-0"
     assert "seed-2" not in runs
     for run in runs:
-        assert (Path(result.trials[1].dir) / run / "output.log").read_text() == "pruned\n"
+        assert (result.trials[1].directory / run / "output.log").read_text() == "pruned\n"
 
 
 def test_the_controller_may_die_at_any_time_with_repeats_too(make_sweep: MakeSweep) -> None:

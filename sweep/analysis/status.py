@@ -1,0 +1,64 @@
+"""The status of one sweep, and of all sweeps in a folder, as plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sweep.analysis.view import SweepView
+from sweep.errors import InputError
+from sweep.system.directory import SweepDirectory
+
+
+def find_sweeps(runs: Path) -> dict[str, SweepView | InputError]:
+    """All sweeps in a folder by name, with the error in place of a sweep that cannot be read.
+
+    Args:
+        runs: the folder that contains the sweeps.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; choose the folder that contains the sweeps with --runs")
+    found: dict[str, SweepView | InputError] = {}
+    for file in sorted(runs.glob("*/sweep.yaml")):
+        try:
+            view = SweepView(SweepDirectory(file.parent.resolve()))
+            _ = view.frozen_trials  # read now, in case the journal is damaged
+            found[file.parent.name] = view
+        except InputError as error:
+            found[file.parent.name] = error
+    return found
+
+
+def status_record(view: SweepView) -> dict[str, Any]:
+    """The status of a sweep, as `sweep status --json` prints it."""
+    utilisation = view.usage.utilisation
+    best: dict[str, Any] | None = None
+    if view.best is not None:
+        best = {"number": view.best.number, "value": view.best.values[0], "params": view.params(view.best)}
+    front = {}
+    if len(view.spec.goals) > 1:
+        front = {"front": front_records(view)}
+        best = best and {**best, "values": front["front"][0]["values"]}
+    return {
+        "name": view.spec.name,
+        "dir": str(view.directory.root),
+        "state": view.state,
+        "metric": view.spec.metric.name,
+        "goal": view.spec.metric.goal,
+        "counts": view.counts,
+        "best": best,
+        **front,
+        "elapsed_s": round(view.elapsed, 1),
+        "utilisation": None if utilisation is None else round(utilisation, 4),
+    }
+
+
+def front_records(view: SweepView) -> list[dict[str, Any]]:
+    """The trials of the Pareto front, as `sweep best --format json` prints them."""
+    return [
+        {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
+        for trial in view.front
+    ]

@@ -1,0 +1,125 @@
+"""`sweep best`: the best parameters of a sweep, or an artifact of the best trial."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from sweep.cli.options import Runs, SweepName, print_json
+from sweep.errors import InputError, SweepError
+from sweep.system.directory import RUNS
+
+if TYPE_CHECKING:
+    from sweep.analysis.view import SweepView
+    from sweep.sweepfile import SweepSpec
+
+
+class BestFormat(str, Enum):
+    """The output formats of `sweep best`."""
+
+    yaml = "yaml"
+    json = "json"
+    args = "args"
+
+
+_Format = Annotated[BestFormat, Option("--format", help="The output format.")]
+_Artifact = Annotated[str | None, Option(metavar="ARTIFACT", help="Copy this artifact of the trial instead.")]
+_Output = Annotated[
+    str | None, Option("--output", "-o", metavar="PATH", help="The path of the copy, or its folder.")
+]
+_Repeat = Annotated[str | None, Option(metavar="N", help="The repeat that saved the artifact, 0 or seed-42.")]
+_Force = Annotated[bool, Option("--force", help="Replace an existing file by the artifact.")]
+
+
+def best(
+    name: SweepName,
+    runs: Runs = RUNS,
+    form: _Format = BestFormat.yaml,
+    artifact: _Artifact = None,
+    output: _Output = None,
+    repeat: _Repeat = None,
+    force: _Force = False,
+) -> None:
+    """Print the parameters of the best trial. As arguments they are quoted for the shell.
+
+    If several goals have more than one best trial, all trials of the Pareto front are printed, with their
+    numbers and values.
+
+    With --artifact a file or folder that the best trial saved with trial.save_artifact is copied instead, to
+    the current folder or --output. With repeats, that of the best repeat is copied, or of --repeat.
+
+    \b
+    Examples:
+      sweep best digits-cnn > best.yaml
+      eval python train.py "$(sweep best digits-cnn --format args)"
+      sweep best digits-cnn --artifact model.pt
+      sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
+    """
+    from sweep.analysis.view import SweepView
+
+    for option, value in (("--output", output), ("--repeat", repeat), ("--force", force or None)):
+        if artifact is None and value is not None:
+            raise InputError(f"{option}: is for --artifact; add for example --artifact model.pt")
+    view = SweepView.open(name, runs)
+    if view.best is None:
+        raise SweepError(f"{view.spec.name}: {view.why_no_best}; see `sweep status {name}`")
+    if artifact is None:
+        _print_params(view, form)
+    else:
+        _copy_artifact(view, artifact, output or ".", repeat, force)
+
+
+def _print_params(view: SweepView, form: BestFormat) -> None:
+    from sweep.analysis.status import front_records
+    from sweep.sweepfile.yaml import write_yaml
+
+    is_front = len(view.front) > 1
+    params: Any = front_records(view) if is_front else view.params(view.front[0])
+    if form is BestFormat.json:
+        print_json(params)
+    elif form is BestFormat.yaml:
+        print(write_yaml(params), end="")
+    elif is_front:
+        numbers = ", ".join(str(trial.number) for trial in view.front)
+        raise InputError(
+            f"{view.spec.name}: has several best trials (the Pareto front): {numbers}; use --format json"
+        )
+    else:
+        print(shlex.join(_arguments(view.spec, params)))
+
+
+def _arguments(spec: SweepSpec, params: Mapping[str, Any]) -> list[str]:
+    """Parameters as arguments of the sweep's script; `--key=value` for a function, and for a script that
+    does not receive them on its command line.
+    """
+    from sweep.script.reference import ScriptReference
+    from sweep.sweepfile.command import CommandError
+
+    found: list[str] = []
+    if spec.objective is None:
+        with suppress(CommandError):
+            found = ScriptReference.of(spec).as_arguments(params)
+    return found or [f"--{key}={value}" for key, value in params.items()]
+
+
+def _copy_artifact(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:
+    from sweep.analysis import formatting as text
+    from sweep.analysis.artifacts import best_repeat, export_artifact, find_artifact
+    from sweep.controller.runs import find_repeat, repeat_values
+
+    if len(view.front) > 1:
+        places = "\n  ".join(str(view.directory.trial(one.number).root) for one in view.front)
+        raise InputError(
+            f"{view.spec.name}: has several best trials (the Pareto front); copy from one of\n  {places}"
+        )
+    trial = view.front[0]
+    index = best_repeat(view, trial) if repeat is None else find_repeat(view.spec, repeat)
+    copy = export_artifact(find_artifact(view, trial.number, index, name), output, force=force)
+    values = repeat_values(trial.user_attrs, view.spec.repeats) or trial.values
+    who = text.run(trial.number, view.spec.run_labels[index])
+    print(f"{copy}: {name} of trial {who}, {view.spec.metric.name} = {text.number(values[index])}")

@@ -1,0 +1,74 @@
+"""`sweep trials`: all trials of a sweep as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from sweep.cli.options import Runs, SweepName, print_json
+from sweep.system.directory import RUNS
+
+if TYPE_CHECKING:
+    from sweep.analysis.view import TrialRow
+
+_COLUMNS = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
+_GROUPS = ("repeats", "params", "metrics", "user_attrs")
+"""Keys whose entries have a column each in CSV, such as `params.lr`."""
+
+
+class TableFormat(str, Enum):
+    """The output formats of `sweep trials`."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def trials(
+    name: SweepName,
+    runs: Runs = RUNS,
+    form: Annotated[TableFormat, Option("--format", help="The output format.")] = TableFormat.table,
+) -> None:
+    """List all trials.
+
+    \b
+    Examples:
+      sweep trials digits-cnn
+      sweep trials digits-cnn --format csv > trials.csv
+      sweep trials digits-cnn --format json | jq '.[] | select(.state == "FAIL")'
+    """
+    from sweep.analysis.view import SweepView
+
+    view = SweepView.open(name, runs)
+    if form is TableFormat.json:
+        print_json([row.to_dict() for row in view.rows()])
+    elif form is TableFormat.csv:
+        _print_csv(view.rows())
+    else:
+        from sweep.console.tables import print_trials
+
+        print_trials(view)
+
+
+def _print_csv(rows: Sequence[TrialRow]) -> None:
+    records = [row.to_dict() for row in rows]
+    columns = _COLUMNS + ["retry_of"] * any("retry_of" in record for record in records)
+    for group in _GROUPS:
+        columns += dict.fromkeys(key for record in records for key in _entries(record, group))
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        for group in _GROUPS:
+            record |= _entries(record, group)
+        writer.writerow(record)
+
+
+def _entries(record: Mapping[str, Any], group: str) -> dict[str, Any]:
+    values = record.get(group) or {}
+    items = values.items() if isinstance(values, Mapping) else enumerate(values)
+    return {f"{group}.{key}": value for key, value in items}

@@ -1,0 +1,140 @@
+"""Tables: the sweeps of a folder, the trials of a sweep, the search space of a sweep file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sweep.analysis import formatting as text
+from sweep.errors import InputError
+from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.parameters import DISTRIBUTIONS, Choice, Constant, Distribution, Leaf
+from sweep.sweepfile.tree import FlatParameter, flatten
+
+if TYPE_CHECKING:
+    from sweep.analysis.view import SweepView
+    from sweep.preview import Preview
+
+_UNLIMITED = 100_000
+"""The width of output that is not a terminal: nothing is cut off."""
+_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
+
+
+def print_sweeps(sweeps: Mapping[str, SweepView | InputError]) -> None:
+    """Print one line per sweep, or the error of a sweep that cannot be read."""
+    table = _table()
+    for title in ("sweep", "state", "trials", "best"):
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
+    for name, view in sweeps.items():
+        if isinstance(view, InputError):
+            table.add_row(name, "unreadable", "", " ".join(str(view).split()))
+        else:
+            table.add_row(name, view.state, text.counts(view.counts), _best(view))
+    _console().print(table)
+
+
+def print_trials(view: SweepView) -> None:
+    """Print one line per trial. On a terminal, long reasons are cut off, numbers never."""
+    rows, varied = view.rows(), view.varied
+    best = {trial.number for trial in view.front}
+    goals = [goal.name for goal in view.spec.goals]
+    limits = [name for name in view.spec.limits if name not in goals]
+    console = _console()
+    table = _table(expand=console.width < _UNLIMITED)
+    for name in ("trial", "state", *goals, *limits, "time", *varied):
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    if any(row.reason for row in rows):
+        table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
+    for row in rows:
+        missing = [None] * (len(goals) - 1)
+        values = list(row.values) if row.values else [row.value, *missing]
+        mark = " *" if row.number in best else ""
+        cells: list[str | Text] = [
+            str(row.number),
+            Text(row.state, style=_STYLES[row.state]),
+            text.number(values[0]) + mark,
+            *map(text.number, values[1:]),
+            *(text.number(row.metrics.get(name)) for name in limits),
+            "-" if row.duration_s is None else text.duration(row.duration_s),
+            *(text.parameter(row.params.get(name, "-")) for name in varied),
+            row.reason or "",
+        ]
+        table.add_row(*cells[: len(table.columns)])
+    console.print(table)
+
+
+def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> None:
+    """Print the search space of a sweep, the size of its grid, and some configurations."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.print(
+        f"{spec.name}: {spec.goals_text} of {spec.entry_point} with {spec.sampler.type}, "
+        f"pruner {spec.pruner.type}\n"
+    )
+    if not spec.is_define_by_run:
+        nodes = flatten(spec.parameters)
+        is_conditional = any(node.conditions for node in nodes.values())
+        space = _table("parameter", "values", "scale", *(["when"] if is_conditional else []))
+        for key, node in nodes.items():
+            cells = [key, *_describe(node.parameter), _conditions(node)]
+            space.add_row(*cells[: len(space.columns)])
+        samples = _table()
+        for key in nodes:
+            samples.add_column(key, justify="right")
+        for sample in preview.samples:
+            samples.add_row(*(text.parameter(sample.get(key, "-")) for key in nodes))
+        console.print(space)
+        console.print(f"\ngrid: {'unbounded' if preview.grid is None else preview.grid}\n")
+        console.print(samples)
+    if preview.command is not None:
+        console.print(f"\n{shlex.join(preview.command)}\n", soft_wrap=True)
+    for note in notes:
+        console.print(f"note: {note}")
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else _UNLIMITED
+    return Console(markup=False, emoji=False, highlight=False, width=width)
+
+
+def _table(*headers: str, expand: bool = False) -> Table:
+    return Table(*headers, box=None, header_style="bold", pad_edge=False, expand=expand)
+
+
+def _best(view: SweepView) -> str:
+    if view.best is None:
+        return "-"
+    if len(view.front) > 1:
+        return f"{len(view.front)} trials (Pareto front)"
+    return f"{text.parameters(view.values(view.best))} (trial {view.best.number})"
+
+
+def _conditions(node: FlatParameter) -> str:
+    return ", ".join(
+        f"{one.name} {'=' if len(one.values) == 1 else 'in'} {' '.join(map(str, one.values))}"
+        for one in node.conditions
+    )
+
+
+def _describe(parameter: Leaf) -> tuple[str, str]:
+    """The values and the scale of a parameter."""
+    if isinstance(parameter, Constant):
+        return repr(parameter.value), "constant"
+    if isinstance(parameter, Choice):
+        if parameter.probabilities is None:
+            return ", ".join(map(repr, parameter.values)), "choice"
+        total = sum(parameter.probabilities)
+        shares = zip(parameter.values, parameter.probabilities, strict=True)
+        return ", ".join(f"{value!r} {weight / total:.0%}" for value, weight in shares), "choice"
+    if isinstance(parameter, Distribution):
+        keys = DISTRIBUTIONS[parameter.distribution]
+        return ", ".join(f"{key} {getattr(parameter, key)}" for key in keys), parameter.distribution
+    kind = "int" if parameter.is_int else "float"
+    step = f" step {parameter.step}" if parameter.step is not None else ""
+    others = "".join(f" or {value!r}" for value in parameter.alternatives or ())
+    return f"{parameter.min} to {parameter.max}{step}{others}", f"{kind}, log" if parameter.log else kind

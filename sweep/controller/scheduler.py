@@ -1,0 +1,104 @@
+"""`Scheduler`: decides what runs next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import optuna
+
+from sweep.controller.live_trials import LiveTrials
+from sweep.controller.retries import RetryRules
+from sweep.controller.runs import LiveRun
+from sweep.controller.statistics import TrialStats
+from sweep.controller.usage import UsageMeter
+from sweep.messages import OutcomeKind, TrialStateName
+from sweep.study import attributes
+from sweep.sweepfile import SweepSpec
+
+
+@dataclass(eq=False)
+class Scheduler:
+    """Decides what runs next: the next attempt of a waiting run, a new trial, or nothing.
+
+    Args:
+        spec: the sweep.
+        study: the study that is asked for new trials.
+        live: the live trials, with the queue of waiting runs.
+        stats: counts trials and knows the stop rules.
+        meter: knows how long the sweep has run.
+
+    Attributes:
+        is_draining: whether the sweep is being stopped, so that nothing new starts.
+    """
+
+    spec: SweepSpec
+    study: optuna.Study
+    live: LiveTrials
+    stats: TrialStats
+    meter: UsageMeter
+    is_draining: bool = False
+
+    def next_run(self) -> LiveRun | None:
+        """The run whose next attempt starts now; None if nothing can start."""
+        if self._is_stopping():
+            return None
+        now = time.monotonic()
+        for run in self.live.waiting:
+            if run.ready_at <= now:
+                self.live.waiting.remove(run)
+                return run
+        if self.stats.is_complete(len(self.live.trials)):
+            return None
+        live = self.live.add(self.study.ask())
+        if self.stats.enqueued:  # Optuna returns enqueued trials first
+            self.stats.enqueued -= 1
+        self.live.waiting.extend(live.runs[1:])
+        return live.runs[0]
+
+    def seconds_until_next(self) -> float | None:
+        """Seconds until something can start; None if nothing will, unless trials are enqueued."""
+        if self._is_stopping():
+            return None
+        if not self.stats.is_complete(len(self.live.trials)):
+            return 0.0
+        if not self.live.waiting:
+            return None
+        return max(0.0, min(run.ready_at for run in self.live.waiting) - time.monotonic())
+
+    def schedule_retry(self, run: LiveRun, state: TrialStateName | None, kind: OutcomeKind) -> float | None:
+        """Decide whether another attempt of a run follows, and when it can start.
+
+        Args:
+            run: the run.
+            state: what its last attempt makes of the trial; None after an interruption.
+            kind: how its last attempt ended.
+
+        Returns:
+            the delay in seconds; None if no attempt follows.
+        """
+        if state != "FAIL":
+            return 0.0 if state is None else None
+        retries = RetryRules(self.spec.trial)
+        if retries.counts(kind):
+            run.failures += 1
+        if not retries.allow(kind, run.failures) or self.stopped_by() is not None:
+            return None
+        self.live.of(run).store(run, attributes.FAILURES, run.failures)
+        delay = retries.delay(run.failures)
+        run.ready_at = time.monotonic() + delay
+        return delay
+
+    def stopped_by(self) -> str | None:
+        """The stop rule that is reached, or None."""
+        if self.stats.is_metric_missing and not self._is_metric_reported():
+            return "metric"  # other parameters would not change that
+        return self.stats.stopped_by(self.meter.now().elapsed)
+
+    def _is_stopping(self) -> bool:
+        return self.is_draining or self.stopped_by() is not None
+
+    def _is_metric_reported(self) -> bool:
+        return self.stats.has_results or any(
+            run.last_report for live in self.live.trials.values() for run in live.runs
+        )
