@@ -227,7 +227,7 @@ def _finished_note(view: SweepView) -> str:
     """The note for a call that did not run anything."""
     rule = view.stopped_by
     changes = {"trials": f"n_trials={2 * view.finished_trials}"}
-    changes |= {key: f"stop={{{key!r}: ...}}" for key in ("hours", "target", "plateau", "failures")}
+    changes |= {key: f"stop={{{key!r}: ...}}" for key in ("hours", "time", "target", "plateau", "failures")}
     more = f"for more trials pass {changes[rule]}, " if rule in changes else ""
     return (
         f"{view.spec.name} is finished: {text.counts(view.counts)}; nothing was run; {more}for a new sweep "

@@ -244,7 +244,7 @@ class Progress:
         best: the best trial.
         running: the running trials, each repeat separately.
         elapsed: how long the sweep has run, in seconds, without downtime.
-        seconds_left: until `stop.hours` is reached; None without this rule.
+        seconds_left: until `stop.time` or `stop.hours` is reached; None without this rule.
         stopped_by: the stop rule that is reached, by its key in `stop`; also "grid", or "metric" if trials
             never report it.
         report_events: the reports since the last call, if the observer wants them.

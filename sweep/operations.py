@@ -85,7 +85,7 @@ def trials_to_resubmit(view: SweepView, numbers: Sequence[int] | None) -> list[i
     Raises:
         InputError: the sweep is finished, or a trial has not failed or has been resubmitted before.
     """
-    if view.stopped_by in ("target", "plateau", "hours"):
+    if view.stopped_by in ("target", "plateau", "hours", "time"):
         raise InputError(
             f"{view.spec.name}: its stop rule {view.stopped_by} is reached, so no trial would be run; first "
             f"change the rule: sweep run FILE --set stop.{view.stopped_by}=..."

@@ -27,7 +27,7 @@ from sweep.sweepfile.parameters import DISTRIBUTIONS
 from sweep.sweepfile.pruners import PRUNERS
 from sweep.sweepfile.repeats import REDUCTIONS
 from sweep.sweepfile.samplers import CROSSOVERS, MUTATIONS, SAMPLERS
-from sweep.sweepfile.wandb import dialect as wandb
+from sweep.sweepfile.wandb import reading as wandb
 from sweep.sweepfile.yaml import read_document
 from tests.conftest import REPOSITORY
 
@@ -267,7 +267,7 @@ def test_every_value_of_an_enumeration_is_on_the_page() -> None:
 
 
 def test_every_macro_is_on_the_page() -> None:
-    macros = [*command._LISTS, *command._WORDS, *command._OF_TRIAL]
+    macros = [*command.LIST_MACROS, *command.TEXT_MACROS, *command.TRIAL_MACROS]
     assert [macro for macro in macros if f"${{{macro}}}" not in _code_spans()] == []
 
 

@@ -20,11 +20,11 @@ def convert(file: File, changes: Set = None) -> None:
     """
     from sweep.errors import InputError
     from sweep.sweepfile import read_sweep_file
-    from sweep.sweepfile.wandb.dialect import MARK
+    from sweep.sweepfile.wandb.reading import DISTINCTIVE_KEY
 
     sweep_file = read_sweep_file(file, overrides(changes))
     if not sweep_file.is_wandb:
-        raise InputError(f"{file}: is not a W&B sweep file: it has no {MARK!r}; run it as it is")
+        raise InputError(f"{file}: is not a W&B sweep file: it has no {DISTINCTIVE_KEY!r}; run it as it is")
     for note in sweep_file.notes:
         print(f"note: {note}", file=sys.stderr)
     print(sweep_file.spec.to_yaml(), end="")

@@ -78,7 +78,7 @@ def _read_params(text: str) -> dict[str, Any]:
     import yaml
 
     from sweep.sweepfile.load import parse_override
-    from sweep.sweepfile.types import show
+    from sweep.sweepfile.types import short_repr
     from sweep.sweepfile.yaml import read_value
 
     is_yaml = text.lstrip().startswith("{")
@@ -94,5 +94,5 @@ def _read_params(text: str) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--params {text}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise InputError(f"--params {text}: expected parameters such as {{lr: 0.1}}, got {show(data)}")
+        raise InputError(f"--params {text}: expected parameters such as {{lr: 0.1}}, got {short_repr(data)}")
     return {str(key): value for key, value in data.items()}

@@ -16,6 +16,7 @@ _REASONS = {
     "plateau": "; the best value has not improved for a while",
     "target": "; the target is reached",
     "hours": "; the time limit is reached",
+    "time": "; the time limit is reached",
     "grid": ", the whole grid",
 }
 """Why a sweep has stopped, by stop rule."""
@@ -60,7 +61,9 @@ def _print_state(view: SweepView, launched: Launch, resume: str, is_metric_missi
     if launched.progress is None:
         print(f"{view.spec.name} is finished: {counts}{_REASONS.get(rule, '')}.")
         options = {"trials": f"-n {2 * view.finished_trials}"}
-        options |= {key: f"--set stop.{key}=..." for key in ("failures", "plateau", "target", "hours")}
+        options |= {
+            key: f"--set stop.{key}=..." for key in ("failures", "plateau", "target", "hours", "time")
+        }
         more = f"For more trials use {options[rule]}; for" if rule in options else "For"
         print(f"{more} a new sweep use --fresh or --name.")
     elif launched.signal is not None:

@@ -15,7 +15,7 @@ from sweep.analysis import formatting as text
 from sweep.errors import InputError
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.parameters import DISTRIBUTIONS, Choice, Constant, Distribution, Leaf
-from sweep.sweepfile.tree import Node, flatten
+from sweep.sweepfile.tree import FlatParameter, flatten
 
 if TYPE_CHECKING:
     from sweep.analysis.view import SweepView
@@ -73,7 +73,8 @@ def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> No
     """Print the search space of a sweep, the size of its grid, and some configurations."""
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(
-        f"{spec.name}: {spec.aim} of {spec.work} with {spec.sampler.type}, pruner {spec.pruner.type}\n"
+        f"{spec.name}: {spec.goals_text} of {spec.entry_point} with {spec.sampler.type}, "
+        f"pruner {spec.pruner.type}\n"
     )
     if not spec.is_define_by_run:
         nodes = flatten(spec.parameters)
@@ -113,7 +114,7 @@ def _best(view: SweepView) -> str:
     return f"{text.parameters(view.values(view.best))} (trial {view.best.number})"
 
 
-def _conditions(node: Node) -> str:
+def _conditions(node: FlatParameter) -> str:
     return ", ".join(
         f"{one.name} {'=' if len(one.values) == 1 else 'in'} {' '.join(map(str, one.values))}"
         for one in node.conditions

@@ -50,7 +50,7 @@ class HParamsWriter:
         """
         if not self._space.is_define_by_run:
             spec = self._spec
-            description = f"{spec.name}: {spec.aim} of {spec.work}"
+            description = f"{spec.name}: {spec.goals_text} of {spec.entry_point}"
             declare_experiment(self._directory.root, self._columns.values(), self._metric_tags(), description)
 
     def session(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> Session:

@@ -52,7 +52,7 @@ class StopState:
 def stop_notes(spec: SweepSpec) -> list[str]:
     """Warnings about the stop rules for the author of a sweep file."""
     stop = spec.stop
-    if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.hours is not None:
+    if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.seconds is not None:
         return []
     target = " or its target" if stop.target is not None else ""
     return [f"nothing stops this sweep except Ctrl-C{target}; write for example stop: {{trials: 100}}"]
@@ -100,8 +100,10 @@ class StopRules:
         if stop.plateau is not None and state.plateau >= stop.plateau:
             return "plateau"
         seconds_left = self.seconds_left(elapsed)
-        return "hours" if seconds_left is not None and seconds_left <= 0 else None
+        if seconds_left is not None and seconds_left <= 0:
+            return "hours" if stop.hours is not None else "time"
+        return None
 
     def seconds_left(self, elapsed: float) -> float | None:
         """Seconds until the time limit; None if there is none."""
-        return None if self._stop.hours is None else self._stop.hours * 3600 - elapsed
+        return None if self._stop.seconds is None else self._stop.seconds - elapsed

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.sweepfile.parameters import Parameters
+from sweep.sweepfile.declared_parameters import Parameters
 
 _PARAMETERS: TypeAdapter[Any] = TypeAdapter(Parameters)
 

@@ -26,10 +26,10 @@ from sweep.sweepfile.command import (
     CommandContext,
     CommandError,
     is_of_trial,
-    nest,
 )
 from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
+from sweep.sweepfile.wandb.command import make_command, nest
 from sweep.trial.trial import Objective, Trial
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class ScriptReference:
         Raises:
             EntryError: it is not there, or cannot be run.
         """
-        as_wandb = spec.arguments == "nested"
-        command = Command(spec.command or DEFAULT_COMMAND, as_wandb)
+        command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
             raise EntryError("program", "is missing; say --set program=train.py, or objective=train.py:train")
@@ -89,7 +88,7 @@ class ScriptReference:
             path = find_file("program", program, [directory, near], "*")
             if path != (directory / program).resolve() or (spec.cwd is not None and is_of_trial(spec.cwd)):
                 program = str(path)
-            if spec.command is None and not as_wandb and path.suffix != ".py":
+            if spec.command is None and not command.as_wandb and path.suffix != ".py":
                 if not os.access(path, os.X_OK):
                     raise EntryError(
                         "program",
@@ -105,7 +104,7 @@ class ScriptReference:
     @classmethod
     def of(cls, spec: SweepSpec) -> ScriptReference:
         """What a sweep file says, without a look at whether it is there."""
-        command = Command(spec.command or DEFAULT_COMMAND, spec.arguments == "nested")
+        command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         asked = [*command.variables, *Command(tuple(spec.env.values())).variables]
         return cls(
             command,
@@ -128,7 +127,7 @@ class ScriptReference:
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
                 return
-            for word in Command((item,), self.command.as_wandb).arguments({}, facts):
+            for word in replace(self.command, items=(item,)).arguments({}, facts):
                 if word == ENV:
                     continue
                 if "=" not in word and not word.startswith("-"):

@@ -9,7 +9,7 @@ from typing import Any
 from sweep.errors import EntryError
 from sweep.space.variables import Variable
 from sweep.sweepfile.parameters import Constant
-from sweep.sweepfile.tree import Node
+from sweep.sweepfile.tree import FlatParameter
 
 _MAX_CHECKED = 100_000
 """The size up to which every configuration is checked against the constraints."""
@@ -28,7 +28,7 @@ class Grid:
 
     def __init__(
         self,
-        nodes: Mapping[str, Node],
+        nodes: Mapping[str, FlatParameter],
         variables: Mapping[str, Variable],
         is_feasible: Callable[[Mapping[str, Any]], bool] | None,
     ) -> None:

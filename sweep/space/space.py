@@ -22,9 +22,10 @@ from sweep.space.grid import Grid
 from sweep.space.variables import Variable, variable
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.expressions import Expression, ExpressionError
-from sweep.sweepfile.parameters import Constant, Leaf, Parameter, reach
-from sweep.sweepfile.tree import Condition, flatten, in_order
-from sweep.sweepfile.types import same, show
+from sweep.sweepfile.parameter_forms import Parameter
+from sweep.sweepfile.parameters import Constant, Leaf
+from sweep.sweepfile.tree import Condition, dependency_order, flatten
+from sweep.sweepfile.types import same_value, short_repr
 
 EXHAUSTIVE = ("grid", "brute_force")
 """Samplers that try every configuration once."""
@@ -54,7 +55,7 @@ class SearchSpace:
     ) -> None:
         self.is_define_by_run = is_define_by_run
         nodes = flatten(parameters)
-        self._nodes = {name: nodes[name] for name in in_order(nodes)}
+        self._nodes = {name: nodes[name] for name in dependency_order(nodes)}
         self.parameters: dict[str, Leaf] = {name: node.parameter for name, node in nodes.items()}
         self.variables: dict[str, Variable] = {
             name: found
@@ -183,13 +184,15 @@ class SearchSpace:
             raise EntryError(entry, f"there is no parameter {name!r}; {hint}")
         parameter = self.parameters[name]
         if isinstance(parameter, Constant):
-            if not same(parameter.value, value):
-                raise EntryError(entry, f"{name} is always {show(parameter.value)}, never {show(value)}")
+            if not same_value(parameter.value, value):
+                raise EntryError(
+                    entry, f"{name} is always {short_repr(parameter.value)}, never {short_repr(value)}"
+                )
             return value
         try:
             return self.variables[name].encode(value)
         except (ValueError, TypeError):
-            raise EntryError(entry, f"{name} is never {show(value)}; {reach(parameter)}") from None
+            raise EntryError(entry, f"{name} is never {short_repr(value)}; {parameter.values_text}") from None
 
     def _check_together(self, values: Mapping[str, Any], entry: str) -> None:
         known = {
@@ -200,11 +203,11 @@ class SearchSpace:
         for name in values:
             for condition in self._nodes[name].conditions:
                 if condition.name in known and not condition.holds(known):
-                    wanted = " or ".join(map(show, condition.values))
+                    wanted = " or ".join(map(short_repr, condition.values))
                     raise EntryError(
                         f"{entry}.{name}",
                         f"{name} is active only if {condition.name} is {wanted}, and it is "
-                        f"{show(known[condition.name])}; leave it out",
+                        f"{short_repr(known[condition.name])}; leave it out",
                     )
         for constraint in self.constraints:
             if all(name in known for name in constraint.names) and constraint in self.violated(known):

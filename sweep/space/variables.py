@@ -23,8 +23,8 @@ from optuna.distributions import (
 )
 
 from sweep.errors import EntryError
-from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf, Range, can_be
-from sweep.sweepfile.types import Scalar, same
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Leaf, Range
+from sweep.sweepfile.types import Scalar, same_value
 
 _UNIT_INTERVAL = FloatDistribution(0.0, 1.0)
 _MAX_CHOICES = 100_000
@@ -114,7 +114,7 @@ class _Range(Variable):
 
     def encode(self, value: Any) -> Any:
         parameter = self._parameter
-        if not can_be(parameter, value):
+        if not parameter.allows(value):
             raise ValueError
         if parameter.is_int or parameter.step is None:
             return int(value) if parameter.is_int else float(value)
@@ -288,7 +288,7 @@ def _chain(first: Sequence[Any], second: Sequence[Any]) -> LazySequence:
 def _index(values: Sequence[Any], value: Any) -> int:
     """The index of a value, where true and 1 are different; raises ValueError if it is missing."""
     for index, each in enumerate(values):
-        if same(each, value):
+        if same_value(each, value):
             return index
     raise ValueError
 

@@ -11,8 +11,8 @@ from optuna.trial import TrialState, create_trial
 
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
-from sweep.sweepfile.parameters import Choice, Range, reach
-from sweep.sweepfile.types import is_sound, show
+from sweep.sweepfile.parameters import Choice, Range
+from sweep.sweepfile.types import is_valid_scalar, short_repr
 
 _TRIES = 1000  # random configurations, to find one that violates no constraint
 
@@ -59,8 +59,8 @@ def complete(
 def _read(space: SearchSpace, name: str, value: Any) -> tuple[Any, str]:
     """The value as a trial gets it, and a note if the sweep never uses it."""
     parameter = space.parameters.get(name)
-    if not is_sound(value):
-        raise EntryError(f"--params {name}", f"{name} cannot be {show(value)}")
+    if not is_valid_scalar(value):
+        raise EntryError(f"--params {name}", f"{name} cannot be {short_repr(value)}")
     try:
         found = space.encode_one(name, value, f"--params {name}")
         return space.variables[name].decode(found) if name in space.variables else value, ""
@@ -72,4 +72,4 @@ def _read(space: SearchSpace, name: str, value: Any) -> tuple[Any, str]:
             raise
     if isinstance(parameter, Range):
         value = int(value) if parameter.is_int else float(value)
-    return value, f"{name}={show(value)} is not in the sweep's space: {reach(parameter)}"
+    return value, f"{name}={short_repr(value)} is not in the sweep's space: {parameter.values_text}"

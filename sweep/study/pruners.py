@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner
 
 from sweep.errors import EntryError
 from sweep.sweepfile import pruners as spec
-from sweep.sweepfile.base import options
+from sweep.sweepfile.base import optuna_options
 from sweep.sweepfile.wandb.hyperband import BandsPruner
 from sweep.system.importing import construct, load_class
 
@@ -47,7 +47,7 @@ def _make(pruner: spec.Pruner, key: str) -> BasePruner:
         return pruners.PatientPruner(wrapped, pruner.patience, float(pruner.min_delta))
     if isinstance(pruner, spec.WilcoxonPruner) and find_spec("scipy") is None:
         raise EntryError(f"{key}.type", "wilcoxon needs the package scipy; pip install scipy")
-    return _CLASSES[type(pruner)](**options(pruner, "metric"))
+    return _CLASSES[type(pruner)](**optuna_options(pruner, "metric"))
 
 
 def pruner_notes(pruner: spec.Pruner) -> list[str]:

@@ -22,7 +22,7 @@ from sweep.study.multi_objective_tpe import MultiObjectiveTPESampler
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile import samplers as spec
-from sweep.sweepfile.base import options
+from sweep.sweepfile.base import optuna_options
 from sweep.sweepfile.samplers import Sampler
 
 _REQUIRED_PACKAGES = {"gp": ("torch", "scipy"), "cmaes": ("cmaes", "scipy"), "qmc": ("scipy",)}
@@ -147,7 +147,7 @@ def _make(
 ) -> BaseSampler:
     if isinstance(sampler, spec.CustomSampler):
         return make_custom_sampler(sampler, session_seed)
-    given = {**options(sampler), "seed": session_seed}
+    given = {**optuna_options(sampler), "seed": session_seed}
     match sampler:
         case spec.TpeSampler():
             if space.is_conditional and sampler.group is None and sampler.multivariate is not False:

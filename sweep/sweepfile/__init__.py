@@ -1,4 +1,4 @@
-"""The sweep file: what it may say (`model`), how it is read (`load`), how it is written back."""
+"""The sweep file: its models (`model`), reading and validation (`load`), and its JSON Schema (`schema`)."""
 
 from sweep.sweepfile.load import SweepFile, load_spec, parse_sweep_file, read_sweep_file
 from sweep.sweepfile.model import SweepSpec

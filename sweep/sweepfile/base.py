@@ -1,60 +1,83 @@
-"""What all models of the sweep file have in common."""
+"""The base class of all models of the sweep file."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from sweep.errors import suggestion
-from sweep.sweepfile.foreign_keys import instead
+from sweep.sweepfile.foreign_keys import foreign_key_hint
 from sweep.sweepfile.types import invalid
 
 
+def optuna_alias(name: str) -> Any:
+    """A field that Optuna calls `n_{name}`: both names are accepted."""
+    return Field(validation_alias=AliasChoices(name, f"n_{name}"))
+
+
+def require_one_of(*groups: tuple[str, ...]) -> dict[str, Any]:
+    """An addition to a model's JSON Schema: of each group of keys, at least one is required."""
+    return {"allOf": [{"anyOf": [{"required": [key]} for key in keys]} for keys in groups]}
+
+
+def field_aliases(field: Any) -> list[str]:
+    """All keys that a sweep file can write for a field with several names."""
+    alias = field.validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+
+
 def file_keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a model as a sweep file writes them: Python has words that no field can be named by."""
+    """The keys of a model in a sweep file; `or` is a keyword of Python, so its field has another name."""
     return [field.serialization_alias or name for name, field in model.model_fields.items()]
 
 
 class Model(BaseModel):
-    """Frozen, and strict about its keys: an unknown one is a mistake, never ignored.
+    """A frozen part of the sweep file that rejects unknown keys.
 
-    The context of a validation is None for a file; for a call in Python, `instead` says what it is.
+    The context of a validation is None for a file. For a call of `sweep.run` it maps entries of a sweep file
+    to the arguments of the call that have other names (see `foreign_key_hint`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        defer_build=True,  # an import builds no validators: `SweepSpec` builds one for all models at once
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _know_all_keys(cls, raw: Any, info: ValidationInfo) -> Any:
-        # Before pydantic's own check: what is missing often only follows from what is misspelt.
+    def _check_keys(cls, raw: Any, info: ValidationInfo) -> Any:
+        # Before pydantic's own check: a missing key often only follows from a misspelt one.
         if isinstance(raw, dict):
-            aliases = {
-                str(alias)
-                for field in cls.model_fields.values()
-                if isinstance(field.validation_alias, AliasChoices)
-                for alias in field.validation_alias.choices
-            }
             keys = file_keys(cls)
+            aliases = {alias for field in cls.model_fields.values() for alias in field_aliases(field)}
             for key in raw:
                 if key not in keys and key not in aliases and key not in cls.model_fields:
-                    message = instead(cls.__name__, key, raw, info.context) or cls._unknown(key, raw)
+                    hint = foreign_key_hint(cls.__name__, key, raw, info.context)
+                    message = f"unknown key; {hint}" if hint else cls._unknown_key(key, raw)
                     raise invalid(message, key=key if isinstance(key, int) else str(key))
                 if key in aliases - set(keys) and str(key).removeprefix("n_") in raw:
                     raise invalid(f"is the same as {str(key).removeprefix('n_')!r}; leave one out", key=key)
         return raw
 
     @classmethod
-    def _unknown(cls, key: Any, raw: dict[Any, Any]) -> str:
+    def _unknown_key(cls, key: Any, raw: dict[Any, Any]) -> str:
         return f"unknown key; {suggestion(key, file_keys(cls))}"
 
 
-def options(model: BaseModel, *without: str) -> dict[str, Any]:
-    """What a model says, by Optuna's names; None is left out, and so are `type` and `without`."""
-    found = {}
+def optuna_options(model: BaseModel, *without: str) -> dict[str, Any]:
+    """The options of a sampler or pruner by Optuna's names.
+
+    Args:
+        model: the sampler or pruner. Its `type`, and options that are None, are left out.
+        without: further options to leave out.
+    """
+    options = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if value is not None and name not in ("type", *without):
-            alias = field.validation_alias
-            found[str(alias.choices[-1]) if isinstance(alias, AliasChoices) else name] = value
-    return found
+            options[[name, *field_aliases(field)][-1]] = value
+    return options

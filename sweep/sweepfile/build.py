@@ -1,4 +1,4 @@
-"""A sweep from Python's options: the sweep file's by the same names, and Optuna's few words."""
+"""Builds a sweep from the arguments of `sweep.run`: the keys of a sweep file, and a few of Optuna's."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from optuna.study import StudyDirection
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import InputError
+from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN
 from sweep.sweepfile.model import SweepSpec
-from sweep.sweepfile.parameters import DEFINE_BY_RUN
-from sweep.sweepfile.pruners import OPTUNAS_PRUNERS
-from sweep.sweepfile.samplers import OPTUNAS_SAMPLERS
-from sweep.sweepfile.types import show
+from sweep.sweepfile.pruners import PRUNERS
+from sweep.sweepfile.samplers import SAMPLERS
+from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.validation_errors import spec_error
 from sweep.sweepfile.yaml import Document, read_document
 
 Goal = Literal["minimize", "maximize"] | StudyDirection
 
 METRIC = "objective"
-"""The metric's name where nobody gives one."""
+"""The default name of the metric."""
 
 _ARGUMENTS = {"stop.trials": "n_trials"}
-"""The arguments of `sweep.run`, by the entries of a sweep file that they stand for under another name."""
-_ARGUMENTS_OF_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "goal"}
+"""Entries of a sweep file that are arguments of `sweep.run` under another name."""
+_ARGUMENTS_FOR_FUNCTION = {**_ARGUMENTS, "parameters": "space", "metric.goal": "goal"}
 
 
 class Options(TypedDict, total=False):
-    """What a sweep file may say; values are its words, or the models of `sweep.sweepfile`."""
+    """The keys of a sweep file; values are plain data, or the models of `sweep.sweepfile`."""
 
     name: str
     metric: Any
@@ -69,19 +69,19 @@ def build_spec(
     n_trials: int | None,
     options: Mapping[str, Any],
 ) -> SweepSpec:
-    """A sweep of a function.
+    """Build the sweep of a function.
 
     Args:
-        objective: what the sweep file calls it.
-        space: the sweep file's `parameters`, or Optuna's distributions by name; None if it asks for them.
-        goal: of the only metric, which is called `objective` unless `metric` names it.
-        goals: one for each metric; these are `objective_0` and so on unless `metrics` names them.
+        objective: the sweep file's `objective`.
+        space: the sweep file's `parameters`, or Optuna's distributions by name; None for define-by-run.
+        goal: of the only metric, whose name is `objective` unless `metric` is given.
+        goals: one for each metric; their names are `objective_0` and so on unless `metrics` is given.
         n_trials: the sweep file's `stop: {trials: ...}`.
         options: see `Options`.
 
     Raises:
-        SpecError: they make no valid sweep.
-        InputError: two of them say the same.
+        SpecError: the arguments are not a valid sweep.
+        InputError: two arguments contradict or repeat each other.
     """
     for key, hint in (("parameters", "write space={...}"), ("objective", "it is the first argument")):
         if key in options:
@@ -92,11 +92,11 @@ def build_spec(
     data["parameters"] = DEFINE_BY_RUN if space is None else plain(space)
     _set_goals(data, goal, goals)
     _set_trials(data, n_trials)
-    return _validate(data, _ARGUMENTS_OF_FUNCTION)
+    return _validate(data, _ARGUMENTS_FOR_FUNCTION)
 
 
 def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any]) -> SweepSpec:
-    """The same sweep with some options changed; the arguments are those of `build_spec`."""
+    """Change some options of a sweep; the arguments are those of `build_spec`."""
     _check_options(options)
     changes = {key: plain(value) for key, value in options.items() if value is not None}
     if n_trials is None and not changes:
@@ -113,28 +113,40 @@ def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """See that no option of a call is an object that a sweep file cannot hold.
+    """Ensure that no option is one of Optuna's samplers or pruners, which cannot be written to a file.
 
     Raises:
-        InputError: one is; it says what to write.
+        InputError: one is; the message says what to write instead.
     """
     for key, value in options.items():
         class_ = value if inspect.isclass(value) else type(value)
         if issubclass(class_, (BaseSampler, BasePruner)):
             raise InputError(
-                f"sweep.run: {key}: {class_.__name__} is one of Optuna's classes, and a sweep is written "
-                f"down in words; write {key}={_in_words(class_)}, with further options beside them"
+                f"sweep.run: {key}: {class_.__name__} is one of Optuna's classes, and a sweep is written to "
+                f"a file; write {key}={_plain_class(class_)}, with further options in the same mapping"
             )
 
 
-def _in_words(class_: type) -> str:
-    words: dict[str, Any] = {"type": f"{class_.__module__}:{class_.__qualname__}"}
-    types = OPTUNAS_SAMPLERS | OPTUNAS_PRUNERS
-    if class_.__module__.partition(".")[0] == "optuna" and class_.__name__ in types:
-        words["type"] = types[class_.__name__]
-        if issubclass(class_, BaseSampler):
-            words["seed"] = 3
-    return repr(words).replace("'", '"')
+_OPTUNA_NAMES = {
+    "NSGAII": "nsga2",
+    "NSGAIII": "nsga3",
+    "BruteForce": "brute_force",
+    "SuccessiveHalving": "asha",
+    "Nop": "none",
+}
+"""The `type` of those of Optuna's classes that have another name here."""
+
+
+def _plain_class(class_: type) -> str:
+    """The mapping for a sampler or pruner class, as Python code."""
+    name = class_.__name__.removesuffix("Sampler").removesuffix("Pruner")
+    type_ = _OPTUNA_NAMES.get(name, name.lower())
+    data: dict[str, Any]
+    if class_.__module__.partition(".")[0] != "optuna" or type_ not in (*SAMPLERS, *PRUNERS):
+        data = {"type": f"{class_.__module__}:{class_.__qualname__}"}
+    else:
+        data = {"type": type_, "seed": 3} if type_ in SAMPLERS else {"type": type_}
+    return repr(data).replace("'", '"')
 
 
 def _validate(data: dict[str, Any], arguments: Mapping[str, str]) -> SweepSpec:
@@ -159,7 +171,12 @@ def _set_goals(data: dict[str, Any], goal: Goal | None, goals: Sequence[Goal] | 
     if goals is not None:
         if "metric" in data:
             raise InputError("sweep.run: with goals, name the metrics: metrics=['loss', 'size']")
-        goals = _read_goals(goals)
+        if not isinstance(goals, (list, tuple)) or not goals:
+            raise InputError(
+                "sweep.run: goals: expected a list such as ['minimize', 'maximize'], "
+                f"got {short_repr(goals)}; for one metric write goal='minimize'"
+            )
+        goals = [_read_goal(each) for each in goals]
         names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
         is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not is_names or len(names) != len(goals):
@@ -180,38 +197,16 @@ def _set_goals(data: dict[str, Any], goal: Goal | None, goals: Sequence[Goal] | 
 
 
 def _read_goal(value: Any) -> Any:
-    """A goal, or Optuna's `StudyDirection`, as in a sweep file.
-
-    Raises:
-        InputError: it is a list.
-    """
-    if isinstance(value, (list, tuple)):
-        raise InputError(
-            f"sweep.run: goal: expected one string, got {show(value)}; for several metrics write goals=[...]"
-        )
+    """A goal, or Optuna's `StudyDirection`, as in a sweep file, whose model validates it."""
     return value.name.lower() if isinstance(value, StudyDirection) else value
 
 
-def _read_goals(value: Any) -> list[Any]:
-    """The goals of several metrics.
-
-    Raises:
-        InputError: the value is not a list, or is empty.
-    """
-    if not isinstance(value, (list, tuple)) or not value:
-        raise InputError(
-            f"sweep.run: goals: expected a list such as ['minimize', 'maximize'], got {show(value)}; "
-            "for one metric write goal='minimize'"
-        )
-    return [_read_goal(each) for each in value]
-
-
 def plain(value: Any) -> Any:
-    """What a sweep file would have in its place."""
+    """A value as plain data, as it is written in a sweep file."""
     match value:
         case BaseModel():
             data = value.model_dump(mode="json", exclude_unset=True)
-            # What a model is stands in a default of it.
+            # `type` is often a default, which `exclude_unset` leaves out.
             kind = getattr(value, "type", None)
             return data if kind is None else {"type": kind, **data}
         case FloatDistribution() | IntDistribution():
@@ -219,11 +214,11 @@ def plain(value: Any) -> Any:
         case CategoricalDistribution():
             return {"values": [plain(each) for each in value.choices]}
         case BaseDistribution():
-            raise InputError(f"sweep.run: {value} is none of Optuna's current distributions")
+            raise InputError(f"sweep.run: {value} is not one of Optuna's current distributions")
         case Mapping():
             return {plain(key): plain(each) for key, each in value.items()}
         case set() | frozenset():
-            raise InputError(f"sweep.run: {show(value)}: a set has no order that stays; write a list")
+            raise InputError(f"sweep.run: {short_repr(value)}: a set has no stable order; write a list")
         case list() | tuple():
             return [plain(each) for each in value]
         case np.ndarray() | np.generic():
@@ -234,11 +229,10 @@ def plain(value: Any) -> Any:
 
 
 def _range(distribution: FloatDistribution | IntDistribution) -> dict[str, Any]:
-    low, high = plain(distribution.low), plain(distribution.high)
-    found: dict[str, Any] = {"min": low, "max": high}
+    found = {"min": plain(distribution.low), "max": plain(distribution.high)}
     if distribution.log:
         found["log"] = True
-    is_every_whole_number = isinstance(distribution, IntDistribution) and distribution.step == 1
-    if distribution.step is not None and not is_every_whole_number and low < high:
+    is_every_integer = isinstance(distribution, IntDistribution) and distribution.step == 1
+    if distribution.step is not None and not is_every_integer and not distribution.single():
         found["step"] = plain(distribution.step)
     return found

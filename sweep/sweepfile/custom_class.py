@@ -1,71 +1,100 @@
-"""Samplers and pruners of one's own: `{type: "package.module:Class", any: option}`."""
+"""Custom samplers and pruners: `{type: "package.module:Class", any: option}`."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args
 
-from pydantic import ConfigDict, model_serializer, model_validator
+from pydantic import ConfigDict, WithJsonSchema, model_serializer, model_validator
 
+from sweep.errors import suggestion
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.types import invalid, is_sound, show
+from sweep.sweepfile.types import OrForms, PlainValue, invalid, short_repr
 
-TAG = "class"
-"""Stands for all of them where a union of models is told apart by `type`."""
+CUSTOM, BUILT_IN = "<custom>", "<built-in>"
+"""Tags in the union of custom and built-in samplers or pruners."""
 
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_CLASS_NAME = {"type": "string", "pattern": r"^\S+:\S+$"}
 
 
 def is_custom(type_: Any) -> bool:
-    """Whether a `type` names a class and not something that is built in."""
+    """Whether a `type` names a class, and not a built-in sampler or pruner."""
     return isinstance(type_, str) and (":" in type_ or type_.endswith(".py"))
 
 
 def check_class_name(text: str) -> None:
-    """See that `text` has the form `package.module:Class`."""
-    place, _, name = text.partition(":")
-    if _CLASS.fullmatch(text) and not place.endswith(".py"):
-        return
-    module = place.removesuffix(".py").replace("/", ".").strip(".") or "package.module"
-    hint = f"{module}:{name or 'Class'}"
-    example = hint if _CLASS.fullmatch(hint) else "package.module:Class"
-    raise invalid(f"{text!r} names no class; write {example}", key="type")
+    """Ensure that `text` has the form `package.module:Class`."""
+    module, _, name = text.partition(":")
+    if not _CLASS.fullmatch(text) or module.endswith(".py"):
+        hint = f"{module.removesuffix('.py').replace('/', '.')}:{name or 'Class'}"
+        example = hint if _CLASS.fullmatch(hint) else "package.module:Class"
+        raise invalid(f"{text!r} is not the name of a class; write {example}", key="type")
 
 
 class CustomClass(Model):
-    """A class of one's own, made with all further keys as its options."""
+    """A custom class. All keys but `type` are passed to it as options."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, PlainValue]
 
-    type: str
+    type: Annotated[str, WithJsonSchema(_CLASS_NAME)]
 
     @model_validator(mode="before")
     @classmethod
-    def _know_all_keys(cls, raw: Any) -> Any:
-        # Which keys there are is the class's affair.
+    def _check_keys(cls, raw: Any) -> Any:
+        # The class decides which options it takes.
         if isinstance(raw, dict):
-            for key, value in raw.items():
+            for key in raw:
                 if not isinstance(key, str) or not key.isidentifier():
-                    raise invalid(f"{show(key)} cannot be an option's name", key=str(key))
-                if not _is_plain(value):
-                    raise invalid(f"expected plain data (numbers, words, lists), got {show(value)}", key=key)
+                    raise invalid(f"{short_repr(key)} cannot be the name of an option", key=str(key))
         return raw
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the class is made with."""
+        """The keyword arguments of the class."""
         return dict(self.model_extra or {})
 
     @model_serializer
     def _dump(self) -> dict[str, Any]:
-        # Options are kept as they are: null is a value to them.
+        # Options are dumped with those that are null: null is a value to the class.
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in given.items() if value is not None} | self.options
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    return value is None or (isinstance(value, bool | int | float | str) and is_sound(value))
+def as_typed_mapping(raw: Any, types: Iterable[str]) -> Any:
+    """Check the `type` of a sampler or pruner.
+
+    Args:
+        raw: a mapping with `type`; a string is short for `{type: string}`, None for `{type: none}`.
+        types: the built-in types.
+    """
+    if raw is None:
+        raw = "none"
+    if isinstance(raw, str):
+        raw = {"type": raw}
+    if not isinstance(raw, dict):
+        return raw
+    types = list(types)
+    if "type" not in raw:
+        raise invalid("'type' is missing; possible: " + ", ".join(types))
+    if not is_custom(raw["type"]) and raw["type"] not in types:
+        raise invalid(f"unknown type {short_repr(raw['type'])}; {suggestion(raw['type'], types)}", key="type")
+    return raw
+
+
+def custom_or_built_in(value: Any) -> str:
+    """The tag of a sampler or pruner in the union of the custom ones and all others."""
+    type_ = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return CUSTOM if is_custom(type_) else BUILT_IN
+
+
+def models_by_type(union: Any) -> dict[str, Any]:
+    """The models of a union by the value of their `type`."""
+    return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(union)}
+
+
+def or_type_name(*names: str) -> OrForms:
+    """The short form of a sampler or pruner: its `type` alone, if that needs no options."""
+    return OrForms({"enum": list(names)}, _CLASS_NAME)

@@ -1,4 +1,4 @@
-"""Constraints on parameters: arithmetic and comparisons over their names. Never evaluated as Python."""
+"""Constraints on parameters: arithmetic and comparisons of parameters, without Python's `eval`."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sweep.sweepfile.types import show
+from sweep.sweepfile.types import short_repr
 
 
 class ExpressionError(ValueError):
-    """An expression says something that it may not, or that makes no sense for its parameters."""
+    """An expression is invalid, or cannot be applied to the values of its parameters."""
 
 
-_LONGEST = 1000
-_MOST_BITS = 4096
-_DEEPEST = 200
-"""So deeply an expression may be nested: it is evaluated by recursion, in the midst of other calls."""
+_MAX_LENGTH = 1000
+_MAX_BITS = 4096
+_MAX_DEPTH = 200
+"""The evaluation is recursive, and Python limits the depth of all calls together."""
 
 
 def _number(value: Any) -> int | float:
     if not isinstance(value, (int, float)):
-        raise ExpressionError(f"computes with {show(value)}, which is no number")
+        raise ExpressionError(f"computes with {short_repr(value)}, which is not a number")
     return value
 
 
 def _power(base: int | float, exponent: int | float) -> int | float:
-    """In floats where whole numbers would fill the memory."""
-    if (
-        isinstance(base, int)
-        and isinstance(exponent, int)
-        and 0 <= exponent * base.bit_length() <= _MOST_BITS
-    ):
+    """A power, in floats where integers would exhaust the memory."""
+    if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent * base.bit_length() <= _MAX_BITS:
         return int(base**exponent)
     return math.pow(base, exponent)
 
@@ -54,73 +50,87 @@ _ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_EQUALITY: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    **_ORDER,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.In: lambda value, values: value in values,
     ast.NotIn: lambda value, values: value not in values,
 }
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: lambda value: not _truth(value),
+    ast.USub: lambda value: -_number(value),
+    ast.UAdd: lambda value: +_number(value),
+}
+_BOOLEAN: dict[type[ast.boolop], Callable[..., bool]] = {ast.And: all, ast.Or: any}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "log": math.log}
-_MOST_ARGUMENTS = {"abs": 1, "log": 2}
-_ALLOWED = "numbers, words in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
+_MAX_ARGUMENTS = {"abs": 1, "log": 2}
+_Evaluator = Callable[[Mapping[str, Any]], Any]
+_ALLOWED = "numbers, strings in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
 
 
 class Expression:
     """A condition on parameters, such as `batch_size * accum <= 1024`.
 
-    Names are those of parameters, dotted ones too (`sgd.momentum`); one that Python would not take for a name
+    Names are those of parameters, including dotted names (`sgd.momentum`). A name that is not valid in Python
     is written `params["batch-size"]`.
 
     Args:
         text: the expression.
 
     Attributes:
-        text: the same.
-        names: the parameters it is about, in the order of their appearance.
+        text: the expression.
+        names: the names of its parameters, in order of appearance.
 
     Raises:
-        ExpressionError: it is none, or does more than compute and compare.
+        ExpressionError: the text is not an expression, or does more than compute and compare.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        if len(text) > _LONGEST:
-            raise ExpressionError(f"is longer than {_LONGEST} characters; write several constraints")
+        if len(text) > _MAX_LENGTH:
+            raise ExpressionError(f"is longer than {_MAX_LENGTH} characters; write several constraints")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's about escapes, on lines of their own
-                self._tree = ast.parse(text.strip(), mode="eval").body
+                warnings.simplefilter("ignore")  # Python's warnings about escapes
+                tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ExpressionError("is no expression; write for example batch_size * accum <= 1024") from None
+            raise ExpressionError(
+                "is not an expression; write for example batch_size * accum <= 1024"
+            ) from None
         names: list[str] = []
         try:
-            if _depth(self._tree) > _DEEPEST:
+            if _depth(tree) > _MAX_DEPTH:
                 raise RecursionError
-            _check(self._tree, names)
+            self._evaluate = _compile(tree, names)
         except RecursionError:
             raise ExpressionError("is nested too deeply; write several constraints") from None
         self.names: Sequence[str] = tuple(dict.fromkeys(names))
         if not names:
-            raise ExpressionError("names no parameter, so it is always the same")
+            raise ExpressionError("names no parameter, so it is constant")
+
+    def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
+        return Expression, (self.text,)  # functions that are made here cannot be pickled
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Whether a configuration fulfils it. One that lacks a parameter it is about (for that is inactive)
-        does; one for which it cannot be computed (division by zero, logarithm of 0) does not.
+        """Whether a configuration fulfils the constraint.
+
+        An expression with an inactive parameter counts as fulfilled. An expression that cannot be evaluated
+        (division by zero, logarithm of 0) counts as violated.
 
         Raises:
-            ExpressionError: it computes with words, compares them with numbers, or is neither true nor false.
+            ExpressionError: it computes with strings, compares them with numbers, or is not true or false.
         """
         if any(name not in params for name in self.names):
             return True
         try:
-            value = _evaluate(self._tree, params)
+            value = self._evaluate(params)
         except (ArithmeticError, ValueError) as error:
             if isinstance(error, ExpressionError):
                 raise
             return False
         if not isinstance(value, bool):
-            raise ExpressionError(f"is {show(value)}, neither true nor false; compare it with something")
+            raise ExpressionError(f"is {short_repr(value)}, neither true nor false; add a comparison")
         return value
 
 
@@ -128,39 +138,42 @@ def _depth(node: ast.AST) -> int:
     return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
 
 
-def _check(node: ast.expr, names: list[str]) -> None:
-    """See that a tree has only allowed nodes, and collect the names of parameters."""
+def _compile(node: ast.expr, names: list[str]) -> _Evaluator:
+    """A function that evaluates a tree; appends the names of its parameters to `names`."""
     match node:
         case ast.Name() | ast.Attribute() | ast.Subscript():
-            names.append(_name(node))
-        case ast.Constant(value=bool() | int() | float() | str() | None):
-            pass
-        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
-            _check(operand, names)
-        case ast.BoolOp(values=values) | ast.Tuple(elts=values) | ast.List(elts=values):
-            for value in values:
-                _check(value, names)
+            name = _name(node)
+            names.append(name)
+            return lambda params: params[name]
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return lambda params: value
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            items = [_compile(element, names) for element in elements]
+            return lambda params: [item(params) for item in items]
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+            unary, inner = _UNARY[type(op)], _compile(operand, names)
+            return lambda params: unary(inner(params))
+        case ast.BoolOp(op=op, values=values):
+            combine, parts = _BOOLEAN[type(op)], [_compile(value, names) for value in values]
+            return lambda params: combine(_truth(part(params)) for part in parts)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            _check(left, names)
-            _check(right, names)
-        case ast.Compare(left=left, ops=ops, comparators=rest) if all(
-            type(op) in _ORDER or type(op) in _EQUALITY for op in ops
-        ):
-            for part in (left, *rest):
-                _check(part, names)
+            binary, a, b = _BINARY[type(op)], _compile(left, names), _compile(right, names)
+            return lambda params: binary(_number(a(params)), _number(b(params)))
+        case ast.Compare(left=left, ops=ops, comparators=rest) if all(type(op) in _COMPARISONS for op in ops):
+            kinds, compared = [type(op) for op in ops], [_compile(part, names) for part in (left, *rest)]
+            return lambda params: _compare(kinds, [part(params) for part in compared])
         case ast.Call(func=ast.Name(id=function), args=[_, *_] as arguments, keywords=[]) if (
             function in _FUNCTIONS
-            and (function in _MOST_ARGUMENTS or len(arguments) > 1)
-            and len(arguments) <= _MOST_ARGUMENTS.get(function, len(arguments))
+            and (function in _MAX_ARGUMENTS or len(arguments) > 1)
+            and len(arguments) <= _MAX_ARGUMENTS.get(function, len(arguments))
         ):
-            for argument in arguments:
-                _check(argument, names)
-        case _:
-            raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
+            call, passed = _FUNCTIONS[function], [_compile(argument, names) for argument in arguments]
+            return lambda params: call(*(_number(argument(params)) for argument in passed))
+    raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
 
 
 def _excerpt(node: ast.expr) -> str:
-    return show(ast.unparse(node))
+    return short_repr(ast.unparse(node))
 
 
 def _name(node: ast.expr) -> str:
@@ -171,60 +184,30 @@ def _name(node: ast.expr) -> str:
             return f"{_name(value)}.{name}"
         case ast.Subscript(value=ast.Name(id="params"), slice=ast.Constant(value=str(name))):
             return name
-    raise ExpressionError(f"{_excerpt(node)} is no parameter; possible are {_ALLOWED}")
-
-
-def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.Name() | ast.Attribute() | ast.Subscript():
-            return params[_name(node)]
-        case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            return [_evaluate(element, params) for element in elements]
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return not _truth(_evaluate(operand, params))
-        case ast.UnaryOp(op=op, operand=operand):
-            return _UNARY[type(op)](_number(_evaluate(operand, params)))
-        case ast.BoolOp(op=ast.And(), values=values):
-            return all(_truth(_evaluate(value, params)) for value in values)
-        case ast.BoolOp(values=values):
-            return any(_truth(_evaluate(value, params)) for value in values)
-        case ast.BinOp(left=left, op=op, right=right):
-            a, b = _number(_evaluate(left, params)), _number(_evaluate(right, params))
-            return _BINARY[type(op)](a, b)
-        case ast.Call(func=ast.Name(id=function), args=arguments):
-            return _FUNCTIONS[function](*(_number(_evaluate(argument, params)) for argument in arguments))
-        case ast.Compare(left=left, ops=ops, comparators=rest):
-            return _compare(_evaluate(left, params), ops, [_evaluate(part, params) for part in rest])
-    raise AssertionError(node)
+    raise ExpressionError(f"{_excerpt(node)} is not a parameter; possible are {_ALLOWED}")
 
 
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ExpressionError(f"takes {show(value)} for true or false; compare it with something")
+        raise ExpressionError(f"uses {short_repr(value)} as true or false; add a comparison")
     return value
 
 
-def _compare(left: Any, ops: Sequence[ast.cmpop], rest: Sequence[Any]) -> bool:
-    for op, right in zip(ops, rest, strict=True):
-        if type(op) in _ORDER:
+def _compare(kinds: Sequence[type[ast.cmpop]], values: Sequence[Any]) -> bool:
+    for kind, left, right in zip(kinds, values, values[1:], strict=False):
+        if kind in _ORDER:
             if isinstance(left, str) != isinstance(right, str) or isinstance(left, list):
-                raise ExpressionError(f"compares {show(left)} with {show(right)}")
+                raise ExpressionError(f"compares {short_repr(left)} with {short_repr(right)}")
             if not isinstance(left, str):
                 left, right = _number(left), _number(right)
-            if not _ORDER[type(op)](left, right):
-                return False
-        else:
-            if isinstance(op, (ast.In, ast.NotIn)) and not isinstance(right, list):
-                raise ExpressionError(f"looks for {show(left)} in {show(right)}, which is no list")
-            if not _EQUALITY[type(op)](left, right):
-                return False
-        left = right
+        elif kind in (ast.In, ast.NotIn) and not isinstance(right, list):
+            raise ExpressionError(f"looks for {short_repr(left)} in {short_repr(right)}, not in a list")
+        if not _COMPARISONS[kind](left, right):
+            return False
     return True
 
 
-_LIMIT = ("<=", ">=", "<", ">")
+_OPERATORS = ("<=", ">=", "<", ">")
 
 
 class Limit:
@@ -233,22 +216,26 @@ class Limit:
     Args:
         text: a comparison with a number.
 
+    Attributes:
+        text: the comparison.
+
     Raises:
-        ExpressionError: it is none.
+        ExpressionError: the text is not a limit.
     """
 
     def __init__(self, text: str) -> None:
-        words = text.strip()
-        self._sign = next((sign for sign in _LIMIT if words.startswith(sign)), "")
+        self.text = text
+        stripped = text.strip()
+        self._sign = next((sign for sign in _OPERATORS if stripped.startswith(sign)), "")
         try:
-            self._bound = float(words.removeprefix(self._sign))
+            self._bound = float(stripped.removeprefix(self._sign))
         except ValueError:
             self._sign = ""
         if not self._sign or not math.isfinite(self._bound):
-            raise ExpressionError(f'{show(text)} is no limit; write for example "<= 20"')
+            raise ExpressionError(f'{short_repr(text)} is not a limit; write for example "<= 20"')
 
     def excess(self, value: float) -> float:
-        """By how much a value is beyond the limit: as Optuna has it, up to 0 it is not."""
+        """By how much a value violates the limit. As with Optuna's constraints, up to 0 the limit is kept."""
         excess = value - self._bound if self._sign.startswith("<") else self._bound - value
-        # Optuna knows no "less than": at the bound itself the smallest excess there is says so.
+        # Optuna has no strict limits: a value that equals a strict bound gets the smallest possible excess.
         return math.ulp(0.0) if excess == 0 and len(self._sign) == 1 else excess

@@ -1,4 +1,4 @@
-"""Files that the entries of a sweep file name."""
+"""Finds the files that a sweep file names."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def find_file(key: str, place: str, folders: Sequence[Path], pattern: str) -> Pa
     """The absolute path of a file that an entry of the sweep file names.
 
     Args:
-        key: the entry.
-        place: what it says.
-        folders: where to look for it, in order.
-        pattern: what the names of such files are like.
+        key: the entry, with dots.
+        place: the path in the entry.
+        folders: the directories that the path can be relative to, in order.
+        pattern: a glob pattern of such files, for the suggestion.
 
     Raises:
-        EntryError: there is none.
+        EntryError: there is no such file.
     """
     candidates = [folder / place for folder in folders]
     for candidate in candidates:

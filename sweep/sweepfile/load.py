@@ -1,4 +1,4 @@
-"""Reading a sweep file: text and command-line overrides in, a valid `SweepSpec` or one clear error out."""
+"""Reads a sweep file and command-line overrides into a valid `SweepSpec`, or raises one clear error."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from pydantic import ValidationError
 from sweep.errors import EntryError, InputError, SpecError, nearest_file
 from sweep.sweepfile import yaml as sweep_yaml
 from sweep.sweepfile.model import SweepSpec
-from sweep.sweepfile.types import show
-from sweep.sweepfile.validation_errors import place, spec_error
-from sweep.sweepfile.wandb import dialect as wandb
+from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.validation_errors import place_of, spec_error
+from sweep.sweepfile.wandb import reading as wandb
+from sweep.sweepfile.wandb.values import DialectError
 
 Override = tuple[str, str, Any]
-"""The option it came from (for messages), the dotted key, and the value."""
+"""The option (for messages), the dotted key, and the value."""
 
 
 def parse_override(text: str, option: str = "--set ") -> Override:
     """Read one `--set key.sub=value`; the value is YAML, as in the file.
 
     Raises:
-        InputError: no `=`, no key, or a value that is no YAML.
+        InputError: there is no `=` or no key, or the value is not YAML.
     """
     key, equals, value = text.partition("=")
     key = key.strip()
@@ -37,20 +38,20 @@ def parse_override(text: str, option: str = "--set ") -> Override:
     try:
         return f"{option}{text}", key, sweep_yaml.read_value(value)
     except yaml.YAMLError as error:
-        raise InputError(f"{option}{text}: the value is no YAML: {_problem(error)}") from None
+        raise InputError(f"{option}{text}: the value is not YAML: {_yaml_problem(error)}") from None
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file that has been read: its spec, and where each entry of it comes from.
+    """A sweep file that was read: its spec, and the place of each entry.
 
     Args:
-        spec: what it says.
+        spec: the sweep.
         path: the file, as messages name it.
-        document: its data and line numbers.
-        origins: the entries that came from options, and from which.
-        notes: what its author may want to know.
-        is_wandb: whether it is one of W&B's.
+        document: the file's data and line numbers.
+        origins: the entries that were set by options, and the option for each.
+        notes: hints for the author of the file.
+        is_wandb: whether the file is W&B's.
     """
 
     spec: SweepSpec
@@ -62,7 +63,7 @@ class SweepFile:
 
     @contextmanager
     def locating(self) -> Iterator[None]:
-        """Say in errors about entries where these stand.
+        """Add the place of the entry to an error about it.
 
         Raises:
             SpecError: instead of an `EntryError`.
@@ -70,20 +71,20 @@ class SweepFile:
         try:
             yield
         except EntryError as error:
-            where = place(self._find(error.key), self.document, str(self.path), self.origins)
-            raise SpecError(f"{where}: {error}") from None
+            place = place_of(self._find(error.key), self.document, str(self.path), self.origins)
+            raise SpecError(f"{place}: {error}") from None
 
     @property
     def metric_place(self) -> str:
-        """Where the name of the metric stands: file and line, or the option that set it."""
+        """The place of the metric's name: file and line, or the option that set it."""
         names = [metric.name for metric in self.spec.metrics or ()]
         name = self.spec.metric.name
         path = ("metrics", names.index(name), "name") if names else ("metric", "name")
-        return place(path, self.document, str(self.path), self.origins)
+        return place_of(path, self.document, str(self.path), self.origins)
 
     def _find(self, key: str) -> sweep_yaml.Path:
-        """The path of an entry, or of the nearest one above it: names may have dots, and a parameter's name
-        leaves out the `parameters` of its groups."""
+        """The path of an entry, or of the nearest one above it. Names can contain dots, and the name of a
+        parameter leaves out the `parameters` of its groups."""
         path: list[str | int] = []
         data, rest = self.document.data, key.split(".")
         while rest:
@@ -100,38 +101,37 @@ class SweepFile:
 
 
 def load_spec(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepSpec:
-    """What a sweep file says; see `read_sweep_file`."""
+    """The spec of a sweep file; see `read_sweep_file`."""
     return read_sweep_file(path, overrides).spec
 
 
 def read_sweep_file(path: str | os.PathLike[str], overrides: Sequence[Override] = ()) -> SweepFile:
-    """Read a sweep file; its name without the ending is the sweep's name unless it says otherwise.
+    """Read a sweep file. The default name of the sweep is the file's name without its suffix.
 
     Args:
         path: the file.
-        overrides: changes to it, applied in order.
+        overrides: changes to its entries, applied in order.
 
     Raises:
-        InputError: it cannot be read, is no YAML, or says something that is no valid sweep: a line for each
-            mistake.
+        InputError: the file cannot be read, is not YAML, or is not a valid sweep: a line for each mistake.
     """
     return parse_sweep_file(_read_text(Path(path)), Path(path), overrides)
 
 
 def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) -> SweepFile:
-    """Like `read_sweep_file` for text that is already there."""
+    """Like `read_sweep_file`, but from the text of the file."""
     file = str(path)
     try:
         document = sweep_yaml.read_document(text)
     except yaml.YAMLError as error:
-        hint = '; put "${...}" in quotes' if "${" in text and "flow" in _problem(error) else ""
-        raise SpecError(f"{_mark(error, file)}: no valid YAML: {_problem(error)}{hint}") from None
+        hint = '; put "${...}" in quotes' if "${" in text and "flow" in _yaml_problem(error) else ""
+        raise SpecError(f"{_yaml_place(error, file)}: invalid YAML: {_yaml_problem(error)}{hint}") from None
     if document.data is None:
         raise SpecError(f"{file}: is empty; a sweep file needs objective, metric and parameters")
     if not isinstance(document.data, dict):
         raise SpecError(
             f"{file}:{document.line(())}: expected keys such as objective, metric and parameters, "
-            f"got {show(document.data)}"
+            f"got {short_repr(document.data)}"
         )
     origins: dict[sweep_yaml.Path, str] = {}
     notes: tuple[str, ...] = ()
@@ -142,7 +142,8 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     for origin, key, value in overrides:
         origins[_set(data, key, value, origin)] = origin
     data = _without_nulls(data)
-    if is_wandb and data.get("objective") is not None:  # given later, as W&B's agents take a function
+    # W&B's agents accept a function in place of the program.
+    if is_wandb and data.get("objective") is not None:
         data = {key: value for key, value in data.items() if key not in ("program", "command", "arguments")}
     document = sweep_yaml.Document(data, document.lines)
     try:
@@ -156,30 +157,33 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
 def _from_wandb(
     text: str, file: str, overrides: Sequence[Override], origins: dict[sweep_yaml.Path, str]
 ) -> tuple[sweep_yaml.Document, tuple[str, ...], list[Override]]:
-    """A W&B file in our words, what is to be said of it, and the changes that were in ours already.
+    """Translate a W&B file.
+
+    Returns:
+        the data of our sweep file, hints for the author, and the overrides of entries in our format.
 
     Raises:
-        SpecError: W&B would refuse it too.
+        SpecError: W&B would reject the file.
     """
     document = sweep_yaml.read_document(text, sweep_yaml.Yaml11Loader)
     data = dict(document.data)
     later = []
     for origin, key, value in overrides:
-        if wandb.is_change_in_its_words(key):
+        if wandb.is_wandb_key(key):
             origins[_set(data, key, value, origin)] = origin
         else:
             later.append((origin, key, value))
     document = sweep_yaml.Document(data, document.lines)
     try:
-        translation = wandb.translate(data)
-    except wandb.DialectError as error:
-        where = place(error.path, document, file, origins)
-        raise SpecError(f"{where}: {'.'.join(map(str, error.path))}: {error}") from None
-    return sweep_yaml.Document(translation.data, document.lines), translation.notes, later
+        translated, notes = wandb.translate(data)
+    except DialectError as error:
+        place = place_of(error.path, document, file, origins)
+        raise SpecError(f"{place}: {'.'.join(map(str, error.path))}: {error}") from None
+    return sweep_yaml.Document(translated, document.lines), notes, later
 
 
 def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:
-    """A top-level key with nothing behind it (`stop:`) means the default, except where it is required."""
+    """A top-level key without a value (`stop:`) means the default, unless the key is required."""
     required = {name for name, field in SweepSpec.model_fields.items() if field.is_required()}
     return {key: value for key, value in data.items() if value is not None or key in required}
 
@@ -187,9 +191,9 @@ def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:
 def _read_text(path: Path) -> str:
     if path.is_dir():
         inside = sorted(path.glob("*.yaml"))
-        hint = f"for example {inside[0]}" if inside else "it holds no .yaml file"
+        hint = f"for example {inside[0]}" if inside else "it contains no .yaml file"
         raise InputError(f"{path}: is a directory; give a sweep file ({hint})")
-    _refuse_python(path)
+    _reject_python(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -198,14 +202,14 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path}: there is no such file{hint}") from None
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: is no text file (byte {error.start} is not UTF-8); give a YAML file"
+            f"{path}: is not a text file (byte {error.start} is not UTF-8); give a YAML file"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _refuse_python(path: Path) -> None:
-    """Its code was given where its sweep file should be: `train.py`, or `train.py:train`."""
+def _reject_python(path: Path) -> None:
+    """Explain the mistake of naming the code, `train.py` or `train.py:train`, instead of its sweep file."""
     code = path.with_name(path.name.partition(":")[0])
     if code.suffix != ".py" or not code.is_file():
         return
@@ -223,14 +227,14 @@ def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.
             below = {}
         if not isinstance(below, dict):
             where = ".".join(path[:depth])
-            raise InputError(f"{origin}: {where} is {show(below)} and has no keys below it")
-        target[part] = target = dict(below)  # the document's own data stays as it is
+            raise InputError(f"{origin}: {where} is {short_repr(below)} and has no keys below it")
+        target[part] = target = dict(below)  # the data of the document stays unchanged
     target[path[-1]] = value
     return path
 
 
 def _resolve(data: Any, key: str) -> tuple[str, ...]:
-    """The path that a dotted key means: names may have dots."""
+    """The path of a dotted key. Names can contain dots."""
     path, rest = [], key.split(".")
     while rest:
         entries = data if isinstance(data, dict) else {}
@@ -240,12 +244,12 @@ def _resolve(data: Any, key: str) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _mark(error: yaml.YAMLError, file: str) -> str:
+def _yaml_place(error: yaml.YAMLError, file: str) -> str:
     mark = getattr(error, "problem_mark", None)
     return f"{file}:{mark.line + 1}" if mark is not None else file
 
 
-def _problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError) -> str:
     parts: Mapping[str, Any] = vars(error)
     problem = parts.get("problem") or parts.get("reason") or str(error)
     context = parts.get("context")

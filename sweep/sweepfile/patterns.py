@@ -1,4 +1,4 @@
-"""The regular expressions of `metrics_from`: whether they are valid, and which metrics they find."""
+"""The regular expressions of `metrics_from`: validation, and the metrics that they find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STEP_GROUP, VALUE_GROUP = "step", "value"
 
 
 def metric_names(patterns: Sequence[str] | Mapping[str, str]) -> list[str]:
-    """The metrics that patterns find: their groups' names, or in a mapping the keys."""
+    """The metrics that patterns find: the names of their groups, or the keys of a mapping."""
     if isinstance(patterns, Mapping):
         return list(patterns)
     groups = (name for pattern in patterns for name in re.compile(pattern).groupindex)
@@ -22,28 +22,34 @@ def group_of_value(pattern: re.Pattern[str]) -> int:
     return next(number for number in range(1, pattern.groups + 1) if number != step)
 
 
-def why_wrong(pattern: str, is_for_one: bool) -> str | None:
-    """What is wrong with a pattern, in words for people.
+def check_pattern(pattern: str) -> str:
+    """Ensure that a regular expression has groups that are named after metrics.
 
-    Args:
-        pattern: the regular expression.
-        is_for_one: whether the metric's name stands beside it.
+    Raises:
+        ValueError: the pattern is invalid, or has no named group.
     """
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        place = (
-            f" at character {error.pos + 1}" if isinstance(error, re.error) and error.pos is not None else ""
-        )
-        what = error.msg if isinstance(error, re.error) else str(error)
-        return f"{pattern!r} is no regular expression: {what}{place}"
-    if is_for_one:
-        if compiled.groups - (STEP_GROUP in compiled.groupindex) < 1:
-            return rf"{pattern!r} has no group for the value; write for example 'loss=(\S+)'"
-        return None
-    if not compiled.groupindex:
-        return (
+    if not _compile(pattern).groupindex:
+        raise ValueError(
             f"{pattern!r} has no named group; name groups after metrics, and the step 'step', for example "
             r"'epoch (?P<step>\d+).*loss=(?P<loss>\S+)'"
         )
-    return None
+    return pattern
+
+
+def check_metric_pattern(pattern: str) -> str:
+    """Ensure that the regular expression of a single metric has a group for its value.
+
+    Raises:
+        ValueError: the pattern is invalid, or has no such group.
+    """
+    compiled = _compile(pattern)
+    if compiled.groups - (STEP_GROUP in compiled.groupindex) < 1:
+        raise ValueError(rf"{pattern!r} has no group for the value; write for example 'loss=(\S+)'")
+    return pattern
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None

@@ -1,14 +1,22 @@
-"""Pruners a sweep file can name, with Optuna's options. Optuna's `n_` prefix may be written or left out."""
+"""The sweep file's `pruner`: Optuna's pruners and their options, with or without Optuna's prefix `n_`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from sweep.errors import suggestion
-from sweep.sweepfile.base import Model
-from sweep.sweepfile.custom_class import TAG, CustomClass, check_class_name, is_custom
+from sweep.sweepfile.base import Model, optuna_alias, require_one_of
+from sweep.sweepfile.custom_class import (
+    BUILT_IN,
+    CUSTOM,
+    CustomClass,
+    as_typed_mapping,
+    check_class_name,
+    custom_or_built_in,
+    models_by_type,
+    or_type_name,
+)
 from sweep.sweepfile.types import (
     Flag,
     NonEmptyStr,
@@ -16,13 +24,10 @@ from sweep.sweepfile.types import (
     NonNegativeNumber,
     Number,
     PositiveInteger,
+    Probability,
+    as_integer,
     invalid,
-    show,
 )
-
-
-def optuna_alias(name: str) -> Any:
-    return Field(validation_alias=AliasChoices(name, f"n_{name}"))
 
 
 class NoPruner(Model):
@@ -30,67 +35,57 @@ class NoPruner(Model):
 
 
 class _Pruner(Model):
-    """`metric` is the one whose reports it judges, the first unless given."""
+    """`metric` is the metric whose reports the pruner sees, by default the first."""
 
     metric: NonEmptyStr | None = None
+
+
+_StartupTrials = Annotated[NonNegativeInteger, optuna_alias("startup_trials")]
+_WarmupSteps = Annotated[NonNegativeInteger, optuna_alias("warmup_steps")]
+_MinTrials = Annotated[PositiveInteger, optuna_alias("min_trials")]
 
 
 class MedianPruner(_Pruner):
     """Stops a trial whose best value so far is worse than the median of the others' at the same step."""
 
     type: Literal["median"]
-    startup_trials: Annotated[NonNegativeInteger, optuna_alias("startup_trials")] = 5
-    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
+    startup_trials: _StartupTrials = 5
+    warmup_steps: _WarmupSteps = 0
     interval_steps: PositiveInteger = 1
-    min_trials: Annotated[PositiveInteger, optuna_alias("min_trials")] = 1
-
-
-def _percentile(value: Any) -> Any:
-    if not 0 <= value <= 100:
-        raise invalid(f"must lie between 0 and 100, got {show(value)}")
-    return value
+    min_trials: _MinTrials = 1
 
 
 class PercentilePruner(_Pruner):
     """Keeps the best `percentile` percent at each step: 75 stops the worst quarter."""
 
     type: Literal["percentile"]
-    percentile: Annotated[Number, AfterValidator(_percentile)]
-    startup_trials: Annotated[NonNegativeInteger, optuna_alias("startup_trials")] = 5
-    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
+    percentile: Annotated[
+        Number, Field(ge=0, le=100), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})
+    ]
+    startup_trials: _StartupTrials = 5
+    warmup_steps: _WarmupSteps = 0
     interval_steps: PositiveInteger = 1
-    min_trials: Annotated[PositiveInteger, optuna_alias("min_trials")] = 1
+    min_trials: _MinTrials = 1
 
 
-def _resource(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise invalid(f"expected a positive whole number or auto, got {show(value)}")
-
-
-Resource = Annotated[int | Literal["auto"], BeforeValidator(_resource)]
-
-
-def _reduction(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise invalid(f"expected a whole number of at least 2, got {show(value)}")
-    return value
-
-
-Reduction = Annotated[int, BeforeValidator(_reduction)]
+Resource = Annotated[
+    Annotated[PositiveInteger, Tag("<number>")] | Annotated[Literal["auto"], Tag("<auto>")],
+    Discriminator(lambda value: "<auto>" if value == "auto" else "<number>"),
+]
+ReductionFactor = Annotated[int, Field(ge=2), BeforeValidator(as_integer)]
 
 
 class AshaPruner(_Pruner):
-    """Asynchronous successive halving (Li et al., 2018): of each rung, the best 1/reduction_factor go on."""
+    """Asynchronous successive halving (Li et al., 2018): the best 1/reduction_factor of a rung continue."""
 
     type: Literal["asha"]
     min_resource: Resource = "auto"
-    reduction_factor: Reduction = 4
+    reduction_factor: ReductionFactor = 4
     min_early_stopping_rate: NonNegativeInteger = 0
     bootstrap_count: NonNegativeInteger = 0
 
     @model_validator(mode="after")
-    def _fits(self) -> AshaPruner:
+    def _check(self) -> AshaPruner:
         if self.bootstrap_count > 0 and self.min_resource == "auto":
             raise invalid("needs min_resource to be a number", key="bootstrap_count")
         return self
@@ -102,11 +97,11 @@ class HyperbandPruner(_Pruner):
     type: Literal["hyperband"]
     min_resource: PositiveInteger = 1
     max_resource: Resource = "auto"
-    reduction_factor: Reduction = 3
+    reduction_factor: ReductionFactor = 3
     bootstrap_count: NonNegativeInteger = 0
 
     @model_validator(mode="after")
-    def _fits(self) -> HyperbandPruner:
+    def _check(self) -> HyperbandPruner:
         if self.max_resource == "auto":
             if self.bootstrap_count > 0:
                 raise invalid("needs max_resource to be a number", key="bootstrap_count")
@@ -121,14 +116,16 @@ class HyperbandPruner(_Pruner):
 class ThresholdPruner(_Pruner):
     """Stops a trial that reports a value below `lower`, above `upper`, or NaN."""
 
+    model_config = ConfigDict(json_schema_extra=require_one_of(("lower", "upper")))
+
     type: Literal["threshold"]
     lower: Number | None = None
     upper: Number | None = None
-    warmup_steps: Annotated[NonNegativeInteger, optuna_alias("warmup_steps")] = 0
+    warmup_steps: _WarmupSteps = 0
     interval_steps: PositiveInteger = 1
 
     @model_validator(mode="after")
-    def _fits(self) -> ThresholdPruner:
+    def _check(self) -> ThresholdPruner:
         if self.lower is None and self.upper is None:
             raise invalid("needs lower, upper or both")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
@@ -136,45 +133,35 @@ class ThresholdPruner(_Pruner):
         return self
 
 
-def _significance(value: Any) -> Any:
-    if not 0 <= value <= 1:
-        raise invalid(f"must lie between 0 and 1, got {show(value)}")
-    return value
-
-
 class WilcoxonPruner(_Pruner):
     """Stops a trial that is significantly worse than the best one, where steps are instances of a problem.
 
-    Its result has to be the mean over the instances.
+    The objective's result has to be the mean over the instances.
     """
 
     type: Literal["wilcoxon"]
-    p_threshold: Annotated[Number, AfterValidator(_significance)] = 0.1
+    p_threshold: Probability = 0.1
     startup_steps: Annotated[NonNegativeInteger, optuna_alias("startup_steps")] = 2
 
 
-def _factor(value: Any) -> Any:
-    if value <= 1:
-        raise invalid(f"must be greater than 1, got {show(value)}")
-    return value
-
-
 class BandsPruner(_Pruner):
-    """What W&B calls hyperband: after some numbers of reports (bands), the best 1/eta of all trials go on.
+    """W&B's hyperband: after certain numbers of reports (bands), the best 1/eta of all trials continue.
 
     Bands are min_iter, min_iter * eta, min_iter * eta^2 and so on, or max_iter / eta, max_iter / eta^2 and so
     on, `s` of them. With `strict`, a trial's value at the band counts, otherwise its best so far.
     """
 
+    model_config = ConfigDict(json_schema_extra=require_one_of(("min_iter", "max_iter")))
+
     type: Literal["bands"]
     min_iter: PositiveInteger | None = None
     max_iter: PositiveInteger | None = None
     s: PositiveInteger | None = None
-    eta: Annotated[Number, AfterValidator(_factor)] = 3
+    eta: Annotated[Number, Field(gt=1), WithJsonSchema({"type": "number", "exclusiveMinimum": 1})] = 3
     strict: Flag = False
 
     @model_validator(mode="after")
-    def _fits(self) -> BandsPruner:
+    def _check(self) -> BandsPruner:
         if self.min_iter is None and self.max_iter is None:
             raise invalid("needs min_iter, or max_iter and s")
         if self.max_iter is None:
@@ -191,106 +178,75 @@ class BandsPruner(_Pruner):
 
 
 class CustomPruner(CustomClass):
-    """A pruner of one's own: `package.module:Class`."""
+    """A custom pruner: `package.module:Class`."""
 
     metric: NonEmptyStr | None = None
 
     @model_validator(mode="after")
-    def _names_a_class(self) -> CustomPruner:
+    def _check(self) -> CustomPruner:
         check_class_name(self.type)
         return self
 
 
-WRAPPABLE: dict[str, type[Model]] = {
-    "median": MedianPruner,
-    "percentile": PercentilePruner,
-    "asha": AshaPruner,
-    "hyperband": HyperbandPruner,
-    "threshold": ThresholdPruner,
-    "wilcoxon": WilcoxonPruner,
-    "bands": BandsPruner,
-}
-
-
-def typed(raw: Any, types: Any) -> Any:
-    """`median` is short for `{type: median}`; the type has to be one of `types`, or a class of one's own."""
-    if raw is None:
-        raw = "none"
-    if isinstance(raw, str):
-        raw = {"type": raw}
-    if not isinstance(raw, dict):
-        return raw
-    if "type" not in raw:
-        raise invalid("'type' is missing; possible: " + ", ".join(types))
-    if is_custom(raw["type"]):
-        return raw
-    if raw["type"] not in list(types):
-        raise invalid(f"unknown type {show(raw['type'])}; {suggestion(raw['type'], types)}", key="type")
-    return raw
-
-
-def tag(value: Any) -> Any:
-    """Which model of a union a value belongs to."""
-    type_ = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return TAG if is_custom(type_) else type_
+_Wrappable = (
+    MedianPruner
+    | PercentilePruner
+    | AshaPruner
+    | HyperbandPruner
+    | ThresholdPruner
+    | WilcoxonPruner
+    | BandsPruner
+)
+WRAPPABLE: dict[str, type[Model]] = models_by_type(_Wrappable)
+_WITHOUT_OPTIONS = ("median", "asha", "hyperband", "wilcoxon")
 
 
 def _wrapped(raw: Any) -> Any:
-    if raw in ("none", {"type": "none"}):
-        raise invalid("would never stop a trial; leave wrapped out to stop all that lose patience")
-    if raw in ("patient", {"type": "patient"}) or (isinstance(raw, dict) and raw.get("type") == "patient"):
+    type_ = raw.get("type") if isinstance(raw, dict) else raw
+    if type_ == "none":
+        raise invalid(
+            "would never stop a trial; leave wrapped out to stop every trial that runs out of patience"
+        )
+    if type_ == "patient":
         raise invalid(f"cannot be patient too; possible: {', '.join(WRAPPABLE)}")
     if isinstance(raw, dict) and raw.get("metric") is not None:
-        raise invalid("belongs to the pruner around it; write it beside patience", key="metric")
-    return raw if raw is None else typed(raw, WRAPPABLE)
-
-
-_Wrappable = (
-    Annotated[MedianPruner, Tag("median")]
-    | Annotated[PercentilePruner, Tag("percentile")]
-    | Annotated[AshaPruner, Tag("asha")]
-    | Annotated[HyperbandPruner, Tag("hyperband")]
-    | Annotated[ThresholdPruner, Tag("threshold")]
-    | Annotated[WilcoxonPruner, Tag("wilcoxon")]
-    | Annotated[BandsPruner, Tag("bands")]
-    | Annotated[CustomPruner, Tag(TAG)]
-)
+        raise invalid("belongs to the outer pruner; write it next to patience", key="metric")
+    return raw if raw is None else as_typed_mapping(raw, WRAPPABLE)
 
 
 class PatientPruner(_Pruner):
-    """Stops a trial that `wrapped` would stop, if it has not become better for `patience` reports.
+    """Stops a trial that `wrapped` would stop, if it has not improved for `patience` reports.
 
-    Without `wrapped`, that is enough. Better by less than `min_delta` is not better.
+    Without `wrapped`, it stops every such trial. An improvement by less than `min_delta` does not count.
     """
 
     type: Literal["patient"]
     patience: NonNegativeInteger
     min_delta: NonNegativeNumber = 0.0
-    wrapped: Annotated[Annotated[_Wrappable, Discriminator(tag)] | None, BeforeValidator(_wrapped)] = None
+    wrapped: Annotated[
+        Annotated[
+            Annotated[_Wrappable, Field(discriminator="type"), Tag(BUILT_IN)]
+            | Annotated[CustomPruner, Tag(CUSTOM)],
+            Discriminator(custom_or_built_in),
+        ]
+        | None,
+        BeforeValidator(_wrapped),
+        or_type_name(*_WITHOUT_OPTIONS),
+    ] = None
 
 
 PRUNERS: dict[str, type[Model]] = {"none": NoPruner, **WRAPPABLE, "patient": PatientPruner}
-OPTUNAS_PRUNERS = {
-    "NopPruner": "none",
-    "MedianPruner": "median",
-    "PercentilePruner": "percentile",
-    "SuccessiveHalvingPruner": "asha",
-    "HyperbandPruner": "hyperband",
-    "ThresholdPruner": "threshold",
-    "WilcoxonPruner": "wilcoxon",
-    "PatientPruner": "patient",
-}
-"""Optuna's classes, and our `type`."""
 
 
 def _pruner(raw: Any) -> Any:
-    return typed(raw, PRUNERS)
+    return as_typed_mapping(raw, PRUNERS)
 
 
 Pruner = Annotated[
-    Annotated[
-        Annotated[NoPruner, Tag("none")] | Annotated[PatientPruner, Tag("patient")] | _Wrappable,
-        Discriminator(tag),
-    ],
+    Annotated[NoPruner | PatientPruner | _Wrappable, Field(discriminator="type"), Tag(BUILT_IN)]
+    | Annotated[CustomPruner, Tag(CUSTOM)],
+    Discriminator(custom_or_built_in),
     BeforeValidator(_pruner),
+    or_type_name("none", *_WITHOUT_OPTIONS),
 ]
+"""Which trials are stopped early."""

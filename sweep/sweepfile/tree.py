@@ -1,4 +1,4 @@
-"""The parameters of a sweep without their groups: dotted names, and what each depends on."""
+"""The tree of parameters and groups, flattened: dotted names, and the conditions of each parameter."""
 
 from __future__ import annotations
 
@@ -7,54 +7,55 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import nearest, suggestion
-from sweep.sweepfile.parameters import Choice, Group, Leaf, Parameter, can_be, reach
-from sweep.sweepfile.types import invalid, same, show
+from sweep.sweepfile.parameter_forms import Group, Parameter
+from sweep.sweepfile.parameters import Choice, Leaf
+from sweep.sweepfile.types import invalid, same_value, short_repr
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Another parameter has one of some values.
+    """Another parameter has one of certain values.
 
     Args:
-        name: of the other parameter.
-        values: which it may have.
+        name: the dotted name of the other parameter.
+        values: the values that fulfil the condition.
     """
 
     name: str
     values: tuple[Any, ...]
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Whether it does; a parameter that is not there has none of them."""
-        return self.name in params and any(same(params[self.name], value) for value in self.values)
+        """Whether the condition is fulfilled; it is not if the other parameter is inactive."""
+        return self.name in params and any(same_value(params[self.name], value) for value in self.values)
 
 
 @dataclass(frozen=True)
-class Node:
-    """A parameter that is no group.
+class FlatParameter:
+    """A parameter outside of its groups.
 
     Args:
-        parameter: what it is.
-        conditions: on which it is there: its own and those of its groups.
+        parameter: the parameter.
+        conditions: its own conditions and those of its groups.
     """
 
     parameter: Leaf
     conditions: tuple[Condition, ...] = ()
 
     def is_active(self, params: Mapping[str, Any]) -> bool:
-        """Whether it is there beside these."""
+        """Whether the parameter belongs to a configuration."""
         return all(condition.holds(params) for condition in self.conditions)
 
 
 _Path = tuple[str | int, ...]
 
 
-def flatten(parameters: Mapping[str, Parameter]) -> dict[str, Node]:
+def flatten(parameters: Mapping[str, Parameter]) -> dict[str, FlatParameter]:
     """All parameters by their dotted names, in the file's order.
 
-    A name in a condition is looked for in the group where it stands first, then in the groups around it.
+    The name in a condition is looked up first in the group of the condition, then in the groups around it.
 
     Raises:
-        PydanticCustomError: a name is there twice, or a condition makes no sense.
+        PydanticCustomError: two parameters have the same name, or a condition is invalid.
     """
     found: dict[str, tuple[Leaf, _Path, list[tuple[str, _Path]]]] = {}
     conditions: dict[_Path, Mapping[str, tuple[Any, ...]]] = {}
@@ -71,12 +72,12 @@ def flatten(parameters: Mapping[str, Parameter]) -> dict[str, Node]:
             if isinstance(parameter, Group):
                 visit(parameter.parameters, f"{full}.", (*here, "parameters"), inherited)
             elif full in found:
-                raise invalid(f"the name {full!r} is there twice; rename one", key=here)
+                raise invalid(f"the name {full!r} is a duplicate; rename one", key=here)
             else:
                 found[full] = (parameter, here, inherited)
 
     visit(parameters, "", (), [])
-    nodes = {}
+    flat = {}
     for name, (leaf, _, sources) in found.items():
         own: list[Condition] = []
         for prefix, path in sources:
@@ -84,8 +85,8 @@ def flatten(parameters: Mapping[str, Parameter]) -> dict[str, Node]:
                 target = _resolve(other, prefix, found, (*path, "when", other))
                 _check_values(target, found[target][0], values, (*path, "when", other))
                 own.append(Condition(target, values))
-        nodes[name] = Node(leaf, tuple(own))
-    return nodes
+        flat[name] = FlatParameter(leaf, tuple(own))
+    return flat
 
 
 def _resolve(name: str, prefix: str, known: Mapping[str, Any], path: _Path) -> str:
@@ -100,17 +101,17 @@ def _resolve(name: str, prefix: str, known: Mapping[str, Any], path: _Path) -> s
 
 def _check_values(name: str, parameter: Leaf, values: tuple[Any, ...], path: _Path) -> None:
     for value in values:
-        if not can_be(parameter, value):
+        if not parameter.allows(value):
             near = nearest(value, map(str, parameter.values)) if isinstance(parameter, Choice) else None
-            hint = reach(parameter) if near in (None, str(value)) else f"did you mean {near!r}?"
-            raise invalid(f"{name} is never {show(value)}; {hint}", key=path)
+            hint = parameter.values_text if near in (None, str(value)) else f"did you mean {near!r}?"
+            raise invalid(f"{name} is never {short_repr(value)}; {hint}", key=path)
 
 
-def in_order(nodes: Mapping[str, Node]) -> list[str]:
-    """Names such that each parameter comes after those it depends on; otherwise in the file's order.
+def dependency_order(parameters: Mapping[str, FlatParameter]) -> list[str]:
+    """The names such that each parameter follows those it depends on, otherwise in the file's order.
 
     Raises:
-        PydanticCustomError: some depend on each other in a circle.
+        PydanticCustomError: the conditions form a cycle.
     """
     order: list[str] = []
     above: list[str] = []
@@ -119,25 +120,21 @@ def in_order(nodes: Mapping[str, Node]) -> list[str]:
         if name in order:
             return
         if name in above:
-            circle = [*above[above.index(name) :], name]
+            cycle = [*above[above.index(name) :], name]
+            # A group can have dots in its own name: only the first part is certain to be a key of the file.
             raise invalid(
-                f"conditions go in a circle: {' depends on '.join(circle)}; take one of them out",
-                key=tuple(_path_of(circle[0])),
+                f"conditions form a cycle: {' depends on '.join(cycle)}; remove one of them",
+                key=(cycle[0].split(".")[0],),
             )
         above.append(name)
-        for condition in nodes[name].conditions:
+        for condition in parameters[name].conditions:
             visit(condition.name)
         above.pop()
         order.append(name)
 
-    for name in nodes:
+    for name in parameters:
         visit(name)
     return order
-
-
-def _path_of(name: str) -> list[str]:
-    """The nearest key that is sure to be in the file: groups may have dots in their own names."""
-    return [name.split(".")[0]]
 
 
 def group_names(parameters: Mapping[str, Parameter], prefix: str = "") -> list[str]:

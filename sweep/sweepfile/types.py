@@ -1,13 +1,27 @@
-"""The kinds of value that keys of a sweep file take, each with an error a person understands."""
+"""Types of scalar values in a sweep file, with their error messages and JSON Schemas."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    PositiveInt,
+    StrictBool,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from sweep.errors import InputError
 
@@ -15,115 +29,151 @@ Scalar = None | bool | int | float | str
 
 
 def invalid(message: str, key: str | int | tuple[str | int, ...] | None = None) -> PydanticCustomError:
-    """A validation error with our own words. `key` names the entry below the validated one to point at; or
-    several, each below the one before."""
-    return PydanticCustomError("mistake", "{message}", {"message": message, "key": key})
+    """A validation error with its message.
+
+    Args:
+        message: what is wrong, and what to write instead.
+        key: the invalid entry below the validated one; a tuple is a path of keys.
+    """
+    return PydanticCustomError("invalid", "{message}", {"message": message, "key": key})
 
 
-def show(value: Any) -> str:
-    """A value as it may appear in a one-line message."""
+class OrForms:
+    """Adds further forms to the JSON Schema of a type, which a validator converts to that type.
+
+    pydantic's `json_schema_input_type` would need the type again, and build it twice at each import.
+
+    Args:
+        forms: JSON Schemas.
+    """
+
+    def __init__(self, *forms: dict[str, Any]) -> None:
+        self._forms = forms
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [*self._forms, handler(schema)]}
+
+
+def short_repr(value: Any) -> str:
+    """The `repr` of a value, cut to fit into a one-line message."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+    except ValueError:  # Python refuses to convert integers of thousands of digits
         text = "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def python_literal(value: Any) -> str:
+    """Plain data as Python code with double quotes, cut as in `short_repr`."""
+    return short_repr(value).replace("'", '"')
+
+
 _LARGEST = 1e150
-"""Larger numbers are mistakes, and their squares and differences leave the range of floats."""
-
-
+"""Larger numbers are mistakes, and their squares and differences exceed the range of floats."""
 _LARGEST_INTEGER = 2**63 - 1
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two values are the same in a sweep file: `true` and 1 are not, 1 and 1.0 are."""
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
-def is_sound(value: Any) -> bool:
-    """Whether a scalar can be computed with and written down: finite, not huge, and encodable text."""
+def is_valid_scalar(value: Any) -> bool:
+    """Whether a number is finite and not huge, or a string can be encoded."""
     if isinstance(value, str):
         return all(not 0xD800 <= ord(letter) <= 0xDFFF for letter in value)
     return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
 
 
+def check_unique(values: Sequence[Any], key: str | None = None) -> None:
+    """Ensure that no value is equal to another one: 1, 1.0 and true are equal in Python, and so to Optuna."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise invalid(f"{short_repr(value)} is a duplicate; leave one out", key=key)
+
+
+def as_list(value: Any) -> Any:
+    """A string is short for a list of one string."""
+    return [value] if isinstance(value, str) else value
+
+
+def check_plain(value: Any) -> Any:
+    """Ensure that YAML and JSON preserve a value: it consists of lists, mappings and valid scalars."""
+    if isinstance(value, list):
+        for item in value:
+            check_plain(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise invalid(f"key {short_repr(name)} must be a string; put it in quotes")
+            check_plain(item)
+    else:
+        _scalar(value)
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, Scalar) or not is_valid_scalar(value):
+        raise invalid(f"{short_repr(value)} cannot be used; give a finite number or a string")
+    return value
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise invalid(f"expected a number, got {show(value)}")
-    if not is_sound(value):
+        raise invalid(f"expected a number, got {short_repr(value)}")
+    if not is_valid_scalar(value):
         kind = "smaller" if isinstance(value, int) or math.isfinite(value) else "finite"
-        raise invalid(f"expected a {kind} number, got {show(value)}")
+        raise invalid(f"expected a {kind} number, got {short_repr(value)}")
     return value
 
 
-def _integer(value: Any) -> Any:
+def as_integer(value: Any) -> Any:
+    """Ensure that a value is a whole number; 1e3 becomes 1000."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # 1e3 is how people write 1000
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise invalid(f"expected a whole number, got {show(value)}")
+        raise invalid(f"expected a whole number, got {short_repr(value)}")
     if abs(value) > _LARGEST_INTEGER:
-        raise invalid(f"expected a smaller number, got {show(value)}")
+        raise invalid(f"expected a smaller number, got {short_repr(value)}")
     return value
 
 
-def _positive(value: Any) -> Any:
-    if value <= 0:
-        raise invalid(f"must be greater than 0, got {show(value)}")
-    return value
-
-
-def _not_negative(value: Any) -> Any:
-    if value < 0:
-        raise invalid(f"must not be negative, got {show(value)}")
-    return value
-
-
-def _flag(value: Any) -> Any:
-    if not isinstance(value, bool):
-        raise invalid(f"expected true or false, got {show(value)}")
-    return value
-
-
-def _non_empty(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise invalid(f"expected a word, got {show(value)}")
-    if not value:
-        raise invalid("is empty; write a word")
+def _stripped(value: str) -> str:
     if value != value.strip():
-        raise invalid(f"{value!r} has blanks at its ends; write {value.strip()!r}")
+        raise invalid(f"{value!r} begins or ends with white space; write {value.strip()!r}")
     return value
 
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 
 
 def _directory_name(value: Any) -> Any:
     if not isinstance(value, str):
-        raise invalid(f"expected a name, got {show(value)}; put it in quotes")
-    if not _NAME.fullmatch(value) or len(value) > 100:
+        raise invalid(f"expected a name, got {short_repr(value)}; put it in quotes")
+    if not re.fullmatch(_NAME, value) or len(value) > 100:
         raise invalid(
-            f"{show(value)} cannot name a sweep; use at most 100 letters, digits, '-', '_' and '.', "
+            f"{short_repr(value)} cannot name a sweep; use at most 100 letters, digits, '-', '_' and '.', "
             "not beginning with '.' or '-'"
         )
     return value
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_DURATION = r"(\d+(?:\.\d+)?)\s*(s|m|h|d)"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_SCHEMA = {"type": "string", "pattern": rf"^\s*{_DURATION}\s*$"}
 
 
-def _duration(value: Any) -> Any:
-    return _positive(_delay(value))
-
-
-def _delay(value: Any) -> Any:
+def _seconds(value: Any) -> Any:
     if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
+        found = re.fullmatch(_DURATION, value.strip())
         if found is None:
-            raise invalid(f"expected a duration such as 90s, 30m, 12h or 2d, got {show(value)}")
+            raise invalid(f"expected a duration such as 90s, 30m, 12h or 2d, got {short_repr(value)}")
         value = float(found[1]) * _SECONDS[found[2]]
-    return _not_negative(_number(value))
+    if _number(value) < 0:
+        raise invalid(f"must be at least 0, got {short_repr(value)}")
+    return value
 
 
 def _dump_number(value: float) -> float | int:
@@ -131,32 +181,70 @@ def _dump_number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-Number = Annotated[int | float, BeforeValidator(_number)]
-PositiveNumber = Annotated[int | float, BeforeValidator(_number), AfterValidator(_positive)]
-NonNegativeNumber = Annotated[int | float, BeforeValidator(_number), AfterValidator(_not_negative)]
-Integer = Annotated[int, BeforeValidator(_integer)]
-PositiveInteger = Annotated[int, BeforeValidator(_integer), AfterValidator(_positive)]
-NonNegativeInteger = Annotated[int, BeforeValidator(_integer), AfterValidator(_not_negative)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-NonEmptyStr = Annotated[str, BeforeValidator(_non_empty)]
-DirectoryName = Annotated[str, BeforeValidator(_directory_name)]
-Seconds = Annotated[float, BeforeValidator(_duration), PlainSerializer(_dump_number)]
+# pydantic writes a constraint such as `gt` correctly only for a plain int or float: hence WithJsonSchema.
+Number = Annotated[int | float, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
+PositiveNumber = Annotated[
+    int | float,
+    BeforeValidator(_number),
+    Field(gt=0),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
+]
+NonNegativeNumber = Annotated[
+    int | float, BeforeValidator(_number), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})
+]
+Probability = Annotated[
+    int | float,
+    BeforeValidator(_number),
+    Field(ge=0, le=1),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+PositiveInteger = Annotated[PositiveInt, BeforeValidator(as_integer)]
+NonNegativeInteger = Annotated[NonNegativeInt, BeforeValidator(as_integer)]
+Flag = StrictBool
+SCALAR_SCHEMA = {"type": ["null", "boolean", "number", "string"]}
+ScalarValue = Annotated[Any, AfterValidator(_scalar), WithJsonSchema(SCALAR_SCHEMA)]
+PlainValue = Annotated[Any, AfterValidator(check_plain)]
+STRIPPED = r"^\S([\s\S]*\S)?$"
+NonEmptyStr = Annotated[
+    StrictStr,
+    Field(min_length=1),
+    AfterValidator(_stripped),
+    WithJsonSchema({"type": "string", "pattern": STRIPPED}),
+]
+DirectoryName = Annotated[
+    str,
+    BeforeValidator(_directory_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$", "maxLength": 100}),
+]
+Seconds = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(_seconds),
+    OrForms(_DURATION_SCHEMA),
+    PlainSerializer(_dump_number),
+]
 """A duration: a number of seconds, or a number with its unit: 90s, 30m, 12h, 2d."""
-Delay = Annotated[float, BeforeValidator(_delay), PlainSerializer(_dump_number)]
-"""A duration that may be 0."""
+Delay = Annotated[
+    float,
+    Field(ge=0),
+    BeforeValidator(_seconds),
+    OrForms(_DURATION_SCHEMA),
+    PlainSerializer(_dump_number),
+]
+"""A duration that can be 0."""
 
 
-def read_delay(value: Any, what: str) -> float:
-    """A duration that may be 0, in seconds.
+def read_delay(value: Any, option: str) -> float:
+    """Read a duration that can be 0, in seconds.
 
     Args:
         value: a number of seconds, or a number with its unit.
-        what: what it is called where it was given.
+        option: the name of the option or argument, for the message.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a duration.
     """
     try:
         return TypeAdapter(Delay).validate_python(value)
     except ValidationError as error:
-        raise InputError(f"{what}: {error.errors()[0]['msg']}") from None
+        raise InputError(f"{option}: {error.errors()[0]['msg']}") from None

@@ -1,14 +1,15 @@
-"""From a failed validation to lines a person can act on: file, line, key, what was expected, what is near."""
+"""Validation errors as lines for a person: file, line, key, what was expected, and what is near."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from sweep.errors import SpecError
-from sweep.sweepfile.types import show
+from sweep.errors import SpecError, suggestion
+from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.yaml import Document, Path
 
 
@@ -19,27 +20,29 @@ def spec_error(
     overrides: Mapping[Path, str],
     rename: Callable[[Path], Path] = lambda path: path,
 ) -> SpecError:
-    """Translate pydantic's findings.
+    """One error with a line for each of pydantic's.
 
     Args:
-        error: what pydantic found.
+        error: pydantic's errors.
         document: the data that was validated, with line numbers.
-        file: the name of the file for the messages.
-        overrides: which entries came from the command line, and from which option.
-        rename: what an entry is called in the file, if that has other words.
+        file: the name of the file, for the messages.
+        overrides: the entries that were set on the command line, and the option that set each.
+        rename: returns the path of an entry in the file, if the file is W&B's.
     """
     lines = []
     for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and details["input"]:
+            continue  # pydantic does not count invalid items, which have errors of their own
         path = _path(details, document.data)
         written = rename(path)
-        where = place(written, document, file, overrides)
+        place = place_of(written, document, file, overrides)
         key = ".".join(str(part) for part in written)
-        lines.append(": ".join(filter(None, [where, key, _describe(path, details)])))
+        lines.append(": ".join(filter(None, [place, key, _describe(path, details)])))
     return SpecError("\n".join(dict.fromkeys(lines)))
 
 
 def _path(details: Mapping[str, Any], data: Any) -> Path:
-    """The keys to the entry that a finding is about, without the names of union members between them."""
+    """The path to the invalid entry, without the tags of union members that pydantic adds."""
     path: list[int | str] = []
     for part in details["loc"]:
         entries = data if isinstance(data, dict) else dict(enumerate(data)) if isinstance(data, list) else {}
@@ -54,8 +57,8 @@ def _path(details: Mapping[str, Any], data: Any) -> Path:
     return (*path, *key) if isinstance(key, (tuple, list)) else (*path, key)
 
 
-def place(path: Path, document: Document, file: str, overrides: Mapping[Path, str]) -> str:
-    """Where an entry comes from: file and line, or the option that set it."""
+def place_of(path: Path, document: Document, file: str, overrides: Mapping[Path, str]) -> str:
+    """The place of an entry: file and line, or the option that set it."""
     for end in range(len(path), 0, -1):
         if path[:end] in overrides:
             return overrides[path[:end]]
@@ -67,19 +70,39 @@ def place(path: Path, document: Document, file: str, overrides: Mapping[Path, st
     return f"{file}:{line}" if line is not None else file
 
 
+_MESSAGES = {
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type", "union_tag_not_found"),
+        "expected a mapping such as {{key: value}}",
+    ),
+    **dict.fromkeys(("list_type", "tuple_type"), "expected a list such as [1, 2]"),
+    "too_short": "is empty; give at least one",
+    "string_too_short": "is empty; write a string",
+    "string_type": "expected a string",
+    "bool_type": "expected true or false",
+    "greater_than": "must be greater than {gt:.16g}",
+    "greater_than_equal": "must be at least {ge:.16g}",
+    "less_than": "must be less than {lt:.16g}",
+    "less_than_equal": "must be at most {le:.16g}",
+}
+"""The beginning of the message for a type of pydantic's errors."""
+
+
 def _describe(path: Path, details: Mapping[str, Any]) -> str:
+    message, context = str(details["msg"]), details.get("ctx", {})
     match details["type"]:
-        case "mistake":
-            return str(details["msg"])
+        case "invalid":
+            return message
+        case "value_error":
+            return str(context["error"])
         case "missing":
             return "is missing" + _EXAMPLES.get(path, "")
-        case "model_type" | "model_attributes_type" | "dict_type" | "union_tag_not_found":
-            return f"expected a mapping such as {{key: value}}, got {show(details['input'])}"
-        case "list_type" | "tuple_type":
-            return f"expected a list such as [1, 2], got {show(details['input'])}"
-        case _:
-            message = str(details["msg"])
-            return f"{message[0].lower()}{message[1:]}, got {show(details['input'])}"
+        case "literal_error":
+            choices = re.findall(r"'(.*?)'", context["expected"])
+            return f"{short_repr(details['input'])} is not valid; {suggestion(details['input'], choices)}"
+    template = _MESSAGES.get(details["type"])
+    text = template.format(**context) if template else f"{message[0].lower()}{message[1:]}"
+    return text if text.startswith("is empty") else f"{text}, got {short_repr(details['input'])}"
 
 
 _EXAMPLES: dict[Path, str] = {

@@ -1,4 +1,4 @@
-"""YAML that remembers where each key stands, and reads `1e-4` as the number it is."""
+"""YAML with the line number of each key, in which `1e-4` is a number."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import yaml
 
 Path = tuple[str | int, ...]
 
-_MOST_ENTRIES = 100_000
-"""Aliases of aliases can make a few lines into more than any memory holds."""
+_MAX_ENTRIES = 100_000
+"""Aliases of aliases can expand a few lines to more than the memory can hold."""
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-"""They stand for nothing on their own: no file, terminal or database takes them."""
+"""Halves of characters: they cannot be encoded, so no file, terminal or database accepts them."""
 
 
 class DuplicateKey(yaml.MarkedYAMLError):
@@ -25,8 +25,8 @@ class DuplicateKey(yaml.MarkedYAMLError):
 
 
 class SweepLoader(yaml.SafeLoader):
-    """PyYAML's SafeLoader (YAML 1.1) without its surprises in numbers: `1e-4` is one; `16:9`, `010` and dates
-    are words."""
+    """PyYAML's SafeLoader (YAML 1.1) without its surprises: `1e-4` is a number; `16:9`, `010` and dates are
+    strings."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode) and (half := _SURROGATE.search(node.value)):
@@ -35,7 +35,7 @@ class SweepLoader(yaml.SafeLoader):
             )
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, LookupError, AttributeError) as error:  # from `!!int words` and the like
+        except (ValueError, LookupError, AttributeError) as error:  # for example from `!!int many`
             reason = "too many digits" if "int_max_str_digits" in str(error) else error
             raise yaml.MarkedYAMLError(
                 problem=f"a value does not fit its tag: {reason}", problem_mark=node.start_mark
@@ -48,21 +48,21 @@ class SweepLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
-                raise DuplicateKey(problem=f"key {key!r} is there twice", problem_mark=key_node.start_mark)
+                raise DuplicateKey(problem=f"key {key!r} is a duplicate", problem_mark=key_node.start_mark)
             if isinstance(key, Hashable):
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 class Yaml11Loader(SweepLoader):
-    """Numbers as PyYAML itself reads them, and whoever has read the file with it: 010 is 8, 1e-4 a word."""
+    """Reads numbers as plain PyYAML does, and so W&B: 010 is 8, 1e-4 is a string."""
 
 
 class _SweepDumper(yaml.SafeDumper):
-    """Quotes every word that `SweepLoader` would not read as one."""
+    """Quotes every string that `SweepLoader` would not read as a string."""
 
 
-# numpy's floats, members of enums: models hold them as they are.
+# Models can hold numpy's floats and members of enums.
 _SweepDumper.add_multi_representer(int, lambda dumper, value: dumper.represent_int(int(value)))
 _SweepDumper.add_multi_representer(float, lambda dumper, value: dumper.represent_float(float(value)))
 _SweepDumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str.__str__(value)))
@@ -93,8 +93,8 @@ Yaml11Loader.yaml_implicit_resolvers = {
 
 
 def write_yaml(data: Any, flow: bool = False) -> str:
-    """Plain data as YAML, with `flow` on one line. `read_document` gives the same data back."""
-    # Not allow_unicode: PyYAML then writes some line separators (U+0085) as they are, and reads blanks.
+    """Plain data as YAML, with `flow` on one line. `read_document` returns equal data."""
+    # Not allow_unicode: PyYAML would write some line separators (U+0085) verbatim, and read them as blanks.
     return yaml.dump(
         data,
         Dumper=_SweepDumper,
@@ -106,13 +106,13 @@ def write_yaml(data: Any, flow: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """The data of one YAML document and the line (from 1) on which each key or item begins."""
+    """The data of a YAML document, and the line (from 1) of each key or item."""
 
     data: Any
     lines: dict[Path, int] = field(default_factory=dict)
 
     def line(self, path: Path) -> int | None:
-        """The line of `path`, or of the nearest entry above it that the document has."""
+        """The line of an entry, or of the nearest entry above it that exists."""
         while path:
             if path in self.lines:
                 return self.lines[path]
@@ -124,11 +124,11 @@ def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) 
     """Parse one YAML document.
 
     Args:
-        text: of the document.
-        loader_class: how its values are read.
+        text: the document.
+        loader_class: PyYAML's loader for its values.
 
     Raises:
-        yaml.YAMLError: the text is no YAML, has a duplicate key, or more than one document.
+        yaml.YAMLError: the text is not YAML, has a duplicate key, or more than one document.
     """
     loader = loader_class(text)
     try:
@@ -136,7 +136,7 @@ def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) 
         if node is None:
             return Document(data=None)
         lines: dict[Path, int] = {}
-        _note_lines(node, (), node.start_mark.line + 1, lines, set())
+        _add_lines(node, (), node.start_mark.line + 1, lines, set())
         return Document(data=loader.construct_document(node), lines=lines)
     except RecursionError:
         mark = loader.get_mark()
@@ -146,30 +146,30 @@ def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) 
 
 
 def read_value(text: str) -> Any:
-    """One YAML value as it would be read in a sweep file: `1e-4`, `[1, 2]`, `adam`."""
+    """A YAML value as in a sweep file: `1e-4`, `[1, 2]`, `adam`."""
     return read_document(text).data
 
 
-def _note_lines(node: yaml.Node, path: Path, line: int, lines: dict[Path, int], above: set[int]) -> None:
+def _add_lines(node: yaml.Node, path: Path, line: int, lines: dict[Path, int], above: set[int]) -> None:
     if id(node) in above:
         raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
     lines[path] = line
-    if len(lines) > _MOST_ENTRIES:
-        raise yaml.MarkedYAMLError(problem=f"more than {_MOST_ENTRIES} entries", problem_mark=node.start_mark)
+    if len(lines) > _MAX_ENTRIES:
+        raise yaml.MarkedYAMLError(problem=f"more than {_MAX_ENTRIES} entries", problem_mark=node.start_mark)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
-                _note_lines(value, path, line, lines, above | {id(node)})
+                _add_lines(value, path, line, lines, above | {id(node)})
             else:
                 name = _key_value(key)
-                _note_lines(value, (*path, name), key.start_mark.line + 1, lines, above | {id(node)})
+                _add_lines(value, (*path, name), key.start_mark.line + 1, lines, above | {id(node)})
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _note_lines(item, (*path, index), item.start_mark.line + 1, lines, above | {id(node)})
+            _add_lines(item, (*path, index), item.start_mark.line + 1, lines, above | {id(node)})
 
 
 def _key_value(node: yaml.Node) -> str | int:
-    """Keys are compared as text, except whole numbers: that is how pydantic names them too."""
+    """Keys are strings, except whole numbers, as in the paths of pydantic's errors."""
     if node.tag == "tag:yaml.org,2002:int" and str(node.value).isdigit():
         return int(node.value)
     return str(node.value)

@@ -150,7 +150,7 @@ def test_status_without_a_name_lists_all_sweeps(finished: Path) -> None:
     Path("runs/broken/sweep.yaml").write_text("metric: {\n")
     text = call("status").stdout.splitlines()
     assert len(text) == 3
-    assert re.fullmatch(r"broken +unreadable +.*sweep.yaml:2: no valid YAML: .*", text[1])
+    assert re.fullmatch(r"broken +unreadable +.*sweep.yaml:2: invalid YAML: .*", text[1])
     assert re.fullmatch(r"demo +finished +5 complete, 1 failed +loss=0\.\d+ \(trial \d\) *", text[2])
     broken, demo = json.loads(call("status", "--json").stdout)
     assert demo == json.loads(call("status", "demo", "--json").stdout)

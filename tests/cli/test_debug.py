@@ -283,7 +283,7 @@ def test_repeats_have_their_labels_and_seeds(make_sweep: MakeSweep) -> None:
         assert "demo, trial 0/seed-12 again" in said
         assert "dir seed-12" in said
         assert re.search(r"loss = 13 after .* s; in the sweep it was 13", said)
-    assert "it is 0 to 1, or seed-11, seed-12" in call("debug", file, "--repeat", "2", status=2).stderr
+    assert "write 0 to 1, or seed-11, seed-12" in call("debug", file, "--repeat", "2", status=2).stderr
     more = ("--set", "repeats={seeds: [11, 12, 13]}", "--repeat", "2")
     assert re.search(r"loss = 15 after .* s\n", call("debug", file, "--trial", "0", *more).stdout)
 

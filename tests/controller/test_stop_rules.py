@@ -40,6 +40,8 @@ def rules(stop: dict[str, Any], goal: str = MINIMIZE, grid: int | None = None) -
         ({"trials": 9}, MINIMIZE, 6, (6, 0.0, 0.0), "grid"),
         ({"hours": 0.5}, MINIMIZE, None, (0, None, 1799.0), None),
         ({"hours": 0.5}, MINIMIZE, None, (0, None, 1800.0), "hours"),
+        ({"time": "30m"}, MINIMIZE, None, (0, None, 1799.0), None),
+        ({"time": "30m"}, MINIMIZE, None, (0, None, 1800.0), "time"),
         ({"target": 0.1}, MINIMIZE, None, (1, 0.11, 0.0), None),
         ({"target": 0.1}, MINIMIZE, None, (1, 0.1, 0.0), "target"),
         ({"target": 0.9}, MAXIMIZE, None, (1, 0.89, 0.0), None),

@@ -481,9 +481,9 @@ def test_wandb_semantics_pass_groups_as_mappings_and_run_this_python(
         ({"command": ["./train.py"]}, "command: ./train.py is not executable"),
         ({"command": ["python", "${program}"], "program": None}, "program: is missing, but the command uses"),
         ({"cwd": "dta"}, "cwd: there is no directory dta; did you mean data?"),
-        ({"env": {"A": [1]}}, "env.A: expected a word, a number, true or false, got [1]"),
+        ({"env": {"A": [1]}}, "env.A: expected a string, a number, true or false, got [1]"),
         ({"env": {"A B": 1}}, "'A B' cannot name a variable"),
-        ({"arguments": "nestd"}, "arguments: 'nestd' is not possible; did you mean 'nested'?"),
+        ({"arguments": "nestd"}, "arguments: 'nestd' is not valid; did you mean 'nested'?"),
     ],
 )
 def test_a_mistake_is_one_located_line(
@@ -738,15 +738,15 @@ def test_an_expression_that_takes_for_ever_fails_the_trial_and_says_so(
     [
         (
             "loss=(",
-            "metrics_from.regex: 'loss=(' is no regular expression: missing ), unterminated subpattern",
+            "metrics_from.regex: 'loss=(' is not a regular expression: missing ), unterminated subpattern",
         ),
         ("loss=(.*)", "'loss=(.*)' has no named group; name groups after metrics"),
         ("(?P<val_los>.*)", "metrics_from.regex: finds no 'val_loss'; did you mean 'val_los'?"),
         ({"val_loss": "loss="}, "metrics_from.regex.val_loss: 'loss=' has no group for the value"),
         ({}, "metrics_from.regex: is empty"),
-        ([1], "metrics_from.regex: 1 is no pattern"),
-        (3, "metrics_from.regex: expected a pattern such as"),
-        ({"val_loss": 3}, "metrics_from.regex: expected a metric and a pattern"),
+        ([1], "metrics_from.regex.0: expected a string, got 1"),
+        (3, "metrics_from.regex: expected a list"),
+        ({"val_loss": 3}, "metrics_from.regex.val_loss: expected a string, got 3"),
     ],
 )
 def test_a_wrong_expression_is_one_located_line(make_script: MakeScript, regex: Any, message: str) -> None:
@@ -857,9 +857,9 @@ def test_it_runs_in_its_trials_directory_with_what_env_says_of_it(make_script: M
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or ${trial_dir}"),
+        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or begin with"),
         ({"env": {"A": "${knid}"}}, "env.A: '${knid}': there is no ${knid}; did you mean ${kind}?"),
-        ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments; a variable holds one"),
+        ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments"),
         (
             {"program": None, "objective": "train.py:f", "cwd": "${trial_dir}"},
             "cwd: is the same for all trials; an objective has trial.directory",

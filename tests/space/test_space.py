@@ -15,7 +15,8 @@ from sweep.errors import EntryError, InputError
 from sweep.space import SearchSpace
 from sweep.space.columns import cell, column
 from sweep.study.grid_sampler import GridSampler
-from sweep.sweepfile.parameters import Choice, Constant, Distribution, Parameter, Range
+from sweep.sweepfile.parameter_forms import Parameter
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Range
 
 SPACE = SearchSpace(
     {

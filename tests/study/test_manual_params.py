@@ -9,7 +9,8 @@ import pytest
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.study.manual_params import complete
-from sweep.sweepfile.parameters import Choice, Constant, Group, Range
+from sweep.sweepfile.parameter_forms import Group
+from sweep.sweepfile.parameters import Choice, Constant, Range
 
 SPACE = SearchSpace(
     {

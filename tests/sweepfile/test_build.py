@@ -1,4 +1,4 @@
-"""What a call in Python says becomes what a sweep file would say."""
+"""The arguments of `sweep.run` become a sweep file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def float_distributions(draw: st.DrawFn) -> FloatDistribution:
     | float_distributions()
     | st.lists(st.integers() | st.booleans(), min_size=1, unique=True).map(CategoricalDistribution)
 )
-def test_optunas_distributions_are_searched_as_they_are(distribution: BaseDistribution) -> None:
+def test_optunas_distributions_are_kept(distribution: BaseDistribution) -> None:
     spec = built({"x": distribution})
     assert parse_sweep_file(spec.to_yaml(), Path("demo.yaml")).spec == spec
     (found,) = SearchSpace.of(spec).distributions.values()
@@ -69,7 +69,11 @@ def test_optunas_distributions_are_searched_as_they_are(distribution: BaseDistri
         assert found == distribution
 
 
-def test_numpys_values_are_taken_as_pythons() -> None:
+def test_the_time_of_a_sweep_can_be_a_duration() -> None:
+    assert built({"x": {"values": [1, 2]}}, stop={"time": "12h"}).stop.seconds == 43200
+
+
+def test_numpys_values_equal_pythons() -> None:
     numpys = built(
         {
             "a": {"values": np.array([1.0, 2.0])},
@@ -94,7 +98,7 @@ def test_numpys_values_are_taken_as_pythons() -> None:
     assert numpys.to_yaml() == pythons.to_yaml()
 
 
-def test_models_are_what_they_are_called() -> None:
+def test_models_keep_their_type() -> None:
     assert built({"x": {"values": [1, 2]}}, sampler=GridSampler(seed=1)).sampler == GridSampler(seed=1)
     found = change_spec(built({"x": {"values": [1, 2]}}), None, {"sampler": Nsga2Sampler(population_size=10)})
     assert found.sampler == Nsga2Sampler(population_size=10)
@@ -106,12 +110,12 @@ def test_members_of_enumerations_of_numbers_are_written_as_numbers() -> None:
     assert parse_sweep_file(spec.to_yaml(), Path("demo.yaml")).spec.to_yaml() == spec.to_yaml()
 
 
-def test_a_set_is_refused_for_it_has_no_order() -> None:
-    with pytest.raises(InputError, match="a set has no order that stays; write a list"):
+def test_a_set_is_rejected_because_it_has_no_order() -> None:
+    with pytest.raises(InputError, match="a set has no stable order; write a list"):
         built({"x": {"values": {"a", "b"}}})
 
 
-def test_a_direction_completes_a_metric_that_has_none() -> None:
+def test_a_direction_completes_a_metric_without_a_goal() -> None:
     data = {"name": "acc"}
     spec = build_spec(
         "__main__:train",
@@ -124,5 +128,5 @@ def test_a_direction_completes_a_metric_that_has_none() -> None:
     assert (spec.metric.name, spec.metric.goal) == ("acc", "maximize")
 
 
-def test_a_sweep_may_be_called_dotted() -> None:
+def test_a_sweep_can_be_called_dotted() -> None:
     assert "name: dotted" in built({"x": {"values": [1, 2]}}, name="dotted").to_yaml()

@@ -1,4 +1,4 @@
-"""The argument list of a command; for W&B's macros, what W&B's own agent (0.31) makes of them."""
+"""The argument list of a command, with W&B's macros as in W&B's own agent (0.31)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandContext, CommandError, nest
+from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandContext, CommandError
+from sweep.sweepfile.wandb.command import WandbCommand, nest
 
 PARAMS = {"a": True, "b": False, "c": 1, "d": None, "e": [1, "x"], "sgd": {"momentum": 0.9}}
 FACTS = CommandContext(
@@ -22,7 +23,7 @@ FACTS = CommandContext(
 
 
 def wandb(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
-    return Command(items, as_wandb=True).arguments(params, FACTS)
+    return WandbCommand(items).arguments(params, FACTS)
 
 
 def ours(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
@@ -54,12 +55,12 @@ MACROS = {
 
 
 @pytest.mark.parametrize(("macro", "expected"), MACROS.items())
-def test_a_macro_stands_for_what_it_does_to_wandb(macro: str, expected: list[str]) -> None:
+def test_a_macro_has_the_same_value_as_with_wandb(macro: str, expected: list[str]) -> None:
     assert wandb("x", macro, "y") == ["x", *expected, "y"]
     assert ours("x", macro, "y") == ["x", *expected, "y"]
 
 
-def test_the_default_command_is_that_of_wandb() -> None:
+def test_the_default_command_is_wandbs() -> None:
     assert wandb(*DEFAULT_COMMAND) == ["/usr/bin/env", "python", "train.py", *MACROS["${args}"]]
 
 
@@ -77,7 +78,7 @@ def test_the_default_command_is_that_of_wandb() -> None:
         ("${c}", []),
     ],
 )
-def test_the_oddities_of_wandb_are_kept_in_its_files(item: str, expected: list[str]) -> None:
+def test_commands_of_wandb_files_keep_wandbs_special_cases(item: str, expected: list[str]) -> None:
     assert wandb(item) == expected
 
 
@@ -104,11 +105,11 @@ def test_no_shell_reads_a_value() -> None:
         ("echo $${HOME} $HOME", "echo ${HOME} $HOME"),
     ],
 )
-def test_ours_knows_parameters_and_the_trial_anywhere_in_an_item(item: str, expected: str) -> None:
+def test_parameters_and_the_trial_are_macros_anywhere_in_an_item(item: str, expected: str) -> None:
     assert ours(item, params={"lr": 0.1, "sgd.momentum": 0.9}) == [expected]
 
 
-def test_a_parameter_called_seed_is_the_one_that_is_meant() -> None:
+def test_a_parameter_called_seed_takes_precedence() -> None:
     assert ours("--seed=${seed}", params={"seed": 3}) == ["--seed=3"]
 
 
@@ -122,12 +123,12 @@ def test_a_parameter_called_seed_is_the_one_that_is_meant() -> None:
         ("${envvar:home}", "write it in capitals"),
     ],
 )
-def test_ours_refuses_what_it_does_not_know(item: str, message: str) -> None:
+def test_an_unknown_macro_is_an_error(item: str, message: str) -> None:
     with pytest.raises(CommandError, match=message):
         ours(item, params={"lr": 0.1})
 
 
-def test_wandb_gets_groups_as_mappings_and_whole_floats_as_integers() -> None:
+def test_with_wandbs_rules_groups_are_mappings_and_whole_floats_are_integers() -> None:
     params = {"lr": 2.0, "sgd.momentum": 0.9, "sgd.inner.deep": True, "x": 0.5}
     nested = nest(params)
     assert nested == {"lr": 2, "sgd": {"momentum": 0.9, "inner": {"deep": True}}, "x": 0.5}
@@ -139,7 +140,7 @@ def test_wandb_gets_groups_as_mappings_and_whole_floats_as_integers() -> None:
     ]
 
 
-def test_only_dots_of_known_groups_part_names() -> None:
+def test_only_dots_of_known_groups_separate_names() -> None:
     params = {"sgd.momentum": 1, "training.lr": 2, "sgd.a.b": 3}
     assert nest(params, ["sgd"]) == {"sgd": {"momentum": 1, "a.b": 3}, "training.lr": 2}
     assert nest(params, []) == params

@@ -1,4 +1,4 @@
-"""Reading sweep files: what they mean, and what is said about mistakes in them."""
+"""Reading sweep files: their meaning, and the messages about mistakes in them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_form_of_parameter_is_read_with_its_type() -> None:
     assert parameters["padded"] == Constant(value="010")
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_omitted_keys_have_their_defaults() -> None:
     spec = parse(GOOD + "stop:\n")
     assert spec.name == "space"
     assert spec.sampler.type == "tpe"
@@ -78,7 +78,7 @@ def test_what_is_left_out_has_its_default() -> None:
     assert spec.run_labels == ("",)
 
 
-def test_short_forms_mean_the_long_ones() -> None:
+def test_short_forms_equal_the_long_forms() -> None:
     assert parse(GOOD + "sampler: random\npruner: median\n") == parse(
         GOOD + "sampler: {type: random}\npruner: {type: median}\n"
     )
@@ -87,7 +87,7 @@ def test_short_forms_mean_the_long_ones() -> None:
     assert parse(GOOD, "repeats=3").repeats == parse(GOOD, "repeats.seeds=3").repeats
 
 
-def test_a_pruner_takes_optunas_names_with_and_without_their_prefix() -> None:
+def test_a_pruner_accepts_optunas_names_with_and_without_their_prefix() -> None:
     short = parse(GOOD + "pruner: {type: percentile, percentile: 75, warmup_steps: 2, startup_trials: 1}\n")
     long = parse(
         GOOD + "pruner: {type: percentile, percentile: 75, n_warmup_steps: 2, n_startup_trials: 1}\n"
@@ -104,12 +104,29 @@ def test_durations_have_units(text: str, seconds: float) -> None:
     assert parse(GOOD + f"trial: {{timeout: {text}}}\n").trial.timeout == seconds
 
 
+@pytest.mark.parametrize(
+    ("stop", "seconds"),
+    [
+        ("{time: 12h}", 43200),
+        ("{time: 90}", 90),
+        ("{hours: 12}", 43200),
+        ("{hours: 0.5}", 1800),
+        ("{}", None),
+    ],
+)
+def test_the_time_of_a_sweep_is_limited_as_a_duration_or_in_hours(stop: str, seconds: float | None) -> None:
+    spec = parse(GOOD + f"stop: {stop}\n")
+    assert spec.stop.seconds == seconds
+    assert parse(spec.to_yaml()) == spec, "the written file has the same form"
+
+
 def test_options_change_the_file() -> None:
     spec = parse(GOOD, "stop.trials=1e2", "parameters.lr.max=1e-2", "sampler=grid")
     assert spec.stop.trials == 100
     assert isinstance(spec.parameters["lr"], Range)
     assert spec.parameters["lr"].max == 0.01
     assert spec.sampler.type == "grid"
+    assert parse(GOOD, "stop.time=90s").stop.seconds == 90
 
 
 MISTAKES = {
@@ -132,9 +149,9 @@ MISTAKES = {
         "[relu, gelu]", "[]"
     ): "dir/space.yaml:6: parameters.act.values: is empty; give at least one",
     GOOD.replace("[relu, gelu]", "relu"): "dir/space.yaml:6: parameters.act.values: expected a list such as",
-    GOOD.replace("gelu", "relu"): "dir/space.yaml:6: parameters.act.values: 'relu' is there twice",
-    GOOD.replace("[relu, gelu]", "[1, true]"): "dir/space.yaml:6: parameters.act.values: True is there twice",
-    GOOD.replace("gelu", "[.inf]"): "dir/space.yaml:6: parameters.act.values: inf cannot be used; give",
+    GOOD.replace("gelu", "relu"): "dir/space.yaml:6: parameters.act.values: 'relu' is a duplicate",
+    GOOD.replace("[relu, gelu]", "[1, true]"): "dir/space.yaml:6: parameters.act.values: True is a duplicate",
+    GOOD.replace("gelu", "[.inf]"): "dir/space.yaml:6: parameters.act.values.1: inf cannot be used; give",
     GOOD.replace(
         "[relu, gelu]", "[a], min: 1"
     ): "dir/space.yaml:6: parameters.act.min: 'min' does not go with",
@@ -143,8 +160,8 @@ MISTAKES = {
     ): "dir/space.yaml:7: parameters.epochs: is a list; write {values",
     GOOD.replace("epochs: 8", "epochs: {}"): "dir/space.yaml:7: parameters.epochs: is empty; give {min, max}",
     GOOD.replace("epochs: 8", "8: 8"): "dir/space.yaml:7: parameters.8: 8 cannot name a parameter",
-    GOOD.replace("minimize", "min"): "dir/space.yaml:2: metric.goal: 'min' is no goal; did you mean",
-    GOOD.replace("val/loss,", "'val/loss ',"): "dir/space.yaml:2: metric.name: 'val/loss ' has blanks at",
+    GOOD.replace("minimize", "min"): "dir/space.yaml:2: metric.goal: 'min' is not valid; did you mean",
+    GOOD.replace("val/loss,", "'val/loss ',"): "dir/space.yaml:2: metric.name: 'val/loss ' begins or",
     GOOD.replace(
         "{name: val/loss, goal: minimize}", "loss"
     ): "dir/space.yaml:2: metric: has no goal; write {",
@@ -152,75 +169,75 @@ MISTAKES = {
         "metric: {name: val/loss, goal: minimize}\n", ""
     ): "dir/space.yaml:1: metric: is missing; write",
     GOOD + "pruner: {type: percentile}\n": "dir/space.yaml:8: pruner.percentile: is missing",
-    GOOD + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must lie",
+    GOOD
+    + "pruner: {type: percentile, percentile: 101}\n": "dir/space.yaml:8: pruner.percentile: must be at most",
     GOOD + "pruner: {type: percentile, percentile: abc}\n": "dir/space.yaml:8: pruner.percentile: expected a",
     GOOD
     + "pruner: {type: median, warmup_steps: 1, n_warmup_steps: 2}\n": "dir/space.yaml:8: pruner.n_warmup",
     GOOD.replace(
         "1e-4", "1" + "0" * 400
     ): "dir/space.yaml:4: parameters.lr.min: expected a smaller number, got 1",
-    GOOD.replace("epochs: 8", "epochs: 1" + "0" * 400): "dir/space.yaml:7: parameters.epochs.value: 1000",
+    GOOD.replace("epochs: 8", "epochs: 1" + "0" * 400): "dir/space.yaml:7: parameters.epochs: 1000",
     GOOD.replace(
         "epochs: 8", "epochs: {value: {1: a}}"
-    ): "dir/space.yaml:7: parameters.epochs.value: key 1 has",
+    ): "dir/space.yaml:7: parameters.epochs.value: key 1 must be",
     GOOD.replace(
         "epochs: 8", "epochs: !!int abc"
-    ): "dir/space.yaml:7: no valid YAML: a value does not fit its tag",
-    GOOD.replace("epochs: 8", 'epochs: "\\ud800"'): "dir/space.yaml:7: no valid YAML: '\\ud800' is",
+    ): "dir/space.yaml:7: invalid YAML: a value does not fit its tag",
+    GOOD.replace("epochs: 8", 'epochs: "\\ud800"'): "dir/space.yaml:7: invalid YAML: '\\ud800' is",
     GOOD + 'cwd: "a\\0b"\n': "dir/space.yaml:8: cwd: 'a\\x00b' cannot be a directory",
-    GOOD + '"\\ud800": 1\n': "dir/space.yaml:8: no valid YAML: '\\ud800' is half a character",
-    "[" * 3000: "dir/space.yaml:1: no valid YAML: is nested too deeply",
+    GOOD + '"\\ud800": 1\n': "dir/space.yaml:8: invalid YAML: '\\ud800' is half a character",
+    "[" * 3000: "dir/space.yaml:1: invalid YAML: is nested too deeply",
     "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
     + "".join(
         f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 10)}]\n" for n in range(8)
-    ): "dir/space.yaml:1: no valid",
+    ): "dir/space.yaml:1: invalid",
     GOOD
     + "pruner: {warmup_steps: 1}\n": "dir/space.yaml:8: pruner: 'type' is missing; possible: none, median",
     GOOD
-    + "pruner: {type: asha, reduction_factor: 1}\n": "dir/space.yaml:8: pruner.reduction_factor: expected a",
+    + "pruner: {type: asha, reduction_factor: 1}\n": "dir/space.yaml:8: pruner.reduction_factor: must be",
     GOOD + "resources: {gpu: 1.5}\n": "dir/space.yaml:8: resources.gpu: 1.5 is neither a share of one GPU",
-    GOOD + "resources: {cpu: -1}\n": "dir/space.yaml:8: resources.cpu: must not be negative, got -1",
+    GOOD + "resources: {cpu: -1}\n": "dir/space.yaml:8: resources.cpu: must be at least 0, got -1",
     GOOD + "resources: 4\n": "dir/space.yaml:8: resources: expected a mapping such as {key: value}, got 4",
     GOOD + "max_parallel: 2.5\n": "dir/space.yaml:8: max_parallel: expected a whole number, got 2.5",
     GOOD + "stop:\n  trials: 0\n": "dir/space.yaml:9: stop.trials: must be greater than 0, got 0",
     GOOD
     + "trial: {timeout: soon}\n": "dir/space.yaml:8: trial.timeout: expected a duration such as 90s, 30m",
     GOOD + "name: a/b\n": "dir/space.yaml:8: name: 'a/b' cannot name a sweep; use at most 100 letters",
-    GOOD + "metric: {}\n": "dir/space.yaml:8: no valid YAML: key 'metric' is there twice",
-    GOOD + "stop: *there\n": "dir/space.yaml:8: no valid YAML: found undefined alias 'there'",
+    GOOD + "metric: {}\n": "dir/space.yaml:8: invalid YAML: key 'metric' is a duplicate",
+    GOOD + "stop: *there\n": "dir/space.yaml:8: invalid YAML: found undefined alias 'there'",
     GOOD + "repeats: 0\n": "dir/space.yaml:8: repeats: must be greater than 0, got 0",
-    GOOD + "repeats: 2.5\n": "dir/space.yaml:8: repeats: expected a whole number or a list of such seeds",
-    GOOD + "repeats: three\n": "dir/space.yaml:8: repeats: expected a whole number or a list of such seeds",
+    GOOD + "repeats: 2.5\n": "dir/space.yaml:8: repeats: expected a whole number, got",
+    GOOD + "repeats: three\n": "dir/space.yaml:8: repeats: expected a whole number, got",
     GOOD
     + "repeats: [1, 2]\n": "dir/space.yaml:8: repeats: expected how often each trial is run, got [1, 2]; "
     "write {seeds: [1, 2]}",
-    GOOD
-    + "repeats: 20260101\n": "dir/space.yaml:8: repeats: each trial would be run 20260101 times, at most",
+    GOOD + "repeats: 20260101\n": "dir/space.yaml:8: repeats: must be at most 1000, got 20260101",
     GOOD + "repeats: {reduce: max}\n": "dir/space.yaml:8: repeats.seeds: is missing; write for example",
     GOOD + "repeats: {seed: 3}\n": "dir/space.yaml:8: repeats.seed: unknown key; did you mean 'seeds'?",
-    GOOD + "repeats: {seeds: []}\n": "dir/space.yaml:8: repeats.seeds: is empty; give at least one seed",
+    GOOD + "repeats: {seeds: []}\n": "dir/space.yaml:8: repeats.seeds: is empty; give at least one",
     GOOD
-    + "repeats: {seeds: [1, 2, 1]}\n": "dir/space.yaml:8: repeats.seeds: 1 is there twice; leave one out",
-    GOOD + "repeats: {seeds: [1, -2]}\n": "dir/space.yaml:8: repeats.seeds: must not be negative, got -2",
+    + "repeats: {seeds: [1, 2, 1]}\n": "dir/space.yaml:8: repeats.seeds: 1 is a duplicate; leave one out",
+    GOOD + "repeats: {seeds: [1, -2]}\n": "dir/space.yaml:8: repeats.seeds.1: must be at least 0, got -2",
     GOOD
-    + "repeats: {seeds: [4294967296]}\n": "dir/space.yaml:8: repeats.seeds: 4294967296 is no seed; a seed",
-    GOOD + "repeats: {seeds: true}\n": "dir/space.yaml:8: repeats.seeds: expected a whole number or a list",
+    + "repeats: {seeds: [4294967296]}\n": "dir/space.yaml:8: repeats.seeds.0: must be less than 4294967296",
+    GOOD + "repeats: {seeds: true}\n": "dir/space.yaml:8: repeats.seeds: expected a whole number, got True",
     GOOD
-    + "repeats: {seeds: 3, reduce: average}\n": "dir/space.yaml:8: repeats.reduce: 'average' is not known; "
+    + "repeats: {seeds: 3, reduce: average}\n": "dir/space.yaml:8: repeats.reduce: 'average' is not valid; "
     "possible: mean, median, min, max",
     "": "dir/space.yaml: is empty; a sweep file needs objective, metric and parameters",
     "# nothing\n": "dir/space.yaml: is empty; a sweep file needs objective, metric and parameters",
     "just words": "dir/space.yaml:1: expected keys such as objective, metric and parameters, got 'just",
     "- 1\n- 2": "dir/space.yaml:1: expected keys such as objective, metric and parameters, got [1, 2]",
-    "a: [1": "dir/space.yaml:1: no valid YAML: expected ',' or ']', but got '<stream end>'",
-    "a:\n\t- 1": "dir/space.yaml:2: no valid YAML: found character '\\t' that cannot start any token",
-    "&a [*a]": "dir/space.yaml:1: no valid YAML: an alias contains itself",
-    "a: 1\n---\nb: 2\n": "dir/space.yaml:2: no valid YAML: but found another document",
+    "a: [1": "dir/space.yaml:1: invalid YAML: expected ',' or ']', but got '<stream end>'",
+    "a:\n\t- 1": "dir/space.yaml:2: invalid YAML: found character '\\t' that cannot start any token",
+    "&a [*a]": "dir/space.yaml:1: invalid YAML: an alias contains itself",
+    "a: 1\n---\nb: 2\n": "dir/space.yaml:2: invalid YAML: but found another document",
 }
 
 
 @pytest.mark.parametrize("text", MISTAKES, ids=range(len(MISTAKES)))
-def test_a_mistake_is_one_line_that_names_place_and_mend(text: str) -> None:
+def test_a_mistake_is_one_line_with_its_place_and_what_to_write(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse(text)
     (line,) = str(caught.value).splitlines()
@@ -244,7 +261,7 @@ def test_several_mistakes_are_a_line_each() -> None:
         ("stp.trials=3", "--set stp.trials=3: stp: unknown key; did you mean 'stop'?"),
         ("stop.trials", "--set stop.trials: expected key=value, for example --set stop.trials=20"),
         ("stop..x=1", "--set stop..x=1: expected key=value"),
-        ("stop.trials=[1", "--set stop.trials=[1: the value is no YAML"),
+        ("stop.trials=[1", "--set stop.trials=[1: the value is not YAML"),
         ("objective.file=3", "--set objective.file=3: objective is 'train.py:train' and has no keys"),
     ],
 )
@@ -254,14 +271,14 @@ def test_a_mistake_in_an_option_names_the_option(change: str, message: str) -> N
     assert str(caught.value).startswith(message)
 
 
-def test_a_file_that_cannot_be_read_is_named_with_what_is_near(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(GOOD)
     with pytest.raises(InputError, match=r"spce.yaml: there is no such file; did you mean .*/space.yaml\?"):
         load_spec(tmp_path / "spce.yaml")
     with pytest.raises(InputError, match=r"is a directory; give a sweep file \(for example .*/space.yaml\)"):
         load_spec(tmp_path)
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is no text file"):
+    with pytest.raises(InputError, match="is not a text file"):
         load_spec(tmp_path / "bytes.yaml")
 
 
@@ -320,7 +337,7 @@ def test_writing_and_reading_a_spec_gives_the_same_one(parameters: dict[str, obj
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
-def test_no_text_at_all_brings_it_down(text: str) -> None:
+def test_arbitrary_text_raises_an_input_error(text: str) -> None:
     with pytest.raises(InputError):
         parse(text)
 

@@ -1,4 +1,4 @@
-"""What `sweep check` says about sweep files with a mistake: one line, with its place and how to mend it."""
+"""`sweep check` reports a mistake in a sweep file as one line: its place, and what to write instead."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ parameters:
 """
 GOOD = HEAD + BODY
 NEXT = 9
-"""The number of the line behind `GOOD`."""
+"""The number of the line after `GOOD`."""
 
 
 def parameter(text: str, top: str = "") -> str:
-    """The good file with one more parameter, and lines behind it."""
+    """The good file with one more parameter, and the lines after it."""
     return f"{GOOD}  {text}\n{top}"
 
 
@@ -41,7 +41,7 @@ def nested(depth: int) -> str:
 DIGITS = "1" + "0" * 5000
 HEX = "0x1" + "f" * 5000
 
-# What is written, the line that is named, the key, and words of the hint.
+# The file, the line in the message, the key, and a part of the hint.
 MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     # YAML
     "a list that is not closed": (GOOD + "stop: [1\n", 10, "", "expected ',' or ']'"),
@@ -62,12 +62,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     ),
     "a hexadecimal number of repeats": (GOOD + f"repeats: {HEX}\n", 9, "repeats", "a huge number"),
     "a hexadecimal number of trials": (GOOD + f"stop: {{trials: {HEX}}}\n", 9, "stop.trials", "smaller"),
-    "brackets without an end": ("[" * 3000, 1, "", "nested too deeply"),
+    "brackets that are never closed": ("[" * 3000, 1, "", "nested too deeply"),
     "an alias of itself": (parameter("a: &a {values: [*a]}"), 9, "", "an alias contains itself"),
     "an alias of nothing": (parameter("a: *b"), 9, "", "undefined alias"),
     "two documents": (GOOD + "---\na: 1\n", 9, "", "another document"),
-    "a key that is there twice": (GOOD + "metric: {}\n", 9, "", "'metric' is there twice"),
-    "a parameter that is there twice": (parameter("lr: 3"), 9, "", "'lr' is there twice"),
+    "a duplicate key": (GOOD + "metric: {}\n", 9, "", "'metric' is a duplicate"),
+    "a duplicate parameter": (parameter("lr: 3"), 9, "", "'lr' is a duplicate"),
     "a control character": (GOOD + "stop: \x01\n", None, "", "special characters"),
     "a list": ("- 1\n", 1, "", "expected keys such as objective"),
     "a key that is a list": (GOOD + "? [1, 2]\n: 3\n", 9, "", "unhashable"),
@@ -113,7 +113,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "resources.gpus",
         "did you mean 'gpu'",
     ),
-    # words of other tools
+    # keys of other tools
     "Optuna's bounds": (
         parameter("a: {low: 0.0, high: 0.1}"),
         9,
@@ -127,19 +127,24 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "unknown key; write {min: 1.0, max: 8.0, log: true}",
     ),
     "a type that is a list": (parameter("a: {type: [float], low: 1}"), 9, "parameters.a.type", "{min: 1}"),
-    "a bound beside our own": (parameter("a: {min: 1, high: 8}"), 9, "parameters.a.high", "{min: 1, max: 8}"),
-    "a bound that is there twice": (parameter("a: {min: 1, low: 8}"), 9, "parameters.a.low", "write 'min'"),
-    "a bound that no float can be": (
+    "a foreign bound": (
+        parameter("a: {min: 1, high: 8}"),
+        9,
+        "parameters.a.high",
+        "{min: 1, max: 8}",
+    ),
+    "the same bound twice": (parameter("a: {min: 1, low: 8}"), 9, "parameters.a.low", "write 'min'"),
+    "an infinite bound": (
         parameter("a: {type: int, low: .inf, high: 8}"),
         9,
         "parameters.a.type",
-        "write {min: inf, max: 8}",
+        "write {min: .inf, max: 8}",
     ),
     "Optuna's choices": (
         parameter("a: {choices: [adam, sgd]}"),
         9,
         "parameters.a.choices",
-        "unknown key; write {values: ['adam', 'sgd']}",
+        "unknown key; write {values: [adam, sgd]}",
     ),
     "Optuna's number of trials": (GOOD + "n_trials: 10\n", 9, "n_trials", "write stop: {trials: 10}"),
     "Optuna's number of trials in stop": (
@@ -155,7 +160,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "write metric: {name: loss, goal: minimize}",
     ),
     "Ray's mode": (GOOD + "mode: max\n", 9, "mode", "write metric: {name: loss, goal: maximize}"),
-    "a mode that is a list": (GOOD + "mode: [max]\n", 9, "mode", "goal: ...}"),
+    "a mode that is a list": (GOOD + "mode: [max]\n", 9, "mode", "goal: [max]}"),
     "a direction of the metric": (
         HEAD.replace("goal", "direction") + BODY,
         2,
@@ -174,17 +179,25 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "study_name",
         "write name: max",
     ),
-    "Optuna's seed": (GOOD + "seed: 3\n", 9, "seed", "write sampler: {type: tpe, seed: 3}"),
+    "Optuna's seed": (GOOD + "seed: 3\n", 9, "seed", "write sampler: {seed: 3}"),
     "Optuna's garbage collection": (
         GOOD + "gc_after_trial: true\n",
         9,
         "gc_after_trial",
         "leave it out: trial.isolate gives",
     ),
-    "Ray's time": (GOOD + "stop:\n  time_budget_s: 60\n", 10, "stop.time_budget_s", "write hours: 2"),
+    "time and hours": (
+        GOOD + "stop:\n  time: 12h\n  hours: 12\n",
+        10,
+        "stop.time",
+        "is the same as 'hours'; leave one out",
+    ),
+    "a time of 0": (GOOD + "stop: {time: 0s}\n", 9, "stop.time", "must be greater than 0"),
+    "a time in unknown units": (GOOD + "stop: {time: 3 weeks}\n", 9, "stop.time", "such as 90s, 30m"),
+    "Ray's time": (GOOD + "stop:\n  time_budget_s: 60\n", 10, "stop.time_budget_s", "write time: 60"),
     "Optuna's jobs": (GOOD + "n_jobs: 2\n", 9, "n_jobs", "write max_parallel: 2"),
     "Optuna's jobs on all cores": (GOOD + "n_jobs: -1\n", 9, "n_jobs", "leave it out: as many trials"),
-    "Optuna's timeout": (GOOD + "timeout: 60\n", 9, "timeout", "write stop: {hours: 2} for the whole sweep"),
+    "Optuna's timeout": (GOOD + "timeout: 60\n", 9, "timeout", "write stop: {time: 60} for the whole sweep"),
     "Optuna's name of a study": (GOOD + "study_name: mine\n", 9, "study_name", "write name: mine"),
     "Ray's number of trials": (GOOD + "num_samples: 9\n", 9, "num_samples", "write stop: {trials: 9}"),
     # wrong types
@@ -192,7 +205,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "no parameters": (HEAD + "parameters: {}\n", 3, "parameters", "is empty; give at least one"),
     "nothing for parameters": (HEAD + "parameters:\n", 3, "parameters", "such as {"),
     "parameters left out": (HEAD, 1, "parameters", "is missing; write for example"),
-    "a word for a bound": (
+    "a string for a bound": (
         parameter("a: {min: low, max: 2}"),
         9,
         "parameters.a.min",
@@ -200,17 +213,22 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     ),
     "no upper bound": (parameter("a: {min: 1}"), 9, "parameters.a.max", "is missing"),
     "a list for a parameter": (parameter("a: [1, 2]"), 9, "parameters.a", "write {values: [1, 2]}"),
-    "a word for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
+    "a string for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
     "no values": (parameter("a: {values: []}"), 9, "parameters.a.values", "give at least one"),
-    "a value twice": (parameter("a: {values: [1, 1.0]}"), 9, "parameters.a.values", "write each value once"),
+    "a value twice": (
+        parameter("a: {values: [1, 1.0]}"),
+        9,
+        "parameters.a.values",
+        "is a duplicate; leave one out",
+    ),
     "infinity": (parameter("a: {values: [.inf]}"), 9, "parameters.a.values", "give a finite number"),
-    "a word for log": (
+    "a string for log": (
         parameter("a: {min: 1, max: 2, log: yep}"),
         9,
         "parameters.a.log",
         "expected true or false",
     ),
-    "log from 0": (parameter("a: {min: 0, max: 2, log: true}"), 9, "parameters.a.min", "or: [0] beside it"),
+    "log from 0": (parameter("a: {min: 0, max: 2, log: true}"), 9, "parameters.a.min", "and add or: [0]"),
     "log below 0": (
         parameter("a: {min: -2.0, max: 2, log: true}"),
         9,
@@ -243,15 +261,25 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         parameter("g: {parameters: {a: 1}}\n  g.a: 2"),
         10,
         "parameters.g.a",
-        "the name 'g.a' is there twice; rename one",
+        "the name 'g.a' is a duplicate; rename one",
     ),
     "groups a hundred deep": (nested(300), 9, "", "nested too deeply"),
     # or
     "or in the range": (parameter("a: {min: 1, max: 2, or: [1.5]}"), 9, "parameters.a.or", "leave it out"),
-    "or nothing": (parameter("a: {min: 1, max: 2, or: []}"), 9, "parameters.a.or", "for example or: [0]"),
+    "or nothing": (
+        parameter("a: {min: 1, max: 2, or: []}"),
+        9,
+        "parameters.a.or",
+        "is empty; give at least one",
+    ),
     "or a number": (parameter("a: {min: 1, max: 2, or: 0}"), 9, "parameters.a.or", "such as [1, 2]"),
-    "or a list": (parameter("a: {min: 1, max: 2, or: [[0]]}"), 9, "parameters.a.or", "numbers or words"),
-    "or beside values": (parameter("a: {values: [1], or: [0]}"), 9, "parameters.a.or", "leave one out"),
+    "or a list": (
+        parameter("a: {min: 1, max: 2, or: [[0]]}"),
+        9,
+        "parameters.a.or",
+        "a finite number or a string",
+    ),
+    "or with values": (parameter("a: {values: [1], or: [0]}"), 9, "parameters.a.or", "leave one out"),
     # probabilities
     "too few probabilities": (
         parameter("a: {values: [1, 2], probabilities: [1]}"),
@@ -327,7 +355,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.sigma",
         "greater than 0",
     ),
-    "mu without distribution": (parameter("a: {mu: 0}"), 9, "parameters.a", "write distribution: normal"),
+    "mu without distribution": (parameter("a: {mu: 0}"), 9, "parameters.a", "add distribution: normal"),
     "a log_normal beyond floats": (
         parameter("a: {distribution: log_normal, mu: 400}"),
         9,
@@ -338,7 +366,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         parameter("a: {distribution: q_normal, mu: 1e100, q: 1e-300}"),
         9,
         "parameters.a.q",
-        "too small",
+        "must be at least",
     ),
     # defaults
     "a default outside a range": (
@@ -353,13 +381,13 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.default",
         "in steps of 2",
     ),
-    "a default that is no choice": (
+    "a default that is not one of the choices": (
         parameter("a: {values: [sgd, adam], default: sdg}"),
         9,
         "parameters.a.default",
         "'sgd'",
     ),
-    "a word for the default of a distribution": (
+    "a string for the default of a distribution": (
         parameter("a: {distribution: normal, default: abc}"),
         9,
         "parameters.a.default",
@@ -372,13 +400,13 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "leave one",
     ),
     # conditions
-    "a condition that is a word": (
+    "a condition that is a string": (
         parameter("a: {value: 1, when: act}"),
         9,
         "parameters.a.when",
         "such as {",
     ),
-    "a condition on nothing": (parameter("a: {value: 1, when: {}}"), 9, "parameters.a.when", "such as {"),
+    "a condition on nothing": (parameter("a: {value: 1, when: {}}"), 9, "parameters.a.when", "is empty"),
     "a condition on an unknown parameter": (
         parameter("a: {value: 1, when: {atc: relu}}"),
         9,
@@ -391,11 +419,11 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.when.act",
         "act is never 'relo'; did you mean 'relu'?",
     ),
-    "a condition on no value": (
+    "a condition without a value": (
         parameter("a: {value: 1, when: {act: []}}"),
         9,
         "parameters.a.when.act",
-        "name at least one",
+        "give at least one",
     ),
     "a condition between steps": (
         parameter("a: {value: 1, when: {n: 2}}"),
@@ -415,7 +443,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.when.epochs",
         "it is always 8",
     ),
-    "a condition on a word for a distribution": (
+    "a condition on a string for a distribution": (
         parameter("d: {distribution: normal}\n  a: {value: 1, when: {d: abc}}"),
         10,
         "parameters.a.when.d",
@@ -425,7 +453,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         parameter("a: {value: 1, when: {act: [[relu]]}}"),
         9,
         "parameters.a.when.act",
-        "name values of act",
+        "give a finite number or a string",
     ),
     "a condition on itself": (
         parameter("a: {values: [1, 2], when: {a: 1}}"),
@@ -433,27 +461,27 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a",
         "a depends on a",
     ),
-    "conditions in a circle": (
+    "conditions in a cycle": (
         parameter("a: {values: [1, 2], when: {b: 1}}\n  b: {values: [1, 2], when: {a: 1}}"),
         9,
         "parameters.a",
-        "a depends on b depends on a; take one of them out",
+        "a depends on b depends on a; remove one of them",
     ),
-    "a group that depends on its own": (
+    "a group that depends on one of its own parameters": (
         parameter("g:\n    when: {g.a: 1}\n    parameters: {a: {values: [1, 2]}}"),
         9,
         "parameters.g",
         "g.a depends on g.a",
     ),
     # constraints
-    "a constraint that is no text": (
+    "a constraint that is not a string": (
         GOOD + "constraints:\n  - 3\n",
         10,
         "constraints.0",
-        "expected an expression",
+        "expected a string",
     ),
     "constraints in a mapping": (GOOD + "constraints: {a: 1}\n", 9, "constraints", "expected a list"),
-    "a constraint that is no expression": (
+    "a constraint that is not an expression": (
         GOOD + "constraints:\n  - n >= 1\n  - n <=\n",
         11,
         "constraints.1",
@@ -463,7 +491,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "constraints: ['n = 3']\n",
         9,
         "constraints.0",
-        "no expression",
+        "not an expression",
     ),
     "a constraint that calls a function": (
         GOOD + "constraints: ['open(n) == 1']\n",
@@ -478,7 +506,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "did you mean 'epochs'",
     ),
     "a constraint on nothing": (GOOD + "constraints: ['1 < 2']\n", 9, "constraints.0", "names no parameter"),
-    "a constraint between words and numbers": (
+    "a constraint that compares strings with numbers": (
         GOOD + "constraints:\n  - n >= 1\n  - act < 3\n",
         11,
         "constraints.1",
@@ -488,7 +516,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "constraints:\n  - n + 3\n",
         10,
         "constraints.0",
-        "neither true nor false; compare it",
+        "neither true nor false; add a comparison",
     ),
     "a constraint that is never true": (
         GOOD + "constraints: [n > 10]\n",
@@ -526,7 +554,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "metrics: [{name: acc, goal: maximize}]\n",
         2,
         "metric",
-        "is beside metrics; leave one out",
+        "excludes metrics; leave one out",
     ),
     "metrics without goals": (
         "objective: train.py:train\nmetrics:\n  - {name: ms, constraint: '<= 2'}\n" + BODY,
@@ -543,25 +571,35 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "a metric twice": (
         "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize}\n  - {name: a, goal: minimize}\n"
         + BODY,
-        4,
-        "metrics.1",
-        "write each metric once",
+        2,
+        "metrics",
+        "is a duplicate; leave one out",
     ),
-    "no metrics": ("objective: train.py:train\nmetrics: []\n" + BODY, 2, "metrics", "is empty; write"),
+    "no metrics": (
+        "objective: train.py:train\nmetrics: []\n" + BODY,
+        2,
+        "metrics",
+        "is empty; give at least one",
+    ),
     "metrics in a mapping": (
         "objective: train.py:train\nmetrics: {name: a, goal: maximize}\n" + BODY,
         2,
         "metrics",
         "such as [",
     ),
-    "metrics of words": ("objective: train.py:train\nmetrics: [a]\n" + BODY, 2, "metrics.0", "{key: value}"),
+    "metrics of strings": (
+        "objective: train.py:train\nmetrics: [a]\n" + BODY,
+        2,
+        "metrics.0",
+        "{key: value}",
+    ),
     "a limit without sign": (
         "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize, constraint: 20}\n" + BODY,
         3,
         "metrics.0.constraint",
         'write for example "<= 20"',
     ),
-    "a limit that is no number": (
+    "a limit that is not a number": (
         "objective: train.py:train\nmetrics:\n  - {name: a, goal: maximize, constraint: <= fast}\n" + BODY,
         3,
         "metrics.0.constraint",
@@ -583,7 +621,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "possible: mean",
     ),
     "half a repeat": (GOOD + "repeats: 1.5\n", 9, "repeats", "whole number"),
-    "endless repeats": (GOOD + "repeats: .inf\n", 9, "repeats", "whole number"),
+    "infinite repeats": (GOOD + "repeats: .inf\n", 9, "repeats", "whole number"),
     "a seed for repeats twice": (GOOD + "repeats: {seeds: [3, 3]}\n", 9, "repeats.seeds", "leave one out"),
     # samplers and pruners
     "an unknown sampler": (GOOD + "sampler: tpee\n", 9, "sampler.type", "did you mean 'tpe'"),
@@ -594,8 +632,8 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "sampler.startup_trials",
         "possible: seed, type",
     ),
-    "a negative seed": (GOOD + "sampler: {seed: -1}\n", 9, "sampler.seed", "negative"),
-    "a word for a number of trials": (
+    "a negative seed": (GOOD + "sampler: {seed: -1}\n", 9, "sampler.seed", "must be at least 0"),
+    "a string for a number of trials": (
         GOOD + "sampler: {startup_trials: few}\n",
         9,
         "sampler.startup_trials",
@@ -615,8 +653,8 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "sampler.type",
         "write tpe",
     ),
-    "a grid without end": (GOOD + "sampler: grid\n", 4, "parameters.lr", "give it a step"),
-    "a grid without end in a group": (
+    "an unbounded grid": (GOOD + "sampler: grid\n", 4, "parameters.lr", "give it a step"),
+    "an unbounded grid in a group": (
         HEAD
         + "sampler: grid\nparameters:\n  g:\n    parameters:\n      a: 1\n      b: {min: 0.0, max: 1.0}\n",
         8,
@@ -659,7 +697,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "command",
         "${args}",
     ),
-    "a command in one word": (
+    "a command that is a string": (
         GOOD.replace("objective: train.py:train", "program: train.py") + "command: python train.py\n",
         9,
         "command",
@@ -676,7 +714,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     "a share of two GPUs": (GOOD + "resources: {gpu: 1.5}\n", 9, "resources.gpu", "whole number of GPUs"),
     "an unknown cause": (GOOD + "trial: {retry_on: [crsh]}\n", 9, "trial.retry_on", "did you mean 'crash'"),
     "a time without unit": (GOOD + "trial: {timeout: soon}\n", 9, "trial.timeout", "such as 90s"),
-    "enqueue of a word": (GOOD + "enqueue: [default]\n", 9, "enqueue.0", "expected defaults or values"),
+    "enqueue of a string": (GOOD + "enqueue: [default]\n", 9, "enqueue.0", "expected defaults or values"),
     "enqueue of a number": (GOOD + "enqueue: 3\n", 9, "enqueue", "expected a list"),
 }
 
@@ -725,7 +763,7 @@ def check(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_mistake_is_one_line_with_its_place_and_how_to_mend_it(check: Check, name: str) -> None:
+def test_a_mistake_is_one_line_with_its_place_and_what_to_write(check: Check, name: str) -> None:
     text, *expected = MALFORMED[name]
     status, output = check(text)
     assert status == 2, output
@@ -748,7 +786,12 @@ def test_a_mistake_in_enqueue_is_one_line_with_its_place(check: Check, name: str
 
 @pytest.mark.parametrize(
     "name",
-    ["an alias of itself", "conditions in a circle", "a constraint that is never true", "a grid without end"],
+    [
+        "an alias of itself",
+        "conditions in a cycle",
+        "a constraint that is never true",
+        "an unbounded grid",
+    ],
 )
 def test_the_command_itself_says_the_same(project: Path, name: str) -> None:
     text, *expected = MALFORMED[name]

@@ -83,11 +83,11 @@ MISTAKES: list[tuple[Any, str]] = [
         {"type": "threshold", "upper": 1, "interval_steps": 0},
         ".interval_steps: must be greater than 0, got 0",
     ),
-    ({"type": "wilcoxon", "p_threshold": 1.5}, ".p_threshold: must lie between 0 and 1, got 1.5"),
-    ({"type": "wilcoxon", "n_startup_steps": -1}, ".n_startup_steps: must not be negative, got -1"),
+    ({"type": "wilcoxon", "p_threshold": 1.5}, ".p_threshold: must be at most 1, got 1.5"),
+    ({"type": "wilcoxon", "n_startup_steps": -1}, ".n_startup_steps: must be at least 0, got -1"),
     ("patient", ".patience: is missing"),
-    ({"type": "patient", "patience": -1}, ".patience: must not be negative, got -1"),
-    ({"type": "patient", "patience": 1, "min_delta": -1}, ".min_delta: must not be negative, got -1"),
+    ({"type": "patient", "patience": -1}, ".patience: must be at least 0, got -1"),
+    ({"type": "patient", "patience": 1, "min_delta": -1}, ".min_delta: must be at least 0, got -1"),
     ({"type": "patient", "patience": 1, "wrapped": "none"}, ".wrapped: would never stop a trial"),
     (
         {"type": "patient", "patience": 1, "wrapped": {"type": "patient", "patience": 2}},
@@ -95,11 +95,11 @@ MISTAKES: list[tuple[Any, str]] = [
     ),
     (
         {"type": "patient", "patience": 1, "wrapped": {"type": "median", "metric": "loss"}},
-        ".wrapped.metric: belongs to the pruner around it",
+        ".wrapped.metric: belongs to the outer pruner",
     ),
     (
         {"type": "patient", "patience": 1, "wrapped": {"type": "percentile", "percentile": 101}},
-        ".wrapped.percentile: must lie between 0 and 100, got 101",
+        ".wrapped.percentile: must be at most 100, got 101",
     ),
     (
         {"type": "patient", "patience": 1, "wrapped": 3},
@@ -113,7 +113,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"type": "bands", "max_iter": 2, "s": 2}, ".max_iter: must be at least eta (3), got 2"),
     ({"type": "bands", "min_iter": 3, "eta": 1}, ".eta: must be greater than 1, got 1"),
     ({"type": "bands", "min_iter": 3, "strict": "no!"}, ".strict: expected true or false, got 'no!'"),
-    ({"type": "own.py:Mine"}, ".type: 'own.py:Mine' names no class; write own:Mine"),
+    ({"type": "own.py:Mine"}, ".type: 'own.py:Mine' is not the name of a class; write own:Mine"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of sweep files: it takes what `sweep check` takes, and finds the usual mistakes."""
+"""The JSON Schema of sweep files: it accepts what `sweep check` accepts, and finds the usual mistakes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GOOD: dict[str, Any] = {
 
 
 def read(data: dict[str, Any]) -> Any:
-    """What `sweep check` makes of a file with this content."""
+    """The spec that `sweep check` reads from a file with this content."""
     return parse_sweep_file(write_yaml(data), Path("space.yaml")).spec
 
 
@@ -126,6 +126,8 @@ VALID = [
     changed(enqueue=["defaults", {"x": 0.5}]),
     changed(stop={"trials": 20, "hours": 0.5, "target": -1, "failures": 3, "plateau": 10}),
     changed(stop={"trials": 1e3}),
+    changed(stop={"time": "12h"}),
+    changed(stop={"time": 90}),
     changed(stop=None, sampler=None, pruner=None, name=None) | {"name": "a-name"},
     changed(trial={"timeout": "30m", "retries": 0, "retry_on": "crash", "backoff": 0}),
     changed(trial={"timeout": 90, "retry_on": ["oom", "timeout", "error", "lost_node"], "backoff": "1.5 h"}),
@@ -146,7 +148,7 @@ VALID = [
 
 
 @pytest.mark.parametrize("data", VALID, ids=lambda data: json.dumps(data)[-60:])
-def test_what_check_takes_is_valid_as_it_is_and_as_it_is_written_back(data: dict[str, Any]) -> None:
+def test_what_check_accepts_is_valid_as_it_is_and_when_written(data: dict[str, Any]) -> None:
     spec = read(data)
     VALIDATOR.validate(data)
     VALIDATOR.validate(yaml.safe_load(spec.to_yaml()))
@@ -172,9 +174,9 @@ WRONG = {
     "no parameters": {key: value for key, value in GOOD.items() if key != "parameters"},
     "empty parameters": changed(parameters={}),
     "parameter that is a list": with_parameter([1, 2]),
-    "range with one end": with_parameter({"min": 1}),
-    "range of words": with_parameter({"min": "a", "max": "b"}),
-    "log that is no flag": with_parameter({"min": 1, "max": 2, "log": "yes"}),
+    "range with one bound": with_parameter({"min": 1}),
+    "range of strings": with_parameter({"min": "a", "max": "b"}),
+    "log that is not a boolean": with_parameter({"min": 1, "max": 2, "log": "yes"}),
     "unknown distribution": with_parameter({"distribution": "gauss"}),
     "negative probability": with_parameter({"values": [1, 2], "probabilities": [1, -1]}),
     "empty condition": with_parameter({"value": 1, "when": {}}),
@@ -182,15 +184,16 @@ WRONG = {
     "unknown crossover": changed(sampler={"type": "nsga2", "crossover": "blx"}),
     "percentile beyond 100": changed(pruner={"type": "percentile", "percentile": 101}),
     "threshold without limits": changed(pruner={"type": "threshold"}),
-    "number that is a word": changed(stop={"trials": "ten"}),
-    "number that is a flag": changed(stop={"trials": True}),
+    "number that is a string": changed(stop={"trials": "ten"}),
+    "number that is a boolean": changed(stop={"trials": True}),
     "no trials": changed(stop={"trials": 0}),
     "duration without a known unit": changed(trial={"timeout": "30 min"}),
-    "no duration": changed(trial={"timeout": 0}),
+    "time that is not a duration": changed(stop={"time": "0h 30m"}),
+    "duration of 0": changed(trial={"timeout": 0}),
     "unknown cause": changed(trial={"retry_on": ["crash", "boredom"]}),
     "unknown reduction": changed(repeats={"seeds": 3, "reduce": "avg"}),
     "repeats that are a list": changed(repeats=[1, 2]),
-    "seed that is there twice": changed(repeats={"seeds": [1, 1]}),
+    "duplicate seed": changed(repeats={"seeds": [1, 1]}),
     "command that is a line": changed(objective=None, command="python train.py"),
     "variable that is a list": changed(env={"A": [1]}),
     "unknown way of arguments": changed(objective=None, program="a.py", arguments="flat"),
@@ -199,7 +202,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("data", WRONG.values(), ids=WRONG)
-def test_a_mistake_is_one_to_the_schema_and_to_check(data: dict[str, Any]) -> None:
+def test_a_mistake_is_rejected_by_the_schema_and_by_check(data: dict[str, Any]) -> None:
     assert not accepts(data)
     with pytest.raises(SpecError):
         read(data)
@@ -247,7 +250,7 @@ REST = [
 
 @settings(max_examples=60)
 @given(space=SPACES, rest=st.sampled_from(REST))
-def test_whatever_check_takes_the_schema_takes(space: dict[str, Any], rest: dict[str, Any]) -> None:
+def test_the_schema_accepts_what_check_accepts(space: dict[str, Any], rest: dict[str, Any]) -> None:
     data = {**rest, "parameters": space}
     spec = read(data)
     VALIDATOR.validate(data)

@@ -1,4 +1,4 @@
-"""W&B's hyperband: bands of a trial's reports at which only the best go on."""
+"""W&B's hyperband: only the best trials continue after certain numbers of reports (bands)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-_MOST_BANDS = 100
+_MAX_BANDS = 100
 
 
 class BandsPruner(BasePruner):
     """Stops trials as W&B's sweeps do with `early_terminate: {type: hyperband}`.
 
     The rule is that of `hyperband_stop_runs` in W&B's package `sweeps` (0.3.0). An iteration is one reported
-    value; values that are not finite do not count. Each trial of the study counts, whatever its state, this
-    one too. Other than in Li et al. (2017) there are no brackets, and a trial that has passed a band can be
-    stopped for it later, when others have passed it better.
+    value; values that are not finite do not count. All trials of the study count, including this one,
+    whatever their state. In contrast to Li et al. (2017) there are no brackets, and a trial that has passed a
+    band can still be stopped at that band later, when other trials have passed it with better values.
 
     Args:
-        min_iter: the first band; each further one is `eta` times as far. At most 100.
-        max_iter: instead of `min_iter`: bands are `max_iter` / `eta`, `max_iter` / `eta`**2 and so on.
-        s: how many bands there are below `max_iter`.
-        eta: at a band, one in `eta` trials goes on.
+        min_iter: the first band; each further band is `eta` times as far. There are at most 100.
+        max_iter: alternative to `min_iter`: bands are `max_iter` / `eta`, `max_iter` / `eta`**2 and so on.
+        s: the number of bands below `max_iter`.
+        eta: at a band, one in `eta` trials continues.
         strict: judge a trial by its value at the band, not by its best so far.
 
     Raises:
-        ValueError: there is no band.
+        ValueError: the arguments define no band.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class BandsPruner(BasePruner):
         self._eta = eta
         self._strict = strict
         self._finished: dict[int, list[float]] = {}
-        """The values of finished trials at the bands, by trial id: these do not change any more."""
+        """The values of finished trials at the bands, by trial id. They are final."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
@@ -74,7 +74,7 @@ class BandsPruner(BasePruner):
 
 
 def _bands(min_iter: int | None, max_iter: int | None, s: int | None, eta: float) -> list[int]:
-    # Multiplied and divided step by step, and cut, as W&B does: other ways of rounding give other bands.
+    # Multiplied and divided step by step, and truncated, as W&B does: other rounding gives other bands.
     bands: list[int] = []
     if max_iter is not None:
         band = float(max_iter)
@@ -85,7 +85,7 @@ def _bands(min_iter: int | None, max_iter: int | None, s: int | None, eta: float
             bands.append(int(band))
     elif min_iter is not None:
         band = float(min_iter)
-        while len(bands) < _MOST_BANDS and math.isfinite(band):
+        while len(bands) < _MAX_BANDS and math.isfinite(band):
             bands.append(int(band))
             band *= eta
     return sorted(bands)

@@ -25,7 +25,7 @@ def resolve_state(
     direction: str = "minimize",
     states: Sequence[TrialState] = (),
 ) -> bool:
-    """Whether a trial that reported `mine` is stopped, among `others`; these are complete unless said."""
+    """Whether a trial that reported `mine` is stopped, among `others`; these are complete by default."""
     study = optuna.create_study(direction=direction, pruner=pruner)
     for index, values in enumerate(others):
         state = states[index] if index < len(states) else COMPLETE
@@ -165,7 +165,7 @@ def test_who_has_passed_can_be_stopped_later_by_better_ones() -> None:
 
 
 def test_one_in_eta_goes_on() -> None:
-    # With eta 3 and 6 values the threshold is the one at int(6 / 3) = 2: the third best may go on too.
+    # With eta 3 and 6 values the threshold is the one at int(6 / 3) = 2: the third best can continue too.
     others = [[float(value)] for value in range(5)]
     assert not resolve_state(BandsPruner(min_iter=1, eta=3), [2.0], *others)
     assert resolve_state(BandsPruner(min_iter=1, eta=3), [2.5], *others)

@@ -1,4 +1,4 @@
-"""W&B's sweep files mean here what they mean there."""
+"""W&B's sweep files keep W&B's semantics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from sweep.errors import InputError
 from sweep.space import SearchSpace
 from sweep.sweepfile import SweepFile, parse_sweep_file
+from sweep.sweepfile.command import NO_PROGRAM
 from sweep.sweepfile.load import parse_override
-from sweep.sweepfile.wandb.dialect import NO_PROGRAM
 
 HEAD = "program: train.py\nmethod: {method}\nmetric: {{name: val_loss}}\nparameters:\n"
 
@@ -25,8 +25,8 @@ def read(
     return parse_sweep_file(text, Path("wb.yaml"), [parse_override(change) for change in changes or []])
 
 
-def said(parameter: str) -> dict[str, Any]:
-    """What one parameter is in our words."""
+def translated(parameter: str) -> dict[str, Any]:
+    """One parameter of a W&B file as in our sweep file."""
     dumped = read(f"  x: {parameter}").spec.parameters["x"].model_dump(exclude_unset=True)
     return dict(dumped)
 
@@ -65,8 +65,8 @@ def said(parameter: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_each_distribution_is_said_in_our_words(wandb: str, ours: dict[str, Any]) -> None:
-    found = said(wandb)
+def test_each_distribution_is_translated(wandb: str, ours: dict[str, Any]) -> None:
+    found = translated(wandb)
     assert found == ours
     assert {key: type(value) for key, value in found.items()} == {k: type(v) for k, v in ours.items()}
 
@@ -83,12 +83,12 @@ def test_each_distribution_is_said_in_our_words(wandb: str, ours: dict[str, Any]
         ("1_000", 1000),
     ],
 )
-def test_numbers_are_what_wandb_makes_of_them(value: str, number: Any) -> None:
-    found = said(f"{{value: {value}}}")["value"]
+def test_numbers_are_read_as_wandb_reads_them(value: str, number: Any) -> None:
+    found = translated(f"{{value: {value}}}")["value"]
     assert (found, type(found)) == (number, type(number))
 
 
-def test_a_grid_goes_by_the_names_and_the_last_varies_fastest() -> None:
+def test_a_grid_is_ordered_by_name_and_the_last_parameter_varies_fastest() -> None:
     spec = read(
         "  b: {values: [2, 1]}\n  c: {value: 7}\n"
         "  a: {parameters: {y: {values: [3, 4]}, x: {min: 1, max: 2}}}",
@@ -99,13 +99,13 @@ def test_a_grid_goes_by_the_names_and_the_last_varies_fastest() -> None:
     assert [grid.values(index) for index in range(grid.size)] == expected
 
 
-def test_q_uniform_in_a_grid_goes_from_min_by_q_and_stays_below_max() -> None:
+def test_q_uniform_in_a_grid_has_steps_of_q_below_max() -> None:
     spec = read("  a: {distribution: q_uniform, min: 1, max: 11, q: 4}", "grid").spec
     grid = SearchSpace.of(spec).check_grid()
     assert [grid.values(index)["a"] for index in range(grid.size)] == [1, 5, 9]
 
 
-def test_everything_beside_the_parameters_is_translated() -> None:
+def test_all_other_keys_are_translated() -> None:
     more = (
         "name: my sweep!\nrun_cap: 20\nproject: p\nentity: e\n"
         "early_terminate: {type: hyperband, max_iter: 27, min_iter: 3, s: 2, eta: 3, strict: true}\n"
@@ -127,8 +127,8 @@ def test_everything_beside_the_parameters_is_translated() -> None:
     assert spec.command == ("python3", "${program}", "${args_no_hyphens}")
     assert spec.arguments == "nested"
     assert file.notes == (
-        "project and entity of W&B: without meaning here, and left out",
-        "bayes: TPE chooses the configurations, where W&B has a Gaussian process",
+        "project and entity of W&B: no meaning here, left out",
+        "bayes: TPE chooses the configurations, where W&B uses a Gaussian process",
     )
 
 
@@ -140,14 +140,14 @@ def test_a_target_of_the_metric_stops_the_sweep() -> None:
     assert parse_sweep_file(text, Path("wb.yaml")).spec.stop.target == 0.9
 
 
-def test_options_change_it_in_either_words() -> None:
+def test_overrides_can_name_entries_of_either_format() -> None:
     changes = ["method=grid", "stop.trials=3", "parameters.x={values: [1, 2]}", "objective=a.py:f"]
     spec = read("  x: {min: 1, max: 2}", changes=changes).spec
     assert (spec.sampler.type, spec.stop.trials) == ("grid", 3)
     assert (spec.objective, spec.program, spec.arguments) == ("a.py:f", None, "dotted")
 
 
-def test_without_a_metric_the_exit_status_counts_and_without_a_program_one_is_told_how_to_give_it() -> None:
+def test_without_a_metric_the_exit_status_counts_and_a_missing_program_is_noted() -> None:
     file = parse_sweep_file("method: random\nparameters: {x: {value: 1}}", Path("wb.yaml"))
     assert file.spec.metric.name == "exit_status"
     assert file.spec.program == NO_PROGRAM
@@ -164,7 +164,7 @@ def test_without_a_metric_the_exit_status_counts_and_without_a_program_one_is_to
         ),
     ],
 )
-def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) -> None:
+def test_probable_mistakes_are_noted(parameters: str, note: str) -> None:
     assert any(found.startswith(note) for found in read(parameters).notes)
 
 
@@ -173,7 +173,7 @@ def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) ->
     [
         (
             "method: gird\nparameters: {x: {value: 1}}",
-            "wb.yaml:1: method: 'gird' is no method; did you mean 'grid'?",
+            "wb.yaml:1: method: 'gird' is not a method; did you mean 'grid'?",
         ),
         ("method: grid\nsampler: tpe", "wb.yaml:2: sampler: is not W&B's; write method"),
         ("method: grid\nparamters: {}", "wb.yaml:2: paramters: unknown key; did you mean 'parameters'?"),
@@ -204,7 +204,7 @@ def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) ->
         ),
         (
             "method: random\nparameters:\n  x: {values: [1, 2], probabilities: [0.5, 0.6]}",
-            "parameters.x.probabilities: have to be 1 together",
+            "parameters.x.probabilities: must sum to 1",
         ),
         (
             "method: random\nparameters: {x: {value: 1}}\nearly_terminate: {type: envelope}",
@@ -212,18 +212,18 @@ def test_what_is_probably_meant_otherwise_is_said(parameters: str, note: str) ->
         ),
         (
             "method: random\nrun_cap: many\nparameters: {x: {value: 1}}",
-            "wb.yaml:2: run_cap: expected a number",
+            "wb.yaml:2: run_cap: expected a whole number",
         ),
     ],
 )
-def test_what_wandb_refuses_is_one_located_error(text: str, message: str) -> None:
+def test_what_wandb_rejects_is_one_located_error(text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_sweep_file(text, Path("wb.yaml"))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_said_in_our_words_it_is_the_same_sweep(tmp_path: Path) -> None:
+def test_the_converted_file_is_the_same_sweep(tmp_path: Path) -> None:
     parameters = "  x: {distribution: q_normal, mu: 3, q: 2}\n  g: {parameters: {y: {values: [1.0, 'a']}}}"
     spec = read(parameters, "bayes", "run_cap: 3\nearly_terminate: {type: hyperband, min_iter: 3}").spec
     again = parse_sweep_file(spec.to_yaml(), tmp_path / "ours.yaml").spec
@@ -231,7 +231,7 @@ def test_said_in_our_words_it_is_the_same_sweep(tmp_path: Path) -> None:
     assert again.to_yaml() == spec.to_yaml()
 
 
-def test_a_change_to_an_entry_is_in_the_words_of_the_file() -> None:
+def test_an_override_of_a_wandb_entry_follows_wandbs_semantics() -> None:
     parameters = (
         "  x: {distribution: log_uniform, min: -10, max: 0}\n  s: {parameters: {m: {min: 0.5, max: 1.5}}}"
     )
@@ -252,9 +252,9 @@ def test_a_change_to_an_entry_is_in_the_words_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("method: [grid]\n", 1, "method: ['grid'] is no method"),
-        ("method: random\nparameters: {x: {distribution: [uniform]}}\n", 2, "is no distribution"),
-        ("method: random\nparameters: {x: {value: 1}}\nstop: 20\n", 3, "stop: expected {hours: 12}, got 20"),
+        ("method: [grid]\n", 1, "method: ['grid'] is not a method"),
+        ("method: random\nparameters: {x: {distribution: [uniform]}}\n", 2, "is not a distribution"),
+        ("method: random\nparameters: {x: {value: 1}}\nstop: 20\n", 3, "stop: expected a mapping such as"),
         ("method: random\nparameters: {x: {value: 1}}\ncommand: 5\n", 3, "command: "),
         (
             "method: random\nmetric: {name: a}\nparameters: {x: {value: 1}}\n"
@@ -265,7 +265,7 @@ def test_a_change_to_an_entry_is_in_the_words_of_the_file() -> None:
         ("method: random\nparameters: {x: {value: 1}}\nrun_cap: 0\n", 3, "run_cap: "),
     ],
 )
-def test_mistakes_are_named_as_they_stand_in_the_file(text: str, line: int, message: str) -> None:
+def test_mistakes_are_named_by_the_keys_of_the_file(text: str, line: int, message: str) -> None:
     with pytest.raises(InputError) as found:
         parse_sweep_file(text, Path("wb.yaml"))
     assert str(found.value).startswith(f"wb.yaml:{line}: ")
