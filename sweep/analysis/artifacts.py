@@ -29,7 +29,7 @@ def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
         InputError: the trial has none of that name.
     """
     label = view.spec.run_labels[repeat]
-    found = {path.name: path for path in find_artifacts(view.directory.trial(number, label).artifacts)}
+    found = find_artifacts(view.directory.trial(number, label).artifacts)
     if name in found:
         return found[name]
     who = f"trial {number} of {view.spec.name}" + (f" ({label})" if label else "")
@@ -40,11 +40,12 @@ def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
     raise InputError(f"{who} has no artifact {name!r}; {suggestion(name, found)}")
 
 
-def take_out(artifact: Path, output: Path, *, is_folder: bool, force: bool) -> Path:
+def take_out(artifact: Path, name: str, output: Path, *, is_folder: bool, force: bool) -> Path:
     """Copy an artifact out of its sweep.
 
     Args:
-        artifact: where it lies.
+        artifact: its path.
+        name: its name, which differs from the path's while it is being replaced.
         output: the copy's place, or a folder that is to hold it.
         is_folder: whether `output` is one even if it is not there yet.
         force: replace what is there.
@@ -55,7 +56,7 @@ def take_out(artifact: Path, output: Path, *, is_folder: bool, force: bool) -> P
     Raises:
         InputError: there is something in its place, or no folder for it.
     """
-    place = output / artifact.name if is_folder or output.is_dir() else output
+    place = output / name if is_folder or output.is_dir() else output
     if (place.exists() or place.is_symlink()) and not force:
         raise InputError(f"{place}: is there already; say --force to replace it, or choose another -o")
     if is_folder:

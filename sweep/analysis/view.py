@@ -236,7 +236,7 @@ class SweepView:
     def _artifacts(self, number: int) -> list[str]:
         root = self.directory.trial(number).root
         places = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
-        return [str(path.relative_to(root)) for place in places for path in find_artifacts(place)]
+        return [str(place.relative_to(root) / name) for place in places for name in find_artifacts(place)]
 
     def _attempts(self, trial: FrozenTrial) -> int:
         """How often a trial was executed; of its repeats, the one that was most often."""

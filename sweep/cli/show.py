@@ -227,6 +227,7 @@ def _take_out(view: SweepView, name: str, output: str, repeat: str | None, force
     index = best_repeat(view, trial) if repeat is None else find_repeat(view.spec, repeat)
     place = take_out(
         find_artifact(view, trial.number, index, name),
+        name,
         Path(output),
         is_folder=output.endswith("/"),
         force=force,
