@@ -378,10 +378,10 @@ def test_a_place_that_cannot_hold_a_sweep_is_named(
 ) -> None:
     Path("file").touch()
     for runs in ("file", "file/below"):
-        with pytest.raises(InputError, match="file: is no directory; choose another place"):
+        with pytest.raises(InputError, match="file: is not a directory; choose another place"):
             sweep.run(parabola, name=name, n_trials=1, inline=True, runs=runs)
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(InputError, match=f"{project}: may not be written to"):
+    with pytest.raises(InputError, match=f"{project}: is not writable"):
         sweep.run(parabola, name="demo", n_trials=1, inline=True, runs="new/runs")
     assert not Path("new").exists()
 

@@ -191,7 +191,7 @@ class Engine(ABC):
 
     def end_survivors(self, directory: SweepDirectory) -> None:
         """End what a killed run of a sweep has left behind."""
-        processes.end(processes.find([directory.root], [directory.fence]))
+        processes.terminate(processes.find([directory.root], [directory.fence]))
 
     def clear(self, directory: SweepDirectory, observer: Observer) -> None:
         """See to it that nothing of an earlier run of a sweep lives; the sweep lock is held.

@@ -21,7 +21,7 @@ from sweep.errors import InputError, SweepError
 from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
-from sweep.system.lock import join_fence
+from sweep.system.lock import join_run
 
 _NAP = 0.25  # seconds
 _process = threading.RLock()
@@ -51,7 +51,7 @@ class InlineEngine(Engine):
             runner = AttemptRunner(sweep.attempt_settings, copied_output, is_guest=True)
         except ObjectiveImportError as error:
             raise SweepError(str(error)) from None
-        fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+        fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
         try:
             return self._run(runner, sweep, observer, interruption)
         finally:

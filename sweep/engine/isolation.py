@@ -202,7 +202,7 @@ def _children() -> _Restore:
         _shut_down_services()
         spared = {*before, *_helpers()}
         left = [process for process in processes.descendants() if not _is_spared(process, spared)]
-        processes.end(left, grace=_SECONDS_FOR_CHILDREN)
+        processes.terminate(left, grace=_SECONDS_FOR_CHILDREN)
         processes.reap(left)
 
     return restore

@@ -49,7 +49,7 @@ def redirected_descriptors(path: Path) -> Iterator[None]:
 def _open_alone(path: Path) -> int:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     if not lock_file(file, patience=0):
-        processes.end_trial(path.parent, path)
+        processes.terminate_trial(path.parent, path)
         if not lock_file(file, _PATIENCE):
             os.close(file)
             raise OSError(f"{path.parent.name}: something that an earlier attempt started does not end")

@@ -103,13 +103,13 @@ class ScriptProcess:
         """
         try:
             if not self.has_ended():
-                processes.end(self._family(), grace=_GRACE)  # each has one SIGTERM: two may spoil a handler
+                processes.terminate(self._family(), grace=_GRACE)  # one SIGTERM each
         finally:  # also if somebody presses Ctrl-C again
             if not self.has_ended():
                 self._signal_group(signal.SIGKILL)
-                processes.end(self._family())
+                processes.terminate(self._family())
                 self.popen.wait()
-            processes.end(self._family(), grace=_GRACE_WHEN_ASKED if is_asked else _GRACE_FOR_REST)
+            processes.terminate(self._family(), grace=_GRACE_WHEN_ASKED if is_asked else _GRACE_FOR_REST)
 
     def family(self) -> list[psutil.Process]:
         """The script and its descendants, as far as they can be seen at little cost."""

@@ -16,7 +16,7 @@ from sweep.engine.base import Observer
 from sweep.engine.inline import InlineEngine
 from sweep.errors import InputError
 from sweep.system.directory import SweepDirectory
-from sweep.system.lock import RunIsOver, SweepLock, holder, is_locked, join_fence, wait_for_fence
+from sweep.system.lock import StaleRunError, SweepLock, holder, is_locked, join_run, wait_for_fence
 
 
 def test_a_lock_that_is_held_is_refused_and_names_its_holder(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_asking_whether_a_sweep_runs_does_not_keep_it_from_running(tmp_path: Pat
 HOLD = """
 import sys, time
 from pathlib import Path
-from sweep.system.lock import join_fence
+from sweep.system.lock import join_run
 import os
-fence = join_fence(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+fence = join_run(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 os.dup2(fence, 0)
 if len(sys.argv) > 4:
     import subprocess
@@ -120,11 +120,11 @@ def test_what_a_run_has_left_is_ended_wherever_its_study_is(directory: SweepDire
 def test_who_comes_from_a_run_that_is_over_is_turned_away(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as old:
-        os.close(join_fence(fence, path, old))
+        os.close(join_run(fence, path, old))
     with SweepLock(path, "demo") as new:
-        with pytest.raises(RunIsOver):
-            join_fence(fence, path, old)
-        os.close(join_fence(fence, path, new))
+        with pytest.raises(StaleRunError):
+            join_run(fence, path, old)
+        os.close(join_run(fence, path, new))
         assert wait_for_fence(fence, 0)
 
 

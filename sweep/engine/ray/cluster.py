@@ -59,7 +59,7 @@ def _connect_or_clean_up(connect: Callable[[], None]) -> None:
         connect()
     except BaseException:
         left = [child for child in processes.descendants() if child.pid not in before]
-        processes.end(left)
+        processes.terminate(left)
         processes.reap(left)
         raise
 
@@ -185,7 +185,7 @@ class RayCluster:
 
 
 def _end_processes(directory: SweepDirectory) -> None:
-    processes.end(processes.find([directory.root], [directory.fence]))
+    processes.terminate(processes.find([directory.root], [directory.fence]))
 
 
 def _started_daemons() -> list[psutil.Process]:

@@ -55,12 +55,12 @@ class RayController:
         import ray
 
         from sweep.controller.controller import Controller
-        from sweep.system.lock import join_fence
-        from sweep.system.processes import end_with_parent
+        from sweep.system.lock import join_run
+        from sweep.system.processes import exit_with_parent
 
-        end_with_parent()
+        exit_with_parent()
         os.chdir(working_directory)  # a database may be named by a relative path
-        self._fence = join_fence(directory.fence, directory.lock, run_id)
+        self._fence = join_run(directory.fence, directory.lock, run_id)
         self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
         with warnings.catch_warnings():  # it calls something that Ray itself has deprecated
             warnings.simplefilter("ignore")

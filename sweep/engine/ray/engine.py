@@ -14,7 +14,7 @@ from sweep.errors import StartInterrupted, SweepError
 from sweep.messages import Progress
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
-from sweep.system.lock import renew_run
+from sweep.system.lock import renew_run_id
 
 _MOST_DEATHS = 5
 """So often may Ray die without a trial having ended meanwhile: then it is the trials that kill it."""
@@ -72,7 +72,7 @@ class RayEngine(Engine):
                 return _progress(supervisor, signal.SIGTERM)
             finally:
                 interruption.listen_again()
-            sweep = replace(sweep, run_id=renew_run(sweep.directory.lock))
+            sweep = replace(sweep, run_id=renew_run_id(sweep.directory.lock))
             self.clear(sweep.directory, observer)
 
 

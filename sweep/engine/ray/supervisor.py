@@ -519,7 +519,7 @@ class Supervisor:
         trial = self._sweep.directory.trial(ran.number, ran.label)
         if kind == "lost_node" or node is None or node == self._here:
             # A machine that is lost to Ray may be this one all the same.
-            processes.end_trial(trial.root, trial.output)
+            processes.terminate_trial(trial.root, trial.output)
             self._tell(slot, self._blame_kernel(slot, outcome, processes.count_kernel_kills()))
         else:
             look = ray.remote(_examine).options(num_cpus=0, scheduling_strategy=self._cluster.on_node(node))
@@ -560,7 +560,7 @@ class Supervisor:
 
 def _examine(trial: Path, output: Path) -> int:
     """On a worker's machine: end what is left of a trial; returns `processes.count_kernel_kills`."""
-    processes.end_trial(trial, output)
+    processes.terminate_trial(trial, output)
     return processes.count_kernel_kills()
 
 

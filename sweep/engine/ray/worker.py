@@ -20,7 +20,7 @@ from sweep.engine.output import redirected_descriptors
 from sweep.engine.ray.controller_client import PATIENCE
 from sweep.messages import Assignment, Outcome, Suggestion, TrialMessage
 from sweep.system import processes
-from sweep.system.lock import join_fence
+from sweep.system.lock import join_run
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -92,11 +92,11 @@ class RayWorker:
     def __init__(
         self, settings: AttemptSettings, run_id: str, controller: Any, threads: int, limits: WorkerLimits
     ) -> None:
-        processes.end_with_parent()
+        processes.exit_with_parent()
         processes.adopt_orphans()
         # As standard input, for this is what all child processes inherit unless they are given another one.
         # Reading from it is like reading from /dev/null.
-        fence = join_fence(settings.directory.fence, settings.directory.lock, run_id)
+        fence = join_run(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
         os.close(fence)
         # Before numpy or torch is imported, which read these once. Ray has set the first one its own way.
