@@ -26,7 +26,7 @@ from sweep.study.ranking import Ranking
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
-from sweep.tracking.run import best_tag
+from sweep.tracking.run_logger import best_tag
 from sweep.trial.artifacts import find_artifacts
 
 

@@ -51,7 +51,7 @@ from sweep.study.samplers import make_sampler
 from sweep.study.study import create_or_load_study, open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
-from sweep.tracking.run import best_tag
+from sweep.tracking.run_logger import best_tag
 
 _SAVE_USAGE_EVERY = 2.0  # seconds
 _STATES: dict[TrialState, TrialStateName] = {

@@ -16,9 +16,9 @@ from sweep.controller.trial_files import TrialFiles
 from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.sweepfile import SweepSpec
-from sweep.tracking.hparams import Cell, Session, found_cells, group_name
+from sweep.tracking.hparams import Cell, Session, cells_of_suggested, group_name
 from sweep.tracking.root import declare_experiment
-from sweep.tracking.run import best_tag
+from sweep.tracking.run_logger import best_tag
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class HParamsRows:
 
     def _cells(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> dict[str, Cell]:
         if self._space.is_open:
-            return found_cells(params, trial.distributions)
+            return cells_of_suggested(params, trial.distributions)
         return cells(self._columns, params)
 
     def note_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:

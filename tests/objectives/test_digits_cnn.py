@@ -15,7 +15,7 @@ import torch
 import sweep
 from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.channel import Interrupted
 from sweep.trial.checkpoints import find_checkpoints
 from tests.conftest import REPOSITORY
@@ -127,7 +127,7 @@ class Story:
         params = {"lr": 0.01, "momentum": 0.5, "optimizer": "sgd", "batch_size": 64, "dropout": 0.3}
         session = Session({}, "demo/t0000", 0.0)
         found = find_checkpoints(self._directory / "checkpoint")
-        run = RunDirectory(self._directory, session, "val/accuracy", True, found[-1].step if found else None)
+        run = RunLogger(self._directory, session, "val/accuracy", True, found[-1].step if found else None)
         assignment = Assignment(0, attempt, {**params, "weight_decay": 0.0, "epochs": 4}, session, 1)
         trial = sweep.Trial(assignment, self._directory, "val/accuracy", run, self, "cpu")
         torch.manual_seed(1)

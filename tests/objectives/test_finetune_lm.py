@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import sweep
 from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.channel import Interrupted
 from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.params import Params
@@ -413,7 +413,7 @@ class Story:
         session = Session({}, "demo/t0000", 0.0)
         found = find_checkpoints(self._directory / "checkpoint")
         step = found[-1].step if found else None
-        run = RunDirectory(self._directory, session, "val/perplexity", False, step)
+        run = RunLogger(self._directory, session, "val/perplexity", False, step)
         assignment = Assignment(0, self._attempt, self._params, session, 1)
         trial = sweep.Trial(assignment, self._directory, "val/perplexity", run, self, "cpu")
         try:

@@ -20,8 +20,8 @@ from sweep.messages import Assignment, Report
 from sweep.objective.result import BadResultError, read_result
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
-from sweep.tracking.run import RunDirectory
-from sweep.trial.params import Params, ParamsSoFar
+from sweep.tracking.run_logger import RunLogger
+from sweep.trial.params import Params, SuggestedParams
 from sweep.trial.scalars import BadNumberError
 from sweep.trial.trial import Trial
 
@@ -50,7 +50,7 @@ def channel() -> Recorder:
 @pytest.fixture
 def trial(tmp_path: Path, channel: Recorder) -> Trial:
     session = Session({"lr": 0.1}, "demo/t0003", 0.0)
-    run = RunDirectory(tmp_path, session, "loss", maximize=False)
+    run = RunLogger(tmp_path, session, "loss", maximize=False)
     assignment = Assignment(3, 1, {"lr": 0.1, "act": "relu"}, session, seed=7)
     return Trial(assignment, tmp_path, "loss", run, channel, "cpu")
 
@@ -207,7 +207,7 @@ def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:
     assert copy.deepcopy({"trial": trial})["trial"] is trial
 
 
-@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+@pytest.mark.parametrize("kind", [Params, SuggestedParams])
 def test_parameters_stay_what_they_are_between_processes(kind: type[Params]) -> None:
     params = kind({"lr": 0.1, "layers": [1, 2]})
     for copied in (pickle.loads(pickle.dumps(params)), copy.copy(params), copy.deepcopy(params)):
@@ -215,7 +215,7 @@ def test_parameters_stay_what_they_are_between_processes(kind: type[Params]) -> 
         assert copied == params
 
 
-@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
+@pytest.mark.parametrize("kind", [Params, SuggestedParams])
 def test_parameters_can_be_saved_beside_weights_and_as_yaml(kind: type[Params], tmp_path: Path) -> None:
     params = kind({"lr": 0.1, "act": "relu", "layers": [1, 2], "options": {"bias": True}})
     torch.save({"params": params, "weights": torch.ones(2)}, tmp_path / "model.pt")
