@@ -10,7 +10,7 @@ import pytest
 
 from sweep.messages import Assignment, Report, Suggestion, Word
 from sweep.tracking.hparams import Session
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.trial import Trial
 
@@ -51,7 +51,7 @@ def make_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTrial:
         directory = tmp_path / name
         saved = find_checkpoints(directory / "checkpoint")
         session = Session({}, "demo/t0000", 0.0)
-        run = RunDirectory(directory, session, metric, False, saved[-1].step if saved else None)
+        run = RunLogger(directory, session, metric, False, saved[-1].step if saved else None)
         channel = Script(**script)
         assignment = Assignment(0, 1, {"lr": 0.05}, session, seed=1)
         return Trial(assignment, directory, metric, run, channel, "cpu"), channel

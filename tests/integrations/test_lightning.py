@@ -191,7 +191,7 @@ def test_what_makes_no_sense_is_refused(make_trial: MakeTrial) -> None:
 
 def test_a_fit_without_validations_ends_with_a_warning(make_trial: MakeTrial) -> None:
     trial, channel = make_trial()
-    with pytest.warns(UserWarning, match="ended without a single validation, so nothing was reported"):
+    with pytest.warns(UserWarning, match="finished without a validation, so nothing was reported"):
         fit(trial, check_val_every_n_epoch=EPOCHS + 1)
     assert channel.reports == []
 
