@@ -5,16 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from sweep.integrations.common import (
-    Steps,
-    check_count,
-    check_one_process,
-    check_steps,
-    claim_checkpoints,
-    monitor_error,
-    report_and_log,
-    scalar_values,
-)
+from sweep.integrations import common
 from sweep.trial.trial import Trial
 
 try:
@@ -61,11 +52,11 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         self,
         trial: Trial,
         monitor: str | None = None,
-        steps: Steps = "evaluation",
+        steps: common.Steps = "evaluation",
         checkpoint_every: int = 1,
     ) -> None:
-        check_steps(steps)
-        check_count(checkpoint_every, "checkpoint_every")
+        common.check_steps(steps)
+        common.check_count(checkpoint_every, "checkpoint_every")
         self._trial = trial
         self._monitor = monitor or trial.metric
         self._by_global_step = steps == "global_step"
@@ -82,7 +73,7 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         """Metrics that change in validations. Lightning keeps their values until the next one."""
         self._of_training: set[str] = set()
         """Metrics that the training logs at the end of an epoch, which is after its validation."""
-        is_ours, found = claim_checkpoints(trial) if checkpoint_every else (False, None)
+        is_ours, found = common.claim_checkpoints(trial) if checkpoint_every else (False, None)
         self._checkpoint_every = checkpoint_every if is_ours else 0
         self.ckpt_path: str | None = None if found is None else str(found.path / "trainer.ckpt")
         """The last checkpoint of an earlier attempt; None if the training starts from scratch."""
@@ -94,7 +85,7 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         self._evaluations = state_dict["evaluations"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        check_one_process(trainer.world_size)
+        common.check_one_process(trainer.world_size)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._offset = max(0, self._last - trainer.global_step) if self._by_global_step else 0
@@ -106,23 +97,25 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         if self._by_global_step and is_due and trainer.logged_metrics:
             own = self._of_validation
             values = {name: value for name, value in trainer.logged_metrics.items() if name not in own}
-            self._trial.log(scalar_values(values), self._steps_so_far(trainer))
+            self._trial.log(common.scalar_values(values), self._steps_so_far(trainer))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._before = scalar_values(trainer.callback_metrics)
+        self._before = common.scalar_values(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        values = scalar_values(trainer.callback_metrics)
+        values = common.scalar_values(trainer.callback_metrics)
         if self._monitor not in values:
-            raise monitor_error(self._monitor, values)
+            raise common.monitor_error(self._monitor, values)
         step = self._last = self._steps_so_far(trainer) if self._by_global_step else self._evaluations
         self._of_validation |= {name for name, value in values.items() if self._before.get(name) != value}
         self._evaluations += 1
         self._seen = values
         logged = {name: value for name, value in values.items() if name not in self._of_training}
-        report_and_log(self._trial, values[self._monitor], {**logged, **_learning_rates(trainer)}, step)
+        common.report_and_log(
+            self._trial, values[self._monitor], {**logged, **_learning_rates(trainer)}, step
+        )
         if self._trial.should_prune():
             from optuna import TrialPruned
 
@@ -134,7 +127,7 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._evaluations == 0:
             return
-        values = scalar_values(trainer.callback_metrics)
+        values = common.scalar_values(trainer.callback_metrics)
         self._of_training |= {name for name, value in values.items() if self._seen.get(name) != value}
         self._of_training -= {self._monitor, self._trial.metric}
         step = self._steps_so_far(trainer) if self._by_global_step else self._evaluations - 1

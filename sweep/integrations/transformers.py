@@ -7,19 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sweep.integrations.common import (
-    Steps,
-    check_one_process,
-    check_steps,
-    claim_checkpoints,
-    monitor_error,
-    report_and_log,
-    scalar_values,
-)
+from sweep.integrations import common
 from sweep.trial.trial import Trial
 
 try:
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import TrainerCallback, TrainerState
     from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 except ImportError:
     raise ImportError(
@@ -67,8 +59,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         RuntimeError: at the start of the training, if it is distributed over several processes.
     """
 
-    def __init__(self, trial: Trial, monitor: str | None = None, steps: Steps = "evaluation") -> None:
-        check_steps(steps)
+    def __init__(self, trial: Trial, monitor: str | None = None, steps: common.Steps = "evaluation") -> None:
+        common.check_steps(steps)
         self._trial = trial
         self._monitor = monitor or trial.metric
         self._by_global_step = steps == "global_step"
@@ -81,30 +73,21 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._start = _StartState()
         self._repeated = 0
         """The number of evaluations of this training that an earlier attempt has reported."""
-        self._saves, found = claim_checkpoints(trial)
+        self._saves, found = common.claim_checkpoints(trial)
         self._step = 0 if found is None else found.step
         self.checkpoint: str | None = None if found is None else str(found.path)
         """The last checkpoint of an earlier attempt; None if the training starts from scratch."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        check_one_process(args.world_size)
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        common.check_one_process(args.world_size)
         self._has_begun, self._has_ended = True, False
         if state.global_step > 0 and self._trial.last_reported is not None:
             self._last = self._trial.last_reported.step
         self._repeated = 0
         self._start = _StartState(len(state.log_history), state.global_step, self._last)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        values = scalar_values(
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        values = common.scalar_values(
             {name: value for name, value in (logs or {}).items() if not name.startswith("eval_")}
         )
         if self._by_global_step:
@@ -115,18 +98,13 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
             self._logged.update(values)
 
     def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, Any] | None = None,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: Any, metrics: Any = None, **kwargs: Any
     ) -> None:
         if self._has_ended:  # for example on test data, which the sweep does not optimize
             return
         if self.checkpoint is not None and not self._has_begun:  # an earlier attempt has reported it
             return
-        values = scalar_values(metrics or {})
+        values = common.scalar_values(metrics or {})
         self._evaluated.update(dict.fromkeys(values))
         name = next((name for name in (self._monitor, f"eval_{self._monitor}") if name in values), None)
         if name is None:  # only one of several data sets may have it
@@ -138,27 +116,21 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._step = self._last = (
             self._steps_so_far(state) if self._by_global_step else self._evaluations_so_far(state, name)
         )
-        report_and_log(self._trial, values[name], {**self._logged, **values}, self._step)
+        common.report_and_log(self._trial, values[name], {**self._logged, **values}, self._step)
         if self._trial.should_prune():
             from optuna import TrialPruned
 
             raise TrialPruned
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._check_found()
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._has_ended = True
         self._saves = False  # another training must not save checkpoints of this one
         self._check_found()
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         saved = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if self._saves and saved.is_dir():
             step = self._steps_so_far(state) if self._by_global_step else self._step
@@ -177,7 +149,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
 
     def _check_found(self) -> None:
         if self._evaluated and not self._has_found:
-            raise monitor_error(self._monitor, self._evaluated)
+            raise common.monitor_error(self._monitor, self._evaluated)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -186,15 +186,12 @@ class EventStream:
 
     def _adapt(self, event: Any) -> None:
         values = event.summary.value
-        kept = []
-        for one in values:
-            tag = self._names.name(one.tag, self.path.parent)
-            if tag is not None and one.metadata.plugin_data.plugin_name != _HPARAMS:
-                one.tag = tag
-                kept.append(type(one).FromString(one.SerializeToString()))
-        if len(kept) < len(values):
-            del values[:]
-            values.extend(kept)
+        for index in reversed(range(len(values))):
+            tag = self._names.name(values[index].tag, self.path.parent)
+            if tag is None or values[index].metadata.plugin_data.plugin_name == _HPARAMS:
+                del values[index]
+            else:
+                values[index].tag = tag
 
     def _records(self) -> Iterator[bytes]:
         """The complete records since the last call."""

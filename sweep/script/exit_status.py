@@ -10,14 +10,7 @@ from contextlib import suppress
 from sweep.script.errors import ScriptCrash, ScriptError
 
 _TRACEBACK = "Traceback (most recent call last):"
-_CRASH_SIGNALS = (
-    signal.SIGABRT,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGKILL,
-    signal.SIGSEGV,
-)
+_CRASH_SIGNALS = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGKILL, signal.SIGSEGV)
 _RANK = re.compile(r"^\[rank\d+\]: ?")
 """The prefix that torch gives to each line of a traceback in a process group."""
 _LAUNCHER_ERRORS = ("ChildFailedError", "CalledProcessError")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import queue
 import re
 import selectors
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections import deque
@@ -18,13 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from sweep.script.bounded_log import BoundedLog
 
 _CLOSE_TIMEOUT = 60.0
 """Seconds for reading the rest of the pipes, which takes milliseconds if the machine is not busy."""
 _POLL_INTERVAL = 0.1
+_PIPE_SIZE = 1 << 20
+"""Bytes: Linux's limit, so that one read gets everything that is in a pipe."""
 _LONGEST_LINE = 1 << 20
 _LONGEST_HELD = 1 << 16
 _LONGEST_HOLD_TIME = 0.2
@@ -85,14 +84,12 @@ class ScriptOutput:
 
     def read_lines(self, timeout: float) -> list[Line]:
         """The lines since the last call; waits up to `timeout` seconds for the first one."""
-        found: list[Line] = []
+        found: list[Line | None] = []
         with suppress(queue.Empty):
-            if not self.is_at_end and timeout > 0 and (first := self._queue.get(timeout=timeout)):
-                found.append(first)
-            for _ in range(self._queue.qsize()):
-                if line := self._queue.get_nowait():
-                    found.append(line)
-        return found
+            if timeout > 0 and not self.is_at_end:
+                found.append(self._queue.get(timeout=timeout))
+            found += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        return [line for line in found if line is not None]
 
     def close(self) -> None:
         """Read the rest of the pipes after the script has exited, also if another process has them open."""
@@ -108,14 +105,14 @@ class ScriptOutput:
             for target in self._targets:
                 self._write(target.flush)
             for lines, is_stdout in zip(self._lines, (True, False), strict=True):
-                for line in lines.rest():
-                    self._add_line(line, False, is_stdout)
+                self._add_line(lines.rest(), False, is_stdout)
             self.is_at_end = True
             self._queue.put(None)  # wakes up `read_lines`
 
     def _copy(self) -> None:
         with selectors.DefaultSelector() as selector:
             for index, pipe in enumerate(self._pipes):
+                os.set_blocking(pipe.fileno(), False)
                 selector.register(pipe, selectors.EVENT_READ, index)
             while selector.get_map():
                 is_over = self._is_over
@@ -137,11 +134,8 @@ class ScriptOutput:
     def _drain(self) -> None:
         """Read what is in the pipes now, and no more: another process may print to them for ever."""
         for index, pipe in enumerate(self._pipes):
-            left = _count_available(pipe)
-            while left > 0:
-                data = os.read(pipe.fileno(), min(left, 1 << 16))
-                self._take(index, data)
-                left -= len(data)
+            with suppress(BlockingIOError):
+                self._take(index, os.read(pipe.fileno(), _PIPE_SIZE))
 
     def _take(self, index: int, data: bytes) -> None:
         self._write(partial(self._targets[index].write, data))
@@ -166,12 +160,6 @@ class ScriptOutput:
         self._tail_is_overwritten = is_overwritten
         if self._wants_all or (is_stdout and text.startswith("{")):
             self._queue.put(Line(text, is_stdout, is_overwritten))
-
-
-def _count_available(pipe: IO[bytes]) -> int:
-    """How many bytes can be read without blocking."""
-    (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(struct.calcsize("i"))))
-    return int(count)
 
 
 class _LineWriter:
@@ -208,32 +196,23 @@ class _LineWriter:
             self._target.flush()
 
 
-_END = re.compile(rb"\r\n|\n|\r")
+_END = re.compile(rb"(\r\n|\n|\r)")
 
 
 class _LineSplitter:
     """Splits a stream into lines at line feeds and carriage returns. Lines that are too long are left out."""
 
     def __init__(self) -> None:
-        self._pending = bytearray()
-        self._skips = False
+        self._pending = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
         """The lines that end in `data`, and whether each ends with a carriage return."""
-        at = 0
-        for end in _END.finditer(data):
-            self._pending += data[at : end.start()]
-            at = end.end()
-            if not self._skips and len(self._pending) <= _LONGEST_LINE:
-                yield bytes(self._pending), end[0] == b"\r"
-            self._pending.clear()
-            self._skips = False
-        self._pending += data[at:]
-        if len(self._pending) > _LONGEST_LINE:
-            self._pending.clear()
-            self._skips = True
+        *parts, rest = _END.split(self._pending + data)
+        self._pending = rest[: _LONGEST_LINE + 1]
+        for line, end in zip(parts[::2], parts[1::2], strict=True):
+            if len(line) <= _LONGEST_LINE:
+                yield line, end == b"\r"
 
-    def rest(self) -> Iterator[bytes]:
+    def rest(self) -> bytes:
         """The last line, if it is incomplete."""
-        if self._pending and not self._skips:
-            yield bytes(self._pending)
+        return self._pending if len(self._pending) <= _LONGEST_LINE else b""

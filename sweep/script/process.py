@@ -127,24 +127,14 @@ class ScriptProcess:
     def descendants(self) -> list[psutil.Process]:
         """The script and its child processes. Cheap: detached ones are not found."""
         with suppress(psutil.Error):
-            leader = psutil.Process(self.popen.pid)
-            return [leader, *leader.children(recursive=True)]
+            if not self.has_exited():  # otherwise its pid may be reused
+                leader = psutil.Process(self.popen.pid)
+                return [leader, *leader.children(recursive=True)]
         return []
 
     def _all(self) -> list[psutil.Process]:
-        found = [*processes.find([self._directory]), *self._process_group()]
-        with suppress(psutil.Error):
-            leader = psutil.Process(self.popen.pid)
-            if leader.ppid() == os.getpid():  # otherwise it has exited and its pid was reused
-                found += [leader, *leader.children(recursive=True)]
+        found = [*processes.find([self._directory], group=self.popen.pid), *self.descendants()]
         return list(dict.fromkeys(found))
-
-    def _process_group(self) -> Iterator[psutil.Process]:
-        """The processes of the script's process group, also those that have cleared their environment."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if os.getpgid(process.pid) == self.popen.pid:
-                    yield psutil.Process(process.pid)  # the iterator caches: its pid may be reused
 
 
 def written_files(family: Iterable[psutil.Process], part: str) -> Iterator[Path]:

@@ -12,6 +12,16 @@ RUNS = Path("runs")
 """The default folder for sweep directories."""
 
 
+class _Entry:
+    """A file or directory with a fixed name, as an attribute of the class of its directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, directory: SweepDirectory | TrialDirectory, owner: type) -> Path:
+        return directory.root / self._name
+
+
 @dataclass(frozen=True)
 class SweepDirectory:
     """`runs/<name>/`: a TensorBoard log directory with everything needed to resume the sweep.
@@ -31,35 +41,18 @@ class SweepDirectory:
     def name(self) -> str:
         return self.root.name
 
-    @property
-    def spec(self) -> Path:
-        """The resolved sweep file. A directory that contains it is a sweep."""
-        return self.root / "sweep.yaml"
-
-    @property
-    def journal(self) -> Path:
-        """Optuna's journal storage."""
-        return self.root / "journal.log"
-
-    @property
-    def lock(self) -> Path:
-        """Locked exclusively by the process that runs the sweep."""
-        return self.root / ".lock"
-
-    @property
-    def fence(self) -> Path:
-        """Lock shared by all processes of a run of the sweep (`lock.py`)."""
-        return self.root / ".fence"
-
-    @property
-    def requests(self) -> Path:
-        """Where other processes leave requests for the one that runs the sweep."""
-        return self.root / ".requests"
-
-    @property
-    def code(self) -> Path:
-        """The digest of the objective's code as it was when the sweep started (`objective/digest.py`)."""
-        return self.root / ".code"
+    spec = _Entry("sweep.yaml")
+    """The resolved sweep file. A directory that contains it is a sweep."""
+    journal = _Entry("journal.log")
+    """Optuna's journal storage."""
+    lock = _Entry(".lock")
+    """Locked exclusively by the process that runs the sweep."""
+    fence = _Entry(".fence")
+    """Lock shared by all processes of a run of the sweep (`lock.py`)."""
+    requests = _Entry(".requests")
+    """Where other processes leave requests for the one that runs the sweep."""
+    code = _Entry(".code")
+    """The digest of the objective's code as it was when the sweep started (`objective/digest.py`)."""
 
     @property
     def attic(self) -> Path:
@@ -81,25 +74,14 @@ class TrialDirectory:
 
     root: Path
 
-    @property
-    def output(self) -> Path:
-        """The stdout and stderr of the trial."""
-        return self.root / "output.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The checkpoints from which the trial can resume."""
-        return self.root / "checkpoint"
-
-    @property
-    def artifacts(self) -> Path:
-        """The artifacts of the trial."""
-        return self.root / "artifacts"
-
-    @property
-    def error(self) -> Path:
-        """The error of the last failed attempt."""
-        return self.root / "error.txt"
+    output = _Entry("output.log")
+    """The stdout and stderr of the trial."""
+    checkpoints = _Entry("checkpoint")
+    """The checkpoints from which the trial can resume."""
+    artifacts = _Entry("artifacts")
+    """The artifacts of the trial."""
+    error = _Entry("error.txt")
+    """The error of the last failed attempt."""
 
 
 def check_can_hold(folder: Path) -> None:

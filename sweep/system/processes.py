@@ -51,14 +51,17 @@ def descendants() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def find(trials: Sequence[Path] = (), files: Iterable[Path] = ()) -> list[psutil.Process]:
-    """Find processes on this machine that belong to given trials or have given files open for writing.
+def find(
+    trials: Sequence[Path] = (), files: Iterable[Path] = (), group: int | None = None
+) -> list[psutil.Process]:
+    """Find processes on this machine that belong to given trials, or have given files open for writing.
 
     This process and its ancestors are excluded.
 
     Args:
         trials: directories of trials, or directories that contain them.
         files: files that only the processes in question have open for writing.
+        group: a process group that belongs to a trial, with processes that cleared their environment.
     """
     paths = {str(file) for file in files}
     places = tuple(f"{place}{os.sep}" for place in trials)
@@ -70,9 +73,14 @@ def find(trials: Sequence[Path] = (), files: Iterable[Path] = ()) -> list[psutil
         with suppress(psutil.Error, OSError):
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            place = process.environ().get(TRIAL_DIRECTORY)
+            is_in_group = group is not None and os.getpgid(process.pid) == group
+            place = None if is_in_group else process.environ().get(TRIAL_DIRECTORY)
             is_of_trial = place is not None and f"{place}{os.sep}".startswith(places)
-            if is_of_trial or (paths and not paths.isdisjoint(files_open_for_writing(process))):
+            if (
+                is_in_group
+                or is_of_trial
+                or (paths and not paths.isdisjoint(files_open_for_writing(process)))
+            ):
                 found.append(psutil.Process(process.pid))  # the iterator caches: its pid may be reused
     return found
 

@@ -28,8 +28,8 @@ _TYPES = {
     "string": api_pb2.DATA_TYPE_STRING,
 }
 _DIFFERS = b"\x38\x01"
-"""`differs = true`, field 7 of HParamInfo, which tensorboardX's copy of the protocol does not have. TensorBoard
-shows these columns first."""
+"""`differs = true`, field 7 of HParamInfo, which tensorboardX's copy of the protocol does not have.
+TensorBoard shows these columns first."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 _SCALARS = "scalars"
 """The TensorBoard plugin whose tensors are scalars."""
-_TYPES = {1: ("f", "float_val"), 2: ("d", "double_val"), 3: ("i", "int_val"), 9: ("q", "int64_val")}
-"""By TensorFlow's data types: float, double, int32, int64."""
 
 
 class ScalarReader:
@@ -25,16 +22,16 @@ class ScalarReader:
             return None
         if value.metadata.plugin_data.plugin_name == _SCALARS:
             self._tags.add(value.tag)  # only the first record of a tag has to have the metadata
-        return _of_tensor(value.tensor) if value.tag in self._tags else None
+        return _read_tensor(value.tensor) if value.tag in self._tags else None
 
 
-def _of_tensor(tensor: Any) -> float | None:
+def _read_tensor(tensor: Any) -> float | None:
     """The number in a tensor with one element, or None."""
-    if tensor.dtype not in _TYPES:
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto  # slow to import, and rarely needed
+    from tensorboard.util.tensor_util import make_ndarray
+
+    try:
+        array = make_ndarray(TensorProto.FromString(tensor.SerializeToString()))
+        return float(array.item())
+    except (TypeError, ValueError):  # not a number, or several
         return None
-    code, field = _TYPES[tensor.dtype]
-    if values := getattr(tensor, field):
-        return float(values[0]) if len(values) == 1 else None
-    if len(tensor.tensor_content) == struct.calcsize(code):
-        return float(struct.unpack(f"<{code}", tensor.tensor_content)[0])
-    return 0.0 if not tensor.tensor_content else None

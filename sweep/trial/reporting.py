@@ -43,8 +43,5 @@ def report(value: float | Mapping[str, float], step: int | None = None) -> None:
             )
         return
     line = json.dumps(data).encode() + b"\n"
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line)  # one call, so that lines of several processes do not mix
-    finally:
-        os.close(descriptor)
+    with open(file, "ab", buffering=0) as reports:
+        reports.write(line)  # one call, so that lines of several processes do not mix

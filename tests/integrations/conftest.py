@@ -1,4 +1,4 @@
-"""Trials for the frameworks' trainers, with a controller that does as the test says."""
+"""Trials for the trainers of frameworks, with a fake controller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweep.messages import Assignment, Report, Suggestion, Word
+from sweep.messages import Assignment, Report, Suggestion, TrialMessage
 from sweep.tracking.hparams import Session
 from sweep.tracking.run_logger import RunLogger
 from sweep.trial.checkpoints import find_checkpoints
@@ -16,14 +16,14 @@ from sweep.trial.trial import Trial
 
 
 class Script:
-    """A channel that prunes at a step, and has a trial end at its n-th checkpoint."""
+    """A channel that prunes at a step, and interrupts a trial at its n-th checkpoint."""
 
     def __init__(self, prunes_at: int | None = None, ends_after: int | None = None) -> None:
         self.reports: list[Report] = []
         self._prunes_at = prunes_at
         self._left = ends_after
 
-    def report(self, word: Word) -> None:
+    def report(self, word: TrialMessage) -> None:
         assert isinstance(word, Report)
         self.reports.append(word)
 
@@ -44,7 +44,7 @@ MakeTrial = Callable[..., tuple[Trial, Script]]
 
 @pytest.fixture
 def make_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTrial:
-    """Makes a trial, or the next attempt of it, in a directory of the test's."""
+    """Creates a trial, or its next attempt, in a temporary directory."""
     monkeypatch.chdir(tmp_path)
 
     def make(name: str = "trial", metric: str = "val_loss", **script: Any) -> tuple[Trial, Script]:

@@ -188,8 +188,8 @@ def test_a_wandb_file_is_read_while_it_grows(tmp_path: Path) -> None:
         file.write_bytes(data[:end])
         found += runs.read()
     assert found == [(step, {"val_loss": 0.5, "a.b": 7.0}) for step in range(5)]
-    assert runs.summary() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by hand since"
-    assert OfflineRuns(tmp_path).read() == [], "an earlier attempt's"
+    assert runs.summary() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by the script afterwards"
+    assert OfflineRuns(tmp_path).read() == [], "the file of an earlier attempt"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_lines_of_stdout_and_stderr_do_not_mix(
     make_script: MakeScript, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sweep.script.output._LONGEST_HOLD_TIME", 600)
-    with (tmp_path / "both").open("w") as both:  # as a worker's streams are
+    with (tmp_path / "both").open("w") as both:  # both are one file in a worker
         monkeypatch.setattr("sys.stdout", both)
         monkeypatch.setattr("sys.stderr", both)
         run(
@@ -49,7 +49,7 @@ def test_lines_of_stdout_and_stderr_do_not_mix(
                 import sys, time
                 for step in range(20):
                     print("on stderr", step, end=" ", file=sys.stderr, flush=True)
-                    time.sleep(0.01)  # it is read by now, as a rule
+                    time.sleep(0.01)  # usually it has been read by then
                     print('{"step": %d, "val_loss": 1}' % step)
                     print("and", file=sys.stderr)
                 """

@@ -74,7 +74,7 @@ def test_a_script_that_exits_just_before_it_would_be_interrupted_is_complete(
         """
         import os, time
         print('{"val_loss": 1}', flush=True)
-        time.sleep(2)  # until it is asked for the first time
+        time.sleep(2)  # until must_end is called for the first time
         open("pid.tmp", "w").write(str(os.getpid()))
         os.rename("pid.tmp", "pid")
         """
@@ -93,7 +93,7 @@ SLEEPS = """
 
 
 def wait_for_pid(project: Path) -> int:
-    """That of the script SLEEPS, once it sleeps."""
+    """Wait until the script SLEEPS is running; returns its pid."""
     end = time.monotonic() + PATIENCE
     while not (project / "pid").exists() and time.monotonic() < end:
         time.sleep(0.02)
@@ -179,7 +179,7 @@ def test_on_ray_scripts_run_and_are_pruned(make_script: MakeScript) -> None:
         """
         import os, time
         number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
-        os.write(2, b"on stderr %d\\n" % number)  # at once: another stream may come between parts of a line
+        os.write(2, b"on stderr %d\\n" % number)  # one write, so that the streams do not mix
         if number == 3:
             raise SystemExit(5)
         for step in range(6000 if number == 2 else 300):

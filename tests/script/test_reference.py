@@ -20,18 +20,18 @@ from tests.script.conftest import JSON_LINES, MakeScript, run
 
 
 def test_parameter_values_reach_the_script_unchanged(make_script: MakeScript) -> None:
-    words = ["a b", 'it\'s "so"', "$(rm -rf x)", "two\nlines", "--flag", "", "*", "ü\\n", "a;b|c&d"]
+    values = ["a b", 'it\'s "so"', "$(rm -rf x)", "two\nlines", "--flag", "", "*", "ü\\n", "a;b|c&d"]
     file = make_script(
         f"""
         import argparse
         parser = argparse.ArgumentParser()
-        for number in range({len(words)}):
+        for number in range({len(values)}):
             parser.add_argument("--w%d" % number)
         found = parser.parse_args()
-        assert list(vars(found).values()) == {words!r}, found
+        assert list(vars(found).values()) == {values!r}, found
         print('{{"val_loss": 1}}')
         """,
-        parameters={f"w{number}": word for number, word in enumerate(words)},
+        parameters={f"w{number}": word for number, word in enumerate(values)},
     )
     result = run(file)
     assert result.trials[0].state == "COMPLETE", result.trials[0].reason
@@ -131,7 +131,7 @@ def test_a_program_next_to_the_sweep_file_is_found(make_script: MakeScript, proj
 def test_wandb_semantics_pass_groups_as_mappings_and_run_this_python(
     make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # nobody has activated the environment
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # the environment is not activated
     file = make_script(
         f"""
         import sys
@@ -252,7 +252,7 @@ def test_env_can_extend_existing_variables(make_script: MakeScript, monkeypatch:
         assert shutil.which("env")
         assert "$" not in os.environ["PATH"] + os.environ["PYTHONPATH"]
         assert os.environ["SOME_PATH"] == "/here:/there"
-        assert "PYTHONBREAKPOINT" not in os.environ, "Ray's fails outside of its workers"
+        assert "PYTHONBREAKPOINT" not in os.environ, "Ray's debugger fails outside of its workers"
         assert sys.argv[1] == os.environ["SWEEP_TRIAL_DIR"] + "/out", sys.argv
         print('{"val_loss": 1}')
         """,

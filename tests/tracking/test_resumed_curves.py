@@ -1,4 +1,4 @@
-"""The curve of a trial that was killed and goes on from a checkpoint continues instead of doubling."""
+"""The curves of a trial that was killed and resumes from a checkpoint have each step once."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def text_event() -> Any:
         say_once_more_how_large_it_is,
     ],
 )
-def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
+def test_each_step_exists_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
     directory = tmp_path / "trial-0000"
     story(directory)
     expected = [(step, 10.0 - step) for step in range(8)]
@@ -136,7 +136,7 @@ def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_p
         assert metrics(row)["best/loss"] == 3.0
 
 
-def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
+def test_a_trial_that_resumes_after_its_last_step_keeps_its_values(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
     save(first, 3)
@@ -152,7 +152,7 @@ def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) ->
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
 
 
-def test_the_best_of_steps_that_are_done_again_is_forgotten(tmp_path: Path) -> None:
+def test_the_best_value_does_not_include_steps_that_are_repeated(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
     save(first, 3)
@@ -163,7 +163,7 @@ def test_the_best_of_steps_that_are_done_again_is_forgotten(tmp_path: Path) -> N
     assert read_scalars(tmp_path)["best/loss"] == {0: 10.0, 1: 9.0, 2: 9.0, 3: 9.0}
 
 
-def test_a_script_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
+def test_a_script_that_resumes_after_its_last_step_keeps_its_values(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
     second = attempt(tmp_path, 2)
@@ -173,7 +173,7 @@ def test_a_script_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
 
 
-def test_what_a_script_draws_in_the_same_second_is_not_void(tmp_path: Path) -> None:
+def test_scalars_that_a_script_writes_in_the_same_second_are_kept(tmp_path: Path) -> None:
     for number in (1, 2):
         trial = attempt(tmp_path, number)
         metric_log(trial).continue_curves()
@@ -189,10 +189,10 @@ def test_what_a_script_draws_in_the_same_second_is_not_void(tmp_path: Path) -> N
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_checkpoint_is_to_be_asked_for_before_anything_is_logged(tmp_path: Path) -> None:
+def test_the_latest_checkpoint_has_to_be_requested_before_anything_is_logged(tmp_path: Path) -> None:
     trial = attempt(tmp_path, 1)
     trial.log({"parameters": 1000.0}, 0)
     with pytest.raises(RuntimeError, match="call it first, so that the curves go on"):
         trial.checkpoint.latest()
     save(trial, 0)
-    assert trial.checkpoint.latest() is not None, "its own may be asked for at any time"
+    assert trial.checkpoint.latest() is not None, "its own checkpoint can be requested at any time"

@@ -81,14 +81,9 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         atexit.register(lambda: _finish(self, is_tensorboardx) if os.getpid() == pid else None)
 
     def add_event_of_script(self: Any, event: Any) -> None:
-        if getattr(self, "_sweep_drops_hparams", False) and event.HasField("summary"):
-            kept = [one for one in event.summary.value if one.metadata.plugin_data.plugin_name != "hparams"]
-            if len(kept) < len(event.summary.value):
-                whole, event = event, type(event)()
-                event.CopyFrom(whole)
-                del event.summary.value[:]
-                event.summary.value.extend(kept)
-        add_event(self, event)
+        plugins = [one.metadata.plugin_data.plugin_name for one in event.summary.value]
+        if not (getattr(self, "_sweep_drops_hparams", False) and "hparams" in plugins):
+            add_event(self, event)
 
     cls.__init__, cls.add_event = __init__, add_event_of_script
 
@@ -96,13 +91,10 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
 def _announce(trial: str, path: str) -> None:
     """Tell the sweep the path of an event file. One write, so that lines of several processes do not mix."""
     try:
-        file = os.open(os.path.join(trial, ".event-files"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        with open(os.path.join(trial, ".event-files"), "ab", buffering=0) as file:
+            file.write(os.fsencode(path) + b"\n")
     except OSError:
         return
-    try:
-        os.write(file, os.fsencode(path) + b"\n")
-    finally:
-        os.close(file)
 
 
 def _finish(writer: Any, is_tensorboardx: bool) -> None:
