@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import shutil
@@ -35,57 +34,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from chaos_invariants import MARK, REPOSITORY, check, title_of
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-STEPS = 12
-MARK = "SWEEP_CHAOS"
-"""Environment variable that all processes of the sweep inherit, including Ray's."""
 DECK = ["worker"] * 8 + ["driver"] * 5 + ["controller"] * 4 + ["raylet"] * 2 + ["node"]
 SLOTS = 4
-
-
-def train(trial: Any) -> float:
-    """The objective: a random walk of one to two seconds, which checks its checkpoints."""
-    write_diary(trial, f"start {trial.number}")
-    walk, first = 0.0, 0
-    found = trial.checkpoint.latest()
-    if found is not None:
-        saved = json.loads((found.path / "state.json").read_text())
-        assert saved["step"] == found.step, "a checkpoint of another step"
-        assert saved["walk"] == expected_walk(trial.number, found.step), "a checkpoint of another trial"
-        walk, first = saved["walk"], found.step + 1
-    child = subprocess.Popen(
-        ["sleep", "300"], start_new_session=True
-    )  # would outlive a careless orchestrator
-    for step in range(first, STEPS):
-        time.sleep(random.Random(trial.number * 100 + step).uniform(0.05, 0.25))
-        walk += gain(trial.number, step)
-        trial.log({"loss": walk, "noise": step % 3}, step)
-        write_diary(trial, f"step {step}")
-        if step % 3 == 2:
-            with trial.checkpoint.save(step) as path:
-                (path / "state.json").write_text(json.dumps({"step": step, "walk": walk}))
-    write_diary(trial, "end")
-    if trial.number % 2:
-        child.kill()
-    return walk
-
-
-def write_diary(trial: Any, entry: str) -> None:
-    """Append a line with the time and the process."""
-    with open(trial.directory / "diary.txt", "a") as file:
-        file.write(f"{time.time()} {os.getpid()} {entry}\n")
-
-
-def gain(number: int, step: int) -> float:
-    return round(random.Random(f"{number}/{step}").uniform(-1, 1), 3)
-
-
-def expected_walk(number: int, step: int) -> float:
-    walk = 0.0
-    for at in range(step + 1):
-        walk += gain(number, at)
-    return walk
 
 
 @dataclass
@@ -112,7 +64,7 @@ class Sweep:
             json.dumps(
                 {
                     "name": "chaos",
-                    "objective": f"{REPOSITORY}/scripts/chaos.py:train",
+                    "objective": f"{REPOSITORY}/scripts/chaos_objective.py:train",
                     "metric": {"name": "loss", "goal": "minimize"},
                     "sampler": {"type": "tpe", "seed": 3},
                     "parameters": {"x": {"min": 0.0, "max": 1.0}},
@@ -156,7 +108,7 @@ class Sweep:
         from sweep.system.processes import find
 
         found = find([self.root], [self.root / ".fence"])
-        return [process for process in found if _title(process).startswith(title)]
+        return [process for process in found if title_of(process).startswith(title)]
 
     def has_workers(self) -> bool:
         """Whether a worker has been started."""
@@ -176,12 +128,6 @@ class Sweep:
             storage = JournalStorage(JournalFileBackend(str(journal)))
             return list(optuna.load_study(study_name="chaos", storage=storage).trials)
         return []
-
-
-def _title(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
 
 
 class Nodes:
@@ -338,103 +284,6 @@ class Chaos:
                 facts = (trial.state.name, trial.value, trial.datetime_complete)
                 if self.record.finished.setdefault(trial.number, facts) != facts:
                     self.record.violations.append(f"trial {trial.number} was {facts} and has changed")
-
-
-def check(sweep: Sweep, record: Record) -> dict[str, int]:
-    """Count violations of the invariants: all numbers except the first have to be 0."""
-    from optuna.storages.journal._storage import JournalOperation
-    from optuna.trial import TrialState
-
-    trials = sweep.trials()
-    journal = [json.loads(line) for line in (sweep.root / "journal.log").read_text().splitlines()]
-    outcomes = Counter(
-        entry["trial_id"]
-        for entry in journal
-        if entry["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES
-        and TrialState(entry["state"]).is_finished()
-    )
-    created = sum(entry["op_code"] == JournalOperation.CREATE_TRIAL for entry in journal)
-    lost = list(range(len(trials), created))
-    lost += [trial.number for trial in trials if not trial.state.is_finished()]
-    lost += [number for number in record.finished if number >= len(trials)]
-    twice = [trial.number for trial in trials if outcomes[trial._trial_id] != 1]
-    overlapping = []
-    for trial in trials:
-        diary = [line.split(" ", 2) for line in _lines(sweep.root / f"trial-{trial.number:04d}/diary.txt")]
-        finished = trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
-        if any(float(when) > finished + 0.05 for when, _, _ in diary):
-            twice.append(trial.number)
-        writers = [pid for _, pid, _ in diary]
-        changes = [pid for pid, before in zip(writers, [None, *writers], strict=False) if pid != before]
-        if len(changes) != len(set(changes)):
-            overlapping.append(trial.number)
-    wrong = [
-        trial.number
-        for trial in trials
-        if trial.state.name != "COMPLETE" or trial.value != expected_walk(trial.number, STEPS - 1)
-    ]
-    return {
-        "trials": len(trials),
-        "lost": len(lost),
-        "run twice": len(set(twice)),
-        "two attempts at a time": len(overlapping),
-        "with a wrong result": len(wrong),
-        "zombies": len(_remaining_processes(sweep)),
-        "rows that disagree": sum(_disagreements(sweep, trials, fast) for fast in (True, False)),
-        "other violations": len(record.violations),
-    }
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _remaining_processes(sweep: Sweep) -> list[psutil.Process]:
-    """Processes with the mark that are still running. Ray's exit some time after a SIGKILL of the driver."""
-    end = time.monotonic() + 180
-    while True:
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(MARK) == sweep.folder.name:
-                    found.append(process)
-        found += sweep.processes()
-        if not found or time.monotonic() > end:
-            for process in found:
-                print(f"still running: {process.pid} {_title(process)[:150]}")
-            return found
-        time.sleep(1)
-
-
-def _disagreements(sweep: Sweep, trials: list[Any], fast: bool) -> int:
-    """The number of rows in which TensorBoard and the study differ: status, parameters, values, curve."""
-    sys.path.insert(0, str(REPOSITORY))
-    from tests.tensorboard_client import hparams, metrics, status, tensorboard
-
-    wrong = 0
-    with tensorboard(sweep.root, fast) as board:
-        rows = board.wait_for_rows(len(trials), 120)
-        by_name = {row["name"]: row for row in rows}
-        if len(rows) != len(trials) or len(by_name) != len(rows):
-            print(f"TensorBoard has {len(rows)} rows for {len(trials)} trials")
-            return abs(len(rows) - len(trials)) or 1
-        for trial in trials:
-            row = by_name[f"chaos/t{trial.number:04d}"]
-            walk = [expected_walk(trial.number, step) for step in range(STEPS)]
-            curve = board.scalars(f"trial-{trial.number:04d}", "loss")
-            found = metrics(row)
-            agrees = (
-                status(row) == "STATUS_SUCCESS"
-                and math.isclose(hparams(row)["x"], trial.params["x"], rel_tol=1e-9)
-                and math.isclose(found["loss"], trial.value, rel_tol=1e-4, abs_tol=1e-6)
-                and math.isclose(found["best/loss"], min(walk), rel_tol=1e-4, abs_tol=1e-6)
-                and [step for step, _ in curve] == list(range(STEPS))
-            )
-            if not agrees:
-                steps = [step for step, _ in curve]
-                print(f"trial {trial.number}: {status(row)} {found} {steps} instead of {trial.value}")
-                wrong += 1
-    return wrong
 
 
 def table(record: Record, facts: Mapping[str, int], seed: int, seconds: float) -> str:

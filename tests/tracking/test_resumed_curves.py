@@ -192,7 +192,7 @@ def test_scalars_that_a_script_writes_in_the_same_second_are_kept(tmp_path: Path
 def test_the_latest_checkpoint_has_to_be_requested_before_anything_is_logged(tmp_path: Path) -> None:
     trial = attempt(tmp_path, 1)
     trial.log({"parameters": 1000.0}, 0)
-    with pytest.raises(RuntimeError, match="call it first, so that the curves go on"):
+    with pytest.raises(RuntimeError, match="call it first, so that the curves continue"):
         trial.checkpoint.latest()
     save(trial, 0)
     assert trial.checkpoint.latest() is not None, "its own checkpoint can be requested at any time"
