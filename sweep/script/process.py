@@ -15,6 +15,7 @@ import psutil
 
 from sweep.script.errors import ScriptError
 from sweep.system import processes
+from sweep.system.directory import TrialDirectory
 
 _GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -56,7 +57,7 @@ class ScriptProcess:
         self._directory = directory
         arguments = invocation.arguments
         try:
-            with _output_descriptor(directory / "output.log") as inherited:
+            with _output_descriptor(TrialDirectory(directory).output) as inherited:
                 self.popen = subprocess.Popen(
                     arguments,
                     env=invocation.variables,

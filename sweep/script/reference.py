@@ -31,6 +31,7 @@ from sweep.sweepfile.command import (
 )
 from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
+from sweep.system.directory import TrialDirectory
 from sweep.trial.trial import Objective, Trial
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class ScriptReference:
         facts = CommandContext(
             interpreter=self.interpreter(),
             program=self.program,
-            args_json_file=str(_args_file(directory)),
+            args_json_file=str(TrialDirectory(directory).arguments),
             variables={**self.launch_variables, **_inherited()},
             trial_dir=str(directory),
             number=number,
@@ -203,7 +204,7 @@ class ScriptReference:
             raise ScriptError(str(error)) from None
         params = self.prepare(trial.params)
         if self.command.uses("args_json_file"):
-            _args_file(trial.directory).write_text(json.dumps(params))
+            TrialDirectory(trial.directory).arguments.write_text(json.dumps(params))
         cwd = None
         if self.cwd is not None:
             cwd = Path(self.cwd.replace(TRIAL_DIR, str(trial.directory)))
@@ -239,10 +240,6 @@ def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:
     if found is None or str(Path(found).parent) != here:
         variables["PATH"] = f"{here}{os.pathsep}{path}"
     return variables
-
-
-def _args_file(directory: Path) -> Path:
-    return directory / "args.json"
 
 
 def _check_executable(name: str, directory: Path, path: str) -> None:

@@ -21,6 +21,7 @@ from sweep.script.report_file import ReportFile
 from sweep.script.wandb_offline import RUN_ID, OfflineRuns
 from sweep.sweepfile.command import EXIT_STATUS
 from sweep.system import processes
+from sweep.system.directory import TrialDirectory
 from sweep.tracking.run_logger import best_tag
 from sweep.trial.channel import Interrupted
 from sweep.trial.reporting import REPORTS
@@ -50,8 +51,9 @@ class ScriptRun:
         self._log = metric_log(trial)
         self._metric = metric
         self._patterns = patterns
+        directory = TrialDirectory(trial.directory)
         self._sources = MetricSources(reserved=(best_tag(metric),))
-        self._reports = ReportFile(trial.directory / "reports.jsonl", metric)
+        self._reports = ReportFile(directory.reports, metric)
         run_id = invocation.variables.get(RUN_ID, "")
         self._wandb = OfflineRuns(trial.directory, invocation.cwd or Path.cwd(), run_id)
         self._events = EventFiles(trial.directory)
@@ -81,7 +83,7 @@ class ScriptRun:
             "PYTHONPATH": path,
         }
         self._process = ScriptProcess(trial.directory, replace(invocation, variables=variables))
-        self._output = ScriptOutput(self._process.popen, trial.directory / "output.log", bool(patterns))
+        self._output = ScriptOutput(self._process.popen, directory.output, bool(patterns))
 
     def run(self) -> dict[str, float]:
         """Wait until the script exits, and log its metrics meanwhile.
@@ -103,7 +105,10 @@ class ScriptRun:
                 if self._output.is_at_end:
                     self._process.wait(_POLL_INTERVAL)
         finally:
-            self._terminate()
+            try:
+                self._process.terminate_all(self._is_interrupted)
+            finally:
+                self._output.close()
         self._poll_last()
         if self._is_pruned:
             from optuna import TrialPruned
@@ -224,12 +229,6 @@ class ScriptRun:
             self._ask_pruner()  # the attempt may no longer be needed
             if not self._is_pruned:
                 self._is_interrupted = self._process.interrupt()
-
-    def _terminate(self) -> None:
-        try:
-            self._process.terminate_all(self._is_interrupted)
-        finally:
-            self._output.close()
 
     def _check_reported(self) -> None:
         is_known = self._metric in self._values or self._log.last_value is not None

@@ -80,6 +80,10 @@ class TrialDirectory:
     """The checkpoints from which the trial can resume."""
     artifacts = _Entry("artifacts")
     """The artifacts of the trial."""
+    arguments = _Entry("args.json")
+    """The parameters for a script whose command uses `${args_json_file}`."""
+    reports = _Entry("reports.jsonl")
+    """What a script reports with `sweep.report`."""
     error = _Entry("error.txt")
     """The error of the last failed attempt."""
 

@@ -9,10 +9,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sweep.system.durable import sync, sync_one
 from sweep.trial.scalars import as_step
+
+if TYPE_CHECKING:
+    from sweep.trial.metric_log import MetricLog
 
 _NAME = re.compile(r"(\d+)-step-(\d+)")
 _STATE = ".sweep.json"
@@ -43,28 +46,22 @@ class Checkpoints:
     Args:
         directory: the directory of the checkpoints; created with the first one.
         keep: how many of the last checkpoints are kept.
-        get_state: returns what is stored with each checkpoint, serializable as JSON.
+        curves: the state of the trial's curves, which is stored with each checkpoint.
         on_saved: is called after one has been saved. It can raise to stop the trial there.
-        before_latest: is called before the latest one is looked up. It can raise.
-        on_found: is called with the stored state of a checkpoint that is about to be used.
     """
 
     def __init__(
         self,
         directory: Path,
         keep: int,
-        get_state: Callable[[], Any],
+        curves: MetricLog,
         on_saved: Callable[[], None],
-        before_latest: Callable[[], None],
-        on_found: Callable[[Any], None],
     ) -> None:
         self._directory = directory
         self._keep = keep
-        self._get_state = get_state
+        self._curves = curves
         self._on_saved = on_saved
-        self._before_latest = before_latest
         self._has_saved = False
-        self._on_found = on_found
 
     @contextmanager
     def save(self, step: int) -> Iterator[Path]:
@@ -91,7 +88,7 @@ class Checkpoints:
         aside.mkdir(parents=True)
         try:
             yield aside
-            (aside / _STATE).write_text(json.dumps(self._get_state()), encoding="utf-8")
+            (aside / _STATE).write_text(json.dumps(self._curves.state()), encoding="utf-8")
             sync(aside)
             aside.rename(place)
         except BaseException:
@@ -113,11 +110,11 @@ class Checkpoints:
             RuntimeError: something has been logged.
         """
         if not self._has_saved:
-            self._before_latest()
+            self._curves.check_nothing_logged()
         found = find_checkpoints(self._directory)
         if not found:
             return None
         newest = found[-1]
         if not self._has_saved:  # otherwise this attempt saved it
-            self._on_found(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
+            self._curves.restore(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
         return newest

@@ -55,16 +55,10 @@ class Trial(OptunaTrial):
         self.directory = directory
         self.device = device
         self._metric = metric
-        self._metric_log = log = MetricLog(run, metric, pruning_metric or metric, lambda: self._channel)
-        self.checkpoint = Checkpoints(
-            directory / "checkpoint",
-            keep_checkpoints,
-            get_state=log.state,
-            on_saved=self._on_saved,
-            before_latest=log.check_nothing_logged,
-            on_found=log.restore,
-        )
-        self._artifacts = Artifacts(TrialDirectory(directory).artifacts)
+        self._metric_log = MetricLog(run, metric, pruning_metric or metric, lambda: self._channel)
+        paths = TrialDirectory(directory)
+        self.checkpoint = Checkpoints(paths.checkpoints, keep_checkpoints, self._metric_log, self._on_saved)
+        self._artifacts = Artifacts(paths.artifacts)
 
     @property
     def metric(self) -> str:

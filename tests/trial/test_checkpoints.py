@@ -14,10 +14,27 @@ from typing import Any
 import pytest
 
 from sweep.trial.checkpoints import Checkpoint, Checkpoints, find_checkpoints
+from tests.conftest import REPOSITORY
 
 
-def make(directory: Path, keep: int = 1, state: Any = None) -> Checkpoints:
-    return Checkpoints(directory, keep, lambda: state, lambda: None, lambda: None, lambda found: None)
+class Curves:
+    """The curves of a trial whose state is `saved`; `restored` are the states of earlier attempts."""
+
+    def __init__(self, saved: Any = None) -> None:
+        self.saved = saved
+        self.restored: list[Any] = []
+
+    def state(self) -> Any:
+        return self.saved
+
+    def restore(self, state: Any) -> None:
+        self.restored.append(state)
+
+    def check_nothing_logged(self) -> None: ...
+
+
+def make(directory: Path, keep: int = 1, curves: Any = None) -> Checkpoints:
+    return Checkpoints(directory, keep, curves or Curves(), lambda: None)
 
 
 def save(checkpoints: Checkpoints, step: int) -> None:
@@ -73,8 +90,8 @@ def test_a_block_that_raises_keeps_the_former_checkpoint(tmp_path: Path) -> None
 KILLED = """
 import os, sys
 from pathlib import Path
-from sweep.trial.checkpoints import Checkpoints
-checkpoints = Checkpoints(Path(sys.argv[1]), 1, lambda: None, lambda: None, lambda: None, lambda found: None)
+from tests.trial.test_checkpoints import make
+checkpoints = make(Path(sys.argv[1]))
 with checkpoints.save(1) as path:
     (path / "state").write_text("1")
 with checkpoints.save(2) as path:
@@ -84,7 +101,7 @@ with checkpoints.save(2) as path:
 
 
 def test_the_unfinished_checkpoint_of_a_killed_process_is_not_found_and_is_removed(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, cwd=REPOSITORY)
     assert done.returncode == -signal.SIGKILL
     checkpoints = make(tmp_path)
     latest = checkpoints.latest()
@@ -96,13 +113,13 @@ def test_the_unfinished_checkpoint_of_a_killed_process_is_not_found_and_is_remov
 
 
 def test_the_state_of_the_curves_is_saved_and_restored(tmp_path: Path) -> None:
-    found: list[Any] = []
-    checkpoints = Checkpoints(tmp_path, 1, lambda: {"best": 0.5}, lambda: None, lambda: None, found.append)
+    curves = Curves({"best": 0.5})
+    checkpoints = make(tmp_path, curves=curves)
     save(checkpoints, 1)
     checkpoints.latest()
-    assert found == [], "this attempt saved it"
-    Checkpoints(tmp_path, 1, lambda: None, lambda: None, lambda: None, found.append).latest()
-    assert found == [{"best": 0.5}]
+    assert curves.restored == [], "this attempt saved it"
+    make(tmp_path, curves=curves).latest()
+    assert curves.restored == [{"best": 0.5}]
     assert json.loads((tmp_path / "0000-step-1" / ".sweep.json").read_text()) == {"best": 0.5}
 
 
