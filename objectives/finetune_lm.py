@@ -233,7 +233,11 @@ def load(
             name, local_files_only=local, dtype="auto" if device == "cuda" else torch.float32
         )
     except (OSError, ValueError) as error:
-        what = "there is no such folder, and from the hub it cannot be had" if not local else "cannot be read"
+        what = (
+            "there is no such directory, and it cannot be loaded from the hub"
+            if not local
+            else "cannot be read"
+        )
         raise ValueError(f"model: {name}: {what}: {str(error).strip().splitlines()[0]}") from error
     longest = getattr(model.config, "max_position_embeddings", None) or params.context
     if params.context > longest:

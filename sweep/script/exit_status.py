@@ -20,7 +20,7 @@ _HINTS = {
     "No API key configured": "wandb is kept offline here, without an account: wandb.Api needs one",
     **dict.fromkeys(
         ("Cannot use artifact when in offline mode", "not supported in offline mode"),
-        "wandb is kept offline here: fetch what it has to give before the sweep",
+        "wandb is kept offline here: download what it has to provide before the sweep",
     ),
 }
 """What to do instead, by a text in the last lines of the output."""
@@ -66,8 +66,10 @@ def _reason(tail: Sequence[str]) -> str:
     """
     lines = [_RANK.sub("", line) for line in tail]
     traces = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
-    ends = [next((line for line in lines[at + 1 :] if line and not line[0].isspace()), None) for at in traces]
-    found = [line for line in ends if line is not None]
+    messages = [
+        next((line for line in lines[at + 1 :] if line and not line[0].isspace()), None) for at in traces
+    ]
+    found = [line for line in messages if line is not None]
     own = [line for line in found if not any(name in line for name in _LAUNCHER_ERRORS)]
     if own or found:
         return (own or found)[-1]

@@ -115,7 +115,7 @@ class ScriptRun:
 
             raise TrialPruned
         if self._is_interrupted:
-            raise Interrupted("it ended when asked to")
+            raise Interrupted("the script was interrupted")
         check_exit_status(self._process.popen.returncode, list(self._output.tail))
         self._check_reported()
         return self._values

@@ -9,7 +9,7 @@ from pathlib import Path
 from sweep.errors import InputError
 
 RUNS = Path("runs")
-"""The default folder for sweep directories."""
+"""The default parent of sweep directories."""
 
 
 class _Entry:

@@ -20,7 +20,7 @@ _LARGE = 1 << 18
 def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     """All scalars of a run directory: for each tag its values by step, in the order written.
 
-    An incomplete record ends its file. Values have single precision, as in TensorBoard.
+    A file is read up to its first incomplete record. Values have single precision, as in TensorBoard.
     """
     scalars: dict[str, dict[int, float]] = {}
     numbers = ScalarReader()
@@ -62,8 +62,8 @@ def _events(run: Path) -> Iterator[tuple[Path, Span, Any]]:
     for path in event_files(run):
         end = 0
         with suppress(CorruptFileError):  # a disk or machine failed
-            for record, behind in read_records(path, largest=_LARGE):
-                span, end = Span(end, behind), behind
+            for record, next_start in read_records(path, largest=_LARGE):
+                span, end = Span(end, next_start), next_start
                 if record is None:
                     continue
                 event = event_pb2.Event()

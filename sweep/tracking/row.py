@@ -1,4 +1,4 @@
-"""Correcting the session start record of a run, of which TensorBoard keeps the first."""
+"""Correcting the first session start record of a run, which is the one that TensorBoard shows."""
 
 from __future__ import annotations
 

@@ -71,11 +71,11 @@ class StudyInfo:
 
 
 class OptunaTrial:
-    """The interface of `optuna.trial.BaseTrial`, of which it is a virtual subclass.
+    """The interface of an Optuna trial, as a virtual subclass of `optuna.trial.BaseTrial`.
 
     It does not inherit from it, because a worker whose objective does not need Optuna does not import it.
 
-    With declared parameters, `suggest_float("lr", ...)` returns the trial's `lr`, whatever its arguments say.
+    With declared parameters, `suggest_float("lr", ...)` returns the trial's `lr`, whatever its arguments are.
     With `parameters: define-by-run` the controller's Optuna trial suggests the value, so that samplers can
     sample parameters jointly.
 

@@ -23,9 +23,9 @@ class Script:
         self._prunes_at = prunes_at
         self._left = ends_after
 
-    def report(self, word: TrialMessage) -> None:
-        assert isinstance(word, Report)
-        self.reports.append(word)
+    def report(self, message: TrialMessage) -> None:
+        assert isinstance(message, Report)
+        self.reports.append(message)
 
     def should_prune(self) -> bool:
         return self._prunes_at is not None and self.reports[-1].step >= self._prunes_at

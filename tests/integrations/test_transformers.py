@@ -101,8 +101,8 @@ def test_an_interrupted_trial_resumes_and_has_the_same_final_weights(make_trial:
     assert callback.checkpoint is not None
     assert weights(model) == pytest.approx(weights(expected), rel=1e-4)
     assert [report.step for report in after.reports] == [2]
-    told = [report.value for report in [*before.reports, *after.reports]]
-    assert told == pytest.approx([report.value for report in channel.reports])
+    reported = [report.value for report in [*before.reports, *after.reports]]
+    assert reported == pytest.approx([report.value for report in channel.reports])
     assert list(read_scalars(second.directory)["eval_loss"]) == [0, 1, 2]
 
 

@@ -230,7 +230,7 @@ def test_only_adapters_are_trained_and_each_linear_layer_except_the_output_has_o
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"model": "./nowhere"}, r"model: there is no directory ./nowhere"),
         ({"text": "nowhere.txt"}, r"text: there is no file or directory nowhere.txt"),
@@ -239,9 +239,9 @@ def test_only_adapters_are_trained_and_each_linear_layer_except_the_output_has_o
     ],
 )
 def test_an_invalid_parameter_is_an_error(
-    tmp_path: Path, poem: Path, settings: dict[str, Any], said: str
+    tmp_path: Path, poem: Path, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises((ValueError, FileNotFoundError), match=said) as raised:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
         Story(tmp_path / "trial", **{"text": str(poem), **settings}).run()
     assert "\n" not in str(raised.value)
 
@@ -260,7 +260,7 @@ def test_a_name_that_is_not_a_directory_is_loaded_from_the_hub(monkeypatch: pyte
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", absent)
     with pytest.raises(
-        ValueError, match=r"model: some/model: .* cannot be had: some/model is not on the hub$"
+        ValueError, match=r"model: some/model: .* cannot be loaded from the hub: some/model is not on the hub$"
     ):
         finetune_lm.load(Params({**PARAMS, "model": "some/model"}), "cpu")
     assert asked == [("some/model", False)]
@@ -355,10 +355,10 @@ def test_a_killed_builder_leaves_nothing_and_two_concurrent_builders_build_one_m
     (unfinished / "model.safetensors").write_bytes(b"half a model")
 
     builders = [_builder(tmp_path), _builder(tmp_path)]
-    said = [builder.communicate(timeout=600)[0] for builder in builders]
+    outputs = [builder.communicate(timeout=600)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0]
-    assert sum("pre-trained the base model" in text for text in said) == 1
-    assert {text.splitlines()[-1] for text in said} == {str(place)}
+    assert sum("pre-trained the base model" in text for text in outputs) == 1
+    assert {text.splitlines()[-1] for text in outputs} == {str(place)}
     assert {file.name for file in (tmp_path / "sweep").iterdir()} <= {place.name, lock.name}
     transformers.AutoModelForCausalLM.from_pretrained(place)
 

@@ -190,8 +190,8 @@ def test_values_without_steps_are_numbered(make_script: MakeScript) -> None:
     lr = trial.params["lr"]
     assert trial.intermediate_values == pytest.approx({0: lr, 1: lr / 2, 2: lr / 3})
     assert trial.value == pytest.approx(lr / 3)
-    drawn = read_scalars(Path("runs/demo/trial-0000"))["val/loss"]
-    assert drawn == pytest.approx(trial.intermediate_values)
+    scalars = read_scalars(Path("runs/demo/trial-0000"))["val/loss"]
+    assert scalars == pytest.approx(trial.intermediate_values)
 
 
 def test_a_directory_named_by_the_time_is_found(make_script: MakeScript) -> None:
@@ -330,9 +330,9 @@ def test_all_scalars_of_a_pruned_script_are_in_its_run(make_script: MakeScript) 
         + """
     import pathlib
     number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
-    writer = SummaryWriter(f"drawn/{number}")
+    writer = SummaryWriter(f"logs/{number}")
     def written(tag):
-        return sum(path.read_bytes().count(tag) for path in pathlib.Path("drawn/2").rglob("event*"))
+        return sum(path.read_bytes().count(tag) for path in pathlib.Path("logs/2").rglob("event*"))
     for step in range(600 if number == 2 else 100):
         writer.add_scalar("val/acc", step, step)
         writer.add_scalars("cmp", {"a": step}, step)
@@ -348,9 +348,9 @@ def test_all_scalars_of_a_pruned_script_are_in_its_run(make_script: MakeScript) 
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
     scalars = read_scalars(Path(result.trials[2].dir))
-    drawn = [read_scalars(Path("drawn/2")), read_scalars(Path("drawn/2/cmp/a"))]
-    assert [scalars["val/acc"], scalars["val/loss"]] == [drawn[0]["val/acc"], drawn[0]["val/loss"]]
-    assert list(scalars["cmp/a/cmp"]) == list(drawn[1]["cmp"])
+    written = [read_scalars(Path("logs/2")), read_scalars(Path("logs/2/cmp/a"))]
+    assert [scalars["val/acc"], scalars["val/loss"]] == [written[0]["val/acc"], written[0]["val/loss"]]
+    assert list(scalars["cmp/a/cmp"]) == list(written[1]["cmp"])
     assert len(scalars["val/acc"]) > 1
 
 

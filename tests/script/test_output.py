@@ -80,7 +80,7 @@ def test_a_prompt_without_a_line_end_is_printed(make_script: MakeScript) -> None
 
 def test_a_process_that_prints_after_the_script_has_exited_does_not_block(tmp_path: Path) -> None:
     script = subprocess.Popen(
-        ["sh", "-c", "yes >&2 & echo $!; echo the last word"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ["sh", "-c", "yes >&2 & echo $!; echo the last line"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     script.wait()
     output = ScriptOutput(script, tmp_path / "output.log", wants_all=True)
@@ -88,9 +88,9 @@ def test_a_process_that_prints_after_the_script_has_exited_does_not_block(tmp_pa
     output.close()
     assert output.is_at_end
     assert time.monotonic() - begin < 30
-    pid, *words = [line.text for line in output.read_lines(0) if line.is_stdout]
+    pid, *rest = [line.text for line in output.read_lines(0) if line.is_stdout]
     os.kill(int(pid), signal.SIGKILL)
-    assert words == ["the last word"]
+    assert rest == ["the last line"]
 
 
 def test_output_is_in_the_log_while_the_script_runs(make_script: MakeScript) -> None:

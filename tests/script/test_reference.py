@@ -31,7 +31,7 @@ def test_parameter_values_reach_the_script_unchanged(make_script: MakeScript) ->
         assert list(vars(found).values()) == {values!r}, found
         print('{{"val_loss": 1}}')
         """,
-        parameters={f"w{number}": word for number, word in enumerate(values)},
+        parameters={f"w{number}": value for number, value in enumerate(values)},
     )
     result = run(file)
     assert result.trials[0].state == "COMPLETE", result.trials[0].reason

@@ -91,7 +91,7 @@ def go_on_without_a_checkpoint(directory: Path) -> None:
     run_steps(first, 4, 6, plus=100.0)  # a script had saved its state before
     second = attempt(directory, 2)
     metric_log(second).continue_curves()
-    metric_log(second).log_written({}, 0, text_event())  # it says how it is set up, once more
+    metric_log(second).log_written({}, 0, text_event())  # it logs its configuration again
     run_steps(second, 4, 7)
     second._run.finish()
 
