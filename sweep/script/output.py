@@ -207,7 +207,9 @@ class _LineSplitter:
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
         """The lines that end in `data`, and whether each ends with a carriage return."""
-        *parts, rest = _END.split(self._pending + data)
+        parts = _END.split(data)
+        parts[0] = self._pending + parts[0]
+        *parts, rest = parts
         self._pending = rest[: _LONGEST_LINE + 1]
         for line, end in zip(parts[::2], parts[1::2], strict=True):
             if len(line) <= _LONGEST_LINE:
