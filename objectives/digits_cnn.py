@@ -1,7 +1,7 @@
-"""A small convolutional network that learns to read handwritten digits.
+"""A small convolutional network that classifies handwritten digits.
 
-Data: scikit-learn's 1,797 digits (8x8, scaled to 28x28), or MNIST where the parameter `data_dir` names a
-folder with its IDX files. A fifth of the training images, equally many of each digit, is kept for validation.
+Data: scikit-learn's 1,797 digits (8x8, scaled to 28x28), or MNIST if the parameter `data_dir` names a
+directory with its IDX files. A fifth of the training images, stratified by digit, is used for validation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 import sweep
 
 VALIDATION = 0.2
-SPLIT_SEED = 0  # the same split for all trials: they are compared on the same digits
+SPLIT_SEED = 0  # the same split for all trials, so that they are compared on the same digits
 SHOWN = 16
 
 
@@ -37,7 +37,7 @@ class Digits(NamedTuple):
 
 
 class Net(nn.Module):
-    """Two convolutions with max-pooling, two linear layers; gives log-probabilities (N, 10)."""
+    """Two convolutions with max-pooling and two linear layers; returns log-probabilities (N, 10)."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def train(trial: sweep.Trial) -> None:
 
 
 def save(trial: sweep.Trial, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Save all that the next epoch depends on."""
+    """Save everything that the next epoch depends on."""
     with trial.checkpoint.save(epoch) as path:
         state = {
             "model": model.state_dict(),
@@ -86,7 +86,7 @@ def save(trial: sweep.Trial, model: nn.Module, optimizer: torch.optim.Optimizer,
 
 
 def restore(trial: sweep.Trial, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Go on from the newest checkpoint, if there is one; returns the first epoch to train."""
+    """Resume from the latest checkpoint, if there is one; returns the first epoch to train."""
     found = trial.checkpoint.latest()
     if found is None:
         return 0
@@ -110,7 +110,7 @@ def make_optimizer(model: nn.Module, params: sweep.Params) -> torch.optim.Optimi
 
 
 def train_epoch(model: Net, optimizer: torch.optim.Optimizer, digits: Digits, batch_size: int) -> float:
-    """One pass over the digits in random order; returns the mean loss."""
+    """Train on all digits once, in random order; returns the mean loss."""
     model.train()
     total = 0.0
     order = torch.randperm(len(digits.labels)).to(digits.labels.device)
@@ -126,14 +126,14 @@ def train_epoch(model: Net, optimizer: torch.optim.Optimizer, digits: Digits, ba
 
 @torch.no_grad()
 def evaluate(model: Net, digits: Digits) -> tuple[float, Tensor]:
-    """The mean loss, and the digit read in each image (N,)."""
+    """The mean loss, and the predicted digit of each image (N,)."""
     model.eval()
     outputs = torch.cat([model(images) for images in digits.images.split(1000)])
     return functional.nll_loss(outputs, digits.labels).item(), outputs.argmax(dim=1)
 
 
 def show(trial: sweep.Trial, model: Net, digits: Digits, predicted: Tensor, epoch: int) -> None:
-    """Put misread digits and the weights' histograms into TensorBoard."""
+    """Log misclassified digits and histograms of the weights to TensorBoard."""
     wrong = (predicted != digits.labels).nonzero().flatten()[:SHOWN]
     if len(wrong):
         framed = functional.pad(digits.images[wrong].cpu(), (1, 1, 1, 1), value=0.5)
@@ -147,7 +147,7 @@ def show(trial: sweep.Trial, model: Net, digits: Digits, predicted: Tensor, epoc
 
 @lru_cache(maxsize=1)
 def load(data_dir: str | None) -> tuple[Digits, Digits]:
-    """Training and validation digits; read once per process."""
+    """Training and validation digits, loaded once per process."""
     images, labels = read_mnist(Path(data_dir)) if data_dir else read_sklearn()
     validation = stratified(labels, VALIDATION)
     digits = Digits(images, labels)
@@ -155,7 +155,7 @@ def load(data_dir: str | None) -> tuple[Digits, Digits]:
 
 
 def read_sklearn() -> tuple[Tensor, Tensor]:
-    """scikit-learn's digits, from 8x8 to 28x28."""
+    """scikit-learn's digits, scaled from 8x8 to 28x28."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -165,7 +165,7 @@ def read_sklearn() -> tuple[Tensor, Tensor]:
 
 
 def read_mnist(folder: Path) -> tuple[Tensor, Tensor]:
-    """MNIST's training digits; its test digits stay unseen."""
+    """MNIST's training digits; its test digits are not used."""
     images = read_idx(folder, "train-images-idx3-ubyte").astype(np.float32) / 255
     labels = read_idx(folder, "train-labels-idx1-ubyte").astype(np.int64)
     return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels)
@@ -181,14 +181,14 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
     else:
         raise FileNotFoundError(f"data_dir: there is no {name} or {name}.gz in {folder}")
     if content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is no IDX file of bytes")
+        raise ValueError(f"{path} is not an IDX file of bytes")
     dimensions = content[3]
     shape = np.frombuffer(content, dtype=">u4", count=dimensions, offset=4)
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape.tolist())
 
 
 def stratified(labels: Tensor, share: float) -> Tensor:
-    """A mask (N,) that holds `share` of the images of each digit, chosen at random."""
+    """A mask (N,) with a random `share` of the images of each digit."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     mask = torch.zeros(len(labels), dtype=torch.bool)
     for digit in labels.unique():

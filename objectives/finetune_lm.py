@@ -1,10 +1,10 @@
-"""A causal language model is fine-tuned with LoRA adapters; the metric is its perplexity on held-out text.
+"""Fine-tune a causal language model with LoRA adapters; the metric is its perplexity on held-out text.
 
-Model: what the parameter `model` names for transformers, a folder or a model on the hub; without one, a small
-model that is made here (finetune_lm_base.py). Text: what the parameter `text` names, a folder or a file;
-without one, code of Python's standard library (finetune_lm_text.py).
+The parameter `model` is a directory or the name of a model on the Hugging Face hub; by default a small model
+is built (finetune_lm_base.py). The parameter `text` is a directory or a file; by default it is the source
+code of Python's standard library (finetune_lm_text.py).
 
-Nothing is asked of the network unless `model` is the name of one on the hub.
+The network is used only if `model` is the name of a model on the hub.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
-warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # what peft still calls
+warnings.filterwarnings(
+    "ignore", category=FutureWarning, module="transformers"
+)  # peft uses deprecated functions
 
 
 def train(trial: sweep.Trial) -> None:
@@ -41,7 +43,7 @@ def train(trial: sweep.Trial) -> None:
     params = trial.params
     model, tokenizer = load(params, trial.device)
     text = Text(*(to_blocks(part, tokenizer, params.context) for part in documents(params.get("text"))))
-    torch.manual_seed(trial.seed)  # the adapters begin alike whatever has been done in this process so far
+    torch.manual_seed(trial.seed)  # the initial adapters do not depend on earlier trials in this process
     tuning = Tuning.begin(add_adapters(model, params), params, trial.device)
 
     step = tuning.restore(trial)
@@ -71,7 +73,7 @@ def evaluate(
     held_out: Tensor,
     step: int,
 ) -> None:
-    """Report the perplexity, show what the model writes, then save all that the next step depends on."""
+    """Report the perplexity, log generated text, then save everything that the next step depends on."""
     loss = tuning.loss(held_out, trial.params.batch_size)
     trial.log({"val/loss": loss}, step)
     trial.report(math.exp(min(loss, 700.0)), step)  # NaN stays NaN: the trial fails
@@ -84,12 +86,12 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Tuning:
-    """A model with adapters, and all else that its training changes."""
+    """A model with adapters, and the other state of its training."""
 
     model: PeftModel
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
-    scaler: torch.amp.GradScaler  # does nothing except for float16
+    scaler: torch.amp.GradScaler  # has an effect for float16 only
     autocast: Callable[[], AbstractContextManager[Any]]
     device: str
     clip: float
@@ -114,7 +116,7 @@ class Tuning:
         )
 
     def step(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of the optimizer; returns the loss, and the gradient's norm before it was clipped."""
+        """Take one optimizer step; returns the loss, and the norm of the gradient before clipping."""
         self.model.train()
         with self.autocast():
             loss = self.model(input_ids=batch, labels=batch).loss
@@ -129,7 +131,7 @@ class Tuning:
 
     @torch.no_grad()
     def loss(self, blocks: Tensor, batch_size: int) -> float:
-        """The mean loss of a token."""
+        """The mean loss per token."""
         self.model.eval()
         total = 0.0
         for batch in blocks.to(self.device).split(batch_size):
@@ -139,7 +141,7 @@ class Tuning:
 
     @torch.no_grad()
     def write(self, prompt: Tensor, tokenizer: transformers.PreTrainedTokenizerBase) -> str:
-        """The prompt and what the model makes of it, for TensorBoard; always drawn with the same numbers."""
+        """The prompt and its continuation by the model, always sampled with the same seed."""
         self.model.eval()
         batch = prompt.unsqueeze(0).to(self.device)
         with torch.random.fork_rng(), self.autocast():
@@ -155,7 +157,7 @@ class Tuning:
         return "```\n{}\n```\ngoes on:\n```\n{}\n```".format(*parts)
 
     def save(self, trial: sweep.Trial, step: int) -> None:
-        """Save a checkpoint. What the text's next batch is follows from the step."""
+        """Save a checkpoint. The next batch depends on the step only."""
         with trial.checkpoint.save(step) as path:
             state = {
                 "adapters": get_peft_model_state_dict(self.model, save_embedding_layers=False),
@@ -168,7 +170,7 @@ class Tuning:
             torch.save(state, path / "state.pt")
 
     def restore(self, trial: sweep.Trial) -> int | None:
-        """Go on from the newest checkpoint, if there is one; returns its step."""
+        """Resume from the latest checkpoint, if there is one; returns its step."""
         found = trial.checkpoint.latest()
         if found is None:
             return None
@@ -179,7 +181,7 @@ class Tuning:
         torch.set_rng_state(state["random"])
         if self.device == "cuda" and state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"])
-        print(f"goes on from the checkpoint after step {found.step}", flush=True)
+        print(f"resumes from the checkpoint after step {found.step}", flush=True)
         return found.step
 
 
@@ -199,7 +201,7 @@ def make_scheduler(
 
 
 def add_adapters(model: transformers.PreTrainedModel, params: sweep.Params) -> PeftModel:
-    """LoRA on all linear layers but the output's, GPT-2's Conv1D among them."""
+    """Add LoRA adapters to all linear layers except the output, including GPT-2's Conv1D."""
     config = LoraConfig(
         task_type="CAUSAL_LM",
         target_modules="all-linear",
@@ -214,14 +216,16 @@ def add_adapters(model: transformers.PreTrainedModel, params: sweep.Params) -> P
 def load(
     params: sweep.Params, device: str
 ) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
-    """The model to fine-tune, and its tokenizer."""
+    """Load the model to fine-tune and its tokenizer."""
     name = params.get("model")
     if name is None:
         name = base_model(params.base, device)
     elif (folder := Path(name).expanduser()).is_dir():
         name = folder
     elif folder.exists() or str(name).startswith((".", "/", "~")):
-        raise FileNotFoundError(f"model: there is no folder {name} with a model as save_pretrained writes it")
+        raise FileNotFoundError(
+            f"model: there is no directory {name} with a model as save_pretrained writes it"
+        )
     local = isinstance(name, Path)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=local)
@@ -229,9 +233,15 @@ def load(
             name, local_files_only=local, dtype="auto" if device == "cuda" else torch.float32
         )
     except (OSError, ValueError) as error:
-        what = "there is no such folder, and from the hub it cannot be had" if not local else "cannot be read"
+        what = (
+            "there is no such directory, and it cannot be loaded from the hub"
+            if not local
+            else "cannot be read"
+        )
         raise ValueError(f"model: {name}: {what}: {str(error).strip().splitlines()[0]}") from error
     longest = getattr(model.config, "max_position_embeddings", None) or params.context
     if params.context > longest:
-        raise ValueError(f"context is {params.context}; this model sees {longest} tokens at most")
+        raise ValueError(
+            f"context is {params.context}; the context of this model has at most {longest} tokens"
+        )
     return model.to(device), tokenizer

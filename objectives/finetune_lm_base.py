@@ -1,7 +1,7 @@
-"""A small language model that every machine can make: a Llama, pre-trained on the library's docstrings.
+"""A small language model that is built locally: a Llama, pre-trained on docstrings of the standard library.
 
-It is kept in ~/.cache/sweep (or $XDG_CACHE_HOME/sweep). One process builds it, in about a minute on one core;
-all others wait for that one and share what it made.
+It is stored in ~/.cache/sweep (or $XDG_CACHE_HOME/sweep). One process builds it, in about a minute on one
+core; all others wait for it and share the result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tokenizers import ByteLevelBPETokenizer
 import sweep
 
 VOCABULARY = 1024
-CONTEXT = 128  # tokens that the model can see
+CONTEXT = 128  # tokens of context
 CHARACTERS = 1_500_000  # of docstrings
 BATCH_SIZE = 8
 PEAK_LR = 3e-3
@@ -31,18 +31,22 @@ END = "<|end|>"
 
 
 def base_model(params: sweep.Params, device: str) -> Path:
-    """The folder of the base model, which is built if it is not there: by one process, the others wait.
+    """The directory of the base model. If it is missing, one process builds it and the others wait.
 
     Args:
-        params: width, layers and steps; every combination is a model of its own.
+        params: width, layers and steps; each combination is a separate model.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep"
     cache.mkdir(parents=True, exist_ok=True)
-    recipe = {**params, "python": sys.version_info[:3], "version": 1}  # the text is that Python's library
+    recipe = {
+        **params,
+        "python": sys.version_info[:3],
+        "version": 1,
+    }  # the text is the library of that Python
     place = cache / f"library-lm-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]}"
     if place.is_dir():
         return place
-    with FileLock(f"{place}.lock"):  # the system releases it if its holder is killed
+    with FileLock(f"{place}.lock"):  # the operating system releases it if its holder is killed
         if not place.is_dir():
             unfinished = cache / f".{place.name}"
             shutil.rmtree(unfinished, ignore_errors=True)  # of a builder that was killed
@@ -57,7 +61,7 @@ def base_model(params: sweep.Params, device: str) -> Path:
 
 
 def pretrain(params: sweep.Params, device: str, folder: Path) -> None:
-    """Train a small Llama, and a byte-level BPE for it, on the docstrings of the standard library."""
+    """Train a small Llama and its byte-level BPE tokenizer on the docstrings of the standard library."""
     start = time.monotonic()
     text = take(map(docstrings, library().training), CHARACTERS)
     bpe = ByteLevelBPETokenizer()

@@ -1,7 +1,7 @@
-"""Text for language models: documents, which of them are held out, and the batches that are made of them.
+"""Text for language models: documents, the held-out part of them, and batches.
 
-Without a text of the user's it is Python's standard library, which every machine has: the docstrings are for
-pre-training, the code without them is for fine-tuning. Whole modules are held out, from both.
+By default it is Python's standard library, which every machine has: its docstrings are for pre-training, its
+code without docstrings for fine-tuning. Whole modules are held out from both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import transformers
 from torch import Tensor
 
 HELD_OUT = 0.1
-SPLIT_SEED = 0  # the same split for all trials: they are compared on the same text
+SPLIT_SEED = 0  # the same split for all trials, so that they are compared on the same text
 TRAINING_CHARACTERS = 600_000  # of the library's code
 HELD_OUT_CHARACTERS = 40_000
 LEFT_OUT = {
@@ -36,7 +36,7 @@ LEFT_OUT = {
 
 
 class Text(NamedTuple):
-    """What is trained on, and what is not: documents, or blocks of tokens."""
+    """The training and the held-out part: documents, or blocks of tokens."""
 
     training: Any
     held_out: Any
@@ -44,9 +44,11 @@ class Text(NamedTuple):
 
 def split(documents: Iterable[str]) -> Text:
     """Hold out a tenth of the documents, at least one."""
-    kept = list(dict.fromkeys(documents))  # one that is there twice would be on both sides
+    kept = list(dict.fromkeys(documents))  # a duplicate could be in both parts
     if len(kept) < 2:
-        raise ValueError(f"text: there are {len(kept)} documents; at least 2 are needed, one to be held out")
+        raise ValueError(
+            f"text: there are {len(kept)} documents; at least 2 are required, one of them held out"
+        )
     random.Random(SPLIT_SEED).shuffle(kept)
     count = max(1, round(HELD_OUT * len(kept)))
     return Text(kept[count:], kept[:count])
@@ -54,11 +56,11 @@ def split(documents: Iterable[str]) -> Text:
 
 @lru_cache(maxsize=1)
 def documents(text: str | None) -> Text:
-    """Documents to fine-tune on; read once per process.
+    """Documents to fine-tune on, loaded once per process.
 
     Args:
-        text: a folder (each file is a document, but hidden ones are not), a .jsonl file (the "text" of
-            each line is one), any other file (its last tenth is held out), or None for the library's code.
+        text: a directory (each file that is not hidden is a document), a .jsonl file (the "text" of each line
+            is a document), any other file (its last tenth is held out), or None for the library's code.
     """
     if text is None:
         training, held_out = library()
@@ -87,14 +89,14 @@ def read_documents(path: Path) -> Iterator[str]:
             except (ValueError, TypeError, KeyError):
                 raise ValueError(f'text: {path}, line {number}: has to be like {{"text": "..."}}') from None
     else:
-        raise FileNotFoundError(f"text: there is no file or folder {path}")
+        raise FileNotFoundError(f"text: there is no file or directory {path}")
 
 
 @lru_cache(maxsize=1)
 def library() -> Text:
     """The sources of Python's standard library, without tests and tables."""
     root = Path(sysconfig.get_path("stdlib"))
-    kept = [entry for entry in sorted(root.iterdir()) if entry.name not in LEFT_OUT]  # some are huge
+    kept = [entry for entry in sorted(root.iterdir()) if entry.name not in LEFT_OUT]  # some are very large
     files = [file for entry in kept for file in ([entry] if entry.is_file() else sorted(entry.rglob("*.py")))]
     files = [
         file for file in files if file.suffix == ".py" and not LEFT_OUT & {*file.relative_to(root).parts}
@@ -103,7 +105,7 @@ def library() -> Text:
 
 
 def documented(tree: ast.Module) -> list[tuple[Any, str]]:
-    """Whatever has a docstring, with that."""
+    """The modules, classes and functions with a docstring, and the docstring."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     return [(node, text) for node in nodes if (text := ast.get_docstring(node))]
@@ -114,7 +116,7 @@ def docstrings(source: str) -> str:
 
 
 def code(source: str) -> str:
-    """A module without docstrings and comments."""
+    """The source of a module without docstrings and comments."""
     tree = ast.parse(source)
     for node, _ in documented(tree):
         node.body = node.body[1:] or [ast.Pass()]
@@ -122,7 +124,7 @@ def code(source: str) -> str:
 
 
 def take(texts: Iterable[str], characters: int) -> list[str]:
-    """The first ones that are not empty, until there are so many characters; the last one is cut."""
+    """The first non-empty texts, up to a number of characters; the last one is truncated."""
     taken: list[str] = []
     for text in filter(None, texts):
         taken.append(text[:characters])
@@ -133,20 +135,20 @@ def take(texts: Iterable[str], characters: int) -> list[str]:
 
 
 def to_blocks(documents: list[str], tokenizer: transformers.PreTrainedTokenizerBase, length: int) -> Tensor:
-    """All documents one after the other as tokens (N, length); what does not fill a block is left out."""
+    """All documents, concatenated, as blocks of tokens (N, length). The incomplete last block is left out."""
     end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
     tokens: list[int] = []
     for encoded in tokenizer(documents, add_special_tokens=False)["input_ids"]:
         tokens += encoded + end
     if len(tokens) < length:
         raise ValueError(
-            f"text: {len(tokens)} tokens to train on or to hold out do not make a block of {length} (context)"
+            f"text: {len(tokens)} tokens for training or validation; a block (context) has {length}"
         )
     return torch.tensor(tokens[: len(tokens) // length * length]).view(-1, length)
 
 
 def choose(blocks: Tensor, size: int, step: int, seed: int) -> Tensor:
-    """The batch of a step, counted from 0. Only the seed decides on each epoch's order."""
+    """The batch of a step, from 0. The order of each epoch depends on the seed only."""
     size = min(size, len(blocks))
     epoch, index = divmod(step, len(blocks) // size)
     return blocks[shuffled(len(blocks), seed + epoch)[index * size : (index + 1) * size]]

@@ -1,4 +1,4 @@
-"""A parabola whose best point is known: to see a sweep work in seconds."""
+"""A parabola with a known minimum, for a sweep that takes seconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sweep
 
 
 def train(trial: sweep.Trial) -> float:
-    """Distance from (2, -1), in ten steps that come closer and closer to the final value."""
+    """The distance from (2, -1), reported in ten steps that converge to the final value."""
     x, y = trial.params.x, trial.params.y
     loss = (x - 2) ** 2 + (y + 1) ** 2
     for step in range(10):

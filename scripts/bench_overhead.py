@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""What scheduling costs: this project and Ray Tune, side by side on this machine.
+"""Compares the scheduling overhead of this project and of Ray Tune on this machine.
 
     pip install -e '.[bench]'
     python scripts/bench_overhead.py
 
-Two questions, each asked of every contestant in a process of its own, with two cores for Ray:
+There are two measurements, each in a separate process per contestant, with two cores for Ray:
 
-* cost per trial: an empty objective with ten reports, two slots; TensorBoard files and a stored study or
-  experiment state as each contestant writes them by default. Wall time from the end of `ray.init` to the end
-  of the sweep, divided by the number of trials. All sample at random through Optuna, so that scheduling is
-  compared and not Optuna's arithmetic with itself; `--sampler tpe` adds that (3 to 5 ms a trial) to each.
-* slots busy: trials that sleep for one second, eight slots of a quarter core. The sleeping time, divided by
-  eight times the wall time from the end of `ray.init`; and the same only from the moment when eight trials
-  (or as many as ever did) first run at once until the last trial begins.
+* Cost per trial: an empty objective with ten reports, on two slots. TensorBoard files and the study or
+  experiment state are written as each contestant does by default. The result is the wall time from the end of
+  `ray.init` to the end of the sweep, divided by the number of trials. All use Optuna's random sampler, so
+  that only scheduling is compared; `--sampler tpe` adds 3 to 5 ms per trial to each.
+* Slots busy: trials that sleep for one second, on eight slots of a quarter core. The result is the sleeping
+  time, divided by eight times the wall time from the end of `ray.init`; and the same for the time from the
+  moment at which the largest number of trials first run in parallel to the start of the last trial.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Busy:
-    """How much of the slots' time was spent in trials, 0 to 1: over all, and once all had started."""
+    """The share of the slots' time spent in trials, 0 to 1: overall, and after all slots have started."""
 
     overall: float
     once_started: float
@@ -60,9 +60,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--busy-trials", type=int, default=96, help="trials of one second (default 96)")
-    parser.add_argument("--only", choices=CONTESTANTS, action="append", help="leave the others out")
     parser.add_argument(
-        "--sampler", choices=["random", "tpe"], default="random", help="Optuna's (default random)"
+        "--only", choices=CONTESTANTS, action="append", help="measure only this contestant (repeatable)"
+    )
+    parser.add_argument(
+        "--sampler", choices=["random", "tpe"], default="random", help="the Optuna sampler (default random)"
     )
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -77,7 +79,7 @@ def main() -> None:
 
 
 def measure(question: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Ask one question of one contestant, in a process of its own."""
+    """Run one measurement of one contestant in a separate process."""
     print(f"... {question}: {CONTESTANTS[name]}", file=sys.stderr, flush=True)
     command = [sys.executable, __file__, "--inside", question, name, "--sampler", options.sampler]
     command += ["--busy-trials", str(options.busy_trials)]
@@ -136,7 +138,7 @@ def run_inside(question: str, name: str, options: argparse.Namespace) -> None:
 
 
 def read_times(times: Path, seconds: float) -> dict[str, float]:
-    """From the trials' own stamps to shares of the slots' time."""
+    """Compute the shares of the slots' time from the trials' timestamps."""
     naps = [tuple(map(float, line.split())) for line in times.read_text().splitlines()]
     at_once = [sum(start <= moment < stop for start, stop in naps) for moment, _ in naps]
     begin = min(start for (start, _), count in zip(naps, at_once, strict=True) if count == max(at_once))
@@ -165,7 +167,10 @@ def nap(trial):
 
 
 Runner = Callable[[Path, str, int, float, int, str], float]
-"""Runs an objective: folder, its name, trials, cores each, slots, where to note times. Gives seconds."""
+"""Runs an objective. Arguments: directory, objective, trials, cores per trial, slots, file for timestamps.
+
+Returns the wall time in seconds.
+"""
 
 
 def sweep_runner(sampler: str) -> Runner:

@@ -1,24 +1,23 @@
 #!/usr/bin/env python3
-"""Runs a sweep while killing, at random, everything it consists of; then counts what was lost.
+"""Runs a sweep while killing its processes at random, then checks that nothing was lost.
 
     python scripts/chaos.py --minutes 15 --seed 1
 
-Killed, always by SIGKILL, are workers, the controller, the driver (the process of `sweep run`; the same
-command is then typed again at once), Ray's raylet on this machine, and whole nodes of a
-`ray.cluster_utils.Cluster` that the sweep has joined. The trials train nothing, but save checkpoints, and go
-on from them.
+SIGKILL is sent to workers, the controller, the driver (the process of `sweep run`, which is then restarted
+at once with the same command), Ray's raylet on this machine, and all processes of a node of a
+`ray.cluster_utils.Cluster` that the sweep has joined. The trials train nothing, but save checkpoints and
+resume from them.
 
-When the time is up the sweep is left in peace to finish. Then the invariants are checked: every trial number
-has exactly one outcome, a finished trial was never touched or started again, no process is left, plain Optuna
-reads the journal, and TensorBoard, asked over HTTP with both of its loaders, agrees with the study on every
-row and every curve. Exit status 0 if all of them hold.
+When the time is up, the sweep runs to its end without kills. Then the invariants are checked: every trial has
+exactly one outcome, a finished trial was never changed or started again, no process is left, plain Optuna
+reads the journal, and TensorBoard, queried over HTTP with both of its loaders, agrees with the study on every
+row and every curve. The exit status is 0 if all invariants hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import shutil
@@ -35,84 +34,37 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from chaos_invariants import MARK, REPOSITORY, check, title_of
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-STEPS = 12
-MARK = "SWEEP_CHAOS"
-"""Environment variable that all processes of the sweep inherit, Ray's own ones too."""
 DECK = ["worker"] * 8 + ["driver"] * 5 + ["controller"] * 4 + ["raylet"] * 2 + ["node"]
 SLOTS = 4
 
 
-def train(trial: Any) -> float:
-    """The objective: a random walk that takes a second or two, and checks where it comes from."""
-    say(trial, f"start {trial.number}")
-    walk, first = 0.0, 0
-    found = trial.checkpoint.latest()
-    if found is not None:
-        saved = json.loads((found.path / "state.json").read_text())
-        assert saved["step"] == found.step, "a checkpoint of another step"
-        assert saved["walk"] == expected_walk(trial.number, found.step), "a checkpoint of another trial"
-        walk, first = saved["walk"], found.step + 1
-    child = subprocess.Popen(
-        ["sleep", "300"], start_new_session=True
-    )  # would outlive a careless orchestrator
-    for step in range(first, STEPS):
-        time.sleep(random.Random(trial.number * 100 + step).uniform(0.05, 0.25))
-        walk += gain(trial.number, step)
-        trial.log({"loss": walk, "noise": step % 3}, step)
-        say(trial, f"step {step}")
-        if step % 3 == 2:
-            with trial.checkpoint.save(step) as path:
-                (path / "state.json").write_text(json.dumps({"step": step, "walk": walk}))
-    say(trial, "end")
-    if trial.number % 2:
-        child.kill()
-    return walk
-
-
-def say(trial: Any, what: str) -> None:
-    """Leave a line that shows who wrote it and when."""
-    with open(trial.directory / "diary.txt", "a") as file:
-        file.write(f"{time.time()} {os.getpid()} {what}\n")
-
-
-def gain(number: int, step: int) -> float:
-    return round(random.Random(f"{number}/{step}").uniform(-1, 1), 3)
-
-
-def expected_walk(number: int, step: int) -> float:
-    walk = 0.0
-    for at in range(step + 1):
-        walk += gain(number, at)
-    return walk
-
-
 @dataclass
-class Book:
-    """What happened, and what was seen at each kill."""
+class Record:
+    """The kills, and the finished trials as they were at each kill."""
 
     kills: Counter[str] = field(default_factory=Counter)
     finished: dict[int, tuple[Any, ...]] = field(default_factory=dict)
-    """What plain Optuna saw of each trial when it first saw it finished."""
+    """State, value and end of each trial when it was first seen finished."""
     violations: list[str] = field(default_factory=list)
     driver_starts: int = 0
 
 
 class Sweep:
-    """The sweep under attack, and how its parts are found."""
+    """The sweep whose processes are killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = folder / "runs" / "chaos"
-        self.log = open(folder / "driver.log", "a")  # noqa: SIM115 - open to the end
+        self.log = open(folder / "driver.log", "a")  # noqa: SIM115 - open until the script exits
         self.driver: subprocess.Popen[bytes] | None = None
         self.address: str | None = None
         (folder / "chaos.yaml").write_text(
             json.dumps(
                 {
                     "name": "chaos",
-                    "objective": f"{REPOSITORY}/scripts/chaos.py:train",
+                    "objective": f"{REPOSITORY}/scripts/chaos_objective.py:train",
                     "metric": {"name": "loss", "goal": "minimize"},
                     "sampler": {"type": "tpe", "seed": 3},
                     "parameters": {"x": {"min": 0.0, "max": 1.0}},
@@ -124,7 +76,7 @@ class Sweep:
         )
 
     def start(self, trials: int, address: str | None) -> None:
-        """Type the command."""
+        """Start `sweep run`."""
         self.address = address
         command = [sys.executable, "-c", "from sweep.cli import main; main()", "run", "chaos.yaml", "--plain"]
         command += ["-n", str(trials), "--grace", "5"] + (["--address", address] if address else [])
@@ -140,8 +92,8 @@ class Sweep:
             stderr=self.log,
         )
 
-    def said(self) -> list[str]:
-        """The lines that the drivers have printed."""
+    def output(self) -> list[str]:
+        """The output lines of all drivers."""
         return (self.folder / "driver.log").read_text().splitlines()
 
     def is_running(self) -> bool:
@@ -152,18 +104,18 @@ class Sweep:
         return self.driver.wait(seconds)
 
     def processes(self, title: str = "") -> list[psutil.Process]:
-        """Living processes that take part in the sweep and have such a title."""
+        """Running processes of the sweep whose title begins with `title`."""
         from sweep.system.processes import find
 
         found = find([self.root], [self.root / ".fence"])
-        return [process for process in found if _title(process).startswith(title)]
+        return [process for process in found if title_of(process).startswith(title)]
 
-    def is_under_way(self) -> bool:
-        """Whether some worker has been started."""
+    def has_workers(self) -> bool:
+        """Whether a worker has been started."""
         return bool(self.processes("ray::RayWorker"))
 
     def trials(self) -> list[Any]:
-        """The trials as plain Optuna reads them."""
+        """The trials, read with plain Optuna."""
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
@@ -178,14 +130,8 @@ class Sweep:
         return []
 
 
-def _title(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
 class Nodes:
-    """A Ray cluster of three nodes on this machine, started when it is first needed."""
+    """A Ray cluster of three nodes on this machine, started when it is first used."""
 
     def __init__(self) -> None:
         self._cluster: Any = None
@@ -201,8 +147,8 @@ class Nodes:
             self._nodes = [self._join() for _ in range(2)]
         return str(self._cluster.address)
 
-    def lose(self, which: int) -> None:
-        """Lose a machine: its raylet and all that runs there; then another one joins."""
+    def kill_node(self, which: int) -> None:
+        """Kill the raylet of a node and its child processes, then add another node."""
         node = self._nodes.pop(which % len(self._nodes))
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
         victims = [raylet, *raylet.children(recursive=True)]
@@ -215,22 +161,22 @@ class Nodes:
 
     def _join(self, **options: Any) -> Any:
         assert self._cluster is not None
-        with suppress(Exception):  # Ray gives it half a minute, which a busy machine may need twice
+        with suppress(Exception):  # on a busy machine it can take longer than Ray's timeout of 30 s
             return self._cluster.add_node(num_cpus=1, **options)
         return self._cluster.add_node(num_cpus=1, **options)
 
-    def end(self) -> None:
+    def shutdown(self) -> None:
         if self._cluster is not None:
             self._cluster.shutdown()
 
 
 class Chaos:
-    """Kills, and keeps book.
+    """Kills processes at random and records what happens.
 
     Args:
-        sweep: the victim.
-        nodes: machines to lose.
-        seed: of all choices.
+        sweep: the sweep.
+        nodes: the cluster whose nodes are killed.
+        seed: the seed of the random choices.
     """
 
     def __init__(self, sweep: Sweep, nodes: Nodes, seed: int) -> None:
@@ -238,13 +184,13 @@ class Chaos:
         self._nodes = nodes
         self._random = random.Random(seed)
         self._deck: list[str] = []
-        self.book = Book()
+        self.record = Record()
 
     def run(self, minutes: float, trials: int, most: int | None) -> None:
-        """Kill until the time is up or `most` kills are done, then let the sweep finish `trials` trials."""
+        """Kill for some minutes, at most `most` times; then let the sweep finish `trials` trials."""
         end = time.monotonic() + 60 * minutes
         endless = 1_000_000
-        while time.monotonic() < end and (most is None or sum(self.book.kills.values()) < most):
+        while time.monotonic() < end and (most is None or sum(self.record.kills.values()) < most):
             kind = self._draw()
             if not self._sweep.is_running():
                 self._start(endless, kind)
@@ -252,19 +198,19 @@ class Chaos:
                 self._interrupt()
                 self._start(endless, kind)
             if kind != "driver" or self._random.random() < 0.7:
-                self._wait_until_under_way()
+                self._wait_for_workers()
             time.sleep(self._random.uniform(0.2, 4.0))
-            self._look()
+            self._check_finished()
             self._kill(kind)
         if self._sweep.is_running():
             self._interrupt()
         total = max(trials, len(self._sweep.trials()))
-        print(f"no more kills; {total} trials are to be finished", flush=True)
+        print(f"no more kills; {total} trials will be finished", flush=True)
         self._start(total, "")
         status = self._sweep.wait(600)
         if status != 0:
-            self.book.violations.append(f"the last run ended with status {status}")
-        self._look()
+            self.record.violations.append(f"the last run exited with status {status}")
+        self._check_finished()
 
     def _draw(self) -> str:
         if not self._deck:
@@ -274,37 +220,37 @@ class Chaos:
 
     def _start(self, trials: int, kind: str) -> None:
         wants_nodes = kind == "node" or (kind != "raylet" and self._random.random() < 0.3)
-        self.book.driver_starts += 1
+        self.record.driver_starts += 1
         self._sweep.start(trials, self._nodes.address if wants_nodes else None)
 
     def _interrupt(self) -> None:
-        """SIGTERM, as by hand. It has to end within its grace time, and say that it was interrupted."""
+        """Send SIGTERM. The driver has to exit in its grace period, with the status for an interruption."""
         assert self._sweep.driver is not None
-        if not self._sweep.is_under_way():
-            self._wait_until_under_way()
+        if not self._sweep.has_workers():
+            self._wait_for_workers()
         self._sweep.driver.send_signal(signal.SIGTERM)
         status = self._sweep.wait(180)
         if status not in (143, -15):
-            self.book.violations.append(f"SIGTERM ended it with status {status}")
+            self.record.violations.append(f"after SIGTERM it exited with status {status}")
 
-    def _wait_until_under_way(self) -> None:
+    def _wait_for_workers(self) -> None:
         end = time.monotonic() + 300
-        while not self._sweep.is_under_way():
+        while not self._sweep.has_workers():
             if not self._sweep.is_running():
                 status = self._sweep.wait(1)
-                said = [line for line in self._sweep.said() if "rror" in line][-1:]
-                self.book.violations.append(f"the driver ended by itself with status {status}: {said}")
+                errors = [line for line in self._sweep.output() if "rror" in line][-1:]
+                self.record.violations.append(f"the driver exited with status {status}: {errors}")
                 self._start(1_000_000, "")
             if time.monotonic() > end:
-                raise TimeoutError("the sweep does not get under way")
+                raise TimeoutError("no worker has been started")
             time.sleep(0.1)
 
     def _kill(self, kind: str) -> None:
         if kind == "node":
-            self._nodes.lose(self._random.randrange(2))
+            self._nodes.kill_node(self._random.randrange(2))
         else:
             victims = self._victims(kind)
-            if not victims:  # it has just been killed, and is not there again yet
+            if not victims:  # it was killed before, and has not been restarted yet
                 self._deck.append(kind)
                 return
             victim = self._random.choice(sorted(victims, key=lambda process: process.pid))
@@ -312,10 +258,11 @@ class Chaos:
                 victim.kill()
             if kind == "driver":
                 self._sweep.wait(180)
-        self.book.kills[kind] += 1
-        finished = len(self.book.finished)
+        self.record.kills[kind] += 1
+        finished = len(self.record.finished)
         print(
-            f"kill {sum(self.book.kills.values()):3}: {kind:10} ({finished} trials have finished)", flush=True
+            f"kill {sum(self.record.kills.values()):3}: {kind:10} ({finished} trials have finished)",
+            flush=True,
         )
 
     def _victims(self, kind: str) -> list[psutil.Process]:
@@ -330,121 +277,24 @@ class Chaos:
         titles = {"worker": "ray::RayWorker", "controller": "ray::RayController"}
         return self._sweep.processes(titles[kind])
 
-    def _look(self) -> None:
-        """See that what was finished at an earlier look is as it was."""
+    def _check_finished(self) -> None:
+        """Check that trials that were finished before have not changed."""
         for trial in self._sweep.trials():
             if trial.state.is_finished():
                 facts = (trial.state.name, trial.value, trial.datetime_complete)
-                if self.book.finished.setdefault(trial.number, facts) != facts:
-                    self.book.violations.append(f"trial {trial.number} was {facts} and is another")
+                if self.record.finished.setdefault(trial.number, facts) != facts:
+                    self.record.violations.append(f"trial {trial.number} was {facts} and has changed")
 
 
-def check(sweep: Sweep, book: Book) -> dict[str, int]:
-    """The invariants, as numbers; all but the first are to be 0."""
-    from optuna.storages.journal._storage import JournalOperation
-    from optuna.trial import TrialState
-
-    trials = sweep.trials()
-    journal = [json.loads(line) for line in (sweep.root / "journal.log").read_text().splitlines()]
-    outcomes = Counter(
-        entry["trial_id"]
-        for entry in journal
-        if entry["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES
-        and TrialState(entry["state"]).is_finished()
-    )
-    created = sum(entry["op_code"] == JournalOperation.CREATE_TRIAL for entry in journal)
-    lost = list(range(len(trials), created))
-    lost += [trial.number for trial in trials if not trial.state.is_finished()]
-    lost += [number for number in book.finished if number >= len(trials)]
-    twice = [trial.number for trial in trials if outcomes[trial._trial_id] != 1]
-    beside = []
-    for trial in trials:
-        diary = [line.split(" ", 2) for line in _lines(sweep.root / f"trial-{trial.number:04d}/diary.txt")]
-        finished = trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
-        if any(float(when) > finished + 0.05 for when, _, _ in diary):
-            twice.append(trial.number)
-        writers = [pid for _, pid, _ in diary]
-        turns = [pid for pid, before in zip(writers, [None, *writers], strict=False) if pid != before]
-        if len(turns) != len(set(turns)):
-            beside.append(trial.number)
-    wrong = [
-        trial.number
-        for trial in trials
-        if trial.state.name != "COMPLETE" or trial.value != expected_walk(trial.number, STEPS - 1)
-    ]
-    return {
-        "trials": len(trials),
-        "lost": len(lost),
-        "run twice": len(set(twice)),
-        "two attempts at a time": len(beside),
-        "with a wrong result": len(wrong),
-        "zombies": len(_zombies(sweep)),
-        "rows that disagree": sum(_disagreements(sweep, trials, fast) for fast in (True, False)),
-        "other violations": len(book.violations),
-    }
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _zombies(sweep: Sweep) -> list[psutil.Process]:
-    """Processes that inherited our mark and still live; Ray's own ones take a while after a SIGKILL."""
-    end = time.monotonic() + 180
-    while True:
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(MARK) == sweep.folder.name:
-                    found.append(process)
-        found += sweep.processes()
-        if not found or time.monotonic() > end:
-            for process in found:
-                print(f"left behind: {process.pid} {_title(process)[:150]}")
-            return found
-        time.sleep(1)
-
-
-def _disagreements(sweep: Sweep, trials: list[Any], fast: bool) -> int:
-    """In how many rows TensorBoard and the study differ: status, parameters, last value, best, curve."""
-    sys.path.insert(0, str(REPOSITORY))
-    from tests.tensorboard_client import hparams, metrics, status, tensorboard
-
-    bad = 0
-    with tensorboard(sweep.root, fast) as board:
-        rows = board.wait_for_rows(len(trials), 120)
-        by_name = {row["name"]: row for row in rows}
-        if len(rows) != len(trials) or len(by_name) != len(rows):
-            print(f"TensorBoard has {len(rows)} rows for {len(trials)} trials")
-            return abs(len(rows) - len(trials)) or 1
-        for trial in trials:
-            row = by_name[f"chaos/t{trial.number:04d}"]
-            walk = [expected_walk(trial.number, step) for step in range(STEPS)]
-            curve = board.scalars(f"trial-{trial.number:04d}", "loss")
-            found = metrics(row)
-            agrees = (
-                status(row) == "STATUS_SUCCESS"
-                and math.isclose(hparams(row)["x"], trial.params["x"], rel_tol=1e-9)
-                and math.isclose(found["loss"], trial.value, rel_tol=1e-4, abs_tol=1e-6)
-                and math.isclose(found["best/loss"], min(walk), rel_tol=1e-4, abs_tol=1e-6)
-                and [step for step, _ in curve] == list(range(STEPS))
-            )
-            if not agrees:
-                steps = [step for step, _ in curve]
-                print(f"trial {trial.number}: {status(row)} {found} {steps} instead of {trial.value}")
-                bad += 1
-    return bad
-
-
-def table(book: Book, facts: Mapping[str, int], seed: int, seconds: float) -> str:
-    """What is printed at the end, in Markdown."""
+def table(record: Record, facts: Mapping[str, int], seed: int, seconds: float) -> str:
+    """The results as a Markdown table."""
     lines = ["| kills | |", "|---|---|"]
-    lines += [f"| {kind} | {book.kills[kind]} |" for kind in dict.fromkeys(DECK)]
-    lines += [f"| **all** | {sum(book.kills.values())} |", "", "| seen | |", "|---|---|"]
+    lines += [f"| {kind} | {record.kills[kind]} |" for kind in dict.fromkeys(DECK)]
+    lines += [f"| **all** | {sum(record.kills.values())} |", "", "| found | |", "|---|---|"]
     lines += [f"| {name} | {count} |" for name, count in facts.items()]
     lines += [
         "",
-        f"Seed {seed}, {seconds / 60:.1f} minutes, the command was given {book.driver_starts} times.",
+        f"Seed {seed}, {seconds / 60:.1f} minutes, the driver was started {record.driver_starts} times.",
     ]
     return "\n".join(lines)
 
@@ -466,11 +316,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=15.0, help="how long to kill (default 15)")
-    parser.add_argument("--seed", type=int, default=1, help="of all choices (default 1)")
-    parser.add_argument("--trials", type=int, default=200, help="at least so many (default 200)")
-    parser.add_argument("--kills", type=int, help="at most so many (default: as many as there is time for)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="work there, and keep it")
+    parser.add_argument("--minutes", type=float, default=15.0, help="how long to kill processes (default 15)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of the random choices (default 1)")
+    parser.add_argument("--trials", type=int, default=200, help="the least number of trials (default 200)")
+    parser.add_argument("--kills", type=int, help="the largest number of kills (default: no limit)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="the directory of the sweep, which is kept")
     options = parser.parse_args()
     began = time.monotonic()
     os.environ[MARK] = ""
@@ -480,15 +330,15 @@ def main() -> int:
         chaos = Chaos(sweep, nodes, options.seed)
         try:
             chaos.run(options.minutes, options.trials, options.kills)
-            facts = check(sweep, chaos.book)
+            facts = check(sweep, chaos.record)
         finally:
             if sweep.is_running() and sweep.driver is not None:
                 sweep.driver.kill()
-            nodes.end()
-        for violation in chaos.book.violations:
+            nodes.shutdown()
+        for violation in chaos.record.violations:
             print(f"violation: {violation}")
         print()
-        print(table(chaos.book, facts, options.seed, time.monotonic() - began))
+        print(table(chaos.record, facts, options.seed, time.monotonic() - began))
     return 0 if all(count == 0 for name, count in facts.items() if name != "trials") else 1
 
 

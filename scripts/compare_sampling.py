@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Are values as good as plain Optuna's if the objective asks for its parameters from afar?
+"""Compares the best values of a sweep with `parameters: define-by-run` with those of plain Optuna.
 
-The same define-by-run objectives, TPE, and as many trials at once: by sweep's workers, and by plain Optuna in
-as many processes with one journal. A table of the best values, and of how surely they differ.
+Both run the same objectives with TPE and the same number of parallel trials: the sweep in its workers, plain
+Optuna in processes that share a journal. The output is a table of the best values, with the p-value of a
+difference.
 
     python scripts/compare_sampling.py --repetitions 20 --workers 4
 """
@@ -26,7 +27,7 @@ from optuna.storages.journal import JournalFileBackend
 from scipy.stats import mannwhitneyu
 
 _SECONDS = 0.03
-"""How long an objective takes: long enough for trials to overlap."""
+"""The duration of an objective, long enough for trials to overlap."""
 
 _A = [
     [10, 3, 17, 3.5, 1.7, 8],
@@ -55,7 +56,7 @@ def hartmann6(trial: Any) -> float:
 
 
 def conditional(trial: Any) -> float:
-    """Which parameters there are depends on another one; its minimum is 0, with the second kind."""
+    """A conditional space: the kind decides on the other parameters. Its minimum is 0, for `valley`."""
     if trial.suggest_categorical("kind", ["bowl", "valley", "steps"]) == "bowl":
         value = 0.5 + (trial.suggest_float("centre", -5, 5) - 1) ** 2
     elif trial.params["kind"] == "valley":
@@ -71,7 +72,7 @@ OBJECTIVES: dict[str, Callable[[Any], float]] = {"hartmann6": hartmann6, "condit
 
 
 def with_sweep(objective: str, seed: int, trials: int, workers: int, folder: Path) -> float:
-    """The best value that sweep finds."""
+    """The best value of a sweep."""
     import sweep
 
     result = sweep.run(
@@ -88,7 +89,7 @@ def with_sweep(objective: str, seed: int, trials: int, workers: int, folder: Pat
 
 
 def with_optuna(objective: str, seed: int, trials: int, workers: int, folder: Path) -> float:
-    """The best value that plain Optuna finds."""
+    """The best value of plain Optuna."""
     path = folder / f"{objective}-{seed}.log"
     storage = JournalStorage(JournalFileBackend(str(path)))
     study = optuna.create_study(study_name="study", storage=storage)
@@ -126,7 +127,7 @@ def main() -> None:
 
     found: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for objective in OBJECTIVES:  # before Ray: a process that has threads should not fork
+        for objective in OBJECTIVES:  # before Ray starts: a process with threads should not fork
             for seed in range(options.repetitions):
                 value = with_optuna(objective, seed, options.trials, options.workers, Path(folder))
                 found.setdefault((objective, "plain Optuna"), []).append(value)

@@ -1,4 +1,4 @@
-"""A real TensorBoard, asked over HTTP as its own front end asks."""
+"""A real TensorBoard, queried over HTTP as its front end does."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TensorBoard:
     """The HTTP interface of a running TensorBoard.
 
     Args:
-        url: where it is.
-        shows_halves: whether it shows a run while it is still reading it, as its Python loader does.
+        url: its address.
+        shows_partial_runs: whether it shows a run while it is still loading it, as its Python loader does.
     """
 
-    def __init__(self, url: str, shows_halves: bool = False) -> None:
+    def __init__(self, url: str, shows_partial_runs: bool = False) -> None:
         self.url = url.rstrip("/")
-        self._shows_halves = shows_halves
+        self._shows_halves = shows_partial_runs
 
     def experiment(self) -> dict[str, Any]:
         """The declared columns."""
@@ -42,14 +42,14 @@ class TensorBoard:
         return list(answer.get("sessionGroups", []))
 
     def wait_for_rows(self, count: int, seconds: float = 120.0) -> list[dict[str, Any]]:
-        """The rows, when there are `count` that stay as they are: runs are read one by one."""
+        """Wait until there are `count` rows that no longer change: runs are loaded one by one."""
         end = time.monotonic() + seconds
         rows = self.rows()
-        calm = 0
-        while time.monotonic() < end and (len(rows) < count or calm < (2 if self._shows_halves else 1)):
+        unchanged = 0
+        while time.monotonic() < end and (len(rows) < count or unchanged < (2 if self._shows_halves else 1)):
             time.sleep(0.3)
             before, rows = rows, self.rows()
-            calm = calm + 1 if rows == before else 0
+            unchanged = unchanged + 1 if rows == before else 0
         return rows
 
     def scalars(self, run: str, tag: str) -> list[tuple[int, float]]:
@@ -76,16 +76,16 @@ def tensorboard(logdir: Path, fast: bool = True) -> Iterator[TensorBoard]:
         if url:
             break
     else:
-        raise RuntimeError("TensorBoard ended without saying where it is")
+        raise RuntimeError("TensorBoard exited without printing its address")
     try:
-        yield TensorBoard(url, shows_halves=not fast)
+        yield TensorBoard(url, shows_partial_runs=not fast)
     finally:
         process.terminate()
         process.wait(60)
 
 
 def _start(logdir: Path, fast: bool) -> tuple[subprocess.Popen[str], str]:
-    """It ends at once if its data server has not answered within five seconds, as on a busy machine."""
+    """Start TensorBoard; no address if it exits, because its data server needed more than five seconds."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1"),

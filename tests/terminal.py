@@ -1,4 +1,4 @@
-"""A person at a terminal: a command on a real pty, of which one waits for words and types answers."""
+"""A command on a real pseudoterminal: waiting for its output and typing answers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.commands import PATIENCE
 
 
 class Terminal:
-    """Runs a command on a terminal of its own.
+    """Runs a command on a new terminal.
 
     Args:
         arguments: the command.
-        environment: what to add to the environment.
+        environment: additional environment variables.
     """
 
     def __init__(self, arguments: Sequence[str], **environment: str) -> None:
         master, slave = pty.openpty()
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONBREAKPOINT"}
         self._process = subprocess.Popen(
-            # A shell's job: `setsid` with the terminal as its own, so that Ctrl-C is a signal.
+            # As a shell does: a new session with a controlling terminal, so that Ctrl-C is a signal.
             ["setsid", "--ctty", "--wait", *arguments],
             stdin=slave,
             stdout=slave,
@@ -36,7 +36,7 @@ class Terminal:
         os.close(slave)
         self._master = master
         self.text = ""
-        """All that was on it so far."""
+        """The output so far."""
 
     def __enter__(self) -> Terminal:
         return self
@@ -56,7 +56,7 @@ class Terminal:
         os.write(self._master, b"\x03")
 
     def wait_for(self, pattern: str, patience: float = PATIENCE) -> str:
-        """Wait for words that have not been waited for yet; gives what came up to there."""
+        """Wait for new output that matches a pattern; returns the output up to there."""
         start, end = len(self.text), time.monotonic() + patience
         pending = getattr(self, "_pending", "")
         while not (found := re.search(pattern, pending)):
@@ -64,16 +64,16 @@ class Terminal:
             if select.select([self._master], [], [], 0.2)[0]:
                 try:
                     data = os.read(self._master, 1 << 16)
-                except OSError:  # the other side has closed
+                except OSError:  # the terminal is closed
                     data = b""
-                assert data, f"it has ended; no {pattern!r} in: {self.text}{pending}"
+                assert data, f"it has exited; no {pattern!r} in: {self.text}{pending}"
                 pending += data.decode(errors="replace").replace("\r\n", "\n")
         passed, self._pending = pending[: found.end()], pending[found.end() :]
         self.text += passed
         return passed
 
     def wait(self, patience: float = PATIENCE) -> int:
-        """Wait for its end; gives the exit status."""
+        """Wait until the command exits; returns its exit status."""
         self._pending: str = getattr(self, "_pending", "")
         end = time.monotonic() + patience
         while time.monotonic() < end:

@@ -392,10 +392,10 @@ def test_the_error_for_an_unusable_runs_folder_has_its_path(
 ) -> None:
     Path("file").touch()
     for runs in ("file", "file/below"):
-        with pytest.raises(InputError, match="file: is no directory; choose another place"):
+        with pytest.raises(InputError, match="file: is not a directory; choose another place"):
             sweep.run(parabola, name=name, n_trials=1, inline=True, runs=runs)
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(InputError, match=f"{project}: may not be written to"):
+    with pytest.raises(InputError, match=f"{project}: is not writable"):
         sweep.run(parabola, name="demo", n_trials=1, inline=True, runs="new/runs")
     assert not Path("new").exists()
 

@@ -35,7 +35,7 @@ def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
         InputError: the trial has no artifact of this name.
     """
     label = view.spec.run_labels[repeat]
-    found = {path.name: path for path in find_artifacts(view.directory.trial(number, label).artifacts)}
+    found = find_artifacts(view.directory.trial(number, label).artifacts)
     if name in found:
         return found[name]
     who = f"trial {number} of {view.spec.name}" + (f" ({label})" if label else "")
@@ -46,11 +46,12 @@ def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
     raise InputError(f"{who} has no artifact {name!r}; {suggestion(name, found)}")
 
 
-def export_artifact(artifact: Path, output: str, *, force: bool) -> Path:
+def export_artifact(artifact: Path, name: str, output: str, *, force: bool) -> Path:
     """Copy an artifact out of its sweep.
 
     Args:
         artifact: the artifact's path.
+        name: the artifact's name, which differs from the path's while it is being replaced.
         output: the path of the copy. If it is a directory or ends with a slash, the directory for the copy.
         force: replace an existing file.
 
@@ -63,7 +64,7 @@ def export_artifact(artifact: Path, output: str, *, force: bool) -> Path:
     is_directory = output.endswith("/")
     target = Path(output)
     if is_directory or target.is_dir():
-        target /= artifact.name
+        target /= name
     if (target.exists() or target.is_symlink()) and not force:
         raise InputError(f"{target}: already exists; replace it with --force, or choose another -o")
     if is_directory:

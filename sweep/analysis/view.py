@@ -27,7 +27,7 @@ from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
-from sweep.tracking.run import best_tag
+from sweep.tracking.run_logger import best_tag
 from sweep.trial.artifacts import find_artifacts
 
 _COUNTED = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
@@ -245,7 +245,7 @@ class SweepView:
     def _artifacts(self, number: int) -> list[str]:
         root = self.directory.trial(number).root
         places = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
-        return [str(path.relative_to(root)) for place in places for path in find_artifacts(place)]
+        return [str(place.relative_to(root) / name) for place in places for name in find_artifacts(place)]
 
     def _attempts(self, trial: FrozenTrial) -> int:
         """How often a trial was executed; with repeats, the maximum over them."""

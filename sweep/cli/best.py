@@ -119,7 +119,7 @@ def _copy_artifact(view: SweepView, name: str, output: str, repeat: str | None, 
         )
     trial = view.front[0]
     index = best_repeat(view, trial) if repeat is None else find_repeat(view.spec, repeat)
-    copy = export_artifact(find_artifact(view, trial.number, index, name), output, force=force)
+    copy = export_artifact(find_artifact(view, trial.number, index, name), name, output, force=force)
     values = repeat_values(trial.user_attrs, view.spec.repeats) or trial.values
     who = text.run(trial.number, view.spec.run_labels[index])
     print(f"{copy}: {name} of trial {who}, {view.spec.metric.name} = {text.number(values[index])}")

@@ -17,10 +17,10 @@ from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
-from sweep.tracking.hparams import Cell, Session, found_cells, group_name
+from sweep.tracking.hparams import Cell, Session, cells_of_suggested, group_name
 from sweep.tracking.read import has_ended
 from sweep.tracking.root import declare_experiment, end_session
-from sweep.tracking.run import best_tag
+from sweep.tracking.run_logger import best_tag
 
 
 class HParamsWriter:
@@ -69,7 +69,7 @@ class HParamsWriter:
 
     def _cells(self, trial: optuna.Trial | FrozenTrial, params: Mapping[str, Any]) -> dict[str, Cell]:
         if self._space.is_define_by_run:
-            return found_cells(params, trial.distributions)
+            return cells_of_suggested(params, trial.distributions)
         return cells(self._columns, params)
 
     def add_end(self, live: LiveTrial, run: LiveRun, is_whole: bool) -> None:

@@ -20,7 +20,7 @@ from sweep.messages import AttemptResult, Outcome, TrialStateName
 from sweep.study import attributes
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
-from sweep.tracking.run import best_tag
+from sweep.tracking.run_logger import best_tag
 
 
 @dataclass(frozen=True, eq=False)

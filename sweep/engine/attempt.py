@@ -20,7 +20,7 @@ from sweep.objective.result import read_result
 from sweep.script.reference import ScriptReference
 from sweep.system.directory import SweepDirectory
 from sweep.system.processes import TRIAL_DIRECTORY
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.channel import Channel
 from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.optuna_trial import StudyInfo
@@ -123,13 +123,13 @@ class AttemptRunner:
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
             checkpoints = find_checkpoints(directory.checkpoints)
-            run = RunDirectory(
+            run = RunLogger(
                 directory.root,
                 assignment.session,
                 settings.metric,
                 settings.maximize,
                 resume_after=checkpoints[-1].step if checkpoints else None,
-                is_open=settings.is_define_by_run,
+                is_define_by_run=settings.is_define_by_run,
             )
             exits.callback(run.finish)
             trial = Trial(
@@ -149,7 +149,7 @@ class AttemptRunner:
         return replace(outcome, metrics={tag: value for tag, (_, value) in run.last.items()})
 
     def _call_objective(
-        self, assignment: Assignment, trial: Trial, run: RunDirectory, directory: Path
+        self, assignment: Assignment, trial: Trial, run: RunLogger, directory: Path
     ) -> Outcome:
         settings = self._settings
         outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)

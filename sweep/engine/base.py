@@ -77,7 +77,7 @@ class Engine(AbstractContextManager["Engine"]):
 
     def kill_leftover_processes(self, directory: SweepDirectory) -> None:
         """Kill the processes that an earlier, killed run of a sweep has left behind."""
-        processes.end(processes.find([directory.root], [directory.fence]))
+        processes.terminate(processes.find([directory.root], [directory.fence]))
 
     def clean_up_previous_run(self, directory: SweepDirectory, observer: Observer) -> None:
         """Ensure that no process of an earlier run of a sweep is alive. The caller holds the sweep lock.

@@ -24,7 +24,7 @@ from sweep.errors import InputError, SweepError
 from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
-from sweep.system.lock import join_fence
+from sweep.system.lock import join_run
 
 _POLL_INTERVAL = 0.25  # seconds
 _process_lock = threading.RLock()
@@ -57,7 +57,7 @@ class InlineEngine(Engine):
             runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
         except ObjectiveImportError as error:
             raise SweepError(str(error)) from None
-        fence = join_fence(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+        fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
         try:
             return self._run(runner, sweep, observer, interruption)
         finally:

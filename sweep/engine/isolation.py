@@ -189,7 +189,7 @@ def _save_children() -> _Restore:
         _shut_down_services()
         kept = before | _helper_pids()
         left = [process for process in processes.descendants() if not _is_kept(process, kept)]
-        processes.end(left, grace=_CHILD_GRACE)
+        processes.terminate(left, grace=_CHILD_GRACE)
         processes.reap(left)
 
     return restore

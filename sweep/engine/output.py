@@ -60,7 +60,7 @@ def tee_output(path: Path) -> Iterator[None]:
 def _open_locked(path: Path) -> int:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     if not lock_file(file, patience=0):
-        processes.end_trial(path.parent, path)
+        processes.terminate_trial(path.parent, path)
         if not lock_file(file, _LOCK_TIMEOUT):
             os.close(file)
             raise OSError(f"{path.parent.name}: a process of an earlier attempt does not terminate")

@@ -1,9 +1,9 @@
-"""What the callbacks of all frameworks have in common."""
+"""What the callbacks for all frameworks have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from weakref import WeakSet
 
 from sweep.errors import suggestion
@@ -11,23 +11,23 @@ from sweep.trial.checkpoints import Checkpoint, Checkpoints
 from sweep.trial.trial import Trial
 
 Steps = Literal["evaluation", "global_step"]
-"""What curves and reports are counted by."""
-_taken: WeakSet[Checkpoints] = WeakSet()
-"""The checkpoints of trials that serve a training."""
+"""The unit of the steps of reports and curves."""
+_claimed: WeakSet[Checkpoints] = WeakSet()
+"""The checkpoints that a training uses already."""
 
 
 def check_steps(steps: str) -> None:
-    """See that it is one of `Steps`.
+    """Check that `steps` is one of `Steps`.
 
     Raises:
         ValueError: it is not.
     """
-    if steps not in ("evaluation", "global_step"):
-        raise ValueError(f"steps is {steps!r}; {suggestion(steps, ['evaluation', 'global_step'])}")
+    if steps not in get_args(Steps):
+        raise ValueError(f"steps is {steps!r}; {suggestion(steps, get_args(Steps))}")
 
 
 def check_count(count: Any, name: str) -> None:
-    """See that it is a whole number from 0.
+    """Check that an argument is a whole number from 0.
 
     Raises:
         ValueError: it is not.
@@ -37,34 +37,35 @@ def check_count(count: Any, name: str) -> None:
 
 
 def check_one_process(processes: int) -> None:
-    """See that the trial's training is in this process alone.
+    """Check that the training runs in this process only.
 
     Raises:
-        RuntimeError: it is spread over several: their trials would be as many.
+        RuntimeError: it is distributed, and each process would report to the trial.
     """
     if processes > 1:
         raise RuntimeError(
-            f"SweepCallback serves a training in one process, and this one has {processes}; for several "
-            "GPUs in a trial make a script of it that calls sweep.report, and let its command be torchrun"
+            f"SweepCallback supports training in one process, and this training has {processes}; for several "
+            "GPUs per trial write a script that calls sweep.report, and use torchrun in its command"
         )
 
 
-def take_checkpoints(trial: Trial) -> tuple[bool, Checkpoint | None]:
-    """A trial's checkpoints are those of one training.
+def claim_checkpoints(trial: Trial) -> tuple[bool, Checkpoint | None]:
+    """Use the trial's checkpoints for one training.
 
-    Of several, as of the folds of a cross-validation, none may go on from what another one has saved.
+    Of several, such as the folds of a cross-validation, only the first one uses them, so that none resumes
+    from a checkpoint of another one.
 
     Returns:
-        whether this training is the one, and the checkpoint from which it goes on.
+        whether this training uses them, and the checkpoint from which it resumes.
     """
-    if trial.checkpoint in _taken:
+    if trial.checkpoint in _claimed:
         return False, None
-    _taken.add(trial.checkpoint)
+    _claimed.add(trial.checkpoint)
     return True, trial.checkpoint.latest()
 
 
-def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Those values that are single numbers, as floats."""
+def scalar_values(values: Mapping[str, Any]) -> dict[str, float]:
+    """The values that are single numbers, as floats."""
     found = {}
     for name, value in values.items():
         size = getattr(value, "numel", None) or getattr(value, "size", 1)
@@ -76,14 +77,14 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def missing(monitor: str, names: Iterable[str]) -> ValueError:
-    """The error that there is no such metric."""
+def monitor_error(monitor: str, names: Iterable[str]) -> ValueError:
+    """The error for a monitored metric that the evaluation has not logged."""
     names = list(names)
     found = f"found {', '.join(names)}; {suggestion(monitor, names)}" if names else "nothing was logged"
     return ValueError(f"monitor: there is no {monitor!r} at the end of an evaluation: {found}")
 
 
-def tell(trial: Trial, value: float, values: Mapping[str, float], step: int) -> None:
-    """Report the metric, and log what else is known at that step."""
+def report_and_log(trial: Trial, value: float, values: Mapping[str, float], step: int) -> None:
+    """Report the metric, and log the other values at the same step."""
     trial.report(value, step)
     trial.log({name: number for name, number in values.items() if name != trial.metric}, step)

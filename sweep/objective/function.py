@@ -15,7 +15,7 @@ from typing import Any
 from sweep.errors import EntryError, InputError, suggestion
 from sweep.objective.callables import bindings_of, why_no_objective
 from sweep.sweepfile.files import find_file
-from sweep.system.importing import look_here
+from sweep.system.importing import add_cwd_to_path
 from sweep.trial.trial import Objective
 
 _PASSED_TO_RUN = (
@@ -70,7 +70,7 @@ class FunctionReference:
 
     @classmethod
     def _find_module(cls, module: str, function: str, text: str) -> FunctionReference:
-        look_here()
+        add_cwd_to_path()
         try:
             found = importlib.util.find_spec(module)
         except Exception:  # noqa: BLE001 - it imports the parent packages, which can raise anything
@@ -102,7 +102,7 @@ class FunctionReference:
 
     def _import(self) -> ModuleType:
         if self.source is None:
-            look_here()
+            add_cwd_to_path()
             return importlib.import_module(self.module)
         directory = str(Path(self.source).parent)
         if directory not in sys.path:

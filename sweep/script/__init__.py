@@ -1,1 +1,1 @@
-"""An objective that is a script: a process for each trial, whose metrics are picked up while it runs."""
+"""An objective that is a script: one process per trial, whose metrics are collected while it runs."""

@@ -1,4 +1,4 @@
-"""A log that does not fill the disk."""
+"""A log file of bounded size."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 HEAD = 8 << 20
 TAIL = 8 << 20
-"""Bytes of a log that are kept from its beginning and from its end."""
+"""Bytes that are kept from the beginning and the end of a log."""
 
 
 class BoundedLog:
-    """A file to which others append: what is in its middle is left out once it is too long.
+    """A file to which other processes append, and whose middle is left out once it is too long.
 
-    It never has more than `HEAD` and twice `TAIL`, and its end is always at its end.
+    It has at most `HEAD` and twice `TAIL` bytes.
 
     Args:
         path: the file.
@@ -24,7 +24,7 @@ class BoundedLog:
         self._left_out = 0
 
     def cut(self) -> None:
-        """Leave out what is too much, if it is."""
+        """Remove the middle of the file if it is too long."""
         try:
             size = self._path.stat().st_size
         except FileNotFoundError:  # the script has removed it
@@ -32,19 +32,13 @@ class BoundedLog:
         if size <= HEAD + 2 * TAIL:
             return
         with self._path.open("r+b") as file:
-            begin = _after_line(file.fileno(), size - TAIL)
+            file.seek(size - TAIL)
+            begin = size - TAIL + file.read(4096).find(b"\n") + 1  # the beginning of a line, if one is near
             self._left_out += begin - HEAD - (len(self._note()) if self._left_out else 0)
-            os.lseek(file.fileno(), begin, os.SEEK_SET)
-            tail = file.read()
-            note = self._note()
-            os.pwrite(file.fileno(), note + tail, HEAD)
-            os.ftruncate(file.fileno(), HEAD + len(note) + len(tail))
+            file.seek(begin)
+            tail = self._note() + file.read()
+            os.pwrite(file.fileno(), tail, HEAD)
+            os.ftruncate(file.fileno(), HEAD + len(tail))
 
     def _note(self) -> bytes:
         return b"\n[%15d bytes left out]\n" % self._left_out
-
-
-def _after_line(file: int, at: int) -> int:
-    """The beginning of a line near a place, if there is one."""
-    found = os.pread(file, 4096, at).find(b"\n")
-    return at + found + 1

@@ -1,15 +1,15 @@
-"""The ways in which a script fails."""
+"""The errors of a script."""
 
 from __future__ import annotations
 
 
 class ScriptError(RuntimeError):
-    """A script failed; the text is for people.
+    """A script failed. The text is the reason that the sweep shows.
 
     Args:
-        what: how.
-        last: the last line it printed.
-        output_tail: what it printed at last.
+        what: what happened.
+        last: the line of its output that explains it.
+        output_tail: the last lines of its output.
     """
 
     def __init__(self, what: str, last: str = "", output_tail: str = "") -> None:
@@ -18,8 +18,8 @@ class ScriptError(RuntimeError):
 
 
 class NeverReported(ScriptError):
-    """A script ended well, but the sweep's metric never came."""
+    """A script exited with status 0, but never reported the sweep's metric."""
 
 
 class ScriptCrash(ScriptError):
-    """A signal ended a script."""
+    """A script was killed by a signal."""

@@ -1,4 +1,4 @@
-"""The event files that a script itself writes, wherever it does: which they are, and what is new in them."""
+"""TensorBoard event files that a script writes: finding them and reading them while they grow."""
 
 from __future__ import annotations
 
@@ -12,76 +12,77 @@ from typing import Any
 import psutil
 
 from sweep.script.process import written_files
-from sweep.tracking.events import is_own
-from sweep.tracking.numbers import ScalarNumbers
-from sweep.tracking.records import BrokenFileError, read_records
+from sweep.tracking.events import is_from_sweep
+from sweep.tracking.numbers import ScalarReader
+from sweep.tracking.records import CorruptFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
 
 ANNOUNCED = ".event-files"
-"""Where `startup/sitecustomize.py` leaves the paths of files, in the trial's directory."""
+"""The file in the trial's directory to which `startup/sitecustomize.py` appends the paths of event files."""
 
-_NOT_LOOKED_INTO = ("checkpoint", "wandb", ".wandb")
+_SKIPPED_DIRECTORIES = ("checkpoint", "wandb", ".wandb")
 _HPARAMS = "hparams"
 _SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
-"""Names of directories that frameworks give to curves, not to runs."""
-_OF_ADD_HPARAMS = re.compile(r"\d{9,}\.\d+")
-"""The directory that torch's `add_hparams` makes, below the writer's, for what it is given."""
+"""Names that frameworks give to directories of curves, not of runs."""
+_ADD_HPARAMS_DIRECTORY = re.compile(r"\d{9,}\.\d+")
+"""The subdirectory that torch's `add_hparams` creates in the writer's directory."""
 
 
 class EventFiles:
-    """The event files that the processes of a trial write.
+    """Finds the event files that the processes of a trial write.
 
-    They are those in the trial's directory, those that Python's writers have announced, and those that one of
-    the processes has open.
+    These are the files in the trial's directory, those that `startup/sitecustomize.py` has announced, and
+    those that one of the processes has open.
 
     Args:
-        trial: the trial's directory; files that are there already belong to earlier attempts.
+        trial: the trial's directory; existing files belong to earlier attempts.
     """
 
     def __init__(self, trial: Path) -> None:
         self._trial = trial.resolve()
         self._announced = trial / ANNOUNCED
         self._announced.unlink(missing_ok=True)
-        self._known: dict[Path, EventStream | None] = dict.fromkeys(self._inside())
-        self._names = _Names()
+        self._known: dict[Path, EventStream | None] = dict.fromkeys(self._files_in_directory())
+        self._names = _TagNames()
 
-    def look(self, family: list[psutil.Process], is_over: bool = False) -> list[EventStream]:
-        """The files that are known by now.
+    def find(self, family: list[psutil.Process], is_over: bool = False) -> list[EventStream]:
+        """All files found so far.
 
         Args:
             family: the script's processes.
-            is_over: whether the script has ended: before that, what `add_hparams` writes is left out. It
-                repeats metrics in one number, which may be on the disk before the curve.
+            is_over: whether the script has exited. Before that, files of `add_hparams` are left out: they
+                repeat the last value of each metric, which can be on disk before its curve.
         """
-        for path in [*self._told(), *self._inside(), *written_files(family, "tfevents")]:
-            if path not in self._known and not (path.parent == self._trial and is_own(path)):
+        opened = written_files(family, "tfevents")
+        for path in [*self._announced_files(), *self._files_in_directory(), *opened]:
+            if path not in self._known and not (path.parent == self._trial and is_from_sweep(path)):
                 self._known[path] = EventStream(path, path.parent == self._trial, self._names)
-                self._names.see(path.parent)
+                self._names.add(path.parent)
         streams = [stream for stream in self._known.values() if stream is not None]
         return [stream for stream in streams if not stream.is_of_add_hparams] + [
             stream for stream in streams if stream.is_of_add_hparams and is_over
         ]
 
-    def _told(self) -> Iterator[Path]:
+    def _announced_files(self) -> Iterator[Path]:
         with suppress(OSError):
             for line in self._announced.read_bytes().splitlines():
                 yield Path(os.path.realpath(os.fsdecode(line)))
 
-    def _inside(self) -> Iterator[Path]:
+    def _files_in_directory(self) -> Iterator[Path]:
         for place, folders, files in os.walk(self._trial):
             is_top = Path(place) == self._trial
-            folders[:] = sorted(name for name in folders if not (is_top and name in _NOT_LOOKED_INTO))
+            folders[:] = sorted(name for name in folders if not (is_top and name in _SKIPPED_DIRECTORIES))
             for name in sorted(files):
                 if "tfevents" in name:
                     yield Path(os.path.realpath(os.path.join(place, name)))
 
 
-class _Names:
-    """Makes one set of names of the tags of several directories.
+class _TagNames:
+    """Gives unique metric names to the tags of several directories.
 
-    The tags of the directory that was begun first keep their names, whichever is written to first. Those of
-    directories below it, or beside it, are known by their directories as well, as `validation/epoch_loss`,
-    where they would be mistaken for each other.
+    Tags of the directory in which a file was created first keep their names. Tags of its subdirectories, and
+    of other directories if they would be ambiguous, are prefixed with the directory's name, as in
+    `validation/epoch_loss`.
     """
 
     def __init__(self) -> None:
@@ -89,18 +90,18 @@ class _Names:
         self._seen: set[Path] = set()
         self._owners: dict[str, Path] = {}
 
-    def see(self, directory: Path) -> None:
-        """A file has been begun there."""
+    def add(self, directory: Path) -> None:
+        """Register a directory in which a file was created."""
         self._seen.add(directory)
         if self._main is None:
             self._main = directory.parent if _is_of_split(directory) else directory
 
     def is_of_add_hparams(self, directory: Path) -> bool:
-        """Whether it is one that `add_hparams` has made; others name their own directories by the time."""
-        return _OF_ADD_HPARAMS.fullmatch(directory.name) is not None and directory.parent in self._seen
+        """Whether `add_hparams` has created a directory. Scripts too name directories by the time."""
+        return _ADD_HPARAMS_DIRECTORY.fullmatch(directory.name) is not None and directory.parent in self._seen
 
     def name(self, tag: str, directory: Path) -> str | None:
-        """What a tag of a directory is called; None if what stands there is known already."""
+        """The metric name of a tag in a directory; None if another directory has the same values already."""
         assert self._main is not None
         if directory == self._main:
             self._owners[tag] = directory
@@ -115,7 +116,7 @@ class _Names:
 
 
 def _is_of_split(directory: Path) -> bool:
-    """Whether it has one of several curves. Who calls a run `train` keeps other things there too."""
+    """Whether a directory contains one of several curves. A run named `train` contains other files too."""
     if directory.name not in _SPLITS:
         return False
     with suppress(OSError):
@@ -124,32 +125,32 @@ def _is_of_split(directory: Path) -> bool:
 
 
 class EventStream:
-    """An event file that is read while it grows.
+    """Reads an event file while it grows.
 
     Args:
         path: the file.
-        is_in_run: whether TensorBoard shows it in the trial's run as it is.
-        names: the trial's.
+        is_in_run: whether TensorBoard shows the file itself in the trial's run.
+        names: the metric names of tags.
     """
 
-    def __init__(self, path: Path, is_in_run: bool, names: _Names) -> None:
+    def __init__(self, path: Path, is_in_run: bool, names: _TagNames) -> None:
         self.path = path
         self.is_in_run = is_in_run
         self._names = names
-        self._at = 0
+        self._position = 0
         self._is_broken = False
-        self._numbers = ScalarNumbers()
+        self._numbers = ScalarReader()
         self._stepless: dict[str, int] = {}
 
     @property
     def is_of_add_hparams(self) -> bool:
-        """Whether torch's `add_hparams` has written it."""
+        """Whether torch's `add_hparams` has written the file."""
         return self._names.is_of_add_hparams(self.path.parent)
 
     def read(self) -> Iterator[Any]:
-        """The events since the last time, with the names that they have in the trial.
+        """The events since the last call, with metric names as tags.
 
-        The records of the HParams plugin are left out: the sweep has its own.
+        Records of the HParams plugin are left out, because the sweep writes its own.
         """
         for record in self._records():
             event = event_pb2.Event()
@@ -167,9 +168,9 @@ class EventStream:
             yield event
 
     def scalars(self, event: Any) -> tuple[int, dict[str, float]]:
-        """The step of an event and its scalars.
+        """The step and the scalars of an event.
 
-        Who gives no step gives 0 each time: those are counted.
+        Scalars that a script logs without a step all have step 0. They are numbered.
         """
         step = event.step
         found: dict[str, float] = {}
@@ -185,28 +186,25 @@ class EventStream:
 
     def _adapt(self, event: Any) -> None:
         values = event.summary.value
-        kept = []
-        for one in values:
-            tag = self._names.name(one.tag, self.path.parent)
-            if tag is not None and one.metadata.plugin_data.plugin_name != _HPARAMS:
-                one.tag = tag
-                kept.append(type(one).FromString(one.SerializeToString()))
-        if len(kept) < len(values):
-            del values[:]
-            values.extend(kept)
+        for index in reversed(range(len(values))):
+            tag = self._names.name(values[index].tag, self.path.parent)
+            if tag is None or values[index].metadata.plugin_data.plugin_name == _HPARAMS:
+                del values[index]
+            else:
+                values[index].tag = tag
 
     def _records(self) -> Iterator[bytes]:
-        """The whole records since the last time; one that is being written is for the next time."""
+        """The complete records since the last call."""
         if self._is_broken:
             return
         try:
-            if not self.path.is_file():  # removed, or a pipe or a directory: nobody would ever write into it
+            if not self.path.is_file():  # removed, or a pipe or a directory
                 return
-            for record, end in read_records(self.path, self._at):
+            for record, end in read_records(self.path, self._position):
                 assert record is not None
-                self._at = end
+                self._position = end
                 yield record
-        except BrokenFileError:
+        except CorruptFileError:
             self._is_broken = True
-        except OSError:  # the script has removed it meanwhile, or it is another user's
+        except OSError:  # removed meanwhile, or it belongs to another user
             return

@@ -1,4 +1,4 @@
-"""JSON lines: metrics in what a script prints."""
+"""JSON lines: metrics in the output of a script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from sweep.script.wandb_offline import Record
+from sweep.script.metric_sources import MetricRecord
 from sweep.trial.scalars import STEPS
 
 _STEP_NAMES = ("step", "_step")
@@ -15,10 +15,10 @@ _LONGEST_QUOTED = 80
 _DECODER = json.JSONDecoder()
 
 
-def read_line(text: str) -> list[Record]:
-    """The metrics of a line of output: a JSON object with at least one number, besides its step.
+def read_line(text: str) -> list[MetricRecord]:
+    """The metrics of a line of output: a JSON object with at least one number in addition to its step.
 
-    Of several processes that print at once the objects of two may stand in one line.
+    If several processes print at once, one line can contain the objects of two.
     """
     if not text.startswith("{") or not text.endswith("}"):
         return []
@@ -35,44 +35,47 @@ def read_line(text: str) -> list[Record]:
     return [record for record in map(_record, found) if record is not None]
 
 
-def _record(data: dict[str, Any]) -> Record | None:
+def _record(data: dict[str, Any]) -> MetricRecord | None:
     step = None
     for name in _STEP_NAMES:
-        found = data.pop(name, None)
-        if step is None and _is_number(found) and 0 <= found < STEPS and found == int(found):
-            step = int(found)
+        number = to_float(data.pop(name, None))
+        if step is None and number is not None and 0 <= number < STEPS and number.is_integer():
+            step = int(number)
     values = dict(numbers(data))
-    return Record(step, values) if values else None
+    return MetricRecord(step, values) if values else None
 
 
-def why_unread(text: str) -> str | None:
-    """What is wrong with a line that looks as if it were for `read_line`, in words for people."""
+def explain_unread(text: str) -> str | None:
+    """What is wrong with a line that begins like one for `read_line` but has no metrics; otherwise None."""
     if not text.startswith("{") or read_line(text):
         return None
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        fault = "is not JSON in one line, which json.dumps would write"
+        problem = "is not JSON in one line, which json.dumps would write"
     else:
-        fault = "has no metric that is a number"
-    return f"{text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + '...'} {fault}"
+        problem = "has no metric that is a number"
+    return f"{text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + '...'} {problem}"
 
 
 def numbers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers in a mapping out of JSON. Those of mappings in it have dotted names, as for `wandb.log`."""
+    """The numbers in a JSON object. Those of nested objects have dotted names, as in `wandb.log`."""
     for name, value in data.items():
-        dotted = prefix + name.encode("utf-8", "replace").decode()  # JSON can name half a letter
-        if _is_number(value):
-            yield dotted, float(value)
+        dotted = prefix + replace_surrogates(name)
+        if (number := to_float(value)) is not None:
+            yield dotted, number
         elif isinstance(value, dict):
             yield from numbers(value, f"{dotted}.")
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a value out of JSON is a number that a float can hold."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    with suppress(OverflowError):
-        float(value)
-        return True
-    return False
+def replace_surrogates(name: str) -> str:
+    """A name from JSON, which can contain half of a surrogate pair, as valid Unicode."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def to_float(value: Any) -> float | None:
+    """A JSON number as a float; None if it is something else or too large."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            return float(value)
+    return None

@@ -1,17 +1,27 @@
-"""Where a script's metrics may come from, and which of them counts."""
+"""The sources of a script's metrics, and which of them counts for each metric."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from enum import IntEnum
+from typing import NamedTuple
 
 from sweep.errors import nearest
-from sweep.script.wandb_offline import Record
 from sweep.trial.scalars import STEPS
 
+_MOST_NAMES = 20
+"""How many names a message lists."""
 
-class Source(IntEnum):
-    """Where metrics come from; of two that give the same metric the first one here counts."""
+
+class MetricRecord(NamedTuple):
+    """Numbers that a script has reported together. `step` is None if it gave none."""
+
+    step: int | None
+    values: dict[str, float]
+
+
+class MetricSource(IntEnum):
+    """A source of metrics. If two sources have the same metric, the lower one counts."""
 
     REPORT = 0
     """`sweep.report`."""
@@ -25,85 +35,76 @@ class Source(IntEnum):
     """TensorBoard's event files."""
 
 
-class Sources:
-    """Sees to it that each metric comes from one source, and that each of its values has a step.
+class MetricSources:
+    """Ensures that each metric comes from one source, and that each of its values has a step.
 
     Args:
-        reserved: names that are the sweep's own; what a script calls so is left out.
+        reserved: names of the sweep's own metrics, which a script cannot report.
     """
 
     def __init__(self, reserved: Container[str] = ()) -> None:
         self._reserved = reserved
-        self._owners: dict[str, Source] = {}
-        self._next_steps = dict.fromkeys(Source, 0)
+        self._sources: dict[str, MetricSource] = {}
+        self._next_steps = dict.fromkeys(MetricSource, 0)
 
     @property
     def names(self) -> list[str]:
-        """All metrics that have come, in their order."""
-        return list(self._owners)
+        """All metrics that have been reported, in their order."""
+        return list(self._sources)
 
-    def counts(self, source: Source, name: str) -> bool:
-        """Whether a source is the one for a metric, as far as is known. It is asked with each value."""
+    def accepts(self, source: MetricSource, name: str) -> bool:
+        """Register a value of a metric, and return whether this source counts for it."""
         if name in self._reserved:
             return False
-        owner = self._owners.get(name)
-        if owner is None or source < owner:
-            self._owners[name] = source
-        return self._owners[name] == source
+        current = self._sources.get(name)
+        if current is None or source < current:
+            self._sources[name] = source
+        return self._sources[name] == source
 
-    def take(self, source: Source, record: Record) -> tuple[int, dict[str, float]] | None:
-        """What of a record counts, and its step. Steps are counted where there are none."""
+    def select(self, source: MetricSource, record: MetricRecord) -> tuple[int, dict[str, float]] | None:
+        """The step of a record and those of its values that count. Records without a step are numbered."""
         step = self._next_steps[source] if record.step is None else int(record.step)
         if not 0 <= step < STEPS:
             return None
         self._next_steps[source] = max(self._next_steps[source], step + 1)
-        values = {name: value for name, value in record.values.items() if self.counts(source, name)}
+        values = {name: value for name, value in record.values.items() if self.accepts(source, name)}
         return (step, values) if values else None
 
 
-def never_reported(
+def explain_missing_metric(
     metric: str,
     names: list[str],
     has_patterns: bool = False,
-    impossible: Mapping[str, int] | None = None,
+    invalid_steps: Mapping[str, int] | None = None,
     unread: str | None = None,
 ) -> str:
-    """Why a script's metric is not there, in words for people.
+    """The message for a script that has not reported the sweep's metric.
 
     Args:
-        metric: its name.
-        names: what the script did report.
-        has_patterns: whether regular expressions were looked for in its output.
-        impossible: steps that no study takes, by the names of what was to be reported there.
+        metric: the metric's name.
+        names: the metrics that the script did report.
+        has_patterns: whether the sweep file has regular expressions for its output.
+        invalid_steps: steps that are out of range, by the names of the metrics that had them.
         unread: a printed line that may have been meant as a report, and what is wrong with it.
     """
     text = f"the script never reported {metric!r}; "
-    if impossible and metric in impossible:
-        return (
-            text
-            + f"it wrote it at step {impossible[metric]}, but steps are whole numbers from 0 to {STEPS - 1}"
-        )
+    if invalid_steps and metric in invalid_steps:
+        step = invalid_steps[metric]
+        return text + f"it wrote it at step {step}, but steps are whole numbers from 0 to {STEPS - 1}"
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:
+        problem = f"{unread}; " if unread else ""
         return (
-            text
-            + f"it reported nothing: {f'{unread}; ' if unread else ''}"
-            + f'have it print lines such as {{"step": 1, "{metric}": 0.5}}'
+            text + f'it reported nothing: {problem}have it print lines such as {{"step": 1, "{metric}": 0.5}}'
         )
     near = nearest(metric, names)
-    if near is None:
-        return (
-            text
-            + f"it reported {', '.join(map(_shown, names[:_MOST_NAMES]))}"
-            + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
-        )
-    return text + f"it reported {_shown(near)}: did you mean it?"
+    if near is not None:
+        return text + f"it reported {_quoted(near)}: did you mean it?"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return text + f"it reported {', '.join(map(_quoted, names[:_MOST_NAMES]))}{more}"
 
 
-_MOST_NAMES = 20
-
-
-def _shown(name: str) -> str:
-    """A name as it is, in quotes if one could not see where it ends."""
+def _quoted(name: str) -> str:
+    """A name, in quotes if it is empty or has white space at an end."""
     return name if name == name.strip() and name else repr(name)

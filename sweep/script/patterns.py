@@ -1,4 +1,4 @@
-"""Regular expressions that find metrics in what a script prints."""
+"""Regular expressions that find metrics in the output of a script."""
 
 from __future__ import annotations
 
@@ -10,78 +10,79 @@ from contextlib import contextmanager
 from types import FrameType
 
 from sweep.script.errors import ScriptError
-from sweep.script.wandb_offline import Record
+from sweep.script.metric_sources import MetricRecord
 from sweep.sweepfile.patterns import STEP_GROUP, VALUE_GROUP, group_of_value
 from sweep.trial.scalars import STEPS
 
 _LONGEST = 4096
-"""Characters of a line that regular expressions see."""
-_PATIENCE = 5.0
-"""Seconds that they may take for a line: some take for ever."""
+"""Characters of a line that are searched."""
+_TIMEOUT = 5.0
+"""CPU seconds per line. Some expressions backtrack for ever."""
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan\b|inf(?:inity)?\b)", re.IGNORECASE)
 
 
 class Patterns:
-    """The regular expressions that find metrics in lines.
+    """Finds metrics in lines by regular expressions.
 
-    A step stands until there is another one: it may be on a line of its own. Of the states of a progress bar
-    the last one of each step counts.
+    A step is valid until another one is found, also on a separate line. Of the states of a progress bar the
+    last one of each step counts.
 
     Args:
-        patterns: each finds what its groups are named after; or, in a mapping, each the metric of its name.
+        patterns: expressions with named groups, each of which is a metric; or a mapping from the name of a
+            metric to its expression.
     """
 
     def __init__(self, patterns: Sequence[str] | Mapping[str, str]) -> None:
         named = patterns.items() if isinstance(patterns, Mapping) else [(None, one) for one in patterns]
         self._patterns = [(name, re.compile(pattern)) for name, pattern in named]
         self._step: int | None = None
-        self._held: Record | None = None
-        """What a progress bar shows, while its step lasts."""
+        self._held: MetricRecord | None = None
+        """The last state of a progress bar, while its step does not change."""
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
-    def read(self, line: str, is_passing: bool = False) -> list[Record]:
-        """The metrics that are known for good with this line.
+    def read(self, line: str, is_overwritten: bool = False) -> list[MetricRecord]:
+        """The metrics that are final with this line.
 
         Args:
             line: the line.
-            is_passing: whether another one was to be printed over it.
+            is_overwritten: whether it ends with a carriage return, as the states of a progress bar.
 
         Raises:
-            ScriptError: it took too long.
+            ScriptError: an expression took too long.
         """
         record = self._read(line)
         if record is None:
             return []
         ready = []
         if self._held is not None and self._held.step == record.step:
-            record = Record(record.step, {**self._held.values, **record.values})
+            record = MetricRecord(record.step, {**self._held.values, **record.values})
         else:
             ready += self.rest()
-        self._held = record if is_passing and record.step is not None else None
+        self._held = record if is_overwritten and record.step is not None else None
         return ready if self._held is not None else [*ready, record]
 
-    def rest(self) -> list[Record]:
-        """What is left when there are no more lines."""
+    def rest(self) -> list[MetricRecord]:
+        """The remaining metrics after the last line."""
         held, self._held = self._held, None
         return [] if held is None else [held]
 
-    def _read(self, line: str) -> Record | None:
+    def _read(self, line: str) -> MetricRecord | None:
         values: dict[str, float] = {}
         line = line[:_LONGEST]
-        for own, pattern in self._patterns:
+        for metric, pattern in self._patterns:
             try:
-                with _at_most(_PATIENCE):
+                with _time_limit(_TIMEOUT):
                     match = pattern.search(line)
-            except _TookTooLong:
+            except _TimeLimitExceeded:
                 raise ScriptError(
-                    f"metrics_from.regex: {pattern.pattern!r} takes more than {_PATIENCE:g} s for the line "
+                    f"metrics_from.regex: {pattern.pattern!r} takes more than {_TIMEOUT:g} s for the line "
                     f"{line[:80]!r}; avoid repetitions within repetitions such as (a+)+"
                 ) from None
             if match is None:
                 continue
-            for name, text in _found(own, match):
+            for name, text in _named_groups(metric, match):
                 number = _NUMBER.match(text.strip()) if text else None
                 if number is None:
                     continue
@@ -89,37 +90,37 @@ class Patterns:
                     values[name] = float(number[0])
                 elif 0 <= (step := float(number[0])) < STEPS:
                     self._step = int(step)
-        return Record(self._step, values) if values else None
+        return MetricRecord(self._step, values) if values else None
 
 
-def _found(own: str | None, match: re.Match[str]) -> Iterator[tuple[str, str | None]]:
+def _named_groups(metric: str | None, match: re.Match[str]) -> Iterator[tuple[str, str | None]]:
     groups = match.groupdict()
-    if own is None:
+    if metric is None:
         yield from groups.items()
         return
     if STEP_GROUP in groups:
         yield STEP_GROUP, groups[STEP_GROUP]
-    yield own, groups[VALUE_GROUP] if VALUE_GROUP in groups else match[group_of_value(match.re)]
+    yield metric, groups[VALUE_GROUP] if VALUE_GROUP in groups else match[group_of_value(match.re)]
 
 
-class _TookTooLong(Exception):
+class _TimeLimitExceeded(Exception):
     pass
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Interrupt a regular expression after as much of this process's time, however busy the machine is.
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt a regular expression after this much CPU time of the process.
 
-    Only the main thread can be interrupted; elsewhere nothing is done.
+    Only the main thread can be interrupted. In other threads there is no limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def ring(number: int, frame: FrameType | None) -> None:
-        raise _TookTooLong
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise _TimeLimitExceeded
 
-    handler = signal.signal(signal.SIGVTALRM, ring)
+    handler = signal.signal(signal.SIGVTALRM, interrupt)
     before = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield

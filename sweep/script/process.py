@@ -1,4 +1,4 @@
-"""The processes of a script: how they begin, and how all of them end."""
+"""The processes of a script: starting and terminating them."""
 
 from __future__ import annotations
 
@@ -7,59 +7,69 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from sweep.script.errors import ScriptError
 from sweep.system import processes
+from sweep.system.directory import TrialDirectory
 
 _GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
-_GRACE_FOR_REST = 0.5
-"""The same for what a script has left behind."""
-_GRACE_WHEN_ASKED = 600.0
-"""The same if that may still save its state; the engine's own grace ends it before."""
+_GRACE_FOR_CHILDREN = 0.5
+"""The same for processes that a script has left running."""
+_GRACE_WHEN_INTERRUPTED = 600.0
+"""The same for processes that may still save their state; the engine's own grace is shorter."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How a script is started.
+
+    Args:
+        arguments: the command line.
+        variables: the environment.
+        cwd: the working directory; None for the current one.
+        is_attached: whether it may read from the terminal and receives its Ctrl-C.
+    """
+
+    arguments: list[str]
+    variables: Mapping[str, str]
+    cwd: Path | None = None
+    is_attached: bool = False
 
 
 class ScriptProcess:
-    """A script that runs, and all that it has started.
+    """A running script and all processes that it has started.
 
     Args:
-        directory: the trial's.
-        arguments: what to run.
-        variables: its environment.
-        cwd: where it runs; None for the current directory.
-        is_attached: whether it may read from the terminal, and gets its Ctrl-C.
+        directory: the trial's directory.
+        invocation: how it is started.
 
     Raises:
-        ScriptError: it cannot be run.
+        ScriptError: it cannot be started.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        arguments: list[str],
-        variables: Mapping[str, str],
-        cwd: Path | None = None,
-        is_attached: bool = False,
-    ) -> None:
+    def __init__(self, directory: Path, invocation: Invocation) -> None:
         self._directory = directory
+        arguments = invocation.arguments
         try:
-            with _held(directory / "output.log") as held:
+            with _output_descriptor(TrialDirectory(directory).output) as inherited:
                 self.popen = subprocess.Popen(
                     arguments,
-                    env=variables,
-                    cwd=cwd,
-                    # A worker's own is the sweep's fence. A terminal belongs to the process in front of it:
-                    # whoever reads from it out of a session of its own gets an error.
-                    stdin=None if held or is_attached else subprocess.DEVNULL,
+                    env=invocation.variables,
+                    cwd=invocation.cwd,
+                    # A worker's stdin is the sweep's fence, which a script inherits. In a terminal, a process
+                    # of another session gets an error if it reads.
+                    stdin=None if inherited or invocation.is_attached else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     bufsize=0,
-                    start_new_session=not is_attached,
-                    pass_fds=held,
+                    start_new_session=not invocation.is_attached,
+                    pass_fds=inherited,
                 )
         except OSError as error:
             hint = ""
@@ -70,105 +80,85 @@ class ScriptProcess:
                     "${args_json_file} passes parameters in a file"
                 )
             raise ScriptError(f"{arguments[0]} cannot be run: {error.strerror}{hint}") from None
-        except ValueError as error:  # a zero byte
+        except ValueError as error:  # a null byte
             raise ScriptError(f"{arguments[0]} cannot be run: {error}") from None
         except IndexError:
             raise ScriptError("the command is empty") from None
 
-    def has_ended(self) -> bool:
-        """Whether the script has ended; what it has started may still run."""
+    def has_exited(self) -> bool:
+        """Whether the script has exited; its child processes may still run."""
         return self.popen.poll() is not None
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end, but no longer."""
+        """Wait until it has exited, at most this long."""
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(seconds)
 
-    def terminate(self) -> bool:
-        """Ask the script itself to end: what it has started it may need to save its state.
+    def interrupt(self) -> bool:
+        """Send SIGTERM to the script itself; it may need its child processes to save its state.
 
         Returns:
-            whether it still ran.
+            whether it was still running.
         """
-        if self.has_ended():
+        if self.has_exited():
             return False
         self.popen.terminate()
         return True
 
-    def end(self, is_asked: bool = False) -> None:
-        """Have it and all that it has started end.
+    def terminate_all(self, is_interrupted: bool = False) -> None:
+        """Terminate the script and all its processes.
 
         Args:
-            is_asked: whether it was asked to: what a wrapper has left behind may still be saving its state.
+            is_interrupted: whether `interrupt` was called: processes that a wrapper script has left running
+                may still be saving their state.
         """
         try:
-            if not self.has_ended():
-                processes.end(self._family(), grace=_GRACE)  # each has one SIGTERM: two may spoil a handler
-        finally:  # also if somebody presses Ctrl-C again
-            if not self.has_ended():
-                self._signal_group(signal.SIGKILL)
-                processes.end(self._family())
+            if not self.has_exited():
+                processes.terminate(self._all(), grace=_GRACE)  # one SIGTERM each
+        finally:  # also after a second Ctrl-C
+            if not self.has_exited():
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.popen.pid, signal.SIGKILL)
+                processes.terminate(self._all())
                 self.popen.wait()
-            processes.end(self._family(), grace=_GRACE_WHEN_ASKED if is_asked else _GRACE_FOR_REST)
+            processes.terminate(
+                self._all(), grace=_GRACE_WHEN_INTERRUPTED if is_interrupted else _GRACE_FOR_CHILDREN
+            )
 
-    def family(self) -> list[psutil.Process]:
-        """The script and its descendants, as far as they can be seen at little cost."""
+    def descendants(self) -> list[psutil.Process]:
+        """The script and its child processes. Cheap: detached ones are not found."""
         with suppress(psutil.Error):
-            leader = psutil.Process(self.popen.pid)
-            return [leader, *leader.children(recursive=True)]
+            if not self.has_exited():  # otherwise its pid may be reused
+                leader = psutil.Process(self.popen.pid)
+                return [leader, *leader.children(recursive=True)]
         return []
 
-    def _family(self) -> list[psutil.Process]:
-        found = [*processes.find([self._directory]), *self._group()]
-        with suppress(psutil.Error):
-            leader = psutil.Process(self.popen.pid)
-            if leader.ppid() == os.getpid():  # otherwise it has ended, and its number is another one's
-                found += [leader, *leader.children(recursive=True)]
+    def _all(self) -> list[psutil.Process]:
+        found = [*processes.find([self._directory], group=self.popen.pid), *self.descendants()]
         return list(dict.fromkeys(found))
-
-    def _group(self) -> Iterator[psutil.Process]:
-        """Those that can be told by their process group, whatever they have done to their environment."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if os.getpgid(process.pid) == self.popen.pid:
-                    yield psutil.Process(process.pid)  # the iterator's may be one that had its number
-
-    def _signal_group(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, number)
 
 
 def written_files(family: Iterable[psutil.Process], part: str) -> Iterator[Path]:
-    """The files that processes have open for writing, and whose names have `part` in them."""
+    """The files that processes have open for writing, and whose names contain `part`."""
     for process in family:
-        with suppress(OSError, psutil.Error):
-            for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
-                with suppress(OSError, ValueError, IndexError):
-                    path = os.readlink(f"/proc/{process.pid}/fd/{descriptor}")
-                    if part not in os.path.basename(path) or path.endswith(" (deleted)"):
-                        continue
-                    info = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
-                    if int(info.partition("flags:")[2].split()[0], 8) & os.O_ACCMODE != os.O_RDONLY:
-                        yield Path(path)
+        with suppress(psutil.Error, OSError):
+            paths = map(Path, processes.files_open_for_writing(process))
+            yield from (path for path in paths if part in path.name)
 
 
-class _held:
-    """The descriptor of a trial's output, if this process prints into it.
+@contextmanager
+def _output_descriptor(output: Path) -> Iterator[tuple[int, ...]]:
+    """The descriptor of the trial's output file, if this process's stdout is redirected to it.
 
-    All that a trial starts shall have it: it is locked, so that no other attempt begins beside them, and it
-    is how they are found.
+    All processes of a trial inherit it. It is locked, so that no other attempt starts next to them, and
+    `processes.find` finds them by it.
     """
-
-    def __init__(self, output: Path) -> None:
-        self._output = output
-        self._descriptors: tuple[int, ...] = ()
-
-    def __enter__(self) -> tuple[int, ...]:
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(1), self._output.stat()):
-                self._descriptors = (os.dup(1),)
-        return self._descriptors
-
-    def __exit__(self, *error: object) -> None:
-        for descriptor in self._descriptors:
+    inherited: tuple[int, ...] = ()
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(1), output.stat()):
+            inherited = (os.dup(1),)
+    try:
+        yield inherited
+    finally:
+        for descriptor in inherited:
             os.close(descriptor)

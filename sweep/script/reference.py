@@ -1,4 +1,4 @@
-"""What to run for each trial, found before anything runs."""
+"""The script of a sweep: its command, found and checked before the sweep starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import EntryError, nearest
 from sweep.script.errors import ScriptError
 from sweep.script.patterns import Patterns
-from sweep.script.run import Call, ScriptRun
+from sweep.script.process import Invocation
+from sweep.script.run import ScriptRun
 from sweep.script.wandb_offline import wandb_variables, write_parameters
 from sweep.sweepfile.command import (
     DEFAULT_COMMAND,
@@ -30,6 +31,7 @@ from sweep.sweepfile.command import (
 from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.wandb.command import make_command, nest
+from sweep.system.directory import TrialDirectory
 from sweep.trial.trial import Objective, Trial
 
 if TYPE_CHECKING:
@@ -38,21 +40,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScriptReference:
-    """What to run for each trial.
+    """The script that a sweep runs for each trial.
 
     Args:
-        command: with macros.
-        program: what `${program}` stands for.
-        file: where that lies.
+        command: the command, with macros.
+        program: the value of `${program}`.
+        file: the path of the program.
         variables: the sweep file's `env`.
-        metric: the name of what the sweep optimises.
-        cwd: where it runs, if that depends on the trial.
+        metric: the name of the metric that the sweep optimizes.
+        cwd: the working directory, if it depends on the trial.
         patterns: regular expressions that find metrics in its output.
-        groups: for W&B's commands the parameters that are passed on as one mapping.
-        labels: the names of each trial's repeats; an empty one without repeats.
-        is_attached: whether it belongs to the terminal that this process belongs to.
-        here: what `${envvar:NAME}` asks for, as it is where the sweep was started; a cluster's machines may
-            not have it.
+        groups: the parameters that W&B's commands pass on as one mapping.
+        labels: the names of each trial's repeats; one empty name without repeats.
+        is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
+        launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
+            sweep was started. The machines of a cluster may have others.
     """
 
     command: Command
@@ -65,24 +67,24 @@ class ScriptReference:
     groups: tuple[str, ...] = ()
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
-    here: Mapping[str, str] = field(default_factory=dict)
+    launch_variables: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def find(cls, spec: SweepSpec, near: Path, directory: Path) -> ScriptReference:
-        """Find what a sweep file's `program` and `command` name.
+        """Find the script that a sweep file's `program` and `command` name.
 
         Args:
             spec: the sweep.
             near: the sweep file's directory.
-            directory: where the script will run.
+            directory: the directory in which the script will run.
 
         Raises:
-            EntryError: it is not there, or cannot be run.
+            EntryError: the script does not exist or cannot be run.
         """
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
-            raise EntryError("program", "is missing; say --set program=train.py, or objective=train.py:train")
+            raise EntryError("program", "is missing; use --set program=train.py, or objective=train.py:train")
         path = None
         if program is not None and command.uses("program"):
             path = find_file("program", program, [directory, near], "*")
@@ -93,19 +95,19 @@ class ScriptReference:
                     raise EntryError(
                         "program",
                         f"{program} is neither a .py file nor executable; make it so (chmod +x {program}), "
-                        'or say how to run it, for example command: [bash, "${program}", "${args}"]',
+                        'or write how to run it, for example command: [bash, "${program}", "${args}"]',
                     )
                 command = Command(("${program}", "${args}"))
                 program = program if os.sep in program else f"./{program}"
         found = replace(cls.of(spec), command=command, program=program, file=path)
-        found._check_first(spec, directory)
+        found._check_executable(spec, directory)
         return found
 
     @classmethod
     def of(cls, spec: SweepSpec) -> ScriptReference:
-        """What a sweep file says, without a look at whether it is there."""
+        """The script of a sweep file, without checking that it exists."""
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
-        asked = [*command.variables, *Command(tuple(spec.env.values())).variables]
+        names = [*command.variables, *Command(tuple(spec.env.values())).variables]
         return cls(
             command,
             spec.program,
@@ -115,31 +117,31 @@ class ScriptReference:
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
             groups=tuple(spec.groups),
             labels=spec.run_labels,
-            here={name: os.environ[name] for name in asked if name in os.environ},
+            launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )
 
-    def _check_first(self, spec: SweepSpec, directory: Path) -> None:
-        """See that there is something to run, as far as that can be known before there is a trial."""
+    def _check_executable(self, spec: SweepSpec, directory: Path) -> None:
+        """Check that the command's executable exists, unless it depends on the trial."""
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
-        variables = _with_our_python({**_inherited(), **plain})
+        variables = _with_sweep_python({**_inherited(), **plain})
         facts = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
         of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
                 return
-            for word in replace(self.command, items=(item,)).arguments({}, facts):
-                if word == ENV:
+            for argument in replace(self.command, items=(item,)).arguments({}, facts):
+                if argument == ENV:
                     continue
-                if "=" not in word and not word.startswith("-"):
-                    _check_executable(word, directory, variables.get("PATH", os.defpath))
+                if "=" not in argument and not argument.startswith("-"):
+                    _check_executable(argument, directory, variables.get("PATH", os.defpath))
                 return
 
     def load(self) -> Objective:
-        """Something that runs the script for a trial, and returns nothing: what it reports counts."""
+        """The objective: runs the script for a trial and returns the metrics that it has reported."""
         return self._run
 
     def prepare(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as the script sees them."""
+        """The parameters as the script receives them."""
         return nest(params, self.groups) if self.command.as_wandb else dict(params)
 
     def arguments(self, params: Mapping[str, Any], directory: Path, number: int, seed: int) -> list[str]:
@@ -147,49 +149,48 @@ class ScriptReference:
 
         Args:
             params: the trial's parameters.
-            directory: the trial's.
-            number: the trial's.
-            seed: the trial's.
+            directory: the trial's directory.
+            number: the trial's number.
+            seed: the trial's seed.
 
         Raises:
-            CommandError: it uses a parameter that this trial does not have.
+            CommandError: the command uses a parameter that this trial does not have.
         """
-        return self._call(params, directory, number, seed)[0]
+        return self._expand(params, directory, number, seed)[0]
 
     def as_arguments(self, params: Mapping[str, Any]) -> list[str]:
-        """Parameters as they stand in the command line of a trial that has them.
+        """Parameters as arguments of the command line.
 
         Raises:
-            CommandError: they are not all there.
+            CommandError: the command uses a parameter that is missing.
         """
         passing = replace(self, command=self.command.of_parameters(params))
         return passing.arguments(params, Path(), 0, 0)
 
-    def _call(
+    def _expand(
         self, params: Mapping[str, Any], directory: Path, number: int, seed: int
     ) -> tuple[list[str], dict[str, str]]:
-        """A trial's command line, and its environment."""
+        """A trial's command line and environment."""
         seen = self.prepare(params)
         facts = CommandContext(
             interpreter=self.interpreter(),
             program=self.program,
-            args_json_file=str(_args_file(directory)),
-            variables={**self.here, **_inherited()},
+            args_json_file=str(TrialDirectory(directory).arguments),
+            variables={**self.launch_variables, **_inherited()},
             trial_dir=str(directory),
             number=number,
             seed=seed,
         )
-        flat = {**params, **seen}  # W&B's rules are for the command; in `env` each parameter has its name
+        flat = {**params, **seen}  # in `env` each parameter has its own name, also with W&B's groups
         own = {name: Command((text,)).arguments(flat, facts)[0] for name, text in self.variables.items()}
-        variables = _with_our_python({**facts.variables, **own})
+        variables = _with_sweep_python({**facts.variables, **own})
         return self.command.arguments(seen, replace(facts, variables=variables)), variables
 
     def interpreter(self) -> str:
-        """What `${interpreter}` stands for.
+        """The value of `${interpreter}`.
 
-        To W&B it is the word `python`, which people know from their logs and process lists;
-        `_with_our_python` sees to it that this is the Python that runs the sweep. Not every environment has
-        one of that name.
+        For W&B's sweeps it is `python`, as users know it from logs and process lists, if the environment of
+        the sweep has an executable of that name. `_with_sweep_python` ensures that it is the one that runs.
         """
         if self.command.as_wandb and (Path(sys.executable).parent / "python").exists():
             return "python"
@@ -197,40 +198,41 @@ class ScriptReference:
 
     def _run(self, trial: Trial) -> dict[str, float]:
         try:
-            arguments, variables = self._call(trial.params, trial.directory, trial.number, trial.seed)
+            arguments, variables = self._expand(trial.params, trial.directory, trial.number, trial.seed)
         except CommandError as error:
             raise ScriptError(str(error)) from None
         params = self.prepare(trial.params)
         if self.command.uses("args_json_file"):
-            _args_file(trial.directory).write_text(json.dumps(params))
+            TrialDirectory(trial.directory).arguments.write_text(json.dumps(params))
         cwd = None
         if self.cwd is not None:
             cwd = Path(self.cwd.replace(TRIAL_DIR, str(trial.directory)))
             cwd.mkdir(parents=True, exist_ok=True)
         write_parameters(trial.directory, params)
-        # A script whose lines arrive when its buffer is full would be pruned too late.
+        # With buffered output, metrics would arrive too late for pruning.
         variables.setdefault("PYTHONUNBUFFERED", "1")
         label = self.labels[trial.repeat]
         wandb = wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed)
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
-        variables.pop("WANDB_SERVICE", None)  # that of a run around the sweep, if there is one
-        values = ScriptRun(
-            trial, self.metric, Patterns(self.patterns), Call(arguments, variables, cwd, self.is_attached)
-        ).run()
+        variables.pop("WANDB_SERVICE", None)  # of a W&B run in which the sweep was started
+        invocation = Invocation(arguments, variables, cwd, self.is_attached)
+        values = ScriptRun(trial, self.metric, Patterns(self.patterns), invocation).run()
         return {**values, EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else values
 
 
 def _inherited() -> dict[str, str]:
-    """What a script inherits."""
+    """The environment that a script inherits."""
     variables = dict(os.environ)
-    if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # it fails outside of a worker
+    if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # Ray's debugger fails outside of a worker
         del variables["PYTHONBREAKPOINT"]
     return variables
 
 
-def _with_our_python(variables: dict[str, str]) -> dict[str, str]:
-    """The same, with `python`, and tools such as torchrun, of the environment that runs the sweep, even if
-    nobody has activated it."""
+def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:
+    """Add the directory of the sweep's Python to PATH, for `python` and tools such as torchrun.
+
+    The user may not have activated that environment.
+    """
     path = variables.get("PATH", os.defpath)
     here = str(Path(sys.executable).parent)
     found = shutil.which("python", path=path)
@@ -239,21 +241,17 @@ def _with_our_python(variables: dict[str, str]) -> dict[str, str]:
     return variables
 
 
-def _args_file(directory: Path) -> Path:
-    return directory / "args.json"
-
-
-def _check_executable(word: str, directory: Path, path: str) -> None:
-    if os.sep in word:
-        file = directory / word
+def _check_executable(name: str, directory: Path, path: str) -> None:
+    if os.sep in name:
+        file = directory / name
         if not file.is_file():
-            raise EntryError("command", f"there is no file {word} (looked in {directory})")
+            raise EntryError("command", f"there is no file {name} (looked in {directory})")
         if not os.access(file, os.X_OK):
-            raise EntryError("command", f"{word} is not executable; chmod +x {word}")
-    elif shutil.which(word, path=path) is None:
-        hint = f"; did you mean ./{word}?" if (directory / word).is_file() else ""
+            raise EntryError("command", f"{name} is not executable; chmod +x {name}")
+    elif shutil.which(name, path=path) is None:
+        hint = f"; did you mean ./{name}?" if (directory / name).is_file() else ""
         if not hint:
             folders = [Path(folder) for folder in path.split(os.pathsep) if Path(folder).is_dir()]
-            near = nearest(word, [file.name for folder in folders for file in sorted(folder.iterdir())])
+            near = nearest(name, [file.name for folder in folders for file in sorted(folder.iterdir())])
             hint = f"; did you mean {near}?" if near else ""
-        raise EntryError("command", f"there is no program {word!r} on PATH{hint}")
+        raise EntryError("command", f"there is no program {name!r} on PATH{hint}")

@@ -1,49 +1,52 @@
-"""Scripts that use W&B's package, without W&B: they get their parameters from it, and log by means of it.
+"""Metrics that a script logs with W&B's package, which runs in offline mode: no server, no account.
 
-`wandb.init` in offline mode reads parameters from a YAML file (`WANDB_SWEEP_PARAM_PATH`), and writes all that
-is logged into `wandb/offline-run-*/run-*.wandb`: a log in LevelDB's format (blocks of 32 KiB, records in
-fragments) of protobuf messages, of which only the few fields needed here are read
-(`wandb/proto/wandb_internal.proto`).
+`wandb.init` reads the parameters from a YAML file (`WANDB_SWEEP_PARAM_PATH`), and everything that is logged
+is written to `wandb/offline-run-*/run-*.wandb`: a log in LevelDB's format (blocks of 32 KiB, records in
+fragments) of protobuf messages (`wandb/proto/wandb_internal.proto`).
 """
+
+# Why the file is read here, and not by W&B's package: wandb 0.19 to 0.31 has no public interface to what an
+# offline run has logged. Its own reader (`wandb.sdk.internal.datastore`) is private, and the environment of
+# the sweep need not have wandb, nor the version that the script uses. In the script's process, a replacement
+# of the methods of `wandb.Run` and of its summary would see the calls, but not the result: steps, rows of
+# several calls (`commit=False`) and the summaries of `define_metric` are made by wandb's service process,
+# which writes them to this file only. The few fields that are needed have kept their numbers.
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import yaml
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
+from sweep.script.json_lines import replace_surrogates, to_float
+from sweep.script.metric_sources import MetricRecord
 from sweep.script.process import written_files
 
 _PARAMETERS = ".wandb-params.yaml"
 RUN_ID = "WANDB_RUN_ID"
 
 
-class Record(NamedTuple):
-    """Numbers that a script has reported together; `step` is None if it did not say."""
-
-    step: int | None
-    values: dict[str, float]
-
-
 def wandb_variables(directory: Path, sweep: str, number: int, label: str, seed: int) -> dict[str, str]:
-    """What makes W&B's package in a script serve a trial: no network, no questions, the trial's parameters.
+    """Environment variables with which W&B's package runs offline and receives the trial's parameters.
 
     Args:
-        directory: the trial's.
+        directory: the trial's directory.
         sweep: the sweep's name.
-        number: the trial's.
-        label: that of the trial's repeat; empty without repeats.
-        seed: the trial's; with it, runs of different sweeps differ even if they have the same place.
+        number: the trial's number.
+        label: the repeat's name; empty without repeats.
+        seed: the trial's seed, so that runs of different sweeps with the same directory differ.
     """
     name = "-".join(filter(None, [sweep, f"{number:04d}", label]))
     digest = hashlib.sha256(f"{directory}|{seed}".encode()).hexdigest()[:8]
@@ -55,13 +58,13 @@ def wandb_variables(directory: Path, sweep: str, number: int, label: str, seed: 
         "WANDB_SWEEP_ID": sweep,
         "WANDB_NAME": name,
         "WANDB_SILENT": "true",
-        # Seconds between writes to the disk; 15 unless said, or only at the end. Pruning needs them earlier.
+        # Seconds between writes to the file. The default of 15 s is too late for pruning.
         "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1",
     }
 
 
 def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
-    """Write what `wandb.config` is to hold."""
+    """Write the file from which `wandb.config` is read."""
     text = yaml.safe_dump(
         {name: {"value": value} for name, value in params.items()}, sort_keys=False, allow_unicode=True
     )
@@ -69,15 +72,15 @@ def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
 
 
 class OfflineRuns:
-    """What the script of a trial logs by means of W&B's package.
+    """Reads what a trial's script logs with W&B's package.
 
-    They are in the trial's directory, unless `wandb.init(dir=...)` names another one. Then the trial's run is
-    found by its id in the working directory, and elsewhere while a process has its file open.
+    Its runs are in the trial's directory, unless `wandb.init(dir=...)` names another one. Then the run with
+    the trial's id is found in the working directory, or anywhere while a process has its file open.
 
     Args:
-        directory: the trial's; runs that are there already belong to earlier attempts.
-        cwd: where the script runs.
-        run_id: the trial's.
+        directory: the trial's directory; existing runs belong to earlier attempts.
+        cwd: the script's working directory.
+        run_id: the trial's run id.
     """
 
     def __init__(self, directory: Path, cwd: Path | None = None, run_id: str = "") -> None:
@@ -85,26 +88,26 @@ class OfflineRuns:
         self._cwd = cwd
         self._file_name = f"run-{run_id}.wandb" if run_id else ""
         self._earlier = set(self._files())
-        self._runs: dict[Path, _Run] = {}
+        self._runs: dict[Path, _RunFile] = {}
 
-    def read(self, family: Iterable[psutil.Process] = ()) -> list[Record]:
-        """What has been logged since the last time.
+    def read(self, family: Iterable[psutil.Process] = ()) -> list[MetricRecord]:
+        """What has been logged since the last call.
 
         Args:
             family: the script's processes.
         """
         opened = written_files(family, self._file_name) if self._file_name else ()
-        for file in [*self._files(), *map(Path, map(os.path.realpath, opened))]:
+        for file in [*self._files(), *(path.resolve() for path in opened)]:
             if file not in self._earlier and file not in self._runs:
-                self._runs[file] = _Run(file)
+                self._runs[file] = _RunFile(file)
         return [record for run in self._runs.values() for record in run.read()]
 
-    def summary(self) -> list[Record]:
-        """What was put into `wandb.run.summary` by hand."""
-        return [Record(None, run.set_by_hand) for run in self._runs.values() if run.set_by_hand]
+    def summary(self) -> list[MetricRecord]:
+        """What was set in `wandb.run.summary`, and differs from what was logged last."""
+        return [MetricRecord(None, run.set_values) for run in self._runs.values() if run.set_values]
 
     def _files(self) -> list[Path]:
-        # The folder has a dot in its name where W&B cannot make the other one; `latest-run` is a link.
+        # W&B uses `.wandb` if it cannot create `wandb`. `latest-run` is a link to another directory.
         found = list(self._directory.resolve().glob("*wandb/*run-[0-9]*/run-*.wandb"))
         if self._cwd is not None and self._file_name:
             found += self._cwd.resolve().glob(f"*wandb/*run-[0-9]*/{self._file_name}")
@@ -123,54 +126,53 @@ _KEY, _NESTED_KEY, _INTEGER, _NUMBER, _JSON = 1, 2, 5, 6, 16  # of HistoryItem a
 
 
 @dataclass
-class _Run:
-    """One run's file, read as far as it has been written."""
+class _RunFile:
+    """The file of one run, which is read while it grows."""
 
     file: Path
-
-    def __post_init__(self) -> None:
-        self._at = _FILE_HEADER
-        self._fragments = b""
-        self._logged: dict[str, float] = {}
-        self._summary: dict[str, float] = {}
+    _position: int = _FILE_HEADER
+    _fragments: bytes = b""
+    _logged: dict[str, float] = field(default_factory=dict)
+    _summary: dict[str, float] = field(default_factory=dict)
 
     @property
-    def set_by_hand(self) -> dict[str, float]:
-        """Of itself a summary has what was logged last."""
+    def set_values(self) -> dict[str, float]:
+        """The values that the script has set in the summary. By default it contains what was logged last."""
         return {
             name: value
             for name, value in self._summary.items()
             if name not in self._logged or (value != self._logged[name] and not math.isnan(value))
         }
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[MetricRecord]:
+        """The history since the last call."""
         for message in self._messages():
-            # A step that is none; mappings that are nested too deeply.
-            with suppress(_Malformed, ValueError, OverflowError, RecursionError):
+            # A step that is not a number, or mappings that are nested too deeply.
+            with suppress(DecodeError, ValueError, OverflowError, RecursionError):
                 for number, value in _fields(message):
                     if number == _HISTORY and isinstance(value, bytes):
                         record = _history(value)
                         self._logged.update(record.values)
-                        for name in record.values:  # what was set before that is replaced by it
+                        for name in record.values:  # the summary has the logged value from now on
                             self._summary.pop(name, None)
                         if record.values:
                             yield record
                     elif number == _SUMMARY and isinstance(value, bytes):
                         values, removed = _summary(value)
-                        below = tuple(f"{name}." for name in removed)
+                        nested = tuple(f"{name}." for name in removed)
                         for name in list(self._summary):
-                            if name in removed or name.startswith(below):
+                            if name in removed or name.startswith(nested):
                                 del self._summary[name]
                         self._summary.update(values)
 
     def _messages(self) -> Iterator[bytes]:
         try:
             with self.file.open("rb") as file:
-                file.seek(self._at)
+                file.seek(self._position)
                 data = file.read()
         except OSError:
             return
-        begin, at = self._at, 0
+        begin, at = self._position, 0
         while True:
             left = _BLOCK - (begin + at) % _BLOCK
             if left < _RECORD_HEADER.size:
@@ -185,13 +187,13 @@ class _Run:
             fragment = data[at + _RECORD_HEADER.size : end]
             self._fragments = fragment if kind in (_FULL, _FIRST) else self._fragments + fragment
             at = end
-            self._at = begin + at
+            self._position = begin + at
             if kind in (_FULL, _LAST):
                 yield self._fragments
 
 
-def _history(message: bytes) -> Record:
-    """What a HistoryRecord has."""
+def _history(message: bytes) -> MetricRecord:
+    """The content of a HistoryRecord."""
     step: int | None = None
     items: dict[str, Any] = {}
     for number, value in _fields(message):
@@ -201,7 +203,7 @@ def _history(message: bytes) -> Record:
             name, items[name] = _item(value)
     if (named := _as_number(items.get("_step"))) is not None:
         step = int(named)
-    return Record(step, _metrics(items))
+    return MetricRecord(step, _metrics(items))
 
 
 def _summary(message: bytes) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -216,12 +218,12 @@ def _summary(message: bytes) -> tuple[dict[str, float], tuple[str, ...]]:
 
 
 def _metrics(items: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among the items of a record, but for W&B's own and those of pictures and tables.
+    """The numbers among the items of a record, without W&B's own (`_runtime`) and those of media and tables.
 
-    Mappings are either items of their own, with dotted names, or JSON.
+    Mappings are either separate items with dotted names, or JSON.
     """
     media = (name.removesuffix("_type") for name in items if name.endswith("._type"))
-    others = ("_", *media)  # _runtime, _timestamp, _wandb
+    others = ("_", *media)
     return {
         dotted: number
         for name, item in items.items()
@@ -231,12 +233,11 @@ def _metrics(items: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _numbers(name: str, item: Any) -> Iterator[tuple[str, float]]:
-    """The numbers in something out of JSON, by dotted names."""
+    """The numbers in a JSON value, by dotted names."""
     if isinstance(item, dict):
-        if "_type" not in item:  # that of a picture, a table
+        if "_type" not in item:  # an image or a table
             for key, value in item.items():
-                dotted = f"{name}.{key.encode('utf-8', 'replace').decode()}"  # JSON can name half a letter
-                yield from _numbers(dotted, value)
+                yield from _numbers(f"{name}.{replace_surrogates(key)}", value)
     elif (number := _as_number(item)) is not None:
         yield name, number
 
@@ -252,55 +253,19 @@ def _item(message: bytes) -> tuple[str, Any]:
             with suppress(ValueError, RecursionError):
                 found = json.loads(value)
         elif number == _INTEGER and isinstance(value, int):
-            found = (value >> 1) ^ -(value & 1)
-        elif number == _NUMBER and isinstance(value, bytes) and len(value) == 8:
-            found = struct.unpack("<d", value)[0]
+            found = (value >> 1) ^ -(value & 1)  # zigzag encoding
+        elif number == _NUMBER and isinstance(value, int):
+            found = struct.unpack("<d", struct.pack("<Q", value))[0]
     return ".".join(names), found
 
 
 def _as_number(value: Any) -> float | None:
-    if value in ("NaN", "Infinity", "-Infinity"):  # JSON has no such numbers
+    if value in ("NaN", "Infinity", "-Infinity"):  # W&B's JSON for these numbers
         return float(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        with suppress(OverflowError):
-            return float(value)
-    return None
-
-
-class _Malformed(Exception):
-    """This is no protobuf message."""
+    return to_float(value)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protobuf message: numbers for varints, bytes for everything else."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:
-                value, at = _varint(message, at)
-                yield tag >> 3, value
-                continue
-            case 1:
-                length = 8
-            case 2:
-                length, at = _varint(message, at)
-            case 5:
-                length = 4
-            case _:
-                raise _Malformed
-        if at + length > len(message):
-            raise _Malformed
-        yield tag >> 3, message[at : at + length]
-        at += length
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message) and shift < 70:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-    raise _Malformed
+    """The fields of a protobuf message whose type is not declared here: their numbers and raw values."""
+    for one in UnknownFieldSet(Empty.FromString(message)):
+        yield one.field_number, one.data

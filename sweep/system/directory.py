@@ -1,4 +1,4 @@
-"""Where everything of a sweep lies on disk. All paths come from here."""
+"""The layout of a sweep directory. All paths of a sweep come from here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from pathlib import Path
 from sweep.errors import InputError
 
 RUNS = Path("runs")
-"""The default folder for sweep directories."""
+"""The default parent of sweep directories."""
+
+
+class _Entry:
+    """A file or directory with a fixed name, as an attribute of the class of its directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, directory: SweepDirectory | TrialDirectory, owner: type) -> Path:
+        return directory.root / self._name
 
 
 @dataclass(frozen=True)
 class SweepDirectory:
-    """`runs/<name>/`: a TensorBoard log directory, and all that a sweep needs to go on.
+    """`runs/<name>/`: a TensorBoard log directory with everything needed to resume the sweep.
 
     Args:
         root: its absolute path.
@@ -31,100 +41,76 @@ class SweepDirectory:
     def name(self) -> str:
         return self.root.name
 
-    @property
-    def spec(self) -> Path:
-        """The resolved sweep file. Where it is, there is a sweep."""
-        return self.root / "sweep.yaml"
-
-    @property
-    def journal(self) -> Path:
-        """Optuna's journal storage."""
-        return self.root / "journal.log"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the process that runs the sweep, for as long as it does."""
-        return self.root / ".lock"
-
-    @property
-    def fence(self) -> Path:
-        """Locked by everything that takes part in a run of the sweep (`core/lock.py`)."""
-        return self.root / ".fence"
-
-    @property
-    def requests(self) -> Path:
-        """Where other processes leave word for the one that runs the sweep."""
-        return self.root / ".requests"
-
-    @property
-    def code(self) -> Path:
-        """What stands for the objective's code with which the sweep began (`objective/digest.py`)."""
-        return self.root / ".code"
+    spec = _Entry("sweep.yaml")
+    """The resolved sweep file. A directory that contains it is a sweep."""
+    journal = _Entry("journal.log")
+    """Optuna's journal storage."""
+    lock = _Entry(".lock")
+    """Locked exclusively by the process that runs the sweep."""
+    fence = _Entry(".fence")
+    """Lock shared by all processes of a run of the sweep (`lock.py`)."""
+    requests = _Entry(".requests")
+    """Where other processes leave requests for the one that runs the sweep."""
+    code = _Entry(".code")
+    """The digest of the objective's code as it was when the sweep started (`objective/digest.py`)."""
 
     @property
     def attic(self) -> Path:
-        """Where `--fresh` moves old sweeps."""
+        """Where `--fresh` moves existing sweeps."""
         return self.root.parent / ".old"
 
     def exists(self) -> bool:
-        """Whether there is a sweep here."""
+        """Whether there is a sweep in this directory."""
         return self.spec.is_file()
 
     def trial(self, number: int, label: str = "") -> TrialDirectory:
-        """The directory of a trial, or of its run with this label."""
+        """The directory of a trial, or of its repeat with this label."""
         return TrialDirectory(self.root / f"trial-{number:04d}" / label)
 
 
 @dataclass(frozen=True)
 class TrialDirectory:
-    """`runs/<name>/trial-0007/`: the run directory of a trial; of a repeat `trial-0007/seed-0/`."""
+    """`runs/<name>/trial-0007/`, or `trial-0007/seed-0/` for a repeat: a TensorBoard run directory."""
 
     root: Path
 
-    @property
-    def output(self) -> Path:
-        """What the trial printed, stdout and stderr."""
-        return self.root / "output.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        """What it saved to go on from."""
-        return self.root / "checkpoint"
-
-    @property
-    def artifacts(self) -> Path:
-        """What it saved to be kept."""
-        return self.root / "artifacts"
-
-    @property
-    def error(self) -> Path:
-        """Why its last failed attempt failed."""
-        return self.root / "error.txt"
+    output = _Entry("output.log")
+    """The stdout and stderr of the trial."""
+    checkpoints = _Entry("checkpoint")
+    """The checkpoints from which the trial can resume."""
+    artifacts = _Entry("artifacts")
+    """The artifacts of the trial."""
+    arguments = _Entry("args.json")
+    """The parameters for a script whose command uses `${args_json_file}`."""
+    reports = _Entry("reports.jsonl")
+    """What a script reports with `sweep.report`."""
+    error = _Entry("error.txt")
+    """The error of the last failed attempt."""
 
 
 def check_can_hold(folder: Path) -> None:
-    """See that something can be put into a directory, or into what would be made there. Writes nothing.
+    """Check that a directory is writable, or can be created. Writes nothing.
 
     Raises:
-        InputError: it cannot.
+        InputError: it is not a directory, or is not writable.
     """
     place = folder
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():
-        raise InputError(f"{place}: is no directory; choose another place")
+        raise InputError(f"{place}: is not a directory; choose another place")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"{place}: may not be written to; choose another place, or change its permissions")
+        raise InputError(f"{place}: is not writable; choose another place, or change its permissions")
 
 
 def make_folder(path: Path) -> bool:
-    """Make a directory, and those above it that are missing.
+    """Create a directory and its missing parents.
 
     Returns:
-        whether it is new; of several callers at the same time only one is told so.
+        whether it is new. Of several concurrent callers only one gets True.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be created.
     """
     check_can_hold(path.parent)
     try:
@@ -133,7 +119,7 @@ def make_folder(path: Path) -> bool:
     except FileExistsError:
         if path.is_dir():
             return False
-        raise InputError(f"{path}: is no directory; choose another place") from None
+        raise InputError(f"{path}: is not a directory; choose another place") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be made: {error.strerror}; choose another place") from None
+        raise InputError(f"{path}: cannot be created: {error.strerror}; choose another place") from None
     return True

@@ -1,4 +1,4 @@
-"""Classes of one's own that a sweep file names: `package.module:Class`."""
+"""Importing a custom class that a sweep file names: `package.module:Class`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sweep.errors import EntryError, suggestion
 T = TypeVar("T")
 
 
-def look_here() -> None:
-    """Find modules of the current folder, as `python -m` does: a console script's own place says nothing."""
+def add_cwd_to_path() -> None:
+    """Make modules of the current directory importable, as `python -m` does and a console script does not."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
@@ -26,15 +26,15 @@ def load_class(key: str, text: str, base: type[T]) -> type[T]:
 
     Args:
         key: the entry that names it, for messages.
-        text: `package.module:Class`; modules of the current folder are found too.
-        base: what it has to be a subclass of.
+        text: `package.module:Class`; modules of the current directory are found too.
+        base: the required base class.
 
     Raises:
-        EntryError: there is no such module or class, the module cannot be imported, or the class is another
-            kind of thing.
+        EntryError: the module or class does not exist, the module cannot be imported, or the class is not
+            derived from `base`.
     """
     name, _, wanted = text.partition(":")
-    look_here()
+    add_cwd_to_path()
     try:
         module = importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything
@@ -50,24 +50,23 @@ def load_class(key: str, text: str, base: type[T]) -> type[T]:
 
 
 def check_class(key: str, text: str, target: object, base: type[T]) -> type[T]:
-    """See that `target` is a class derived from `base`.
+    """Check that `target` is a class derived from `base`.
 
     Raises:
         EntryError: it is not.
     """
     if not isinstance(target, type) or not issubclass(target, base):
-        raise EntryError(
-            key,
-            f"{text!r} is no {_kind(base)}; name a subclass of {_public(base)}",
-        )
+        kind = base.__name__.removeprefix("Base").lower()
+        public_name = f"{base.__module__.split('._')[0]}.{base.__name__}"
+        raise EntryError(key, f"{text!r} is not a {kind}; name a subclass of {public_name}")
     return target
 
 
 def construct(key: str, text: str, class_: type[T], options: Mapping[str, Any]) -> T:
-    """Make an object with the options of the sweep file.
+    """Create an object with the options of the sweep file.
 
     Raises:
-        EntryError: the class refuses them.
+        EntryError: the constructor raises.
     """
     try:
         return class_(**options)
@@ -76,7 +75,7 @@ def construct(key: str, text: str, class_: type[T], options: Mapping[str, Any]) 
 
 
 def subclasses(module: ModuleType, base: type) -> list[str]:
-    """The names of a module's own classes that derive from `base`."""
+    """The names of the classes derived from `base` that a module or its package defines."""
     return [
         name
         for name, value in vars(module).items()
@@ -100,11 +99,3 @@ def _import_problem(text: str, name: str, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{text!r}: {name} cannot be imported: {one_line(error)}{where}"
-
-
-def _kind(base: type) -> str:
-    return base.__name__.removeprefix("Base").lower()
-
-
-def _public(base: type) -> str:
-    return f"{base.__module__.split('._')[0]}.{base.__name__}"

@@ -1,21 +1,22 @@
-"""One process runs a sweep at a time, and nothing that an earlier one left behind writes beside it.
+"""Locks that ensure that one process runs a sweep, and that processes of an earlier run write no more.
 
-Two locks on files, which the system releases when their holders die:
+There are two lock files. The operating system releases a lock when the processes that hold it have died.
 
-* The *sweep lock* is held, exclusively, by the process that runs the sweep.
-* The *fence* is shared by everything that writes in its name: the controller, the workers, and what their
-  trials start. When the process that runs the sweep is killed these live on for a while. So the next one,
-  with the sweep lock in its hand, waits until the fence is free.
+* The *sweep lock* is held exclusively by the process that runs the sweep.
+* The *fence* is shared by all processes of a run: the controller, the workers, and what their trials start.
+  If the process that runs the sweep is killed, these live on for a while. The next one takes the sweep lock,
+  then waits until the fence is free.
 
-A worker that was still being started when its sweep was killed takes the fence too late to be waited for. So
-each run of a sweep has an id, written into the sweep lock's file; who finds another one there when it has
-taken the fence, comes from a run that is over.
+A worker that was still starting when its sweep was killed takes the fence too late for that. So each run has
+an id, which is written into the sweep lock's file. A process that takes the fence and finds another id there
+belongs to an earlier run, and exits.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import secrets
 import socket
@@ -28,19 +29,19 @@ from typing import Any
 
 from sweep.errors import InputError
 
-_NAP = 0.02  # seconds
-_LENGTH = 512
-"""Bytes of a sweep lock's file, spaces included."""
+_POLL_INTERVAL = 0.02  # seconds
+_FILE_SIZE = 512
+"""Bytes of a sweep lock's file, padded with spaces."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who runs a sweep.
+    """The process that runs a sweep.
 
     Args:
-        pid: the process.
+        pid: its process id.
         host: its machine.
-        run_id: a word that no other run of the sweep has.
+        run_id: identifies the run; unique among the runs of the sweep.
     """
 
     pid: int
@@ -52,11 +53,11 @@ class Holder:
 
 
 class SweepLock:
-    """The right to run a sweep. A context manager that gives the run its id.
+    """The exclusive lock of a sweep. A context manager that yields the id of the new run.
 
     Args:
-        path: the lock file; made if it is missing.
-        name: of the sweep, for the message.
+        path: the lock file; created if it is missing.
+        name: the sweep's name, for the message.
 
     Raises:
         InputError: on entering, if another process runs the sweep.
@@ -68,7 +69,7 @@ class SweepLock:
         self._file: int | None = None
 
     def __enter__(self) -> str:
-        # For a moment it may be held by somebody who only asks whether it is (`is_locked`).
+        # Another process may hold it for a moment to test it (`is_locked`).
         file = _open_locked(self._path, patience=0.5)
         if file is None:
             raise InputError(
@@ -78,7 +79,7 @@ class SweepLock:
             )
         _held.add(file)
         self._file = file
-        return renew_run(self._path)
+        return renew_run_id(self._path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -90,7 +91,7 @@ class SweepLock:
 
 
 _held: set[int] = set()
-"""The sweep locks of this process. A process that is forked must not keep them: it may live longer."""
+"""The sweep locks of this process. A forked child closes them, because it may live longer."""
 
 
 def _forget_locks() -> None:
@@ -102,109 +103,121 @@ def _forget_locks() -> None:
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def renew_run(path: Path) -> str:
-    """Give a run of a sweep a new id; who has the old one is turned away by the fence from now on.
+def renew_run_id(path: Path) -> str:
+    """Write a new run id; from now on `join_run` refuses processes with the old one.
 
     Args:
-        path: the sweep lock's file, which this process holds.
+        path: the sweep lock's file, which this process has locked.
     """
     mine = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
     file = _open(path)
-    try:  # in one piece, over what is there: others may be reading it
-        os.pwrite(file, json.dumps(asdict(mine)).ljust(_LENGTH).encode(), 0)
+    try:  # one write over the old contents: other processes may be reading
+        os.pwrite(file, json.dumps(asdict(mine)).ljust(_FILE_SIZE).encode(), 0)
     finally:
         os.close(file)
     return mine.run_id
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process runs the sweep now. Changes nothing."""
+    """Whether a process runs the sweep now. Changes nothing."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        return not _lock(file, fcntl.LOCK_SH, patience=0)
+        return not lock_file(file, patience=0, shared=True)
     finally:
         os.close(file)
 
 
 def holder(path: Path) -> Holder | None:
-    """Who runs the sweep, or ran it last; None if that is not known."""
+    """The process that runs the sweep, or ran it last; None if that is unknown."""
     try:
         return Holder(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def join_fence(fence: Path, lock: Path, run_id: str) -> int:
-    """Take part in a run of a sweep, for as long as the returned descriptor is open in any process.
+def join_run(fence: Path, lock: Path, run_id: str) -> int:
+    """Share the fence of a run for as long as any process has the returned descriptor open.
 
     Args:
         fence: the fence's file.
         lock: the sweep lock's file.
-        run_id: of the run.
+        run_id: the id of the run.
 
     Raises:
-        RunIsOver: that run has ended.
+        StaleRunError: another run has begun.
     """
     file = _open(fence)
-    _lock(file, fcntl.LOCK_SH, patience=None)
+    lock_file(file, patience=math.inf, shared=True)
     current = holder(lock)
     if current is None or current.run_id != run_id:
         os.close(file)
-        raise RunIsOver(f"run {run_id} of the sweep is over")
+        raise StaleRunError(f"run {run_id} of the sweep is over")
     return file
 
 
-class RunIsOver(Exception):
-    """A process belongs to a run of a sweep that has ended."""
+class StaleRunError(Exception):
+    """A process belongs to an earlier run of the sweep."""
 
 
 def wait_for_fence(fence: Path, patience: float) -> bool:
-    """Wait until nobody takes part in an earlier run; to be called by the holder of the sweep lock.
+    """Wait until all processes of earlier runs have exited. The caller holds the sweep lock.
 
     Args:
         fence: the fence's file.
-        patience: how long to wait at most, in seconds.
+        patience: the longest wait, in seconds.
 
     Returns:
-        whether it is free.
+        whether the fence is free.
     """
     file = _open(fence)
     try:
-        return _lock(file, fcntl.LOCK_EX, patience)
+        return lock_file(file, patience)
     finally:
         os.close(file)
 
 
-def lock_file(file: Any, patience: float) -> bool:
-    """Lock an open file exclusively for whoever has its descriptor, inherited ones included.
+def lock_file(file: Any, patience: float, shared: bool = False) -> bool:
+    """Lock an open file. Every process that inherits its descriptor holds the lock too.
+
+    Args:
+        file: the file, or its descriptor.
+        patience: how many seconds to wait for the lock.
+        shared: whether other processes may share the lock; exclusive by default.
 
     Returns:
-        whether it was free within `patience` seconds.
+        whether the file is locked now.
     """
-    return _lock(file, fcntl.LOCK_EX, patience)
+    deadline = time.monotonic() + patience
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_INTERVAL)
 
 
 def _open(path: Path) -> int:
-    # For writing too: on NFS an exclusive lock is refused otherwise.
+    # Writable, because NFS refuses an exclusive lock otherwise.
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _open_locked(path: Path, patience: float) -> int | None:
-    """Open the file at a path and lock it exclusively; None if that does not work within `patience` seconds.
+    """Open and lock the file at a path; None if that fails for `patience` seconds.
 
-    While it is waited for, the sweep may be moved away (`--fresh`), and its lock with it: the one that counts
-    is at the path now, once its directory is there again.
+    Meanwhile another process may move the sweep's directory away (`--fresh`), with the lock file in it. Then
+    the file that is at the path afterwards counts.
     """
-    for _ in range(int(patience / _NAP)):  # not by the clock: this process may be the one that stands still
+    for _ in range(int(patience / _POLL_INTERVAL)):  # counted, because this process itself may be suspended
         with suppress(FileNotFoundError):
             file = _open(path)
-            if _lock(file, fcntl.LOCK_EX, patience=0) and _is_at(file, path):
+            if lock_file(file, patience=0) and _is_at(file, path):
                 return file
             os.close(file)
-        time.sleep(_NAP)
+        time.sleep(_POLL_INTERVAL)
     return None
 
 
@@ -213,18 +226,3 @@ def _is_at(file: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _lock(file: Any, kind: int, patience: float | None) -> bool:
-    """Lock a descriptor within `patience` seconds, None for ever; says whether that worked."""
-    if patience is None:
-        fcntl.flock(file, kind)
-        return True
-    end = time.monotonic() + patience
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-            return True
-        if time.monotonic() >= end:
-            return False
-        time.sleep(_NAP)

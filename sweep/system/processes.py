@@ -1,4 +1,4 @@
-"""The processes of a sweep on this machine: how they are found, and how they end."""
+"""Finding, watching and terminating the processes of a sweep on this machine."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from pathlib import Path
 import psutil
 
 TRIAL_DIRECTORY = "SWEEP_TRIAL_DIR"
-"""Environment variable of a trial and of all that it starts: the trial's directory."""
+"""Environment variable with the trial's directory, inherited by everything that the trial starts."""
 
-_LONGEST_DEATH = 5.0  # seconds
+_KILL_TIMEOUT = 5.0
+"""Seconds to wait for a process after SIGKILL."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def end_with_parent() -> None:
-    """Have this process killed when its parent dies.
+def exit_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies.
 
-    A worker outlives the Ray daemon of its machine for a quarter of a minute otherwise, and works on.
+    Otherwise a worker outlives the Ray daemon of its machine by a quarter of a minute, and continues to work.
     """
     parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was too late
+    if os.getppid() != parent:  # it died before the call
         os._exit(1)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of those descendants whose own parents die: none of them gets out of sight."""
+    """Become the parent of descendants whose own parent dies, so that `descendants` still finds them."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -42,89 +43,94 @@ def _prctl(option: int, value: int) -> None:
 
 
 def descendants() -> list[psutil.Process]:
-    """All processes that this one has started, and those that they have started."""
+    """All child processes of this process, their children, and so on."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # there are none: no need to read the whole process table
+    except ChildProcessError:  # no children: the process table need not be read
         return []
     return psutil.Process().children(recursive=True)
 
 
-def find(trials: Sequence[Path] = (), files: Iterable[Path] = ()) -> list[psutil.Process]:
-    """Processes on this machine that belong to some trials, or can write to some files.
+def find(
+    trials: Sequence[Path] = (), files: Iterable[Path] = (), group: int | None = None
+) -> list[psutil.Process]:
+    """Find processes on this machine that belong to given trials, or have given files open for writing.
 
-    This process and its ancestors are left out.
+    This process and its ancestors are excluded.
 
     Args:
-        trials: directories of trials, or directories in which they lie.
-        files: files that only the processes that are looked for have open for writing.
+        trials: directories of trials, or directories that contain them.
+        files: files that only the processes in question have open for writing.
+        group: a process group that belongs to a trial, with processes that cleared their environment.
     """
     paths = {str(file) for file in files}
     places = tuple(f"{place}{os.sep}" for place in trials)
-    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
-        if process.pid in mine:
+        if process.pid in excluded:
             continue
         with suppress(psutil.Error, OSError):
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            place = process.environ().get(TRIAL_DIRECTORY)
+            is_in_group = group is not None and os.getpgid(process.pid) == group
+            place = None if is_in_group else process.environ().get(TRIAL_DIRECTORY)
             is_of_trial = place is not None and f"{place}{os.sep}".startswith(places)
-            if is_of_trial or (paths and _can_write(process.pid, paths)):
-                found.append(psutil.Process(process.pid))  # the iterator's may be one that had its number
+            if (
+                is_in_group
+                or is_of_trial
+                or (paths and not paths.isdisjoint(files_open_for_writing(process)))
+            ):
+                found.append(psutil.Process(process.pid))  # the iterator caches: its pid may be reused
     return found
 
 
-def _can_write(pid: int, paths: set[str]) -> bool:
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-        with suppress(OSError):
-            if os.readlink(f"/proc/{pid}/fd/{descriptor}") not in paths:
-                continue
-            info = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()
-            flags = int(info.partition("flags:")[2].split()[0], 8)
-            if flags & os.O_ACCMODE != os.O_RDONLY:  # others may read them
-                return True
-    return False
+def files_open_for_writing(process: psutil.Process) -> list[str]:
+    """The paths of regular files that a process can write to.
+
+    Raises:
+        psutil.Error: it has terminated, or belongs to another user.
+    """
+    return [file.path for file in process.open_files() if file.mode != "r"]
 
 
-def end(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
-    """End processes, and wait until they are gone.
+def terminate(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
+    """Terminate processes and wait until they are gone.
 
     Args:
-        processes: which.
-        grace: seconds between SIGTERM and SIGKILL; with 0 there is only the latter.
+        processes: the processes.
+        grace: seconds between SIGTERM and SIGKILL; 0 sends SIGKILL only.
     """
     living = list(processes)
     if grace > 0:
         _signal(living, signal.SIGTERM)
         living = _wait(living, grace)
     _signal(living, signal.SIGKILL)
-    _wait(living, _LONGEST_DEATH)
+    _wait(living, _KILL_TIMEOUT)
 
 
 def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until processes are gone; returns those that are not.
+    """Wait until processes have terminated; returns those that have not.
 
-    A zombie is as good as gone: it waits for a parent that may never ask.
+    Unlike `psutil.wait_procs` it does not wait for zombies, whose parent may never reap them.
     """
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while True:
         processes = [process for process in processes if is_alive(process)]
-        if not processes or time.monotonic() >= end:
+        if not processes or time.monotonic() >= deadline:
             return processes
         time.sleep(0.01)
 
 
 def reap(processes: Iterable[psutil.Process]) -> None:
-    """Take leave of children that have ended, for there may be nobody else to do so."""
+    """Collect the exit status of children that have terminated, adopted ones included."""
     for process in processes:
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Whether a process is running. A zombie is not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -137,18 +143,18 @@ def _signal(processes: Iterable[psutil.Process], number: int) -> None:
             process.send_signal(number)
 
 
-def end_trial(trial: Path, output: Path) -> None:
-    """End all that is left of a trial on this machine.
+def terminate_trial(trial: Path, output: Path) -> None:
+    """Kill all remaining processes of a trial on this machine.
 
     Args:
         trial: the trial's directory.
-        output: the file into which it prints.
+        output: the file to which its output is redirected.
     """
-    end(find([trial], [output]))
+    terminate(find([trial], [output]))
 
 
 def count_kernel_kills() -> int:
-    """How often the kernel has killed a process of this machine because memory ran out, as far as it says."""
+    """How many processes of this machine the kernel has killed because memory ran out, if it reports that."""
     with suppress(OSError, ValueError), open("/proc/vmstat") as file:
         for line in file:
             name, _, count = line.partition(" ")

@@ -1,8 +1,8 @@
-"""Event files that lose nothing: every record is in the operating system's hands when the call returns.
+"""Event files that lose nothing: a record is in the operating system's hands when the call returns.
 
-tensorboardX's own writer has two threads and a queue, and writes a file every two minutes; what a killed
+tensorboardX's own writer has two threads and a queue, and writes to its file every two minutes. What a killed
 process had not written is lost. It also names a file by second and host, so that two writers of one second
-overwrite each other. Here there is one file per writer, written in the calling thread.
+overwrite each other. Here each writer has its own file, which the calling thread writes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sweep.tracking.tensorboardx import FileWriter, RecordWriter, SummaryWriter, event_pb2
+from sweep.tracking.tensorboardx import RecordFile, event_pb2
 
 _HOST = socket.gethostname()
 _SUFFIX = ".sweep"
 _LONGEST_WAIT = 5.0
-"""Seconds; somebody may have put a file with a name from far ahead into the directory."""
+"""Seconds. A directory may contain a file whose name is far in the future."""
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
 
 
@@ -34,17 +34,18 @@ def event_files(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(names)]
 
 
-def is_own(path: Path) -> bool:
-    """Whether an event file is one of ours, to go by its name."""
+def is_from_sweep(path: Path) -> bool:
+    """Whether the sweep itself has written an event file, judging by its name."""
     return path.name.endswith(_SUFFIX)
 
 
 def next_event_file(directory: Path) -> Path:
-    """The name of a new event file that sorts behind all that are there, and before those of other writers.
+    """The name of a new event file that sorts after all existing files and before those of other writers.
 
-    TensorBoard's Python loader follows only the last file of a directory, by name. Both loaders drop what
-    stands before the word that it is void: a script whose first file had the name of the same second, or an
-    earlier one, would have no curves. That word is in our file, hence the second before.
+    TensorBoard's Python loader follows only the last file of a directory, by name. Both loaders drop points
+    that come before a purge step. The sweep's file contains that purge step, so it has the name of the
+    previous second: a script's file with the name of the same second, or an earlier one, would lose its
+    curves.
     """
     second = int(time.time()) - 1
     for path in event_files(directory):
@@ -54,39 +55,39 @@ def next_event_file(directory: Path) -> Path:
     return directory / f"events.out.tfevents.{second:010d}.{_HOST}{_SUFFIX}"
 
 
-def let_others_begin(path: Path) -> None:
-    """Wait until event files that others begin sort behind one of ours; as a rule they do so already."""
+def wait_for_later_names(path: Path) -> None:
+    """Wait until new event files of other writers sort after one of the sweep's; usually they already do."""
     found = _FILE_NAME.fullmatch(path.name)
     assert found is not None
     time.sleep(min(max(0.0, int(found[1]) + 1 - time.time()), _LONGEST_WAIT))
 
 
 def last_event_file(directory: Path) -> EventFile:
-    """The last event file of a run whose writer has closed it, to write on behind its end.
+    """The last event file of a run, opened for appending. Its writer has closed it.
 
-    A second file for each trial would double what TensorBoard has to open.
+    A second file per trial would double the number of files that TensorBoard opens.
     """
     last = event_files(directory)[-1]
-    if not is_own(last):
-        return EventFile(directory)  # the objective's own, which we leave alone
+    if not is_from_sweep(last):
+        return EventFile(directory)  # the objective's own file, which is not modified
     return EventFile(directory, path=last)
 
 
-def rewrite(path: Path, span: Span, summary: Any) -> None:
-    """Put a summary into the place of another one, in a file that nobody writes to any more.
+def replace_summary(path: Path, span: Span, summary: Any) -> None:
+    """Replace a summary in a file that is no longer written to.
 
     Args:
         path: the file.
-        span: where the event of the other one stands.
+        span: the position of the event that contains the old summary.
         summary: the new one.
     """
-    aside = path.with_name(".rewritten")  # what says tfevents in its name is read by TensorBoard
+    aside = path.with_name(".rewritten")  # TensorBoard reads every file with tfevents in its name
     with open(path, "rb") as old, open(aside, "wb") as new:
         new.write(old.read(span.start))
         event = event_pb2.Event()
-        event.ParseFromString(old.read(span.end - span.start)[12:-4])  # for its time
+        event.ParseFromString(old.read(span.end - span.start)[12:-4])  # keeps its time
         event.summary.CopyFrom(summary)
-        records = _Records(aside)
+        records = RecordFile(aside)
         new.flush()
         records.write(event.SerializeToString())
         records.close()
@@ -96,20 +97,20 @@ def rewrite(path: Path, span: Span, summary: Any) -> None:
 
 
 class Span(NamedTuple):
-    """Where a record stands in a file, in bytes."""
+    """The position of a record in a file, in bytes."""
 
     start: int
     end: int
 
 
 class EventFile:
-    """A new event file in `directory`, created at once; the directory is made if it is missing.
+    """Writes a new event file in `directory`, which is created if it is missing.
 
     Thread-safe. It has the methods that tensorboardX's `FileWriter` expects of an event writer.
 
     Args:
         directory: the run directory.
-        path: write on behind a file that is there and whole, instead of a new one.
+        path: append to this existing, complete file instead.
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
@@ -117,40 +118,41 @@ class EventFile:
             directory.mkdir(parents=True, exist_ok=True)
         self.path = path or next_event_file(directory)
         self._lock = threading.Lock()
-        self._records: _Records | None = _Records(self.path)
-        self._void_from: int | None = None
+        self._records: RecordFile | None = RecordFile(self.path)
+        self._purge_step: int | None = None
         if path is None:
             self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
-    def void(self, step: int | None) -> None:
-        """Once something more is written here, what earlier files of the run hold from `step` on is void.
+    def set_purge_step(self, step: int | None) -> None:
+        """Have TensorBoard drop the points of earlier files of the run from `step` on.
 
-        Until then another call can say it better; with None nothing is void. TensorBoard's Python loader
-        heeds it only if the first file of a directory says so too; so every attempt does.
+        It takes effect with the next record; until then another call replaces it, and None cancels it.
+        TensorBoard's Python loader respects it only if the first file of a directory has a purge step too,
+        so every attempt sets one.
         """
-        self._void_from = step
+        self._purge_step = step
 
     def add_summary(self, summary: Any, step: int | None = None) -> None:
         """Write one summary, now."""
         self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
     def add_event(self, event: Any) -> None:
-        """Write one event; it survives the death of this process. After `finish` nothing is written."""
+        """Write one event, which survives the death of this process. After `finish` it is ignored."""
         with self._lock:
             if self._records is not None:
-                self._write_void()
+                self._write_purge_step()
                 self._records.write(event.SerializeToString())
                 self._records.push()
 
-    def _write_void(self) -> None:
-        if self._records is not None and self._void_from is not None:
+    def _write_purge_step(self) -> None:
+        if self._records is not None and self._purge_step is not None:
             session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            start = event_pb2.Event(wall_time=time.time(), step=self._void_from, session_log=session)
+            start = event_pb2.Event(wall_time=time.time(), step=self._purge_step, session_log=session)
             self._records.write(start.SerializeToString())
-            self._void_from = None
+            self._purge_step = None
 
     def sync(self) -> None:
-        """Wait until all that was written survives the death of the machine."""
+        """Wait until everything written survives a power failure."""
         with self._lock:
             if self._records is not None:
                 self._records.flush()
@@ -158,65 +160,20 @@ class EventFile:
     def finish(self) -> None:
         """Close the file."""
         with self._lock:
-            self._write_void()
+            self._write_purge_step()
             if self._records is not None:
                 self._records.close()
                 self._records = None
 
     def get_logdir(self) -> str:
-        """The run directory, as tensorboardX asks for it."""
+        """The run directory, for tensorboardX."""
         return str(self.path.parent)
 
     def flush(self) -> None:
-        """Nothing to do: nothing waits in a buffer."""
+        """Does nothing: there is no buffer."""
 
     def close(self) -> None:
-        """An objective may close its writer before the trial ends; the file stays open until `finish`."""
+        """Does nothing: an objective may close its writer early; the file stays open until `finish`."""
 
     def reopen(self) -> None:
-        """Nothing to do: see `close`."""
-
-
-class _Records(RecordWriter):  # type: ignore[misc]
-    def __init__(self, path: Path) -> None:
-        # RecordWriter itself would empty a file that is there.
-        self._writer = open(path, "ab")  # noqa: SIM115 - closed by `close`
-
-    def push(self) -> None:
-        """Hand what was written to the operating system, without waiting for the disk as `flush` does."""
-        self._writer.flush()
-
-
-class RunWriter(SummaryWriter):  # type: ignore[misc]
-    """A tensorboardX `SummaryWriter` whose records go into one `EventFile`.
-
-    An objective gets it as `trial.writer`; closing it does no harm.
-    """
-
-    def __init__(self, file: EventFile) -> None:
-        self._file = file
-        super().__init__(logdir=file.get_logdir())
-
-    def add_hparams(
-        self, hparam_dict: Any, metric_dict: Any, name: str | None = None, global_step: int | None = None
-    ) -> None:
-        """Write the metrics as scalars. The row with the parameters is there already.
-
-        tensorboardX would open another run and declare the columns again, whereupon TensorBoard shows either
-        these or the sweep's.
-        """
-        for tag, value in metric_dict.items():
-            self.add_scalar(tag, value, global_step)
-
-    def _get_file_writer(self) -> FileWriter:
-        # The one place where SummaryWriter makes its FileWriter, with threads, a queue and a file of its own.
-        # Both attributes are None at first and after close().
-        self.file_writer: FileWriter | None = self.file_writer or _FileWriter(self._file)
-        self.all_writers = {self._file.get_logdir(): self.file_writer}
-        return self.file_writer
-
-
-class _FileWriter(FileWriter):  # type: ignore[misc]
-    def __init__(self, file: EventFile) -> None:
-        self.event_writer = file
-        self._default_metadata: dict[str, Any] = {}
+        """Does nothing; see `close`."""

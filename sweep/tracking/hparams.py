@@ -1,9 +1,9 @@
 """The three records of TensorBoard's HParams protocol.
 
-An *experiment* at the root of the log directory declares the columns; a *session start* in each run
-directory makes a row and a *session end* gives it its outcome. TensorBoard keeps the first record of each
-kind in a run and takes one experiment at random if there are several, so each is written exactly once.
-tensorboardX's `add_hparams` is of no use here: it opens a second run directory and always says success.
+An *experiment* at the root of the log directory declares the columns. In each run directory a *session start*
+makes a row and a *session end* gives it its outcome. TensorBoard keeps the first record of each kind in a run
+and takes a random experiment if there are several, so each is written exactly once. tensorboardX's
+`add_hparams` cannot be used: it opens a second run directory and always reports success.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TYPES = {
     "string": api_pb2.DATA_TYPE_STRING,
 }
 _DIFFERS = b"\x38\x01"
-"""`differs = true`, field 7 of HParamInfo, which tensorboardX's copy of the protocol lacks. TensorBoard puts
-columns that differ first."""
+"""`differs = true`, field 7 of HParamInfo, which tensorboardX's copy of the protocol does not have.
+TensorBoard shows these columns first."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Column:
     Args:
         name: the parameter.
         kind: the type of all its cells.
-        domain: the possible cells, or (lowest, highest) if `interval`.
-        interval: whether `domain` is one.
-        differs: whether trials can differ in it; constants stand last.
+        domain: the possible values, or (lowest, highest) if `interval`.
+        interval: whether `domain` is an interval.
+        differs: whether trials can differ in it; constants are shown last.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Session:
 
     Args:
         cells: the trial's parameters.
-        group: runs with the same group share one row. Equal names of several sweeps would share one too.
-        started: in seconds since the epoch, as are all times here.
+        group: runs with the same group share one row, also runs of different sweeps.
+        started: in seconds since the epoch, as all times here.
     """
 
     cells: Mapping[str, Cell]
@@ -67,7 +67,7 @@ class Session:
 
 
 def kind_of(values: Iterable[Any]) -> Kind:
-    """The type of a column in which all of these stand: one with words and numbers cannot be sorted."""
+    """The type of a column with these values. TensorBoard cannot sort one with strings and numbers."""
     values = list(values)
     if values and all(isinstance(value, bool) for value in values):
         return "bool"
@@ -77,7 +77,7 @@ def kind_of(values: Iterable[Any]) -> Kind:
 
 
 def cell(value: Any, kind: Kind) -> Cell:
-    """A trial's value as a column of `kind` shows it."""
+    """A parameter value as a cell of a column of this kind."""
     if kind == "float":
         return float(value)
     if kind == "bool":
@@ -85,12 +85,12 @@ def cell(value: Any, kind: Kind) -> Cell:
     return json.dumps(value) if isinstance(value, (list, dict)) else str(value)
 
 
-def found_cells(params: Mapping[str, Any], distributions: Mapping[str, Any]) -> dict[str, Cell]:
-    """The row of a trial whose parameters nobody declared.
+def cells_of_suggested(params: Mapping[str, Any], distributions: Mapping[str, Any]) -> dict[str, Cell]:
+    """The row of a trial with `parameters: define-by-run`.
 
     Args:
-        params: by name.
-        distributions: Optuna's, from which they were drawn.
+        params: the suggested values by name.
+        distributions: the Optuna distributions from which they were sampled.
     """
     return {
         name: cell(value, kind_of(getattr(distributions.get(name), "choices", [value])))
@@ -104,7 +104,7 @@ def group_name(sweep: str, number: int) -> str:
 
 
 def experiment(columns: Iterable[Column], metrics: Iterable[str], description: str, created: float) -> Any:
-    """The record that declares all columns: parameters, and metrics by their tags."""
+    """The record that declares all columns: parameters, and the tags of metrics."""
     record = api_pb2.Experiment(
         description=description,
         time_created_secs=created,
@@ -129,12 +129,12 @@ def session_start(session: Session) -> Any:
     return _start_summary(record)
 
 
-def mended_start(content: bytes, cells: Mapping[str, Cell]) -> Any | None:
-    """The record of a row with other cells; None if these are its own.
+def updated_session_start(content: bytes, cells: Mapping[str, Cell]) -> Any | None:
+    """The record of a row with new cells; None if it has these cells already.
 
     Args:
-        content: of the record that is there.
-        cells: what it is to have.
+        content: the content of the existing record.
+        cells: the new cells.
     """
     record = plugin_hparams_pb2.HParamsPluginData.FromString(content).session_start_info
     wanted = plugin_hparams_pb2.SessionStartInfo()

@@ -1,40 +1,37 @@
-"""The number in a value of an event file, whichever writer wrote it."""
+"""Reading the number of a scalar in an event file, whichever library wrote it."""
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 _SCALARS = "scalars"
-"""The plugin whose tensors are numbers."""
-_TYPES = {1: ("f", "float_val"), 2: ("d", "double_val"), 3: ("i", "int_val"), 9: ("q", "int64_val")}
-"""Of tensors: float, double, int32, int64."""
+"""The TensorBoard plugin whose tensors are scalars."""
 
 
-class ScalarNumbers:
-    """Tells the scalars among the values of a file; TensorFlow, and torch if asked, write them as tensors."""
+class ScalarReader:
+    """Reads the scalars of a file. TensorFlow, and torch on request, write them as tensors."""
 
     def __init__(self) -> None:
         self._tags: set[str] = set()
 
     def read(self, value: Any) -> float | None:
-        """The number in a value of a summary, or None if that is something else."""
+        """The number in a value of a summary, or None if it is not a scalar."""
         if value.HasField("simple_value"):
             return float(value.simple_value)
         if not value.HasField("tensor"):
             return None
         if value.metadata.plugin_data.plugin_name == _SCALARS:
-            self._tags.add(value.tag)  # only the first record of a tag needs to say so
-        return _of_tensor(value.tensor) if value.tag in self._tags else None
+            self._tags.add(value.tag)  # only the first record of a tag has to have the metadata
+        return _read_tensor(value.tensor) if value.tag in self._tags else None
 
 
-def _of_tensor(tensor: Any) -> float | None:
-    """The number in a tensor of one element."""
-    if tensor.dtype not in _TYPES:
+def _read_tensor(tensor: Any) -> float | None:
+    """The number in a tensor with one element, or None."""
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto  # slow to import, and rarely needed
+    from tensorboard.util.tensor_util import make_ndarray
+
+    try:
+        array = make_ndarray(TensorProto.FromString(tensor.SerializeToString()))
+        return float(array.item())
+    except (TypeError, ValueError):  # not a number, or several
         return None
-    code, field = _TYPES[tensor.dtype]
-    if values := getattr(tensor, field):
-        return float(values[0]) if len(values) == 1 else None
-    if len(tensor.tensor_content) == struct.calcsize(code):
-        return float(struct.unpack(f"<{code}", tensor.tensor_content)[0])
-    return 0.0 if not tensor.tensor_content else None

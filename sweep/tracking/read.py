@@ -1,4 +1,4 @@
-"""Reading scalars back from event files: what a worker wrote before it was killed."""
+"""Reading a run's scalars and HParams records from its event files, also after its writer was killed."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, NamedTuple
 
 from sweep.tracking.events import Span, event_files
 from sweep.tracking.hparams import SESSION_END_TAG, SESSION_START_TAG
-from sweep.tracking.numbers import ScalarNumbers
-from sweep.tracking.records import BrokenFileError, read_records
+from sweep.tracking.numbers import ScalarReader
+from sweep.tracking.records import CorruptFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
 
 _LARGE = 1 << 18
-"""Bytes; larger records hold pictures and the like, and are skipped: there may be gigabytes of them."""
+"""Bytes. Larger records, such as images, are skipped: there may be gigabytes of them."""
 
 
 def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     """All scalars of a run directory: for each tag its values by step, in the order written.
 
-    A record that was cut off in the middle ends its file. Values have single precision, as in TensorBoard.
+    A file is read up to its first incomplete record. Values have single precision, as in TensorBoard.
     """
     scalars: dict[str, dict[int, float]] = {}
-    numbers = ScalarNumbers()
+    numbers = ScalarReader()
     for _, _, event in _events(run):
         if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
-            # Another attempt began: what the last one wrote from this step on is void.
+            # A purge step: another attempt has started here.
             for tag, values in scalars.items():
                 scalars[tag] = {step: value for step, value in values.items() if step < event.step}
         for value in event.summary.value:
@@ -36,7 +36,7 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
 
 
 class Row(NamedTuple):
-    """A record that tells TensorBoard a trial's parameters: its file, where it stands there, its content."""
+    """The session start record of a trial: its file, its position there, its content."""
 
     path: Path
     span: Span
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def find_row(run: Path) -> Row | None:
-    """What TensorBoard has been told of a run's parameters first: that stands."""
+    """The first session start record of a run. TensorBoard ignores later ones."""
     for path, span, event in _events(run):
         for value in event.summary.value:
             if value.tag == SESSION_START_TAG:
@@ -53,17 +53,17 @@ def find_row(run: Path) -> Row | None:
 
 
 def has_ended(run: Path) -> bool:
-    """Whether TensorBoard has been told the outcome of a run."""
+    """Whether a run has a session end record."""
     return any(value.tag == SESSION_END_TAG for _, _, event in _events(run) for value in event.summary.value)
 
 
 def _events(run: Path) -> Iterator[tuple[Path, Span, Any]]:
-    """The events of a run, but for those with large contents, and where they stand."""
+    """The events of a run except large ones, with their files and positions."""
     for path in event_files(run):
         end = 0
-        with suppress(BrokenFileError):  # the disk or its machine died
-            for record, behind in read_records(path, largest=_LARGE):
-                span, end = Span(end, behind), behind
+        with suppress(CorruptFileError):  # a disk or machine failed
+            for record, next_start in read_records(path, largest=_LARGE):
+                span, end = Span(end, next_start), next_start
                 if record is None:
                     continue
                 event = event_pb2.Event()

@@ -1,4 +1,4 @@
-"""The records of an event file, read while it may grow."""
+"""Reading the records of an event file that may still grow."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from sweep.tracking.tensorboardx import masked_crc32c
 _HEAD = struct.Struct("<QI")
 
 
-class BrokenFileError(ValueError):
-    """What stands at some place is no record: behind it there is nothing to be relied on."""
+class CorruptFileError(ValueError):
+    """A file contains something that is not a record. Nothing after it is reliable."""
 
 
 def read_records(
     path: Path, start: int = 0, largest: int | None = None
 ) -> Iterator[tuple[bytes | None, int]]:
-    """The whole records of a TFRecord file: length (8 bytes), its checksum (4), content, its checksum (4).
+    """The complete records of a TFRecord file: length (8 bytes), its checksum (4), content, its checksum (4).
 
-    One that is cut off, for it is being written or its writer died, is not among them.
+    A last record that is incomplete, because it is being written or its writer died, is left out.
 
     Args:
         path: the file.
-        start: where a record begins, in bytes.
-        largest: contents of more bytes are left out (None stands for them).
+        start: the position of a record, in bytes.
+        largest: the content of larger records, in bytes, is not read but None.
 
     Yields:
-        a record's content, and where the next one begins.
+        a record's content, and the position of the next record.
 
     Raises:
-        BrokenFileError: there is something else in the place of a record.
-        OSError: it cannot be read.
+        CorruptFileError: the file contains something that is not a record.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -41,7 +41,7 @@ def read_records(
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             length, checksum = _HEAD.unpack(head)
             if masked_crc32c(head[:8]) != checksum:
-                raise BrokenFileError(f"{path}: no record at byte {file.tell() - _HEAD.size}")
+                raise CorruptFileError(f"{path}: no record at byte {file.tell() - _HEAD.size}")
             end = file.tell() + length + 4
             if end > size:
                 return

@@ -1,4 +1,4 @@
-"""The TensorBoard records that the sweep's owner writes: the columns, and each trial's outcome."""
+"""The TensorBoard records that the controller writes: the columns, and each trial's outcome."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, event_files, last_event_file
 from sweep.tracking.hparams import Column, Session
-from sweep.tracking.row import mend_row
+from sweep.tracking.row import update_row
 
 
 def declare_experiment(
     root: Path, columns: Iterable[Column], metrics: Iterable[str], description: str
 ) -> None:
-    """Write the one experiment record of a sweep, unless it is there already.
+    """Write the experiment record of a sweep, unless it exists already.
 
-    It is written aside and moved into place: a sweep killed meanwhile has either none or a whole one.
+    It is written elsewhere and moved into place, so that a sweep killed meanwhile has none or a complete one.
     """
     if event_files(root):
         return
@@ -31,19 +31,19 @@ def declare_experiment(
 
 
 def end_session(run: Path, session: Session, success: bool, is_whole: bool, ended: float) -> None:
-    """Write the outcome of a trial: once, when it is final, for TensorBoard keeps the first.
+    """Write the outcome of a trial, once it is final: TensorBoard keeps the first.
 
     Args:
         run: the trial's directory.
-        session: the row; written here if there is none.
-        success: whether it did its work; a pruned trial did.
-        is_whole: whether the worker has closed its event file. If it was killed, the file may end in the
-            middle of a record, behind which nothing is read, and the outcome needs a file of its own.
+        session: the row, which is written here if it is missing.
+        success: whether the trial was complete or pruned.
+        is_whole: whether the worker has closed its event file. If it was killed, the file may end with an
+            incomplete record, after which nothing is read, and the outcome needs another file.
         ended: in seconds since the epoch.
     """
     end = hparams.session_end(success, ended)
-    # The worker died before it could write, or knew its row, or the objective removed its directory.
-    if not event_files(run) or not (is_whole or mend_row(run, session)):
+    # The worker died before it wrote the row, or the objective removed its directory.
+    if not event_files(run) or not (is_whole or update_row(run, session)):
         file = EventFile(run)
         file.add_summary(hparams.session_start(session))
     elif is_whole:

@@ -1,24 +1,24 @@
-"""The row of a run, put right where it stands: TensorBoard keeps the first that it is told."""
+"""Correcting the first session start record of a run, which is the one that TensorBoard shows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, event_files, rewrite
+from sweep.tracking.events import EventFile, event_files, replace_summary
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import find_row
 
 
-def mend_row(run: Path, session: Session) -> bool:
-    """See that a run's row shows what is known now; nobody writes to its files any more.
+def update_row(run: Path, session: Session) -> bool:
+    """Ensure that a run's row has all parameters that are known now. Its files are no longer written to.
 
-    The attempt that wrote it may have been killed before it had asked for all its parameters. A TensorBoard
-    that has read it stays with what it has read.
+    The attempt that wrote it may have been killed before it had suggested all its parameters. A TensorBoard
+    that has read the row already keeps showing the old one.
 
     Args:
         run: the trial's directory.
-        session: with all its parameters.
+        session: the row with all parameters.
 
     Returns:
         whether there is a row.
@@ -26,10 +26,10 @@ def mend_row(run: Path, session: Session) -> bool:
     row = find_row(run)
     if row is None:
         return False
-    start = hparams.mended_start(row.content, session.cells)
+    start = hparams.updated_session_start(row.content, session.cells)
     if start is not None:
-        rewrite(row.path, row.span, start)
+        replace_summary(row.path, row.span, start)
         if row.path == event_files(run)[-1]:
-            # A TensorBoard that follows the old file would not see what is written behind it any more.
+            # A TensorBoard that follows the replaced file would not see what is appended to the new one.
             EventFile(run).finish()
     return True

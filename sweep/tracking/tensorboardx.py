@@ -1,15 +1,22 @@
-"""tensorboardX without torch.
+"""tensorboardX without torch, and the only module that touches its private parts.
 
 `import tensorboardX` imports torch wherever it is installed: 1.9 s instead of 0.1 s on the machine this was
-written on, in every worker. Marking torch as absent during that import costs nothing: histograms, images,
-graphs and embeddings work when the objective imports torch later.
+written on, in every worker. So torch is marked as missing during that import. Histograms, images, graphs and
+embeddings still work when the objective imports torch later.
 
-Everything of sweep that needs tensorboardX imports it from here.
+Private parts of tensorboardX (2.6) that the classes here rely on, because it has no public way to write one
+file without threads and without a queue:
+
+* `RecordWriter._writer`, the open file: its constructor truncates an existing file.
+* `SummaryWriter._get_file_writer`, the only place where a SummaryWriter creates its FileWriter.
+* `FileWriter.event_writer` and `FileWriter._default_metadata`, which its constructor sets.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 _torch_was_loaded = "torch" in sys.modules
 if not _torch_was_loaded:
@@ -24,12 +31,59 @@ finally:
         del sys.modules["torch"]
 
 __all__ = [
-    "FileWriter",
-    "RecordWriter",
-    "SummaryWriter",
+    "RecordFile",
+    "TrialSummaryWriter",
     "api_pb2",
     "event_pb2",
     "masked_crc32c",
     "plugin_hparams_pb2",
     "summary_pb2",
 ]
+
+
+class RecordFile(RecordWriter):  # type: ignore[misc]
+    """Appends records to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = open(path, "ab")  # noqa: SIM115 - closed by `close`
+
+    def push(self) -> None:
+        """Pass everything to the operating system, without waiting for the disk as `flush` does."""
+        self._writer.flush()
+
+
+class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
+    """A tensorboardX `SummaryWriter` whose records go into the trial's event file.
+
+    Objectives get it as `trial.writer`. Closing it has no effect.
+
+    Args:
+        file: an `EventFile`.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        super().__init__(logdir=file.get_logdir())
+
+    def add_hparams(
+        self, hparam_dict: Any, metric_dict: Any, name: str | None = None, global_step: int | None = None
+    ) -> None:
+        """Write the metrics as scalars. The sweep itself writes the trial's row with the parameters.
+
+        tensorboardX would open another run and declare the columns again. TensorBoard shows either these or
+        the sweep's.
+        """
+        for tag, value in metric_dict.items():
+            self.add_scalar(tag, value, global_step)
+
+    def _get_file_writer(self) -> FileWriter:
+        # Both attributes are None at first and after close().
+        self.file_writer: FileWriter | None = self.file_writer or _FileWriter(self._file)
+        self.all_writers = {self._file.get_logdir(): self.file_writer}
+        return self.file_writer
+
+
+class _FileWriter(FileWriter):  # type: ignore[misc]
+    def __init__(self, file: Any) -> None:
+        self.event_writer = file
+        self._default_metadata: dict[str, Any] = {}

@@ -1,20 +1,20 @@
-"""Artifacts of a trial: files and directories that it saves to be kept, each under a name of its own."""
+"""Artifacts of a trial: named files and directories that it saves permanently."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from sweep.system.durable import copy_whole, is_unfinished, remove_unfinished
+from sweep.system.durable import copy_whole, list_whole, remove_unfinished
 
 
 class Artifacts:
-    """Saves a trial's artifacts, for `trial.save_artifact`, from any of its threads.
+    """Saves a trial's artifacts for `trial.save_artifact`. Thread-safe.
 
-    What an attempt that was killed had not finished is removed first.
+    Unfinished copies of an earlier attempt that was killed are removed first.
 
     Args:
-        directory: where they lie; made when the first one is saved.
+        directory: the directory of the artifacts; created with the first one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -36,10 +36,10 @@ class Artifacts:
 
 
 def check_name(name: str) -> str:
-    """See that a name is one: an artifact lies directly in its directory.
+    """Check an artifact's name: it is an entry of the artifacts' directory.
 
     Raises:
-        ValueError: it is a path, or hidden, or has letters that cannot be shown.
+        ValueError: it is a path, hidden, or not printable.
     """
     if not isinstance(name, str) or not name or not name.isprintable() or "/" in name or name[0] == ".":
         raise ValueError(
@@ -49,9 +49,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def find_artifacts(directory: Path) -> list[Path]:
-    """The artifacts in a directory, in the order of their names."""
+def find_artifacts(directory: Path) -> dict[str, Path]:
+    """The artifacts in a directory by name, in alphabetical order.
+
+    While a directory is being replaced, its former version is found.
+    """
     try:
-        return sorted(path for path in directory.iterdir() if not is_unfinished(path))
+        return list_whole(directory)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return {}

@@ -14,20 +14,20 @@ class Channel(Protocol):
     """A trial's connection to the controller."""
 
     def report(self, message: TrialMessage) -> None:
-        """Send an intermediate value, or anything else that the trial says; returns at once."""
+        """Send an intermediate value or another message. Returns at once."""
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
-        """Ask for a parameter that is not declared; waits for it."""
+        """Ask for the value of a parameter that is not declared. Blocks."""
 
     def should_prune(self) -> bool:
-        """The pruner's verdict on everything that was reported so far; waits for it."""
+        """Ask whether the pruner stops the trial, given all reports so far. Blocks."""
 
     def must_end(self) -> bool:
-        """Whether the trial has to end as soon as nothing is lost by that. All reports have arrived then."""
+        """Ask whether the trial should save its state and stop. Blocks until all reports have arrived too."""
 
 
 class Interrupted(BaseException):
-    """The sweep is being stopped, and the trial has saved what its next attempt goes on from.
+    """The sweep is being stopped, and the trial has saved the state from which its next attempt resumes.
 
-    Not an `Exception`: objectives that catch those need not know of it.
+    Not an `Exception`, so that objectives that catch exceptions do not catch it.
     """

@@ -1,4 +1,4 @@
-"""Checkpoints of a trial: what its next attempt goes on from."""
+"""Checkpoints of a trial, from which its next attempt resumes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sweep.system.durable import sync, sync_one
 from sweep.trial.scalars import as_step
 
+if TYPE_CHECKING:
+    from sweep.trial.metric_log import MetricLog
+
 _NAME = re.compile(r"(\d+)-step-(\d+)")
 _STATE = ".sweep.json"
-"""What we keep in a checkpoint of our own: how far the trial's curves were."""
+"""The file of a checkpoint that contains the state of the trial's curves."""
 
 
 class Checkpoint(NamedTuple):
-    """A saved state: the directory that holds it, and the step after which it was saved."""
+    """A saved state: the directory that contains it, and the step after which it was saved."""
 
     path: Path
     step: int
@@ -38,58 +41,54 @@ def find_checkpoints(directory: Path) -> list[Checkpoint]:
 class Checkpoints:
     """Saves and finds a trial's state, as `trial.checkpoint`.
 
-    Each checkpoint is a directory of its own in `trial-0007/checkpoint/`, numbered in the order of saving.
+    Each checkpoint is a directory in `trial-0007/checkpoint/`, numbered in the order of saving.
 
     Args:
-        directory: where they lie; made when the first one is saved.
-        keep: how many of the last ones are kept.
-        state: gives what is saved with each one, as JSON takes it.
-        on_saved: is called when one has been saved. May raise to end the trial there.
-        before_asked: is called when the newest one is asked for. May raise.
-        on_found: is called with the saved state when a checkpoint is about to be used.
+        directory: the directory of the checkpoints; created with the first one.
+        keep: how many of the last checkpoints are kept.
+        curves: the state of the trial's curves, which is stored with each checkpoint.
+        on_saved: is called after one has been saved. It can raise to stop the trial there.
     """
 
     def __init__(
         self,
         directory: Path,
         keep: int,
-        state: Callable[[], Any],
+        curves: MetricLog,
         on_saved: Callable[[], None],
-        before_asked: Callable[[], None],
-        on_found: Callable[[Any], None],
     ) -> None:
         self._directory = directory
         self._keep = keep
-        self._state = state
+        self._curves = curves
         self._on_saved = on_saved
-        self._before_asked = before_asked
         self._has_saved = False
-        self._on_found = on_found
 
     @contextmanager
     def save(self, step: int) -> Iterator[Path]:
-        """Make a checkpoint: `with trial.checkpoint.save(step) as path: torch.save(state, path / "it.pt")`.
+        """Save a checkpoint: `with trial.checkpoint.save(step) as path: torch.save(state, path / "it.pt")`.
 
-        The directory that the block gets becomes visible, whole and safely on the disk, at the end of the
-        block; if that raises, or its process is killed, there is no trace of it. Older checkpoints are then
-        removed. If the sweep is being stopped, the trial ends behind the block; its next attempt goes on.
+        The directory that the block receives becomes a checkpoint, complete and safely on disk, at the end
+        of the block. If the block raises, or its process is killed, there is no checkpoint. Older ones are
+        then removed. If the sweep is being stopped, the trial stops after the block, and its next attempt
+        resumes from there.
 
         Args:
-            step: after which it is saved; the reports up to here belong to it.
+            step: the step after which it is saved; reports up to this step belong to it.
 
         Raises:
-            ValueError: `step` is no whole number from 0.
+            ValueError: `step` is not a whole number from 0.
         """
-        step = as_step(step, end=math.inf)  # it may count what is beyond TensorBoard, such as tokens
+        step = as_step(step, end=math.inf)  # it may count more than TensorBoard can show, such as tokens
         before = find_checkpoints(self._directory)
-        count = int(_NAME.fullmatch(before[-1].path.name)[1]) + 1 if before else 0  # type: ignore[index]
+        count = int(before[-1].path.name.split("-")[0]) + 1 if before else 0
         place = self._directory / f"{count:04d}-step-{step}"
-        self._remove_unfinished()
+        for unfinished in self._directory.glob(".*-step-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         aside = self._directory / f".{place.name}"
         aside.mkdir(parents=True)
         try:
             yield aside
-            (aside / _STATE).write_text(json.dumps(self._state()), encoding="utf-8")
+            (aside / _STATE).write_text(json.dumps(self._curves.state()), encoding="utf-8")
             sync(aside)
             aside.rename(place)
         except BaseException:
@@ -102,25 +101,20 @@ class Checkpoints:
         self._on_saved()
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint, or None if the trial begins at its beginning.
+        """The latest checkpoint, or None if the trial starts from scratch.
 
-        Ask before anything is logged: the trial's curves go on from there. The directory is not to be written
-        to.
+        Call it before anything is logged, because the trial's curves continue from the checkpoint. Do not
+        write to its directory.
 
         Raises:
             RuntimeError: something has been logged.
         """
         if not self._has_saved:
-            self._before_asked()
+            self._curves.check_nothing_logged()
         found = find_checkpoints(self._directory)
         if not found:
             return None
         newest = found[-1]
-        if not self._has_saved:  # else it is this attempt's own
-            self._on_found(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
+        if not self._has_saved:  # otherwise this attempt saved it
+            self._curves.restore(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
         return newest
-
-    def _remove_unfinished(self) -> None:
-        if self._directory.is_dir():
-            for path in self._directory.glob(".*-step-*"):
-                shutil.rmtree(path, ignore_errors=True)

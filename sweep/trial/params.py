@@ -10,17 +10,17 @@ import yaml
 from sweep.errors import suggestion
 
 
-def _unchangeable(self: Params, *arguments: Any, **more: Any) -> Any:
+def _read_only(self: Params, *arguments: Any, **more: Any) -> Any:
     raise TypeError("the parameters of a trial cannot be changed; dict(trial.params) is a copy")
 
 
 class Params(dict[str, Any]):
-    """The parameters of a trial: `params["lr"]`, `params.lr`, `**params`. They cannot be changed.
+    """The parameters of a trial: `params["lr"]`, `params.lr`, `**params`. They are read-only.
 
     Those of a group have dotted names: `params["sgd.momentum"]` is `params.sgd.momentum` too.
     """
 
-    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _unchangeable
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _read_only
 
     def __missing__(self, name: str) -> Any:
         raise KeyError(f"no parameter {name!r}; {suggestion(name, self)}")
@@ -41,15 +41,15 @@ class Params(dict[str, Any]):
         raise AttributeError("the parameters of a trial cannot be changed by their attributes")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        # `torch.save` writes protocol 2, and `torch.load` by default (`weights_only`) takes no subclass of
-        # dict but this. What is sent between processes, or copied, has a newer protocol and keeps its class.
+        # `torch.save` pickles with protocol 2, and `torch.load` (`weights_only`, its default) accepts no
+        # subclass of dict but OrderedDict. Copies and messages between processes use a newer protocol.
         if int(protocol) <= 2:
             return OrderedDict, (list(self.items()),)
         return type(self), (dict(self),)
 
 
-class ParamsSoFar(Params):
-    """Those that the objective has asked for until now: a copy that it may change, as Optuna's is."""
+class SuggestedParams(Params):
+    """The parameters that the objective has suggested so far: a copy that it can change, as Optuna's is."""
 
     __setitem__ = dict.__setitem__
     __delitem__ = dict.__delitem__

@@ -1,4 +1,4 @@
-"""`sweep.report`, for scripts: says how a trial stands, from any of its processes. Cheap to import."""
+"""`sweep.report`, with which a script reports its metrics from any of its processes. Cheap to import."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from typing import Any
 from sweep.trial.scalars import as_number, as_step
 
 REPORTS = "SWEEP_REPORTS"
-"""Environment variable of a script and of all that it starts: the file into which `report` writes."""
+"""Environment variable of a script and its child processes: the file to which `report` appends."""
 _TRIAL_DIRECTORY = "SWEEP_TRIAL_DIR"
 
 
 def report(value: float | Mapping[str, float], step: int | None = None) -> None:
-    """Say, from inside a script that a sweep runs, how its metric stands. Elsewhere it does nothing.
+    """Report the metric from a script that a sweep runs. Outside of a sweep it does nothing.
 
-    It may be called from any process that the script has started. Numbers may be numpy's, or tensors of one
-    element.
+    Any process that the script has started can call it. Numbers can be numpy's, or tensors with one element.
 
     Args:
-        value: of the sweep's metric; or several metrics by name.
-        step: an epoch or a count of batches, whole, from 0; calls are counted without it.
+        value: the sweep's metric, or several metrics by name.
+        step: an epoch or a number of batches, whole, from 0. By default calls are counted.
 
     Raises:
-        ValueError: a value is no number, or the step is not possible.
-        RuntimeError: a sweep runs this as a function, which reports by means of its trial.
+        ValueError: a value is not a number, or the step is invalid.
+        RuntimeError: the sweep's objective is a function, which calls `trial.report`.
     """
     values = value if isinstance(value, Mapping) else None
     data: dict[str, Any] = {}
@@ -44,8 +43,5 @@ def report(value: float | Mapping[str, float], step: int | None = None) -> None:
             )
         return
     line = json.dumps(data).encode() + b"\n"
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line)  # one call: lines of several processes do not mix
-    finally:
-        os.close(descriptor)
+    with open(file, "ab", buffering=0) as reports:
+        reports.write(line)  # one call, so that lines of several processes do not mix

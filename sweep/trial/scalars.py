@@ -1,4 +1,4 @@
-"""What counts as a number and as a step, whoever says it. Cheap to import, for `sweep.report`."""
+"""Validation of reported numbers and steps. Cheap to import, for `sweep.report`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ STEPS = 2**31
 
 
 class BadNumberError(ValueError):
-    """A value is no number, or a step is none."""
+    """A reported value is not a number, or a step is invalid."""
 
 
 def as_number(value: Any, what: str) -> float:
-    """A Python, numpy or 0-dimensional tensor number as a float.
+    """Convert a number of Python or numpy, or a tensor with one element, to a float.
 
     Args:
         value: the number.
-        what: it is, for the message.
+        what: what it is, for the message.
 
     Raises:
-        BadNumberError: it is none, or none that a float can hold.
+        BadNumberError: it is not a number, or too large for a float.
     """
     if isinstance(value, (str, bytes)):
         raise BadNumberError(f"{what} is {_short(value)}; it has to be a number")
     if hasattr(value, "detach"):
-        value = value.detach()  # a loss as it is: torch would warn that its gradient is lost
+        value = value.detach()  # torch warns if a tensor that requires a gradient is converted
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -34,14 +34,14 @@ def as_number(value: Any, what: str) -> float:
 
 
 def as_step(step: Any, end: float = STEPS) -> int:
-    """A step as an int.
+    """Convert a step to an int.
 
     Args:
-        step: any whole number from 0, a float or a tensor too.
-        end: the first one that is too high; `math.inf` if none is.
+        step: a whole number from 0, also as a float or a tensor.
+        end: the first step that is too high; `math.inf` if there is none.
 
     Raises:
-        BadNumberError: it is something else.
+        BadNumberError: it is not such a number.
     """
     try:
         number = as_number(step, "step")

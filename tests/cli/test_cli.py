@@ -497,7 +497,7 @@ def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: Make
 def test_a_runs_folder_that_is_a_file_is_an_error(make_sweep: MakeSweep, project: Path) -> None:
     (project / "file").touch()
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "--runs", "file/runs", status=2)
-    assert done.stderr == f"error: {project / 'file'}: is no directory; choose another place\n"
+    assert done.stderr == f"error: {project / 'file'}: is not a directory; choose another place\n"
 
 
 def test_the_error_for_a_damaged_journal_has_its_path(finished: Path) -> None:

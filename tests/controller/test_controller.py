@@ -18,7 +18,7 @@ from sweep.messages import Assignment, Outcome, Report, RunningAttempt
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.tracking.read import has_ended
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 
 
 def make_spec(**keys: Any) -> SweepSpec:
@@ -386,7 +386,7 @@ def test_a_failure_reported_twice_counts_once(directory: SweepDirectory) -> None
 def test_reports_that_a_killed_worker_wrote_but_did_not_send_are_recovered(directory: SweepDirectory) -> None:
     spec = make_spec()
     assignment = assigned(Controller(spec, directory, slots=1))
-    run = RunDirectory(directory.trial(0).root, assignment.session, "loss", maximize=False)
+    run = RunLogger(directory.trial(0).root, assignment.session, "loss", maximize=False)
     for step in range(3):
         run.add_scalars({"loss": 1.0 - 0.25 * step}, step)
     # Everything is killed here.
@@ -493,7 +493,7 @@ def test_each_step_of_an_attempt_is_published_once_even_if_reports_are_recovered
 ) -> None:
     controller = Controller(make_spec(trial={"retries": 1}), directory, slots=1, keeps_report_events=True)
     first = assigned(controller)
-    run = RunDirectory(directory.trial(0).root, first.session, "loss", maximize=False)
+    run = RunLogger(directory.trial(0).root, first.session, "loss", maximize=False)
     for step in range(3):
         run.add_scalars({"loss": float(step)}, step)
     run.finish()
@@ -521,7 +521,7 @@ def test_the_sweep_continues_whatever_is_in_the_directory_of_a_killed_trial(
     first, second = assigned(killed), assigned(killed)
     for assignment in (first, second):
         root = directory.trial(assignment.number).root
-        run = RunDirectory(root, assignment.session, "loss", maximize=False)
+        run = RunLogger(root, assignment.session, "loss", maximize=False)
         run.writer.add_scalar("loss", 0.5, -1)  # before the training
         run.writer.add_scalar("loss", 0.25, 0)
         (root / "old_tfevents").mkdir()

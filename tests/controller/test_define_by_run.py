@@ -14,7 +14,7 @@ from sweep.messages import Assignment, Outcome, Report, RunningAttempt, TrialAtt
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.yaml import read_document
 from sweep.system.directory import SweepDirectory
-from sweep.tracking.hparams import found_cells
+from sweep.tracking.hparams import cells_of_suggested
 
 X = FloatDistribution(-10, 10)
 OPT = CategoricalDistribution(["sgd", "adam"])
@@ -171,7 +171,7 @@ def test_rows_have_the_types_of_their_distributions_without_an_experiment_record
     assert not list(directory.root.glob("*tfevents*"))
     mixed = CategoricalDistribution([None, 0.1])
     flags = CategoricalDistribution([True, False])
-    found = found_cells({"x": 3, "m": 0.1, "f": True}, {"x": X, "m": mixed, "f": flags})
+    found = cells_of_suggested({"x": 3, "m": 0.1, "f": True}, {"x": X, "m": mixed, "f": flags})
     assert found == {"x": 3.0, "m": "0.1", "f": True}
     assert type(found["x"]) is float
 

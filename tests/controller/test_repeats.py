@@ -20,7 +20,7 @@ from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.tracking.hparams import SESSION_END_TAG
 from sweep.tracking.read import _events, has_ended
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.tracking.tensorboardx import plugin_hparams_pb2
 
 
@@ -77,10 +77,10 @@ def view(spec: SweepSpec, directory: SweepDirectory) -> SweepView:
     return SweepView(directory)
 
 
-def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -> RunDirectory:
+def begin(directory: SweepDirectory, assignment: Assignment, **scalars: float) -> RunLogger:
     """Write what a worker would write."""
     root = directory.trial(assignment.number, assignment.label).root
-    run = RunDirectory(root, assignment.session, "loss", maximize=False)
+    run = RunLogger(root, assignment.session, "loss", maximize=False)
     run.add_scalars(scalars, 0)
     return run
 

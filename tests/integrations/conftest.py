@@ -1,4 +1,4 @@
-"""Trials for the frameworks' trainers, with a controller that does as the test says."""
+"""Trials for the trainers of frameworks, with a fake controller."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from sweep.messages import Assignment, Report, Suggestion, TrialMessage
 from sweep.tracking.hparams import Session
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.trial import Trial
 
 
 class Script:
-    """A channel that prunes at a step, and has a trial end at its n-th checkpoint."""
+    """A channel that prunes at a step, and interrupts a trial at its n-th checkpoint."""
 
     def __init__(self, prunes_at: int | None = None, ends_after: int | None = None) -> None:
         self.reports: list[Report] = []
@@ -44,14 +44,14 @@ MakeTrial = Callable[..., tuple[Trial, Script]]
 
 @pytest.fixture
 def make_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTrial:
-    """Makes a trial, or the next attempt of it, in a directory of the test's."""
+    """Creates a trial, or its next attempt, in a temporary directory."""
     monkeypatch.chdir(tmp_path)
 
     def make(name: str = "trial", metric: str = "val_loss", **script: Any) -> tuple[Trial, Script]:
         directory = tmp_path / name
         saved = find_checkpoints(directory / "checkpoint")
         session = Session({}, "demo/t0000", 0.0)
-        run = RunDirectory(directory, session, metric, False, saved[-1].step if saved else None)
+        run = RunLogger(directory, session, metric, False, saved[-1].step if saved else None)
         channel = Script(**script)
         assignment = Assignment(0, 1, {"lr": 0.05}, session, seed=1)
         return Trial(assignment, directory, metric, run, channel, "cpu"), channel

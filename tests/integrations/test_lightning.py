@@ -75,7 +75,7 @@ def weights(net: Net) -> list[float]:
     return [float(value) for part in net.parameters() for value in part.flatten()]
 
 
-def test_each_validation_is_reported_and_all_is_drawn_in_the_trials_run(
+def test_each_validation_is_reported_and_all_metrics_are_in_the_trials_run(
     make_trial: MakeTrial, tmp_path: Path
 ) -> None:
     trial, channel = make_trial()
@@ -91,13 +91,13 @@ def test_each_validation_is_reported_and_all_is_drawn_in_the_trials_run(
     assert {path.name for path in trial.directory.iterdir() if "tfevents" not in path.name} == {"checkpoint"}
 
 
-def test_sanity_checks_do_not_count_and_several_validations_in_an_epoch_do(make_trial: MakeTrial) -> None:
+def test_sanity_checks_are_not_reported_and_several_validations_per_epoch_are(make_trial: MakeTrial) -> None:
     trial, channel = make_trial()
     fit(trial, num_sanity_val_steps=2, val_check_interval=0.5)
     assert [report.step for report in channel.reports] == list(range(2 * EPOCHS))
 
 
-def test_counted_by_global_steps_there_are_values_of_single_batches(make_trial: MakeTrial) -> None:
+def test_with_global_steps_values_of_single_batches_are_logged(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(metric="val/loss")
     fit(trial, monitor="val_loss", steps="global_step")
     assert [report.step for report in channel.reports] == [4, 8, 12, 16]
@@ -106,7 +106,7 @@ def test_counted_by_global_steps_there_are_values_of_single_batches(make_trial: 
     assert list(scalars["val/loss"]) == list(scalars["val_loss"]) == [4, 8, 12, 16]
 
 
-def test_pruning_comes_out_of_fit(make_trial: MakeTrial) -> None:
+def test_pruning_raises_from_fit(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(prunes_at=1)
     with pytest.raises(optuna.TrialPruned):
         fit(trial)
@@ -114,7 +114,7 @@ def test_pruning_comes_out_of_fit(make_trial: MakeTrial) -> None:
 
 
 @pytest.mark.parametrize("ends_after", [1, 3])
-def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(
+def test_an_interrupted_trial_resumes_and_has_the_same_final_weights(
     make_trial: MakeTrial, ends_after: int
 ) -> None:
     whole, channel = make_trial("whole")
@@ -134,19 +134,19 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(
     assert list(read_scalars(second.directory)["val_loss"]) == [0, 1, 2, 3]
 
 
-def test_the_folds_of_a_cross_validation_do_not_go_on_from_each_other(make_trial: MakeTrial) -> None:
+def test_the_folds_of_a_cross_validation_do_not_resume_from_each_other(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
     first, second = (fit(trial)[1] for _ in range(2))
     assert (first.ckpt_path, second.ckpt_path) == (None, None)
     (saved,) = find_checkpoints(trial.directory / "checkpoint")
-    assert saved.path.name.startswith("0003-")  # the fourth, and last, of the first fold
+    assert saved.path.name.startswith("0003-")  # the fourth and last one of the first fold
     trial._run.finish()
     again, _ = make_trial()
     paths = [SweepCallback(again).ckpt_path for _ in range(2)]
     assert paths == [str(saved.path / "trainer.ckpt"), None]
 
 
-def test_a_metric_that_is_never_logged_is_an_error_that_names_what_is(make_trial: MakeTrial) -> None:
+def test_a_metric_that_is_never_logged_is_an_error_with_the_logged_ones(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
     with pytest.raises(
         ValueError, match=r"there is no 'val_los' .*found .*val_loss.*did you mean 'val_loss'\?"
@@ -154,7 +154,7 @@ def test_a_metric_that_is_never_logged_is_an_error_that_names_what_is(make_trial
         fit(trial, monitor="val_los")
 
 
-def test_the_frameworks_older_name_serves_as_well(make_trial: MakeTrial) -> None:
+def test_the_package_pytorch_lightning_works_too(make_trial: MakeTrial) -> None:
     old = pytest.importorskip("pytorch_lightning")
     trial, channel = make_trial()
 
@@ -180,7 +180,7 @@ def test_the_frameworks_older_name_serves_as_well(make_trial: MakeTrial) -> None
     assert len(channel.reports) == 1
 
 
-def test_what_makes_no_sense_is_refused(make_trial: MakeTrial) -> None:
+def test_invalid_arguments_are_an_error(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
     with pytest.raises(ValueError, match="steps is 'globalstep'; did you mean 'global_step'"):
         SweepCallback(trial, steps="globalstep")  # type: ignore[arg-type]
@@ -189,21 +189,21 @@ def test_what_makes_no_sense_is_refused(make_trial: MakeTrial) -> None:
             SweepCallback(trial, checkpoint_every=count)  # type: ignore[arg-type]
 
 
-def test_a_fit_without_validations_ends_with_a_warning(make_trial: MakeTrial) -> None:
+def test_a_fit_without_validations_warns(make_trial: MakeTrial) -> None:
     trial, channel = make_trial()
-    with pytest.warns(UserWarning, match="ended without a single validation, so nothing was reported"):
+    with pytest.warns(UserWarning, match="finished without a validation, so nothing was reported"):
         fit(trial, check_val_every_n_epoch=EPOCHS + 1)
     assert channel.reports == []
 
 
 class Noted(Net):
-    """Logs something else at its validations too, always higher than before."""
+    """Logs another metric at its validations too, which always increases."""
 
     def on_validation_epoch_end(self) -> None:
         self.log("val_acc", float(self.trainer.global_step + 1))
 
 
-def test_what_was_validated_is_not_drawn_again_at_the_batches_that_follow(make_trial: MakeTrial) -> None:
+def test_validation_metrics_are_not_logged_again_with_later_batches(make_trial: MakeTrial) -> None:
     trial, _ = make_trial()
     make_trainer(SweepCallback(trial, steps="global_step"), 3).fit(Noted(), loader(), loader())
     scalars = read_scalars(trial.directory)
@@ -212,7 +212,7 @@ def test_what_was_validated_is_not_drawn_again_at_the_batches_that_follow(make_t
 
 
 @pytest.mark.parametrize("steps", ["evaluation", "global_step"])
-def test_a_second_training_counts_on_and_leaves_the_checkpoints_to_the_first(
+def test_a_second_training_continues_the_steps_and_saves_no_checkpoints(
     make_trial: MakeTrial, steps: Any
 ) -> None:
     trial, channel = make_trial()

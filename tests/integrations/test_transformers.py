@@ -61,7 +61,7 @@ def weights(model: Any) -> list[float]:
     return [float(part.detach().sum()) for part in model.parameters()]
 
 
-def test_each_evaluation_is_reported_and_all_is_drawn_in_the_trials_run(
+def test_each_evaluation_is_reported_and_all_metrics_are_in_the_trials_run(
     make_trial: MakeTrial, tmp_path: Path
 ) -> None:
     trial, channel = make_trial(metric="eval_loss")
@@ -73,7 +73,7 @@ def test_each_evaluation_is_reported_and_all_is_drawn_in_the_trials_run(
     assert not list(trial.directory.rglob("runs"))
 
 
-def test_counted_by_global_steps_there_is_what_is_logged_between_evaluations(make_trial: MakeTrial) -> None:
+def test_with_global_steps_values_between_evaluations_are_logged(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(metric="val/loss")
     fit(trial, monitor="loss", steps="global_step")
     assert [report.step for report in channel.reports] == [3, 6, 9]
@@ -82,14 +82,14 @@ def test_counted_by_global_steps_there_is_what_is_logged_between_evaluations(mak
     assert list(scalars["val/loss"]) == list(scalars["eval_loss"]) == [3, 6, 9]
 
 
-def test_pruning_comes_out_of_train(make_trial: MakeTrial) -> None:
+def test_pruning_raises_from_train(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(prunes_at=1, metric="eval_loss")
     with pytest.raises(optuna.TrialPruned):
         fit(trial)
     assert [report.step for report in channel.reports] == [0, 1]
 
 
-def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(make_trial: MakeTrial) -> None:
+def test_an_interrupted_trial_resumes_and_has_the_same_final_weights(make_trial: MakeTrial) -> None:
     whole, channel = make_trial("whole", metric="eval_loss")
     expected, _ = fit(whole)
     first, before = make_trial("halves", metric="eval_loss", ends_after=2)
@@ -101,12 +101,12 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_at_the_same_weights(make_
     assert callback.checkpoint is not None
     assert weights(model) == pytest.approx(weights(expected), rel=1e-4)
     assert [report.step for report in after.reports] == [2]
-    told = [report.value for report in [*before.reports, *after.reports]]
-    assert told == pytest.approx([report.value for report in channel.reports])
+    reported = [report.value for report in [*before.reports, *after.reports]]
+    assert reported == pytest.approx([report.value for report in channel.reports])
     assert list(read_scalars(second.directory)["eval_loss"]) == [0, 1, 2]
 
 
-def test_what_is_saved_after_a_resume_is_labelled_from_where_it_went_on(make_trial: MakeTrial) -> None:
+def test_checkpoints_after_a_resume_continue_the_steps(make_trial: MakeTrial) -> None:
     first, _ = make_trial(metric="eval_loss", ends_after=7)
     with pytest.raises(Interrupted):
         fit(first, saves_every=1)
@@ -121,7 +121,7 @@ def test_what_is_saved_after_a_resume_is_labelled_from_where_it_went_on(make_tri
     assert before.step == after.step == 1
 
 
-def test_an_evaluation_after_the_training_leaves_its_value_alone(make_trial: MakeTrial) -> None:
+def test_an_evaluation_after_the_training_does_not_change_its_value(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(metric="eval_loss")
     trainer, _ = make_trainer(trial)
     trainer.train()
@@ -134,7 +134,7 @@ def test_an_evaluation_after_the_training_leaves_its_value_alone(make_trial: Mak
 @pytest.mark.parametrize(
     ("steps", "expected"), [("evaluation", range(7)), ("global_step", [0, 3, 6, 9, 12, 15, 18])]
 )
-def test_evaluations_before_a_training_and_a_second_training_count_on(
+def test_evaluations_before_a_training_and_a_second_training_continue_the_steps(
     make_trial: MakeTrial, steps: str, expected: list[int]
 ) -> None:
     trial, channel = make_trial(metric="eval_loss")
@@ -146,7 +146,7 @@ def test_evaluations_before_a_training_and_a_second_training_count_on(
     assert trial.last_value == channel.reports[-1].value
 
 
-def test_an_evaluation_before_a_training_that_is_resumed_is_no_second_report(make_trial: MakeTrial) -> None:
+def test_an_evaluation_before_a_resumed_training_is_not_reported_again(make_trial: MakeTrial) -> None:
     for ends_after in (1, None):
         trial, channel = make_trial(metric="eval_loss", ends_after=ends_after)
         trainer, callback = make_trainer(trial)
@@ -158,7 +158,7 @@ def test_an_evaluation_before_a_training_that_is_resumed_is_no_second_report(mak
     assert list(read_scalars(trial.directory)["eval_loss"]) == [0, 1, 2, 3]
 
 
-def test_the_folds_of_a_cross_validation_do_not_go_on_from_each_other(make_trial: MakeTrial) -> None:
+def test_the_folds_of_a_cross_validation_do_not_resume_from_each_other(make_trial: MakeTrial) -> None:
     trial, _ = make_trial(metric="eval_loss")
     _, first = fit(trial)
     saved = trial.checkpoint.latest()
@@ -172,20 +172,20 @@ def test_the_folds_of_a_cross_validation_do_not_go_on_from_each_other(make_trial
     assert [callback.checkpoint for callback in callbacks] == [str(saved.path), None]
 
 
-def test_without_a_training_an_evaluation_is_the_value(make_trial: MakeTrial) -> None:
+def test_without_a_training_an_evaluation_is_reported(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(metric="eval_loss")
     trainer, _ = make_trainer(trial)
     loss = trainer.evaluate()["eval_loss"]
     assert [report.value for report in channel.reports] == [pytest.approx(loss)]
 
 
-def test_of_several_data_sets_one_may_have_the_metric(make_trial: MakeTrial) -> None:
+def test_one_of_several_data_sets_can_have_the_metric(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(metric="eval_two_loss")
     fit(trial, several=True)
     assert [report.step for report in channel.reports] == [0, 1, 2]
 
 
-def test_a_metric_that_is_never_evaluated_is_an_error_that_names_what_is(make_trial: MakeTrial) -> None:
+def test_a_metric_that_is_never_evaluated_is_an_error_with_the_evaluated_ones(make_trial: MakeTrial) -> None:
     trial, channel = make_trial(metric="accuracy")
     with pytest.raises(
         ValueError, match=r"there is no 'eval_los' .*found eval_loss.*did you mean 'eval_loss'\?"
@@ -194,7 +194,7 @@ def test_a_metric_that_is_never_evaluated_is_an_error_that_names_what_is(make_tr
     assert not channel.reports
 
 
-def test_an_evaluation_at_the_start_of_a_training_that_is_resumed_is_no_second_report(
+def test_an_evaluation_at_the_start_of_a_resumed_training_is_not_reported_again(
     make_trial: MakeTrial,
 ) -> None:
     first, before = make_trial(metric="eval_loss", ends_after=2)
@@ -210,7 +210,7 @@ def test_an_evaluation_at_the_start_of_a_training_that_is_resumed_is_no_second_r
     assert [report.step for report in after.reports] == [3]
 
 
-def test_a_checkpoint_between_evaluations_goes_by_the_steps_of_the_optimizer(make_trial: MakeTrial) -> None:
+def test_the_step_of_a_checkpoint_between_evaluations_is_the_global_step(make_trial: MakeTrial) -> None:
     first, _ = make_trial(metric="eval_loss", ends_after=5)
     with pytest.raises(Interrupted):
         fit(first, saves_every=1, steps="global_step")
@@ -221,7 +221,7 @@ def test_a_checkpoint_between_evaluations_goes_by_the_steps_of_the_optimizer(mak
     assert list(read_scalars(second.directory)["learning_rate"]) == list(range(1, 10))
 
 
-def test_a_second_training_leaves_the_checkpoints_to_the_first(make_trial: MakeTrial) -> None:
+def test_a_second_training_saves_no_checkpoints(make_trial: MakeTrial) -> None:
     trial, _ = make_trial(metric="eval_loss")
     trainer, _ = make_trainer(trial)
     trainer.train()

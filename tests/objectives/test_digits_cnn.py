@@ -1,4 +1,4 @@
-"""The ready-made network learns to read, from scikit-learn's digits or from MNIST's files."""
+"""The digits network learns from scikit-learn's digits or from MNIST's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 import sweep
 from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.channel import Interrupted
 from sweep.trial.checkpoints import find_checkpoints
 from tests.conftest import REPOSITORY
@@ -24,7 +24,7 @@ sys.path.insert(0, str(REPOSITORY / "objectives"))
 import digits_cnn
 
 
-def test_the_network_is_the_one_described() -> None:
+def test_the_network_has_the_documented_layers() -> None:
     shapes = {name: tuple(weights.shape) for name, weights in digits_cnn.Net(0.0).named_parameters()}
     assert shapes == {
         "conv1.weight": (10, 1, 5, 5),
@@ -40,7 +40,7 @@ def test_the_network_is_the_one_described() -> None:
     assert outputs.exp().sum(dim=1).tolist() == pytest.approx([1.0] * 3, rel=1e-5)
 
 
-def test_validation_digits_are_a_fifth_of_each_digit_and_never_trained_on() -> None:
+def test_a_fifth_of_each_digit_is_for_validation_only() -> None:
     training, validation = digits_cnn.load(None)
     assert len(training.labels) + len(validation.labels) == 1797
     assert training.images.shape[1:] == (1, 28, 28)
@@ -56,7 +56,7 @@ def write_idx(path: Path, array: np.ndarray[Any, Any]) -> None:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
-def test_mnists_files_are_read_where_data_dir_names_them(tmp_path: Path) -> None:
+def test_mnist_files_are_read_from_data_dir(tmp_path: Path) -> None:
     labels = np.arange(100) % 10
     images = np.random.default_rng(0).integers(0, 256, (100, 28, 28))
     write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
@@ -68,7 +68,9 @@ def test_mnists_files_are_read_where_data_dir_names_them(tmp_path: Path) -> None
         digits_cnn.load(str(tmp_path / "elsewhere"))
 
 
-def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path, ray_cluster: None) -> None:
+def test_the_default_configuration_learns_and_shows_misclassified_digits(
+    project: Path, ray_cluster: None
+) -> None:
     result = sweep.run(
         REPOSITORY / "search_spaces" / "digits_cnn.yaml",
         overrides={
@@ -99,7 +101,7 @@ def test_its_usual_configuration_learns_and_shows_what_it_misreads(project: Path
     assert len(events.Scalars("val/accuracy")) == 4
 
 
-def test_interrupted_at_a_checkpoint_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_a_trial_interrupted_at_a_checkpoint_has_the_same_result(tmp_path: Path) -> None:
     whole = Story(tmp_path / "whole")
     whole.run(attempt=1)
     torn = Story(tmp_path / "torn", stop_after=2)
@@ -111,11 +113,11 @@ def test_interrupted_at_a_checkpoint_it_ends_as_if_nothing_had_happened(tmp_path
     assert torn.accuracies == whole.accuracies
     assert len(torn.accuracies) == 4
     torn.run(attempt=3)
-    assert len(torn.accuracies) == 4, "there was nothing left to do"
+    assert len(torn.accuracies) == 4, "it resumed after its last epoch"
 
 
 class Story:
-    """A trial whose sweep is stopped when it has saved some checkpoints."""
+    """A trial whose sweep is stopped after a number of checkpoints."""
 
     def __init__(self, directory: Path, stop_after: int | None = None) -> None:
         self.accuracies: dict[int, float] = {}
@@ -127,7 +129,7 @@ class Story:
         params = {"lr": 0.01, "momentum": 0.5, "optimizer": "sgd", "batch_size": 64, "dropout": 0.3}
         session = Session({}, "demo/t0000", 0.0)
         found = find_checkpoints(self._directory / "checkpoint")
-        run = RunDirectory(self._directory, session, "val/accuracy", True, found[-1].step if found else None)
+        run = RunLogger(self._directory, session, "val/accuracy", True, found[-1].step if found else None)
         assignment = Assignment(0, attempt, {**params, "weight_decay": 0.0, "epochs": 4}, session, 1)
         trial = sweep.Trial(assignment, self._directory, "val/accuracy", run, self, "cpu")
         torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""The ready-made language model learns from the text it is given, offline, whatever is killed meanwhile."""
+"""Fine-tuning a language model works offline, and resumes after a kill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import sweep
 from sweep.messages import Assignment, Report
 from sweep.tracking.hparams import Session
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.trial.channel import Interrupted
 from sweep.trial.checkpoints import find_checkpoints
 from sweep.trial.params import Params
@@ -61,13 +61,13 @@ POEM = "Tyger tyger, burning bright, in the forests of the night; what immortal 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the base model is; built once for all tests."""
+    """The directory of the base model, which is built once for all tests."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """No test here may as much as ask for an address; all use the same base model."""
+    """Name resolution fails in all tests, and all use the same base model."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the network was asked for")
@@ -87,7 +87,7 @@ def poem(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gpt2(tmp_path: Path) -> Path:
-    """A model of the user's, as transformers saves it; its layers are Conv1D."""
+    """A custom model as saved by transformers, with Conv1D layers."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(base())
     torch.manual_seed(0)
     config = transformers.GPT2Config(
@@ -105,7 +105,7 @@ def base() -> Path:
 # Training
 
 
-def test_it_learns_and_shows_its_progress_and_what_it_writes(tmp_path: Path, poem: Path) -> None:
+def test_it_learns_and_logs_curves_and_generated_text(tmp_path: Path, poem: Path) -> None:
     story = Story(tmp_path / "trial", text=str(poem), rank=16, alpha=64, steps=40, eval_every=20)
     story.run()
     assert list(story.reported) == [0, 20, 40]
@@ -121,7 +121,7 @@ def test_it_learns_and_shows_its_progress_and_what_it_writes(tmp_path: Path, poe
     assert b"Tyger" in samples[0].tensor_proto.string_val[0]
 
 
-def test_what_is_left_is_the_adapters_that_gave_the_last_perplexity(tmp_path: Path, poem: Path) -> None:
+def test_the_saved_adapters_have_the_last_perplexity(tmp_path: Path, poem: Path) -> None:
     story = Story(tmp_path / "trial", text=str(poem), steps=8)
     story.run()
     model = transformers.AutoModelForCausalLM.from_pretrained(base())
@@ -134,7 +134,7 @@ def test_what_is_left_is_the_adapters_that_gave_the_last_perplexity(tmp_path: Pa
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_killed_at_any_checkpoint_it_ends_as_if_nothing_had_happened(
+def test_a_trial_killed_at_any_checkpoint_has_the_same_result(
     tmp_path: Path, poem: Path, schedule: str
 ) -> None:
     settings = {"text": str(poem), "schedule": schedule}
@@ -147,7 +147,7 @@ def test_killed_at_any_checkpoint_it_ends_as_if_nothing_had_happened(
         torn.stop_at = stop_at
         with pytest.raises(Interrupted):
             torn.run()
-        torch.rand(7)  # what other trials do in this process
+        torch.rand(7)  # as other trials in this process do
         assert list(torn.reported) == list(range(0, stop_at + 1, 4))
     torn.stop_at = None
     torn.run()
@@ -156,7 +156,7 @@ def test_killed_at_any_checkpoint_it_ends_as_if_nothing_had_happened(
     assert curves[0] == curves[1]
     assert [step for step, _ in curves[0]] == [4, 5, 8, 10, 12]
     torn.run()
-    assert torn.reported == whole.reported, "there was nothing left to do"
+    assert torn.reported == whole.reported, "it resumed after its last step"
 
 
 def _curve(directory: Path, tag: str) -> list[tuple[int, float]]:
@@ -168,7 +168,7 @@ def _curve(directory: Path, tag: str) -> list[tuple[int, float]]:
     return sorted(found.items())
 
 
-def test_a_trial_is_the_same_whichever_process_built_the_base_model(
+def test_a_trial_does_not_depend_on_the_process_that_built_the_base_model(
     tmp_path: Path, poem: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base()
@@ -181,8 +181,8 @@ def test_a_trial_is_the_same_whichever_process_built_the_base_model(
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
-def test_it_learns_in_half_precision_too(poem: Path, half: torch.dtype) -> None:
-    """As on a GPU, but here: autocast and the scaler know the CPU."""
+def test_it_learns_in_half_precision(poem: Path, half: torch.dtype) -> None:
+    """As on a GPU; autocast and the gradient scaler support the CPU too."""
     params = Params({**PARAMS, "text": str(poem), "rank": 16, "alpha": 64, "schedule": "constant"})
     model, tokenizer = finetune_lm.load(params, "cpu")
     blocks = finetune_lm_text.to_blocks(finetune_lm_text.documents(str(poem)).training, tokenizer, 64)
@@ -198,17 +198,17 @@ def test_it_learns_in_half_precision_too(poem: Path, half: torch.dtype) -> None:
     assert "goes on" in tuning.write(blocks[0, :8], tokenizer)
 
 
-def test_a_pruned_trial_ends_at_the_evaluation_that_pruned_it(tmp_path: Path, poem: Path) -> None:
+def test_a_pruned_trial_stops_at_the_evaluation_that_pruned_it(tmp_path: Path, poem: Path) -> None:
     story = Story(tmp_path / "trial", text=str(poem), prune_at=4)
     with pytest.raises(sweep.TrialPruned):
         story.run()
     assert list(story.reported) == [0, 4]
 
 
-# A model and a text of the user's
+# Custom models and texts
 
 
-def test_the_users_model_and_text_are_used(tmp_path: Path, poem: Path, gpt2: Path) -> None:
+def test_a_custom_model_and_text_are_used(tmp_path: Path, poem: Path, gpt2: Path) -> None:
     story = Story(tmp_path / "trial", text=str(poem), model=str(gpt2), steps=16)
     story.run()
     assert story.reported[16] < story.reported[0]
@@ -217,7 +217,7 @@ def test_the_users_model_and_text_are_used(tmp_path: Path, poem: Path, gpt2: Pat
     assert {name.split(".")[-1] for name in adapter["target_modules"]} == {"c_attn", "c_proj", "c_fc"}
 
 
-def test_only_adapters_are_trained_and_each_linear_layer_but_the_outputs_has_one(gpt2: Path) -> None:
+def test_only_adapters_are_trained_and_each_linear_layer_except_the_output_has_one(gpt2: Path) -> None:
     for model in (str(gpt2), None):
         tuned, _ = finetune_lm.load(Params({**PARAMS, "model": model}), "cpu")
         linear = (
@@ -230,28 +230,28 @@ def test_only_adapters_are_trained_and_each_linear_layer_but_the_outputs_has_one
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"model": "./nowhere"}, r"model: there is no folder ./nowhere"),
-        ({"text": "nowhere.txt"}, r"text: there is no file or folder nowhere.txt"),
-        ({"context": 512}, r"context is 512; this model sees 128 tokens at most"),
+        ({"model": "./nowhere"}, r"model: there is no directory ./nowhere"),
+        ({"text": "nowhere.txt"}, r"text: there is no file or directory nowhere.txt"),
+        ({"context": 512}, r"context is 512; the context of this model has at most 128 tokens"),
         ({"schedule": "cosin"}, r"schedule is 'cosin'; it has to be constant, linear, cosine"),
     ],
 )
-def test_a_mistake_gets_one_clear_error(
-    tmp_path: Path, poem: Path, settings: dict[str, Any], said: str
+def test_an_invalid_parameter_is_an_error(
+    tmp_path: Path, poem: Path, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises((ValueError, FileNotFoundError), match=said) as raised:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
         Story(tmp_path / "trial", **{"text": str(poem), **settings}).run()
     assert "\n" not in str(raised.value)
 
 
-def test_a_folder_without_a_model_is_said_to_be_none(tmp_path: Path) -> None:
+def test_a_directory_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"model: {tmp_path}: cannot be read: "):
         finetune_lm.load(Params({**PARAMS, "model": str(tmp_path)}), "cpu")
 
 
-def test_a_name_that_is_no_folder_is_looked_for_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_a_directory_is_loaded_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def absent(name: Any, **options: Any) -> Any:
@@ -260,60 +260,11 @@ def test_a_name_that_is_no_folder_is_looked_for_on_the_hub(monkeypatch: pytest.M
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", absent)
     with pytest.raises(
-        ValueError, match=r"model: some/model: .* cannot be had: some/model is not on the hub$"
+        ValueError,
+        match=r"model: some/model: .* cannot be loaded from the hub: some/model is not on the hub$",
     ):
         finetune_lm.load(Params({**PARAMS, "model": "some/model"}), "cpu")
     assert asked == [("some/model", False)]
-
-
-# Text
-
-
-def test_the_librarys_held_out_modules_are_in_no_way_trained_on() -> None:
-    training, held_out = finetune_lm_text.library()
-    assert not set(training) & set(held_out)
-    assert len(held_out) == pytest.approx(0.1 * (len(training) + len(held_out)), abs=1)
-    text = finetune_lm_text.documents(None)
-    assert sum(map(len, text.training)) == finetune_lm_text.TRAINING_CHARACTERS
-    assert sum(map(len, text.held_out)) == finetune_lm_text.HELD_OUT_CHARACTERS
-    assert not set(text.training) & set(text.held_out)
-
-
-def test_docstrings_and_code_are_two_texts() -> None:
-    source = 'def f(x):\n    """Gives it back."""\n    return x  # so\n\nclass A:\n    """Empty."""\n'
-    assert finetune_lm_text.docstrings(source) == "Gives it back.\n\nEmpty."
-    assert finetune_lm_text.code(source) == "def f(x):\n    return x\n\nclass A:\n    pass"
-
-
-def test_a_folder_and_lines_of_json_are_split_by_documents(tmp_path: Path) -> None:
-    texts = [f"document {number}" for number in range(30)]
-    folder = tmp_path / "folder"
-    (folder / ".git").mkdir(parents=True)
-    (folder / ".git" / "config").write_text("hidden")
-    for number, text in enumerate([*texts, texts[0]]):
-        (folder / f"{number}.txt").write_text(text)
-    lines = tmp_path / "lines.jsonl"
-    lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, texts[0]]))
-    for place in (folder, lines):
-        training, held_out = finetune_lm_text.documents(str(place))
-        assert sorted([*training, *held_out]) == sorted(texts)
-        assert len(held_out) == 3
-    lines.write_text('{"text": "a"}\n{"txt": "b"}\n')
-    finetune_lm_text.documents.cache_clear()
-    with pytest.raises(ValueError, match=r"lines.jsonl, line 2: has to be like"):
-        finetune_lm_text.documents(str(lines))
-
-
-def test_an_epoch_goes_through_every_block_once_and_needs_no_memory() -> None:
-    blocks = torch.arange(12).view(12, 1)
-    epochs = [
-        [finetune_lm_text.choose(blocks, 4, 3 * epoch + step, seed=5) for step in range(3)]
-        for epoch in (0, 1)
-    ]
-    seen = [torch.cat(batches).flatten().tolist() for batches in epochs]
-    assert [sorted(order) for order in seen] == [list(range(12))] * 2
-    assert seen[0] != seen[1]
-    assert torch.equal(finetune_lm_text.choose(blocks, 4, 1, seed=5), epochs[0][1])
 
 
 # The base model
@@ -342,7 +293,7 @@ def _builder(cache: Path, is_slow: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_builder_that_is_killed_leaves_nothing_and_two_at_once_build_one_model(tmp_path: Path) -> None:
+def test_a_killed_builder_leaves_nothing_and_two_concurrent_builders_build_one_model(tmp_path: Path) -> None:
     killed = _builder(tmp_path, is_slow=True)
     _wait_for(lambda: list(tmp_path.glob("sweep/*.lock")))
     (lock,) = tmp_path.glob("sweep/*.lock")
@@ -355,10 +306,10 @@ def test_a_builder_that_is_killed_leaves_nothing_and_two_at_once_build_one_model
     (unfinished / "model.safetensors").write_bytes(b"half a model")
 
     builders = [_builder(tmp_path), _builder(tmp_path)]
-    said = [builder.communicate(timeout=600)[0] for builder in builders]
+    outputs = [builder.communicate(timeout=600)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0]
-    assert sum("pre-trained the base model" in text for text in said) == 1
-    assert {text.splitlines()[-1] for text in said} == {str(place)}
+    assert sum("pre-trained the base model" in text for text in outputs) == 1
+    assert {text.splitlines()[-1] for text in outputs} == {str(place)}
     assert {file.name for file in (tmp_path / "sweep").iterdir()} <= {place.name, lock.name}
     transformers.AutoModelForCausalLM.from_pretrained(place)
 
@@ -373,7 +324,7 @@ def _wait_for(seen: Any) -> None:
 # The sweep
 
 
-def test_its_sweep_runs_and_leaves_quiet_trials(
+def test_its_sweep_runs_and_its_trials_print_nothing(
     project: Path, ray_cluster: None, cache: Path, poem: Path
 ) -> None:
     base()
@@ -389,14 +340,14 @@ def test_its_sweep_runs_and_leaves_quiet_trials(
         },
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * 2
-    assert result.trials[0].params["lr"] == 2e-4, "it begins with the defaults"
+    assert result.trials[0].params["lr"] == 2e-4, "the first trial has the defaults"
     for trial in result.trials:
         assert {"val/perplexity", "val/loss", "train/loss", "best/val/perplexity"} <= trial.metrics.keys()
         assert (trial.directory / "output.log").read_text() == ""
 
 
 class Story:
-    """A trial that is stopped when it has saved the checkpoint of a step, or is pruned there."""
+    """A trial that is interrupted after the checkpoint of a step, or pruned there."""
 
     def __init__(
         self, directory: Path, stop_at: int | None = None, prune_at: int | None = None, **settings: Any
@@ -413,7 +364,7 @@ class Story:
         session = Session({}, "demo/t0000", 0.0)
         found = find_checkpoints(self._directory / "checkpoint")
         step = found[-1].step if found else None
-        run = RunDirectory(self._directory, session, "val/perplexity", False, step)
+        run = RunLogger(self._directory, session, "val/perplexity", False, step)
         assignment = Assignment(0, self._attempt, self._params, session, 1)
         trial = sweep.Trial(assignment, self._directory, "val/perplexity", run, self, "cpu")
         try:
@@ -422,7 +373,7 @@ class Story:
             run.finish()
 
     def report(self, report: Report) -> None:
-        assert report.step not in self.reported, "a step was done twice"
+        assert report.step not in self.reported, "a step was repeated"
         self.reported[report.step] = report.value
 
     def should_prune(self) -> bool:

@@ -1,4 +1,4 @@
-"""Scripts whose metrics are in event files that they write themselves, with whatever writer, wherever."""
+"""Scripts whose metrics are in event files that they write themselves, with any writer, anywhere."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TRAIN = """
 
 QUICK = """
     import os, sys, time
-    sys.modules["torch"] = None  # it takes two seconds
+    sys.modules["torch"] = None  # importing it takes two seconds
     {writer}
 """
 
@@ -86,15 +86,13 @@ def check_curves(result: sweep.SweepResult) -> None:
 
 
 @WRITERS
-def test_a_writer_with_its_default_directory_is_followed(make_script: MakeScript, writer: str) -> None:
+def test_a_writer_with_its_default_directory_is_found(make_script: MakeScript, writer: str) -> None:
     check_curves(run(make_script(TRAIN, writer)))
 
 
 @WRITERS
 @pytest.mark.parametrize("place", ["${trial_dir}", "${trial_dir}/tb", "logs/a"])
-def test_a_writer_with_a_directory_of_the_trial_or_elsewhere_is_followed(
-    make_script: MakeScript, writer: str, place: str
-) -> None:
+def test_a_writer_with_any_directory_is_found(make_script: MakeScript, writer: str, place: str) -> None:
     command = ["${interpreter}", "${program}", "${args}", f"--logdir={place}"]
     result = run(make_script(TRAIN, writer, "args.logdir", command=command))
     check_curves(result)
@@ -102,17 +100,17 @@ def test_a_writer_with_a_directory_of_the_trial_or_elsewhere_is_followed(
         board.wait_for_rows(1)
         curve = board.scalars("trial-0000", "val/loss")
     lr = result.trials[0].params["lr"]
-    assert curve == [(step, pytest.approx(lr / (step + 1))) for step in range(3)], "each point once"
+    assert curve == [(step, pytest.approx(lr / (step + 1))) for step in range(3)], "each point exists once"
 
 
 @WRITERS
 @pytest.mark.usefixtures("ray_cluster")
-def test_trials_side_by_side_in_one_hard_coded_directory_are_told_apart(
+def test_parallel_trials_with_the_same_hard_coded_directory_do_not_mix(
     make_script: MakeScript, writer: str
 ) -> None:
     code = TRAIN.replace(
         "writer = Summ", "time.sleep(3 - time.time() % 3)\n    writer = Summ"
-    )  # in one second
+    )  # in the same second
     result = sweep.run(make_script(code, writer, "'runs/mine'", stop={"trials": 4}, max_parallel=4))
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * 4, result.trials
     check_curves(result)
@@ -132,7 +130,9 @@ def test_trials_side_by_side_in_one_hard_coded_directory_are_told_apart(
 
 
 @WRITERS
-def test_it_is_pruned_although_it_flushes_every_two_minutes(make_script: MakeScript, writer: str) -> None:
+def test_a_script_whose_writer_flushes_every_two_minutes_is_pruned(
+    make_script: MakeScript, writer: str
+) -> None:
     code = TRAIN.replace("args.lr / (epoch + 1)", "number").replace("range(3)", "range(600)")
     code = code.replace(
         "{writer}", "import os; number = int(os.environ['SWEEP_TRIAL_DIR'][-1])\n    {writer}"
@@ -145,7 +145,9 @@ def test_it_is_pruned_although_it_flushes_every_two_minutes(make_script: MakeScr
 
 
 @pytest.mark.parametrize("place", ["", "'logs'", "os.environ['SWEEP_TRIAL_DIR']"])
-def test_add_hparams_of_the_script_leaves_the_sweeps_table_alone(make_script: MakeScript, place: str) -> None:
+def test_add_hparams_in_a_script_does_not_change_the_sweeps_table(
+    make_script: MakeScript, place: str
+) -> None:
     code = (
         "    import os" + TRAIN + "    writer.add_hparams({'lr': args.lr, 'own': 'x'}, {'hparam/acc': 0.5})\n"
     )
@@ -162,7 +164,7 @@ def test_add_hparams_of_the_script_leaves_the_sweeps_table_alone(make_script: Ma
             assert all(status(row) == "STATUS_SUCCESS" for row in rows)
 
 
-def test_pictures_and_histograms_stand_in_the_trials_run_too(make_script: MakeScript) -> None:
+def test_images_and_histograms_are_in_the_trials_run(make_script: MakeScript) -> None:
     code = TRAIN + (
         "    import numpy\n"
         "    writer.add_image('picture', numpy.zeros((3, 4, 4)), 1)\n"
@@ -182,18 +184,18 @@ def test_pictures_and_histograms_stand_in_the_trials_run_too(make_script: MakeSc
                 assert list(json.load(answer)) == ["trial-0000"]
 
 
-def test_values_without_steps_are_counted(make_script: MakeScript) -> None:
+def test_values_without_steps_are_numbered(make_script: MakeScript) -> None:
     code = TRAIN.replace(", epoch)", ")")
     trial = run(make_script(code)).study.trials[0]
     lr = trial.params["lr"]
     assert trial.intermediate_values == pytest.approx({0: lr, 1: lr / 2, 2: lr / 3})
     assert trial.value == pytest.approx(lr / 3)
-    drawn = read_scalars(Path("runs/demo/trial-0000"))["val/loss"]
-    assert drawn == pytest.approx(trial.intermediate_values)
+    scalars = read_scalars(Path("runs/demo/trial-0000"))["val/loss"]
+    assert scalars == pytest.approx(trial.intermediate_values)
 
 
-def test_a_directory_that_is_named_by_the_time_is_one_like_all_others(make_script: MakeScript) -> None:
-    """Although those of `add_hparams` are named so too."""
+def test_a_directory_named_by_the_time_is_found(make_script: MakeScript) -> None:
+    """Directories of `add_hparams` have such names too."""
     code = (
         QUICK
         + """
@@ -211,7 +213,7 @@ def test_a_directory_that_is_named_by_the_time_is_one_like_all_others(make_scrip
 def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file_open(
     make_script: MakeScript, project: Path
 ) -> None:
-    """No Python writer that could be adapted: a program writes records, as TensorFlow's own code does."""
+    """A program writes records itself, as TensorFlow's C++ code does: no Python writer is adapted."""
     file = make_script(
         f"""
         import os, pathlib, struct, time
@@ -247,8 +249,8 @@ def test_scalars_as_tensorflow_writes_them_are_read_while_a_process_has_the_file
     assert result.trials[0].metrics["train/epoch_loss"] == 7
 
 
-def test_what_cannot_be_read_as_an_event_file_does_not_concern_the_trial(make_script: MakeScript) -> None:
-    """A pipe of such a name, into which nobody writes, or a log directory that became a file meanwhile."""
+def test_unreadable_event_files_are_ignored(make_script: MakeScript) -> None:
+    """A pipe with the name of an event file, or a log directory that was replaced by a file."""
     code = """
         import os, pathlib, shutil, time
         here = pathlib.Path(os.environ["SWEEP_TRIAL_DIR"])
@@ -267,9 +269,7 @@ def test_what_cannot_be_read_as_an_event_file_does_not_concern_the_trial(make_sc
 
 
 @pytest.mark.parametrize("main_is_late", [False, True])
-def test_the_writer_that_was_made_first_has_the_plain_names(
-    make_script: MakeScript, main_is_late: bool
-) -> None:
+def test_tags_of_the_first_writer_have_no_prefix(make_script: MakeScript, main_is_late: bool) -> None:
     code = (
         QUICK
         + f"""
@@ -285,7 +285,7 @@ def test_the_writer_that_was_made_first_has_the_plain_names(
     assert trial.metrics["generator/val/loss"] == 101.0
 
 
-def test_add_scalars_has_the_folders_names_in_front(make_script: MakeScript) -> None:
+def test_tags_of_add_scalars_have_the_directory_as_prefix(make_script: MakeScript) -> None:
     code = (
         QUICK
         + """
@@ -303,7 +303,7 @@ def test_add_scalars_has_the_folders_names_in_front(make_script: MakeScript) -> 
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
-def test_add_hparams_with_the_curves_own_name_leaves_the_curve_alone(
+def test_add_hparams_with_the_name_of_a_curve_does_not_change_the_curve(
     make_script: MakeScript, fast: bool
 ) -> None:
     code = (
@@ -324,15 +324,15 @@ def test_add_hparams_with_the_curves_own_name_leaves_the_curve_alone(
     assert result.trials[0].metrics["hparam/size"] == 7.0
 
 
-def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScript) -> None:
+def test_all_scalars_of_a_pruned_script_are_in_its_run(make_script: MakeScript) -> None:
     code = (
         QUICK
         + """
     import pathlib
     number = int(os.environ["SWEEP_TRIAL_DIR"][-1])
-    writer = SummaryWriter(f"drawn/{number}")
+    writer = SummaryWriter(f"logs/{number}")
     def written(tag):
-        return sum(path.read_bytes().count(tag) for path in pathlib.Path("drawn/2").rglob("event*"))
+        return sum(path.read_bytes().count(tag) for path in pathlib.Path("logs/2").rglob("event*"))
     for step in range(600 if number == 2 else 100):
         writer.add_scalar("val/acc", step, step)
         writer.add_scalars("cmp", {"a": step}, step)
@@ -348,17 +348,17 @@ def test_what_a_pruned_script_had_drawn_is_all_in_its_run(make_script: MakeScrip
     )
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
     scalars = read_scalars(result.trials[2].directory)
-    drawn = [read_scalars(Path("drawn/2")), read_scalars(Path("drawn/2/cmp/a"))]
-    assert [scalars["val/acc"], scalars["val/loss"]] == [drawn[0]["val/acc"], drawn[0]["val/loss"]]
-    assert list(scalars["cmp/a/cmp"]) == list(drawn[1]["cmp"])
+    written = [read_scalars(Path("logs/2")), read_scalars(Path("logs/2/cmp/a"))]
+    assert [scalars["val/acc"], scalars["val/loss"]] == [written[0]["val/acc"], written[0]["val/loss"]]
+    assert list(scalars["cmp/a/cmp"]) == list(written[1]["cmp"])
     assert len(scalars["val/acc"]) > 1
 
 
-def test_a_run_that_is_called_train_is_known_by_the_other_files_in_it(make_script: MakeScript) -> None:
+def test_a_run_named_train_is_recognized_by_its_other_files(make_script: MakeScript) -> None:
     code = (
         QUICK
         + """
-    name = "train" if os.environ["SWEEP_TRIAL_DIR"].endswith("0") else "train2"  # as Ultralytics counts
+    name = "train" if os.environ["SWEEP_TRIAL_DIR"].endswith("0") else "train2"  # as Ultralytics names them
     os.makedirs("runs-of-it/" + name + "/weights")
     SummaryWriter("runs-of-it/" + name).add_scalar("val/loss", 1.0, 0)
     """
@@ -367,18 +367,20 @@ def test_a_run_that_is_called_train_is_known_by_the_other_files_in_it(make_scrip
     assert [trial.value for trial in result.trials] == [1.0, 1.0]
 
 
-def test_a_step_that_cannot_be_is_named(make_script: MakeScript) -> None:
+def test_an_invalid_step_is_named_in_the_reason(make_script: MakeScript) -> None:
     code = QUICK + "    SummaryWriter().add_scalar('val/loss', 1.0, -1)\n"
     result = sweep.run(make_script(code, TENSORBOARDX, stop={"trials": 5}), inline=True)
-    (trial,) = result.trials  # the others would do no better
+    (trial,) = result.trials  # the sweep stops after the first one
     assert trial.reason == (
         "the script never reported 'val/loss'; it wrote it at step -1, but steps are whole numbers from 0 to "
         "2147483647"
     )
 
 
-def test_any_folder_below_that_of_the_trial_is_looked_into(make_script: MakeScript, project: Path) -> None:
-    """Of writers that do not announce themselves, such as TensorFlow's."""
+def test_event_files_in_any_subdirectory_of_the_trial_are_found(
+    make_script: MakeScript, project: Path
+) -> None:
+    """From writers that are not adapted, such as TensorFlow's."""
     code = """
     import os, shutil
     place = os.path.join(os.environ["SWEEP_TRIAL_DIR"], "logs", "checkpoint")

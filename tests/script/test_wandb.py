@@ -1,4 +1,4 @@
-"""Scripts written for W&B, with its real package: no network, no account, not one changed line."""
+"""Scripts written for W&B run unchanged with its real package, without network and account."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ STYLES = {
         wandb.init()
         wandb.run.summary["val_loss"] = wandb.config.lr / 3
     """,
-    "summary that says better": """
+    "summary that differs from what was logged": """
         run = wandb.init()
         for i in range(3):
             run.log({"val_loss": 5.0 + i})
         run.summary["val_loss"] = run.config.lr / 3
         run.finish()
     """,
-    "a directory of its own": f"""
+    "another directory": f"""
         wandb.init(dir=".")
         for i in range(3):
             {LOG}
@@ -96,7 +96,7 @@ def run_one(project: Path, code: str, **others: Any) -> TrialRow:
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
-    """What a server is asked to which W&B's package would send, with a key for it."""
+    """The requests that W&B's package sends to a server for which it has an API key."""
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -122,7 +122,7 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[s
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever asks for something over the network fails."""
+    """Every access to the network fails."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
@@ -131,15 +131,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("code", STYLES.values(), ids=STYLES)
-def test_it_runs_under_a_wandb_sweep_file(project: Path, code: str) -> None:
+def test_a_script_runs_with_a_wandb_sweep_file(project: Path, code: str) -> None:
     trial = run_one(project, code)
     assert trial.state == "COMPLETE", trial.reason
     assert trial.value == pytest.approx(trial.params["lr"] / 3)
 
 
-def test_an_agent_in_the_script_calls_its_function_once_and_nothing_is_asked_for(
-    project: Path, requests: list[str]
-) -> None:
+def test_an_agent_calls_its_function_once_and_sends_nothing(project: Path, requests: list[str]) -> None:
     code = """
         def train():
             with wandb.init(project="p") as run:
@@ -157,7 +155,7 @@ def test_an_agent_in_the_script_calls_its_function_once_and_nothing_is_asked_for
 
 
 @pytest.mark.usefixtures("no_network")
-def test_mappings_in_the_summary_have_dotted_names_and_media_are_no_metrics(project: Path) -> None:
+def test_mappings_in_the_summary_have_dotted_names_and_media_are_left_out(project: Path) -> None:
     code = """
         with wandb.init() as run:
             run.define_metric("val_loss", summary="min,max")
@@ -186,7 +184,7 @@ def test_mappings_in_the_summary_have_dotted_names_and_media_are_no_metrics(proj
 
 
 @pytest.mark.parametrize("begin", ONLINE.values(), ids=ONLINE)
-def test_nothing_is_sent_even_if_the_script_says_online(
+def test_nothing_is_sent_even_if_the_script_sets_mode_online(
     project: Path, requests: list[str], begin: str
 ) -> None:
     trial = run_one(project, f"{begin}\nwandb.log({{'val_loss': wandb.config.lr}})")
@@ -202,7 +200,7 @@ def test_a_run_that_the_script_disables_stays_disabled(project: Path) -> None:
     assert "sweep:" not in (project / OUTPUT).read_text()
 
 
-def test_the_sweep_files_own_wandb_mode_counts(project: Path) -> None:
+def test_wandb_mode_in_the_sweep_files_env_takes_precedence(project: Path) -> None:
     code = "assert wandb.Settings(mode='online').mode == 'online'; print('{\"val_loss\": 1}')"
     trial = run_one(project, code, env={"WANDB_MODE": "online"})
     assert trial.state == "COMPLETE", trial.reason

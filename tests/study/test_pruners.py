@@ -225,7 +225,7 @@ def test_a_custom_pruner_gets_its_options_but_not_the_metric() -> None:
         ({"type": "own_prunes:Mine"}, "pruner.type: 'own_prunes:Mine': there is no module 'own_prunes'"),
         (
             {"type": "own_pruner:optuna"},
-            "pruner.type: 'own_pruner:optuna' is no pruner; name a subclass of optuna",
+            "pruner.type: 'own_pruner:optuna' is not a pruner; name a subclass of optuna",
         ),
         (
             {"type": "own_pruner:Mine"},

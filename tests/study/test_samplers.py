@@ -427,7 +427,7 @@ def test_a_custom_sampler_runs_a_sweep(tmp_path: Path) -> None:
         ),
         (
             {"type": "own_sampler:Other"},
-            "sampler.type: 'own_sampler:Other' is no sampler; name a subclass of ",
+            "sampler.type: 'own_sampler:Other' is not a sampler; name a subclass of ",
         ),
         ({"type": "broken_sampler:A"}, "sampler.type: 'broken_sampler:A': broken_sampler needs 'there_is_no"),
         (

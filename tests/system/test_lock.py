@@ -16,10 +16,10 @@ from sweep.engine.inline import InlineEngine
 from sweep.engine.observer import Observer
 from sweep.errors import InputError
 from sweep.system.directory import SweepDirectory
-from sweep.system.lock import RunIsOver, SweepLock, holder, is_locked, join_fence, wait_for_fence
+from sweep.system.lock import StaleRunError, SweepLock, holder, is_locked, join_run, wait_for_fence
 
 
-def test_a_lock_that_is_held_is_refused_and_names_its_holder(tmp_path: Path) -> None:
+def test_a_locked_sweep_is_an_error_that_names_the_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert not is_locked(path)
     with SweepLock(path, "demo"):
@@ -32,7 +32,7 @@ def test_a_lock_that_is_held_is_refused_and_names_its_holder(tmp_path: Path) -> 
     assert not is_locked(path)
 
 
-def test_asking_whether_a_sweep_runs_does_not_keep_it_from_running(tmp_path: Path) -> None:
+def test_is_locked_does_not_prevent_locking(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.touch()
     stop = threading.Event()
@@ -55,9 +55,9 @@ def test_asking_whether_a_sweep_runs_does_not_keep_it_from_running(tmp_path: Pat
 HOLD = """
 import sys, time
 from pathlib import Path
-from sweep.system.lock import join_fence
+from sweep.system.lock import join_run
 import os
-fence = join_fence(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+fence = join_run(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 os.dup2(fence, 0)
 if len(sys.argv) > 4:
     import subprocess
@@ -76,7 +76,7 @@ def hold(fence: Path, lock: Path, run: str, *more: str) -> subprocess.Popen[str]
     return process
 
 
-def test_the_fence_is_free_when_the_last_one_of_a_run_has_died(tmp_path: Path) -> None:
+def test_the_fence_is_free_when_the_last_process_of_a_run_has_died(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as run:
         workers = [hold(fence, path, run) for _ in range(2)]
@@ -93,7 +93,7 @@ def test_the_fence_is_free_when_the_last_one_of_a_run_has_died(tmp_path: Path) -
         worker.wait()
 
 
-def test_a_child_that_knows_nothing_of_the_fence_keeps_it(tmp_path: Path) -> None:
+def test_a_child_process_inherits_the_fence(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as run:
         parent = hold(fence, path, run, "with a child")
@@ -105,7 +105,7 @@ def test_a_child_that_knows_nothing_of_the_fence_keeps_it(tmp_path: Path) -> Non
         assert wait_for_fence(fence, 60)
 
 
-def test_what_a_run_has_left_is_ended_wherever_its_study_is(directory: SweepDirectory) -> None:
+def test_processes_of_an_earlier_run_are_terminated_with_any_storage(directory: SweepDirectory) -> None:
     with SweepLock(directory.lock, "demo") as run:
         worker = hold(directory.fence, directory.lock, run)
         assert worker.stdout is not None
@@ -117,14 +117,14 @@ def test_what_a_run_has_left_is_ended_wherever_its_study_is(directory: SweepDire
     worker.wait()
 
 
-def test_who_comes_from_a_run_that_is_over_is_turned_away(tmp_path: Path) -> None:
+def test_a_process_of_an_earlier_run_cannot_join(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as old:
-        os.close(join_fence(fence, path, old))
+        os.close(join_run(fence, path, old))
     with SweepLock(path, "demo") as new:
-        with pytest.raises(RunIsOver):
-            join_fence(fence, path, old)
-        os.close(join_fence(fence, path, new))
+        with pytest.raises(StaleRunError):
+            join_run(fence, path, old)
+        os.close(join_run(fence, path, new))
         assert wait_for_fence(fence, 0)
 
 
@@ -145,7 +145,9 @@ def test_a_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
         pass
 
 
-def test_who_waited_for_a_sweep_that_was_moved_away_does_not_hold_the_next_one(tmp_path: Path) -> None:
+def test_a_process_that_waited_for_a_sweep_that_was_moved_away_does_not_lock_the_next_one(
+    tmp_path: Path,
+) -> None:
     root = tmp_path / "demo"
     root.mkdir()
     path = root / "lock"
@@ -165,7 +167,7 @@ def test_who_waited_for_a_sweep_that_was_moved_away_does_not_hold_the_next_one(t
     time.sleep(0.2)
     new = tmp_path / "new"
     new.mkdir()
-    with SweepLock(new / "lock", "demo") as ours:  # before anybody finds it at its place
+    with SweepLock(new / "lock", "demo") as ours:  # before it is moved into place
         root.rename(tmp_path / "old")
         new.rename(root)
         old.__exit__(None, None, None)
@@ -177,7 +179,7 @@ def test_who_waited_for_a_sweep_that_was_moved_away_does_not_hold_the_next_one(t
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
-def test_a_sweep_that_is_being_moved_away_is_waited_for_a_moment(tmp_path: Path, comes_back: bool) -> None:
+def test_a_sweep_that_is_being_moved_away_is_waited_for_briefly(tmp_path: Path, comes_back: bool) -> None:
     root = tmp_path / "demo"
     root.mkdir()
     path = root / "lock"

@@ -1,4 +1,4 @@
-"""The processes of a trial are found, wherever they have hidden, and ended."""
+"""Finding and terminating the processes of a trial."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def test_a_trials_processes_are_found_by_their_environment_or_their_output(tmp_p
         reader = subprocess.Popen(["tail", "-f", output], stdout=subprocess.DEVNULL)
         assert {process.pid for process in processes.find([trial], [output])} == {own.pid, scrubbed.pid}
         assert {process.pid for process in processes.find([tmp_path])} == {own.pid, strange.pid}
-        processes.end_trial(trial, output)
+        processes.terminate_trial(trial, output)
         assert own.wait(60) == -9
         assert scrubbed.wait(60) == -9
         assert strange.poll() is None
-        assert reader.poll() is None, "whoever only reads may do so"
+        assert reader.poll() is None, "a process that only reads the file is not part of the trial"
     finally:
         for process in (own, strange, scrubbed, reader):
             process.kill()
             process.wait()
 
 
-def test_the_one_who_looks_and_its_parents_are_not_found(tmp_path: Path) -> None:
+def test_this_process_and_its_ancestors_are_not_found(tmp_path: Path) -> None:
     code = (
-        "import subprocess, sys; from pathlib import Path; from sweep import processes\n"
+        "import subprocess, sys; from pathlib import Path; from sweep.system import processes\n"
         "print([process.pid for process in processes.find([Path(sys.argv[1])])])"
     )
     environment = {**os.environ, processes.TRIAL_DIRECTORY: str(tmp_path)}
@@ -64,7 +64,7 @@ def test_the_one_who_looks_and_its_parents_are_not_found(tmp_path: Path) -> None
     assert done.stdout == "[]\n"
 
 
-def test_a_process_has_time_to_end_by_itself_and_no_more_than_that() -> None:
+def test_a_process_is_killed_after_its_grace_period() -> None:
     polite = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(3))\n"
     stubborn = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\n"
     rest = "print(flush=True)\ntime.sleep(300)"
@@ -77,12 +77,12 @@ def test_a_process_has_time_to_end_by_itself_and_no_more_than_that() -> None:
         process.stdout.readline()
     begin = time.monotonic()
     left = [psutil.Process(process.pid) for process in started]
-    processes.end(left, grace=1.0)
+    processes.terminate(left, grace=1.0)
     assert time.monotonic() - begin < 250
     assert not any(processes.is_alive(process) for process in left)
 
 
-def test_descendants_include_those_that_wanted_to_be_nobodys() -> None:
+def test_descendants_include_detached_processes() -> None:
     code = """
 import subprocess, time
 from sweep.system import processes
@@ -91,15 +91,15 @@ processes.adopt_orphans()
 subprocess.run("setsid sleep 300 & setsid sleep 301 &", shell=True)
 while len(left := processes.descendants()) < 2:
     time.sleep(0.05)
-processes.end(left)
+processes.terminate(left)
 processes.reap(left)
 assert processes.descendants() == []
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_a_process_ends_with_its_parent() -> None:
-    child = "from sweep import processes; processes.end_with_parent(); import os, time\nprint(os.getpid(), flush=True); time.sleep(300)"  # noqa: E501
+def test_a_process_exits_with_its_parent() -> None:
+    child = "from sweep.system import processes; processes.exit_with_parent(); import os, time\nprint(os.getpid(), flush=True); time.sleep(300)"  # noqa: E501
     parent = (
         f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(300)"
     )

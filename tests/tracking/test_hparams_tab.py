@@ -1,4 +1,4 @@
-"""TensorBoard itself, asked over HTTP, shows what happened in a sweep."""
+"""The HParams tab of a real TensorBoard, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ STATUS = {
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
-def test_a_finished_sweep_has_one_true_row_per_trial(mixed: sweep.SweepResult, fast: bool) -> None:
+def test_a_finished_sweep_has_one_row_per_trial(mixed: sweep.SweepResult, fast: bool) -> None:
     with tensorboard(mixed.directory, fast) as board:
         rows = {row["name"]: row for row in board.wait_for_rows(8)}
     trials = {f"mixed/t{trial.number:04d}": trial for trial in mixed.trials}
@@ -120,7 +120,7 @@ def test_columns_have_their_types_and_domains(mixed: sweep.SweepResult, fast: bo
     assert [info["name"]["tag"] for info in experiment["metricInfos"]] == ["loss", "best/loss"]
 
 
-def test_the_curves_of_a_trial_stand_under_its_run(mixed: sweep.SweepResult) -> None:
+def test_the_curves_of_a_trial_are_in_its_run(mixed: sweep.SweepResult) -> None:
     with tensorboard(mixed.directory) as board:
         board.wait_for_rows(8)
         curve = board.scalars("trial-0000", "extra")
@@ -131,7 +131,7 @@ def test_the_curves_of_a_trial_stand_under_its_run(mixed: sweep.SweepResult) -> 
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
-def test_running_trials_have_their_rows_already(
+def test_running_trials_have_rows(
     make_sweep: MakeSweep, project: Path, ray_cluster: None, fast: bool
 ) -> None:
     file = make_sweep(

@@ -1,4 +1,4 @@
-"""What was written into a run's event files is read back."""
+"""Reading scalars from a run's event files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorBoard shows a trial with repeats as one row with their means, and a session for each of them."""
+"""TensorBoard shows a trial with repeats as one row with their means, and one session per repeat."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_there_is_one_row_per_trial_with_the_means_of_its_repeats(
         names = [f"trial-{trial.number:04d}/seed-{repeat}" for repeat in range(len(expected))]
         assert sorted(sessions) == names
         assert [sessions[name]["status"] for name in names] == expected
-        assert hparams(row) == {"x": pytest.approx(trial.params["x"])}, "the seed is none of them"
+        assert hparams(row) == {"x": pytest.approx(trial.params["x"])}, "the seed is not a parameter"
         assert metrics(row) == pytest.approx(trial.metrics, rel=1e-6)
     x = result.trials[0].params["x"]
     assert result.trials[0].value == pytest.approx(x + 1)

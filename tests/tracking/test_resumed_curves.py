@@ -1,4 +1,4 @@
-"""The curve of a trial that was killed and goes on from a checkpoint continues instead of doubling."""
+"""The curves of a trial that was killed and resumes from a checkpoint have each step once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sweep.messages import Assignment, Report
 from sweep.tracking.events import EventFile
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
-from sweep.tracking.run import RunDirectory
+from sweep.tracking.run_logger import RunLogger
 from sweep.tracking.tensorboardx import event_pb2, summary_pb2
 from sweep.trial.checkpoints import find_checkpoints
-from sweep.trial.trial import Trial
+from sweep.trial.trial import Trial, metric_log
 from tests.tensorboard_client import metrics, tensorboard
 
 SESSION = Session({"lr": 0.1}, "demo/t0000", 1.0)
@@ -34,7 +34,7 @@ class Silent:
 
 def attempt(directory: Path, number: int) -> Trial:
     saved = find_checkpoints(directory / "checkpoint")
-    run = RunDirectory(
+    run = RunLogger(
         directory, SESSION, "loss", maximize=False, resume_after=saved[-1].step if saved else None
     )
     return Trial(Assignment(0, number, {"lr": 0.1}, SESSION, 7), directory, "loss", run, Silent(), "cpu")
@@ -90,8 +90,8 @@ def go_on_without_a_checkpoint(directory: Path) -> None:
     run_steps(first, 0, 3)
     run_steps(first, 4, 6, plus=100.0)  # a script had saved its state before
     second = attempt(directory, 2)
-    second.follow()
-    second.log_drawn({}, 0, text_event())  # it says how it is set up, once more
+    metric_log(second).continue_curves()
+    metric_log(second).log_written({}, 0, text_event())  # it logs its configuration again
     run_steps(second, 4, 7)
     second._run.finish()
 
@@ -101,7 +101,7 @@ def say_once_more_how_large_it_is(directory: Path) -> None:
     first.log({"parameters": 1e6}, 0)
     run_steps(first, 0, 5)
     second = attempt(directory, 2)
-    second.follow()
+    metric_log(second).continue_curves()
     second.log({"parameters": 1e6}, 0)
     run_steps(second, 4, 7)
     second._run.finish()
@@ -123,7 +123,7 @@ def text_event() -> Any:
         say_once_more_how_large_it_is,
     ],
 )
-def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
+def test_each_step_exists_once(story: Callable[[Path], Any], fast: bool, tmp_path: Path) -> None:
     directory = tmp_path / "trial-0000"
     story(directory)
     expected = [(step, 10.0 - step) for step in range(8)]
@@ -136,7 +136,7 @@ def test_each_step_is_there_once(story: Callable[[Path], Any], fast: bool, tmp_p
         assert metrics(row)["best/loss"] == 3.0
 
 
-def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
+def test_a_trial_that_resumes_after_its_last_step_keeps_its_values(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
     save(first, 3)
@@ -152,7 +152,7 @@ def test_a_trial_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) ->
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
 
 
-def test_the_best_of_steps_that_are_done_again_is_forgotten(tmp_path: Path) -> None:
+def test_the_best_value_does_not_include_steps_that_are_repeated(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
     save(first, 3)
@@ -163,36 +163,36 @@ def test_the_best_of_steps_that_are_done_again_is_forgotten(tmp_path: Path) -> N
     assert read_scalars(tmp_path)["best/loss"] == {0: 10.0, 1: 9.0, 2: 9.0, 3: 9.0}
 
 
-def test_a_script_that_has_nothing_left_to_do_keeps_its_values(tmp_path: Path) -> None:
+def test_a_script_that_resumes_after_its_last_step_keeps_its_values(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     run_steps(first, 0, 3)
     second = attempt(tmp_path, 2)
-    second.follow()
+    metric_log(second).continue_curves()
     assert second.last_reported == Report(3, 7.0)
     second._run.finish()
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3]
 
 
-def test_what_a_script_draws_in_the_same_second_is_not_void(tmp_path: Path) -> None:
+def test_scalars_that_a_script_writes_in_the_same_second_are_kept(tmp_path: Path) -> None:
     for number in (1, 2):
         trial = attempt(tmp_path, number)
-        trial.follow()
+        metric_log(trial).continue_curves()
         script = tmp_path / f"events.out.tfevents.{int(time.time())}.a-host.1.v2"
         writer = EventFile(tmp_path, path=script)  # "a-host" sorts before any other
         for step in range(3 * number - 3, 3 * number):
             value = summary_pb2.Summary.Value(tag="loss", simple_value=step)
             writer.add_summary(summary_pb2.Summary(value=[value]), step)
-            trial.log_drawn({"loss": step}, step)
+            metric_log(trial).log_written({"loss": step}, step)
         writer.finish()
-        trial.end_drawn()
+        metric_log(trial).run.move_to_last_file()
         trial._run.finish()
     assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_checkpoint_is_to_be_asked_for_before_anything_is_logged(tmp_path: Path) -> None:
+def test_the_latest_checkpoint_has_to_be_requested_before_anything_is_logged(tmp_path: Path) -> None:
     trial = attempt(tmp_path, 1)
     trial.log({"parameters": 1000.0}, 0)
-    with pytest.raises(RuntimeError, match="call it first, so that the curves go on"):
+    with pytest.raises(RuntimeError, match="call it first, so that the curves continue"):
         trial.checkpoint.latest()
     save(trial, 0)
-    assert trial.checkpoint.latest() is not None, "its own may be asked for at any time"
+    assert trial.checkpoint.latest() is not None, "its own checkpoint can be requested at any time"

@@ -1,4 +1,4 @@
-"""What a trial keeps is there whole or not at all, and is found by its name."""
+"""Artifacts are complete or do not exist, and are found by name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ import sweep
 from sweep.system import durable
 from sweep.system.durable import copy_whole
 from sweep.trial.artifacts import Artifacts, find_artifacts
-from tests.commands import call
 from tests.conftest import MakeSweep
 
 
 def names(directory: Path) -> list[str]:
-    return [path.name for path in find_artifacts(directory)]
+    return list(find_artifacts(directory))
 
 
 @pytest.fixture
@@ -31,37 +30,32 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "trial-0000" / "artifacts"
 
 
-@pytest.fixture(params=["exchange", "no exchange"])
-def any_file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "no exchange":
-        monkeypatch.setattr(durable, "_exchange", lambda one, other: False)
-
-
-def test_a_file_is_copied_under_its_own_name_or_another_one(model: Path, kept: Path) -> None:
-    artifacts = Artifacts(kept)
-    assert artifacts.save(model) == kept / "model.pt"
-    assert artifacts.save(str(model), name="best") == kept / "best"
+def test_a_file_is_saved_under_its_own_name_or_a_given_one(model: Path, directory: Path) -> None:
+    artifacts = Artifacts(directory)
+    assert artifacts.save(model) == directory / "model.pt"
+    assert artifacts.save(str(model), name="best") == directory / "best"
     model.write_text("changed later")
-    assert (kept / "model.pt").read_text() == (kept / "best").read_text() == "weights"
-    assert names(kept) == ["best", "model.pt"]
+    assert (directory / "model.pt").read_text() == (directory / "best").read_text() == "weights"
+    assert names(directory) == ["best", "model.pt"]
 
 
-def test_a_directory_is_copied_with_all_that_is_in_it(tmp_path: Path, kept: Path) -> None:
+def test_a_directory_is_saved_with_all_its_contents(tmp_path: Path, directory: Path) -> None:
     (tmp_path / "hf" / "deep" / "empty").mkdir(parents=True)
     (tmp_path / "hf" / "deep" / ".hidden").write_text("too")
-    place = Artifacts(kept).save(tmp_path / "hf")
+    place = Artifacts(directory).save(tmp_path / "hf")
     assert (place / "deep" / ".hidden").read_text() == "too"
     assert (place / "deep" / "empty").is_dir()
 
 
-@pytest.mark.usefixtures("any_file_system")
 @pytest.mark.parametrize("before", ["file", "directory"])
 @pytest.mark.parametrize("after", ["file", "directory"])
-def test_the_same_name_replaces(before: str, after: str, tmp_path: Path, kept: Path) -> None:
+def test_an_artifact_of_the_same_name_is_replaced(
+    before: str, after: str, tmp_path: Path, directory: Path
+) -> None:
     for kind in (before, after):
         source = tmp_path / kind / "thing"
         source.parent.mkdir(exist_ok=True)
@@ -70,39 +64,39 @@ def test_the_same_name_replaces(before: str, after: str, tmp_path: Path, kept: P
         else:
             source.mkdir(exist_ok=True)
             (source / "inside").write_text(kind)
-        place = Artifacts(kept).save(source)
+        place = Artifacts(directory).save(source)
     assert (place if after == "file" else place / "inside").read_text() == after
-    assert [path.name for path in kept.iterdir()] == ["thing"], "nothing else is left"
+    assert [path.name for path in directory.iterdir()] == ["thing"], "nothing else is left"
 
 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../model.pt", "a/b", "/etc/passwd", ".hidden", "a\0b", "a\nb", "\x1b[31m", 3]
 )
-def test_a_name_that_is_a_path_is_refused(name: Any, model: Path, kept: Path) -> None:
+def test_a_name_that_is_a_path_is_an_error(name: Any, model: Path, directory: Path) -> None:
     with pytest.raises(ValueError, match="cannot name an artifact"):
-        Artifacts(kept).save(model, name)
-    assert not kept.exists()
+        Artifacts(directory).save(model, name)
+    assert not directory.exists()
 
 
-def test_what_is_not_there_is_an_error_that_names_it(kept: Path) -> None:
+def test_a_missing_file_is_an_error_that_names_it(directory: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"artifact 'nowhere\.pt': there is no such file"):
-        Artifacts(kept).save("nowhere.pt")
+        Artifacts(directory).save("nowhere.pt")
 
 
-def test_the_trials_own_directory_is_refused(kept: Path) -> None:
-    kept.parent.mkdir()
+def test_saving_the_trials_own_directory_is_an_error(directory: Path) -> None:
+    directory.parent.mkdir()
     with pytest.raises(ValueError, match="would be copied into itself"):
-        Artifacts(kept).save(kept.parent)
+        Artifacts(directory).save(directory.parent)
 
 
-def test_what_lies_in_the_place_already_may_be_saved(model: Path, kept: Path) -> None:
-    kept.mkdir(parents=True)
-    model.rename(kept / "model.pt")
+def test_saving_an_artifact_onto_itself_is_an_error(model: Path, directory: Path) -> None:
+    directory.mkdir(parents=True)
+    model.rename(directory / "model.pt")
     with pytest.raises(ValueError, match="would be copied into itself"):
-        Artifacts(kept).save(kept / "model.pt")
+        Artifacts(directory).save(directory / "model.pt")
 
 
-def test_a_copy_does_not_depend_on_what_links_led_to(tmp_path: Path, kept: Path) -> None:
+def test_a_copy_does_not_depend_on_the_targets_of_links(tmp_path: Path, directory: Path) -> None:
     """As in a cache of Hugging Face, whose snapshots are links to blobs."""
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / "sha").write_text("weights")
@@ -114,7 +108,7 @@ def test_a_copy_does_not_depend_on_what_links_led_to(tmp_path: Path, kept: Path)
     (folder / "loop").symlink_to(".")
     (folder / "itself").symlink_to("itself")
     (folder / "gone").symlink_to("nowhere")
-    place = Artifacts(kept).save(folder)
+    place = Artifacts(directory).save(folder)
     for path in (tmp_path / "blobs", folder):
         subprocess.run(["rm", "-r", path], check=True)
     assert (place / "model.bin").read_text() == "weights"
@@ -125,32 +119,32 @@ def test_a_copy_does_not_depend_on_what_links_led_to(tmp_path: Path, kept: Path)
     assert os.readlink(place / "gone") == "nowhere"
 
 
-def test_a_link_that_is_saved_is_what_it_leads_to(model: Path, tmp_path: Path, kept: Path) -> None:
+def test_a_link_is_saved_as_its_target(model: Path, tmp_path: Path, directory: Path) -> None:
     (tmp_path / "latest.pt").symlink_to(model)
-    place = Artifacts(kept).save(tmp_path / "latest.pt")
+    place = Artifacts(directory).save(tmp_path / "latest.pt")
     assert place.name == "latest.pt"
     assert not place.is_symlink()
 
 
-def test_a_link_upwards_is_refused_rather_than_followed_for_ever(tmp_path: Path, kept: Path) -> None:
+def test_a_link_to_a_parent_directory_is_an_error(tmp_path: Path, directory: Path) -> None:
     folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
     (folder / "up").symlink_to(tmp_path / "a")
-    with pytest.raises(ValueError, match="in which it lies itself"):
-        Artifacts(kept).save(folder)
-    assert list(kept.iterdir()) == []
+    with pytest.raises(ValueError, match="which contains it"):
+        Artifacts(directory).save(folder)
+    assert list(directory.iterdir()) == []
 
 
-def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, kept: Path) -> None:
+def test_a_pipe_is_an_error(tmp_path: Path, directory: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="neither a file nor a directory"):
-        Artifacts(kept).save(tmp_path / "pipe")
+        Artifacts(directory).save(tmp_path / "pipe")
 
 
-def test_a_copy_that_fails_leaves_what_was_there(
-    model: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_copy_that_fails_keeps_the_former_artifact(
+    model: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Artifacts(kept).save(model)
+    Artifacts(directory).save(model)
     model.write_text("new")
 
     def fail(path: Path) -> None:
@@ -158,9 +152,9 @@ def test_a_copy_that_fails_leaves_what_was_there(
 
     monkeypatch.setattr(durable, "sync", fail)
     with pytest.raises(OSError, match="No space left"):
-        Artifacts(kept).save(model)
-    assert [path.name for path in kept.iterdir()] == ["model.pt"]
-    assert (kept / "model.pt").read_text() == "weights"
+        Artifacts(directory).save(model)
+    assert [path.name for path in directory.iterdir()] == ["model.pt"]
+    assert (directory / "model.pt").read_text() == "weights"
 
 
 KILLED = """
@@ -173,19 +167,51 @@ Artifacts(Path(sys.argv[2])).save(sys.argv[1])
 """
 
 
-def test_what_a_killed_process_had_not_finished_is_not_seen_and_goes_away(model: Path, kept: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(model), str(kept)], check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert len(list(kept.iterdir())) == 1
-    assert names(kept) == []
-    Artifacts(kept).save(model)
-    assert [path.name for path in kept.iterdir()] == ["model.pt"]
-
-
-def test_two_threads_may_save_at_once(
-    model: Path, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_unfinished_copy_of_a_killed_process_is_not_found_and_is_removed(
+    model: Path, directory: Path
 ) -> None:
-    artifacts = Artifacts(kept)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(model), str(directory)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(directory.iterdir())) == 1
+    assert names(directory) == []
+    Artifacts(directory).save(model)
+    assert [path.name for path in directory.iterdir()] == ["model.pt"]
+
+
+KILLED_BETWEEN_RENAMES = """
+import os, sys
+from pathlib import Path
+from sweep.trial.artifacts import Artifacts
+Path.replace = lambda copy, place: os.kill(os.getpid(), 9)
+Artifacts(Path(sys.argv[2])).save(sys.argv[1])
+"""
+
+
+def test_a_directory_survives_the_death_of_the_process_that_replaces_it(
+    tmp_path: Path, directory: Path
+) -> None:
+    source = tmp_path / "hf"
+    source.mkdir()
+    (source / "weights").write_text("old")
+    Artifacts(directory).save(source)
+    (source / "weights").write_text("new")
+    killed = [sys.executable, "-c", KILLED_BETWEEN_RENAMES, str(source), str(directory)]
+    for _ in range(2):
+        assert subprocess.run(killed, check=False).returncode == -signal.SIGKILL
+        assert not (directory / "hf").exists()
+        assert names(directory) == ["hf"]
+        assert (find_artifacts(directory)["hf"] / "weights").read_text() == "old"
+    artifacts = Artifacts(directory)
+    assert [path.name for path in directory.iterdir()] == ["hf"], "the next attempt restores it"
+    artifacts.save(source)
+    assert (directory / "hf" / "weights").read_text() == "new"
+    assert [path.name for path in directory.iterdir()] == ["hf"]
+
+
+def test_two_threads_can_save_at_once(
+    model: Path, tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = Artifacts(directory)
     other = tmp_path / "other.pt"
     other.write_text("other")
     sync = durable.sync
@@ -197,10 +223,10 @@ def test_two_threads_may_save_at_once(
 
     monkeypatch.setattr(durable, "sync", save_another_one_meanwhile)
     artifacts.save(model)
-    assert names(kept) == ["model.pt", "other.pt"]
+    assert names(directory) == ["model.pt", "other.pt"]
 
 
-def test_a_large_file_is_not_read_into_memory(tmp_path: Path, kept: Path) -> None:
+def test_a_large_file_is_not_read_into_memory(tmp_path: Path, directory: Path) -> None:
     large = tmp_path / "large.bin"
     with large.open("wb") as file:
         file.truncate(600 << 20)  # takes no room
@@ -211,27 +237,34 @@ def test_a_large_file_is_not_read_into_memory(tmp_path: Path, kept: Path) -> Non
     )
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code, str(large), str(kept)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, str(large), str(directory)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert int(done.stdout) == 600 << 20
     finally:
-        (kept / "large.bin").unlink(missing_ok=True)
+        (directory / "large.bin").unlink(missing_ok=True)
 
 
-def test_someone_who_reads_while_it_is_replaced_always_finds_a_whole_one(tmp_path: Path) -> None:
+def test_a_reader_finds_a_complete_directory_while_it_is_replaced(tmp_path: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         for file in ("a", "b"):
             (tmp_path / name / file).write_text(name)
     place = tmp_path / "place"
     copy_whole(tmp_path / "old", place)
-    # Whoever has opened the old one sees it vanish: that counts only if it has not been replaced meanwhile.
+    # A reader that has opened the old one sees its files vanish: that counts only if it was not replaced.
     code = """
 import pathlib, sys
-place = pathlib.Path(sys.argv[1])
+from sweep.system.durable import list_whole
 while True:
-    before, names = place.stat(), list(place.iterdir())
-    if all(getattr(place.stat(), name) == getattr(before, name) for name in ("st_ino", "st_ctime_ns")):
+    place = list_whole(pathlib.Path(sys.argv[1]).parent)["place"]
+    try:
+        before, names, after = place.stat(), list(place.iterdir()), place.stat()
+    except FileNotFoundError:
+        continue
+    if all(getattr(after, name) == getattr(before, name) for name in ("st_ino", "st_ctime_ns")):
         print(len(names), flush=True)
 """
     with subprocess.Popen(
@@ -245,11 +278,11 @@ while True:
         finally:
             reader.terminate()
         out, err = reader.communicate()
-    assert "FileNotFoundError" not in err
+    assert "Error" not in err
     assert set(out.split()) <= {"2"}
 
 
-def test_a_trial_keeps_artifacts_over_its_attempts_and_in_each_repeat(make_sweep: MakeSweep) -> None:
+def test_artifacts_of_all_attempts_and_repeats_are_kept(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import pathlib
@@ -276,105 +309,3 @@ def test_a_trial_keeps_artifacts_over_its_attempts_and_in_each_repeat(make_sweep
     ]
     root = result.trials[1].directory
     assert [(root / path).read_text() for path in result.trials[1].artifacts] == ["1 0", "1 0", "1 1", "1 1"]
-
-
-@pytest.fixture
-def saved(make_sweep: MakeSweep) -> Path:
-    """A finished sweep each trial of which has kept its number, as a file and in a folder."""
-    file = make_sweep(
-        """
-        import pathlib
-
-        def train(trial):
-            if trial.number == 0:
-                return 5.0
-            pathlib.Path("folder").mkdir(exist_ok=True)
-            pathlib.Path("folder/number").write_text(str(trial.number))
-            trial.save_artifact("folder", "hf")
-            trial.save_artifact("folder/number", "model.pt")
-            return -trial.number
-        """,
-        stop={"trials": 3},
-    )
-    sweep.run(file, inline=True)
-    return file
-
-
-def test_the_best_trials_artifact_is_copied_to_this_folder(saved: Path) -> None:
-    said = call("best", "demo", "--artifact", "model.pt").stdout
-    assert said == "model.pt: model.pt of trial 2, loss = -2\n"
-    assert Path("model.pt").read_text() == "2"
-
-
-@pytest.mark.parametrize(
-    ("output", "place"),
-    [("there", "there/model.pt"), ("new/er/", "new/er/model.pt"), ("there/best", "there/best")],
-)
-def test_it_is_copied_where_one_says(saved: Path, output: str, place: str) -> None:
-    Path("there").mkdir()
-    call("best", "demo", "--artifact", "model.pt", "-o", output)
-    assert Path(place).read_text() == "2"
-    call("best", "demo", "--artifact", "hf", "-o", output.replace("best", "best-folder"))
-
-
-def test_nothing_is_overwritten_unless_one_says_so(saved: Path) -> None:
-    Path("model.pt").write_text("mine")
-    refused = call("best", "demo", "--artifact", "model.pt", status=2)
-    assert "model.pt: already exists; replace it with --force" in refused.stderr
-    assert Path("model.pt").read_text() == "mine"
-    call("best", "demo", "--artifact", "model.pt", "--force")
-    assert Path("model.pt").read_text() == "2"
-    Path("out/hf").mkdir(parents=True)
-    Path("out/hf/old").touch()
-    assert "already exists" in call("best", "demo", "--artifact", "hf", "-o", "out", status=2).stderr
-    call("best", "demo", "--artifact", "hf", "-o", "out", "--force")
-    assert [path.name for path in Path("out/hf").iterdir()] == ["number"]
-    Path("there/model.pt").mkdir(parents=True)
-    folder = call("best", "demo", "--artifact", "model.pt", "-o", "there", "--force", status=2)
-    assert "is a folder, the artifact a file" in folder.stderr
-
-
-def test_what_is_wrong_is_said_with_what_there_is(saved: Path) -> None:
-    assert "no artifact 'modle.pt'; did you mean 'model.pt'?" in (
-        call("best", "demo", "--artifact", "modle.pt", status=2).stderr
-    )
-    assert (
-        "no artifact 'x'; possible: hf, model.pt" in call("best", "demo", "--artifact", "x", status=2).stderr
-    )
-    assert "there is no folder" in (
-        call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
-    )
-    assert "--output: is for --artifact" in call("best", "demo", "-o", "x", status=2).stderr
-    assert "--force: is for --artifact" in call("best", "demo", "--force", status=2).stderr
-    assert "has no repeats" in call("best", "demo", "--artifact", "hf", "--repeat", "1", status=2).stderr
-
-
-def test_a_trial_that_kept_nothing_says_how_to(make_sweep: MakeSweep) -> None:
-    sweep.run(make_sweep("def train(trial):\n    return 1.0\n", stop={"trials": 1}), inline=True)
-    said = call("best", "demo", "--artifact", "model.pt", status=2).stderr
-    assert (
-        "trial 0 of demo has saved no artifacts; the objective saves one with trial.save_artifact('m" in said
-    )
-
-
-def test_of_repeats_the_best_one_unless_one_says_which(make_sweep: MakeSweep) -> None:
-    file = make_sweep(
-        """
-        import pathlib
-
-        def train(trial):
-            pathlib.Path("model.pt").write_text(str(trial.seed))
-            trial.save_artifact("model.pt")
-            return abs(trial.seed - 43)
-        """,
-        repeats={"seeds": [42, 43, 44]},
-        stop={"trials": 1},
-    )
-    sweep.run(file, inline=True)
-    said = call("best", "demo", "--artifact", "model.pt", "-o", "a").stdout
-    assert said == "a: model.pt of trial 0/seed-43, loss = 0\n"
-    for repeat, seed in (("0", "42"), ("seed-44", "44"), ("2", "44")):
-        call("best", "demo", "--artifact", "model.pt", "-o", "b", "--force", "--repeat", repeat)
-        assert Path("b").read_text() == seed
-    wrong = call("best", "demo", "--artifact", "model.pt", "--repeat", "3", status=2)
-    assert "--repeat 3: no such repeat; write 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr

@@ -1,4 +1,4 @@
-"""Checkpoints are there whole or not at all, and a trial goes on from the newest."""
+"""Checkpoints are complete or do not exist, and a trial resumes from the latest."""
 
 from __future__ import annotations
 
@@ -14,10 +14,27 @@ from typing import Any
 import pytest
 
 from sweep.trial.checkpoints import Checkpoint, Checkpoints, find_checkpoints
+from tests.conftest import REPOSITORY
 
 
-def make(directory: Path, keep: int = 1, state: Any = None) -> Checkpoints:
-    return Checkpoints(directory, keep, lambda: state, lambda: None, lambda: None, lambda found: None)
+class Curves:
+    """The curves of a trial whose state is `saved`; `restored` are the states of earlier attempts."""
+
+    def __init__(self, saved: Any = None) -> None:
+        self.saved = saved
+        self.restored: list[Any] = []
+
+    def state(self) -> Any:
+        return self.saved
+
+    def restore(self, state: Any) -> None:
+        self.restored.append(state)
+
+    def check_nothing_logged(self) -> None: ...
+
+
+def make(directory: Path, keep: int = 1, curves: Any = None) -> Checkpoints:
+    return Checkpoints(directory, keep, curves or Curves(), lambda: None)
 
 
 def save(checkpoints: Checkpoints, step: int) -> None:
@@ -25,11 +42,11 @@ def save(checkpoints: Checkpoints, step: int) -> None:
         (path / "state").write_text(str(step))
 
 
-def test_there_is_none_at_first(tmp_path: Path) -> None:
+def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
     assert make(tmp_path / "checkpoint").latest() is None
 
 
-def test_the_newest_is_found_with_its_step_and_contents(tmp_path: Path) -> None:
+def test_the_latest_has_its_step_and_contents(tmp_path: Path) -> None:
     checkpoints = make(tmp_path / "checkpoint", keep=3)
     for step in (0, 5, 11):
         save(checkpoints, step)
@@ -40,14 +57,14 @@ def test_the_newest_is_found_with_its_step_and_contents(tmp_path: Path) -> None:
     assert (path / "state").read_text() == "11"
 
 
-def test_as_many_are_kept_as_is_said(tmp_path: Path) -> None:
+def test_the_given_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
     checkpoints = make(tmp_path, keep=2)
     for step in range(5):
         save(checkpoints, step)
     assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3, 4]
 
 
-def test_the_newest_is_the_one_saved_last_even_if_its_step_is_smaller_or_the_same(tmp_path: Path) -> None:
+def test_the_latest_is_the_one_saved_last_whatever_its_step(tmp_path: Path) -> None:
     checkpoints = make(tmp_path, keep=2)
     for step in (8, 2, 2):
         save(checkpoints, step)
@@ -56,7 +73,7 @@ def test_the_newest_is_the_one_saved_last_even_if_its_step_is_smaller_or_the_sam
     assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [7]
 
 
-def test_a_block_that_raises_leaves_the_last_one(tmp_path: Path) -> None:
+def test_a_block_that_raises_keeps_the_former_checkpoint(tmp_path: Path) -> None:
     checkpoints = make(tmp_path)
     save(checkpoints, 1)
 
@@ -73,8 +90,8 @@ def test_a_block_that_raises_leaves_the_last_one(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from sweep.trial.checkpoints import Checkpoints
-checkpoints = Checkpoints(Path(sys.argv[1]), 1, lambda: None, lambda: None, lambda: None, lambda found: None)
+from tests.trial.test_checkpoints import make
+checkpoints = make(Path(sys.argv[1]))
 with checkpoints.save(1) as path:
     (path / "state").write_text("1")
 with checkpoints.save(2) as path:
@@ -83,30 +100,30 @@ with checkpoints.save(2) as path:
 """
 
 
-def test_what_a_killed_process_had_not_finished_is_not_seen_and_goes_away(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+def test_the_unfinished_checkpoint_of_a_killed_process_is_not_found_and_is_removed(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, cwd=REPOSITORY)
     assert done.returncode == -signal.SIGKILL
     checkpoints = make(tmp_path)
     latest = checkpoints.latest()
     assert latest is not None
     assert latest.step == 1
-    assert len(list(tmp_path.iterdir())) == 2, "and what is left of the second one"
+    assert len(list(tmp_path.iterdir())) == 2, "and the unfinished second one"
     save(checkpoints, 3)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_state_is_saved_with_it_and_given_back(tmp_path: Path) -> None:
-    found: list[Any] = []
-    checkpoints = Checkpoints(tmp_path, 1, lambda: {"best": 0.5}, lambda: None, lambda: None, found.append)
+def test_the_state_of_the_curves_is_saved_and_restored(tmp_path: Path) -> None:
+    curves = Curves({"best": 0.5})
+    checkpoints = make(tmp_path, curves=curves)
     save(checkpoints, 1)
     checkpoints.latest()
-    assert found == [], "it is its own"
-    Checkpoints(tmp_path, 1, lambda: None, lambda: None, lambda: None, found.append).latest()
-    assert found == [{"best": 0.5}]
+    assert curves.restored == [], "this attempt saved it"
+    make(tmp_path, curves=curves).latest()
+    assert curves.restored == [{"best": 0.5}]
     assert json.loads((tmp_path / "0000-step-1" / ".sweep.json").read_text()) == {"best": 0.5}
 
 
-def test_files_and_folders_and_dangling_links_may_be_saved(tmp_path: Path) -> None:
+def test_files_directories_and_dangling_links_can_be_saved(tmp_path: Path) -> None:
     checkpoints = make(tmp_path)
     with checkpoints.save(1) as path:
         (path / "deep" / "er").mkdir(parents=True)
@@ -123,7 +140,7 @@ def test_a_step_is_a_whole_number(tmp_path: Path, step: Any) -> None:
     assert not (tmp_path / "checkpoint").exists()
 
 
-def test_a_checkpoints_step_may_count_what_no_curve_reaches(tmp_path: Path) -> None:
+def test_a_checkpoints_step_can_be_larger_than_that_of_a_curve(tmp_path: Path) -> None:
     checkpoints = make(tmp_path)
     save(checkpoints, 3 * 10**12)
     assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3 * 10**12]

@@ -1,4 +1,4 @@
-"""What Optuna's objectives expect of a trial, on a real controller in this process."""
+"""The Optuna interface of a trial, with a real controller in this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Objective = Callable[[Any], Any]
 
 @pytest.fixture
 def run(project: Path) -> Callable[..., sweep.SweepResult]:
-    """Runs an objective once, in this process, and raises what it raised."""
+    """Runs an objective in this process; a failed trial is a failed test."""
 
     def run_once(objective: Objective, **options: Any) -> sweep.SweepResult:
         options = {"n_trials": 1, "inline": True, **options}
@@ -33,7 +33,7 @@ def run(project: Path) -> Callable[..., sweep.SweepResult]:
     return run_once
 
 
-def test_a_trial_is_one_of_optunas(run: Callable[..., sweep.SweepResult]) -> None:
+def test_a_trial_is_an_optuna_trial(run: Callable[..., sweep.SweepResult]) -> None:
     def objective(trial: sweep.Trial) -> float:
         assert isinstance(trial, optuna.trial.BaseTrial)
         before = datetime.datetime.now()
@@ -58,7 +58,7 @@ def test_a_trial_is_one_of_optunas(run: Callable[..., sweep.SweepResult]) -> Non
     run(objective)
 
 
-def test_the_parameters_asked_for_so_far_are_a_copy_that_may_be_changed(
+def test_the_suggested_parameters_are_a_copy_that_can_be_changed(
     run: Callable[..., sweep.SweepResult],
 ) -> None:
     def objective(trial: sweep.Trial) -> float:
@@ -76,8 +76,8 @@ def test_the_parameters_asked_for_so_far_are_a_copy_that_may_be_changed(
     run(objective)
 
 
-def test_a_trial_knows_the_directions_of_its_study(run: Callable[..., sweep.SweepResult]) -> None:
-    """Pruning callbacks of other libraries ask for them, LightGBM's for example."""
+def test_a_trial_has_the_directions_of_its_study(run: Callable[..., sweep.SweepResult]) -> None:
+    """Pruning callbacks of other libraries use them, for example LightGBM's."""
 
     def objective(trial: sweep.Trial) -> float:
         assert trial.study.direction == optuna.study.StudyDirection.MAXIMIZE
@@ -92,7 +92,7 @@ def test_a_trial_knows_the_directions_of_its_study(run: Callable[..., sweep.Swee
     run(objective, direction="maximize")
 
 
-def test_objectives_that_dispatch_on_fixed_trials_take_the_other_branch(
+def test_a_trial_is_not_a_fixed_trial(
     run: Callable[..., sweep.SweepResult],
 ) -> None:
     def objective(trial: sweep.Trial) -> float:
@@ -102,7 +102,7 @@ def test_objectives_that_dispatch_on_fixed_trials_take_the_other_branch(
     run(objective)
 
 
-def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
+def test_choices_that_optuna_cannot_store_are_stored_by_name(
     run: Callable[..., sweep.SweepResult],
 ) -> None:
     def objective(trial: sweep.Trial) -> float:
@@ -119,7 +119,7 @@ def test_choices_that_optuna_cannot_store_have_their_names_in_the_study(
         assert trial.params["layers"] in ("(64,)", "(128, 64)")
 
 
-def test_numpys_numbers_are_plain_ones_in_the_study(run: Callable[..., sweep.SweepResult]) -> None:
+def test_numpy_numbers_are_python_numbers_in_the_study(run: Callable[..., sweep.SweepResult]) -> None:
     def objective(trial: sweep.Trial) -> float:
         choices = np.arange(1, 4)
         depth = trial.suggest_categorical("depth", choices)
@@ -140,7 +140,7 @@ def test_numpys_numbers_are_plain_ones_in_the_study(run: Callable[..., sweep.Swe
     ("choices", "value", "meant"),
     [([True, False], 1, True), ([1, 2.5], 1.0, 1), ([0, False, True], False, False), ([0.0, 1], True, 1)],
 )
-def test_an_enqueued_value_is_the_choice_that_is_equal_to_it(
+def test_an_enqueued_value_selects_the_choice_that_is_equal_to_it(
     run: Callable[..., sweep.SweepResult], choices: list[Any], value: Any, meant: Any
 ) -> None:
     def objective(trial: sweep.Trial) -> float:
@@ -167,16 +167,16 @@ class Optimizer(str, enum.Enum):
         [float("nan"), 0.5, float("inf")],
     ],
 )
-def test_choices_are_found_again_when_the_study_has_been_read_from_the_disk(
+def test_choices_are_recognized_after_a_resume(
     run: Callable[..., sweep.SweepResult], choices: list[Any]
 ) -> None:
-    """The study on the disk has plain words and numbers in the place of members of enums and numpy's."""
+    """The study on disk has strings and numbers instead of enum members and numpy values."""
     found: list[Any] = []
 
     def objective(trial: sweep.Trial) -> float:
         found.append(trial.suggest_categorical("k", choices))
         if len(found) % 2:
-            raise KeyboardInterrupt  # the next session has the same trial
+            raise KeyboardInterrupt  # the next run resumes the same trial
         return 1.0
 
     sampler = {"type": "random", "seed": 1}
@@ -202,9 +202,9 @@ def test_choices_are_found_again_when_the_study_has_been_read_from_the_disk(
         ),
         (lambda trial: trial.suggest_categorical("k", ["dict", dict]), "two choices are called 'dict'"),
         (lambda trial: trial.suggest_categorical("k", []), "choices"),
-        (lambda trial: trial.suggest_categorical("k", ["\udc80"]), "no Unicode text"),
-        (lambda trial: trial.suggest_float(None, 0, 1), "name is None; it has to be a word"),
-        (lambda trial: trial.suggest_float("\udc80", 0, 1), "no Unicode text"),
+        (lambda trial: trial.suggest_categorical("k", ["\udc80"]), "not valid Unicode"),
+        (lambda trial: trial.suggest_float(None, 0, 1), "name is None; it has to be a string"),
+        (lambda trial: trial.suggest_float("\udc80", 0, 1), "not valid Unicode"),
         (lambda trial: trial.suggest_float("x", 0, float("inf")), "x: Range exceeds valid bounds"),
         (lambda trial: trial.suggest_float("x", 2, 1), "low"),
         (lambda trial: trial.suggest_int("n", 0, 8, log=True), "low"),
@@ -213,7 +213,7 @@ def test_choices_are_found_again_when_the_study_has_been_read_from_the_disk(
         (lambda trial: trial.set_constraint("c", "much"), "has to be a number"),
     ],
 )
-def test_what_makes_no_sense_is_a_value_error(
+def test_invalid_arguments_are_a_value_error(
     run: Callable[..., sweep.SweepResult], call: Objective, message: str
 ) -> None:
     def objective(trial: sweep.Trial) -> float:
@@ -224,7 +224,7 @@ def test_what_makes_no_sense_is_a_value_error(
     run(objective)
 
 
-def test_attributes_may_be_what_numpy_and_torch_give(run: Callable[..., sweep.SweepResult]) -> None:
+def test_attributes_can_be_numpy_values(run: Callable[..., sweep.SweepResult]) -> None:
     def objective(trial: sweep.Trial) -> float:
         trial.set_user_attr("accuracy", np.float32(0.5))
         trial.set_user_attr("confusion", np.eye(2, dtype=int))
@@ -238,8 +238,8 @@ def test_attributes_may_be_what_numpy_and_torch_give(run: Callable[..., sweep.Sw
     assert row.user_attrs == {"accuracy": 0.5, "confusion": [[1, 0], [0, 1]], "params": {"a": [1, None]}}
 
 
-def test_declared_parameters_answer_optunas_questions(run: Callable[..., sweep.SweepResult]) -> None:
-    """The same objective can have its space in the file."""
+def test_suggest_methods_return_declared_parameters(run: Callable[..., sweep.SweepResult]) -> None:
+    """The same objective works with a space in the sweep file."""
 
     def objective(trial: sweep.Trial) -> float:
         assert isinstance(trial, optuna.trial.BaseTrial)

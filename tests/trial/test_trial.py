@@ -1,4 +1,4 @@
-"""What an objective sees and may do."""
+"""The interface of a trial for its objective."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sweep.messages import Assignment, Report
 from sweep.objective.result import BadResultError, read_result
 from sweep.tracking.hparams import Session
 from sweep.tracking.read import read_scalars
-from sweep.tracking.run import RunDirectory
-from sweep.trial.params import Params, ParamsSoFar
+from sweep.tracking.run_logger import RunLogger
+from sweep.trial.params import Params, SuggestedParams
 from sweep.trial.scalars import BadNumberError
 from sweep.trial.trial import Trial
 
 
 class Recorder:
-    """A channel that keeps what is sent."""
+    """A channel that records messages."""
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
@@ -50,7 +50,7 @@ def channel() -> Recorder:
 @pytest.fixture
 def trial(tmp_path: Path, channel: Recorder) -> Trial:
     session = Session({"lr": 0.1}, "demo/t0003", 0.0)
-    run = RunDirectory(tmp_path, session, "loss", maximize=False)
+    run = RunLogger(tmp_path, session, "loss", maximize=False)
     assignment = Assignment(3, 1, {"lr": 0.1, "act": "relu"}, session, seed=7)
     return Trial(assignment, tmp_path, "loss", run, channel, "cpu")
 
@@ -81,7 +81,7 @@ def test_a_report_goes_to_the_pruner_and_to_tensorboard(trial: Trial, channel: R
     }
 
 
-def test_logging_the_metric_is_reporting_it(trial: Trial, channel: Recorder) -> None:
+def test_logging_the_metric_reports_it(trial: Trial, channel: Recorder) -> None:
     trial.log({"loss": 0.5, "accuracy": np.float32(0.75)}, step=np.int64(4))
     assert channel.reports == [Report(4, 0.5)]
     assert read_scalars(trial.directory)["accuracy"] == {4: 0.75}
@@ -95,7 +95,7 @@ def test_a_step_keeps_the_first_value_reported_for_it(trial: Trial, channel: Rec
     assert read_scalars(trial.directory) == {"loss": {0: 0.5}, "best/loss": {0: 0.5}, "other": {0: 1.0}}
 
 
-def test_nan_is_written_but_never_the_best(trial: Trial) -> None:
+def test_nan_is_written_but_is_never_the_best_value(trial: Trial) -> None:
     trial.report(0.5, 0)
     trial.report(math.nan, 1)
     scalars = read_scalars(trial.directory)
@@ -112,12 +112,12 @@ def test_a_step_that_tensorboard_cannot_show_is_an_error(trial: Trial, step: Any
 
 
 @pytest.mark.parametrize("value", ["0.5", None, [1, 2], pytest.param(10**400, id="huge"), object()])
-def test_a_value_that_is_no_number_is_an_error(trial: Trial, value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_an_error(trial: Trial, value: Any) -> None:
     with pytest.raises(ValueError, match=r"'loss' is .*; it has to be a number"):
         trial.report(value, 0)
 
 
-def test_the_writer_is_tensorboardxs_and_survives_being_closed(trial: Trial) -> None:
+def test_the_writer_is_a_tensorboardx_writer_and_can_be_closed(trial: Trial) -> None:
     from tensorboardX import SummaryWriter
 
     assert isinstance(trial.writer, SummaryWriter)
@@ -149,7 +149,7 @@ def test_the_writer_is_tensorboardxs_and_survives_being_closed(trial: Trial) -> 
         (None, 0.75, 0.75),
     ],
 )
-def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
+def test_the_metric_is_the_returned_value_or_the_last_reported_one(
     result: Any, last: float | None, value: float
 ) -> None:
     assert read_result(result, ["loss"], last)[0] == value
@@ -166,12 +166,12 @@ def test_the_metric_is_what_is_returned_or_else_what_was_reported_last(
         (10**400, "what the objective returned is 10+...; it has to be a number"),
     ],
 )
-def test_what_says_nothing_about_the_metric_is_an_error(result: Any, message: str) -> None:
+def test_a_result_without_the_metric_is_an_error(result: Any, message: str) -> None:
     with pytest.raises((BadNumberError, BadResultError), match=message):
         read_result(result, ["loss"], None)
 
 
-def test_a_trial_in_a_forked_process_says_that_it_does_not_belong_there(trial: Trial) -> None:
+def test_using_a_trial_in_a_forked_process_is_an_error(trial: Trial) -> None:
     calls: list[Callable[[], Any]] = [
         lambda: trial.report(1.0, 0),
         lambda: trial.log({"accuracy": 1.0}, 0),
@@ -199,7 +199,7 @@ def test_a_trial_in_a_forked_process_says_that_it_does_not_belong_there(trial: T
     process.join(120)
 
 
-def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:
+def test_a_trial_cannot_be_pickled_and_its_copy_is_itself(trial: Trial) -> None:
     for dumps in (pickle.dumps, cloudpickle.dumps):
         with pytest.raises(TypeError, match="a trial belongs to the process in which its"):
             dumps(trial)
@@ -207,16 +207,16 @@ def test_a_trial_cannot_be_sent_and_its_copy_is_itself(trial: Trial) -> None:
     assert copy.deepcopy({"trial": trial})["trial"] is trial
 
 
-@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
-def test_parameters_stay_what_they_are_between_processes(kind: type[Params]) -> None:
+@pytest.mark.parametrize("kind", [Params, SuggestedParams])
+def test_parameters_keep_their_type_when_pickled_or_copied(kind: type[Params]) -> None:
     params = kind({"lr": 0.1, "layers": [1, 2]})
     for copied in (pickle.loads(pickle.dumps(params)), copy.copy(params), copy.deepcopy(params)):
         assert type(copied) is kind
         assert copied == params
 
 
-@pytest.mark.parametrize("kind", [Params, ParamsSoFar])
-def test_parameters_can_be_saved_beside_weights_and_as_yaml(kind: type[Params], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Params, SuggestedParams])
+def test_parameters_can_be_saved_with_weights_and_as_yaml(kind: type[Params], tmp_path: Path) -> None:
     params = kind({"lr": 0.1, "act": "relu", "layers": [1, 2], "options": {"bias": True}})
     torch.save({"params": params, "weights": torch.ones(2)}, tmp_path / "model.pt")
     assert torch.load(tmp_path / "model.pt")["params"] == params

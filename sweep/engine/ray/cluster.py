@@ -85,7 +85,7 @@ class RayCluster:
             self._connect()
         except BaseException:
             started = [child for child in processes.descendants() if child.pid not in before]
-            processes.end(started)
+            processes.terminate(started)
             processes.reap(started)
             raise
 
@@ -183,7 +183,7 @@ class RayCluster:
 
 
 def _kill_leftover_processes(directory: SweepDirectory) -> None:
-    processes.end(processes.find([directory.root], [directory.fence]))
+    processes.terminate(processes.find([directory.root], [directory.fence]))
 
 
 def _shut_down() -> None:

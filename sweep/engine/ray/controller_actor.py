@@ -48,12 +48,12 @@ class RayController:
     ) -> None:
         from sweep.controller.controller import Controller
         from sweep.engine.ray.private import is_restarted_actor
-        from sweep.system.lock import join_fence
-        from sweep.system.processes import end_with_parent
+        from sweep.system.lock import join_run
+        from sweep.system.processes import exit_with_parent
 
-        end_with_parent()
+        exit_with_parent()
         os.chdir(working_directory)  # the URL of a database may contain a relative path
-        self._fence = join_fence(directory.fence, directory.lock, run_id)
+        self._fence = join_run(directory.fence, directory.lock, run_id)
         self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
         self._is_recovered = not is_restarted_actor()
 

@@ -15,7 +15,7 @@ from sweep.errors import StartInterrupted, SweepError
 from sweep.messages import Progress
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
-from sweep.system.lock import renew_run
+from sweep.system.lock import renew_run_id
 
 _MAX_DEATHS = 5
 """How often Ray may die without a trial finishing in between. After that the trials may be the cause."""
@@ -76,7 +76,7 @@ class RayEngine(Engine):
                 return _progress(supervisor, signal.SIGTERM)
             finally:
                 interruption.reinstall_handlers()
-            sweep = replace(sweep, run_id=renew_run(sweep.directory.lock))
+            sweep = replace(sweep, run_id=renew_run_id(sweep.directory.lock))
             self.clean_up_previous_run(sweep.directory, observer)
 
 

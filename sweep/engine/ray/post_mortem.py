@@ -100,5 +100,5 @@ class PostMortem:
 
 def _clean_up(trial: Path, output: Path) -> int:
     """Kill the remaining processes of a trial on this machine; returns `processes.count_kernel_kills`."""
-    processes.end_trial(trial, output)
+    processes.terminate_trial(trial, output)
     return processes.count_kernel_kills()

@@ -17,7 +17,7 @@ from sweep.engine.ray.channel import RayChannel
 from sweep.errors import SweepError
 from sweep.messages import Assignment, Outcome
 from sweep.system import processes
-from sweep.system.lock import join_fence
+from sweep.system.lock import join_run
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class RayWorker:
         max_attempts: int | None,
         max_memory: float | None,
     ) -> None:
-        processes.end_with_parent()
+        processes.exit_with_parent()
         processes.adopt_orphans()
         # The fence becomes standard input, because child processes inherit that unless they are given another
         # one. Reading from it returns nothing, as from /dev/null.
-        fence = join_fence(settings.directory.fence, settings.directory.lock, run_id)
+        fence = join_run(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
         os.close(fence)
         # Before the import of NumPy or torch, which read these once. Ray has set OMP_NUM_THREADS to 1.

@@ -1,18 +1,20 @@
-"""Runs at the start of every Python process of a script; what it needs of the sweep is in the environment.
+"""Runs at the start of every Python process of a script. The environment contains what it needs to know.
 
-The script stays as it is, but event files written by Python (torch's, tensorboardX's) need some help:
+The script is not changed, but event files written in Python (by torch or tensorboardX) need adaptation:
 
-* they reach the disk after two minutes unless told otherwise, too late for pruning, and torch's lose the last
-  of them if nobody closes the writer;
-* tensorboardX names them by second and host: two trials with the same log directory, begun in one second,
-  would write into one file (tensorboardX#776), or fail to make that directory;
-* nobody can know which process wrote them: torch does not keep them open, and tensorboardX does not say;
-* in the sweep's own directory the script's HParams records would compete with the sweep's.
+* They are flushed to disk after two minutes by default, too late for pruning. torch loses the last events if
+  the writer is not closed.
+* tensorboardX names them by second and host. Two trials with the same log directory, started in the same
+  second, would write to the same file (tensorboardX#776), or fail to create that directory.
+* The sweep cannot find out which process wrote them: torch does not keep them open.
+* In the sweep's own directory the script's HParams records would conflict with the sweep's.
 
-And W&B's package is kept from sending anything: `mode="online"` in a script would beat `WANDB_MODE`, and
-`wandb.sweep` and `wandb.agent` know no mode. The sweep takes their place: an agent calls its function once.
+W&B's package is kept from sending anything: `mode="online"` in a script would override `WANDB_MODE`, and
+`wandb.sweep` and `wandb.agent` have no mode. The sweep replaces them: an agent calls its function once.
 
-Only the standard library is used, of whichever Python this is. The Python's own `sitecustomize` runs too.
+Only the standard library is used, of whichever Python the script runs in. That Python's own `sitecustomize`
+runs too. tensorboardX's private `EventFileWriter._ev_writer._file_name` and torch's `_file_name` are read,
+because neither has a public attribute for the path of the file.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import sys
 from importlib.machinery import PathFinder
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # each Python process of a script would import it
+if TYPE_CHECKING:  # importing typing would slow down every Python process of a script
     from typing import Any
 
 _FLUSH_SECONDS = 1
@@ -33,7 +35,7 @@ _has_said_offline = False
 
 
 class _Finder:
-    """Has modules adapted as soon as they are imported."""
+    """An import hook that adapts modules when they are imported."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
@@ -48,8 +50,8 @@ class _Finder:
                 execute(module)
                 try:
                     adapt(module)
-                except Exception as error:  # noqa: BLE001 - another version: the script is not to suffer
-                    sys.stderr.write("sweep: cannot follow %s: %r\n" % (name, error))  # noqa: UP031
+                except Exception as error:  # noqa: BLE001 - another version of the library: the script must not fail
+                    sys.stderr.write("sweep: cannot adapt %s: %r\n" % (name, error))  # noqa: UP031
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -67,7 +69,7 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         if is_tensorboardx:
             _count += 1
             if "://" not in str(logdir):
-                os.makedirs(str(logdir), exist_ok=True)  # it does so too, but not if another one is faster
+                os.makedirs(str(logdir), exist_ok=True)  # tensorboardX fails if it exists
             filename_suffix = ".%d.%d%s" % (os.getpid(), _count, filename_suffix)  # noqa: UP031
         initialise(self, logdir, max_queue_size, min(flush_secs, _FLUSH_SECONDS), filename_suffix)
         place = os.path.realpath(str(logdir))
@@ -75,38 +77,30 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         name = self._ev_writer._file_name if is_tensorboardx else self._file_name
         _announce(trial, os.path.join(place, os.path.basename(name)))
         pid = os.getpid()
-        # A forked child has the writer, but not the thread that writes.
+        # A forked child has the writer, but not its thread.
         atexit.register(lambda: _finish(self, is_tensorboardx) if os.getpid() == pid else None)
 
     def add_event_of_script(self: Any, event: Any) -> None:
-        if getattr(self, "_sweep_drops_hparams", False) and event.HasField("summary"):
-            kept = [one for one in event.summary.value if one.metadata.plugin_data.plugin_name != "hparams"]
-            if len(kept) < len(event.summary.value):
-                whole, event = event, type(event)()
-                event.CopyFrom(whole)
-                del event.summary.value[:]
-                event.summary.value.extend(kept)
-        add_event(self, event)
+        plugins = [one.metadata.plugin_data.plugin_name for one in event.summary.value]
+        if not (getattr(self, "_sweep_drops_hparams", False) and "hparams" in plugins):
+            add_event(self, event)
 
     cls.__init__, cls.add_event = __init__, add_event_of_script
 
 
 def _announce(trial: str, path: str) -> None:
-    """Leave word for the sweep; a line is written at once or not at all."""
+    """Tell the sweep the path of an event file. One write, so that lines of several processes do not mix."""
     try:
-        file = os.open(os.path.join(trial, ".event-files"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        with open(os.path.join(trial, ".event-files"), "ab", buffering=0) as file:
+            file.write(os.fsencode(path) + b"\n")
     except OSError:
         return
-    try:
-        os.write(file, os.fsencode(path) + b"\n")
-    finally:
-        os.close(file)
 
 
 def _finish(writer: Any, is_tensorboardx: bool) -> None:
     try:
         if is_tensorboardx:
-            writer.close()  # its flush does not wait for what is in the queue
+            writer.close()  # its flush does not wait for the queue
         else:
             writer.flush()
     except Exception:  # noqa: BLE001 - it has been closed
@@ -114,7 +108,7 @@ def _finish(writer: Any, is_tensorboardx: bool) -> None:
 
 
 def _keep_offline(cls: Any) -> None:
-    """Whoever names a mode does so by way of W&B's settings: `init`, `setup`, the environment."""
+    """Keep the mode offline in W&B's settings, to which `init`, `setup` and the environment write."""
     initialise, set_one = cls.__init__, cls.__setattr__
 
     def __init__(self: Any, *args: Any, **values: Any) -> None:
@@ -132,7 +126,7 @@ def _offline(name: str, value: Any) -> Any:
         return value
     if not _has_said_offline:
         _has_said_offline = True
-        sys.stderr.write("sweep: wandb stays offline, although the script says mode=%r\n" % value)  # noqa: UP031
+        sys.stderr.write("sweep: wandb stays offline, although the script sets mode=%r\n" % value)  # noqa: UP031
     return "offline"
 
 
@@ -146,10 +140,8 @@ def _replace_sweep(module: Any) -> None:
 def _replace_agent(module: Any) -> None:
     def agent(sweep_id: Any, function: Any = None, *args: Any, **options: Any) -> None:
         if function is None:
-            raise RuntimeError(
-                "the sweep takes the place of wandb.agent: give it a function, or leave it out"
-            )
-        sys.stderr.write("sweep: wandb.agent calls its function once: this trial's parameters are given\n")
+            raise RuntimeError("the sweep replaces wandb.agent: pass a function to it, or remove the call")
+        sys.stderr.write("sweep: wandb.agent calls its function once, with the parameters of this trial\n")
         function()
 
     module.agent = agent
@@ -159,14 +151,14 @@ _MODULES = {
     "tensorboard.summary.writer.event_file_writer": lambda module: _adapt(module.EventFileWriter, False),
     "tensorboardX.event_file_writer": lambda module: _adapt(module.EventFileWriter, True),
 }
-if os.environ.get("WANDB_MODE") == "offline":  # the sweep file's `env` may say otherwise
+if os.environ.get("WANDB_MODE") == "offline":  # unless the sweep file's `env` sets another mode
     _MODULES["wandb.sdk.wandb_settings"] = lambda module: _keep_offline(module.Settings)
     _MODULES["wandb.sdk.wandb_sweep"] = _replace_sweep
     _MODULES["wandb.wandb_agent"] = _replace_agent
 
 
 def _run_own() -> None:
-    """Python loads one `sitecustomize` only: run the one that would have been loaded."""
+    """Run the `sitecustomize` that Python would have loaded: it loads only one."""
     here = os.path.dirname(os.path.abspath(__file__))
     path = [place for place in sys.path if os.path.abspath(place) != here]
     spec = PathFinder.find_spec("sitecustomize", path)
@@ -177,12 +169,12 @@ def _run_own() -> None:
 
 
 def _write_whole_lines() -> None:
-    """Have a line printed at once by one write: of several processes' lines none stands within another."""
+    """Have each line printed with one write, so that lines of several processes do not mix."""
     streams: Any = (sys.stdout, sys.stderr)
     for stream in streams:
-        try:  # noqa: SIM105 - contextlib takes time to import
+        try:  # noqa: SIM105 - importing contextlib takes time
             stream.reconfigure(line_buffering=True, write_through=False)
-        except Exception:  # noqa: BLE001 - it is closed, or another kind
+        except Exception:  # noqa: BLE001 - it is closed, or of another type
             pass
 
 

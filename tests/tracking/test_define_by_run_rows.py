@@ -1,4 +1,4 @@
-"""Rows of trials that ask for their parameters: TensorBoard finds the columns by itself."""
+"""Rows of trials with `parameters: define-by-run`, whose columns TensorBoard infers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tensorboard_client import hparams, metrics, status, tensorboard
 
 
 def conditional(trial: Any) -> float:
-    """Asks for one more parameter after its first report."""
+    """Suggests one more parameter after its first report."""
     kind = trial.suggest_categorical("kind", ["linear", "deep"])
     x = trial.suggest_float("x", 0, 1)
     flag = trial.suggest_categorical("flag", [True, False])
@@ -31,7 +31,7 @@ def conditional(trial: Any) -> float:
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data-server", "python-loader"])
-def test_each_parameter_that_was_asked_for_has_its_column(project: Path, fast: bool) -> None:
+def test_each_suggested_parameter_has_a_column(project: Path, fast: bool) -> None:
     result = sweep.run(
         conditional, name="demo", n_trials=8, sampler={"type": "random", "seed": 3}, inline=True
     )
@@ -58,9 +58,7 @@ def test_each_parameter_that_was_asked_for_has_its_column(project: Path, fast: b
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data-server", "python-loader"])
-def test_a_running_trials_row_is_there_with_its_first_report_and_its_end_is_told(
-    project: Path, fast: bool
-) -> None:
+def test_a_running_trial_has_a_row_from_its_first_report_on(project: Path, fast: bool) -> None:
     seen: dict[str, Any] = {}
 
     def wait(question: Callable[[], Any]) -> Any:
@@ -88,7 +86,7 @@ def test_a_running_trials_row_is_there_with_its_first_report_and_its_end_is_told
         assert hparams(row) == pytest.approx(trial.params)
 
 
-def test_a_trial_that_never_reports_has_its_row_in_the_end(project: Path) -> None:
+def test_a_trial_that_never_reports_has_a_row_when_it_is_complete(project: Path) -> None:
     result = sweep.run(lambda trial: trial.suggest_float("x", 0, 1), name="demo", n_trials=2, inline=True)
     with tensorboard(result.directory) as board:
         rows = board.wait_for_rows(2)

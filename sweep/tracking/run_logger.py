@@ -1,4 +1,4 @@
-"""The TensorBoard side of one attempt of a trial, as its worker writes it."""
+"""Writing the TensorBoard run of one attempt of a trial: its row and its curves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, RunWriter, let_others_begin
+from sweep.tracking.events import EventFile, wait_for_later_names
 from sweep.tracking.hparams import Cell, Session
 from sweep.tracking.read import read_scalars
-from sweep.tracking.row import mend_row
-from sweep.tracking.tensorboardx import summary_pb2
+from sweep.tracking.row import update_row
+from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
 
 
 def best_tag(metric: str) -> str:
@@ -22,20 +22,20 @@ def best_tag(metric: str) -> str:
     return f"best/{metric}"
 
 
-class RunDirectory:
-    """Writes one attempt's event file; the row is there, and durable, when the constructor returns.
+class RunLogger:
+    """Writes the event file of one attempt. The row is durable when the constructor returns.
 
-    Unless the trial asks for its parameters: TensorBoard keeps the first row of a run for ever, so it is
-    written with the first scalar, which comes when the parameters are known as a rule. If the trial asks for
-    more after that, the row is mended at the end.
+    With `parameters: define-by-run` the row is written with the first scalar instead, when the parameters
+    are usually known, because TensorBoard keeps the first row of a run. If the trial suggests more parameters
+    later, the row is updated at the end.
 
     Args:
-        path: the trial's directory; made if it is missing.
+        path: the trial's directory; created if it is missing.
         session: the row.
         metric: the tag of the sweep's metric.
-        maximize: whether more of it is better.
-        resume_after: the step of the checkpoint from which the trial can go on, if there is one.
-        is_open: whether the trial asks for its parameters.
+        maximize: whether a higher metric is better.
+        resume_after: the step of the checkpoint from which the trial can resume, if there is one.
+        is_define_by_run: whether the trial suggests its parameters.
     """
 
     def __init__(
@@ -45,30 +45,30 @@ class RunDirectory:
         metric: str,
         maximize: bool,
         resume_after: int | None = None,
-        is_open: bool = False,
+        is_define_by_run: bool = False,
     ) -> None:
         self.path = path
         self._file = EventFile(path)
         self._session = session
         self._has_row = False
-        self._is_open = is_open
-        if not is_open:
+        self._is_define_by_run = is_define_by_run
+        if not is_define_by_run:
             self._write_row()
         self._resume_after = resume_after
         self._is_resumed = False
         self._earlier: dict[str, dict[int, float]] = {}
-        """What earlier attempts have drawn, if this one may go on anywhere in it."""
+        """The curves of earlier attempts, if this one may continue them at any step."""
         self.has_scalars = False
-        """Whether anything has been drawn yet."""
-        self._file.void(0 if resume_after is None else resume_after + 1)
+        """Whether anything has been logged yet."""
+        self._file.set_purge_step(0 if resume_after is None else resume_after + 1)
         self._metric = metric
         self._maximize = maximize
         self._best: float | None = None
         self.last: dict[str, tuple[int, float]] = {}
         """The last step and value of each tag."""
 
-    def found(self, cells: Mapping[str, Cell]) -> None:
-        """The trial has asked for parameters: these are all of its row now."""
+    def set_cells(self, cells: Mapping[str, Cell]) -> None:
+        """Set the parameters of the row, after the trial has suggested another one."""
         self._session = replace(self._session, cells=cells)
 
     def _write_row(self) -> None:
@@ -78,36 +78,36 @@ class RunDirectory:
 
     @property
     def state(self) -> dict[str, Any]:
-        """How far the curves are, as JSON takes it."""
+        """The last points of the curves, serializable as JSON."""
         return {"last": self.last, "best": self._best}
 
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on with the curves of an earlier attempt; to be called before anything is drawn.
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue the curves of an earlier attempt. Called before anything is logged.
 
         Args:
-            state: the other attempt's `state` when the checkpoint was saved.
+            state: `state` of the earlier attempt when it saved the checkpoint.
         """
         self._is_resumed = True
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
         self._best = state["best"]
 
-    def follow(self) -> dict[str, dict[int, float]]:
-        """Be ready for a script: it may draw in this run, and go on with the curves of earlier attempts.
+    def continue_curves(self) -> dict[str, dict[int, float]]:
+        """Prepare for a script, which may write event files here and continue earlier curves at any step.
 
-        Where it does so is where its scalars begin. To be called before anything is drawn.
+        Its first scalar decides where. Called before anything is logged.
 
         Returns:
-            what earlier attempts have drawn: values by tag and step.
+            the curves of earlier attempts: values by tag and step.
         """
-        let_others_begin(self._file.path)
+        wait_for_later_names(self._file.path)
         self._earlier = read_scalars(self.path)
         if self._earlier:
-            self._file.void(None)
-            self._take_over(self._earlier, math.inf)
+            self._file.set_purge_step(None)
+            self._load_curves(self._earlier, math.inf)
         return self._earlier
 
-    def _take_over(self, scalars: Mapping[str, Mapping[int, float]], end: float) -> None:
-        """Go on with what is drawn at steps below `end`."""
+    def _load_curves(self, scalars: Mapping[str, Mapping[int, float]], end: float) -> None:
+        """Continue these curves from their points at steps below `end`."""
         scalars = {
             tag: {at: value for at, value in values.items() if at < end} for tag, values in scalars.items()
         }
@@ -115,11 +115,11 @@ class RunDirectory:
         values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
         self._best = (max if self._maximize else min)(values, default=None)
 
-    def begin(self, step: int, tags: Iterable[str]) -> None:
-        """This attempt's scalars begin at `step`: what earlier attempts have drawn beyond that is void.
+    def start_at(self, step: int, tags: Iterable[str]) -> None:
+        """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
 
-        Only the first call counts. If it may go on anywhere, a single number that an earlier attempt has
-        drawn at step 0 too (how large the model is, say) does not tell where.
+        Only the first call counts. If the attempt may continue at any step, a single value at step 0 that an
+        earlier attempt has logged too (the size of the model, for example) does not tell at which.
         """
         if self.has_scalars:
             return
@@ -127,45 +127,45 @@ class RunDirectory:
             return
         self.has_scalars = True
         if self._earlier:
-            self._file.void(step)
-            self._take_over(self._earlier, step)
+            self._file.set_purge_step(step)
+            self._load_curves(self._earlier, step)
         elif self._resume_after is not None:
-            if not self._is_resumed:  # it begins at its beginning, although it could have gone on
-                self._file.void(0)
+            if not self._is_resumed:  # it did not load the checkpoint
+                self._file.set_purge_step(0)
             elif step <= self._resume_after:
-                self._file.void(step)
+                self._file.set_purge_step(step)
                 exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
-                self._take_over(read_scalars(self.path), step)  # a best of void steps is none
-                self.last.update(exact)  # a file has single precision
+                self._load_curves(read_scalars(self.path), step)  # the best must not come from a dropped step
+                self.last.update(exact)  # values in a file have single precision
 
     @cached_property
-    def writer(self) -> RunWriter:
+    def writer(self) -> TrialSummaryWriter:
         """A tensorboardX `SummaryWriter` that writes into the same file."""
-        return RunWriter(self._file)
+        return TrialSummaryWriter(self._file)
 
     def add_event(self, event: Any) -> None:
-        """Write an event that somebody else has made."""
+        """Write an existing event."""
         self._file.add_event(event)
 
-    def add_scalars(self, values: Mapping[str, float], step: int, are_drawn: bool = False) -> None:
-        """Write scalars of one step; with the metric among them, its best so far too.
+    def add_scalars(self, values: Mapping[str, float], step: int, is_written: bool = False) -> None:
+        """Write scalars of one step. If the sweep's metric is among them, its best value so far is added.
 
         Args:
-            values: by tag.
-            step: of all of them.
-            are_drawn: whether they stand in the run already. Then only the best is written.
+            values: the scalars by tag.
+            step: their step.
+            is_written: whether the run has them already. Then only the best value is written.
         """
         if not self._has_row:
             self._write_row()
         if values:
-            self.begin(step, values)
+            self.start_at(step, values)
         scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
         if self._metric in scalars and self._is_best(scalars[self._metric]):
             self._best = scalars[self._metric]
         if self._metric in scalars and self._best is not None:
             scalars[best_tag(self._metric)] = self._best
         self.last.update({tag: (step, value) for tag, value in scalars.items()})
-        if are_drawn:
+        if is_written:
             scalars = {tag: value for tag, value in scalars.items() if tag not in values}
         if scalars:
             summary = summary_pb2.Summary(
@@ -175,10 +175,11 @@ class RunDirectory:
             )
             self._file.add_summary(summary, step)
 
-    def go_behind(self) -> None:
-        """Go on in a file behind those that somebody else has put into the directory; draw the best again.
+    def move_to_last_file(self) -> None:
+        """Continue in a new file that sorts after all others, and write the best value again.
 
-        TensorBoard's Python loader follows only the last file: it has missed what came here meanwhile.
+        TensorBoard's Python loader follows only the last file of a directory: after a script had started its
+        own, the loader missed what was written here.
         """
         self._file.finish()
         self._file = EventFile(self.path)
@@ -187,17 +188,17 @@ class RunDirectory:
             self.add_scalars({best_tag(self._metric): self._best}, step)
 
     def add_final(self, metrics: Mapping[str, float]) -> None:
-        """Write what the objective returned, one step behind everything else, where the last value differs.
+        """Write the returned metrics that differ from their last logged value, one step after all others.
 
-        NaN is left out: one would make the whole row NaN.
+        NaN is left out, because a NaN makes the mean of a row with several sessions NaN.
         """
         step = max((step for step, _ in self.last.values()), default=-1) + 1
-        news = {
+        changed = {
             tag: value
             for tag, value in metrics.items()
             if not math.isnan(value) and (tag not in self.last or self.last[tag][1] != value)
         }
-        self.add_scalars(news, step)
+        self.add_scalars(changed, step)
 
     def _is_best(self, value: float) -> bool:
         if math.isnan(value):
@@ -205,9 +206,9 @@ class RunDirectory:
         return self._best is None or (value > self._best if self._maximize else value < self._best)
 
     def finish(self) -> None:
-        """Close the file. The end record comes from whoever knows the outcome (`root.end_session`)."""
+        """Close the file. The controller writes the session end record (`root.end_session`)."""
         if not self._has_row:
             self._write_row()
         self._file.finish()
-        if self._is_open:
-            mend_row(self.path, self._session)
+        if self._is_define_by_run:
+            update_row(self.path, self._session)

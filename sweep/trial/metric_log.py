@@ -1,0 +1,109 @@
+"""Where a trial's metrics go: to the controller, for pruning, and to TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sweep.messages import Report
+from sweep.tracking.run_logger import RunLogger
+from sweep.trial.channel import Channel
+from sweep.trial.scalars import as_number, as_step
+
+
+class MetricLog:
+    """Logs a trial's metrics. Objectives do so by `Trial.log`; a script's run uses it directly.
+
+    Args:
+        run: the TensorBoard run of the attempt.
+        metric: the name of the metric that is optimized (first).
+        pruning_metric: the name of the metric by which trials are pruned.
+        channel: returns the connection to the controller; raises in a process that the objective has forked.
+    """
+
+    def __init__(
+        self, run: RunLogger, metric: str, pruning_metric: str, channel: Callable[[], Channel]
+    ) -> None:
+        self.run = run
+        self._metric = metric
+        self._pruning_metric = pruning_metric
+        self._channel = channel
+        self._reported_steps: set[int] = set()
+        self._last_reported: Report | None = None
+        self._restored: Report | None = None
+        """The last report of an earlier attempt, before the checkpoint from which this one resumed."""
+
+    def log(self, values: Mapping[str, float], step: int, is_written: bool = False) -> None:
+        """Log scalars, and report the pruning metric if it is among them; see `Trial.log`.
+
+        Args:
+            values: numbers by name.
+            step: their step.
+            is_written: whether an event file in the trial's directory contains them already.
+        """
+        step = as_step(step)
+        numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
+        channel = self._channel()  # a forked process must not write to the event file either
+        if self._pruning_metric in numbers:
+            if step in self._reported_steps:
+                del numbers[self._pruning_metric]
+            else:
+                self._reported_steps.add(step)
+                report = Report(step, numbers[self._pruning_metric])
+                if self._last_reported is None or step > self._last_reported.step:
+                    self._last_reported = report
+                channel.report(report)
+        self.run.add_scalars(numbers, step, is_written)
+
+    def log_written(self, values: Mapping[str, float], step: int, event: Any = None) -> None:
+        """Log scalars that a script has written to an event file itself, without writing them again.
+
+        Args:
+            values: numbers by name.
+            step: their step.
+            event: the TensorBoard event that contains them, if the file is outside the trial's directory.
+        """
+        if values:
+            self.run.start_at(step, values)
+        if event is not None:
+            self.run.add_event(event)
+        self.log(values, step, is_written=True)
+
+    def continue_curves(self) -> None:
+        """Prepare for a script, which may save its state in its own way and continue earlier curves."""
+        earlier = self.run.continue_curves().get(self._pruning_metric)
+        if earlier:
+            self._restored = Report(*max(earlier.items()))
+
+    @property
+    def last_reported(self) -> Report | None:
+        """The report with the highest step, also of an earlier attempt from which this one resumed."""
+        return self._last_reported or self._restored
+
+    @property
+    def last_value(self) -> float | None:
+        """The last value of the metric that is optimized, if there is one."""
+        if self._pruning_metric == self._metric:
+            return self.last_reported.value if self.last_reported is not None else None
+        return self.run.last[self._metric][1] if self._metric in self.run.last else None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint stores, so that the next attempt continues the curves."""
+        return {**self.run.state, "reported": self.last_reported}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from the `state` that a checkpoint of an earlier attempt has stored."""
+        self.run.restore(state)
+        self._restored = Report(*state["reported"]) if state["reported"] is not None else None
+
+    def check_nothing_logged(self) -> None:
+        """Check that a checkpoint is requested before anything has been logged.
+
+        Raises:
+            RuntimeError: something has been logged.
+        """
+        if self.run.has_scalars:
+            raise RuntimeError(
+                "trial.checkpoint.latest() was called after something had been logged; call it first, so "
+                "that the curves continue at the right step"
+            )

@@ -1,0 +1,169 @@
+"""Why a script failed: its exit status and the line of its output that explains it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import sweep
+from sweep.script.errors import ScriptCrash, ScriptError
+from sweep.script.exit_status import check_exit_status
+from tests.commands import PATIENCE, sweep_command
+from tests.script.conftest import MakeScript, run
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("print('no such data'); raise SystemExit(3)", "exit status 3: no such data"),
+        ("print('step 1'); raise SystemExit('bad lr')", "exit status 1: bad lr"),
+        ("print('one'); raise ValueError('broken')", "exit status 1: ValueError: broken"),
+        ("raise SystemExit(3)", "exit status 3"),
+        (
+            'print(\'{"val-loss": 1, "x": 2}\')',
+            "the script never reported 'val_loss'; it reported val-loss: did you mean it?",
+        ),
+        (
+            "print('{\"val_loss \": 1}')",
+            "the script never reported 'val_loss'; it reported 'val_loss ': did you mean it?",
+        ),
+        ("print('{\"x\": 2}')", "the script never reported 'val_loss'; it reported x"),
+        (
+            "pass",
+            "the script never reported 'val_loss'; it reported nothing: have it print lines such as "
+            '{"step": 1, "val_loss": 0.5}',
+        ),
+        (
+            "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
+            "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON in one "
+            'line, which json.dumps would write; have it print lines such as {"step": 1, "val_loss": 0.5}',
+        ),
+        (
+            'print(\'{"val_loss": "1"}\')',
+            'the script never reported \'val_loss\'; it reported nothing: {"val_loss": "1"} has no metric '
+            'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}',
+        ),
+    ],
+)
+def test_the_reason_of_a_failure_is_one_line(make_script: MakeScript, code: str, reason: str) -> None:
+    result = run(make_script(code))
+    trial = result.trials[0]
+    assert (trial.state, trial.reason, trial.attempts) == ("FAIL", reason, 1)
+    assert reason in (trial.directory / "error.txt").read_text()
+
+
+def test_a_script_that_is_killed_by_a_signal_has_crashed_and_is_retried(make_script: MakeScript) -> None:
+    file = make_script(
+        "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGSEGV)", trial={"retries": 1}
+    )
+    trial = run(file).trials[0]
+    assert (trial.reason, trial.attempts) == ("killed by SIGSEGV: so far", 2)
+
+
+def test_running_out_of_memory_is_recognized_by_the_exception(make_script: MakeScript) -> None:
+    file = make_script("raise MemoryError", trial={"retries": 1, "retry_on": ["oom"]})
+    assert run(file).trials[0].attempts == 2
+
+
+def test_the_reason_of_a_torchrun_failure_is_the_exception_of_the_child_process(
+    make_script: MakeScript,
+) -> None:
+    file = make_script(
+        """
+        import os, signal, sys, torch
+        if os.environ["RANK"] == "1":
+            signal.pause()
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
+        if os.environ["SWEEP_TRIAL_DIR"][-1] == "1":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        """,
+        program=None,
+        command=[
+            *("${interpreter}", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            "train.py",
+        ],
+        stop={"trials": 2},
+        trial={"retries": 1, "retry_on": ["oom"]},
+    )
+    oom, crash = run(file).trials
+    assert (
+        oom.reason
+        == "oom: exit status 1: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB"
+    )
+    assert oom.attempts == 2
+    assert crash.reason == "exit status 1 (a process of it was killed by SIGSEGV)"
+    assert crash.attempts == 1
+
+
+def test_a_metric_that_the_first_trial_never_reports_stops_the_sweep(
+    make_script: MakeScript, project: Path
+) -> None:
+    file = make_script("print('{\"val-loss\": 1}')", stop={"trials": 50})
+    ended = subprocess.run(
+        sweep_command("run", file, "--inline"), capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert ended.returncode == 1
+    message = "the script never reported 'val_loss'; it reported val-loss: did you mean it?"
+    assert message in ended.stdout, ended
+    (project / "train.py").write_text("print('{\"val_loss\": 1}')")
+    result = sweep.run(file, inline=True, overrides={"stop.trials": 3})
+    assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_later_trial_that_does_not_report_does_not_stop_the_sweep(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import os
+        if os.environ["SWEEP_TRIAL_DIR"][-1] != "1":
+            print('{"val_loss": 1}')
+        """,
+        stop={"trials": 3},
+    )
+    assert [trial.state for trial in run(file).trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_traceback(
+    make_script: MakeScript,
+) -> None:
+    file = make_script(
+        "def step():\n"
+        '    raise RuntimeError("CUDA error: device-side assert\\nFor debugging consider ...")\n'
+        "step()"
+    )
+    (trial,) = run(file).trials
+    assert trial.reason == "exit status 1: RuntimeError: CUDA error: device-side assert"
+    error = (trial.directory / "error.txt").read_text()
+    assert '\n  File "' in error
+    assert "\n    raise RuntimeError(" in error
+
+
+@pytest.mark.parametrize(
+    ("tail", "status", "reason"),
+    [
+        (
+            ["wandb: ERROR No API key configured. Use `wandb login`"],
+            1,
+            "wandb is kept offline here",
+        ),
+        (["Killed"], 137, r"exit status 137 \(SIGKILL\): Killed"),
+        (
+            [
+                "Traceback (most recent call last):",
+                "ValueError: no data",
+                "Traceback (most recent call last):",
+                "subprocess.CalledProcessError: Command '['python', 'x']' returned non-zero exit status 1.",
+            ],
+            1,
+            "exit status 1: ValueError: no data$",
+        ),
+        (["Stopping", ""], 255, "exit status 255"),
+    ],
+)
+def test_the_reason_depends_on_status_and_output(tail: list[str], status: int, reason: str) -> None:
+    kind = ScriptCrash if status == 137 else ScriptError
+    with pytest.raises(kind, match=reason):
+        check_exit_status(status, tail)
