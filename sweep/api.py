@@ -26,6 +26,7 @@ from sweep.result import SweepResult
 from sweep.study.storage import quiet_optuna
 from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
+from sweep.sweepfile.model import Stop
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, make_folder
 
@@ -226,9 +227,8 @@ def _unique_name(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
 def _finished_note(view: SweepView) -> str:
     """The note for a call that did not run anything."""
     rule = view.stopped_by
-    changes = {"trials": f"n_trials={2 * view.finished_trials}"}
-    changes |= {key: f"stop={{{key!r}: ...}}" for key in ("hours", "time", "target", "plateau", "failures")}
-    more = f"for more trials pass {changes[rule]}, " if rule in changes else ""
+    change = f"n_trials={2 * view.finished_trials}" if rule == "trials" else f"stop={{{rule!r}: ...}}"
+    more = f"for more trials pass {change}, " if rule in Stop.model_fields else ""
     return (
         f"{view.spec.name} is finished: {text.counts(view.counts)}; nothing was run; {more}for a new sweep "
         "fresh=True or another name"

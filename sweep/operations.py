@@ -17,6 +17,7 @@ import optuna
 
 from sweep.analysis.view import SweepView
 from sweep.controller.requests import Request, leave_request
+from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
 from sweep.engine.inline import InlineEngine
 from sweep.engine.observer import Observer
 from sweep.errors import EntryError, InputError, SweepError
@@ -85,7 +86,7 @@ def trials_to_resubmit(view: SweepView, numbers: Sequence[int] | None) -> list[i
     Raises:
         InputError: the sweep is finished, or a trial has not failed or has been resubmitted before.
     """
-    if view.stopped_by in ("target", "plateau", "hours", "time"):
+    if view.stopped_by is not None and view.stopped_by not in IGNORES_RESUBMISSIONS:
         raise InputError(
             f"{view.spec.name}: its stop rule {view.stopped_by} is reached, so no trial would be run; first "
             f"change the rule: sweep run FILE --set stop.{view.stopped_by}=..."

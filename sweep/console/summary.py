@@ -8,18 +8,10 @@ from pathlib import Path
 from sweep.analysis import formatting as text
 from sweep.analysis.failures import most_frequent_failure
 from sweep.analysis.view import NO_FEASIBLE_TRIAL, SweepView
+from sweep.controller.stop_rules import REASONS
 from sweep.launch import Launch
+from sweep.sweepfile.model import Stop
 from sweep.system.directory import RUNS
-
-_REASONS = {
-    "failures": "; too many trials failed",
-    "plateau": "; the best value has not improved for a while",
-    "target": "; the target is reached",
-    "hours": "; the time limit is reached",
-    "time": "; the time limit is reached",
-    "grid": ", the whole grid",
-}
-"""Why a sweep has stopped, by stop rule."""
 
 
 def exit_status(launched: Launch) -> int:
@@ -56,22 +48,20 @@ def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | Non
 
 
 def _print_state(view: SweepView, launched: Launch, resume: str, is_metric_missing: bool) -> None:
-    counts, rule = text.counts(view.counts), view.stopped_by or ""
+    counts, rule = text.counts(view.counts), view.stopped_by
+    reason = "" if rule is None else REASONS[rule]
     elapsed = text.duration(view.elapsed)
     if launched.progress is None:
-        print(f"{view.spec.name} is finished: {counts}{_REASONS.get(rule, '')}.")
-        options = {"trials": f"-n {2 * view.finished_trials}"}
-        options |= {
-            key: f"--set stop.{key}=..." for key in ("failures", "plateau", "target", "hours", "time")
-        }
-        more = f"For more trials use {options[rule]}; for" if rule in options else "For"
+        print(f"{view.spec.name} is finished: {counts}{reason}.")
+        option = f"-n {2 * view.finished_trials}" if rule == "trials" else f"--set stop.{rule}=..."
+        more = f"For more trials use {option}; for" if rule in Stop.model_fields else "For"
         print(f"{more} a new sweep use --fresh or --name.")
     elif launched.signal is not None:
         print(f"interrupted after {elapsed}: {counts}.")
         print(f"Resume with: {resume}")
     else:
         trials = text.plural(view.finished_trials, "trial")
-        print(f"{trials} in {elapsed}: {counts}{_REASONS.get(rule, '')}.")
+        print(f"{trials} in {elapsed}: {counts}{reason}.")
         if is_metric_missing and not rule:
             print("Stopped early: no trial can succeed without the metric.")
 

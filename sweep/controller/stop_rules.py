@@ -12,6 +12,19 @@ from sweep.study.ranking import Ranking
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.model import Metric
 
+REASONS = {
+    "failures": "; too many trials failed",
+    "grid": ", the whole grid",
+    "hours": "; the time limit is reached",
+    "plateau": "; the best value has not improved for a while",
+    "target": "; the target is reached",
+    "time": "; the time limit is reached",
+    "trials": "",
+}
+"""Why a sweep has stopped, by stop rule: the end of a sentence."""
+IGNORES_RESUBMISSIONS = ("failures", "grid", "trials")
+"""The rules that count neither a resubmission nor the failed trial that it repeats: it can still run."""
+
 
 @dataclass
 class StopState:

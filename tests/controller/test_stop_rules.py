@@ -8,10 +8,11 @@ import pytest
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.stop_rules import StopRules, StopState
+from sweep.controller.stop_rules import REASONS, StopRules, StopState
 from sweep.messages import Assignment, NextStep, Outcome, Report
 from sweep.space import SearchSpace
 from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.model import Stop
 from sweep.system.directory import SweepDirectory
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
@@ -144,3 +145,7 @@ def test_a_metric_that_no_trial_reports_is_missing(directory: SweepDirectory) ->
     assert silent is not None
     assert controller.next_step(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
     assert controller.progress().stopped_by == "metric"
+
+
+def test_every_stop_rule_has_a_reason_for_the_summary() -> None:
+    assert REASONS.keys() == {*Stop.model_fields, "grid"}
