@@ -17,12 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
+from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
 from sweep.controller.usage import Usage
 from sweep.errors import InputError, nearest, suggestion
 from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
 from sweep.study import attributes
 from sweep.study.ranking import Ranking
+from sweep.study.resubmission import failed_trials
 from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
@@ -183,6 +185,12 @@ class SweepView:
         usage = self.usage
         has_started = self.is_running and usage.until > 0  # 0 until the controller of a new sweep records it
         return usage.elapsed + (max(0.0, time.time() - usage.until) if has_started else 0.0)
+
+    @property
+    def can_resubmit(self) -> bool:
+        """Whether there are failed trials that would run if they were resubmitted."""
+        runs_on = self.stopped_by is None or self.stopped_by in IGNORES_RESUBMISSIONS
+        return runs_on and bool(failed_trials(self.frozen_trials))
 
     @property
     def stopped_by(self) -> str | None:

@@ -37,8 +37,11 @@ def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | Non
     _print_state(view, launched, resume, is_metric_missing)
     print_best(view, has_lines=True)
     place = f" ({metric_place})" if metric_place is not None else ""
-    advice = f"correct metric{place}, or what the script reports, and run the same command again"
-    _print_failures(view, advice if is_metric_missing else f"`sweep retry {name} --failed` runs them again")
+    if is_metric_missing:
+        advice = f"; correct metric{place}, or what the script reports, and run the same command again"
+    else:
+        advice = f"; `sweep retry {name} --failed` runs them again" if view.can_resubmit else ""
+    _print_failures(view, advice)
     print()
     print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
     print(f"  sweep trials {name}        all trials as a table")
@@ -106,7 +109,7 @@ def _print_failures(view: SweepView, advice: str) -> None:
     reason = most_frequent_failure(view.rows())
     if reason is not None:
         print(reason.summary)
-        print(f"  {_relative(view.error_file(reason.trial))}; {advice}")
+        print(f"  {_relative(view.error_file(reason.trial))}{advice}")
 
 
 def _relative(path: Path) -> Path:

@@ -48,7 +48,7 @@ class Scheduler:
             if run.ready_at <= now:
                 self.live.waiting.remove(run)
                 return run
-        if self.stats.is_complete(len(self.live.trials)):
+        if self.stats.has_all_trials(len(self.live.trials)):
             return None
         live = self.live.add(self.study.ask())
         if self.stats.enqueued:  # Optuna returns enqueued trials first
@@ -60,7 +60,7 @@ class Scheduler:
         """Seconds until something can start; None if nothing will, unless trials are enqueued."""
         if self._is_stopping():
             return None
-        if not self.stats.is_complete(len(self.live.trials)):
+        if not self.stats.has_all_trials(len(self.live.trials)):
             return 0.0
         if not self.live.waiting:
             return None

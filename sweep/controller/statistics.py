@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
@@ -31,7 +30,6 @@ class TrialStats:
         trials = list(trials)
         self._rules = StopRules(spec, space)
         self._state = StopState(spec.metric)
-        self._counts: Counter[TrialState] = Counter()
         self._resubmissions = count_resubmissions(trials)
         self.best: FrozenTrial | None = None
         self.enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
@@ -42,7 +40,6 @@ class TrialStats:
 
     def add(self, trial: FrozenTrial) -> bool:
         """Count a trial with a final state; returns whether it is the best so far."""
-        self._counts[trial.state] += 1
         is_best = self._state.add_trial(trial)
         if is_best:
             self.best = trial
@@ -55,21 +52,21 @@ class TrialStats:
 
     def count(self, state: TrialState) -> int:
         """The number of trials with this final state."""
-        return self._counts[state]
+        return self._state.counts[state]
 
     @property
     def has_results(self) -> bool:
         """Whether any trial is complete or pruned."""
-        return bool(self._counts[TrialState.COMPLETE] or self._counts[TrialState.PRUNED])
+        return self.count(TrialState.COMPLETE) + self.count(TrialState.PRUNED) > 0
 
     @property
     def total(self) -> int | None:
         """The maximum number of trials, resubmissions included; None if it is unbounded."""
         return None if self._rules.total is None else self._rules.total + self._resubmissions
 
-    def is_complete(self, live: int) -> bool:
+    def has_all_trials(self, live: int) -> bool:
         """Whether the maximum number of trials has been reached, where `live` trials are not finished."""
-        return self.total is not None and live + self._state.finished >= self.total
+        return self.total is not None and live + self._state.counts.total() >= self.total
 
     def stopped_by(self, elapsed: float) -> str | None:
         """The stop rule that is reached after `elapsed` seconds, by its key in the sweep file, or None."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -32,25 +33,22 @@ class StopState:
 
     Attributes:
         metric: the metric that counts.
-        finished: the number of trials with a final state.
-        failed: the number of failed trials.
+        counts: the number of trials by final state.
         best: the best value of the metric so far, among trials within the limits.
         since_best: the number of complete trials since the last improvement.
-        plateau: the maximum that `since_best` has had. A trial that was running when the rule was reached
+        longest_plateau: the maximum that `since_best` has had. A trial that was running when it was reached
             can improve the best value: the sweep remains stopped.
     """
 
     metric: Metric
-    finished: int = 0
-    failed: int = 0
+    counts: Counter[TrialState] = field(default_factory=Counter)
     best: float | None = None
     since_best: int = 0
-    plateau: int = 0
+    longest_plateau: int = 0
 
     def add_trial(self, trial: FrozenTrial) -> bool:
         """Count a trial with a final state; returns whether it is the best so far."""
-        self.finished += 1
-        self.failed += trial.state == TrialState.FAIL
+        self.counts[trial.state] += 1
         if trial.state != TrialState.COMPLETE:
             return False
         value = trial.values[0]
@@ -58,7 +56,7 @@ class StopState:
             self.best, self.since_best = value, 0
             return True
         self.since_best += 1
-        self.plateau = max(self.plateau, self.since_best)
+        self.longest_plateau = max(self.longest_plateau, self.since_best)
         return False
 
 
@@ -67,8 +65,9 @@ def stop_notes(spec: SweepSpec) -> list[str]:
     stop = spec.stop
     if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.seconds is not None:
         return []
-    target = " or its target" if stop.target is not None else ""
-    return [f"nothing stops this sweep except Ctrl-C{target}; write for example stop: {{trials: 100}}"]
+    uncertain = [key for key in ("target", "failures", "plateau") if getattr(stop, key) is not None]
+    rules = f", if stop.{' or stop.'.join(uncertain)} is never reached" if uncertain else ""
+    return [f"nothing stops this sweep except Ctrl-C{rules}; write for example stop: {{trials: 100}}"]
 
 
 class StopRules:
@@ -90,14 +89,14 @@ class StopRules:
         self.total = min(limits, default=None)
 
     def reached(self, state: StopState, resubmissions: int, elapsed: float) -> str | None:
-        """The stop rule that is reached, by its key in the sweep file, or None.
+        """The stop rule that is reached, by its key in the sweep file, or None; the first one of several.
 
         Args:
             state: the counts of the sweep's trials.
             resubmissions: the number of trials that repeat failed ones. Each pair counts as one trial.
             elapsed: how long the sweep has run, in seconds.
         """
-        stop, finished = self._stop, state.finished - resubmissions
+        stop, finished = self._stop, state.counts.total() - resubmissions
         if (
             stop.target is not None
             and state.best is not None
@@ -108,9 +107,9 @@ class StopRules:
             return "trials"
         if self._grid_size is not None and finished >= self._grid_size:
             return "grid"
-        if stop.failures is not None and state.failed - resubmissions >= stop.failures:
+        if stop.failures is not None and state.counts[TrialState.FAIL] - resubmissions >= stop.failures:
             return "failures"
-        if stop.plateau is not None and state.plateau >= stop.plateau:
+        if stop.plateau is not None and state.longest_plateau >= stop.plateau:
             return "plateau"
         seconds_left = self.seconds_left(elapsed)
         if seconds_left is not None and seconds_left <= 0:

@@ -10,9 +10,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
 from sweep.errors import EntryError
+from sweep.study.bands_pruner import BandsPruner
 from sweep.sweepfile import pruners as spec
 from sweep.sweepfile.base import optuna_options
-from sweep.sweepfile.wandb.hyperband import BandsPruner
 from sweep.system.importing import construct, load_class
 
 _CLASSES: dict[type, type[BasePruner]] = {

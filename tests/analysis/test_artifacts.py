@@ -53,7 +53,7 @@ def test_the_output_option_names_a_file_or_a_directory(saved: Path, output: str,
 def test_existing_files_are_overwritten_with_force_only(saved: Path) -> None:
     Path("model.pt").write_text("mine")
     refused = call("best", "demo", "--artifact", "model.pt", status=2)
-    assert "model.pt: is there already; say --force to replace it" in refused.stderr
+    assert "model.pt: already exists; replace it with --force" in refused.stderr
     assert Path("model.pt").read_text() == "mine"
     call("best", "demo", "--artifact", "model.pt", "--force")
     assert Path("model.pt").read_text() == "2"
@@ -74,7 +74,7 @@ def test_errors_suggest_existing_names(saved: Path) -> None:
     assert (
         "no artifact 'x'; possible: hf, model.pt" in call("best", "demo", "--artifact", "x", status=2).stderr
     )
-    assert "there is no folder" in (
+    assert "the directory not does not exist" in (
         call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
     )
     assert "--output belongs to --artifact" in call("best", "demo", "-o", "x", status=2).stderr
@@ -85,7 +85,9 @@ def test_errors_suggest_existing_names(saved: Path) -> None:
 def test_the_error_for_a_trial_without_artifacts_explains_how_to_save_one(make_sweep: MakeSweep) -> None:
     sweep.run(make_sweep("def train(trial):\n    return 1.0\n", stop={"trials": 1}), inline=True)
     said = call("best", "demo", "--artifact", "model.pt", status=2).stderr
-    assert "trial 0 of demo has saved no artifacts; the objective does with trial.save_artifact('m" in said
+    assert (
+        "trial 0 of demo has saved no artifacts; the objective saves one with trial.save_artifact('m" in said
+    )
 
 
 def test_the_best_repeat_is_the_default(make_sweep: MakeSweep) -> None:
@@ -108,4 +110,4 @@ def test_the_best_repeat_is_the_default(make_sweep: MakeSweep) -> None:
         call("best", "demo", "--artifact", "model.pt", "-o", "b", "--force", "--repeat", repeat)
         assert Path("b").read_text() == seed
     wrong = call("best", "demo", "--artifact", "model.pt", "--repeat", "3", status=2)
-    assert "--repeat 3: there is none; it is 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr
+    assert "--repeat 3: no such repeat; write 0 to 2, or seed-42, seed-43, seed-44" in wrong.stderr

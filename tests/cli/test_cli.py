@@ -21,6 +21,7 @@ import pytest
 
 import sweep
 from sweep.analysis.view import SweepView
+from sweep.cli.app import app
 from tests.commands import PATIENCE, call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
 
@@ -54,12 +55,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["init", "run", "check", "status", "trials", "best", "stop", "retry", "enqueue", "tensorboard", "schema"],
-)
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in call(command, "--help").stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_main_help_and_on_the_page_of_commands(command: str) -> None:
+    assert app.registered_callback is not None
+    assert f"  sweep {command} " in str(app.registered_callback.callback.__doc__)
+    assert f"| `sweep {command}" in (REPOSITORY / "docs" / "cli.md").read_text()
 
 
 def test_the_version_is_that_of_the_installed_distribution() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
-from sweep.controller.stop_rules import REASONS, StopRules, StopState
+from sweep.controller.stop_rules import REASONS, StopRules, StopState, stop_notes
 from sweep.messages import Assignment, NextStep, Outcome, Report
 from sweep.space import SearchSpace
 from sweep.sweepfile import SweepSpec
@@ -16,6 +18,7 @@ from sweep.sweepfile.model import Stop
 from sweep.system.directory import SweepDirectory
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
+COMPLETE, FAIL = TrialState.COMPLETE, TrialState.FAIL
 
 
 def rules(stop: dict[str, Any], goal: str = MINIMIZE, grid: int | None = None) -> tuple[StopRules, SweepSpec]:
@@ -54,21 +57,22 @@ def test_a_rule_is_reached_or_not(
     stop: dict[str, Any], goal: str, grid: int | None, state: tuple[Any, ...], rule: str | None
 ) -> None:
     found, spec = rules(stop, goal, grid)
-    finished, best, elapsed = state
-    assert found.reached(StopState(spec.metric, finished=finished, best=best), 0, elapsed) == rule
+    complete, best, elapsed = state
+    assert found.reached(StopState(spec.metric, Counter({COMPLETE: complete}), best), 0, elapsed) == rule
 
 
 def test_failures_and_a_plateau_are_counted() -> None:
     found, spec = rules({"failures": 2, "plateau": 3})
-    assert found.reached(StopState(spec.metric, failed=1, plateau=2), 0, 0.0) is None
-    assert found.reached(StopState(spec.metric, failed=2), 0, 0.0) == "failures"
-    assert found.reached(StopState(spec.metric, failed=2), 1, 0.0) is None, "one of them was resubmitted"
-    assert found.reached(StopState(spec.metric, plateau=3), 0, 0.0) == "plateau"
+    one_failed, two_failed = Counter({FAIL: 1}), Counter({FAIL: 2})
+    assert found.reached(StopState(spec.metric, one_failed, longest_plateau=2), 0, 0.0) is None
+    assert found.reached(StopState(spec.metric, two_failed), 0, 0.0) == "failures"
+    assert found.reached(StopState(spec.metric, two_failed), 1, 0.0) is None, "one of them was resubmitted"
+    assert found.reached(StopState(spec.metric, longest_plateau=3), 0, 0.0) == "plateau"
 
 
 def test_resubmissions_do_not_count() -> None:
     found, spec = rules({"trials": 3})
-    assert found.reached(StopState(spec.metric, finished=3), 1, 0.0) is None
+    assert found.reached(StopState(spec.metric, Counter({COMPLETE: 3})), 1, 0.0) is None
 
 
 def test_the_number_of_trials_is_the_smaller_of_grid_size_and_stop_trials() -> None:
@@ -149,3 +153,19 @@ def test_a_metric_that_no_trial_reports_is_missing(directory: SweepDirectory) ->
 
 def test_every_stop_rule_has_a_reason_for_the_summary() -> None:
     assert REASONS.keys() == {*Stop.model_fields, "grid"}
+
+
+@pytest.mark.parametrize(
+    ("stop", "note"),
+    [
+        ({"trials": 3}, None),
+        ({"time": 60, "plateau": 2}, None),
+        ({}, "nothing stops this sweep except Ctrl-C; write"),
+        ({"target": 0.5}, "except Ctrl-C, if stop.target is never reached; write"),
+        ({"failures": 3, "plateau": 2}, "Ctrl-C, if stop.failures or stop.plateau is never reached; write"),
+    ],
+)
+def test_a_sweep_that_might_never_stop_gets_a_note(stop: dict[str, float], note: str | None) -> None:
+    notes = stop_notes(rules(stop)[1])
+    assert len(notes) == (note is not None)
+    assert note is None or note in notes[0]

@@ -15,11 +15,12 @@ from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Outcome, Report
 from sweep.study import pruners
+from sweep.study.bands_pruner import BandsPruner
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.sweepfile import SweepSpec
-from sweep.sweepfile.pruners import Pruner
-from sweep.sweepfile.wandb.hyperband import BandsPruner
+from sweep.sweepfile.pruners import PRUNERS, Pruner
 from sweep.system.directory import SweepDirectory
+from tests.sweepfile.test_pruners import EXAMPLES
 
 
 def read(pruner: Any) -> Any:
@@ -274,3 +275,8 @@ def test_hyperband_below_the_noted_bound_has_one_bracket() -> None:
         pruner = make({"type": "hyperband", "max_resource": resource})
         pruner._try_initialization(None)
         assert pruner._n_brackets == brackets
+
+
+@pytest.mark.parametrize("type_", PRUNERS)
+def test_every_pruner_of_the_sweep_file_is_made(type_: str) -> None:
+    assert isinstance(make({"type": type_, **EXAMPLES[type_]}), optunas.BasePruner)

@@ -14,8 +14,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from sweep.study.bands_pruner import BandsPruner
 from sweep.study.pruning import Pruning
-from sweep.sweepfile.wandb.hyperband import BandsPruner
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sweep.errors import SpecError
-from sweep.sweepfile import SweepSpec, parse_sweep_file
+from sweep.sweepfile import SweepSpec, parse_sweep_file, pruners
 from sweep.sweepfile.pruners import PRUNERS, CustomPruner, PatientPruner
 
 GOOD = """\
@@ -123,3 +123,7 @@ def test_a_mistake_gets_one_line_that_says_what_to_write(pruner: Any, message: s
         parse(pruner)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(f"dir/space.yaml:5: pruner{message}")
+
+
+def test_every_model_of_a_pruner_is_a_type_that_a_file_can_name() -> None:
+    assert {*pruners._Pruner.__subclasses__()} == {*PRUNERS.values()} - {pruners.NoPruner}

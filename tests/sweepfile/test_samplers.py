@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sweep.errors import SpecError
-from sweep.sweepfile import SweepSpec, parse_sweep_file
+from sweep.sweepfile import SweepSpec, parse_sweep_file, samplers
 from sweep.sweepfile.samplers import SAMPLERS, CustomSampler
 
 GOOD = """\
@@ -116,3 +116,8 @@ def test_a_mistake_gets_one_line_that_says_what_to_write(sampler: Any, message: 
 def test_what_is_no_sampler_at_all_gets_one_line() -> None:
     with pytest.raises(SpecError, match=r"^dir/space.yaml:5: sampler: expected a mapping such as .*, got 3$"):
         parse(3)
+
+
+def test_every_model_of_a_sampler_is_a_type_that_a_file_can_name() -> None:
+    models = {*samplers._Sampler.__subclasses__(), *samplers._GeneticSampler.__subclasses__()}
+    assert models - {samplers._GeneticSampler} == {*SAMPLERS.values()}

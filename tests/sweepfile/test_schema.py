@@ -22,6 +22,7 @@ from sweep.sweepfile.samplers import SAMPLERS
 from sweep.sweepfile.schema import json_schema
 from sweep.sweepfile.yaml import read_value, write_yaml
 from tests.conftest import REPOSITORY
+from tests.sweepfile.test_pruners import EXAMPLES
 
 VALIDATOR = Draft202012Validator(json_schema())
 GOOD: dict[str, Any] = {
@@ -70,13 +71,8 @@ def test_the_sweep_files_in_the_readme_are_valid() -> None:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    **EXAMPLES,
     "percentile": {"percentile": 75, "n_startup_trials": 4},
-    "threshold": {"upper": 2.5, "warmup_steps": 3},
-    "bands": {"max_iter": 27, "s": 2},
-    "patient": {"patience": 5, "wrapped": "median"},
-    "median": {"n_warmup_steps": 1, "min_trials": 2},
-    "asha": {"min_resource": "auto"},
-    "hyperband": {"max_resource": 9},
     "nsga2": {"crossover": "sbx", "mutation": "polynomial", "population_size": 20},
     "qmc": {"qmc_type": "halton"},
 }
@@ -102,7 +98,10 @@ VALID = [
     changed(sampler={"type": "hub:some/where:Class", "any": {"option": [1]}}),
     changed(sampler="package.module:Class"),
     changed(pruner={"type": "package.module:Class", "depth": 2}),
-    changed(pruner={"type": "patient", "patience": 2, "wrapped": {"type": "asha"}}),
+    changed(pruner={"type": "patient", "patience": 2, "wrapped": {"type": "asha", "min_resource": "auto"}}),
+    changed(pruner={"type": "patient", "patience": 2, "wrapped": "median"}),
+    changed(pruner={"type": "median", "n_warmup_steps": 1, "min_trials": 2}),
+    changed(pruner={"type": "threshold", "upper": 2.5, "warmup_steps": 3}),
     changed(pruner={"type": "patient", "patience": 2, "wrapped": "a.b:C"}),
     *(with_parameter(value) for value in (3, 0.5, "word", True, None)),
     with_parameter({"value": [1, {"a": 2}]}),
