@@ -64,7 +64,7 @@ def test_existing_files_are_overwritten_with_force_only(saved: Path) -> None:
     assert [path.name for path in Path("out/hf").iterdir()] == ["number"]
     Path("there/model.pt").mkdir(parents=True)
     folder = call("best", "demo", "--artifact", "model.pt", "-o", "there", "--force", status=2)
-    assert "is a folder, the artifact a file" in folder.stderr
+    assert "is a directory, but the artifact is a file" in folder.stderr
 
 
 def test_errors_suggest_existing_names(saved: Path) -> None:
@@ -78,7 +78,7 @@ def test_errors_suggest_existing_names(saved: Path) -> None:
         call("best", "demo", "--artifact", "hf", "-o", "not/here", status=2).stderr
     )
     assert "--output: is for --artifact" in call("best", "demo", "-o", "x", status=2).stderr
-    assert "--force belongs to --artifact" in call("best", "demo", "--force", status=2).stderr
+    assert "--force: is for --artifact" in call("best", "demo", "--force", status=2).stderr
     assert "has no repeats" in call("best", "demo", "--artifact", "hf", "--repeat", "1", status=2).stderr
 
 
