@@ -171,14 +171,18 @@ class Controller:
 
     # What an engine calls.
 
-    def next_step(self, outcome: Outcome | None) -> NextStep:
+    def next_step(self, outcome: Outcome | None, has_worker: bool = True) -> NextStep:
         """Record the outcome of a slot's attempt, if it executed one, and return the slot's next attempt.
 
         When this returns, a final state is durable.
+
+        Args:
+            outcome: the outcome of the attempt.
+            has_worker: whether the slot can start an attempt now. If not, it gets none.
         """
         with self._changes():
             result = self._finish(outcome) if outcome is not None else None
-            run = self._scheduler.next_run()
+            run = self._scheduler.next_run() if has_worker else None
             assignment = self._start(run) if run is not None else None
         wait = None if assignment is not None else self._scheduler.seconds_until_next()
         return NextStep(result, assignment, wait, self.take_report_events())

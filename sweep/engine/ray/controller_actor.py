@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from sweep.messages import NextStep, Outcome, Progress, RunningAttempt
+from sweep.messages import Progress, RunningAttempt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sweep.controller.controller import Controller
     from sweep.sweepfile import SweepSpec
     from sweep.system.directory import SweepDirectory
 
@@ -57,24 +56,20 @@ class RayController:
         self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
         self._is_recovered = not is_restarted_actor()
 
-    def call(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a method for the supervisor.
-
-        Args:
-            method: a method of `Controller`, or a function whose first parameter is the controller.
-            arguments: its other arguments.
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the controller for the supervisor.
 
         Raises:
             NotRecovered: `recover` has to be called first.
         """
         if not self._is_recovered:
             raise NotRecovered
-        return method(self._controller, *arguments)
+        return getattr(self._controller, method)(*arguments, **options)
 
     def call_for_trial(
         self, method: Literal["report", "suggest", "should_prune", "must_end"], *arguments: Any
     ) -> Any:
-        """Call a method for a trial."""
+        """Call a method of the controller for a trial."""
         return getattr(self._controller, method)(*arguments)
 
     def recover(self, running: Iterable[RunningAttempt]) -> None:
@@ -84,9 +79,3 @@ class RayController:
 
     def close(self) -> Progress:
         return self._controller.close()
-
-
-def finish(controller: Controller, outcome: Outcome) -> NextStep:
-    """Like `Controller.next_step` for a slot without a worker: the next step has no assignment."""
-    result = controller.finish(outcome)
-    return NextStep(result, None, controller.ask_again_in(), controller.take_report_events())

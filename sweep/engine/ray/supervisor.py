@@ -18,7 +18,6 @@ from sweep.engine.classify import disk_full_error, study_write_error
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.engine.ray.cluster import RayCluster
-from sweep.engine.ray.controller_actor import finish
 from sweep.engine.ray.controller_client import ControllerClient
 from sweep.engine.ray.pending import PendingCalls, has_returned
 from sweep.engine.ray.post_mortem import PostMortem
@@ -303,8 +302,8 @@ class Supervisor:
         if outcome.kind == "disk_full":
             raise disk_full_error(outcome)
         # Without a worker the slot takes no assignment: a new worker may take long to start.
-        method = Controller.next_step if slot.worker is not None else finish
-        self._controller.call(method, partial(self._on_next_step, slot), outcome)
+        has_worker = slot.worker is not None
+        self._controller.call(Controller.next_step, partial(self._on_next_step, slot), outcome, has_worker)
 
     def _running(self) -> list[RunningAttempt]:
         """The running attempts, for a restarted controller."""
