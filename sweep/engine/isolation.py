@@ -59,7 +59,7 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
             problems.append(f"{type(error).__name__}: {error}")
 
     with ExitStack() as exits:
-        exits.callback(run, partial(_release_memory, psutil.Process().num_fds()))
+        exits.callback(run, partial(_release_memory, processes.count_descriptors()))
         for save in (_save_directory, _save_env, _save_argv, _save_generators, _save_torch, _save_logging):
             exits.callback(run, save())
         exits.callback(run, _save_signals())
@@ -77,9 +77,12 @@ def _save_env() -> _Restore:
     before = dict(os.environ)
 
     def restore() -> None:
-        for name in os.environ.keys() - before.keys():
+        now = dict(os.environ)
+        for name in now.keys() - before.keys():
             del os.environ[name]
-        os.environ.update(before.items() - os.environ.items())
+        for name, value in before.items():
+            if now.get(name) != value:
+                os.environ[name] = value
 
     return restore
 
@@ -232,7 +235,7 @@ def _release_memory(descriptors: int) -> None:
     """Free unreachable objects that hold GPU memory or files. They would wait for Python's collector."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-    if gpu is not None or psutil.Process().num_fds() > descriptors:
+    if gpu is not None or processes.count_descriptors() > descriptors:
         gc.collect()
     if gpu is not None:
         gpu.empty_cache()

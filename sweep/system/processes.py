@@ -51,6 +51,11 @@ def descendants() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
+def count_descriptors() -> int:
+    """How many files, sockets and pipes this process has open. Cheaper than `psutil.Process().num_fds()`."""
+    return len(os.listdir("/proc/self/fd"))
+
+
 def find(
     trials: Sequence[Path] = (), files: Iterable[Path] = (), group: int | None = None
 ) -> list[psutil.Process]:

@@ -75,7 +75,6 @@ class RayWorker:
         self._max_memory = max_memory
         self._runner: AttemptRunner | None = None
         self._attempts = 0
-        self._process = psutil.Process()  # costs a tenth of a millisecond
 
     def load(self) -> tuple[str, int]:
         """Import the objective.
@@ -106,12 +105,11 @@ class RayWorker:
         """Return: the process is alive."""
 
     def _is_spent(self, outcome: Outcome) -> bool:
-        process = self._process
         return (
             outcome.kind == "oom"  # the objects that filled the memory may still exist
             or (self._max_attempts is not None and self._attempts >= self._max_attempts)
-            or (self._max_memory is not None and process.memory_info().rss >= self._max_memory)
-            or process.num_fds() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
+            or (self._max_memory is not None and psutil.Process().memory_info().rss >= self._max_memory)
+            or processes.count_descriptors() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
         )
 
 
