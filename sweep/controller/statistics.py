@@ -22,7 +22,7 @@ class TrialStats:
         trials: the trials that exist.
 
     Attributes:
-        best: the best complete trial within the limits; the first one of equals.
+        best: the best complete trial within the limits; of equal trials the first.
         enqueued: the number of trials that are enqueued in Optuna and have not started.
         is_metric_missing: whether a trial finished without reporting the metric.
     """
@@ -68,7 +68,7 @@ class TrialStats:
         return None if self._rules.total is None else self._rules.total + self._resubmissions
 
     def is_complete(self, live: int) -> bool:
-        """Whether the maximum number of trials has been reached, where `live` trials are not finished."""
+        """Whether the maximum number of trials has been reached, counting `live` unfinished trials."""
         return self.total is not None and live + self._state.finished >= self.total
 
     def stopped_by(self, elapsed: float) -> str | None:
@@ -76,5 +76,5 @@ class TrialStats:
         return self._rules.reached(self._state, self._resubmissions, elapsed)
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Seconds until the time limit; None if there is none."""
+        """Seconds until the time limit; None without a time limit."""
         return self._rules.seconds_left(elapsed)

@@ -189,7 +189,7 @@ def test_a_define_by_run_sweep_file_round_trips() -> None:
     ("keys", "message"),
     [
         ({"parameters": "define-by-runn"}, "did you mean 'define-by-run'"),
-        ({"objective": None, "program": "a.py"}, "a script cannot ask for them"),
+        ({"objective": None, "program": "a.py"}, "a script cannot suggest parameters"),
         ({"constraints": ["x < 1"]}, r"the objective calls trial\.set_constraint"),
     ],
 )
