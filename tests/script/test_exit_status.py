@@ -95,7 +95,7 @@ def test_the_reason_of_a_torchrun_failure_is_the_exception_of_the_child_process(
         == "oom: exit status 1: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB"
     )
     assert oom.attempts == 2
-    assert crash.reason == "exit status 1 (a process of it was killed by SIGSEGV)"
+    assert crash.reason == "exit status 1 (one of its processes was killed by SIGSEGV)"
     assert crash.attempts == 1
 
 
@@ -147,7 +147,7 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
         (
             ["wandb: ERROR No API key configured. Use `wandb login`"],
             1,
-            "wandb is kept offline here",
+            "wandb runs offline here",
         ),
         (["Killed"], 137, r"exit status 137 \(SIGKILL\): Killed"),
         (
