@@ -112,7 +112,7 @@ _REPEAT_ENDS = {
     "stopped": "was stopped",
     "interrupted": "was stopped",
 }
-"""How a repeat ended while other repeats of its trial have not."""
+"""How a repeat ended, for a trial whose other repeats have not finished."""
 _EXPECTED = ("pruned", "interrupted")
 """Endings that need no reason."""
 
