@@ -99,8 +99,8 @@ def trials_to_resubmit(view: SweepView, numbers: Sequence[int] | None) -> list[i
     for number in numbers:
         if number not in candidates:
             state = _state(view, number)
-            why = "has already been run again" if state == "FAIL" else f"has not failed: it is {state}"
-            raise InputError(f"trial {number} of {view.spec.name} {why}")
+            problem = "has already been run again" if state == "FAIL" else f"has not failed: it is {state}"
+            raise InputError(f"trial {number} of {view.spec.name} {problem}")
     return list(dict.fromkeys(numbers))
 
 

@@ -32,6 +32,6 @@ def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[Tria
     metrics = final_metrics(outcome, metric)
     missing = ranking.missing(metrics)
     if missing is not None:
-        what = "is NaN" if missing in metrics else f"was never logged; {suggestion(missing, metrics)}"
-        return "FAIL", f"the metric {missing!r} {what}"
+        problem = "is NaN" if missing in metrics else f"was never logged; {suggestion(missing, metrics)}"
+        return "FAIL", f"the metric {missing!r} {problem}"
     return "COMPLETE", ""

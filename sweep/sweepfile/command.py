@@ -107,15 +107,15 @@ class Command:
         Raises:
             CommandError: a macro is unknown, or is inside an item although it becomes several arguments.
         """
-        known = dict.fromkeys([*LIST_MACROS, *TEXT_MACROS, *TRIAL_MACROS, *parameters])
+        macros = dict.fromkeys([*LIST_MACROS, *TEXT_MACROS, *TRIAL_MACROS, *parameters])
         for item in self.items:
             for escape, name in _MACRO.findall(item):
                 if escape or ENVVAR.fullmatch(f"${{{name}}}"):
                     continue
                 if name.startswith("envvar:"):
                     raise CommandError(f"{item!r}: ${{{name}}} names no variable; write it in capitals")
-                if name not in known:
-                    near = nearest(name, known)
+                if name not in macros:
+                    near = nearest(name, macros)
                     hint = f"did you mean ${{{near}}}?" if near else f"for a literal one write $${{{name}}}"
                     raise CommandError(f"{item!r}: there is no ${{{name}}}; {hint}")
                 if name in LIST_MACROS and item != f"${{{name}}}":

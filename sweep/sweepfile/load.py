@@ -91,12 +91,12 @@ class SweepFile:
             entries = data if isinstance(data, dict) else {}
             if isinstance(data, list):
                 entries = {str(index): item for index, item in enumerate(data)}
-            taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 0)
-            if taken == 0 and "parameters" not in entries:
+            length = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 0)
+            if length == 0 and "parameters" not in entries:
                 return (*path, *rest)
-            name = ".".join(rest[:taken]) or "parameters"
+            name = ".".join(rest[:length]) or "parameters"
             path.append(int(name) if isinstance(data, list) else name)
-            data, rest = entries[name], rest[taken:]
+            data, rest = entries[name], rest[length:]
         return tuple(path)
 
 
@@ -242,9 +242,9 @@ def _resolve(data: Any, key: str) -> tuple[str, ...]:
     path, rest = [], key.split(".")
     while rest:
         entries = data if isinstance(data, dict) else {}
-        taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 1)
-        path.append(".".join(rest[:taken]))
-        data, rest = entries.get(path[-1]), rest[taken:]
+        length = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 1)
+        path.append(".".join(rest[:length]))
+        data, rest = entries.get(path[-1]), rest[length:]
     return tuple(path)
 
 

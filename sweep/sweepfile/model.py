@@ -299,12 +299,12 @@ class SweepSpec(Model):
                 raise invalid(str(error), key="command") from None
 
     def _check_constraints(self) -> None:
-        known = flatten(self.parameters)
+        parameters = flatten(self.parameters)
         for index, text in enumerate(self.constraints):
             for name in Expression(text).names:
-                if name not in known:
+                if name not in parameters:
                     raise invalid(
-                        f"there is no parameter {name!r}; {suggestion(name, known)}",
+                        f"there is no parameter {name!r}; {suggestion(name, parameters)}",
                         key=("constraints", index),
                     )
 

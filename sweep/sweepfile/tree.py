@@ -79,13 +79,13 @@ def flatten(parameters: Mapping[str, Parameter]) -> dict[str, FlatParameter]:
     visit(parameters, "", (), [])
     flat = {}
     for name, (leaf, _, sources) in leaves.items():
-        own: list[Condition] = []
+        leaf_conditions: list[Condition] = []
         for prefix, path in sources:
             for other, values in conditions[path].items():
                 target = _resolve(other, prefix, leaves, (*path, "when", other))
                 _check_values(target, leaves[target][0], values, (*path, "when", other))
-                own.append(Condition(target, values))
-        flat[name] = FlatParameter(leaf, tuple(own))
+                leaf_conditions.append(Condition(target, values))
+        flat[name] = FlatParameter(leaf, tuple(leaf_conditions))
     return flat
 
 

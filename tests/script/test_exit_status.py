@@ -37,8 +37,9 @@ from tests.script.conftest import MakeScript, run
         ),
         (
             "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
-            "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON in one "
-            'line, which json.dumps would write; have it print lines such as {"step": 1, "val_loss": 0.5}',
+            "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON on one "
+            "line; "
+            'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}',
         ),
         (
             'print(\'{"val_loss": "1"}\')',

@@ -210,7 +210,7 @@ def test_choices_are_recognized_after_a_resume(
         (lambda trial: trial.suggest_int("n", 0, 8, log=True), "low"),
         (lambda trial: trial.set_user_attr("sweep:x", 1), "are reserved"),
         (lambda trial: trial.set_constraint("c", float("nan")), "NaN"),
-        (lambda trial: trial.set_constraint("c", "much"), "has to be a number"),
+        (lambda trial: trial.set_constraint("c", "much"), "must be a number"),
     ],
 )
 def test_invalid_arguments_are_a_value_error(
