@@ -64,7 +64,7 @@ def best(
 
     for option, value in (("--output", output), ("--repeat", repeat), ("--force", force or None)):
         if artifact is None and value is not None:
-            raise InputError(f"{option}: is only used with --artifact; add for example --artifact model.pt")
+            raise InputError(f"{option}: is for --artifact; add for example --artifact model.pt")
     view = SweepView.open(name, runs)
     if view.best is None:
         raise SweepError(f"{view.spec.name}: {view.why_no_best}; see `sweep status {name}`")

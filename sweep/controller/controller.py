@@ -172,9 +172,9 @@ class Controller:
     # Called by an engine.
 
     def next_step(self, outcome: Outcome | None) -> NextStep:
-        """Record the outcome of a slot's attempt, if there was one, and return the slot's next attempt.
+        """Record the outcome of a slot's attempt, if it executed one, and return the slot's next attempt.
 
-        When this returns, the trial's final state, if any, is durable.
+        When this returns, a final state is durable.
         """
         with self._changes():
             result = self._finish(outcome) if outcome is not None else None

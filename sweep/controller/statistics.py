@@ -68,7 +68,7 @@ class TrialStats:
         return None if self._rules.total is None else self._rules.total + self._resubmissions
 
     def is_complete(self, live: int) -> bool:
-        """Whether the maximum number of trials has been reached, counting `live` unfinished trials."""
+        """Whether the maximum number of trials has been reached, where `live` trials are not finished."""
         return self.total is not None and live + self._state.finished >= self.total
 
     def stopped_by(self, elapsed: float) -> str | None:

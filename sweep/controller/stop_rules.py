@@ -31,7 +31,7 @@ class StopState:
     """The counts that the stop rules check. Trials are added in the order in which they finish.
 
     Attributes:
-        metric: the metric of the rules `target` and `plateau`.
+        metric: the metric that counts.
         finished: the number of trials with a final state.
         failed: the number of failed trials.
         best: the best value of the metric so far, among trials within the limits.
