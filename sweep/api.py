@@ -62,12 +62,12 @@ def run(
         callbacks: objects with methods of `sweep.Callback`.
         overrides: changes to a sweep file by dotted keys: `{"stop.trials": 20}`.
         runs: the folder that contains the sweep's directory.
-        address: of a running Ray cluster (`auto`, `HOST:6379`), or `local`. The default is RAY_ADDRESS in the
-            environment, as for `ray.init`; without it Ray is started on this machine.
+        address: the address of a running Ray cluster (`auto`, `HOST:6379`), or `local`. The default is
+            RAY_ADDRESS in the environment, as for `ray.init`; without it Ray is started on this machine.
         inline: run one trial at a time in this process, without Ray.
         fresh: move an existing sweep of this name to `.old/` instead of resuming it.
         grace: how long running trials have to reach a checkpoint after Ctrl-C, in seconds, or "90s", "5m".
-        progress: whether to display progress; the default is yes on a terminal and in a notebook.
+        progress: whether to display progress; by default on a terminal and in a notebook.
         observer: receives all events of the run, instead of the progress display.
         **options: the sweep file's keys (`name`, `metric`, `sampler`, `stop` and so on), as values or models
             of `sweep.sweepfile`. They override a file or spec. A function without a `name` gets a new one in
@@ -89,7 +89,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Call:
-    """The sweep that a call of `run` asks for.
+    """The sweep that a call of `run` describes.
 
     Args:
         spec: the sweep.
@@ -97,7 +97,7 @@ class _Call:
         objective: the function to run, if `run` was called with one.
         locating: adds the place in the sweep file to errors.
         notes: notes about the sweep file for its author.
-        has_name: whether the sweep's name is given, so that an existing sweep of that name is resumed.
+        has_name: whether the call names the sweep, so that an existing sweep of that name is resumed.
     """
 
     spec: SweepSpec

@@ -25,7 +25,7 @@ class TrialStart:
 
     Args:
         number: the trial's number.
-        attempt: which execution of the trial it is, from 1.
+        attempt: the number of the attempt, from 1.
         params: the trial's parameters; with define-by-run, those known so far.
         directory: the trial's directory.
         repeat: the index of the repeat, from 0.
@@ -47,7 +47,7 @@ class TrialReport:
         step: the step that was reported with the value.
         value: the metric's value.
         repeat: the index of the repeat, from 0.
-        attempt: which execution of the trial it is, from 1.
+        attempt: the number of the attempt, from 1.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Runs one trial in this process, outside any study, and shows what it does: `sweep debug`."""
+"""`DebugTrial`: runs one trial in this process, outside any study, for `sweep debug`."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _show = partial(_OUT.print, style="dim")
 
 
 class DebugTrial:
-    """A trial that is its own channel: there is no controller that could prune or stop it.
+    """A trial outside its study. It is its own channel: no controller can prune or stop it.
 
     Args:
         file: the sweep file.
-        given: parameters. The others are those of trial `number`, else defaults, else sampled.
-        view: the sweep on disk, if there is one.
-        number: the trial of it whose parameters and seed are used.
+        given: parameters by name. The others come from trial `number`, else from defaults, else are sampled.
+        view: the sweep on disk; None if it does not exist.
+        number: the number of its trial whose parameters and seed are used.
         repeat: which of its repeats, by index or name; the first if empty.
 
     Raises:
@@ -66,20 +66,22 @@ class DebugTrial:
         spec, notes = file.spec, [f"note: {note}" for note in file.notes]
         near = file.path.parents[2 if view is not None and file.path == view.directory.spec else 0]
         with file.locating():
-            self._objective, self._place = find_objective(spec, near), working_directory(spec)
+            self._objective, self._working_directory = find_objective(spec, near), working_directory(spec)
         self._spec, self._recorded = spec, None
         if view is not None and number is not None:
             rows = dict(enumerate(view.rows()))
             if number not in rows:
-                count = f"they are 0 to {len(rows) - 1}" if rows else "there is none yet"
+                count = f"they are 0 to {len(rows) - 1}" if rows else "it has none yet"
                 raise InputError(f"--trial {number}: {spec.name} has no such trial; {count}")
             self._recorded = rows[number]
             if different := "; ".join(incompatible_changes(view.spec, spec)):
                 notes.append(f"note: differs from the sweep in {view.directory.root}: {different}")
         seed = (stored_seed(view.spec, view.study) if view is not None else spec.sampler.seed) or 0
         space = SearchSpace.of(spec)
-        self._params, more = complete(space, given, seed, self._recorded.params if self._recorded else {})
-        self._notes = [*notes, *more]
+        self._params, more_notes = complete(
+            space, given, seed, self._recorded.params if self._recorded else {}
+        )
+        self._notes = [*notes, *more_notes]
         runs = make_runs(spec, number or 0, seed, Session({}, spec.name, time.time()))
         run = runs[find_repeat(spec, repeat) if repeat else 0]
         params = {} if space.is_define_by_run else self._params
@@ -91,29 +93,31 @@ class DebugTrial:
 
     def run(self, root: Path, is_kept: bool, has_pdb: bool) -> int:
         """Run the trial in `root`, a directory like a sweep's; returns the exit status of the command."""
-        spec, one, objective = self._spec, self._assignment, self._objective
+        spec, run, objective = self._spec, self._assignment, self._objective
         directory = SweepDirectory(root)
-        place = directory.trial(one.number, one.label).root
-        if place.exists():
-            raise InputError(f"--keep {root}: {place} already exists; choose another, or move it away")
+        folder = directory.trial(run.number, run.label).root
+        if folder.exists():
+            raise InputError(f"--keep {root}: {folder} already exists; choose another, or move it away")
         if has_pdb and isinstance(objective, ScriptReference):
-            raise InputError("--pdb: is for functions; write breakpoint() into the script, it works here")
-        again = "" if self._recorded is None else f", trial {text.run(one.number, one.label)} again"
+            raise InputError("--pdb: is for functions; write breakpoint() in the script, which works here")
+        again = "" if self._recorded is None else f", trial {text.run(run.number, run.label)} again"
         _OUT.print(f"{spec.name}{again}: {text.parameters(self._params)}", style="bold")
         for note in self._notes:
             _show(note)
-        _show(f"seed {one.seed}; writes into {place}{'' if is_kept else ', removed at the end (--keep DIR)'}")
+        _show(f"seed {run.seed}; writes to {folder}{'' if is_kept else ', removed at the end (--keep DIR)'}")
         if isinstance(objective, ScriptReference):
             objective = replace(objective, is_attached=True)
             with suppress(CommandError):  # it is raised again when the script is run
-                _show(f"$ {shlex.join(objective.arguments(one.params, place, one.number, one.seed))}")
-        settings = PreparedSweep(spec, directory, objective, Path.cwd(), self._place).attempt_settings
+                _show(f"$ {shlex.join(objective.arguments(run.params, folder, run.number, run.seed))}")
+        settings = PreparedSweep(
+            spec, directory, objective, Path.cwd(), self._working_directory
+        ).attempt_settings
         began, on_error = time.monotonic(), partial(self._explain, has_pdb=has_pdb)
         try:
             runner = AttemptRunner(
                 settings, lambda path: nullcontext(), in_user_process=True, on_error=on_error
             )
-            return self._conclude(runner.run(one, self), text.duration(time.monotonic() - began))
+            return self._conclude(runner.run(run, self), text.duration(time.monotonic() - began))
         except ObjectiveImportError as error:
             on_error(error.error)
             return _fail(f"{spec.objective} cannot be imported")
@@ -144,7 +148,7 @@ class DebugTrial:
     must_end = should_prune
 
     def _explain(self, error: BaseException, has_pdb: bool) -> None:
-        """Show the traceback of what the objective raised."""
+        """Show the traceback of the exception that the objective raised."""
         shown = (ScriptError, KeyboardInterrupt) if isinstance(self._objective, ScriptReference) else ()
         if isinstance(error, (optuna.TrialPruned, BdbQuit, *shown)):  # scripts print their own
             return
@@ -154,7 +158,7 @@ class DebugTrial:
             post_mortem(trace)
 
     def _conclude(self, outcome: Outcome, took: str) -> int:
-        """Show how the trial ended; the exit status."""
+        """Show how the trial ended; returns the exit status."""
         spec, recorded = self._spec, self._recorded
         state, reason = resolve_state(outcome, Ranking(spec), spec.metric.name)
         if state == "PRUNED":
@@ -168,8 +172,8 @@ class DebugTrial:
         values, before = [f"{goal.name} = {text.number(numbers[goal.name])}" for goal in spec.goals], None
         if recorded is not None and recorded.params == self._params:
             before = dict(enumerate(recorded.repeats or [recorded.value])).get(outcome.repeat)
-        told = "" if before is None else f"; in the sweep it was {text.number(before)}"
-        _OUT.print(f"{', '.join(values)} after {took}{told}", style="bold green")
+        comparison = "" if before is None else f"; in the sweep it was {text.number(before)}"
+        _OUT.print(f"{', '.join(values)} after {took}{comparison}", style="bold green")
         return 0
 
 

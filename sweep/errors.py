@@ -36,7 +36,7 @@ class SpecError(InputError):
 
 
 class EntryError(InputError):
-    """An entry of the sweep file is invalid, or what it names does not exist.
+    """An entry of the sweep file is invalid, or refers to something that does not exist.
 
     Args:
         key: the dotted key of the entry.
@@ -52,12 +52,14 @@ def nearest(name: object, candidates: Iterable[str]) -> str | None:
     """The candidate most similar to `name`, or None if none is similar."""
     text = str(name).lower()
     options = {candidate.lower(): candidate for candidate in candidates}
-    found = difflib.get_close_matches(text, options, n=1, cutoff=0.55)
-    if not found and len(text) >= 3:
-        found = [
-            each for each in options if each.startswith(text) or (len(each) >= 3 and text.startswith(each))
+    matches = difflib.get_close_matches(text, options, n=1, cutoff=0.55)
+    if not matches and len(text) >= 3:
+        matches = [
+            option
+            for option in options
+            if option.startswith(text) or (len(option) >= 3 and text.startswith(option))
         ]
-    return options[found[0]] if found else None
+    return options[matches[0]] if matches else None
 
 
 def nearest_file(name: str, candidates: Iterable[str]) -> str | None:

@@ -46,7 +46,7 @@ class LaunchOptions:
     Args:
         runs: the folder that contains the sweep's directory.
         address: the address of a running Ray cluster (`auto`, `HOST:6379`), or `local` to start Ray on this
-            machine. None stands for RAY_ADDRESS in the environment, as for `ray.init`, or `local`.
+            machine. None means RAY_ADDRESS in the environment, as for `ray.init`, or `local`.
         inline: run one trial at a time in this process, without Ray.
         fresh: move an existing sweep of this name to `.old/` instead of resuming it.
         grace: how long running trials have to reach a checkpoint after an interruption, in seconds.
@@ -97,10 +97,10 @@ def launch(
         SweepError: the sweep failed.
     """
     directory = SweepDirectory.of(options.runs, spec.name)
-    found = objective or find_objective(spec, near)
-    sweep = PreparedSweep(spec, directory, found, Path.cwd(), working_directory(spec))
+    reference = objective or find_objective(spec, near)
+    sweep = PreparedSweep(spec, directory, reference, Path.cwd(), working_directory(spec))
     _check_search(spec)
-    text, code = spec.to_yaml(), digest(found)
+    text, code = spec.to_yaml(), digest(reference)
     mode = _check_start(spec, directory, options.fresh)
     if mode in (_StartMode.FINISHED, _StartMode.RESUME) and _has_changed(directory.code, code):
         observer.on_note("the objective's code has changed since the sweep started; earlier trials are kept")
@@ -126,7 +126,7 @@ def launch(
 
 
 def _check_search(spec: SweepSpec) -> None:
-    """Check that sampler, pruner and enqueued configurations suit the search space."""
+    """Check that sampler, pruner and enqueued configurations are valid for the search space."""
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
@@ -164,7 +164,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
     """Decide how a sweep is started. Changes nothing.
 
     Raises:
-        InputError: the directory or the study belongs to something else.
+        InputError: the directory or the study belongs to another sweep, or the sweep cannot be resumed.
     """
     if not directory.exists():
         _check_free(spec, directory)
@@ -247,7 +247,7 @@ _LEFTOVERS = (".lock", ".fence", ".requests", "sweep.tmp")
 
 
 def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
-    """Check that nothing else has the directory or the study of a new sweep."""
+    """Check that the directory and the study of a new sweep are not in use."""
     root = directory.root
     if root.exists() and (not root.is_dir() or any(path.name not in _LEFTOVERS for path in root.iterdir())):
         raise InputError(
@@ -266,12 +266,12 @@ def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -
         engine.clean_up_previous_run(
             directory, observer
         )  # survivors of a killed run would write into the new sweep
-        directory.attic.mkdir(exist_ok=True)
+        directory.old_sweeps.mkdir(exist_ok=True)
         stem = f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        target, count = directory.attic / stem, 1
+        target, count = directory.old_sweeps / stem, 1
         while target.exists():
             count += 1
-            target = directory.attic / f"{stem}-{count}"
+            target = directory.old_sweeps / f"{stem}-{count}"
         return directory.root.rename(target)
 
 

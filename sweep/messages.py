@@ -42,7 +42,7 @@ class ReportEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The answer to a define-by-run trial that asks for a parameter: its value, or why there is none."""
+    """The answer to a define-by-run trial that asks for a parameter: its value, or why it has none."""
 
     value: Any = None
     problem: str = ""
@@ -88,7 +88,7 @@ OutcomeKind = Literal[
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended, as seen by the worker or, if that died, by the engine.
+    """How an attempt ended, as seen by the worker or, if the worker died, by the engine.
 
     Args:
         number: the trial's number.
@@ -102,7 +102,7 @@ class Outcome:
         value: the value it returned for the metric, if any. Can be NaN.
         metrics: the last value of every metric that it logged.
         reports: the messages that have not been sent yet.
-        reason: one line for the user that says why it did not return.
+        reason: one line for the user: why it did not return.
         traceback: the complete text for `error.txt`.
         was_killed: whether the worker was killed, so that its files can be incomplete.
         repeat: the index of the repeat.
@@ -125,7 +125,7 @@ TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What the controller made of an outcome: the trial's final state, or another attempt follows.
+    """The controller's answer to an outcome: the trial's final state, or that another attempt follows.
 
     Args:
         number: the trial's number.
@@ -134,7 +134,7 @@ class AttemptResult:
         kind: how the attempt ended.
         value: the value of the metric; for a pruned trial the last reported one, for a repeat its own.
         reason: why the trial failed.
-        is_best: whether no trial before was as good.
+        is_best: whether the trial is better than all trials before it.
         duration_s: the duration of the attempt in seconds; of a trial with repeats the sum of theirs.
         retry_in: the delay before the next attempt in seconds, if one follows.
         repeat: the index of the repeat.
@@ -179,8 +179,8 @@ class NextStep:
     Args:
         result: the result of the attempt that the slot executed; None if there was none, or it is unknown.
         assignment: the next attempt; None if nothing can start.
-        ask_again_in: seconds until something can start, because a trial waits for its retry; None if nothing
-            will, unless trials are enqueued.
+        ask_again_in: seconds until an attempt can start, because a trial waits for its retry; None if none
+            will start unless trials are enqueued.
         report_events: the reports since the last answer, if the observer wants them.
     """
 
@@ -212,7 +212,7 @@ class RunningTrial:
         last: its last report.
         repeat: the index of the repeat.
         label: the name of the repeat; empty without repeats.
-        is_cancelled: whether another repeat has failed the trial, so that this one has to be ended.
+        is_cancelled: whether another repeat has failed the trial, so that this one must be stopped.
     """
 
     number: int
@@ -244,7 +244,7 @@ class Progress:
         best: the best trial.
         running: the running trials, each repeat separately.
         elapsed: how long the sweep has run, in seconds, without downtime.
-        seconds_left: until `stop.time` or `stop.hours` is reached; None without this rule.
+        seconds_left: seconds until `stop.time` or `stop.hours` is reached; None without this rule.
         stopped_by: the stop rule that is reached, by its key in `stop`; also "grid", or "metric" if trials
             never report it.
         report_events: the reports since the last call, if the observer wants them.

@@ -99,8 +99,8 @@ def trials_to_resubmit(view: SweepView, numbers: Sequence[int] | None) -> list[i
     for number in numbers:
         if number not in candidates:
             state = _state(view, number)
-            why = "has already been run again" if state == "FAIL" else f"has not failed: it is {state}"
-            raise InputError(f"trial {number} of {view.spec.name} {why}")
+            problem = "has already been run again" if state == "FAIL" else f"has not failed: it is {state}"
+            raise InputError(f"trial {number} of {view.spec.name} {problem}")
     return list(dict.fromkeys(numbers))
 
 
@@ -161,7 +161,7 @@ def read_configuration(view: SweepView, assignments: Sequence[str]) -> dict[str,
 
 
 def enqueue(view: SweepView, point: dict[str, Any]) -> tuple[int, bool]:
-    """Enqueue a configuration, to be tried before those of the sampler.
+    """Enqueue a configuration, which runs before those that the sampler chooses.
 
     Args:
         view: the sweep.
@@ -212,7 +212,7 @@ def _deliver(
 
 
 def _how_to_extend(view: SweepView, assignments: Sequence[str]) -> str:
-    """The command that extends a sweep and tries a configuration in it."""
+    """The command that extends a sweep and enqueues a configuration in it."""
     rule, trials = view.stopped_by or "trials", view.spec.stop.trials
     entry = ", ".join(text.strip().replace("=", ": ", 1) for text in assignments)
     change = shlex.quote(f"enqueue=[{{{entry}}}]")
@@ -233,8 +233,8 @@ def _state(view: SweepView, number: int) -> str:
 
 def _run_id(view: SweepView) -> str | None:
     """The id of the current run, or None if the sweep is not running."""
-    found = holder(view.directory.lock) if is_locked(view.directory.lock) else None
-    return found.run_id if found is not None else None
+    process = holder(view.directory.lock) if is_locked(view.directory.lock) else None
+    return process.run_id if process is not None else None
 
 
 def _require_run(view: SweepView) -> str:
@@ -244,9 +244,9 @@ def _require_run(view: SweepView) -> str:
     return run_id
 
 
-def _wait(is_done: Callable[[], bool], complaint: str) -> None:
+def _wait(is_done: Callable[[], bool], message: str) -> None:
     deadline = time.monotonic() + _TIMEOUT
     while not is_done():
         if time.monotonic() >= deadline:
-            raise SweepError(complaint)
+            raise SweepError(message)
         time.sleep(0.2)

@@ -93,13 +93,13 @@ def _first_command(
     spec: SweepSpec, objective: ScriptReference, samples: list[dict[str, Any]]
 ) -> tuple[list[str] | None, list[str]]:
     """The command line of the first possible sample, and a note if a sample has no valid command line."""
-    found, problem = None, []
+    first, problem = None, []
     for number, params in enumerate(samples):
         trial = SweepDirectory.of(Path("runs"), spec.name).trial(number).root
         seed = derive_seed(spec.sampler.seed or 0, "trial", number)
         try:
             command = objective.arguments(params, trial, number, seed)
-            found = found or command
+            first = first or command
         except CommandError as error:
             problem = [f"a trial with {text.parameters(params)} would fail: {error}"]
-    return found, problem
+    return first, problem

@@ -37,10 +37,10 @@ class SweepResult:
 
     def __repr__(self) -> str:
         best = self._view.best
-        found = ""
+        best_text = ""
         if best is not None:
-            found = f"; best: trial {best.number}, {text.parameters(self._view.values(best))}"
-        return f"SweepResult({str(self.directory)!r}, {self._counts}{found})"
+            best_text = f"; best: trial {best.number}, {text.parameters(self._view.values(best))}"
+        return f"SweepResult({str(self.directory)!r}, {self._counts}{best_text})"
 
     @property
     def best_trial(self) -> TrialRow:

@@ -1,4 +1,4 @@
-"""Running commands of the command line, each in a separate process."""
+"""Runs commands of the command line, each in a separate process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _run_in_fork(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a fork of a process with all imports done, which take most of the time.
 
-    Commands that use Ray cannot be run so: Ray reads the environment with which a process was started.
+    Commands that use Ray cannot be run this way: Ray reads the environment with which a process was started.
     """
     server = _server()
     assert server.stdin is not None

@@ -1,4 +1,4 @@
-"""Fixtures for all tests. One Ray serves the whole session; it has four GPUs that are not there."""
+"""Fixtures for all tests. One Ray instance serves the whole session; it has four simulated GPUs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sweep.system.directory import SweepDirectory
 from tests.commands import PATIENCE
 
 # A shell ignores SIGINT for what it runs in the background, nohup ignores SIGHUP, and children inherit both:
-# `sweep run` would not hear a test's Ctrl-C. A handled signal is back at its default in a child.
+# `sweep run` would not receive a test's Ctrl-C. A handled signal has its default again in a child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
@@ -33,8 +33,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
-# A slow machine is no mistake. Examples are the same each time, so that a rare find does not fall on whoever
-# has changed something else; `pytest --hypothesis-profile exploring` looks for new ones.
+# A slow machine is not a failure. The examples are the same each time, so that a rare failure does not appear
+# after an unrelated change; `pytest --hypothesis-profile exploring` looks for new ones.
 _PATIENT = hypothesis.settings(
     deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=True
 )
@@ -46,7 +46,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several test processes one has all the tests that share a Ray."""
+    """Assign all tests that share a Ray instance to one of several test processes."""
     for item in items:
         if "ray_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """A Ray with eight cores and four GPUs, as far as it knows."""
+    """A Ray instance that is configured with eight cores and four GPUs."""
     import ray
 
     start = partial(
@@ -76,19 +76,19 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """A Ray with two cores and two GPUs that somebody else has started; gives its address."""
+    """A Ray instance with two cores and two GPUs that another process has started; returns its address."""
     head, address = _start_head()
-    if not head:  # Ray gives itself half a minute, which a busy machine may need twice
+    if not head:  # Ray's limit is half a minute, and a busy machine may need more
         head, address = _start_head()
     assert head
     yield address
-    head.terminate()  # `ray stop` would end every Ray on this machine
+    head.terminate()  # `ray stop` would stop every Ray instance on this machine
     head.wait(PATIENCE)
 
 
 def _start_head() -> tuple[subprocess.Popen[str] | None, str]:
     """The process of a new Ray, None if it did not start, and its address."""
-    while True:  # not one that the system, or Ray for its workers, might give to somebody else meanwhile
+    while True:  # not one that the system, or Ray for its workers, could assign to another process
         port = random.SystemRandom().randrange(20_000, 32_000)
         with suppress(OSError), socket.socket() as free:
             free.bind(("127.0.0.1", port))
@@ -109,7 +109,7 @@ def _start_head() -> tuple[subprocess.Popen[str] | None, str]:
 
 @pytest.fixture
 def joining(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands and scripts join a Ray that runs already, which takes less time than starting one."""
+    """Commands and scripts use a running Ray instance, which takes less time than starting one."""
     monkeypatch.setenv("RAY_ADDRESS", cluster)
 
 

@@ -392,7 +392,7 @@ def test_the_error_for_an_unusable_runs_folder_has_its_path(
 ) -> None:
     Path("file").touch()
     for runs in ("file", "file/below"):
-        with pytest.raises(InputError, match="file: is not a directory; choose another place"):
+        with pytest.raises(InputError, match="file: is not a directory; choose another directory"):
             sweep.run(parabola, name=name, n_trials=1, inline=True, runs=runs)
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(InputError, match=f"{project}: is not writable"):
@@ -471,32 +471,34 @@ def test_an_observer_that_wants_reports_and_callbacks_receive_each_report(
         wants_reports = True
 
         def __init__(self) -> None:
-            self.told: list[tuple[str, int, int, float]] = []
+            self.received: list[tuple[str, int, int, float]] = []
 
         def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
-            self.told += [("report", one.number, one.report.step, one.report.value) for one in report_events]
+            self.received += [
+                ("report", one.number, one.report.step, one.report.value) for one in report_events
+            ]
 
     watch, recorder = Watch(), Recorder()
     callbacks = [] if is_alone else [recorder]
     result = sweep.run(reporting, n_trials=3, callbacks=callbacks, observer=watch, inline=True)
-    assert watch.told == [
+    assert watch.received == [
         ("report", row.number, step, row.params["x"]) for row in result.trials for step in range(3)
     ]
     if not is_alone:
-        assert [event for event in recorder.events if event[0] == "report"] == watch.told
+        assert [event for event in recorder.events if event[0] == "report"] == watch.received
 
 
 def test_an_iterator_of_report_events_reaches_observer_and_callbacks(tmp_path: Path) -> None:
-    told: list[ReportEvent] = []
+    received: list[ReportEvent] = []
 
     class Watch(Observer):
         def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
-            told.extend(report_events)
+            received.extend(report_events)
 
     recorder = Recorder()
     report_events = ReportEvent(0, 0, 1, Report(1, 0.5))
     Callbacks([recorder], SweepDirectory(tmp_path), Watch()).on_reports(iter([report_events]))
-    assert told == [report_events]
+    assert received == [report_events]
     assert recorder.events == [("report", 0, 1, 0.5)]
 
 
@@ -592,7 +594,7 @@ class Model:
         return helper.square(x) * scale
 
 def train(trial):
-    print("told the log")
+    print("printed to the log")
     return Model().loss(trial.suggest_float("x", -1, 1))
 
 result = sweep.run(train, name="scripted", n_trials=4, max_parallel=2, resources={"cpu": 0.5})
@@ -611,7 +613,7 @@ def test_a_script_needs_no_main_guard_and_finds_the_modules_next_to_it(project: 
         done.stderr
     )
     assert done.stderr == ""
-    assert (project / "runs/scripted/trial-0000/output.log").read_text() == "told the log\n"
+    assert (project / "runs/scripted/trial-0000/output.log").read_text() == "printed to the log\n"
 
 
 def test_optuna_opens_the_study_without_this_package(project: Path) -> None:

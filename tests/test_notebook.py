@@ -42,7 +42,7 @@ print(len(again.trials), all(20 * (row.params["x"] - 0.5) ** 2 == row.value for 
 
 @pytest.mark.usefixtures("joining")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_notebook_sweeps_what_its_cells_define(project: Path) -> None:
+def test_a_notebook_can_run_sweeps_of_functions_in_its_cells(project: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
     client = NotebookClient(
         notebook,
@@ -57,14 +57,14 @@ def test_a_notebook_sweeps_what_its_cells_define(project: Path) -> None:
     client.execute()
     _, ran, inline, table = [_shown(cell) for cell in notebook.cells]
     assert ran.splitlines()[-1] == f"{['COMPLETE'] * 6} True"
-    assert "trial 5 COMPLETE after" in ran, "a notebook shows how it goes"
+    assert "trial 5 COMPLETE after" in ran, "a notebook shows the progress"
     assert inline.splitlines()[-1] == "2 True"
     assert "COMPLETE" in table
     assert (project / "runs/cells/trial-0000/output.log").read_text() == "into the log\n"
 
 
 def _shown(cell: nbformat.NotebookNode) -> str:
-    """What a cell has printed, and its value; warnings of others are none of ours."""
+    """The printed output and the value of a cell, without warnings of other packages."""
     return "".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "")
         for output in cell.outputs

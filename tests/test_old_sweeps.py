@@ -56,9 +56,9 @@ def test_an_old_sweep_is_resumed_where_it_was_killed(old: Path) -> None:
     assert [row for row in after.values() if row["number"] in range(6)] == before[:6]
     assert (after[6]["state"], after[6]["attempts"]) == ("COMPLETE", 2)
     note = old / "runs" / "plain" / "trial-0006" / "artifacts" / "note.txt"
-    assert note.read_text() == "trial 6 began at step 2\n", "it begins with its checkpoint"
+    assert note.read_text() == "trial 6 began at step 2\n", "it resumes from its checkpoint"
     assert after[7]["params"] == after[1]["params"], "the failed trial runs again"
-    assert after[8]["params"]["lr"] == 0.003, "what was enqueued is tried"
+    assert after[8]["params"]["lr"] == 0.003, "the enqueued configuration runs"
     assert len(after) == 11, "ten trials, and the one that runs again"
 
 

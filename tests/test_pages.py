@@ -1,4 +1,4 @@
-"""The examples of the documentation run as they stand: files are written, then commands and scripts run."""
+"""The examples of the documentation run unchanged: files are written, then commands and scripts run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Block:
     """A fenced block of a page.
 
     Args:
-        language: the word behind its fence.
-        text: what is in it.
+        language: the language after its fence.
+        text: its content.
     """
 
     language: str
@@ -46,7 +46,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run_as_they_stand(
+def test_the_examples_of_a_page_run_unchanged(
     project: Path, page: str, request: pytest.FixtureRequest
 ) -> None:
     if page != "README.md":

@@ -35,15 +35,15 @@ def find_artifact(view: SweepView, number: int, repeat: int, name: str) -> Path:
         InputError: the trial has no artifact of this name.
     """
     label = view.spec.run_labels[repeat]
-    found = find_artifacts(view.directory.trial(number, label).artifacts)
-    if name in found:
-        return found[name]
-    who = f"trial {number} of {view.spec.name}" + (f" ({label})" if label else "")
-    if not found:
+    artifacts = find_artifacts(view.directory.trial(number, label).artifacts)
+    if name in artifacts:
+        return artifacts[name]
+    owner = f"trial {number} of {view.spec.name}" + (f" ({label})" if label else "")
+    if not artifacts:
         raise InputError(
-            f"{who} has saved no artifacts; the objective saves one with trial.save_artifact({name!r})"
+            f"{owner} has saved no artifacts; the objective saves one with trial.save_artifact({name!r})"
         )
-    raise InputError(f"{who} has no artifact {name!r}; {suggestion(name, found)}")
+    raise InputError(f"{owner} has no artifact {name!r}; {suggestion(name, artifacts)}")
 
 
 def export_artifact(artifact: Path, name: str, output: str, *, force: bool) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sweep.analysis.view import TrialRow
 
 _VARIABLE_PART = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-"""Parts in which the messages of the same failure differ between trials: addresses, numbers, sizes."""
+"""Parts of a message that differ between trials with the same failure: addresses, numbers, sizes."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Text for people: numbers, durations, parameters, counts of trials."""
+"""Formats numbers, durations, parameters and counts of trials for display."""
 
 from __future__ import annotations
 

@@ -21,15 +21,15 @@ def find_sweeps(runs: Path) -> dict[str, SweepView | InputError]:
     """
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; choose the folder that contains the sweeps with --runs")
-    found: dict[str, SweepView | InputError] = {}
+    sweeps: dict[str, SweepView | InputError] = {}
     for file in sorted(runs.glob("*/sweep.yaml")):
         try:
             view = SweepView(SweepDirectory(file.parent.resolve()))
             _ = view.frozen_trials  # read now, in case the journal is damaged
-            found[file.parent.name] = view
+            sweeps[file.parent.name] = view
         except InputError as error:
-            found[file.parent.name] = error
-    return found
+            sweeps[file.parent.name] = error
+    return sweeps
 
 
 def status_record(view: SweepView) -> dict[str, Any]:

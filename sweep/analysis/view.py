@@ -56,7 +56,7 @@ class TrialRow:
         values: with several goals, the value of each.
         feasible: whether a complete trial satisfies all constraints, if there are any.
         repeats: the value of each repeat.
-        user_attrs: what the objective stored with `set_user_attr`.
+        user_attrs: the attributes that the objective stored with `set_user_attr`.
         artifacts: the paths of the saved artifacts, relative to `directory`.
     """
 
@@ -148,7 +148,7 @@ class SweepView:
 
     @property
     def finished_trials(self) -> int:
-        """Trials with a final outcome."""
+        """The number of trials with a final state."""
         return sum(trial.state.is_finished() for trial in self.frozen_trials)
 
     @property
@@ -199,7 +199,7 @@ class SweepView:
 
     @property
     def total(self) -> int | None:
-        """How many trials the sweep will have; None if no stop rule limits them."""
+        """The number of trials that the sweep will have; None if no stop rule limits it."""
         return self._stats.total
 
     @cached_property
@@ -252,8 +252,8 @@ class SweepView:
 
     def _artifacts(self, number: int) -> list[str]:
         root = self.directory.trial(number).root
-        places = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
-        return [str(place.relative_to(root) / name) for place in places for name in find_artifacts(place)]
+        folders = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
+        return [str(folder.relative_to(root) / name) for folder in folders for name in find_artifacts(folder)]
 
     def _attempts(self, trial: FrozenTrial) -> int:
         """How often a trial was executed; with repeats, the maximum over them."""
@@ -261,8 +261,8 @@ class SweepView:
 
     def error_file(self, number: int) -> Path:
         """The path of a failed trial's `error.txt`."""
-        verdict = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
-        return self.directory.trial(number, self.spec.run_labels[verdict["repeat"]]).error
+        decision = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
+        return self.directory.trial(number, self.spec.run_labels[decision["repeat"]]).error
 
     def _state(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.RUNNING and not self.is_running:
@@ -291,5 +291,5 @@ class SweepView:
 
 
 def _iso(moment: datetime.datetime | None) -> str | None:
-    """A time of Optuna's, which is local and naive, as ISO 8601 with a time zone."""
+    """One of Optuna's times, which are local and naive, as ISO 8601 with a time zone."""
     return moment.astimezone().isoformat(timespec="milliseconds") if moment is not None else None

@@ -55,13 +55,13 @@ def _options(
       sweep check space.yaml         check a sweep file without running anything
       sweep run space.yaml           run the sweep, or resume it after an interruption
       sweep debug space.yaml         run one configuration here, with breakpoint(); --trial 7 repeats a trial
-      sweep convert wandb.yaml       convert a W&B sweep file (optional: it runs as it is)
-      sweep status NAME              the status of a sweep; without NAME of all sweeps
+      sweep convert wandb.yaml       convert a W&B sweep file (optional: sweep run accepts it)
+      sweep status NAME              the status of a sweep, or of all sweeps without NAME
       sweep trials NAME              all trials as a table, JSON or CSV
       sweep best NAME                the best parameters as YAML, JSON or arguments
       sweep stop NAME                stop a sweep, or one trial, from another terminal
       sweep retry NAME --failed      run failed trials again
-      sweep enqueue NAME lr=0.01     try this configuration next
+      sweep enqueue NAME lr=0.01     run this configuration next
       sweep tensorboard NAME         compare the runs, live, in the HParams tab
       sweep schema                   the JSON Schema of sweep files, for editors
     """

@@ -33,7 +33,7 @@ _Output = Annotated[
     str | None, Option("--output", "-o", metavar="PATH", help="The path of the copy, or its folder.")
 ]
 _Repeat = Annotated[str | None, Option(metavar="N", help="The repeat that saved the artifact, 0 or seed-42.")]
-_Force = Annotated[bool, Option("--force", help="Replace an existing file by the artifact.")]
+_Force = Annotated[bool, Option("--force", help="Replace an existing file with the artifact.")]
 
 
 def best(
@@ -47,11 +47,11 @@ def best(
 ) -> None:
     """Print the parameters of the best trial. As arguments they are quoted for the shell.
 
-    If several goals have more than one best trial, all trials of the Pareto front are printed, with their
+    With several goals and more than one best trial, all trials of the Pareto front are printed, with their
     numbers and values.
 
     With --artifact a file or folder that the best trial saved with trial.save_artifact is copied instead, to
-    the current folder or --output. With repeats, that of the best repeat is copied, or of --repeat.
+    the current folder or --output. With repeats, it is copied from the best repeat, or from --repeat.
 
     \b
     Examples:
@@ -94,17 +94,17 @@ def _print_params(view: SweepView, form: BestFormat) -> None:
 
 
 def _arguments(spec: SweepSpec, params: Mapping[str, Any]) -> list[str]:
-    """Parameters as arguments of the sweep's script; `--key=value` for a function, and for a script that
-    does not receive them on its command line.
+    """Parameters as command-line arguments of the sweep's script; `--key=value` for a function, and for a
+    script that does not receive them on its command line.
     """
     from sweep.script.reference import ScriptReference
     from sweep.sweepfile.command import CommandError
 
-    found: list[str] = []
+    arguments: list[str] = []
     if spec.objective is None:
         with suppress(CommandError):
-            found = ScriptReference.of(spec).as_arguments(params)
-    return found or [f"--{key}={value}" for key, value in params.items()]
+            arguments = ScriptReference.of(spec).as_arguments(params)
+    return arguments or [f"--{key}={value}" for key, value in params.items()]
 
 
 def _copy_artifact(view: SweepView, name: str, output: str, repeat: str | None, force: bool) -> None:
@@ -113,13 +113,13 @@ def _copy_artifact(view: SweepView, name: str, output: str, repeat: str | None, 
     from sweep.controller.runs import find_repeat, repeat_values
 
     if len(view.front) > 1:
-        places = "\n  ".join(str(view.directory.trial(one.number).root) for one in view.front)
+        folders = "\n  ".join(str(view.directory.trial(best.number).root) for best in view.front)
         raise InputError(
-            f"{view.spec.name}: has several best trials (the Pareto front); copy from one of\n  {places}"
+            f"{view.spec.name}: has several best trials (the Pareto front); copy from one of\n  {folders}"
         )
     trial = view.front[0]
     index = best_repeat(view, trial) if repeat is None else find_repeat(view.spec, repeat)
     copy = export_artifact(find_artifact(view, trial.number, index, name), name, output, force=force)
     values = repeat_values(trial.user_attrs, view.spec.repeats) or trial.values
-    who = text.run(trial.number, view.spec.run_labels[index])
-    print(f"{copy}: {name} of trial {who}, {view.spec.metric.name} = {text.number(values[index])}")
+    run = text.run(trial.number, view.spec.run_labels[index])
+    print(f"{copy}: {name} of trial {run}, {view.spec.metric.name} = {text.number(values[index])}")

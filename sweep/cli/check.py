@@ -20,23 +20,23 @@ def check(file: File, name: Name = None, changes: Set = None, as_json: Json = Fa
     from sweep.preview import preview
 
     with sweep_file.locating():
-        seen = preview(sweep_file.spec, near=file.parent, allows_missing_program=sweep_file.is_wandb)
-    notes = [*sweep_file.notes, *seen.notes]
+        result = preview(sweep_file.spec, near=file.parent, allows_missing_program=sweep_file.is_wandb)
+    notes = [*sweep_file.notes, *result.notes]
     if as_json:
         parameters = {
             key: parameter.model_dump(mode="json", exclude_unset=True)
-            for key, parameter in seen.parameters.items()
+            for key, parameter in result.parameters.items()
         }
         print_json(
             {
                 "parameters": parameters,
-                "grid": seen.grid,
-                "samples": seen.samples,
-                "command": seen.command,
+                "grid": result.grid,
+                "samples": result.samples,
+                "command": result.command,
                 "notes": notes,
             }
         )
     else:
         from sweep.console.tables import print_preview
 
-        print_preview(sweep_file.spec, seen, notes)
+        print_preview(sweep_file.spec, result, notes)

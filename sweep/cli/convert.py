@@ -24,7 +24,7 @@ def convert(file: File, changes: Set = None) -> None:
 
     sweep_file = read_sweep_file(file, overrides(changes))
     if not sweep_file.is_wandb:
-        raise InputError(f"{file}: is not a W&B sweep file: it has no {DISTINCTIVE_KEY!r}; run it as it is")
+        raise InputError(f"{file}: is not a W&B sweep file: it has no {DISTINCTIVE_KEY!r}; run it directly")
     for note in sweep_file.notes:
         print(f"note: {note}", file=sys.stderr)
     print(sweep_file.spec.to_yaml(), end="")

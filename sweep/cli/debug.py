@@ -26,24 +26,26 @@ def debug(
     ] = None,
     repeat: Annotated[str, typer.Option("--repeat", metavar="N", help="Which repeat: 0, or seed-42.")] = "",
     pdb: Annotated[bool, typer.Option("--pdb", help="Start pdb where an exception was raised.")] = False,
-    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep what it writes.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Write files here, and keep them.")
+    ] = None,
     runs: Runs = RUNS,
     changes: Set = None,
 ) -> None:
-    """Run one configuration once, in this terminal, with its prints, its traceback and breakpoint().
+    """Run one configuration once, in this terminal, with its output, its traceback and breakpoint().
 
-    Nothing is written into the sweep or its study, which can run meanwhile. should_prune() is always False,
-    and there is no checkpoint. A number can be outside its range, a constant can be another one: epochs=1.
-    Parameters that are not given are those of trial N, else have their defaults, else are drawn at random.
+    Nothing is written to the sweep or its study, and the sweep can run meanwhile. should_prune() is always
+    False, and there is no checkpoint. Numbers can be outside their range, and constants can be changed:
+    epochs=1. Parameters that are not given come from trial N, else from defaults, else at random.
 
     \b
     Examples:
       sweep debug space.yaml                           defaults, and random values
       sweep debug digits-cnn --trial 7 --pdb           trial 7 again; the sweep's directory is enough
       sweep debug space.yaml --params lr=0.1,optimizer=sgd
-      sweep debug space.yaml --params best.yaml        that `sweep best digits-cnn` has printed
+      sweep debug space.yaml --params best.yaml        as printed by `sweep best digits-cnn`
 
-    Exit status: 0 it ran to its end; 1 it failed; 2 bad input; 130 interrupted.
+    Exit status: 0 finished or pruned; 1 failed; 2 invalid input; 130 interrupted.
     """
     from sweep.analysis.view import SweepView
     from sweep.debug import DebugTrial
@@ -57,9 +59,9 @@ def debug(
     sweep_file = read_sweep_file(path, [parse_override(change) for change in changes or []])
     if trial is not None and view is None:
         view = SweepView.open(sweep_file.spec.name, runs)
-    planned = DebugTrial(sweep_file, given, view, trial, repeat)
+    debug_trial = DebugTrial(sweep_file, given, view, trial, repeat)
     with _root(keep) as root:
-        raise typer.Exit(planned.run(Path(root).resolve(), keep is not None, pdb))
+        raise typer.Exit(debug_trial.run(Path(root).resolve(), keep is not None, pdb))
 
 
 def _root(keep: Path | None) -> AbstractContextManager[str | Path]:
@@ -67,9 +69,11 @@ def _root(keep: Path | None) -> AbstractContextManager[str | Path]:
     if keep is None:
         return TemporaryDirectory(prefix="sweep-debug-", ignore_cleanup_errors=True)
     for folder in (keep.resolve(), *keep.resolve().parents):
-        found = SweepDirectory(folder)
-        if found.exists() and (found.lock.exists() or found.journal.exists()):  # not a file of that name
-            raise InputError(f"--keep {keep}: the sweep {folder} must stay as it is; choose another")
+        sweep = SweepDirectory(folder)
+        if sweep.exists() and (sweep.lock.exists() or sweep.journal.exists()):  # not a file of that name
+            raise InputError(
+                f"--keep {keep}: the sweep {folder} must not be changed; choose another directory"
+            )
     return nullcontext(keep)
 
 

@@ -1,4 +1,4 @@
-"""`sweep init`: write a sweep file for a function or a script, from what its source says."""
+"""`sweep init`: write a sweep file for a function or a script, from its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sweep.objective.source_info import Source
 
 _TEMPLATE = """\
-# What the source does not say is commented out: edit those lines and remove their "# ".
+# Entries that the source does not contain are commented out: edit them and remove their "# ".
 # `sweep check {file}` shows what this file means, or what is missing; `sweep run {file}` runs it.
 
 {target}
@@ -39,18 +39,18 @@ def init(
         str, typer.Argument(metavar="TARGET", help="A function (train.py:train) or a script (train.py).")
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - prints it.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - prints it.")
     ] = "TARGET.yaml",
 ) -> None:
     """Write a sweep file for a function or a script. Its source is read, but not run.
 
-    What is literal in trial.suggest_... and in options (argparse, click, typer) becomes an entry; the rest is
-    commented out, and `sweep check` says what is missing.
+    Literal values in trial.suggest_... calls and in options (argparse, click, typer) become entries. The rest
+    is commented out, and `sweep check` reports what is missing.
 
     \b
     Examples:
       sweep init train.py:train            a function that takes a trial; writes train.yaml
-      sweep init train.py                  a script with options, or the file's one function of a trial
+      sweep init train.py                  a script with options, or with one function that takes a trial
     """
     from sweep.objective.source_reader import read_source
 
@@ -72,7 +72,7 @@ def init(
 
 
 def sweep_file(source: Source, file: Path) -> str:
-    """The text of a sweep file for what a source says; its name is that of `file`."""
+    """The text of a sweep file for a source. The name of the sweep is that of `file`."""
     from sweep.objective.source_options import FLAG
     from sweep.sweepfile.yaml import write_yaml
 
@@ -83,17 +83,19 @@ def sweep_file(source: Source, file: Path) -> str:
     if source.key == "program" and FLAG in source.parameters.values():
         command = ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}"]
         target.append(f"{_entry('command', command)}  # a flag is passed as --flag or not at all")
-    both = (source.parameters, source.examples)
-    known, examples = ("".join(f"  {_entry(*each)}\n" for each in found.items()) for found in both)
+    declared, examples = (
+        "".join(f"  {_entry(*item)}\n" for item in parameters.items())
+        for parameters in (source.parameters, source.examples)
+    )
     if source.has_suggestions:
-        active = "parameters: define-by-run    # the objective asks for them; to declare them instead:\n"
-        examples = "parameters:\n" + known + examples
-    elif known:
-        active = "parameters:\n" + known
+        active = "parameters: define-by-run    # the objective suggests them; to declare them instead:\n"
+        examples = "parameters:\n" + declared + examples
+    elif declared:
+        active = "parameters:\n" + declared
     else:
         active, examples = "", "parameters:\n" + (examples or "  lr: {min: 1e-4, max: 1e-1, log: true}\n")
     notes = (" ".join(filter(str.isprintable, note.split())) for note in source.notes)
-    has_default = any("default" in each for each in source.parameters.values())  # only options have one
+    has_default = any("default" in entry for entry in source.parameters.values())  # only options have one
     return _TEMPLATE.format(
         file=file,
         target="\n".join(target),
@@ -104,7 +106,7 @@ def sweep_file(source: Source, file: Path) -> str:
 
 
 def _metric(source: Source) -> str:
-    """The metric, whose goal the user has to add; commented out if its name is not certain."""
+    """The metric, whose goal the user must add; commented out if its name is not certain."""
     names = source.metrics or (["objective"] if source.has_suggestions else [])
     if len(names) == 1 and (source.parameters or source.has_suggestions):
         return f"{_entry('metric', {'name': names[0]})}    # add goal: minimize, or goal: maximize"

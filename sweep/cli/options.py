@@ -28,7 +28,7 @@ Json = Annotated[bool, Option("--json", help="Print JSON.")]
 def overrides(
     changes: list[str] | None, name: str | None = None, trials: int | None = None, parallel: int | None = None
 ) -> list[Override]:
-    """The changes to the sweep file on the command line. Options override `--set`."""
+    """The changes that the command line makes to the sweep file. Options override `--set`."""
     from sweep.sweepfile.load import parse_override
 
     options = [("--name", "name", name), ("--trials", "stop.trials", trials)]

@@ -10,7 +10,7 @@ from typer import Exit, Option
 from sweep.cli.options import File, Name, Runs, Set, overrides, resume_command
 from sweep.system.directory import RUNS
 
-_Trials = Annotated[int | None, Option("--trials", "-n", metavar="N", help="Stop after N trials in all.")]
+_Trials = Annotated[int | None, Option("--trials", "-n", metavar="N", help="Stop after N trials in total.")]
 _Parallel = Annotated[int | None, Option("--parallel", "-p", metavar="N", help="At most N trials at once.")]
 _Address = Annotated[
     str | None,
@@ -43,11 +43,11 @@ def run(
 ) -> None:
     """Run the sweep that FILE describes. The same command resumes it after an interruption.
 
-    As many trials run at once as the machine, or the Ray cluster, has resources for. The cluster is that of
+    As many trials run at once as the machine, or the Ray cluster, has resources for. The cluster is set by
     --address or RAY_ADDRESS; without either, Ray is started on this machine.
 
     After Ctrl-C (or SIGTERM) no trial is started, and running trials have --grace to reach a checkpoint; a
-    second one terminates them at once. Finished trials are kept either way.
+    second Ctrl-C terminates them at once. Finished trials are kept either way.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ def tensorboard(
     name: SweepName,
     runs: Runs = RUNS,
     port: Annotated[
-        int | None, Option(metavar="N", help="The port; by default 6006 or the next free.")
+        int | None, Option(metavar="N", help="The port; by default 6006 or the next free one.")
     ] = None,
     host: Annotated[str, Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
 ) -> None:

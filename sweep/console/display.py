@@ -112,7 +112,7 @@ _REPEAT_ENDS = {
     "stopped": "was stopped",
     "interrupted": "was stopped",
 }
-"""How a repeat ended while other repeats of its trial have not."""
+"""How a repeat ended, for a trial whose other repeats have not finished."""
 _EXPECTED = ("pruned", "interrupted")
 """Endings that need no reason."""
 
@@ -248,8 +248,8 @@ class LiveDisplay(Display):
         estimates = [] if self._expected_end is None else [self._expected_end - now]
         if progress.seconds_left is not None:
             estimates.append(progress.seconds_left)
-        left = min(estimates, default=0.0)
-        return f", {text.duration(left)} left" if left > 0 else ""
+        seconds = min(estimates, default=0.0)
+        return f", {text.duration(seconds)} left" if seconds > 0 else ""
 
     def _estimate_end(self, progress: Progress, now: float) -> float | None:
         """When the last trial will finish, at the average pace of this run."""

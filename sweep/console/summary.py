@@ -28,7 +28,7 @@ def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | Non
         launched: the outcome of the run.
         runs: the folder that contains the sweep's directory.
         resume: the command or call that resumes the sweep.
-        metric_place: where the metric is named: the sweep file and the line, or an option.
+        metric_place: where the metric's name is set: the sweep file and the line, or an option.
     """
     view = SweepView(launched.directory)
     root = launched.directory.root
@@ -87,7 +87,7 @@ def print_best(view: SweepView, has_lines: bool = False) -> None:
 
     Args:
         view: the sweep.
-        has_lines: print each parameter on a line of its own.
+        has_lines: print each parameter on a separate line.
     """
     if view.best is None:
         if view.counts["complete"]:

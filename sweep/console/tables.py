@@ -115,10 +115,11 @@ def _best(view: SweepView) -> str:
 
 
 def _conditions(node: FlatParameter) -> str:
-    return ", ".join(
-        f"{one.name} {'=' if len(one.values) == 1 else 'in'} {' '.join(map(str, one.values))}"
-        for one in node.conditions
-    )
+    texts = []
+    for condition in node.conditions:
+        relation = "=" if len(condition.values) == 1 else "in"
+        texts.append(f"{condition.name} {relation} {' '.join(map(str, condition.values))}")
+    return ", ".join(texts)
 
 
 def _describe(parameter: Leaf) -> tuple[str, str]:

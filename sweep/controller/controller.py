@@ -1,14 +1,14 @@
-"""`Controller`: the one owner of a sweep's study. Engines call it; the other modules here are its parts.
+"""`Controller`: the only writer of a sweep's study. Engines call it; the other modules here are its parts.
 
 A sweep's life, in the order of the calls:
 
 1. The controller opens the study and restores the trials that an earlier session left (`recovery.py`).
-2. `next_step` decides what runs next (`scheduler.py`) and starts an attempt of it (`live_trials.py`).
+2. `next_step` decides what runs next (`scheduler.py`) and starts the attempt (`live_trials.py`).
 3. The running trial reports values and asks whether to stop (`reports.py`).
-4. `next_step` or `finish` brings the outcome of the attempt (`outcome_recorder.py`): either the trial waits
+4. `next_step` or `finish` records the outcome of the attempt (`outcome_recorder.py`): either the trial waits
    for a retry, or its final state is recorded, counted (`statistics.py`) and shown in TensorBoard
    (`hparams_writer.py`).
-5. When a stop rule is reached (`stop_rules.py`), nothing starts any more, and the engine closes the
+5. When a stop rule is reached (`stop_rules.py`), no attempt starts any more, and the engine closes the
    controller.
 """
 
@@ -62,14 +62,14 @@ class Controller:
     thread.
 
     When a call returns, its effect is in the journal. So the controller can die at any moment and be
-    replaced; a call that is made again because it was not answered has no second effect (see `adopt`).
+    replaced. A call that is repeated because it was not answered has no second effect (see `adopt`).
 
     Args:
         spec: the sweep.
         directory: its directory, which exists.
         slots: the number of trials that can run at once, for the usage statistics.
         run_id: the id of this run of the sweep. If the study was last used by the same run, this controller
-            replaces one that died while its workers run on.
+            replaces one that died while its workers continue to run.
         keeps_report_events: whether reports are passed on to the engine.
     """
 
@@ -103,7 +103,7 @@ class Controller:
             self._recovery.restore(self._study, trials)
             self._study.set_user_attr(attributes.RUN, run_id)
 
-    # What a running trial calls, through its engine.
+    # Called for a running trial, by its engine.
 
     def report(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> None:
         """Store messages from a trial. A step that was reported before keeps its first value.
@@ -127,7 +127,7 @@ class Controller:
     ) -> bool:
         """Store `reports`, then return whether the pruner stops the trial, or has stopped it.
 
-        Of a trial with repeats the pruner looks at the first one, and the others follow.
+        The pruner looks only at the first repeat of a trial, and the other repeats follow it.
         """
         run = self._store(number, attempt, reports, repeat)
         if run is None:
@@ -141,7 +141,7 @@ class Controller:
         return live.decision is not None
 
     def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> bool:
-        """Store `reports`, then return whether the trial has to stop at its next checkpoint."""
+        """Store `reports`, then return whether the trial must stop at its next checkpoint."""
         run = self._store(number, attempt, reports, repeat)
         return self._scheduler.is_draining or (run is not None and self._live.of(run).decision is not None)
 
@@ -163,13 +163,13 @@ class Controller:
             with self._changes():
                 value = suggest(live.trial, name, distribution)
         except (ValueError, TypeError, OverflowError) as error:
-            # Other choices than before, choices that no journal can store, or an infinite range.
+            # Choices that differ from earlier ones or cannot be stored in the journal, or an infinite range.
             return Suggestion(problem=f"{name}: {error}")
         live.params = {**live.params, name: value}
         self._hparams.update_cells(live)
         return Suggestion(value)
 
-    # What an engine calls.
+    # Called by an engine.
 
     def next_step(self, outcome: Outcome | None, has_worker: bool = True) -> NextStep:
         """Record the outcome of a slot's attempt, if it executed one, and return the slot's next attempt.
@@ -191,7 +191,7 @@ class Controller:
         """Record the outcome of an attempt.
 
         Returns:
-            None if it is not the trial's current attempt. Then nothing was recorded.
+            None if it is not the trial's current attempt; nothing was recorded then.
         """
         with self._changes():
             return self._finish(outcome)
@@ -213,7 +213,7 @@ class Controller:
         )
 
     def return_assignment(self, number: int, attempt: int, repeat: int = 0) -> None:
-        """Take back an attempt that no worker executes. It is handed out again later."""
+        """Take back an attempt that no worker executes. It is assigned again later."""
         run = self._live.current(number, attempt, repeat)
         if run is not None:
             with self._changes():
@@ -223,8 +223,8 @@ class Controller:
         """Continue running attempts, after this controller has replaced one that died.
 
         Args:
-            running: the attempts whose outcomes have not been sent, or not been answered. The dead controller
-                handed out others too, but its answer was lost: they are handed out again.
+            running: the attempts whose outcomes have not been sent, or not been answered. All others are
+                assigned again: the dead controller's answers with these assignments were lost.
         """
         with self._changes():
             self._recovery.adopt(running)
@@ -234,10 +234,10 @@ class Controller:
         self._scheduler.is_draining = True
 
     def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
-        """Prune a trial on the user's request. The engine has to end those of its repeats that are running.
+        """Prune a trial on the user's request. The engine must stop the repeats that are running.
 
         Returns:
-            None if the trial has no final state yet, because it is running, or had one before.
+            None if the trial has no final state yet because it is running, or already had one.
         """
         with self._changes():
             return self._recorder.stop_trial(number, reason)
@@ -246,7 +246,8 @@ class Controller:
         """Enqueue new trials with the parameters of failed ones.
 
         Returns:
-            the failed trials that get a new one; not those that have not failed, or have been resubmitted.
+            the numbers of the trials that were resubmitted. Trials that have not failed, or were resubmitted
+            before, are skipped.
         """
         with self._changes():
             chosen = enqueue_resubmissions(self._study, numbers)
@@ -254,7 +255,7 @@ class Controller:
         return chosen
 
     def enqueue(self, points: Iterable[Mapping[str, Any]], token: str) -> int:
-        """Enqueue configurations, to be tried next; returns how many.
+        """Enqueue configurations that run next; returns how many.
 
         Args:
             points: the configurations, as Optuna would have sampled them.
@@ -269,8 +270,8 @@ class Controller:
         """The current state of the sweep."""
         self._meter.save_if_due()
         usage, best = self._meter.now(), None
-        if (found := self._stats.best) is not None:
-            best = BestTrial(found.number, found.values[0], self._space.complete(found.params))
+        if (trial := self._stats.best) is not None:
+            best = BestTrial(trial.number, trial.values[0], self._space.complete(trial.params))
         live = sorted(self._live.trials.items())
         busy = sum(trial.is_running for _, trial in live)
         running = tuple(
@@ -306,7 +307,7 @@ class Controller:
         )
 
     def ask_again_in(self) -> float | None:
-        """Seconds until something can start; None if nothing will, unless trials are enqueued."""
+        """Seconds until an attempt can start; None if none will start unless trials are enqueued."""
         return self._scheduler.seconds_until_next()
 
     def take_report_events(self) -> tuple[ReportEvent, ...]:
@@ -320,7 +321,7 @@ class Controller:
 
     @contextmanager
     def _changes(self) -> Iterator[None]:
-        """Changes of the study: written to the journal together, and then shown in TensorBoard."""
+        """Batch changes of the study: write them to the journal together, then show them in TensorBoard."""
         self._meter.save_if_due()
         with self._sweep_study.batch():
             yield

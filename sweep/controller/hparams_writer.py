@@ -1,4 +1,4 @@
-"""`HParamsWriter`: what the controller writes for TensorBoard's HParams tab, and creates for workers."""
+"""`HParamsWriter`: writes the sweep's columns and the ends of its runs for TensorBoard's HParams tab."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from sweep.tracking.run_logger import best_tag
 class HParamsWriter:
     """Creates the rows of a sweep's trials, and writes the columns and how each run ended.
 
-    TensorBoard keeps the first end that it reads. So ends are collected, and written once they are durable
-    in the study.
+    TensorBoard keeps the first end that it reads. So ends are collected, and only written once they are
+    durable in the study.
 
     Args:
         spec: the sweep.
@@ -63,7 +63,7 @@ class HParamsWriter:
         return Session(self._cells(trial, params), group_name(self._spec.name, trial.number), time.time())
 
     def update_cells(self, live: LiveTrial) -> None:
-        """Add a parameter to the row of a trial that has just asked for it."""
+        """Add a parameter to the row of a define-by-run trial that has just sampled it."""
         for run in live.runs:
             run.session = replace(run.session, cells=self._cells(live.trial, live.params))
 
@@ -78,7 +78,7 @@ class HParamsWriter:
         Args:
             live: the trial.
             run: the run.
-            is_whole: whether its worker has closed its event file.
+            is_whole: whether its worker has closed the run's event file.
         """
         self._ends.append((run, _is_success(live, run), is_whole))
 
@@ -90,7 +90,7 @@ class HParamsWriter:
                 end_session(self._root(run), run.session, is_success, is_whole, time.time())
 
     def restore_end(self, live: LiveTrial, run: LiveRun) -> None:
-        """Write the end of a run that finished in an earlier session, unless that wrote it."""
+        """Write the end of a run that finished in an earlier session, unless that session wrote it."""
         self._write_missing_end(run, _is_success(live, run), time.time())
 
     def restore_last_end(self, trials: Iterable[FrozenTrial], sweep_seed: int) -> None:
@@ -114,12 +114,12 @@ class HParamsWriter:
         return self._directory.trial(run.number, run.label).root
 
     def _metric_tags(self) -> list[str]:
-        """The metrics that TensorBoard shows next to the parameters: it selects the first five."""
+        """The tags of the metric columns. TensorBoard shows the first five by default."""
         spec = self._spec
         first = [spec.metric.name, best_tag(spec.metric.name)]
         return list(dict.fromkeys([*first, *(goal.name for goal in spec.goals), *spec.limits]))
 
 
 def _is_success(live: LiveTrial, run: LiveRun) -> bool:
-    """Whether a run succeeded. A run whose trial was pruned did."""
+    """Whether a run succeeded. A run of a pruned trial counts as a success."""
     return run.value is not None or live.decision is None or live.decision.state != "FAIL"

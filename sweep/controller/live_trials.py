@@ -31,7 +31,7 @@ class LiveTrials:
 
     Attributes:
         trials: the live trials by number.
-        waiting: their runs that wait for an attempt, the first one first.
+        waiting: the queue of their runs that wait for an attempt.
     """
 
     spec: SweepSpec
@@ -43,7 +43,7 @@ class LiveTrials:
     waiting: deque[LiveRun] = field(default_factory=deque)
 
     def add(self, trial: optuna.Trial, user_attrs: Mapping[str, Any] | None = None) -> LiveTrial:
-        """Sample the declared parameters of a trial, as far as it has none, and create its runs.
+        """Sample those declared parameters of a trial that it does not have yet, and create its runs.
 
         Args:
             trial: Optuna's trial.
@@ -64,7 +64,7 @@ class LiveTrials:
         return self.trials[run.number]
 
     def current(self, number: int, attempt: int, repeat: int) -> LiveRun | None:
-        """The run of this attempt; None if the attempt is not, or no longer, the one that is running."""
+        """The run of this attempt; None if this attempt is not the one that is running."""
         live = self.trials.get(number)
         run = live.runs[repeat] if live is not None else None
         return run if run is not None and run.state == "running" and run.attempt == attempt else None
@@ -83,12 +83,12 @@ class LiveTrials:
         self.meter.start(run.key)
 
     def resume(self, run: LiveRun, started: float) -> None:
-        """Continue an attempt that started under another controller, in seconds since the epoch."""
+        """Continue an attempt that an earlier controller started, at `started` in seconds since the epoch."""
         self.meter.start(run.key, time.time() - started)
         run.session = replace(run.session, started=started)
 
     def wait(self, run: LiveRun) -> None:
-        """Put a run into the queue; the end of its last attempt is stored."""
+        """Put a run into the queue, and store that its last attempt has ended."""
         self.of(run).store(run, attributes.ENDED, run.attempt)
         run.state = "waiting"
         self.waiting.append(run)

@@ -1,4 +1,4 @@
-"""`OutcomeRecorder`: from the outcome of an attempt to the recorded state of its trial."""
+"""`OutcomeRecorder`: records the outcomes of attempts and the final states of trials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sweep.tracking.run_logger import best_tag
 
 @dataclass(frozen=True, eq=False)
 class OutcomeRecorder:
-    """Records how attempts ended: the run waits for another attempt, or finishes, and with it its trial.
+    """Records the outcome of an attempt: its run waits for another attempt or finishes, and so may its trial.
 
     Args:
         spec: the sweep.
@@ -85,10 +85,10 @@ class OutcomeRecorder:
         return self.settle(run, outcome)
 
     def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
-        """Prune a trial on the user's request. Its runs that are running have to be ended by the engine.
+        """Prune a trial on the user's request. The engine must stop those of its runs that are running.
 
         Returns:
-            None if the trial has no final state yet, because a run is still running, or had one before.
+            None if the trial has no final state yet because a run is still running, or already had one.
         """
         live = self.live.trials.get(number)
         if live is None or live.decision is not None or (live.is_running and not live.has_repeats):
@@ -100,7 +100,7 @@ class OutcomeRecorder:
         return result if result.state is not None else None
 
     def undo_start(self, run: LiveRun) -> None:
-        """An attempt was handed out that no worker executes: another one follows, unless that is decided."""
+        """Take back an attempt that no worker executes. Another one follows, unless the trial is decided."""
         live = self.live.of(run)
         self.live.undo_start(run)
         if live.decision is not None:
@@ -130,7 +130,7 @@ class OutcomeRecorder:
 
         Args:
             run: the run that finished last.
-            outcome: the outcome of its last attempt; if missing, the run was stopped in an earlier session.
+            outcome: the outcome of its last attempt; None if the run was stopped in an earlier session.
         """
         outcome = outcome or self._stopped(run)
         live = self.live.of(run)
@@ -176,14 +176,14 @@ class OutcomeRecorder:
         )
 
     def _store_attributes(self, live: LiveTrial, outcome: Outcome, reason: str) -> None:
-        """Store what Optuna's own record of the trial does not contain."""
-        is_reported = (self.spec.metric.name, best_tag(self.spec.metric.name))
+        """Store the attributes of the trial that Optuna does not record itself."""
+        reported = (self.spec.metric.name, best_tag(self.spec.metric.name))
         metrics = {
             name: value
             for name, value in outcome.metrics.items()
             # The reports of a single attempt contain these; those of several attempts are mixed.
             if math.isfinite(value)
-            and (len(self.spec.goals) > 1 or not live.is_single_attempt or name not in is_reported)
+            and (len(self.spec.goals) > 1 or not live.is_single_attempt or name not in reported)
         }
         if metrics or not live.is_single_attempt:
             live.trial.set_user_attr(attributes.METRICS, metrics)

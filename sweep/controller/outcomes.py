@@ -1,4 +1,4 @@
-"""From the outcome of an attempt to the state of its trial."""
+"""Derives the state of a trial from the outcome of an attempt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweep.study.ranking import Ranking
 
 
 def final_metrics(outcome: Outcome, metric: str) -> dict[str, float]:
-    """The last value of every metric that an attempt logged, and of `metric` what it returned."""
+    """The last value of every metric that an attempt logged; for `metric`, the value that it returned."""
     returned = {} if outcome.value is None else {metric: outcome.value}
     return {**outcome.metrics, **returned}
 
@@ -19,7 +19,7 @@ def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[Tria
     """The final state that an outcome gives to its trial, and the reason for the user.
 
     Returns:
-        None as the state if the trial has to run again.
+        the state, None if the trial must run again, and the reason.
     """
     if outcome.kind in ("interrupted", "disk_full"):
         return None, outcome.reason
@@ -32,6 +32,6 @@ def resolve_state(outcome: Outcome, ranking: Ranking, metric: str) -> tuple[Tria
     metrics = final_metrics(outcome, metric)
     missing = ranking.missing(metrics)
     if missing is not None:
-        what = "is NaN" if missing in metrics else f"was never logged; {suggestion(missing, metrics)}"
-        return "FAIL", f"the metric {missing!r} {what}"
+        problem = "is NaN" if missing in metrics else f"was never logged; {suggestion(missing, metrics)}"
+        return "FAIL", f"the metric {missing!r} {problem}"
     return "COMPLETE", ""

@@ -25,14 +25,14 @@ from sweep.sweepfile import SweepSpec
 class Recovery:
     """Rebuilds the live trials from the study when a controller starts.
 
-    After an earlier session every attempt is void, and another one follows. If only the controller died, its
-    workers run on: `adopt` learns which attempts these execute, and `repeat_result` answers again the calls
-    that the dead controller might have left unanswered.
+    Attempts of an earlier session are void, and another one follows each. If only the controller died, its
+    workers continue to run: `adopt` takes over the attempts that they execute, and `repeat_result` repeats
+    answers that the dead controller might not have sent.
 
     Args:
         spec: the sweep.
         space: its search space.
-        live: the live trials; empty.
+        live: the live trials, empty so far.
         reports: stores the reports that a worker wrote but did not send.
         recorder: records trials whose runs have all finished.
         stats: knows the best trial.
@@ -56,7 +56,7 @@ class Recovery:
     """The same for repeats of live trials."""
 
     def restore(self, study: optuna.Study, trials: Iterable[FrozenTrial]) -> None:
-        """Make the unfinished trials of the study live again."""
+        """Create live trials for the unfinished trials of the study."""
         for trial in trials:
             if trial.state == optuna.trial.TrialState.RUNNING:
                 self._restore_trial(study, trial)
@@ -92,18 +92,18 @@ class Recovery:
             self.live.wait(run)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
-        """Continue these attempts. The dead controller handed out the others, but no worker executes them."""
-        known = {(attempt.number, attempt.repeat): attempt for attempt in running}
+        """Continue these attempts, and take back all others, which no worker executes."""
+        by_run = {(attempt.number, attempt.repeat): attempt for attempt in running}
         runs = [run for live in self.live.trials.values() for run in live.runs if run.state == "running"]
         for run in runs:
-            attempt = known.get(run.key)
+            attempt = by_run.get(run.key)
             if attempt is not None and attempt.attempt == run.attempt:
                 self.live.resume(run, attempt.started)
             else:
                 self.recorder.undo_start(run)
 
     def repeat_result(self, outcome: Outcome) -> AttemptResult | None:
-        """The result of an outcome that the dead controller recorded, once; None if it did not record it."""
+        """The result of an outcome that the dead controller recorded, once; None if it was not recorded."""
         label = self.spec.run_labels[outcome.repeat]
         live = self.live.trials.get(outcome.number)
         if live is not None:

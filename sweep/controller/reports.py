@@ -1,4 +1,4 @@
-"""`Reports`: what running trials report, and what the pruner says about it."""
+"""`Reports`: stores the reports of running trials, and asks the pruner about them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sweep.sweepfile import SweepSpec
 
 @dataclass(eq=False)
 class Reports:
-    """Stores what live trials report in the study, and asks the pruner about them.
+    """Stores the reports of live trials in the study, and asks the pruner about them.
 
-    Of a trial with repeats only the first one is compared with other trials, and the others follow it,
-    because Optuna keeps one value per step.
+    Only the first repeat of a trial is compared with other trials, and the other repeats follow it, because
+    Optuna keeps one value per step.
 
     Args:
         spec: the sweep.

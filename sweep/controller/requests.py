@@ -1,4 +1,4 @@
-"""Requests of other processes to the one that runs a sweep: files in a folder, for several machines too."""
+"""Requests to the process that runs a sweep: files in a folder, which can be shared between machines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Request:
     """A request to a running sweep.
 
     Args:
-        run_id: the run of the sweep that is asked. Other runs ignore the request.
+        run_id: the run of the sweep that should handle the request. Other runs ignore the request.
         stop: stop the sweep, as Ctrl-C does.
         stop_trial: prune this trial.
         resubmit: run these failed trials again, as new ones.
-        enqueue: try these configurations next, given as Optuna would have sampled them.
+        enqueue: run these configurations next, given as Optuna would have sampled them.
         token: the id of the request, which is stored with the trials that it enqueues.
     """
 
@@ -33,7 +33,7 @@ class Request:
 
 
 def leave_request(folder: Path, request: Request) -> None:
-    """Leave a request. A running sweep sees it within half a second."""
+    """Write a request. A running sweep reads it within half a second."""
     folder.mkdir(exist_ok=True)
     name = f"{time.time_ns():020d}-{os.getpid()}.json"
     temporary = folder / f".{name}"

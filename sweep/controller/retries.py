@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is retried."""
+"""Decides whether and when a failed attempt is retried."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RetryRules:
         """Whether a failed attempt is retried.
 
         Args:
-            kind: how it ended. To return something that is not a number is an error of the objective.
+            kind: how it ended. A return value that is not a number counts as an error of the objective.
             failures: the number of attempts that count against the retries, this one included.
         """
         cause = "error" if kind == "returned" else kind

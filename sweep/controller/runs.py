@@ -54,10 +54,10 @@ class LiveRun:
         state: whether it waits for an attempt, is running, or has finished. It is changed by `LiveTrials` and
             `LiveTrial`, and restored by `Recovery`.
         attempt: the number of attempts so far.
-        failures: how many of these count against the trial's retries.
+        failures: the number of attempts that count against the trial's retries.
         ready_at: when the next attempt can start, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
-        highest_step: the highest of them; -1 without any.
+        highest_step: the highest step reported so far; -1 if there is none.
         published_steps: the steps of the current attempt that were passed on as report events.
         last_report: the last report of the current attempt.
         value: the result, once it has finished and has one.
@@ -160,7 +160,7 @@ class LiveTrial:
         self.trial.set_user_attr(run.attribute(name), value)
 
     def decide(self, decision: Decision) -> None:
-        """Set the final state. With repeats it is stored, because the others can still be running."""
+        """Set the final state, and store it if other repeats of the trial can still be running."""
         self.decision = decision
         if self.has_repeats:
             self.trial.set_user_attr(attributes.DECISION, asdict(decision))
@@ -175,7 +175,7 @@ class LiveTrial:
             self.store(run, attributes.METRICS, run.metrics)
             self.store(run, attributes.DURATION, round(duration_s, 3))
             self.store(run, attributes.ENDED, run.attempt)
-            self.trial.set_user_attr(attributes.REPEATS, [each.value for each in self.runs])
+            self.trial.set_user_attr(attributes.REPEATS, [other.value for other in self.runs])
 
     def repeat_result(self, run: LiveRun, outcome: Outcome) -> AttemptResult:
         """The result of a finished repeat, while other repeats have not finished."""
@@ -194,14 +194,14 @@ class LiveTrial:
         return _REDUCTIONS[reduce](values) if len(values) == len(self.runs) else None
 
     def metrics(self, reduce: str) -> dict[str, float]:
-        """Every metric that its repeats logged, reduced to one value; not those that are NaN in a repeat."""
-        found: dict[str, list[float | None]] = {}
+        """Every metric that its repeats logged, reduced to one value, unless it is NaN in a repeat."""
+        values_by_tag: dict[str, list[float | None]] = {}
         for run in self.runs:
             for tag, last in run.metrics.items():
-                found.setdefault(tag, []).append(last)
+                values_by_tag.setdefault(tag, []).append(last)
         return {
             tag: _REDUCTIONS[reduce]([value for value in values if value is not None])
-            for tag, values in found.items()
+            for tag, values in values_by_tag.items()
             if None not in values
         }
 

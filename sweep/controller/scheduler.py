@@ -25,8 +25,8 @@ class Scheduler:
         spec: the sweep.
         study: the study that is asked for new trials.
         live: the live trials, with the queue of waiting runs.
-        stats: counts trials and knows the stop rules.
-        meter: knows how long the sweep has run.
+        stats: counts trials and checks the stop rules.
+        meter: measures how long the sweep has run.
 
     Attributes:
         is_draining: whether the sweep is being stopped, so that nothing new starts.
@@ -57,7 +57,7 @@ class Scheduler:
         return live.runs[0]
 
     def seconds_until_next(self) -> float | None:
-        """Seconds until something can start; None if nothing will, unless trials are enqueued."""
+        """Seconds until an attempt can start; None if none will start unless trials are enqueued."""
         if self._is_stopping():
             return None
         if not self.stats.has_all_trials(len(self.live.trials)):
@@ -71,7 +71,7 @@ class Scheduler:
 
         Args:
             run: the run.
-            state: what its last attempt makes of the trial; None after an interruption.
+            state: the state that its last attempt gives to the trial; None after an interruption.
             kind: how its last attempt ended.
 
         Returns:
@@ -92,7 +92,7 @@ class Scheduler:
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
         if self.stats.is_metric_missing and not self._is_metric_reported():
-            return "metric"  # other parameters would not change that
+            return "metric"  # the objective never reports it, whatever the parameters
         return self.stats.stopped_by(self.meter.now().elapsed)
 
     def _is_stopping(self) -> bool:

@@ -21,7 +21,7 @@ class TrialStats:
         trials: the trials that exist.
 
     Attributes:
-        best: the best complete trial within the limits; the first one of equals.
+        best: the best complete trial within the limits; of equal trials the first.
         enqueued: the number of trials that are enqueued in Optuna and have not started.
         is_metric_missing: whether a trial finished without reporting the metric.
     """
@@ -73,5 +73,5 @@ class TrialStats:
         return self._rules.reached(self._state, self._resubmissions, elapsed)
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Seconds until the time limit; None if there is none."""
+        """Seconds until the time limit; None without a time limit."""
         return self._rules.seconds_left(elapsed)

@@ -22,14 +22,14 @@ REASONS = {
     "time": "; the time limit is reached",
     "trials": "",
 }
-"""Why a sweep has stopped, by stop rule: the end of a sentence."""
+"""Why a sweep has stopped, by stop rule, as the end of a sentence."""
 IGNORES_RESUBMISSIONS = ("failures", "grid", "trials")
-"""The rules that count neither a resubmission nor the failed trial that it repeats: it can still run."""
+"""The rules that count a failed trial and its resubmission as one trial: such a sweep can still run it."""
 
 
 @dataclass
 class StopState:
-    """What the stop rules look at. Trials are added in the order in which they finish.
+    """The counts that the stop rules check. Trials are added in the order in which they finish.
 
     Attributes:
         metric: the metric that counts.
@@ -117,5 +117,5 @@ class StopRules:
         return None
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Seconds until the time limit; None if there is none."""
+        """Seconds until the time limit; None without a time limit."""
         return None if self._stop.seconds is None else self._stop.seconds - elapsed

@@ -1,4 +1,4 @@
-"""The files in the directories of trials that the controller itself reads and writes."""
+"""Reads and writes the controller's own files in the directories of trials."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sweep.tracking.read import read_scalars
 class TrialFiles:
     """The files of all trials of a sweep.
 
-    An objective can do anything to its directory, and a disk can be full. So a file that cannot be read
-    counts as missing, and a file that cannot be written is skipped. The study does not depend on them.
+    An objective can change its directory, and a disk can be full. So a file that cannot be read counts as
+    missing, and a file that cannot be written is skipped. The study does not depend on these files.
 
     Args:
         directory: the sweep's directory.
@@ -28,7 +28,7 @@ class TrialFiles:
         self._metric = metric
 
     def complete(self, run: LiveRun, outcome: Outcome) -> Outcome:
-        """Add what a killed worker had written to its event file but not reported yet."""
+        """Add the values that a killed worker had written to its event file but not sent yet."""
         scalars = self._scalars(run)
         return replace(
             outcome,

@@ -1,4 +1,4 @@
-"""How long a sweep has run, over all its sessions, and how busy its slots were."""
+"""Measures how long a sweep has run, over all its sessions, and how busy its slots were."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Usage:
 
     @classmethod
     def from_attribute(cls, attribute: dict[str, Any] | None) -> Usage:
-        """The usage that is stored in a study; zero if there is none."""
+        """The usage that is stored in a study; zero if none is stored."""
         return cls(**attribute) if attribute else cls()
 
 
 class UsageMeter:
-    """Measures a session of a sweep, and adds it to the sessions before, whose usage is in the study.
+    """Measures the usage of a session, and adds it to that of earlier sessions, which is in the study.
 
     Args:
         study: stores the usage.
@@ -58,11 +58,11 @@ class UsageMeter:
         self.save()
 
     def start(self, run: tuple[int, int], ago: float = 0.0) -> None:
-        """A slot has started an attempt of a run (trial number, repeat), now or some seconds ago."""
+        """Record that an attempt of a run (trial number, repeat) started `ago` seconds ago."""
         self._running[run] = time.monotonic() - ago
 
     def end(self, run: tuple[int, int]) -> float:
-        """The attempt has ended; returns its duration in seconds."""
+        """Record that the attempt has ended; returns its duration in seconds."""
         now = time.monotonic()
         started = self._running.pop(run, now)
         self._finished_busy += now - max(started, self._began)
@@ -71,7 +71,7 @@ class UsageMeter:
     def now(self) -> Usage:
         """The usage of all sessions so far."""
         now = time.monotonic()
-        # The time before this session is in the usage of the session before.
+        # Time before this session is part of the usage of earlier sessions.
         running = sum(now - max(started, self._began) for started in self._running.values())
         busy = self._finished_busy + running
         return Usage(

@@ -1,4 +1,4 @@
-"""Running one attempt of a trial, in any process: from an assignment to its outcome."""
+"""Runs one attempt of a trial in the current process: takes an assignment and returns an outcome."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RedirectOutput = Callable[[Path], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class AttemptSettings:
-    """What all attempts of a sweep have in common. Cheap to unpickle: it has no spec and needs no Optuna.
+    """The settings that all attempts of a sweep share. Cheap to unpickle: no spec, no import of Optuna.
 
     Args:
         directory: the sweep's directory.
@@ -47,7 +47,7 @@ class AttemptSettings:
         device: the value of `trial.device`.
         keep_checkpoints: how many of the latest checkpoints of a trial are kept.
         is_define_by_run: whether the objective suggests its parameters itself.
-        study: what trials can read of the study.
+        study: the information about the study that trials can read.
     """
 
     directory: SweepDirectory
@@ -82,12 +82,12 @@ class AttemptRunner:
     """Runs one attempt after another in this process. The objective is imported once.
 
     Args:
-        settings: what all attempts have in common.
+        settings: the settings that all attempts share.
         redirect_output: where the output of the objective goes.
         in_user_process: whether this is the process of `sweep run --inline` or of a Python script, and not a
             worker. Then KeyboardInterrupt and quitting the debugger stop the sweep, and child processes that
-            an attempt leaves behind are not killed, because others may have started them.
-        on_error: called with the exception that the objective raised, before the process is restored.
+            an attempt leaves behind are not killed, because other code may have started them.
+        on_error: called with the exception that the objective raised, before the process state is restored.
 
     Attributes:
         is_clean: whether the state of this process was restored completely after the last attempt.
@@ -111,7 +111,7 @@ class AttemptRunner:
         self.is_clean = True
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
-        """Run the objective once. Whatever it raises becomes the outcome."""
+        """Run the objective once. Any exception that it raises becomes the outcome."""
         settings = self._settings
         directory = settings.directory.trial(assignment.number, assignment.label)
         directory.root.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The base class of engines, and what an engine runs."""
+"""The base class of engines, and `PreparedSweep`, which an engine runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PreparedSweep:
 
     @property
     def attempt_settings(self) -> AttemptSettings:
-        """The part that workers need."""
+        """The settings that workers need."""
         return AttemptSettings(
             directory=self.directory,
             objective=self.objective,

@@ -14,7 +14,7 @@ from sweep.trial.channel import Interrupted
 
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FULL_BELOW = 1 << 16
-"""A disk with less free space than this is full, in bytes."""
+"""A disk with less free space than this, in bytes, counts as full."""
 
 _FREE_SPACE = "Free some disk space, then run the same command again to resume"
 
@@ -27,7 +27,7 @@ _OUT_OF_MEMORY = (
     "RESOURCE_EXHAUSTED",  # JAX
 )
 _OUT_OF_MEMORY_IN_SCRIPTS = (*_OUT_OF_MEMORY, "MemoryError", "OutOfMemoryError")
-"""Of a script only the output is known, not the exception's type."""
+"""For a script only the output is known, not the type of the exception."""
 
 
 def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
@@ -35,8 +35,8 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
 
     Args:
         error: the exception.
-        directory: the trial's directory. If its disk is full, that is the cause: not every library that fails
-            to write says why.
+        directory: the trial's directory. If its disk is full, that counts as the cause, because not every
+            library reports why it failed to write.
     """
     if isinstance(error, Interrupted):
         return "interrupted"
@@ -59,12 +59,12 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
 
 
 def disk_full_error(outcome: Outcome) -> SweepError:
-    """Make the error of a sweep that stops because a trial could not write."""
+    """Create the error for a sweep that stops because a trial could not write."""
     return SweepError(f"{outcome.reason}; trial {outcome.number} is not marked as failed. {_FREE_SPACE}")
 
 
 def study_write_error(error: BaseException) -> SweepError:
-    """Make the error of a sweep that stops because its study could not be written."""
+    """Create the error for a sweep that stops because its study could not be written."""
     if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
         return SweepError(f"{error.strerror}; nothing was recorded after that. {_FREE_SPACE}")
     return SweepError(

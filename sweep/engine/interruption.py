@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Whether the sweep has been asked to stop. It is a flag, so that no write is cut off in the middle.
+    """Records whether the sweep has been asked to stop. A flag, so that no write is interrupted halfway.
 
     A second signal raises KeyboardInterrupt wherever the program is. A third one terminates the process.
 

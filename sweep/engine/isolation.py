@@ -1,4 +1,4 @@
-"""Isolation of trials that run in one process: what a trial changes in its process is restored after it."""
+"""Isolation of trials that run in one process: the state of the process is restored after each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHILD_GRACE = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 _Restore = Callable[[], None]
-"""Restores what was saved when it was made."""
+"""Restores the state that was saved when this function was created."""
 
 
 def seed_generators(seed: int) -> None:
@@ -153,7 +153,7 @@ def _torch_settings(torch: Any) -> list[tuple[Callable[[Any], Any], Callable[[],
 
 
 def _save_logging() -> _Restore:
-    """Otherwise a log file that a trial configures would receive the messages of all later trials."""
+    """Save the root logger's settings: a trial's log file must not receive the messages of later trials."""
     root = logging.getLogger()
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
 
@@ -169,7 +169,7 @@ def _save_logging() -> _Restore:
 
 
 def _save_signals() -> _Restore:
-    """Otherwise an alarm that a trial has set would terminate a later trial."""
+    """Save signal handlers and timers: an alarm that a trial has set must not terminate a later trial."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -191,15 +191,15 @@ def _save_children() -> _Restore:
     def restore() -> None:
         _shut_down_services()
         kept = before | _helper_pids()
-        left = [process for process in processes.descendants() if not _is_kept(process, kept)]
-        processes.terminate(left, grace=_CHILD_GRACE)
-        processes.reap(left)
+        leftover = [process for process in processes.descendants() if not _is_kept(process, kept)]
+        processes.terminate(leftover, grace=_CHILD_GRACE)
+        processes.reap(leftover)
 
     return restore
 
 
 def _shut_down_services() -> None:
-    """Shut down libraries that reuse processes from call to call: they would wait forever for killed ones."""
+    """Shut down process pools of libraries, which would wait forever for processes that are killed."""
     if getattr(sys.modules.get("wandb.sdk.wandb_setup"), "_singleton", None) is not None:
         sys.modules["wandb"].teardown()
     compiler = sys.modules.get("torch._inductor.async_compile")
@@ -232,7 +232,7 @@ def _helper_pids() -> set[Any]:
 
 
 def _release_memory(descriptors: int) -> None:
-    """Free unreachable objects that hold GPU memory or files. They would wait for Python's collector."""
+    """Free unreachable objects that hold GPU memory or files, without waiting for the garbage collector."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda if torch is not None and torch.cuda.is_initialized() else None
     if gpu is not None or processes.count_descriptors() > descriptors:

@@ -25,7 +25,7 @@ class Observer:
         """Trials can start now, `slots` at a time."""
 
     def on_attempt_start(self, assignment: Assignment) -> None:
-        """An attempt has been given to a worker."""
+        """An attempt has been assigned to a worker."""
 
     def on_reports(self, report_events: Iterable[ReportEvent]) -> None:
         """Trials have reported values. The reports of a trial come before its end."""

@@ -112,7 +112,7 @@ class _BinaryTee(io.RawIOBase):
 
 
 def _flush(*streams: Any) -> None:
-    """Flush what can be flushed: an objective can replace sys.stdout by any object, or close it."""
+    """Flush what can be flushed: an objective can replace sys.stdout with any object, or close it."""
     for stream in streams:
         with suppress(Exception):
             stream.flush()

@@ -1,4 +1,4 @@
-"""The traceback of an exception without this package's own frames: what the author of an objective needs."""
+"""Formats tracebacks for the author of an objective, without the frames of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the callbacks for all frameworks have in common."""
+"""Functions that the callbacks for all frameworks share."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from sweep.trial.trial import Trial
 Steps = Literal["evaluation", "global_step"]
 """The unit of the steps of reports and curves."""
 _claimed: WeakSet[Checkpoints] = WeakSet()
-"""The checkpoints that a training uses already."""
+"""The checkpoints that are already used by a training."""
 
 
 def check_steps(steps: str) -> None:
     """Check that `steps` is one of `Steps`.
 
     Raises:
-        ValueError: it is not.
+        ValueError: `steps` is not one of them.
     """
     if steps not in get_args(Steps):
         raise ValueError(f"steps is {steps!r}; {suggestion(steps, get_args(Steps))}")
 
 
 def check_count(count: Any, name: str) -> None:
-    """Check that an argument is a whole number from 0.
+    """Check that an argument is a non-negative whole number.
 
     Raises:
-        ValueError: it is not.
+        ValueError: `count` is not.
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise ValueError(f"{name} is {count!r}; it has to be a whole number from 0")
+        raise ValueError(f"{name} is {count!r}; it must be a whole number from 0")
 
 
 def check_one_process(processes: int) -> None:
@@ -52,8 +52,8 @@ def check_one_process(processes: int) -> None:
 def claim_checkpoints(trial: Trial) -> tuple[bool, Checkpoint | None]:
     """Use the trial's checkpoints for one training.
 
-    Of several, such as the folds of a cross-validation, only the first one uses them, so that none resumes
-    from a checkpoint of another one.
+    If there are several trainings, such as the folds of a cross-validation, only the first one uses them, so
+    that none resumes from a checkpoint of another.
 
     Returns:
         whether this training uses them, and the checkpoint from which it resumes.
@@ -66,22 +66,22 @@ def claim_checkpoints(trial: Trial) -> tuple[bool, Checkpoint | None]:
 
 def scalar_values(values: Mapping[str, Any]) -> dict[str, float]:
     """The values that are single numbers, as floats."""
-    found = {}
+    scalars = {}
     for name, value in values.items():
         size = getattr(value, "numel", None) or getattr(value, "size", 1)
         if not isinstance(value, (str, bytes, bool)) and (size() if callable(size) else size) == 1:
             try:
-                found[str(name)] = float(value)
+                scalars[str(name)] = float(value)
             except (TypeError, ValueError):
                 continue
-    return found
+    return scalars
 
 
 def monitor_error(monitor: str, names: Iterable[str]) -> ValueError:
     """The error for a monitored metric that the evaluation has not logged."""
     names = list(names)
-    found = f"found {', '.join(names)}; {suggestion(monitor, names)}" if names else "nothing was logged"
-    return ValueError(f"monitor: there is no {monitor!r} at the end of an evaluation: {found}")
+    details = f"found {', '.join(names)}; {suggestion(monitor, names)}" if names else "nothing was logged"
+    return ValueError(f"monitor: there is no {monitor!r} at the end of an evaluation: {details}")
 
 
 def report_and_log(trial: Trial, value: float, values: Mapping[str, float], step: int) -> None:

@@ -24,8 +24,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
 
     After each validation it reports the metric, logs the model's metrics and the learning rates to the
     trial's TensorBoard run, saves a checkpoint in the trial's directory, and stops the training if the pruner
-    says so: `trainer.fit` then raises `sweep.TrialPruned`. The trainer needs no logger and no checkpoints:
-    `Trainer(logger=False, enable_checkpointing=False, callbacks=[callback])`.
+    stops the trial: `trainer.fit` then raises `sweep.TrialPruned`. The trainer needs no logger and no
+    checkpoints: `Trainer(logger=False, enable_checkpointing=False, callbacks=[callback])`.
 
     If a fit finishes without a validation, nothing has been reported, and the callback warns.
 
@@ -73,9 +73,9 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         """Metrics that change in validations. Lightning keeps their values until the next one."""
         self._of_training: set[str] = set()
         """Metrics that the training logs at the end of an epoch, which is after its validation."""
-        is_ours, found = common.claim_checkpoints(trial) if checkpoint_every else (False, None)
+        is_ours, checkpoint = common.claim_checkpoints(trial) if checkpoint_every else (False, None)
         self._checkpoint_every = checkpoint_every if is_ours else 0
-        self.ckpt_path: str | None = None if found is None else str(found.path / "trainer.ckpt")
+        self.ckpt_path: str | None = None if checkpoint is None else str(checkpoint.path / "trainer.ckpt")
         """The last checkpoint of an earlier attempt; None if the training starts from scratch."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,8 +95,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
     ) -> None:
         is_due = trainer.global_step % max(1, trainer.log_every_n_steps) == 0
         if self._by_global_step and is_due and trainer.logged_metrics:
-            own = self._of_validation
-            values = {name: value for name, value in trainer.logged_metrics.items() if name not in own}
+            excluded = self._of_validation
+            values = {name: value for name, value in trainer.logged_metrics.items() if name not in excluded}
             self._trial.log(common.scalar_values(values), self._steps_so_far(trainer))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -37,16 +37,16 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     """Connects a Hugging Face `Trainer` with a trial.
 
     After each evaluation it reports the metric, logs the evaluation's metrics and the last values of the
-    trainer (loss, learning rate) to the trial's TensorBoard run, and stops the training if the pruner says
-    so: `trainer.train` then raises `sweep.TrialPruned`. The trainer's checkpoints (`save_strategy`) are saved
-    in the trial's directory too, and the next attempt resumes from the last one:
+    trainer (loss, learning rate) to the trial's TensorBoard run, and stops the training if the pruner stops
+    the trial: `trainer.train` then raises `sweep.TrialPruned`. The trainer's checkpoints (`save_strategy`)
+    are saved in the trial's directory too, and the next attempt resumes from the last one:
     `trainer.train(resume_from_checkpoint=callback.checkpoint)`. If a trial has several callbacks, for
     example one for each fold of a cross-validation, only the first one saves checkpoints, and the other
     trainings start from scratch. The same applies to a second training with the same callback, whose steps
     continue those of the first.
 
-    Evaluations after the training, for example on test data, are not reported. If there is no training, they
-    are.
+    Evaluations after the training, for example on test data, are not reported. Without a training, they are
+    reported.
 
     Args:
         trial: the trial.
@@ -73,9 +73,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._start = _StartState()
         self._repeated = 0
         """The number of evaluations of this training that an earlier attempt has reported."""
-        self._saves, found = common.claim_checkpoints(trial)
-        self._step = 0 if found is None else found.step
-        self.checkpoint: str | None = None if found is None else str(found.path)
+        self._saves, checkpoint = common.claim_checkpoints(trial)
+        self._step = 0 if checkpoint is None else checkpoint.step
+        self.checkpoint: str | None = None if checkpoint is None else str(checkpoint.path)
         """The last checkpoint of an earlier attempt; None if the training starts from scratch."""
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
@@ -91,8 +91,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
             {name: value for name, value in (logs or {}).items() if not name.startswith("eval_")}
         )
         if self._by_global_step:
-            own = (self._monitor, self._trial.metric)  # these are logged after evaluations
-            others = {name: value for name, value in values.items() if name not in own}
+            excluded = (self._monitor, self._trial.metric)  # these are logged after evaluations
+            others = {name: value for name, value in values.items() if name not in excluded}
             self._trial.log(others, self._steps_so_far(state))
         else:
             self._logged.update(values)
@@ -143,9 +143,9 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
 
     def _evaluations_so_far(self, state: TrainerState, name: str) -> int:
         """The number of earlier evaluations with the metric, including those of earlier trainings."""
-        found = [name in entry for entry in state.log_history]
-        earlier = self._start.last + 1 - sum(found[: self._start.length])
-        return max(0, sum(found) - 1 - self._repeated) + max(0, earlier)
+        has_metric = [name in entry for entry in state.log_history]
+        earlier = self._start.last + 1 - sum(has_metric[: self._start.length])
+        return max(0, sum(has_metric) - 1 - self._repeated) + max(0, earlier)
 
     def _check_found(self) -> None:
         if self._evaluated and not self._has_found:

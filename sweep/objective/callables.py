@@ -1,4 +1,4 @@
-"""What the names of a Python module are bound to, and whether a trial can be passed to it."""
+"""Finds what the names of a Python module are bound to, and whether these can be called with a trial."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ def bindings_of(tree: ast.Module) -> Bindings:
 
     A name with exactly one node always means what that node says.
     """
-    found: Bindings = {}
+    bindings: Bindings = {}
     todo: list[ast.AST] = list(tree.body)
     while todo:
         node = todo.pop()
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                found.setdefault(node.name, []).append(node)
+                bindings.setdefault(node.name, []).append(node)
             case ast.Lambda():
                 pass
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ):
-                found.setdefault(name, []).append(value)
+                bindings.setdefault(name, []).append(value)
                 todo.append(value)
             case ast.Import() | ast.ImportFrom():
                 for alias in node.names:
-                    found.setdefault(alias.asname or alias.name.split(".")[0], []).append(node)
+                    bindings.setdefault(alias.asname or alias.name.split(".")[0], []).append(node)
             case _:
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    found.setdefault(node.id, []).append(node)
+                    bindings.setdefault(node.id, []).append(node)
                 todo += ast.iter_child_nodes(node)
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
             for name in node.names:
-                found.setdefault(name, []).append(node)
-    return found
+                bindings.setdefault(name, []).append(node)
+    return bindings
 
 
 def why_no_objective(name: str, bindings: Bindings) -> str | None:
@@ -62,12 +62,14 @@ def required_arguments(args: ast.arguments) -> list[str]:
     """The names of a function's arguments that have no default."""
     positional = [*args.posonlyargs, *args.args]
     required = positional[: len(positional) - len(args.defaults)]
-    required += [each for each, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if not default]
-    return [each.arg for each in required]
+    required += [
+        argument for argument, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if not default
+    ]
+    return [argument.arg for argument in required]
 
 
 def _makes_instances(node: ast.ClassDef) -> bool:
-    """Whether calling a class can only make an instance of it, which is not a number."""
-    methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    """Whether calling a class can only create an instance of it, which is not a number."""
+    methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
     can_be_special = node.decorator_list or node.keywords or methods & {"__new__", "__float__", "__index__"}
     return (not node.bases or "__call__" in methods) and not can_be_special

@@ -15,7 +15,7 @@ from sweep.objective.pickled_function import PickledFunction
 
 
 def digest(objective: ObjectiveReference) -> str:
-    """A fingerprint of the objective's own code, without what it imports or reads.
+    """A fingerprint of the objective's own code, without the modules and files that it uses.
 
     Returns:
         the fingerprint; an empty string if the code is not available.
@@ -29,9 +29,9 @@ def digest(objective: ObjectiveReference) -> str:
     return f"file:{_hash(objective.file.read_bytes())}"
 
 
-def differ(one: str, other: str) -> bool:
-    """Whether two fingerprints show that the code has changed. Those of two versions of Python cannot."""
-    return one != other and one.partition(":")[0] == other.partition(":")[0] != ""
+def differ(first: str, second: str) -> bool:
+    """Whether two fingerprints show that the code has changed. They cannot for different Python versions."""
+    return first != second and first.partition(":")[0] == second.partition(":")[0] != ""
 
 
 def _code(function: Callable[..., Any]) -> CodeType | None:
@@ -45,7 +45,10 @@ def _code(function: Callable[..., Any]) -> CodeType | None:
 def _content(code: CodeType) -> bytes:
     """The bytecode, names and constants of some code. Its file and line numbers, which are in its pickle too,
     are left out: they change when the function is moved."""
-    constants = [_content(each) if isinstance(each, CodeType) else _constant(each) for each in code.co_consts]
+    constants = [
+        _content(constant) if isinstance(constant, CodeType) else _constant(constant)
+        for constant in code.co_consts
+    ]
     return b"\0".join([code.co_code, repr(code.co_names).encode(), *constants])
 
 

@@ -52,41 +52,41 @@ class FunctionReference:
         Raises:
             EntryError: `text` does not have this form, or there is no such file or function.
         """
-        place, colon, function = text.rpartition(":")
-        if place == "__main__" or "<" in function:
+        location, colon, function = text.rpartition(":")
+        if location == "__main__" or "<" in function:
             raise EntryError("objective", f"{text!r} {_PASSED_TO_RUN}")
-        if not colon or not place or not all(part.isidentifier() for part in function.split(".")):
+        if not colon or not location or not all(part.isidentifier() for part in function.split(".")):
             raise EntryError(
                 "objective",
                 f"{text!r} does not name a function; write file.py:function or package.module:function",
             )
-        if "/" in place and not place.endswith(".py"):
-            place += ".py"
-        if place.endswith(".py"):
-            path = find_file("objective", place, [Path(), near], "*.py")
+        if "/" in location and not location.endswith(".py"):
+            location += ".py"
+        if location.endswith(".py"):
+            path = find_file("objective", location, [Path(), near], "*.py")
             _check_defined(path, function, text)
             return cls(str(path), path.stem, function)
-        return cls._find_module(place, function, text)
+        return cls._find_module(location, function, text)
 
     @classmethod
     def _find_module(cls, module: str, function: str, text: str) -> FunctionReference:
         add_cwd_to_path()
         try:
-            found = importlib.util.find_spec(module)
+            module_spec = importlib.util.find_spec(module)
         except Exception:  # noqa: BLE001 - it imports the parent packages, which can raise anything
-            found = None
-        if found is None:
+            module_spec = None
+        if module_spec is None:
             raise EntryError(
                 "objective",
                 f"{text!r}: there is no module {module!r}; for a file write {module}.py:{function}",
             )
-        if found.origin is not None and found.origin.endswith(".py"):
-            _check_defined(Path(found.origin), function, text)
+        if module_spec.origin is not None and module_spec.origin.endswith(".py"):
+            _check_defined(Path(module_spec.origin), function, text)
         return cls(None, module, function)
 
     @property
     def file(self) -> Path | None:
-        """The file that defines it; None if there is none, as for a built-in module."""
+        """The file that defines the function; None without a file, as for a built-in module."""
         spec = None if self.source else importlib.util.find_spec(self.module)
         path = Path(self.source or (spec.origin if spec is not None else None) or "")
         return path if path.is_file() else None
@@ -125,7 +125,7 @@ def parse_module(path: Path) -> ast.Module:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of doubtful escapes in the user's strings
+            warnings.simplefilter("ignore")  # about invalid escapes in the user's strings
             return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         where = f"{path}:{error.lineno}" if error.lineno else str(path)
@@ -141,17 +141,17 @@ def _check_defined(path: Path, function: str, text: str) -> None:
     seconds and have effects.
 
     Raises:
-        EntryError: it does not.
+        EntryError: the file does not define it, or it takes other arguments.
     """
     try:
         tree = parse_module(path)
     except InputError as error:
         raise EntryError("objective", f"{text!r}: {error}") from None
     bindings = bindings_of(tree)
-    wanted = function.split(".")[0]
-    if not bindings.keys() & {wanted, "*", "__getattr__"}:  # `from x import *` can bind it
+    name = function.split(".")[0]
+    if not bindings.keys() & {name, "*", "__getattr__"}:  # `from x import *` can bind it
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-        hint = suggestion(wanted, functions) if functions else "it defines no function"
-        raise EntryError("objective", f"{text!r}: {path.name} has no {wanted!r}; {hint}")
-    if wanted == function and (why := why_no_objective(wanted, bindings)) is not None:
+        hint = suggestion(name, functions) if functions else "it defines no function"
+        raise EntryError("objective", f"{text!r}: {path.name} has no {name!r}; {hint}")
+    if name == function and (why := why_no_objective(name, bindings)) is not None:
         raise EntryError("objective", f"{text!r}: {why}")

@@ -1,4 +1,4 @@
-"""An objective that only the calling process has: a function of a script or a notebook, or a closure."""
+"""An objective that exists only in the calling process: a function of a script or notebook, or a closure."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from sweep.trial.scalars import as_number
 
 
 class BadResultError(ValueError):
-    """An objective returned something without the metric."""
+    """The return value of an objective does not contain the metric."""
 
 
 def read_result(
@@ -21,14 +21,14 @@ def read_result(
     Args:
         result: a number (the metric), a sequence of one number for each goal, a mapping of metrics, or None.
             The last reported value counts for None, and for a mapping without the metric.
-        goals: the names of the metrics that are optimised; the first one is the metric.
+        goals: the names of the metrics that are optimized; the first one is the metric.
         last_reported: the last reported value of the metric.
 
     Returns:
         the value of the metric, and the returned metrics by name.
 
     Raises:
-        BadNumberError: one of them is not a number.
+        BadNumberError: a value is not a number.
         BadResultError: the metric is neither returned nor reported.
     """
     metric = goals[0]

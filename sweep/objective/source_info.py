@@ -1,4 +1,4 @@
-"""What the source of an objective says literally, and how to read it from a syntax tree."""
+"""`Source`: the parameters and metrics in the source of an objective, and helpers to read them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PARAMETERS: TypeAdapter[Any] = TypeAdapter(Parameters)
 
 @dataclass
 class Source:
-    """What the source of an objective says.
+    """The information in the source of an objective.
 
     Attributes:
         key: the key of the sweep file for it, `objective` or `program`.
         target: the value of that key.
-        parameters: those whose values or bounds are literals, as a sweep file writes them.
-        examples: the other parameters; their values only show the form.
+        parameters: the parameters whose values or bounds are literals, as in a sweep file.
+        examples: the other parameters, with values that are only examples.
         metrics: the names under which values are reported or returned.
         has_suggestions: whether the objective calls `trial.suggest_...`.
-        notes: what could not be read.
+        notes: messages about what could not be read.
     """
 
     key: str
@@ -56,10 +56,13 @@ def literal(node: ast.AST | None) -> Any:
 
 def arguments_of(call: ast.Call, names: Iterable[str] = ()) -> dict[str | None, ast.expr]:
     """The arguments of a call by name; `names` are those of its positional arguments."""
-    return {**dict(zip(names, call.args, strict=False)), **{each.arg: each.value for each in call.keywords}}
+    return {
+        **dict(zip(names, call.args, strict=False)),
+        **{keyword.arg: keyword.value for keyword in call.keywords},
+    }
 
 
 def in_order(nodes: Iterable[ast.AST]) -> list[Any]:
-    """All nodes below some nodes, in the order of the source."""
-    below = (each for node in nodes for each in ast.walk(node) if hasattr(each, "lineno"))
-    return sorted(below, key=lambda each: (each.lineno, each.col_offset))
+    """All descendants of some nodes, in the order of the source."""
+    descendants = (node for root in nodes for node in ast.walk(root) if hasattr(node, "lineno"))
+    return sorted(descendants, key=lambda node: (node.lineno, node.col_offset))

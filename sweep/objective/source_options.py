@@ -12,7 +12,7 @@ FLAG = {"values": [True, False], "default": False}
 
 
 def read_options(tree: ast.Module, source: Source) -> None:
-    """Add the options of a script to what its source says."""
+    """Add the options that a script declares to `source`."""
     for node in in_order([tree]):
         match node:
             case ast.Call(func=ast.Attribute(attr="add_argument")):
@@ -21,7 +21,7 @@ def read_options(tree: ast.Module, source: Source) -> None:
                 _read_declaration(node, source)
             case ast.FunctionDef(name=name, decorator_list=decorators):
                 is_run = f"typer.run({name})" in ast.unparse(tree)
-                if is_run or any(".command" in ast.unparse(each) for each in decorators):
+                if is_run or any(".command" in ast.unparse(decorator) for decorator in decorators):
                     _read_typer(node, source)
 
 
@@ -31,20 +31,20 @@ def _read_declaration(call: ast.Call, source: Source) -> None:
     texts = {key: ast.unparse(node).strip("'\"") for key, node in given.items()}
     action, type_ = texts.get("action", "store"), texts.get("type", "")
     default, choices = literal(given.get("default")), literal(given.get("choices"))
-    made = given.get("type")  # click.Choice([...]), click.IntRange(1, 5)
-    nodes = arguments_of(made, ("min", "max")) if isinstance(made, ast.Call) else {}
+    type_node = given.get("type")  # click.Choice([...]), click.IntRange(1, 5)
+    nodes = arguments_of(type_node, ("min", "max")) if isinstance(type_node, ast.Call) else {}
     limits = {key: value for key, node in nodes.items() if (value := literal(node)) is not None}
-    names = [value for each in call.args if isinstance(value := literal(each), str)]
-    name, _, off = next((each[2:] for each in names if each.startswith("--")), "").partition("/")
+    names = [value for argument in call.args if isinstance(value := literal(argument), str)]
+    name, _, off = next((name[2:] for name in names if name.startswith("--")), "").partition("/")
     if not name:
         source.notes.append(
-            f"{' '.join(names) or f'line {call.lineno}'} is not a --option: write it into command"
+            f"{' '.join(names) or f'line {call.lineno}'} is not a --option: write it in command"
         )
     elif off or literal(given.get("is_flag")) or action.endswith(("_true", "_false", "OptionalAction")):
         is_on = default is True and not action.startswith("store_")
         source.add((off.lstrip("-") or f"no-{name}") if is_on else name, FLAG)
     elif action != "store" or type_.endswith("bool") or given.keys() & {"nargs", "multiple"}:
-        source.notes.append(f"--{name} is left out: its type has no form in a sweep file")
+        source.notes.append(f"--{name} is left out: its type cannot be written in a sweep file")
     elif "Range(" in type_ and isinstance(limits.get("min"), int | float) and "max" in limits:
         number = float if "Float" in type_ else int
         source.add(name, {"min": number(limits["min"]), "max": number(limits["max"])})
@@ -68,7 +68,7 @@ def _read_typer(function: ast.FunctionDef, source: Source) -> None:
 
 
 def _add(source: Source, name: str, type_: str, default: Any, choices: Any = None) -> None:
-    """Add an option with a value: its choices, or as an example values around its default."""
+    """Add an option with a value: its choices, or values around its default as an example."""
     if isinstance(choices, list | tuple):
         source.add(name, {"values": [*choices], **({"default": default} if default in choices else {})})
     elif isinstance(default, str):

@@ -1,4 +1,4 @@
-"""Finds the function or script that `sweep init` names, and reads its source. Nothing of it is run."""
+"""Finds the function or script that `sweep init` names, and reads its source without running it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def read_source(target: str) -> Source:
 
 
 def _only_objective(tree: ast.Module, place: str) -> str:
-    """The one function of a file whose only required argument is `trial`; nothing if there is none."""
-    functions = [each for each in tree.body if isinstance(each, ast.FunctionDef)]
-    found = [each.name for each in functions if required_arguments(each.args) == ["trial"]]
-    if len(found) > 1:
-        raise InputError(f"{place}: {' and '.join(found)} take a trial; write one, as {place}:{found[0]}")
-    return found[0] if found else ""
+    """The name of the only function whose one required argument is `trial`; empty if there is none."""
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    names = [node.name for node in functions if required_arguments(node.args) == ["trial"]]
+    if len(names) > 1:
+        raise InputError(f"{place}: {' and '.join(names)} take a trial; write {place}:{names[0]}")
+    return names[0] if names else ""
 
 
 def _read_function(bindings: Bindings, name: str, source: Source) -> None:
@@ -65,28 +65,28 @@ def _read_function(bindings: Bindings, name: str, source: Source) -> None:
 
 
 def _reachable(name: str, bindings: Bindings) -> list[ast.AST]:
-    """What a name of a module is bound to, and what is used there of the same module."""
+    """The nodes that a name of a module is bound to, and those of the module's names that these use."""
     names = [name]
-    for each in names:  # the list grows meanwhile
-        used = [one for one in in_order(bindings.get(each, ())) if isinstance(one, ast.Name)]
-        names += dict.fromkeys(one.id for one in used if one.id in bindings and one.id not in names)
-    return [node for each in names for node in bindings.get(each, ())]
+    for current in names:  # the list grows meanwhile
+        used = [node.id for node in in_order(bindings.get(current, ())) if isinstance(node, ast.Name)]
+        names += dict.fromkeys(other for other in used if other in bindings and other not in names)
+    return [node for reached in names for node in bindings.get(reached, ())]
 
 
 def _reported_metrics(nodes: list[ast.AST]) -> list[str]:
     """The names in `trial.log({"loss": ...})`, `return {"loss": ...}`, `add_scalar("loss", ...)`."""
-    found: list[object] = []
+    tags: list[object] = []
     for node in in_order(nodes):
         match node:
             case ast.Call(func=ast.Attribute(attr="add_scalar"), args=[tag, *_]):
-                found.append(literal(tag))
+                tags.append(literal(tag))
             case ast.Call(
                 func=ast.Attribute(attr="log" | "report" | "dumps"), args=[ast.Dict() as values, *_]
             ):
-                found += map(literal, values.keys)
+                tags += map(literal, values.keys)
             case ast.Return(value=ast.Dict() as values):
-                found += map(literal, values.keys)
-    names = dict.fromkeys(name for name in found if isinstance(name, str) and name.isprintable())
+                tags += map(literal, values.keys)
+    names = dict.fromkeys(name for name in tags if isinstance(name, str) and name.isprintable())
     return [name for name in names if name == name.strip() and name not in ("", "step", "_step", "epoch")]
 
 

@@ -11,7 +11,7 @@ TAIL = 8 << 20
 
 
 class BoundedLog:
-    """A file to which other processes append, and whose middle is left out once it is too long.
+    """A file to which other processes append, and whose middle is removed once it is too long.
 
     It has at most `HEAD` and twice `TAIL` bytes.
 

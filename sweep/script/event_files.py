@@ -46,7 +46,7 @@ class EventFiles:
         self._names = _TagNames()
 
     def find(self, family: list[psutil.Process], is_over: bool = False) -> list[EventStream]:
-        """All files found so far.
+        """Return the readers of all files found so far.
 
         Args:
             family: the script's processes.
@@ -69,12 +69,14 @@ class EventFiles:
                 yield Path(os.path.realpath(os.fsdecode(line)))
 
     def _files_in_directory(self) -> Iterator[Path]:
-        for place, folders, files in os.walk(self._trial):
-            is_top = Path(place) == self._trial
-            folders[:] = sorted(name for name in folders if not (is_top and name in _SKIPPED_DIRECTORIES))
+        for folder, subfolders, files in os.walk(self._trial):
+            is_top = Path(folder) == self._trial
+            subfolders[:] = sorted(
+                name for name in subfolders if not (is_top and name in _SKIPPED_DIRECTORIES)
+            )
             for name in sorted(files):
                 if "tfevents" in name:
-                    yield Path(os.path.realpath(os.path.join(place, name)))
+                    yield Path(os.path.realpath(os.path.join(folder, name)))
 
 
 class _TagNames:
@@ -97,7 +99,7 @@ class _TagNames:
             self._main = directory.parent if _is_of_split(directory) else directory
 
     def is_of_add_hparams(self, directory: Path) -> bool:
-        """Whether `add_hparams` has created a directory. Scripts too name directories by the time."""
+        """Whether `add_hparams` has created a directory. Scripts can also name directories after the time."""
         return _ADD_HPARAMS_DIRECTORY.fullmatch(directory.name) is not None and directory.parent in self._seen
 
     def name(self, tag: str, directory: Path) -> str | None:
@@ -170,19 +172,19 @@ class EventStream:
     def scalars(self, event: Any) -> tuple[int, dict[str, float]]:
         """The step and the scalars of an event.
 
-        Scalars that a script logs without a step all have step 0. They are numbered.
+        Scalars that a script logs without a step all have step 0; they are numbered here.
         """
         step = event.step
-        found: dict[str, float] = {}
+        scalars: dict[str, float] = {}
         for value in event.summary.value:
             number = self._numbers.read(value)
             if number is not None:
-                found[value.tag] = number
+                scalars[value.tag] = number
                 before = self._stepless.get(value.tag, 0)
                 if event.step == 0:
                     step = max(step, before)
                     self._stepless[value.tag] = before + 1
-        return step, found
+        return step, scalars
 
     def _adapt(self, event: Any) -> None:
         values = event.summary.value

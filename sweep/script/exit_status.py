@@ -17,13 +17,13 @@ _LAUNCHER_ERRORS = ("ChildFailedError", "CalledProcessError")
 _CHILD_EXIT = re.compile(r"^ *exitcode *: (?:-(\d+)|\d+) \(pid|died with <Signals\.\w+: (\d+)>", re.MULTILINE)
 """How torchrun and subprocess report the signal, if any, that killed a process. The root cause comes last."""
 _HINTS = {
-    "No API key configured": "wandb is kept offline here, without an account: wandb.Api needs one",
+    "No API key configured": "wandb runs offline here, without an account, which wandb.Api needs",
     **dict.fromkeys(
         ("Cannot use artifact when in offline mode", "not supported in offline mode"),
-        "wandb is kept offline here: download what it has to provide before the sweep",
+        "wandb runs offline here: download what the script needs before the sweep",
     ),
 }
-"""What to do instead, by a text in the last lines of the output."""
+"""Hints for the user, by a text in the last lines of the output."""
 
 
 def check_exit_status(status: int, tail: Sequence[str]) -> None:
@@ -47,7 +47,9 @@ def check_exit_status(status: int, tail: Sequence[str]) -> None:
     children = _CHILD_EXIT.findall(output_tail)
     if children and (number := int("".join(children[-1]) or 0)) in _CRASH_SIGNALS:
         raise ScriptCrash(
-            f"exit status {status} (a process of it was killed by {_signal_name(number)})", "", output_tail
+            f"exit status {status} (one of its processes was killed by {_signal_name(number)})",
+            "",
+            output_tail,
         )
     hint = next((hint for text, hint in _HINTS.items() if text in output_tail), None)
     raise ScriptError(f"exit status {status}", hint or _reason(tail), output_tail)
@@ -66,11 +68,11 @@ def _reason(tail: Sequence[str]) -> str:
     """
     lines = [_RANK.sub("", line) for line in tail]
     traces = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
-    messages = [
+    candidates = [
         next((line for line in lines[at + 1 :] if line and not line[0].isspace()), None) for at in traces
     ]
-    found = [line for line in messages if line is not None]
-    own = [line for line in found if not any(name in line for name in _LAUNCHER_ERRORS)]
-    if own or found:
-        return (own or found)[-1]
+    messages = [line for line in candidates if line is not None]
+    causes = [line for line in messages if not any(name in line for name in _LAUNCHER_ERRORS)]
+    if messages:
+        return (causes or messages)[-1]
     return lines[-1].strip() if lines else ""

@@ -1,4 +1,4 @@
-"""JSON lines: metrics in the output of a script."""
+"""Reads metrics from JSON lines in the output of a script."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _DECODER = json.JSONDecoder()
 def read_line(text: str) -> list[MetricRecord]:
     """The metrics of a line of output: a JSON object with at least one number in addition to its step.
 
-    If several processes print at once, one line can contain the objects of two.
+    If several processes print at once, one line can contain several objects.
     """
     if not text.startswith("{") or not text.endswith("}"):
         return []
-    found = []
+    objects = []
     try:
         while text:
             data, end = _DECODER.raw_decode(text)
             if not isinstance(data, dict):
                 return []
-            found.append(data)
+            objects.append(data)
             text = text[end:].lstrip()
     except (ValueError, RecursionError):
         return []
-    return [record for record in map(_record, found) if record is not None]
+    return [record for record in map(_record, objects) if record is not None]
 
 
 def _record(data: dict[str, Any]) -> MetricRecord | None:
@@ -46,13 +46,13 @@ def _record(data: dict[str, Any]) -> MetricRecord | None:
 
 
 def explain_unread(text: str) -> str | None:
-    """What is wrong with a line that begins like one for `read_line` but has no metrics; otherwise None."""
+    """Explain why a line that begins like a JSON object has no metrics; None for any other line."""
     if not text.startswith("{") or read_line(text):
         return None
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        problem = "is not JSON in one line, which json.dumps would write"
+        problem = "is not JSON on one line; print(json.dumps(...)) writes it"
     else:
         problem = "has no metric that is a number"
     return f"{text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + '...'} {problem}"
@@ -69,7 +69,7 @@ def numbers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
 
 
 def replace_surrogates(name: str) -> str:
-    """A name from JSON, which can contain half of a surrogate pair, as valid Unicode."""
+    """Replace lone surrogates, which JSON allows in a name, to make it valid Unicode."""
     return name.encode("utf-8", "replace").decode()
 
 

@@ -14,7 +14,7 @@ _MOST_NAMES = 20
 
 
 class MetricRecord(NamedTuple):
-    """Numbers that a script has reported together. `step` is None if it gave none."""
+    """Numbers that a script has reported together. `step` is None if it reported none."""
 
     step: int | None
     values: dict[str, float]
@@ -49,7 +49,7 @@ class MetricSources:
 
     @property
     def names(self) -> list[str]:
-        """All metrics that have been reported, in their order."""
+        """All metrics that have been reported, in the order of their first values."""
         return list(self._sources)
 
     def accepts(self, source: MetricSource, name: str) -> bool:
@@ -62,7 +62,7 @@ class MetricSources:
         return self._sources[name] == source
 
     def select(self, source: MetricSource, record: MetricRecord) -> tuple[int, dict[str, float]] | None:
-        """The step of a record and those of its values that count. Records without a step are numbered."""
+        """The step of a record, and the values for which its source counts. Without a step it is numbered."""
         step = self._next_steps[source] if record.step is None else int(record.step)
         if not 0 <= step < STEPS:
             return None
@@ -78,7 +78,7 @@ def explain_missing_metric(
     invalid_steps: Mapping[str, int] | None = None,
     unread: str | None = None,
 ) -> str:
-    """The message for a script that has not reported the sweep's metric.
+    """Create the message about a script that has not reported the sweep's metric.
 
     Args:
         metric: the metric's name.
@@ -90,7 +90,7 @@ def explain_missing_metric(
     text = f"the script never reported {metric!r}; "
     if invalid_steps and metric in invalid_steps:
         step = invalid_steps[metric]
-        return text + f"it wrote it at step {step}, but steps are whole numbers from 0 to {STEPS - 1}"
+        return text + f"it was reported at step {step}, but steps are whole numbers from 0 to {STEPS - 1}"
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:

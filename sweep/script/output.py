@@ -1,4 +1,4 @@
-"""The output of a script: written to the trial's log and split into lines."""
+"""Copies the output of a script to the trial's log, and splits it into lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PIPE_SIZE = 1 << 20
 _LONGEST_LINE = 1 << 20
 _LONGEST_HELD = 1 << 16
 _LONGEST_HOLD_TIME = 0.2
-"""Bytes and seconds after which an incomplete line is printed: a prompt has no end of line."""
+"""Bytes and seconds after which an incomplete line is printed: a prompt does not end with a newline."""
 _TAIL = 200
 """How many of the last lines are searched for the reason of a failure."""
 _LONGEST_IN_TAIL = 2000
@@ -39,9 +39,9 @@ class Line(NamedTuple):
     """A line of output.
 
     Args:
-        text: without surrounding white space.
+        text: the line without surrounding white space.
         is_stdout: whether it was printed to stdout.
-        is_overwritten: whether it ends with a carriage return, as the states of a progress bar.
+        is_overwritten: whether it ends with a carriage return, like the states of a progress bar.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Line(NamedTuple):
 class ScriptOutput:
     """Copies the output of a script to that of this process, and splits it into lines.
 
-    A thread does so, so that the script does not wait for the sweep.
+    It does so in a thread, so that the script does not wait for the sweep.
 
     Args:
         process: the script.
@@ -60,7 +60,7 @@ class ScriptOutput:
         wants_all: whether all lines are returned, or only those that can be JSON objects.
 
     Attributes:
-        error: the error with which writing the output failed, if it did.
+        error: the exception that writing the output raised, or None.
         is_at_end: whether there is no more output.
         tail: the last lines that are not empty, truncated to a readable length.
     """
@@ -84,15 +84,15 @@ class ScriptOutput:
 
     def read_lines(self, timeout: float) -> list[Line]:
         """The lines since the last call; waits up to `timeout` seconds for the first one."""
-        found: list[Line | None] = []
+        lines: list[Line | None] = []
         with suppress(queue.Empty):
             if timeout > 0 and not self.is_at_end:
-                found.append(self._queue.get(timeout=timeout))
-            found += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-        return [line for line in found if line is not None]
+                lines.append(self._queue.get(timeout=timeout))
+            lines += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        return [line for line in lines if line is not None]
 
     def close(self) -> None:
-        """Read the rest of the pipes after the script has exited, also if another process has them open."""
+        """Read the rest of the pipes after the script has exited, even if another process has them open."""
         self._is_over = True
         self._thread.join(_CLOSE_TIMEOUT)
         for pipe in self._pipes:
@@ -132,7 +132,7 @@ class ScriptOutput:
                     time.sleep(0.01)
 
     def _drain(self) -> None:
-        """Read what is in the pipes now, and no more: another process may print to them for ever."""
+        """Read what is in the pipes now, and no more: another process may print to them forever."""
         for index, pipe in enumerate(self._pipes):
             with suppress(BlockingIOError):
                 self._take(index, os.read(pipe.fileno(), _PIPE_SIZE))
@@ -200,7 +200,7 @@ _END = re.compile(rb"(\r\n|\n|\r)")
 
 
 class _LineSplitter:
-    """Splits a stream into lines at line feeds and carriage returns. Lines that are too long are left out."""
+    """Splits a stream into lines at line feeds and carriage returns. Lines that are too long are skipped."""
 
     def __init__(self) -> None:
         self._pending = b""

@@ -17,15 +17,15 @@ from sweep.trial.scalars import STEPS
 _LONGEST = 4096
 """Characters of a line that are searched."""
 _TIMEOUT = 5.0
-"""CPU seconds per line. Some expressions backtrack for ever."""
+"""CPU seconds per line. Some expressions backtrack forever."""
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan\b|inf(?:inity)?\b)", re.IGNORECASE)
 
 
 class Patterns:
     """Finds metrics in lines by regular expressions.
 
-    A step is valid until another one is found, also on a separate line. Of the states of a progress bar the
-    last one of each step counts.
+    A step is valid until another one is found, which can be on a separate line. Only the last state of a
+    progress bar counts for each step.
 
     Args:
         patterns: expressions with named groups, each of which is a metric; or a mapping from the name of a
@@ -33,7 +33,9 @@ class Patterns:
     """
 
     def __init__(self, patterns: Sequence[str] | Mapping[str, str]) -> None:
-        named = patterns.items() if isinstance(patterns, Mapping) else [(None, one) for one in patterns]
+        named = (
+            patterns.items() if isinstance(patterns, Mapping) else [(None, pattern) for pattern in patterns]
+        )
         self._patterns = [(name, re.compile(pattern)) for name, pattern in named]
         self._step: int | None = None
         self._held: MetricRecord | None = None
@@ -43,11 +45,11 @@ class Patterns:
         return bool(self._patterns)
 
     def read(self, line: str, is_overwritten: bool = False) -> list[MetricRecord]:
-        """The metrics that are final with this line.
+        """The metrics that have become final with this line.
 
         Args:
             line: the line.
-            is_overwritten: whether it ends with a carriage return, as the states of a progress bar.
+            is_overwritten: whether it ends with a carriage return, like the states of a progress bar.
 
         Raises:
             ScriptError: an expression took too long.

@@ -90,7 +90,7 @@ class ScriptProcess:
         return self.popen.poll() is not None
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has exited, at most this long."""
+        """Wait until the script has exited, at most this long."""
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(seconds)
 
@@ -126,7 +126,7 @@ class ScriptProcess:
             )
 
     def descendants(self) -> list[psutil.Process]:
-        """The script and its child processes. Cheap: detached ones are not found."""
+        """The script and its child processes. Cheap, because it does not find detached ones."""
         with suppress(psutil.Error):
             if not self.has_exited():  # otherwise its pid may be reused
                 leader = psutil.Process(self.popen.pid)
@@ -134,8 +134,8 @@ class ScriptProcess:
         return []
 
     def _all(self) -> list[psutil.Process]:
-        found = [*processes.find([self._directory], group=self.popen.pid), *self.descendants()]
-        return list(dict.fromkeys(found))
+        members = [*processes.find([self._directory], group=self.popen.pid), *self.descendants()]
+        return list(dict.fromkeys(members))
 
 
 def written_files(family: Iterable[psutil.Process], part: str) -> Iterator[Path]:
@@ -150,7 +150,7 @@ def written_files(family: Iterable[psutil.Process], part: str) -> Iterator[Path]
 def _output_descriptor(output: Path) -> Iterator[tuple[int, ...]]:
     """The descriptor of the trial's output file, if this process's stdout is redirected to it.
 
-    All processes of a trial inherit it. It is locked, so that no other attempt starts next to them, and
+    All processes of a trial inherit it. It is locked, so that no other attempt starts while they run, and
     `processes.find` finds them by it.
     """
     inherited: tuple[int, ...] = ()

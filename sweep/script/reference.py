@@ -50,11 +50,11 @@ class ScriptReference:
         metric: the name of the metric that the sweep optimizes.
         cwd: the working directory, if it depends on the trial.
         patterns: regular expressions that find metrics in its output.
-        groups: the parameters that W&B's commands pass on as one mapping.
+        groups: the groups of parameters that W&B's commands pass as one mapping.
         labels: the names of each trial's repeats; one empty name without repeats.
         is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
         launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
-            sweep was started. The machines of a cluster may have others.
+            sweep was started. The machines of a cluster may have other values.
     """
 
     command: Command
@@ -94,14 +94,14 @@ class ScriptReference:
                 if not os.access(path, os.X_OK):
                     raise EntryError(
                         "program",
-                        f"{program} is neither a .py file nor executable; make it so (chmod +x {program}), "
+                        f"{program} is neither a .py file nor executable; run chmod +x {program}, "
                         'or write how to run it, for example command: [bash, "${program}", "${args}"]',
                     )
                 command = Command(("${program}", "${args}"))
                 program = program if os.sep in program else f"./{program}"
-        found = replace(cls.of(spec), command=command, program=program, file=path)
-        found._check_executable(spec, directory)
-        return found
+        reference = replace(cls.of(spec), command=command, program=program, file=path)
+        reference._check_executable(spec, directory)
+        return reference
 
     @classmethod
     def of(cls, spec: SweepSpec) -> ScriptReference:
@@ -124,12 +124,12 @@ class ScriptReference:
         """Check that the command's executable exists, unless it depends on the trial."""
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
         variables = _with_sweep_python({**_inherited(), **plain})
-        facts = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
+        context = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
         of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
                 return
-            for argument in replace(self.command, items=(item,)).arguments({}, facts):
+            for argument in replace(self.command, items=(item,)).arguments({}, context):
                 if argument == ENV:
                     continue
                 if "=" not in argument and not argument.startswith("-"):
@@ -159,7 +159,7 @@ class ScriptReference:
         return self._expand(params, directory, number, seed)[0]
 
     def as_arguments(self, params: Mapping[str, Any]) -> list[str]:
-        """Parameters as arguments of the command line.
+        """Parameters as command-line arguments.
 
         Raises:
             CommandError: the command uses a parameter that is missing.
@@ -171,8 +171,8 @@ class ScriptReference:
         self, params: Mapping[str, Any], directory: Path, number: int, seed: int
     ) -> tuple[list[str], dict[str, str]]:
         """A trial's command line and environment."""
-        seen = self.prepare(params)
-        facts = CommandContext(
+        passed = self.prepare(params)
+        context = CommandContext(
             interpreter=self.interpreter(),
             program=self.program,
             args_json_file=str(TrialDirectory(directory).arguments),
@@ -181,10 +181,10 @@ class ScriptReference:
             number=number,
             seed=seed,
         )
-        flat = {**params, **seen}  # in `env` each parameter has its own name, also with W&B's groups
-        own = {name: Command((text,)).arguments(flat, facts)[0] for name, text in self.variables.items()}
-        variables = _with_sweep_python({**facts.variables, **own})
-        return self.command.arguments(seen, replace(facts, variables=variables)), variables
+        flat = {**params, **passed}  # in `env` each parameter has its own name, even with W&B's groups
+        env = {name: Command((text,)).arguments(flat, context)[0] for name, text in self.variables.items()}
+        variables = _with_sweep_python({**context.variables, **env})
+        return self.command.arguments(passed, replace(context, variables=variables)), variables
 
     def interpreter(self) -> str:
         """The value of `${interpreter}`.
@@ -223,7 +223,7 @@ class ScriptReference:
 def _inherited() -> dict[str, str]:
     """The environment that a script inherits."""
     variables = dict(os.environ)
-    if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # Ray's debugger fails outside of a worker
+    if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # Ray's debugger fails outside a worker
         del variables["PYTHONBREAKPOINT"]
     return variables
 
@@ -235,8 +235,8 @@ def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:
     """
     path = variables.get("PATH", os.defpath)
     here = str(Path(sys.executable).parent)
-    found = shutil.which("python", path=path)
-    if found is None or str(Path(found).parent) != here:
+    python = shutil.which("python", path=path)
+    if python is None or str(Path(python).parent) != here:
         variables["PATH"] = f"{here}{os.pathsep}{path}"
     return variables
 

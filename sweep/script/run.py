@@ -219,7 +219,7 @@ class ScriptRun:
     def _interrupt_if_stopped(self) -> None:
         """Send SIGTERM to the script if the sweep is being stopped, so that it can save its state.
 
-        It has the same time for that as all trials. Its attempt counts as interrupted, whatever its exit
+        It has as much time for that as any other trial. Its attempt counts as interrupted, whatever its exit
         status: a script that has saved its state cannot be distinguished from one that has finished.
         """
         if self._is_interrupted or time.monotonic() < self._next_stop_poll:
@@ -231,8 +231,8 @@ class ScriptRun:
                 self._is_interrupted = self._process.interrupt()
 
     def _check_reported(self) -> None:
-        is_known = self._metric in self._values or self._log.last_value is not None
-        if not is_known and self._metric != EXIT_STATUS:
+        is_reported = self._metric in self._values or self._log.last_value is not None
+        if not is_reported and self._metric != EXIT_STATUS:
             raise NeverReported(
                 explain_missing_metric(
                     self._metric, self._sources.names, bool(self._patterns), self._invalid_steps, self._unread

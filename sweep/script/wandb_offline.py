@@ -72,7 +72,7 @@ def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
 
 
 class OfflineRuns:
-    """Reads what a trial's script logs with W&B's package.
+    """Reads the metrics that a trial's script logs with W&B's package.
 
     Its runs are in the trial's directory, unless `wandb.init(dir=...)` names another one. Then the run with
     the trial's id is found in the working directory, or anywhere while a process has its file open.
@@ -91,7 +91,7 @@ class OfflineRuns:
         self._runs: dict[Path, _RunFile] = {}
 
     def read(self, family: Iterable[psutil.Process] = ()) -> list[MetricRecord]:
-        """What has been logged since the last call.
+        """The metrics that have been logged since the last call.
 
         Args:
             family: the script's processes.
@@ -103,15 +103,15 @@ class OfflineRuns:
         return [record for run in self._runs.values() for record in run.read()]
 
     def summary(self) -> list[MetricRecord]:
-        """What was set in `wandb.run.summary`, and differs from what was logged last."""
+        """The values that were set in `wandb.run.summary` and differ from the last logged ones."""
         return [MetricRecord(None, run.set_values) for run in self._runs.values() if run.set_values]
 
     def _files(self) -> list[Path]:
         # W&B uses `.wandb` if it cannot create `wandb`. `latest-run` is a link to another directory.
-        found = list(self._directory.resolve().glob("*wandb/*run-[0-9]*/run-*.wandb"))
+        files = list(self._directory.resolve().glob("*wandb/*run-[0-9]*/run-*.wandb"))
         if self._cwd is not None and self._file_name:
-            found += self._cwd.resolve().glob(f"*wandb/*run-[0-9]*/{self._file_name}")
-        return sorted(set(found))
+            files += self._cwd.resolve().glob(f"*wandb/*run-[0-9]*/{self._file_name}")
+        return sorted(set(files))
 
 
 _BLOCK = 32768
@@ -137,7 +137,7 @@ class _RunFile:
 
     @property
     def set_values(self) -> dict[str, float]:
-        """The values that the script has set in the summary. By default it contains what was logged last."""
+        """The values that the script has set in the summary, whose defaults are the last logged values."""
         return {
             name: value
             for name, value in self._summary.items()
@@ -174,9 +174,9 @@ class _RunFile:
             return
         begin, at = self._position, 0
         while True:
-            left = _BLOCK - (begin + at) % _BLOCK
-            if left < _RECORD_HEADER.size:
-                at += left  # the rest of a block is too short for a record
+            remaining = _BLOCK - (begin + at) % _BLOCK
+            if remaining < _RECORD_HEADER.size:
+                at += remaining  # the rest of a block is too short for a record
                 continue
             if at + _RECORD_HEADER.size > len(data):
                 return
@@ -198,7 +198,9 @@ def _history(message: bytes) -> MetricRecord:
     items: dict[str, Any] = {}
     for number, value in _fields(message):
         if number == _STEP and isinstance(value, bytes):
-            step = next((int(found) for one, found in _fields(value) if one == 1), 0)  # 0 is not written
+            step = next(
+                (int(raw) for field_number, raw in _fields(value) if field_number == 1), 0
+            )  # 0 is not written
         elif number == _ITEM and isinstance(value, bytes):
             name, items[name] = _item(value)
     if (named := _as_number(items.get("_step"))) is not None:
@@ -208,13 +210,13 @@ def _history(message: bytes) -> MetricRecord:
 
 def _summary(message: bytes) -> tuple[dict[str, float], tuple[str, ...]]:
     """The numbers that a SummaryRecord sets, and the names that it removes."""
-    found = [
+    entries = [
         (number, _item(value))
         for number, value in _fields(message)
         if isinstance(value, bytes) and number in (_ITEM, _REMOVE)
     ]
-    items = {name: item for number, (name, item) in found if number == _ITEM}
-    return _metrics(items), tuple(name for number, (name, _) in found if number == _REMOVE)
+    items = {name: item for number, (name, item) in entries if number == _ITEM}
+    return _metrics(items), tuple(name for number, (name, _) in entries if number == _REMOVE)
 
 
 def _metrics(items: Mapping[str, Any]) -> dict[str, float]:
@@ -245,18 +247,18 @@ def _numbers(name: str, item: Any) -> Iterator[tuple[str, float]]:
 def _item(message: bytes) -> tuple[str, Any]:
     """The name and the value of a HistoryItem or SummaryItem."""
     names: list[str] = []
-    found: Any = None
+    item: Any = None
     for number, value in _fields(message):
         if number in (_KEY, _NESTED_KEY) and isinstance(value, bytes):
             names.append(value.decode("utf-8", "replace"))
         elif number == _JSON and isinstance(value, bytes):
             with suppress(ValueError, RecursionError):
-                found = json.loads(value)
+                item = json.loads(value)
         elif number == _INTEGER and isinstance(value, int):
-            found = (value >> 1) ^ -(value & 1)  # zigzag encoding
+            item = (value >> 1) ^ -(value & 1)  # zigzag encoding
         elif number == _NUMBER and isinstance(value, int):
-            found = struct.unpack("<d", struct.pack("<Q", value))[0]
-    return ".".join(names), found
+            item = struct.unpack("<d", struct.pack("<Q", value))[0]
+    return ".".join(names), item
 
 
 def _as_number(value: Any) -> float | None:
@@ -267,5 +269,5 @@ def _as_number(value: Any) -> float | None:
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The fields of a protobuf message whose type is not declared here: their numbers and raw values."""
-    for one in UnknownFieldSet(Empty.FromString(message)):
-        yield one.field_number, one.data
+    for unknown in UnknownFieldSet(Empty.FromString(message)):
+        yield unknown.field_number, unknown.data

@@ -27,7 +27,7 @@ def columns(space: SearchSpace) -> dict[str, Column]:
 
 
 def cells(columns: Mapping[str, Column], params: Mapping[str, Any]) -> dict[str, Cell]:
-    """The row of a trial."""
+    """The cells of a trial's row."""
     row = {name: cell(params[name], column.kind) for name, column in columns.items() if name in params}
     for name, column in columns.items():
         if name not in params and column.kind == "string":
@@ -73,9 +73,9 @@ def _discrete(name: str, values: list[Any], is_conditional: bool, differs: bool)
 
 def _reach(name: str, parameter: Distribution) -> tuple[float, float]:
     """The bounds of all samples: a filter with these bounds must not hide any of them."""
-    of = variable(name, parameter)
-    assert of is not None
-    ends = [float(of.decode(0.0)), float(of.decode(1.0))]
-    if of.axis is not None:
-        ends += [float(of.axis[0]), float(of.axis[-1])]
+    sampled = variable(name, parameter)
+    assert sampled is not None
+    ends = [float(sampled.decode(0.0)), float(sampled.decode(1.0))]
+    if sampled.axis is not None:
+        ends += [float(sampled.axis[0]), float(sampled.axis[-1])]
     return min(ends), max(ends)

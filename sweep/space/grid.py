@@ -50,7 +50,7 @@ class Grid:
         return len(self._feasible) if self._is_feasible is not None else self._count(0, {})
 
     def values(self, index: int) -> dict[str, Any]:
-        """The configuration with this index, constants included. After the last one follows the first."""
+        """The configuration with this index, constants included. Larger indexes start again at the first."""
         index %= max(1, self.size)
         return self._values(self._feasible[index] if self._is_feasible is not None else index)
 
@@ -76,7 +76,7 @@ class Grid:
         return [index for index in range(total) if self._is_feasible(self._values(index))]
 
     def _count(self, at: int, params: Mapping[str, Any]) -> int:
-        """The number of configurations of the nodes from `at` on, given the values of those before."""
+        """The number of configurations of the nodes from `at` on, given the values of the earlier ones."""
         if at == len(self._nodes):
             return 1
         key = at, tuple(sorted((name, repr(value)) for name, value in params.items()))
@@ -98,22 +98,22 @@ class Grid:
         return {**params, name: value} if name in self._deciding else params
 
     def _values(self, index: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         params: Mapping[str, Any] = {}
         for at, (name, node) in enumerate(self._nodes):
             if not node.is_active(params):
                 continue
             if isinstance(node.parameter, Constant):
-                found[name] = node.parameter.value
+                values[name] = node.parameter.value
             elif name in self._deciding:
                 for value in self._axes[name]:
-                    ways = self._count(at + 1, self._with(params, name, value))
-                    if index < ways:
+                    count = self._count(at + 1, self._with(params, name, value))
+                    if index < count:
                         break
-                    index -= ways
-                found[name] = value
+                    index -= count
+                values[name] = value
             else:
                 position, index = divmod(index, self._count(at + 1, params))
-                found[name] = self._axes[name][position]
-            params = self._with(params, name, found[name])
-        return found
+                values[name] = self._axes[name][position]
+            params = self._with(params, name, values[name])
+        return values

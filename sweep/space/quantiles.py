@@ -68,8 +68,10 @@ def _uniform(low: float, high: float) -> Quantile:
     return Quantile(lambda u: low + u * width, lambda x: (x - low) / width if width else 0.5)
 
 
-def _exponential(of: Quantile) -> Quantile:
-    return Quantile(lambda u: math.exp(of.value(u)), lambda x: of.share(math.log(x)) if x > 0 else 0.0)
+def _exponential(exponent: Quantile) -> Quantile:
+    return Quantile(
+        lambda u: math.exp(exponent.value(u)), lambda x: exponent.share(math.log(x)) if x > 0 else 0.0
+    )
 
 
 def _beta(a: float, b: float) -> Quantile:

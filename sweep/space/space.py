@@ -38,11 +38,11 @@ class SearchSpace:
         parameters: the sweep file's `parameters`, in its order.
         constraints: the sweep file's `constraints`.
         for_grid: whether every configuration is tried once.
-        is_define_by_run: whether no parameter is declared, and the objective asks for them while it runs.
+        is_define_by_run: whether no parameter is declared, and the objective suggests them while it runs.
 
     Attributes:
         parameters: all parameters except groups, by their dotted names.
-        variables: those that are not constants, as Optuna sees them.
+        variables: the parameters that are not constants, as Optuna sees them.
         constraints: the constraints.
     """
 
@@ -58,9 +58,9 @@ class SearchSpace:
         self._nodes = {name: nodes[name] for name in dependency_order(nodes)}
         self.parameters: dict[str, Leaf] = {name: node.parameter for name, node in nodes.items()}
         self.variables: dict[str, Variable] = {
-            name: found
+            name: sampled
             for name, parameter in self.parameters.items()
-            if (found := variable(name, parameter, for_grid)) is not None
+            if (sampled := variable(name, parameter, for_grid)) is not None
         }
         self.constraints = [Expression(text) for text in constraints]
 
@@ -72,16 +72,16 @@ class SearchSpace:
 
     def with_constants(self, values: Mapping[str, Any]) -> SearchSpace:
         """The same search space, in which these parameters are constants."""
-        found = copy(self)
-        vars(found).pop("distributions", None)
-        vars(found).pop("grid", None)
-        found._nodes = {
+        changed = copy(self)
+        vars(changed).pop("distributions", None)
+        vars(changed).pop("grid", None)
+        changed._nodes = {
             name: replace(node, parameter=Constant(value=values[name])) if name in values else node
             for name, node in self._nodes.items()
         }
-        found.parameters = {name: found._nodes[name].parameter for name in self.parameters}
-        found.variables = {name: one for name, one in self.variables.items() if name not in values}
-        return found
+        changed.parameters = {name: changed._nodes[name].parameter for name in self.parameters}
+        changed.variables = {name: item for name, item in self.variables.items() if name not in values}
+        return changed
 
     def conditions(self, name: str) -> tuple[Condition, ...]:
         """The conditions under which a parameter is active; empty if it always is."""
@@ -89,7 +89,7 @@ class SearchSpace:
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What Optuna samples, by the names that it uses."""
+        """Optuna's distributions, by the names that Optuna uses."""
         return {variable.key: variable.distribution for variable in self.variables.values()}
 
     @property
@@ -164,9 +164,9 @@ class SearchSpace:
             return dict(values)
         sampled = {}
         for name, value in values.items():
-            found = self.encode_one(name, value, f"{entry}.{name}")
+            encoded = self.encode_one(name, value, f"{entry}.{name}")
             if name in self.variables:
-                sampled[self.variables[name].key] = found
+                sampled[self.variables[name].key] = encoded
         self._check_together(values, entry)
         return sampled
 
@@ -195,34 +195,34 @@ class SearchSpace:
             raise EntryError(entry, f"{name} is never {short_repr(value)}; {parameter.values_text}") from None
 
     def _check_together(self, values: Mapping[str, Any], entry: str) -> None:
-        known = {
+        params = {
             name: parameter.value
             for name, parameter in self.parameters.items()
             if isinstance(parameter, Constant)
         } | dict(values)
         for name in values:
             for condition in self._nodes[name].conditions:
-                if condition.name in known and not condition.holds(known):
-                    wanted = " or ".join(map(short_repr, condition.values))
+                if condition.name in params and not condition.holds(params):
+                    required = " or ".join(map(short_repr, condition.values))
                     raise EntryError(
                         f"{entry}.{name}",
-                        f"{name} is active only if {condition.name} is {wanted}, and it is "
-                        f"{short_repr(known[condition.name])}; leave it out",
+                        f"{name} is active only if {condition.name} is {required}, and it is "
+                        f"{short_repr(params[condition.name])}; leave it out",
                     )
         for constraint in self.constraints:
-            if all(name in known for name in constraint.names) and constraint in self.violated(known):
+            if all(name in params for name in constraint.names) and constraint in self.violated(params):
                 raise EntryError(entry, f"violates the constraint {constraint.text}")
 
     def defaults(self) -> dict[str, Any]:
-        """The configuration of all defaults, of parameters that have one and are active."""
-        found: dict[str, Any] = {}
+        """The configuration of all defaults: the active parameters that have one."""
+        values: dict[str, Any] = {}
         for name, node in self._nodes.items():
             if isinstance(node.parameter, Constant):
-                if node.is_active(found):
-                    found[name] = node.parameter.value
-            elif node.parameter.has_default and node.is_active(found):
-                found[name] = node.parameter.default
-        return {name: found[name] for name in self.variables if name in found}
+                if node.is_active(values):
+                    values[name] = node.parameter.value
+            elif node.parameter.has_default and node.is_active(values):
+                values[name] = node.parameter.default
+        return {name: values[name] for name in self.variables if name in values}
 
     @cached_property
     def grid(self) -> Grid | None:

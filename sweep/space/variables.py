@@ -59,7 +59,7 @@ class Variable(ABC):
     Attributes:
         key: the name under which Optuna samples it. It differs if Optuna's value is not the parameter's.
         is_plain: whether Optuna's value is the parameter's value.
-        distribution: what Optuna samples.
+        distribution: Optuna's distribution.
         axis: all values in order; None if they are unbounded.
     """
 
@@ -248,7 +248,7 @@ class _Named(_Transformed):
 
 
 def variable(name: str, parameter: Leaf, for_grid: bool = False) -> Variable | None:
-    """What Optuna samples for a parameter; None for a constant.
+    """Create the variable that Optuna samples for a parameter; None for a constant.
 
     Args:
         name: the parameter's name.
@@ -265,16 +265,16 @@ def variable(name: str, parameter: Leaf, for_grid: bool = False) -> Variable | N
     if isinstance(parameter, Range):
         if parameter.alternatives is None:
             return _Range(name, parameter)
-        found: Variable = _RangeOrValues(name, parameter)
+        sampled_variable: Variable = _RangeOrValues(name, parameter)
     else:
-        found = _Named(name, parameter)
-    axis = found.axis if for_grid else None
+        sampled_variable = _Named(name, parameter)
+    axis = sampled_variable.axis if for_grid else None
     if axis is None:
-        return found
+        return sampled_variable
     if len(axis) > _MAX_CHOICES:
         raise EntryError(
             f"parameters.{name}",
-            f"has {len(axis)} values, and a grid takes up to {_MAX_CHOICES} of such a parameter; "
+            f"has {len(axis)} values, but a grid supports up to {_MAX_CHOICES} for such a parameter; "
             "give it fewer, or write another sampler",
         )
     return _Choice(name, list(axis))
@@ -287,12 +287,12 @@ def _chain(first: Sequence[Any], second: Sequence[Any]) -> LazySequence:
 
 def _index(values: Sequence[Any], value: Any) -> int:
     """The index of a value, where true and 1 are different; raises ValueError if it is missing."""
-    for index, each in enumerate(values):
-        if same_value(each, value):
+    for index, candidate in enumerate(values):
+        if same_value(candidate, value):
             return index
     raise ValueError
 
 
 def _rounded(number: float) -> float:
-    """Without the last digits, which differ after a value has been encoded and decoded."""
+    """Round off the last digits, which differ after a value has been encoded and decoded."""
     return float(f"{number:.12g}")

@@ -1,4 +1,4 @@
-"""The attributes in which a study and its trials store what Optuna has no place for."""
+"""The names of user attributes of a study and its trials, for data that Optuna itself does not store."""
 
 from __future__ import annotations
 

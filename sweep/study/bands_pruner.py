@@ -1,4 +1,4 @@
-"""W&B's hyperband: only the best trials continue after certain numbers of reports (bands)."""
+"""W&B's hyperband as a pruner: only the best trials continue after certain numbers of reports (bands)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BandsPruner(BasePruner):
     band can still be stopped at that band later, when other trials have passed it with better values.
 
     Args:
-        min_iter: the first band; each further band is `eta` times as far. There are at most 100.
+        min_iter: the first band; each further band is `eta` times the one before. There are at most 100.
         max_iter: alternative to `min_iter`: bands are `max_iter` / `eta`, `max_iter` / `eta`**2 and so on.
         s: the number of bands below `max_iter`.
         eta: at a band, one in `eta` trials continues.
@@ -46,7 +46,7 @@ class BandsPruner(BasePruner):
         self._eta = eta
         self._strict = strict
         self._finished: dict[int, list[float]] = {}
-        """The values of finished trials at the bands, by trial id. They are final."""
+        """The values of finished trials at the bands, by trial id. They no longer change."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
@@ -64,8 +64,8 @@ class BandsPruner(BasePruner):
         return values[int(1.0 / self._eta * len(values))] if values else math.inf
 
     def _at_bands(self, trial: FrozenTrial, sign: float) -> Sequence[float]:
-        if (known := self._finished.get(trial._trial_id)) is not None:
-            return known
+        if (cached := self._finished.get(trial._trial_id)) is not None:
+            return cached
         history = _history(trial, sign)
         values = [history[band - 1] for band in self.bands if band <= len(history)]
         if trial.state.is_finished():

@@ -1,4 +1,4 @@
-"""Whether a sweep can be resumed with a changed sweep file, so that its trials stay comparable."""
+"""Checks whether a sweep can be resumed with a changed sweep file: its trials must stay comparable."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _FIXED_KEYS = (
 
 
 def incompatible_changes(old: SweepSpec, new: SweepSpec) -> list[str]:
-    """The changes with which `old` cannot be resumed as `new`, one line per key; empty if it can."""
+    """The changes that prevent resuming `old` as `new`, one line per key; empty if it can be resumed."""
     before, now = _identity(old), _identity(new)
-    found = [line for key in _FIXED_KEYS for line in _differences(key, before[key], now[key])]
+    lines = [line for key in _FIXED_KEYS for line in _differences(key, before[key], now[key])]
     types = old.sampler.type, new.sampler.type
     if types[0] != types[1] and any(kind in EXHAUSTIVE for kind in types):
         # A grid assigns configurations by trial numbers, from the first trial on.
-        found.append(f"sampler.type: {types[0]} -> {types[1]}")
+        lines.append(f"sampler.type: {types[0]} -> {types[1]}")
     elif types[1] in EXHAUSTIVE and before["parameters"] == now["parameters"]:  # possibly in another order
-        found += _differences("parameters: their order", _order(before), _order(now))
+        lines += _differences("parameters: their order", _order(before), _order(now))
     if types == ("brute_force", "brute_force"):  # the seed determines the order
-        found += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
-    return found
+        lines += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
+    return lines
 
 
 def _identity(spec: SweepSpec) -> dict[str, Any]:
@@ -58,14 +58,14 @@ def _order(identity: dict[str, Any]) -> str:
 
 def _without_defaults(parameters: Any) -> Any:
     """The entries of each parameter that are set, without defaults, which only suggest where to start."""
-    found = {}
+    entries = {}
     for name, parameter in parameters.items():
-        found[name] = {
+        entries[name] = {
             k: v for k, v in parameter.items() if k != "default" and (v is not None or k == "value")
         }
         if "parameters" in parameter:
-            found[name]["parameters"] = _without_defaults(parameter["parameters"])
-    return found
+            entries[name]["parameters"] = _without_defaults(parameter["parameters"])
+    return entries
 
 
 def _differences(key: str, old: Any, new: Any) -> list[str]:

@@ -19,7 +19,7 @@ _TRIES = 20
 """How often the sampler itself is asked. If it learns from trials, it soon proposes feasible ones."""
 _RANDOM_TRIES = 100_000
 """How often a random configuration is drawn after that. It is more than `_CHECKED`, so that a configuration
-which was found before the sweep started is found again for each trial."""
+that was found before the sweep started is found again for each trial."""
 _CHECKED = 10_000
 """How many random configurations are checked before a sweep starts."""
 
@@ -87,17 +87,17 @@ class ConstrainedSampler(BaseSampler):
 
 
 def check_feasible(
-    space: SearchSpace, known: Mapping[str, Any] | None = None, entry: str = "constraints"
+    space: SearchSpace, given: Mapping[str, Any] | None = None, entry: str = "constraints"
 ) -> None:
     """Check that some configuration satisfies the constraints.
 
     Args:
         space: the search space.
-        known: the values that are given, as Optuna would have sampled them.
+        given: fixed values of parameters, as Optuna would have sampled them.
         entry: the entry that gives them, for messages.
 
     Raises:
-        EntryError: none of many random configurations does.
+        EntryError: none of many random configurations satisfies them.
     """
     if not space.constraints:
         return
@@ -107,7 +107,7 @@ def check_feasible(
     frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
     violations: Counter[str] = Counter()
     for _ in range(_CHECKED):
-        _, params = _draw(space, random, study, frozen, known or {})
+        _, params = _draw(space, random, study, frozen, given or {})
         violated = [constraint.text for constraint in space.violated(params)]
         if not violated:
             return
@@ -120,16 +120,16 @@ def _draw(
     sampler: BaseSampler,
     study: optuna.Study,
     trial: FrozenTrial,
-    known: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A configuration with the known values: as Optuna samples it, and as the trial's parameters."""
+    """Draw a configuration with the given values: as Optuna samples it, and as the trial's parameters."""
     sampled: dict[str, Any] = {}
 
     def sample(variable: Variable) -> Any:
         key = variable.key
         sampled[key] = (
-            known[key]
-            if key in known
+            given[key]
+            if key in given
             else sampler.sample_independent(study, trial, key, variable.distribution)
         )
         return sampled[key]
@@ -139,7 +139,7 @@ def _draw(
 
 
 def _infeasible(violations: Mapping[str, int], total: int, entry: str = "constraints") -> EntryError:
-    """The error that says how often each constraint was violated; one configuration can violate several."""
+    """The error with the share of configurations that violate each constraint; one can violate several."""
     shares = "; ".join(
         f"{text} rejects {count / total:.0%}"
         for text, count in sorted(violations.items(), key=lambda item: -item[1])

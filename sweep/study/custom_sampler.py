@@ -15,7 +15,7 @@ _KEY = "sampler.type"
 
 
 def make_custom_sampler(sampler: CustomSampler, seed: int) -> BaseSampler:
-    """Import the class and construct the sampler; it gets the seed if it has such a parameter.
+    """Import the class and construct the sampler; it receives the seed if it has a parameter `seed`.
 
     Raises:
         EntryError: the class does not exist or cannot be imported, or it rejects its options.
@@ -46,7 +46,7 @@ def _load_from_hub(text: str) -> type[BaseSampler]:
             "names, and whether this machine reaches github.com",
         ) from None
     names = subclasses(module, BaseSampler)
-    names = [each for each in getattr(module, "__all__", names) if each in names] or names
+    names = [public for public in getattr(module, "__all__", names) if public in names] or names
     if name:
         if name not in names:
             raise EntryError(_KEY, f"{text!r}: {package} has no sampler {name!r}; {suggestion(name, names)}")

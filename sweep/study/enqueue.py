@@ -1,4 +1,4 @@
-"""Configurations that are tried before the sampler's."""
+"""Enqueued configurations, which run before those that the sampler chooses."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
 
 
 def enqueue_start_points(study: optuna.Study, spec: SweepSpec, space: SearchSpace) -> None:
-    """Enqueue the sweep file's configurations, each once in a sweep's life, even if more are added later."""
-    known = list(study.user_attrs.get(attributes.ENQUEUED, []))
+    """Enqueue the sweep file's configurations, each only once, even if the sweep is resumed with more."""
+    stored = list(study.user_attrs.get(attributes.ENQUEUED, []))
     enqueued = [  # by a session that was killed before it stored ENQUEUED
         trial.system_attrs.get("fixed_params")
         for trial in study.get_trials(deepcopy=False)
         if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RESUBMISSION_OF}
     ]
-    new = [point for point in start_points(spec, space) if point not in known and point not in enqueued]
+    new = [point for point in start_points(spec, space) if point not in stored and point not in enqueued]
     for point in new:
         study.enqueue_trial(point)
     if new:
-        study.set_user_attr(attributes.ENQUEUED, known + new)
+        study.set_user_attr(attributes.ENQUEUED, stored + new)
 
 
 def enqueue_configurations(study: optuna.Study, points: Iterable[Mapping[str, Any]], token: str) -> int:

@@ -1,4 +1,4 @@
-"""`GridSampler`: the sampler of grid and brute_force."""
+"""`GridSampler`: the sampler for `grid` and `brute_force`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_SHUFFLED = 1_000_000
 
 
 class GridSampler(BaseSampler):
-    """Gives the n-th trial the n-th configuration of the grid, so that each is tried exactly once.
+    """Assigns the n-th configuration of the grid to the n-th trial, so that each is tried exactly once.
 
     Optuna's own grid sampler keeps the whole grid in memory, writes the search space into each trial, scans
     all trials whenever one finishes, and stops a sweep by a call that only `Study.optimize` allows.
@@ -39,7 +39,7 @@ class GridSampler(BaseSampler):
         self._seen: tuple[optuna.Study | None, int, tuple[int, ...]] = None, 0, ()
         """The last study, how many of its trials were inspected, and the resubmissions among these.
 
-        A trial is a resubmission from its creation on or never, so each one is inspected once.
+        Whether a trial is a resubmission never changes, so each trial is inspected once.
         """
         if self._grid.size == 0:
             raise EntryError("constraints", "no configuration of the grid satisfies all of them; widen one")
@@ -75,7 +75,7 @@ class GridSampler(BaseSampler):
         return self.sample_relative(study, trial, {})[param_name]
 
     def _count_resubmissions_before(self, study: optuna.Study, number: int) -> int:
-        """How many trials before this one are resubmissions, which take no place in the grid."""
+        """How many trials before this one are resubmissions, which have no place in the grid."""
         seen, count, resubmissions = self._seen
         if seen is not study:
             count, resubmissions = 0, ()

@@ -103,8 +103,10 @@ class Journal(BaseJournalBackend):
         if not lines:
             return lines
         if self._failed_write is not None:
-            why = f"{self._failed_write.strerror}: an earlier write failed; later changes were not recorded"
-            raise OSError(self._failed_write.errno, why, str(self._path))
+            message = (
+                f"{self._failed_write.strerror}: an earlier write failed; later changes were not recorded"
+            )
+            raise OSError(self._failed_write.errno, message, str(self._path))
         size = os.path.getsize(self._path)
         try:
             with open(self._path, "ab") as file:

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial
 
 
 class MultiObjectiveTPESampler(TPESampler):
-    """TPE for several objectives, of which trials report one and are pruned by it.
+    """TPE for several objectives with pruning, where trials report one of the objectives.
 
-    Optuna's TPE asks for the study's only direction as soon as a pruned trial has reports, and raises an
+    Optuna's TPE reads the study's only direction as soon as a pruned trial has reports, and raises an
     error. Given the direction of the reported objective, it ranks the pruned trials.
 
     Args:

@@ -1,4 +1,4 @@
-"""From the pruner in a sweep file to Optuna's pruner."""
+"""Creates Optuna's pruner from the pruner in a sweep file."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def pruner_notes(pruner: spec.Pruner) -> list[str]:
     if isinstance(pruner, spec.AshaPruner) and pruner.min_resource == "auto":
         return [
             "asha with min_resource: auto prunes nothing until a trial is complete, and then starts at a "
-            "hundredth of its steps; write as min_resource the number of steps that each trial should have"
+            "hundredth of its steps; set min_resource to the number of steps that each trial should have"
         ]
     if isinstance(pruner, spec.HyperbandPruner):
         if pruner.max_resource == "auto":
             return [
                 "hyperband with max_resource: auto prunes nothing until a trial is complete, and takes its "
-                "number of steps; write as max_resource the number of steps of a whole trial"
+                "number of steps; set max_resource to the number of steps of a complete trial"
             ]
         if int(pruner.max_resource) < pruner.min_resource * pruner.reduction_factor:
             return [

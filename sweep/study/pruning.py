@@ -1,4 +1,4 @@
-"""`Pruning`: the reports of a study's trials and its pruner, for one or several objectives."""
+"""`Pruning`: stores reports and asks the pruner, for studies with one or several objectives."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _SingleObjectiveStorage:
     def _with_one_value(self, trial: FrozenTrial) -> FrozenTrial:
         if trial.state != TrialState.COMPLETE:
             return trial
-        if trial.number not in self._complete:  # it does not change any more
-            found = self._complete[trial.number] = copy(trial)
-            found.values = [trial.values[self._objective]]
+        if trial.number not in self._complete:  # it no longer changes
+            reduced = self._complete[trial.number] = copy(trial)
+            reduced.values = [trial.values[self._objective]]
         return self._complete[trial.number]

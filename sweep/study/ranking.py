@@ -30,12 +30,12 @@ class Ranking:
         return [metrics[goal.name] for goal in self._goals]
 
     def missing(self, metrics: Mapping[str, float]) -> str | None:
-        """The first metric with a goal or limit that is missing or NaN; None if there is none."""
+        """The first metric with a goal or limit that is missing or NaN; None if all have values."""
         names = [*(goal.name for goal in self._goals), *self._limits]
         return next((name for name in names if math.isnan(metrics.get(name, math.nan))), None)
 
     def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """By how much each metric exceeds its limit; up to 0 it is within the limit."""
+        """The amount by which each metric exceeds its limit; up to 0 it is within the limit."""
         return {
             name: limit.excess(metrics[name])
             for name, limit in self._limits.items()

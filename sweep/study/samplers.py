@@ -1,4 +1,4 @@
-"""From the sampler in a sweep file to Optuna's sampler."""
+"""Creates Optuna's sampler from the sampler in a sweep file."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def make_sampler(
     session_seed = derive_seed(seed, "sampler", trials_so_far)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        made = _make(sampler, space, seed, session_seed, reported if objectives > 1 else None)
+        created = _make(sampler, space, seed, session_seed, reported if objectives > 1 else None)
     if space.constraints and sampler.type not in EXHAUSTIVE:  # the grid contains feasible configurations only
-        return ConstrainedSampler(made, space, session_seed)
-    return made
+        return ConstrainedSampler(created, space, session_seed)
+    return created
 
 
 def check_sampler(sampler: Sampler, space: SearchSpace, objectives: int = 1) -> None:
@@ -120,7 +120,7 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
     notes = []
     if space.is_conditional:
         if isinstance(sampler, spec.TpeSampler) and (sampler.group is False or sampler.multivariate is False):
-            notes.append("tpe samples conditional parameters one by one; with group: true jointly")
+            notes.append("tpe samples conditional parameters one by one; group: true samples them jointly")
         if isinstance(sampler, _JOINT_ONLY):
             notes.append(
                 f"{sampler.type} samples conditional parameters at random; tpe takes conditions into account"
@@ -130,7 +130,7 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
         if sweep.stop.trials is not None and sweep.stop.trials <= size:
             notes.append(
                 f"{sampler.type} samples its first generation at random: all {sweep.stop.trials} trials; "
-                f"write a population_size (now {size}) of a fraction of stop.trials"
+                f"set population_size (now {size}) to a fraction of stop.trials"
             )
     if sweep.limits and isinstance(sampler, _IGNORES_LIMITS):
         notes.append(f"{sampler.type} learns nothing from limits on metrics; tpe does")
@@ -147,30 +147,30 @@ def _make(
 ) -> BaseSampler:
     if isinstance(sampler, spec.CustomSampler):
         return make_custom_sampler(sampler, session_seed)
-    given = {**optuna_options(sampler), "seed": session_seed}
+    options = {**optuna_options(sampler), "seed": session_seed}
     match sampler:
         case spec.TpeSampler():
             if space.is_conditional and sampler.group is None and sampler.multivariate is not False:
-                given["group"] = True
-            if given.get("group"):
-                given["multivariate"] = True  # implied; with several objectives Optuna would warn
+                options["group"] = True
+            if options.get("group"):
+                options["multivariate"] = True  # implied; with several objectives Optuna would warn
             if reported is None:
-                return samplers.TPESampler(**given)
-            return MultiObjectiveTPESampler(reported, **given)
+                return samplers.TPESampler(**options)
+            return MultiObjectiveTPESampler(reported, **options)
         case spec.GpSampler():
-            return samplers.GPSampler(**given, warn_independent_sampling=False)
+            return samplers.GPSampler(**options, warn_independent_sampling=False)
         case spec.CmaEsSampler():
-            return samplers.CmaEsSampler(**given, warn_independent_sampling=False)
+            return samplers.CmaEsSampler(**options, warn_independent_sampling=False)
         case spec.Nsga2Sampler():
-            return samplers.NSGAIISampler(**_with_operators(given))
+            return samplers.NSGAIISampler(**_with_operators(options))
         case spec.Nsga3Sampler():
-            return samplers.NSGAIIISampler(**_with_operators(given))
+            return samplers.NSGAIIISampler(**_with_operators(options))
         case spec.QmcSampler():
             # The study stores the position in the sequence by seed: another seed would restart it.
-            given["seed"] = derive_seed(seed, "sampler")
+            options["seed"] = derive_seed(seed, "sampler")
             independent = samplers.RandomSampler(session_seed)
             return samplers.QMCSampler(
-                **given, independent_sampler=independent, warn_independent_sampling=False
+                **options, independent_sampler=independent, warn_independent_sampling=False
             )
         case spec.RandomSampler():
             return samplers.RandomSampler(session_seed)
@@ -180,12 +180,12 @@ def _make(
             return GridSampler(space, derive_seed(seed, "sampler"))
 
 
-def _with_operators(given: dict[str, Any]) -> dict[str, Any]:
+def _with_operators(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a genetic sampler, with Optuna's objects for the names of its operators."""
-    if (name := given.get("crossover")) is not None:
+    if (name := options.get("crossover")) is not None:
         # Optuna passes swapping_prob only to its default crossover.
-        swapping = {"swapping_prob": given["swapping_prob"]} if "swapping_prob" in given else {}
-        given["crossover"] = _CROSSOVERS[name](**(swapping if name == "uniform" else {}))
-    if "mutation" in given:
-        given["mutation"] = nsgaii.PolynomialMutation()
-    return given
+        swapping = {"swapping_prob": options["swapping_prob"]} if "swapping_prob" in options else {}
+        options["crossover"] = _CROSSOVERS[name](**(swapping if name == "uniform" else {}))
+    if "mutation" in options:
+        options["mutation"] = nsgaii.PolynomialMutation()
+    return options

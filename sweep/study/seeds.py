@@ -29,6 +29,6 @@ def sweep_seed(spec: SweepSpec, study: optuna.Study) -> int:
 
 
 def derive_seed(*parts: object) -> int:
-    """A number below 2**32 that depends on all `parts`; the same on every machine."""
+    """Derive a seed below 2**32 from all `parts`. It is the same on every machine."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:4], "big")

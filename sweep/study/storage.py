@@ -16,7 +16,7 @@ from sweep.system.directory import SweepDirectory
 
 
 class _Quiet(ContextDecorator):
-    """Optuna logs only errors within it; several threads can be in it."""
+    """A context in which Optuna logs only errors. Several threads can enter it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,11 +38,11 @@ class _Quiet(ContextDecorator):
 
 
 quiet_optuna = _Quiet()
-"""For the process of the user's program, which can use Optuna itself."""
+"""For processes of the user's program, which may use Optuna itself and needs its log level restored."""
 
 
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
-    """The study of a sweep, for writing. Its sampler and pruner are not set."""
+    """Create or load the study of a sweep for writing. Its sampler and pruner are not set."""
     return optuna.create_study(
         study_name=spec.name,
         storage=storage,
@@ -52,14 +52,14 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
 
 
 def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """The storage of a sweep's study, for writing. From now on Optuna logs only errors in this process."""
+    """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
 
 
 @quiet_optuna
 def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | None:
-    """The study of a sweep, for reading; None if it has none yet. Writes nothing.
+    """Load the study of a sweep for reading; returns None if it has none yet. Writes nothing.
 
     Raises:
         InputError: its journal is damaged.
@@ -80,7 +80,7 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
 
 
 def open_url(url: str) -> BaseStorage:
-    """The storage that the sweep file names.
+    """Open the storage that the sweep file names.
 
     Raises:
         EntryError: it cannot be opened.

@@ -22,7 +22,7 @@ from sweep.system.directory import SweepDirectory
 
 
 class SweepStudy:
-    """Creates or loads a sweep's study, with its sampler and pruner, and the trials to be tried first.
+    """Creates or loads a sweep's study with its sampler and pruner, and enqueues the first configurations.
 
     Args:
         spec: the sweep.
@@ -31,7 +31,7 @@ class SweepStudy:
 
     Attributes:
         optuna_study: Optuna's study.
-        ranking: what makes a trial better than another one.
+        ranking: compares trials by the goals and limits.
         seed: the seed from which all seeds of the sweep are derived.
         pruning: the study's pruner.
     """
@@ -57,10 +57,10 @@ class SweepStudy:
         return self.optuna_study.get_trials(deepcopy=False)
 
     def batch(self) -> AbstractContextManager[None]:
-        """Within it, changes are collected; they are written to the journal together at its end."""
+        """Collect changes in the block, and write them to the journal together at its end."""
         return self._journal.batch() if self._journal is not None else nullcontext()
 
     def sync(self) -> None:
-        """Ensure that the current batch is on the disk when it ends, even without a final state in it."""
+        """Ensure that the current batch is on the disk at its end, even if it contains no final state."""
         if self._journal is not None:
             self._journal.sync()

@@ -17,12 +17,12 @@ def optuna_alias(name: str) -> Any:
 
 
 def require_one_of(*groups: tuple[str, ...]) -> dict[str, Any]:
-    """An addition to a model's JSON Schema: of each group of keys, at least one is required."""
+    """A JSON Schema addition for a model: at least one key of each group is required."""
     return {"allOf": [{"anyOf": [{"required": [key]} for key in keys]} for keys in groups]}
 
 
 def field_aliases(field: Any) -> list[str]:
-    """All keys that a sweep file can write for a field with several names."""
+    """All keys that a sweep file can use for a field with several names."""
     alias = field.validation_alias
     return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
 
@@ -35,8 +35,8 @@ def file_keys(model: type[BaseModel]) -> list[str]:
 class Model(BaseModel):
     """A frozen part of the sweep file that rejects unknown keys.
 
-    The context of a validation is None for a file. For a call of `sweep.run` it maps entries of a sweep file
-    to the arguments of the call that have other names (see `foreign_key_hint`).
+    The validation context is None for a file. For a call of `sweep.run` it maps entries of a sweep file to
+    the arguments of `sweep.run` that have a different name (see `foreign_key_hint`).
     """
 
     model_config = ConfigDict(
@@ -50,7 +50,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, raw: Any, info: ValidationInfo) -> Any:
-        # Before pydantic's own check: a missing key often only follows from a misspelt one.
+        # Runs before pydantic's own check: a missing key is often just a misspelt one.
         if isinstance(raw, dict):
             keys = file_keys(cls)
             aliases = {alias for field in cls.model_fields.values() for alias in field_aliases(field)}
@@ -69,7 +69,7 @@ class Model(BaseModel):
 
 
 def optuna_options(model: BaseModel, *without: str) -> dict[str, Any]:
-    """The options of a sampler or pruner by Optuna's names.
+    """The options of a sampler or pruner under Optuna's names.
 
     Args:
         model: the sampler or pruner. Its `type`, and options that are None, are left out.

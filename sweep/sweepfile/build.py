@@ -74,8 +74,8 @@ def build_spec(
     Args:
         objective: the sweep file's `objective`.
         space: the sweep file's `parameters`, or Optuna's distributions by name; None for define-by-run.
-        goal: of the only metric, whose name is `objective` unless `metric` is given.
-        goals: one for each metric; their names are `objective_0` and so on unless `metrics` is given.
+        goal: the goal of the only metric, whose name is `objective` unless `metric` is given.
+        goals: one for each metric. The metrics are named `objective_0` and so on unless `metrics` is given.
         n_trials: the sweep file's `stop: {trials: ...}`.
         options: see `Options`.
 
@@ -102,9 +102,9 @@ def change_spec(spec: SweepSpec, n_trials: int | None, options: Mapping[str, Any
     if n_trials is None and not changes:
         return spec
     data = dict(read_document(spec.to_yaml()).data)
-    for one, other in (("metric", "metrics"), ("metrics", "metric")):
-        if one in changes:
-            data.pop(other, None)
+    for key, alternative in (("metric", "metrics"), ("metrics", "metric")):
+        if key in changes:
+            data.pop(alternative, None)
     if "stop" not in changes and n_trials is not None:
         data["stop"] = {key: value for key, value in data.get("stop", {}).items() if key != "trials"}
     data.update(changes)
@@ -116,7 +116,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
     """Ensure that no option is one of Optuna's samplers or pruners, which cannot be written to a file.
 
     Raises:
-        InputError: one is; the message says what to write instead.
+        InputError: an option is one; the message names the mapping to write instead.
     """
     for key, value in options.items():
         class_ = value if inspect.isclass(value) else type(value)
@@ -134,7 +134,7 @@ _OPTUNA_NAMES = {
     "SuccessiveHalving": "asha",
     "Nop": "none",
 }
-"""The `type` of those of Optuna's classes that have another name here."""
+"""The `type` of each of Optuna's classes whose name differs in a sweep file."""
 
 
 def _plain_class(class_: type) -> str:
@@ -176,12 +176,12 @@ def _set_goals(data: dict[str, Any], goal: Goal | None, goals: Sequence[Goal] | 
                 "sweep.run: goals: expected a list such as ['minimize', 'maximize'], "
                 f"got {short_repr(goals)}; for one metric write goal='minimize'"
             )
-        goals = [_read_goal(each) for each in goals]
+        goals = [_read_goal(value) for value in goals]
         names = metrics if metrics is not None else [f"{METRIC}_{index}" for index in range(len(goals))]
         is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not is_names or len(names) != len(goals):
             raise InputError(f"sweep.run: metrics: expected {len(goals)} names, one for each of the goals")
-        data["metrics"] = [{"name": name, "goal": each} for name, each in zip(names, goals, strict=True)]
+        data["metrics"] = [{"name": name, "goal": goal} for name, goal in zip(names, goals, strict=True)]
     elif isinstance(metrics, list) and any(isinstance(name, str) for name in metrics):
         example = repr(["minimize"] * len(metrics))
         raise InputError(f"sweep.run: metrics: have no goals; add for example goals={example}")
@@ -202,7 +202,7 @@ def _read_goal(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as plain data, as it is written in a sweep file."""
+    """Convert a value to plain data, as in a sweep file."""
     match value:
         case BaseModel():
             data = value.model_dump(mode="json", exclude_unset=True)
@@ -212,15 +212,15 @@ def plain(value: Any) -> Any:
         case FloatDistribution() | IntDistribution():
             return _range(value)
         case CategoricalDistribution():
-            return {"values": [plain(each) for each in value.choices]}
+            return {"values": [plain(choice) for choice in value.choices]}
         case BaseDistribution():
             raise InputError(f"sweep.run: {value} is not one of Optuna's current distributions")
         case Mapping():
-            return {plain(key): plain(each) for key, each in value.items()}
+            return {plain(key): plain(item) for key, item in value.items()}
         case set() | frozenset():
             raise InputError(f"sweep.run: {short_repr(value)}: a set has no stable order; write a list")
         case list() | tuple():
-            return [plain(each) for each in value]
+            return [plain(item) for item in value]
         case np.ndarray() | np.generic():
             return value.tolist()
         case PurePath():
@@ -229,10 +229,10 @@ def plain(value: Any) -> Any:
 
 
 def _range(distribution: FloatDistribution | IntDistribution) -> dict[str, Any]:
-    found = {"min": plain(distribution.low), "max": plain(distribution.high)}
+    data = {"min": plain(distribution.low), "max": plain(distribution.high)}
     if distribution.log:
-        found["log"] = True
+        data["log"] = True
     is_every_integer = isinstance(distribution, IntDistribution) and distribution.step == 1
     if distribution.step is not None and not is_every_integer and not distribution.single():
-        found["step"] = plain(distribution.step)
-    return found
+        data["step"] = plain(distribution.step)
+    return data

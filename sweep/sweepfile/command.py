@@ -1,4 +1,4 @@
-"""From a command and a trial's parameters to an argument list, without a shell.
+"""Builds a trial's argument list from a command and the trial's parameters, without a shell.
 
 The macros are those of W&B's agent (`wandb/sdk/launch/sweeps/utils.py`, `wandb/wandb_agent.py`).
 """
@@ -38,7 +38,7 @@ TRIAL_MACROS = ("trial_dir", "number", "seed")
 
 
 def is_of_trial(cwd: str) -> bool:
-    """Whether a working directory is the trial's directory or lies in it."""
+    """Whether a working directory is the trial's directory or inside it."""
     return cwd == TRIAL_DIR or cwd.startswith(f"{TRIAL_DIR}/")
 
 
@@ -89,7 +89,7 @@ class Command:
         return any(f"${{{macro}}}" in item for item in self.items)
 
     def of_parameters(self, parameters: Iterable[str]) -> Command:
-        """Only the arguments that pass parameters on.
+        """A command with only the arguments that contain parameters.
 
         Args:
             parameters: the names of the parameters.
@@ -99,7 +99,7 @@ class Command:
         return type(self)(tuple(items))
 
     def check(self, parameters: Iterable[str]) -> None:
-        """Ensure that all macros are known.
+        """Ensure that every macro exists and can be used where it is.
 
         Args:
             parameters: the names of the parameters.
@@ -107,21 +107,19 @@ class Command:
         Raises:
             CommandError: a macro is unknown, or is inside an item although it becomes several arguments.
         """
-        known = dict.fromkeys([*LIST_MACROS, *TEXT_MACROS, *TRIAL_MACROS, *parameters])
+        macros = dict.fromkeys([*LIST_MACROS, *TEXT_MACROS, *TRIAL_MACROS, *parameters])
         for item in self.items:
             for escape, name in _MACRO.findall(item):
                 if escape or ENVVAR.fullmatch(f"${{{name}}}"):
                     continue
                 if name.startswith("envvar:"):
                     raise CommandError(f"{item!r}: ${{{name}}} names no variable; write it in capitals")
-                if name not in known:
-                    near = nearest(name, known)
+                if name not in macros:
+                    near = nearest(name, macros)
                     hint = f"did you mean ${{{near}}}?" if near else f"for a literal one write $${{{name}}}"
                     raise CommandError(f"{item!r}: there is no ${{{name}}}; {hint}")
                 if name in LIST_MACROS and item != f"${{{name}}}":
-                    raise CommandError(
-                        f"{item!r}: ${{{name}}} is several arguments; make it an item of its own"
-                    )
+                    raise CommandError(f"{item!r}: ${{{name}}} is several arguments; make it a separate item")
 
     @property
     def variables(self) -> list[str]:
@@ -136,14 +134,14 @@ class Command:
             context: the values of all other macros.
 
         Raises:
-            CommandError: the trial does not have a parameter of the command.
+            CommandError: the command uses a parameter that is not active in this trial.
         """
         macros = macro_values(params, context)
         texts: dict[str, str] = {
             "trial_dir": context.trial_dir,
             "number": str(context.number),
             "seed": str(context.seed),
-            # After them: a parameter called `seed` takes precedence.
+            # After the macros above: a parameter called `seed` takes precedence.
             **{name: str(value) for name, value in params.items()},
             **{name: values[0] for name, values in macros.items() if name in TEXT_MACROS and values},
         }
@@ -158,18 +156,18 @@ class Command:
                 raise CommandError(f"this trial has no {name!r} for ${{{name}}} in its command")
             return texts[name]
 
-        found: list[str] = []
+        arguments: list[str] = []
         for item in self.items:
             name = item[2:-1]
             if item == f"${{{name}}}" and name in LIST_MACROS:
-                found += macros[name]
+                arguments += macros[name]
             else:
-                found.append(_MACRO.sub(replace, item))
-        return found
+                arguments.append(_MACRO.sub(replace, item))
+        return arguments
 
 
 def macro_values(params: Mapping[str, Any], context: CommandContext) -> dict[str, list[str]]:
-    """The arguments of each of W&B's macros. Values are written with Python's `str`."""
+    """The arguments that replace each of W&B's macros. Values are written with Python's `str`."""
     pairs = [f"{name}={value}" for name, value in params.items()]
     return {
         "args": [f"--{pair}" for pair in pairs],

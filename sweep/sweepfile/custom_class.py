@@ -44,7 +44,7 @@ class CustomClass(Model):
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, raw: Any) -> Any:
-        # The class decides which options it takes.
+        # The class itself decides which options are valid.
         if isinstance(raw, dict):
             for key in raw:
                 if not isinstance(key, str) or not key.isidentifier():
@@ -58,13 +58,13 @@ class CustomClass(Model):
 
     @model_serializer
     def _dump(self) -> dict[str, Any]:
-        # Options are dumped with those that are null: null is a value to the class.
+        # Options that are null are dumped too: null is a value to the class.
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in given.items() if value is not None} | self.options
 
 
 def as_typed_mapping(raw: Any, types: Iterable[str]) -> Any:
-    """Check the `type` of a sampler or pruner.
+    """Convert a short form of a sampler or pruner to a mapping, and check its `type`.
 
     Args:
         raw: a mapping with `type`; a string is short for `{type: string}`, None for `{type: none}`.
@@ -85,16 +85,16 @@ def as_typed_mapping(raw: Any, types: Iterable[str]) -> Any:
 
 
 def custom_or_built_in(value: Any) -> str:
-    """The tag of a sampler or pruner in the union of the custom ones and all others."""
+    """The tag of a sampler or pruner in the union of custom and built-in ones."""
     type_ = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return CUSTOM if is_custom(type_) else BUILT_IN
 
 
 def models_by_type(union: Any) -> dict[str, Any]:
-    """The models of a union by the value of their `type`."""
+    """The models of a union, by the value of their `type`."""
     return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(union)}
 
 
 def or_type_name(*names: str) -> OrForms:
-    """The short form of a sampler or pruner: its `type` alone, if that needs no options."""
+    """The JSON Schema of a short form: only the `type` of a sampler or pruner that needs no options."""
     return OrForms({"enum": list(names)}, _CLASS_NAME)

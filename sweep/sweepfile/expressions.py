@@ -19,12 +19,12 @@ class ExpressionError(ValueError):
 _MAX_LENGTH = 1000
 _MAX_BITS = 4096
 _MAX_DEPTH = 200
-"""The evaluation is recursive, and Python limits the depth of all calls together."""
+"""The evaluation is recursive, and Python limits the depth of the whole call stack."""
 
 
 def _number(value: Any) -> int | float:
     if not isinstance(value, (int, float)):
-        raise ExpressionError(f"computes with {short_repr(value)}, which is not a number")
+        raise ExpressionError(f"does arithmetic with {short_repr(value)}, which is not a number")
     return value
 
 
@@ -83,7 +83,7 @@ class Expression:
         names: the names of its parameters, in order of appearance.
 
     Raises:
-        ExpressionError: the text is not an expression, or does more than compute and compare.
+        ExpressionError: the text is not an expression, or uses more than arithmetic and comparisons.
     """
 
     def __init__(self, text: str) -> None:
@@ -110,7 +110,7 @@ class Expression:
             raise ExpressionError("names no parameter, so it is constant")
 
     def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
-        return Expression, (self.text,)  # functions that are made here cannot be pickled
+        return Expression, (self.text,)  # the compiled functions cannot be pickled
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether a configuration fulfils the constraint.
@@ -119,7 +119,8 @@ class Expression:
         (division by zero, logarithm of 0) counts as violated.
 
         Raises:
-            ExpressionError: it computes with strings, compares them with numbers, or is not true or false.
+            ExpressionError: it does arithmetic with strings, compares them with numbers, or its result is
+                neither true nor false.
         """
         if any(name not in params for name in self.names):
             return True
@@ -169,7 +170,7 @@ def _compile(node: ast.expr, names: list[str]) -> _Evaluator:
         ):
             call, passed = _FUNCTIONS[function], [_compile(argument, names) for argument in arguments]
             return lambda params: call(*(_number(argument(params)) for argument in passed))
-    raise ExpressionError(f"{_excerpt(node)} is not allowed; possible are {_ALLOWED}")
+    raise ExpressionError(f"{_excerpt(node)} is not allowed; use only {_ALLOWED}")
 
 
 def _excerpt(node: ast.expr) -> str:
@@ -184,7 +185,7 @@ def _name(node: ast.expr) -> str:
             return f"{_name(value)}.{name}"
         case ast.Subscript(value=ast.Name(id="params"), slice=ast.Constant(value=str(name))):
             return name
-    raise ExpressionError(f"{_excerpt(node)} is not a parameter; possible are {_ALLOWED}")
+    raise ExpressionError(f"{_excerpt(node)} is not a parameter; use only {_ALLOWED}")
 
 
 def _truth(value: Any) -> bool:
@@ -201,7 +202,7 @@ def _compare(kinds: Sequence[type[ast.cmpop]], values: Sequence[Any]) -> bool:
             if not isinstance(left, str):
                 left, right = _number(left), _number(right)
         elif kind in (ast.In, ast.NotIn) and not isinstance(right, list):
-            raise ExpressionError(f"looks for {short_repr(left)} in {short_repr(right)}, not in a list")
+            raise ExpressionError(f"looks for {short_repr(left)} in {short_repr(right)}, which is not a list")
         if not _COMPARISONS[kind](left, right):
             return False
     return True
@@ -235,7 +236,7 @@ class Limit:
             raise ExpressionError(f'{short_repr(text)} is not a limit; write for example "<= 20"')
 
     def excess(self, value: float) -> float:
-        """By how much a value violates the limit. As with Optuna's constraints, up to 0 the limit is kept."""
+        """How far a value exceeds the limit. As in Optuna, the constraint is satisfied up to 0."""
         excess = value - self._bound if self._sign.startswith("<") else self._bound - value
         # Optuna has no strict limits: a value that equals a strict bound gets the smallest possible excess.
         return math.ulp(0.0) if excess == 0 and len(self._sign) == 1 else excess

@@ -1,4 +1,4 @@
-"""Keys of Optuna, Ray Tune, Hydra and W&B, and what to write instead: the nearest spelling would mislead."""
+"""Hints for keys of Optuna, Ray Tune, Hydra and W&B, for which the nearest spelling would be misleading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweep.errors import suggestion
 from sweep.sweepfile.types import python_literal
 from sweep.sweepfile.yaml import write_yaml
 
-# The entry of a sweep file that replaces a key; two are alternatives.
+# The entry of a sweep file that replaces each key; two entries are alternatives.
 _ENTRIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("n_trials", "ntrials", "num_trials", "num_samples", "run_cap"), ("stop.trials",)),
     **dict.fromkeys(("timeout", "time_budget_s"), ("stop.time", "trial.timeout")),
@@ -47,7 +47,7 @@ def foreign_key_hint(
     """
     section = _SECTIONS.get(model)
     if section == "" and (key in _UNNEEDED or (key == "n_jobs" and data[key] == -1)):
-        return f"leave it out: {_UNNEEDED.get(key, 'as many trials run at once as fit')}"
+        return f"leave it out: {_UNNEEDED.get(key, 'as many trials as fit run at once')}"
     hints = []
     for entry in _ENTRIES.get(key, ()):
         if section is None or not entry.startswith(section):
@@ -67,7 +67,7 @@ def foreign_key_hint(
 
 
 def parameter_key_error(key: Any, data: Mapping[Any, Any], keys: Iterable[str]) -> str:
-    """The message about an unknown key of a parameter; it rewrites a parameter with Optuna's keys."""
+    """The message about an unknown key of a parameter; for Optuna's keys it shows the rewritten parameter."""
     if key not in _PARAMETER_KEYS and not (key == "type" and _PARAMETER_KEYS.keys() & data.keys()):
         return f"unknown key; {suggestion(key, keys)}"
     renamed = {_PARAMETER_KEYS.get(name, name): value for name, value in data.items() if name != "type"}

@@ -43,7 +43,7 @@ def parse_override(text: str, option: str = "--set ") -> Override:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file that was read: its spec, and the place of each entry.
+    """A validated sweep file: its spec, and the place of each entry.
 
     Args:
         spec: the sweep.
@@ -63,10 +63,10 @@ class SweepFile:
 
     @contextmanager
     def locating(self) -> Iterator[None]:
-        """Add the place of the entry to an error about it.
+        """Add the place of the entry (file and line, or option) to an `EntryError`.
 
         Raises:
-            SpecError: instead of an `EntryError`.
+            SpecError: replaces an `EntryError`.
         """
         try:
             yield
@@ -91,12 +91,12 @@ class SweepFile:
             entries = data if isinstance(data, dict) else {}
             if isinstance(data, list):
                 entries = {str(index): item for index, item in enumerate(data)}
-            taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 0)
-            if taken == 0 and "parameters" not in entries:
+            length = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 0)
+            if length == 0 and "parameters" not in entries:
                 return (*path, *rest)
-            name = ".".join(rest[:taken]) or "parameters"
+            name = ".".join(rest[:length]) or "parameters"
             path.append(int(name) if isinstance(data, list) else name)
-            data, rest = entries[name], rest[taken:]
+            data, rest = entries[name], rest[length:]
         return tuple(path)
 
 
@@ -160,30 +160,30 @@ def _from_wandb(
     """Translate a W&B file.
 
     Returns:
-        the data of our sweep file, hints for the author, and the overrides of entries in our format.
+        the data of the equivalent sweep file, hints for the author, and the overrides that apply to it.
 
     Raises:
         SpecError: W&B would reject the file.
     """
     document = sweep_yaml.read_document(text, sweep_yaml.Yaml11Loader)
     data = dict(document.data)
-    later = []
+    remaining = []
     for origin, key, value in overrides:
         if wandb.is_wandb_key(key):
             origins[_set(data, key, value, origin)] = origin
         else:
-            later.append((origin, key, value))
+            remaining.append((origin, key, value))
     document = sweep_yaml.Document(data, document.lines)
     try:
         translated, notes = wandb.translate(data)
     except DialectError as error:
         place = place_of(error.path, document, file, origins)
         raise SpecError(f"{place}: {'.'.join(map(str, error.path))}: {error}") from None
-    return sweep_yaml.Document(translated, document.lines), notes, later
+    return sweep_yaml.Document(translated, document.lines), notes, remaining
 
 
 def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:
-    """A top-level key without a value (`stop:`) means the default, unless the key is required."""
+    """Remove top-level keys without a value (`stop:`), which mean the default, unless the key is required."""
     required = {name for name, field in SweepSpec.model_fields.items() if field.is_required()}
     return {key: value for key, value in data.items() if value is not None or key in required}
 
@@ -209,13 +209,17 @@ def _read_text(path: Path) -> str:
 
 
 def _reject_python(path: Path) -> None:
-    """Explain the mistake of naming the code, `train.py` or `train.py:train`, instead of its sweep file."""
+    """Reject a path to code (`train.py` or `train.py:train`) that was given instead of a sweep file."""
     code = path.with_name(path.name.partition(":")[0])
     if code.suffix != ".py" or not code.is_file():
         return
-    own = code.with_suffix(".yaml")
-    what = f"did you mean {own}?" if own.is_file() else f"`sweep init {path}` writes a sweep file for it"
-    raise InputError(f"{path}: is a Python file; {what}")
+    sweep_file = code.with_suffix(".yaml")
+    hint = (
+        f"did you mean {sweep_file}?"
+        if sweep_file.is_file()
+        else f"`sweep init {path}` writes a sweep file for it"
+    )
+    raise InputError(f"{path}: is a Python file; {hint}")
 
 
 def _set(data: dict[Any, Any], key: str, value: Any, origin: str) -> sweep_yaml.Path:
@@ -238,9 +242,9 @@ def _resolve(data: Any, key: str) -> tuple[str, ...]:
     path, rest = [], key.split(".")
     while rest:
         entries = data if isinstance(data, dict) else {}
-        taken = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 1)
-        path.append(".".join(rest[:taken]))
-        data, rest = entries.get(path[-1]), rest[taken:]
+        length = next((n for n in range(1, len(rest) + 1) if ".".join(rest[:n]) in entries), 1)
+        path.append(".".join(rest[:length]))
+        data, rest = entries.get(path[-1]), rest[length:]
     return tuple(path)
 
 

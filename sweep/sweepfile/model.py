@@ -103,7 +103,7 @@ class Resources(Model):
 
 
 class Stop(Model):
-    """When the sweep stops: at the rule that is reached first. Without any it runs until the user stops it.
+    """When the sweep stops: at the rule that is reached first. Without one it runs until the user stops it.
 
     `trials` is the number of finished trials, whatever their outcome; `time` is the time that the sweep ran,
     downtime excluded, in seconds or as 30m or 12h; `hours` is the same in hours; `target` is a value of the
@@ -193,14 +193,14 @@ class SweepSpec(Model):
     A sweep runs an `objective`, which is a function, or a `program`, which is a script, with a `command`.
     With `arguments: nested` W&B's rules apply to the command, and the parameters of a group are passed as one
     mapping. `cwd` and `env` are the working directory and environment; for a script they can contain
-    `${trial_dir}`. `metrics_from` names further places of a script's metrics.
+    `${trial_dir}`. `metrics_from` adds sources of a script's metrics.
 
     `metric` is what the sweep optimizes; with several `metrics`, it is the first of those with a goal.
 
     `name` is the name of the sweep's directory, by default that of the file. `parameters` is the search
     space, or `define-by-run`: then the objective suggests its parameters, as with `trial.suggest_float`.
     `constraints` on parameters, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists
-    configurations to begin with: `defaults`, or values by name. `sampler` says how configurations are chosen,
+    configurations to begin with: `defaults`, or values by name. `sampler` is how configurations are chosen,
     `pruner` which trials are stopped early. At most `max_parallel` trials run at once, by default as many as
     the machines can hold.
     """
@@ -249,10 +249,10 @@ class SweepSpec(Model):
             raise PydanticCustomError("missing", "", {"key": "metric"})
         if self.metrics is not None:
             if self.metric is not None and self.metric not in self.goals:
-                raise invalid("excludes metrics; leave one out", key="metric")
+                raise invalid("cannot be combined with metrics; leave one out", key="metric")
             check_unique([metric.name for metric in self.metrics], "metrics")
             if not self.goals:
-                raise invalid("none has a goal; write goal: maximize or minimize for one", key="metrics")
+                raise invalid("no metric has a goal; write goal: maximize or minimize for one", key="metrics")
             self.__dict__["metric"] = self.goals[0]
         if self.is_define_by_run:
             self._check_define_by_run()
@@ -289,7 +289,7 @@ class SweepSpec(Model):
             names = metric_names(self.metrics_from.regex)
             if self.metric.name not in names:
                 raise invalid(
-                    f"finds no {self.metric.name!r}; {suggestion(self.metric.name, names)}",
+                    f"does not find {self.metric.name!r}; {suggestion(self.metric.name, names)}",
                     key=("metrics_from", "regex"),
                 )
         if self.command is not None:
@@ -299,12 +299,12 @@ class SweepSpec(Model):
                 raise invalid(str(error), key="command") from None
 
     def _check_constraints(self) -> None:
-        known = flatten(self.parameters)
+        parameters = flatten(self.parameters)
         for index, text in enumerate(self.constraints):
             for name in Expression(text).names:
-                if name not in known:
+                if name not in parameters:
                     raise invalid(
-                        f"there is no parameter {name!r}; {suggestion(name, known)}",
+                        f"there is no parameter {name!r}; {suggestion(name, parameters)}",
                         key=("constraints", index),
                     )
 
@@ -313,18 +313,22 @@ class SweepSpec(Model):
         """The metrics to optimize, in the file's order; several make a multi-objective sweep."""
         if self.metrics is None:
             return (self.metric,)
-        return tuple(Metric(name=one.name, goal=one.goal) for one in self.metrics if one.goal is not None)
+        listed = self.metrics
+        return tuple(
+            Metric(name=metric.name, goal=metric.goal) for metric in listed if metric.goal is not None
+        )
 
     @property
     def limits(self) -> dict[str, Limit]:
         """The constraints on metrics."""
-        return {one.name: Limit(one.constraint) for one in self.metrics or () if one.constraint is not None}
+        limited = [metric for metric in self.metrics or () if metric.constraint is not None]
+        return {metric.name: Limit(str(metric.constraint)) for metric in limited}
 
     @property
     def pruning_metric(self) -> Metric:
         """The metric whose reports the pruner sees."""
-        wanted = getattr(self.pruner, "metric", None) or self.metric.name
-        return next(goal for goal in self.goals if goal.name == wanted)
+        name = getattr(self.pruner, "metric", None) or self.metric.name
+        return next(goal for goal in self.goals if goal.name == name)
 
     @property
     def is_define_by_run(self) -> bool:
@@ -353,8 +357,8 @@ class SweepSpec(Model):
     @property
     def goals_text(self) -> str:
         """The goals and limits, for display: `minimize val/loss`."""
-        limited = [f"{one.name} {one.constraint}" for one in self.metrics or () if one.constraint is not None]
-        return ", ".join([*(f"{goal.goal} {goal.name}" for goal in self.goals), *limited])
+        goals = [f"{goal.goal} {goal.name}" for goal in self.goals]
+        return ", ".join([*goals, *(f"{name} {limit.text}" for name, limit in self.limits.items())])
 
     @property
     def run_labels(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Recognises which form a parameter of the sweep file has: range, choice, constant, distribution or group."""
+"""Recognises the form of a parameter in the sweep file: range, choice, constant, distribution or group."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def _as_mapping(raw: Any) -> Any:
             raise invalid("has no distribution; add distribution: normal, or log_normal, to mu and sigma")
         raise invalid("has no values; give {min, max}, {values: [...]} or a value")
     if deciding == "distribution":
-        # First: one of W&B's distributions has keys that the check below would reject.
+        # Checked first: W&B's distributions have keys that the check below would reject.
         check_distribution_name(raw["distribution"], "distribution")
     keys = file_keys(_MODELS[deciding])
     for key in raw:
         if key in _KEYS and key not in keys:
-            raise invalid(f"{key!r} does not go with {deciding!r}; leave one out", key=key)
+            raise invalid(f"{key!r} cannot be combined with {deciding!r}; leave one out", key=key)
     return raw
 
 

@@ -64,7 +64,7 @@ class Conditional(Model):
 
 
 class Constant(Conditional):
-    """A parameter with the same value in every trial. A scalar in the file is short for it."""
+    """A parameter with the same value in every trial. A scalar in the file is its short form."""
 
     value: PlainValue
 
@@ -134,10 +134,10 @@ class Choice(_Sampled):
 
 
 _LARGEST_INT = 2**53
-"""Samplers compute with floats, which represent every whole number up to here."""
+"""Samplers compute with floats, which represent whole numbers exactly up to this one."""
 _MAX_STEPS = 10**7
-"""The most steps of a float between 0 and a bound: Optuna accepts a value if its number of steps is whole to
-1e-8, and with more steps the rounding error of floats is as large as that."""
+"""The largest number of steps between 0 and a bound of a float range. Optuna accepts a value if its number of
+steps is whole to 1e-8, and with more steps the rounding error of floats is as large as that."""
 
 
 class Range(_Sampled):
@@ -182,7 +182,7 @@ class Range(_Sampled):
 
     def _check_step(self, step: int | float) -> None:
         if self.log:
-            raise invalid("step and log exclude each other; leave one out", key="step")
+            raise invalid("step cannot be combined with log; leave one out", key="step")
         if step <= 0:
             raise invalid(f"must be greater than 0, got {step}", key="step")
         if self.is_int and not isinstance(step, int):
@@ -190,7 +190,7 @@ class Range(_Sampled):
                 f"{step} is not whole but min and max are; write min: {float(self.min)}, or a whole step",
                 key="step",
             )
-        # In decimals: from 0.2 to 0.3 it is a little less than 0.1 in floats.
+        # Compared as decimals: in floats, 0.3 - 0.2 is slightly less than 0.1.
         if Decimal(str(step)) > Decimal(str(self.max)) - Decimal(str(self.min)):
             raise invalid(
                 f"{step} is larger than the whole range ({self.min} to {self.max}); make it smaller",
@@ -255,7 +255,7 @@ _FOREIGN_DISTRIBUTIONS = {
 """W&B's other distributions, and what to write instead."""
 
 
-# Outside of these limits, a beta distribution in floats collapses to a few points.
+# Outside these limits, a beta distribution in floats collapses to a few points.
 _Shape = Annotated[PositiveNumber, Field(ge=1e-3, le=1e3)]
 
 

@@ -1,4 +1,4 @@
-"""The regular expressions of `metrics_from`: validation, and the metrics that they find."""
+"""The regular expressions of `metrics_from`: their validation, and the metrics that they match."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STEP_GROUP, VALUE_GROUP = "step", "value"
 
 
 def metric_names(patterns: Sequence[str] | Mapping[str, str]) -> list[str]:
-    """The metrics that patterns find: the names of their groups, or the keys of a mapping."""
+    """The metrics that patterns match: the names of their groups, or the keys of a mapping."""
     if isinstance(patterns, Mapping):
         return list(patterns)
     groups = (name for pattern in patterns for name in re.compile(pattern).groupindex)

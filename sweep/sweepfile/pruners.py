@@ -127,7 +127,7 @@ class ThresholdPruner(_Pruner):
     @model_validator(mode="after")
     def _check(self) -> ThresholdPruner:
         if self.lower is None and self.upper is None:
-            raise invalid("needs lower, upper or both")
+            raise invalid("needs lower, upper, or both")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise invalid(f"must not be greater than upper ({self.upper}), got {self.lower}", key="lower")
         return self
@@ -136,7 +136,7 @@ class ThresholdPruner(_Pruner):
 class WilcoxonPruner(_Pruner):
     """Stops a trial that is significantly worse than the best one, where steps are instances of a problem.
 
-    The objective's result has to be the mean over the instances.
+    The objective's result must be the mean over the instances.
     """
 
     type: Literal["wilcoxon"]
@@ -147,8 +147,8 @@ class WilcoxonPruner(_Pruner):
 class BandsPruner(_Pruner):
     """W&B's hyperband: after certain numbers of reports (bands), the best 1/eta of all trials continue.
 
-    Bands are min_iter, min_iter * eta, min_iter * eta^2 and so on, or max_iter / eta, max_iter / eta^2 and so
-    on, `s` of them. With `strict`, a trial's value at the band counts, otherwise its best so far.
+    Bands are min_iter, min_iter * eta, min_iter * eta^2 and so on, or the first `s` of max_iter / eta,
+    max_iter / eta^2 and so on. With `strict`, a trial's value at the band counts, otherwise its best so far.
     """
 
     model_config = ConfigDict(json_schema_extra=require_one_of(("min_iter", "max_iter")))
@@ -166,12 +166,12 @@ class BandsPruner(_Pruner):
             raise invalid("needs min_iter, or max_iter and s")
         if self.max_iter is None:
             if self.s is not None:
-                raise invalid("belongs to max_iter; leave it out", key="s")
+                raise invalid("is only used with max_iter; leave it out", key="s")
             return self
         if self.min_iter is not None:
-            raise invalid("excludes max_iter; leave one out", key="min_iter")
+            raise invalid("cannot be combined with max_iter; leave one out", key="min_iter")
         if self.s is None:
-            raise invalid("is missing: how many bands there are below max_iter", key="s")
+            raise invalid("is missing; write the number of bands below max_iter", key="s")
         if self.max_iter < self.eta:
             raise invalid(f"must be at least eta ({self.eta}), got {self.max_iter}", key="max_iter")
         return self
@@ -208,7 +208,7 @@ def _wrapped(raw: Any) -> Any:
             "would never stop a trial; leave wrapped out to stop every trial that runs out of patience"
         )
     if type_ == "patient":
-        raise invalid(f"cannot be patient too; possible: {', '.join(WRAPPABLE)}")
+        raise invalid(f"cannot be another patient pruner; possible: {', '.join(WRAPPABLE)}")
     if isinstance(raw, dict) and raw.get("metric") is not None:
         raise invalid("belongs to the outer pruner; write it next to patience", key="metric")
     return raw if raw is None else as_typed_mapping(raw, WRAPPABLE)

@@ -43,7 +43,7 @@ class Repeats(Model):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of a trial's runs, which are also their directories below the trial's."""
+        """The names of a trial's runs, and of their subdirectories of the trial's directory."""
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
         return tuple(f"seed-{seed}" for seed in seeds)
 

@@ -1,6 +1,6 @@
 """The sweep file's `sampler`: Optuna's samplers and their options, with or without Optuna's prefix `n_`.
 
-An option that is not set is None and not passed to Optuna, so that Optuna's default holds. Options that
+An option that is not set is None and not passed to Optuna, so that Optuna's default applies. Options that
 Optuna has deprecated are not accepted.
 """
 

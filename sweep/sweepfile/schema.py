@@ -1,7 +1,8 @@
 """The JSON Schema of sweep files, for editors and other programs.
 
-The models of `sweep.sweepfile` have it: where a validator accepts more than the type of a field, it names the
-accepted types (`json_schema_input_type`). Rules about several keys are left to `sweep check`.
+It is generated from the models of `sweep.sweepfile`. Where a validator accepts more than the type of its
+field, the field's annotation adds the accepted forms (`OrForms`, `WithJsonSchema`). Rules about several keys
+are only checked by `sweep check`.
 """
 
 from __future__ import annotations
@@ -32,33 +33,33 @@ def json_schema() -> Schema:
 
 
 def _nullable(schema: Schema) -> Schema:
-    """A top-level key without a value means its default."""
-    outside: Schema = {key: schema.pop(key) for key in ("default", "description") if key in schema}
+    """Allow null for a top-level key, which means its default."""
+    annotations: Schema = {key: schema.pop(key) for key in ("default", "description") if key in schema}
     forms = schema["anyOf"] if schema.keys() == {"anyOf"} else [schema]
-    return {**outside, "anyOf": [*(one for one in forms if one != {"type": "null"}), {"type": "null"}]}
+    return {**annotations, "anyOf": [*(form for form in forms if form != {"type": "null"}), {"type": "null"}]}
 
 
 class _Generator(GenerateJsonSchema):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
-        found = super().default_schema(schema)
-        default = found.get("default")
+        result = super().default_schema(schema)
+        default = result.get("default")
         if isinstance(default, Mapping):
-            found["default"] = {key: value for key, value in default.items() if value is not None}
-        if found.get("default") in (None, {}, []):
-            found.pop("default", None)
-        return found
+            result["default"] = {key: value for key, value in default.items() if value is not None}
+        if result.get("default") in (None, {}, []):
+            result.pop("default", None)
+        return result
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
-        found = super().model_schema(schema)
+        result = super().model_schema(schema)
         cls: type[BaseModel] = schema["cls"]
-        properties: dict[str, Schema] = found.get("properties", {})
+        properties: dict[str, Schema] = result.get("properties", {})
         for name, field in cls.model_fields.items():
             key = field.serialization_alias or name
             if description := _description(key, cls):
                 properties[key].setdefault("description", description)
             properties.update(dict.fromkeys(field_aliases(field)[1:], properties[key]))
-        found["title"] = _sentences(cls.__doc__ or cls.__name__)[0].rstrip(".")
-        return found
+        result["title"] = _sentences(cls.__doc__ or cls.__name__)[0].rstrip(".")
+        return result
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """No titles: they would repeat the keys."""
@@ -66,13 +67,13 @@ class _Generator(GenerateJsonSchema):
 
 
 def _sentences(text: str) -> list[str]:
-    return [" ".join(one.split()) for one in re.split(r"(?<=[.;])\s+", inspect.cleandoc(text))]
+    return [" ".join(sentence.split()) for sentence in re.split(r"(?<=[.;])\s+", inspect.cleandoc(text))]
 
 
 def _description(key: str, cls: type[BaseModel]) -> str:
-    """The sentences about a key in the docstrings of its model and the model's bases."""
-    for one in cls.__mro__:
-        sentences = _sentences(one.__doc__ or "") if issubclass(one, BaseModel) else []
-        if found := [text for text in sentences if re.search(rf"`{re.escape(key)}[`:]", text)]:
-            return " ".join(found).rstrip(";")
+    """The sentences that mention a key in the docstring of its model, or else of the model's bases."""
+    for base in cls.__mro__:
+        sentences = _sentences(base.__doc__ or "") if issubclass(base, BaseModel) else []
+        if matching := [text for text in sentences if re.search(rf"`{re.escape(key)}[`:]", text)]:
+            return " ".join(matching).rstrip(";")
     return ""

@@ -47,7 +47,7 @@ def _not_a_command_line(raw: Any) -> Any:
         except ValueError:
             items = raw.split()
         shown = ", ".join(f'"{item}"' for item in items)
-        raise invalid(f"expected a list of arguments, because no shell reads it; write [{shown}]")
+        raise invalid(f"expected a list of arguments, because no shell parses it; write [{shown}]")
     return raw
 
 
@@ -88,7 +88,7 @@ _PatternsOfMetrics = Annotated[
 
 
 class MetricsFrom(Model):
-    """Where a script's metrics are looked for, in addition to the places that need no setting.
+    """Additional sources of a script's metrics. The default sources need no entry.
 
     `regex` is a regular expression for the lines that the script prints, or a list of them, with groups named
     after metrics (and `step`); or a mapping from metrics to regular expressions with one group.
@@ -118,27 +118,29 @@ def check_placeholders(
             raise invalid("is the same for all trials; an objective has trial.directory", key="cwd")
         if not is_of_trial(cwd) or "${" in cwd.removeprefix(TRIAL_DIR):
             raise invalid(
-                f"{short_repr(cwd)} is not possible; write a directory, or begin with ${{trial_dir}}",
+                f"{short_repr(cwd)} is not supported; write a directory, or begin with ${{trial_dir}}",
                 key="cwd",
             )
     if not is_script:
         return
     for name, value in variables.items():
         try:
-            Command((f"{value} ",)).check(parameters)  # with the blank no item is a list of arguments
+            Command((f"{value} ",)).check(parameters)  # the blank makes a list macro such as ${args} invalid
         except CommandError as error:
             text = str(error).replace(f"{value} ", value, 1)
             raise invalid(text, key=("env", name)) from None
 
 
 def check_objective(value: str | None, info: ValidationInfo) -> str | None:
-    """Ensure that the sweep runs exactly one thing. Entries that are invalid themselves are not in `info`."""
+    """Ensure that the sweep runs either a function or a script. `info` has no invalid entries."""
     if not {"program", "command", "arguments"} <= info.data.keys():
         return value
     program, command, arguments = (info.data[key] for key in ("program", "command", "arguments"))
     script = [key for key in ("program", "command") if info.data[key] is not None]
     if value is not None and script:
-        raise invalid(f"excludes {script[0]!r}: a sweep runs a function or a script; leave one out")
+        raise invalid(
+            f"cannot be combined with {script[0]!r}: a sweep runs a function or a script; leave one out"
+        )
     if value is not None and arguments != "dotted":
         raise invalid("is a function: 'arguments' is for scripts; leave it out")
     if value is None and not script:

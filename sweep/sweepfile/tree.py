@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from sweep.sweepfile.types import invalid, same_value, short_repr
 
 @dataclass(frozen=True)
 class Condition:
-    """Another parameter has one of certain values.
+    """The condition that another parameter has one of certain values.
 
     Args:
         name: the dotted name of the other parameter.
@@ -25,13 +25,13 @@ class Condition:
     values: tuple[Any, ...]
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Whether the condition is fulfilled; it is not if the other parameter is inactive."""
+        """Whether the condition is fulfilled. It is not fulfilled if the other parameter is inactive."""
         return self.name in params and any(same_value(params[self.name], value) for value in self.values)
 
 
 @dataclass(frozen=True)
 class FlatParameter:
-    """A parameter outside of its groups.
+    """A parameter that is not a group, with the conditions of its groups.
 
     Args:
         parameter: the parameter.
@@ -52,12 +52,12 @@ _Path = tuple[str | int, ...]
 def flatten(parameters: Mapping[str, Parameter]) -> dict[str, FlatParameter]:
     """All parameters by their dotted names, in the file's order.
 
-    The name in a condition is looked up first in the group of the condition, then in the groups around it.
+    The name in a condition is looked up in the group of the condition first, then in the enclosing groups.
 
     Raises:
         PydanticCustomError: two parameters have the same name, or a condition is invalid.
     """
-    found: dict[str, tuple[Leaf, _Path, list[tuple[str, _Path]]]] = {}
+    leaves: dict[str, tuple[Leaf, _Path, list[tuple[str, _Path]]]] = {}
     conditions: dict[_Path, Mapping[str, tuple[Any, ...]]] = {}
 
     def visit(
@@ -71,30 +71,30 @@ def flatten(parameters: Mapping[str, Parameter]) -> dict[str, FlatParameter]:
                 inherited = [*above, (prefix, here)]
             if isinstance(parameter, Group):
                 visit(parameter.parameters, f"{full}.", (*here, "parameters"), inherited)
-            elif full in found:
+            elif full in leaves:
                 raise invalid(f"the name {full!r} is a duplicate; rename one", key=here)
             else:
-                found[full] = (parameter, here, inherited)
+                leaves[full] = (parameter, here, inherited)
 
     visit(parameters, "", (), [])
     flat = {}
-    for name, (leaf, _, sources) in found.items():
-        own: list[Condition] = []
+    for name, (leaf, _, sources) in leaves.items():
+        leaf_conditions: list[Condition] = []
         for prefix, path in sources:
             for other, values in conditions[path].items():
-                target = _resolve(other, prefix, found, (*path, "when", other))
-                _check_values(target, found[target][0], values, (*path, "when", other))
-                own.append(Condition(target, values))
-        flat[name] = FlatParameter(leaf, tuple(own))
+                target = _resolve(other, prefix, leaves, (*path, "when", other))
+                _check_values(target, leaves[target][0], values, (*path, "when", other))
+                leaf_conditions.append(Condition(target, values))
+        flat[name] = FlatParameter(leaf, tuple(leaf_conditions))
     return flat
 
 
-def _resolve(name: str, prefix: str, known: Mapping[str, Any], path: _Path) -> str:
+def _resolve(name: str, prefix: str, names: Collection[str], path: _Path) -> str:
     while True:
-        if prefix + name in known:
+        if prefix + name in names:
             return prefix + name
         if not prefix:
-            raise invalid(f"there is no parameter {name!r}; {suggestion(name, known)}", key=path)
+            raise invalid(f"there is no parameter {name!r}; {suggestion(name, names)}", key=path)
         prefix = prefix[:-1].rpartition(".")[0]
         prefix = f"{prefix}." if prefix else ""
 
@@ -108,7 +108,7 @@ def _check_values(name: str, parameter: Leaf, values: tuple[Any, ...], path: _Pa
 
 
 def dependency_order(parameters: Mapping[str, FlatParameter]) -> list[str]:
-    """The names such that each parameter follows those it depends on, otherwise in the file's order.
+    """The names, sorted so that each parameter follows those it depends on, otherwise in the file's order.
 
     Raises:
         PydanticCustomError: the conditions form a cycle.
@@ -139,8 +139,8 @@ def dependency_order(parameters: Mapping[str, FlatParameter]) -> list[str]:
 
 def group_names(parameters: Mapping[str, Parameter], prefix: str = "") -> list[str]:
     """The dotted names of all groups."""
-    found = []
+    names = []
     for name, parameter in parameters.items():
         if isinstance(parameter, Group):
-            found += [prefix + name, *group_names(parameter.parameters, f"{prefix}{name}.")]
-    return found
+            names += [prefix + name, *group_names(parameter.parameters, f"{prefix}{name}.")]
+    return names

@@ -29,7 +29,7 @@ Scalar = None | bool | int | float | str
 
 
 def invalid(message: str, key: str | int | tuple[str | int, ...] | None = None) -> PydanticCustomError:
-    """A validation error with its message.
+    """Create a validation error with a message for the user.
 
     Args:
         message: what is wrong, and what to write instead.
@@ -41,7 +41,7 @@ def invalid(message: str, key: str | int | tuple[str | int, ...] | None = None) 
 class OrForms:
     """Adds further forms to the JSON Schema of a type, which a validator converts to that type.
 
-    pydantic's `json_schema_input_type` would need the type again, and build it twice at each import.
+    pydantic's `json_schema_input_type` would need the type a second time, and would build it twice at import.
 
     Args:
         forms: JSON Schemas.
@@ -57,7 +57,7 @@ class OrForms:
 
 
 def short_repr(value: Any) -> str:
-    """The `repr` of a value, cut to fit into a one-line message."""
+    """The `repr` of a value, shortened to fit into a one-line message."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to convert integers of thousands of digits
@@ -66,7 +66,7 @@ def short_repr(value: Any) -> str:
 
 
 def python_literal(value: Any) -> str:
-    """Plain data as Python code with double quotes, cut as in `short_repr`."""
+    """Plain data as Python code with double quotes, shortened as in `short_repr`."""
     return short_repr(value).replace("'", '"')
 
 
@@ -95,7 +95,7 @@ def check_unique(values: Sequence[Any], key: str | None = None) -> None:
 
 
 def as_list(value: Any) -> Any:
-    """A string is short for a list of one string."""
+    """Convert a string, the short form of a list of one string, to that list."""
     return [value] if isinstance(value, str) else value
 
 
@@ -130,7 +130,7 @@ def _number(value: Any) -> Any:
 
 
 def as_integer(value: Any) -> Any:
-    """Ensure that a value is a whole number; 1e3 becomes 1000."""
+    """Ensure that a value is a whole number, and convert it to int: 1e3 becomes 1000."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -167,10 +167,10 @@ _DURATION_SCHEMA = {"type": "string", "pattern": rf"^\s*{_DURATION}\s*$"}
 
 def _seconds(value: Any) -> Any:
     if isinstance(value, str):
-        found = re.fullmatch(_DURATION, value.strip())
-        if found is None:
+        match = re.fullmatch(_DURATION, value.strip())
+        if match is None:
             raise invalid(f"expected a duration such as 90s, 30m, 12h or 2d, got {short_repr(value)}")
-        value = float(found[1]) * _SECONDS[found[2]]
+        value = float(match[1]) * _SECONDS[match[2]]
     if _number(value) < 0:
         raise invalid(f"must be at least 0, got {short_repr(value)}")
     return value
@@ -181,7 +181,7 @@ def _dump_number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-# pydantic writes a constraint such as `gt` correctly only for a plain int or float: hence WithJsonSchema.
+# pydantic writes a constraint such as `gt` correctly only for a plain int or float: hence `WithJsonSchema`.
 Number = Annotated[int | float, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
 PositiveNumber = Annotated[
     int | float,
@@ -242,7 +242,7 @@ def read_delay(value: Any, option: str) -> float:
         option: the name of the option or argument, for the message.
 
     Raises:
-        InputError: it is not a duration.
+        InputError: the value is not a duration.
     """
     try:
         return TypeAdapter(Delay).validate_python(value)

@@ -1,4 +1,4 @@
-"""Validation errors as lines for a person: file, line, key, what was expected, and what is near."""
+"""Formats pydantic's validation errors for the user: file, line, key, what was expected, and a suggestion."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def spec_error(
     overrides: Mapping[Path, str],
     rename: Callable[[Path], Path] = lambda path: path,
 ) -> SpecError:
-    """One error with a line for each of pydantic's.
+    """Create one error that has a line for each of pydantic's errors.
 
     Args:
         error: pydantic's errors.
         document: the data that was validated, with line numbers.
         file: the name of the file, for the messages.
         overrides: the entries that were set on the command line, and the option that set each.
-        rename: returns the path of an entry in the file, if the file is W&B's.
+        rename: maps the path of an entry to its path in the file, which differs if the file is W&B's.
     """
     lines = []
     for details in error.errors(include_url=False):

@@ -1,4 +1,4 @@
-"""YAML with the line number of each key, in which `1e-4` is a number."""
+"""Reads YAML with the line number of each key, and writes it. `1e-4` is a number, as in YAML 1.2."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import yaml
 Path = tuple[str | int, ...]
 
 _MAX_ENTRIES = 100_000
-"""Aliases of aliases can expand a few lines to more than the memory can hold."""
+"""Aliases of aliases can expand a few lines to more than memory can hold."""
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-"""Halves of characters: they cannot be encoded, so no file, terminal or database accepts them."""
+"""Surrogates, halves of characters, cannot be encoded: no file, terminal or database accepts them."""
 
 
 class DuplicateKey(yaml.MarkedYAMLError):
-    """The same key twice in one mapping: YAML would silently keep the last."""
+    """A mapping contains the same key twice. PyYAML would silently keep the last one."""
 
 
 class SweepLoader(yaml.SafeLoader):
@@ -55,7 +55,7 @@ class SweepLoader(yaml.SafeLoader):
 
 
 class Yaml11Loader(SweepLoader):
-    """Reads numbers as plain PyYAML does, and so W&B: 010 is 8, 1e-4 is a string."""
+    """Reads numbers as PyYAML's default loader does, which W&B uses: 010 is 8, 1e-4 is a string."""
 
 
 class _SweepDumper(yaml.SafeDumper):
@@ -169,7 +169,7 @@ def _add_lines(node: yaml.Node, path: Path, line: int, lines: dict[Path, int], a
 
 
 def _key_value(node: yaml.Node) -> str | int:
-    """Keys are strings, except whole numbers, as in the paths of pydantic's errors."""
+    """The value of a key: a string, or an integer as in the paths of pydantic's errors."""
     if node.tag == "tag:yaml.org,2002:int" and str(node.value).isdigit():
         return int(node.value)
     return str(node.value)

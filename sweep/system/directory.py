@@ -50,13 +50,13 @@ class SweepDirectory:
     fence = _Entry(".fence")
     """Lock shared by all processes of a run of the sweep (`lock.py`)."""
     requests = _Entry(".requests")
-    """Where other processes leave requests for the one that runs the sweep."""
+    """Requests of other processes to the one that runs the sweep."""
     code = _Entry(".code")
     """The digest of the objective's code as it was when the sweep started (`objective/digest.py`)."""
 
     @property
-    def attic(self) -> Path:
-        """Where `--fresh` moves existing sweeps."""
+    def old_sweeps(self) -> Path:
+        """The directory to which `--fresh` moves existing sweeps."""
         return self.root.parent / ".old"
 
     def exists(self) -> bool:
@@ -83,7 +83,7 @@ class TrialDirectory:
     arguments = _Entry("args.json")
     """The parameters for a script whose command uses `${args_json_file}`."""
     reports = _Entry("reports.jsonl")
-    """What a script reports with `sweep.report`."""
+    """The values that a script reports with `sweep.report`."""
     error = _Entry("error.txt")
     """The error of the last failed attempt."""
 
@@ -92,15 +92,15 @@ def check_can_hold(folder: Path) -> None:
     """Check that a directory is writable, or can be created. Writes nothing.
 
     Raises:
-        InputError: it is not a directory, or is not writable.
+        InputError: the path is not a directory, or is not writable.
     """
-    place = folder
-    while not os.path.lexists(place):
-        place = place.parent
-    if not place.is_dir():
-        raise InputError(f"{place}: is not a directory; choose another place")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"{place}: is not writable; choose another place, or change its permissions")
+    existing = folder
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not existing.is_dir():
+        raise InputError(f"{existing}: is not a directory; choose another directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{existing}: is not writable; choose another directory, or change its permissions")
 
 
 def make_folder(path: Path) -> bool:
@@ -119,7 +119,7 @@ def make_folder(path: Path) -> bool:
     except FileExistsError:
         if path.is_dir():
             return False
-        raise InputError(f"{path}: is not a directory; choose another place") from None
+        raise InputError(f"{path}: is not a directory; choose another directory") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be created: {error.strerror}; choose another place") from None
+        raise InputError(f"{path}: cannot be created: {error.strerror}; choose another directory") from None
     return True

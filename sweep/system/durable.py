@@ -12,23 +12,23 @@ from sweep.system.trees import copy_tree, remove_tree
 _replacing = threading.Lock()
 
 
-def copy_whole(source: Path, place: Path) -> None:
-    """Copy a file or directory (see `copy_tree`) to `place`, which is replaced once the copy is on disk."""
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file or directory (see `copy_tree`) to `target`, which is replaced once the copy is on disk."""
     source = source.resolve()
-    if place.resolve().is_relative_to(source):
+    if target.resolve().is_relative_to(source):
         raise ValueError(f"{source} would be copied into itself")
-    copy = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    copy = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         copy_tree(source, copy)
         sync(copy)
         with _replacing:
             # A rename does not replace a directory: it is set aside, where `list_whole` still finds it.
-            aside = place.with_name(f".{place.name}.old")
-            if os.path.lexists(place) and (copy.is_dir() or place.is_dir()):
+            aside = target.with_name(f".{target.name}.old")
+            if os.path.lexists(target) and (copy.is_dir() or target.is_dir()):
                 remove_tree(aside)
-                place.rename(aside)
-            copy.replace(place)
-            sync_one(place.parent)
+                target.rename(aside)
+            copy.replace(target)
+            sync_one(target.parent)
             if os.path.lexists(aside):
                 aside.rename(copy)  # so that no reader finds it half removed
     finally:
@@ -40,7 +40,7 @@ def list_whole(directory: Path) -> dict[str, Path]:
     names = sorted(os.listdir(directory))
     aside = {name[1:-4]: name for name in names if name.startswith(".") and name.endswith(".old")}
     whole = {name: name for name in names if not name.startswith(".")}
-    return {name: directory / found for name, found in {**aside, **whole}.items()}
+    return {name: directory / entry for name, entry in {**aside, **whole}.items()}
 
 
 def remove_unfinished(directory: Path) -> None:
@@ -52,9 +52,9 @@ def remove_unfinished(directory: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or a directory with its contents, is on disk: a rename may be earlier."""
-    for one in [*path.rglob("*"), path]:
-        sync_one(one)
+    """Wait until a file, or a directory with its contents, is on disk. A later rename could be earlier."""
+    for item in [*path.rglob("*"), path]:
+        sync_one(item)
 
 
 def sync_one(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Importing a custom class that a sweep file names: `package.module:Class`."""
+"""Imports a custom class that a sweep file names: `package.module:Class`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_class(key: str, text: str, base: type[T]) -> type[T]:
     """Import a class that the sweep file names.
 
     Args:
-        key: the entry that names it, for messages.
+        key: the entry that names the class, for messages.
         text: `package.module:Class`; modules of the current directory are found too.
         base: the required base class.
 
@@ -33,19 +33,19 @@ def load_class(key: str, text: str, base: type[T]) -> type[T]:
         EntryError: the module or class does not exist, the module cannot be imported, or the class is not
             derived from `base`.
     """
-    name, _, wanted = text.partition(":")
+    name, _, class_name = text.partition(":")
     add_cwd_to_path()
     try:
         module = importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything
         raise EntryError(key, _import_problem(text, name, error)) from None
     target: Any = module
-    for part in wanted.split("."):
+    for part in class_name.split("."):
         target = getattr(target, part, None)
     if target is None:
         classes = subclasses(module, base)
-        hint = suggestion(wanted, classes) if classes else f"it has no {base.__name__}"
-        raise EntryError(key, f"{text!r}: {name} has no {wanted!r}; {hint}")
+        hint = suggestion(class_name, classes) if classes else f"it has no {base.__name__}"
+        raise EntryError(key, f"{text!r}: {name} has no {class_name!r}; {hint}")
     return check_class(key, text, target, base)
 
 
@@ -53,7 +53,7 @@ def check_class(key: str, text: str, target: object, base: type[T]) -> type[T]:
     """Check that `target` is a class derived from `base`.
 
     Raises:
-        EntryError: it is not.
+        EntryError: `target` is not such a class.
     """
     if not isinstance(target, type) or not issubclass(target, base):
         kind = base.__name__.removeprefix("Base").lower()
@@ -71,7 +71,9 @@ def construct(key: str, text: str, class_: type[T], options: Mapping[str, Any]) 
     try:
         return class_(**options)
     except Exception as error:  # noqa: BLE001 - the user's class may raise anything
-        raise EntryError(key, f"{text!r} cannot be made from these options: {one_line(error)}") from None
+        raise EntryError(
+            key, f"{text!r} cannot be constructed with these options: {one_line(error)}"
+        ) from None
 
 
 def subclasses(module: ModuleType, base: type) -> list[str]:

@@ -1,11 +1,11 @@
-"""Locks that ensure that one process runs a sweep, and that processes of an earlier run write no more.
+"""Locks that ensure that only one process runs a sweep, and that processes of earlier runs write no more.
 
 There are two lock files. The operating system releases a lock when the processes that hold it have died.
 
 * The *sweep lock* is held exclusively by the process that runs the sweep.
-* The *fence* is shared by all processes of a run: the controller, the workers, and what their trials start.
-  If the process that runs the sweep is killed, these live on for a while. The next one takes the sweep lock,
-  then waits until the fence is free.
+* The *fence* is shared by all processes of a run: the controller, the workers, and processes of trials.
+  If the process that runs the sweep is killed, these continue to run for a while. The next one takes the
+  sweep lock, then waits until the fence is free.
 
 A worker that was still starting when its sweep was killed takes the fence too late for that. So each run has
 an id, which is written into the sweep lock's file. A process that takes the fence and finds another id there
@@ -109,13 +109,13 @@ def renew_run_id(path: Path) -> str:
     Args:
         path: the sweep lock's file, which this process has locked.
     """
-    mine = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
+    current = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
     file = _open(path)
     try:  # one write over the old contents: other processes may be reading
-        os.pwrite(file, json.dumps(asdict(mine)).ljust(_FILE_SIZE).encode(), 0)
+        os.pwrite(file, json.dumps(asdict(current)).ljust(_FILE_SIZE).encode(), 0)
     finally:
         os.close(file)
-    return mine.run_id
+    return current.run_id
 
 
 def is_locked(path: Path) -> bool:

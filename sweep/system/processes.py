@@ -1,4 +1,4 @@
-"""Finding, watching and terminating the processes of a sweep on this machine."""
+"""Finds, watches and terminates the processes of a sweep on this machine."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def find(
         group: a process group that belongs to a trial, with processes that cleared their environment.
     """
     paths = {str(file) for file in files}
-    places = tuple(f"{place}{os.sep}" for place in trials)
+    prefixes = tuple(f"{trial}{os.sep}" for trial in trials)
     excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    matching = []
     for process in psutil.process_iter():
         if process.pid in excluded:
             continue
@@ -79,28 +79,28 @@ def find(
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
             is_in_group = group is not None and os.getpgid(process.pid) == group
-            place = None if is_in_group else process.environ().get(TRIAL_DIRECTORY)
-            is_of_trial = place is not None and f"{place}{os.sep}".startswith(places)
+            trial = None if is_in_group else process.environ().get(TRIAL_DIRECTORY)
+            is_of_trial = trial is not None and f"{trial}{os.sep}".startswith(prefixes)
             if (
                 is_in_group
                 or is_of_trial
                 or (paths and not paths.isdisjoint(files_open_for_writing(process)))
             ):
-                found.append(psutil.Process(process.pid))  # the iterator caches: its pid may be reused
-    return found
+                matching.append(psutil.Process(process.pid))  # the iterator caches: its pid may be reused
+    return matching
 
 
 def files_open_for_writing(process: psutil.Process) -> list[str]:
     """The paths of regular files that a process can write to.
 
     Raises:
-        psutil.Error: it has terminated, or belongs to another user.
+        psutil.Error: the process has terminated, or belongs to another user.
     """
     return [file.path for file in process.open_files() if file.mode != "r"]
 
 
 def terminate(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
-    """Terminate processes and wait until they are gone.
+    """Terminate processes and wait until they have exited.
 
     Args:
         processes: the processes.
@@ -159,7 +159,7 @@ def terminate_trial(trial: Path, output: Path) -> None:
 
 
 def count_kernel_kills() -> int:
-    """How many processes of this machine the kernel has killed because memory ran out, if it reports that."""
+    """The number of processes that the kernel of this machine killed because memory ran out; 0 if unknown."""
     with suppress(OSError, ValueError), open("/proc/vmstat") as file:
         for line in file:
             name, _, count = line.partition(" ")

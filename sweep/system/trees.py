@@ -1,4 +1,4 @@
-"""Copying and removing files and whole directories."""
+"""Copies and removes files and whole directories."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def copy_tree(source: Path, target: Path, root: Path | None = None, parents: tup
     if source.is_file():
         shutil.copy2(source, target)
         return
-    if not source.is_dir():  # reading a pipe may block for ever
+    if not source.is_dir():  # reading a pipe may block forever
         raise OSError(errno.EINVAL, "is neither a file nor a directory", str(source))
     parents = (*parents, source)
     target.mkdir()
@@ -38,10 +38,10 @@ def copy_tree(source: Path, target: Path, root: Path | None = None, parents: tup
         if path.is_symlink() and not (path.exists() and _points_outside(path, root)):
             os.symlink(os.readlink(path), target / path.name)
             continue
-        found = path.resolve()
-        if any(parent.is_relative_to(found) for parent in parents):
-            raise ValueError(f"{path} is a link to {found}, which contains it; remove the link")
-        copy_tree(found, target / path.name, found if path.is_symlink() else root, parents)
+        resolved = path.resolve()
+        if any(parent.is_relative_to(resolved) for parent in parents):
+            raise ValueError(f"{path} is a link to {resolved}, which contains it; remove the link")
+        copy_tree(resolved, target / path.name, resolved if path.is_symlink() else root, parents)
     shutil.copystat(source, target)
 
 

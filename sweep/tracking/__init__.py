@@ -1,1 +1,1 @@
-"""What TensorBoard reads: run directories, event files and the HParams protocol."""
+"""The files that TensorBoard reads: run directories, event files and the HParams protocol."""

@@ -1,8 +1,8 @@
-"""Event files that lose nothing: a record is in the operating system's hands when the call returns.
+"""Event files without a buffer: when a call returns, its record has been passed to the operating system.
 
-tensorboardX's own writer has two threads and a queue, and writes to its file every two minutes. What a killed
-process had not written is lost. It also names a file by second and host, so that two writers of one second
-overwrite each other. Here each writer has its own file, which the calling thread writes.
+tensorboardX's own writer has two threads and a queue, and writes to its file every two minutes. Events
+that a killed process had not written are lost. It also names a file by second and host, so that two writers
+of the same second overwrite each other. Here each writer has its own file, which the calling thread writes.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ def next_event_file(directory: Path) -> Path:
     """
     second = int(time.time()) - 1
     for path in event_files(directory):
-        found = _FILE_NAME.fullmatch(path.name)
-        if found is not None:
-            second = max(second, int(found[1]) + 1)
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is not None:
+            second = max(second, int(match[1]) + 1)
     return directory / f"events.out.tfevents.{second:010d}.{_HOST}{_SUFFIX}"
 
 
 def wait_for_later_names(path: Path) -> None:
     """Wait until new event files of other writers sort after one of the sweep's; usually they already do."""
-    found = _FILE_NAME.fullmatch(path.name)
-    assert found is not None
-    time.sleep(min(max(0.0, int(found[1]) + 1 - time.time()), _LONGEST_WAIT))
+    match = _FILE_NAME.fullmatch(path.name)
+    assert match is not None
+    time.sleep(min(max(0.0, int(match[1]) + 1 - time.time()), _LONGEST_WAIT))
 
 
 def last_event_file(directory: Path) -> EventFile:
@@ -81,19 +81,19 @@ def replace_summary(path: Path, span: Span, summary: Any) -> None:
         span: the position of the event that contains the old summary.
         summary: the new one.
     """
-    aside = path.with_name(".rewritten")  # TensorBoard reads every file with tfevents in its name
-    with open(path, "rb") as old, open(aside, "wb") as new:
+    temporary = path.with_name(".rewritten")  # TensorBoard reads every file with tfevents in its name
+    with open(path, "rb") as old, open(temporary, "wb") as new:
         new.write(old.read(span.start))
         event = event_pb2.Event()
         event.ParseFromString(old.read(span.end - span.start)[12:-4])  # keeps its time
         event.summary.CopyFrom(summary)
-        records = RecordFile(aside)
+        records = RecordFile(temporary)
         new.flush()
         records.write(event.SerializeToString())
         records.close()
         new.seek(0, os.SEEK_END)
         shutil.copyfileobj(old, new)
-    aside.replace(path)
+    temporary.replace(path)
 
 
 class Span(NamedTuple):
@@ -133,7 +133,7 @@ class EventFile:
         self._purge_step = step
 
     def add_summary(self, summary: Any, step: int | None = None) -> None:
-        """Write one summary, now."""
+        """Write one summary immediately."""
         self.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
     def add_event(self, event: Any) -> None:

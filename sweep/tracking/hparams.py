@@ -1,7 +1,7 @@
 """The three records of TensorBoard's HParams protocol.
 
 An *experiment* at the root of the log directory declares the columns. In each run directory a *session start*
-makes a row and a *session end* gives it its outcome. TensorBoard keeps the first record of each kind in a run
+creates a row and a *session end* sets its outcome. TensorBoard keeps the first record of each kind in a run
 and takes a random experiment if there are several, so each is written exactly once. tensorboardX's
 `add_hparams` cannot be used: it opens a second run directory and always reports success.
 """
@@ -57,8 +57,8 @@ class Session:
 
     Args:
         cells: the trial's parameters.
-        group: runs with the same group share one row, also runs of different sweeps.
-        started: in seconds since the epoch, as all times here.
+        group: runs with the same group share one row, even runs of different sweeps.
+        started: the start time in seconds since the epoch, as all times here.
     """
 
     cells: Mapping[str, Cell]
@@ -123,7 +123,7 @@ def experiment(columns: Iterable[Column], metrics: Iterable[str], description: s
 
 
 def session_start(session: Session) -> Any:
-    """The record that makes a row."""
+    """The record that creates a row."""
     record = plugin_hparams_pb2.SessionStartInfo(group_name=session.group, start_time_secs=session.started)
     _set_cells(record, session.cells)
     return _start_summary(record)
@@ -137,9 +137,9 @@ def updated_session_start(content: bytes, cells: Mapping[str, Cell]) -> Any | No
         cells: the new cells.
     """
     record = plugin_hparams_pb2.HParamsPluginData.FromString(content).session_start_info
-    wanted = plugin_hparams_pb2.SessionStartInfo()
-    _set_cells(wanted, cells)
-    if record.hparams == wanted.hparams:
+    updated = plugin_hparams_pb2.SessionStartInfo()
+    _set_cells(updated, cells)
+    if record.hparams == updated.hparams:
         return None
     record.ClearField("hparams")
     _set_cells(record, cells)

@@ -1,4 +1,4 @@
-"""Reading the number of a scalar in an event file, whichever library wrote it."""
+"""`ScalarReader`: reads the scalars of an event file, whichever library wrote it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScalarReader:
         if not value.HasField("tensor"):
             return None
         if value.metadata.plugin_data.plugin_name == _SCALARS:
-            self._tags.add(value.tag)  # only the first record of a tag has to have the metadata
+            self._tags.add(value.tag)  # only the first record of a tag must have the metadata
         return _read_tensor(value.tensor) if value.tag in self._tags else None
 
 

@@ -1,4 +1,4 @@
-"""Reading a run's scalars and HParams records from its event files, also after its writer was killed."""
+"""Reads a run's scalars and HParams records from its event files, even after its writer was killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_scalars(run: Path) -> dict[str, dict[int, float]]:
 
 
 class Row(NamedTuple):
-    """The session start record of a trial: its file, its position there, its content."""
+    """The session start record of a trial: its file, its position in the file, and its content."""
 
     path: Path
     span: Span

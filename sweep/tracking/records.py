@@ -1,4 +1,4 @@
-"""Reading the records of an event file that may still grow."""
+"""Reads the records of an event file that may still grow."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def read_records(
 ) -> Iterator[tuple[bytes | None, int]]:
     """The complete records of a TFRecord file: length (8 bytes), its checksum (4), content, its checksum (4).
 
-    A last record that is incomplete, because it is being written or its writer died, is left out.
+    An incomplete last record, which is being written or whose writer died, is skipped.
 
     Args:
         path: the file.
         start: the position of a record, in bytes.
-        largest: the content of larger records, in bytes, is not read but None.
+        largest: the content of records with more bytes is not read; None is yielded in its place.
 
     Yields:
         a record's content, and the position of the next record.

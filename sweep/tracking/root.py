@@ -18,16 +18,16 @@ def declare_experiment(
 ) -> None:
     """Write the experiment record of a sweep, unless it exists already.
 
-    It is written elsewhere and moved into place, so that a sweep killed meanwhile has none or a complete one.
+    It is written elsewhere and moved into place: if the sweep is killed, it has none or a complete one.
     """
     if event_files(root):
         return
-    aside = EventFile(root / ".experiment")
-    aside.add_summary(hparams.experiment(columns, metrics, description, time.time()))
-    aside.sync()
-    aside.finish()
-    aside.path.replace(root / aside.path.name)
-    shutil.rmtree(aside.path.parent)
+    temporary = EventFile(root / ".experiment")
+    temporary.add_summary(hparams.experiment(columns, metrics, description, time.time()))
+    temporary.sync()
+    temporary.finish()
+    temporary.path.replace(root / temporary.path.name)
+    shutil.rmtree(temporary.path.parent)
 
 
 def end_session(run: Path, session: Session, success: bool, is_whole: bool, ended: float) -> None:
@@ -39,7 +39,7 @@ def end_session(run: Path, session: Session, success: bool, is_whole: bool, ende
         success: whether the trial was complete or pruned.
         is_whole: whether the worker has closed its event file. If it was killed, the file may end with an
             incomplete record, after which nothing is read, and the outcome needs another file.
-        ended: in seconds since the epoch.
+        ended: the end time in seconds since the epoch.
     """
     end = hparams.session_end(success, ended)
     # The worker died before it wrote the row, or the objective removed its directory.

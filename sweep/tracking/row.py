@@ -1,4 +1,4 @@
-"""Correcting the first session start record of a run, which is the one that TensorBoard shows."""
+"""Updates the first session start record of a run, which is the one that TensorBoard shows."""
 
 from __future__ import annotations
 

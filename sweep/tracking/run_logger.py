@@ -1,4 +1,4 @@
-"""Writing the TensorBoard run of one attempt of a trial: its row and its curves."""
+"""`RunLogger`: writes the TensorBoard run of one attempt of a trial, its row and its curves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunLogger:
         session: the row.
         metric: the tag of the sweep's metric.
         maximize: whether a higher metric is better.
-        resume_after: the step of the checkpoint from which the trial can resume, if there is one.
+        resume_after: the step of the checkpoint from which the trial can resume; None without a checkpoint.
         is_define_by_run: whether the trial suggests its parameters.
     """
 
@@ -119,7 +119,7 @@ class RunLogger:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
 
         Only the first call counts. If the attempt may continue at any step, a single value at step 0 that an
-        earlier attempt has logged too (the size of the model, for example) does not tell at which.
+        earlier attempt has logged too (the size of the model, for example) does not tell where.
         """
         if self.has_scalars:
             return

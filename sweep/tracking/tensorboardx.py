@@ -1,4 +1,4 @@
-"""tensorboardX without torch, and the only module that touches its private parts.
+"""tensorboardX without torch. The only module that uses private parts of tensorboardX.
 
 `import tensorboardX` imports torch wherever it is installed: 1.9 s instead of 0.1 s on the machine this was
 written on, in every worker. So torch is marked as missing during that import. Histograms, images, graphs and
@@ -55,7 +55,7 @@ class RecordFile(RecordWriter):  # type: ignore[misc]
 class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
     """A tensorboardX `SummaryWriter` whose records go into the trial's event file.
 
-    Objectives get it as `trial.writer`. Closing it has no effect.
+    Objectives receive it as `trial.writer`. Closing it has no effect.
 
     Args:
         file: an `EventFile`.

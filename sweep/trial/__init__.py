@@ -1,1 +1,1 @@
-"""What an objective sees of its trial. Importing this package imports none of its modules."""
+"""The interface of a trial for its objective. Importing this package imports none of its modules."""

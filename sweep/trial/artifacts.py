@@ -27,19 +27,19 @@ class Artifacts:
         source = Path(path)
         if not source.exists():
             raise FileNotFoundError(f"artifact {os.fspath(path)!r}: there is no such file or directory")
-        place = self._directory / check_name(
+        target = self._directory / check_name(
             os.path.basename(os.path.abspath(source)) if name is None else name
         )
         self._directory.mkdir(parents=True, exist_ok=True)
-        copy_whole(source, place)
-        return place
+        copy_whole(source, target)
+        return target
 
 
 def check_name(name: str) -> str:
     """Check an artifact's name: it is an entry of the artifacts' directory.
 
     Raises:
-        ValueError: it is a path, hidden, or not printable.
+        ValueError: the name is a path, begins with a dot, or is not printable.
     """
     if not isinstance(name, str) or not name or not name.isprintable() or "/" in name or name[0] == ".":
         raise ValueError(
@@ -52,7 +52,7 @@ def check_name(name: str) -> str:
 def find_artifacts(directory: Path) -> dict[str, Path]:
     """The artifacts in a directory by name, in alphabetical order.
 
-    While a directory is being replaced, its former version is found.
+    While a directory is being replaced, its previous version is returned.
     """
     try:
         return list_whole(directory)

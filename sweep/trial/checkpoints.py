@@ -33,7 +33,7 @@ def find_checkpoints(directory: Path) -> list[Checkpoint]:
     """The checkpoints in a directory, the oldest first."""
     if not directory.is_dir():
         return []
-    names = [found for path in directory.iterdir() if (found := _NAME.fullmatch(path.name))]
+    names = [match for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
     names.sort(key=lambda name: int(name[1]))
     return [Checkpoint(directory / name[0], int(name[2])) for name in names]
 
@@ -47,7 +47,7 @@ class Checkpoints:
         directory: the directory of the checkpoints; created with the first one.
         keep: how many of the last checkpoints are kept.
         curves: the state of the trial's curves, which is stored with each checkpoint.
-        on_saved: is called after one has been saved. It can raise to stop the trial there.
+        on_saved: called after a checkpoint has been saved. It can raise an exception to stop the trial.
     """
 
     def __init__(
@@ -67,32 +67,31 @@ class Checkpoints:
     def save(self, step: int) -> Iterator[Path]:
         """Save a checkpoint: `with trial.checkpoint.save(step) as path: torch.save(state, path / "it.pt")`.
 
-        The directory that the block receives becomes a checkpoint, complete and safely on disk, at the end
-        of the block. If the block raises, or its process is killed, there is no checkpoint. Older ones are
-        then removed. If the sweep is being stopped, the trial stops after the block, and its next attempt
-        resumes from there.
+        At the end of the block, its directory becomes a checkpoint, complete and durable, and checkpoints
+        that are too old are removed. If the block raises, or its process is killed, no checkpoint is saved.
+        If the sweep is being stopped, the trial stops after the block, and its next attempt resumes there.
 
         Args:
             step: the step after which it is saved; reports up to this step belong to it.
 
         Raises:
-            ValueError: `step` is not a whole number from 0.
+            ValueError: `step` is not a non-negative whole number.
         """
         step = as_step(step, end=math.inf)  # it may count more than TensorBoard can show, such as tokens
         before = find_checkpoints(self._directory)
         count = int(before[-1].path.name.split("-")[0]) + 1 if before else 0
-        place = self._directory / f"{count:04d}-step-{step}"
+        target = self._directory / f"{count:04d}-step-{step}"
         for unfinished in self._directory.glob(".*-step-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
-        aside = self._directory / f".{place.name}"
-        aside.mkdir(parents=True)
+        temporary = self._directory / f".{target.name}"
+        temporary.mkdir(parents=True)
         try:
-            yield aside
-            (aside / _STATE).write_text(json.dumps(self._curves.state()), encoding="utf-8")
-            sync(aside)
-            aside.rename(place)
+            yield temporary
+            (temporary / _STATE).write_text(json.dumps(self._curves.state()), encoding="utf-8")
+            sync(temporary)
+            temporary.rename(target)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
         sync_one(self._directory)
         self._has_saved = True
@@ -111,10 +110,10 @@ class Checkpoints:
         """
         if not self._has_saved:
             self._curves.check_nothing_logged()
-        found = find_checkpoints(self._directory)
-        if not found:
+        checkpoints = find_checkpoints(self._directory)
+        if not checkpoints:
             return None
-        newest = found[-1]
+        newest = checkpoints[-1]
         if not self._has_saved:  # otherwise this attempt saved it
             self._curves.restore(json.loads((newest.path / _STATE).read_text(encoding="utf-8")))
         return newest

@@ -1,4 +1,4 @@
-"""How the choices of `suggest_categorical` are stored in the study, which holds plain JSON values only."""
+"""Converts choices of `suggest_categorical` to plain JSON values, which the study can store, and back."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def choice_labels(name: str, choices: Sequence[Any]) -> list[Any]:
         twin = first.setdefault((type(label), label), choice)
         if twin is not choice and not (_is_storable(twin) and _is_storable(choice)):
             raise ValueError(
-                f"{name}: two choices are called {label!r}; "
+                f"{name}: two choices have the name {label!r}; "
                 "use strings, and look up their values in a dictionary"
             )
     return labels
 
 
 def find_choice(value: Any, labels: Sequence[Any]) -> int | None:
-    """The index of the choice that the study, or an enqueued trial, names; None if there is none."""
+    """The index of the choice with a stored or enqueued value; None if no choice has it."""
     for index, label in enumerate(labels):
         if type(label) is type(value) and (label == value or (label != label and value != value)):
             return index
-    # An enqueued 1 means True, or 1.0 means 1, if that is a choice; Optuna compares in the same way.
+    # An enqueued 1 means True, or 1.0 means 1, if that is a choice: Optuna compares values with ==.
     return labels.index(value) if value in labels else None
 
 
 def check_text(text: Any, what: str) -> None:
-    """Check that the study and TensorBoard can store a string; what the study has stored cannot be removed.
+    """Check that the study and TensorBoard can store a string. Values cannot be removed from a study.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: they cannot store it.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{what} is {text!r}; it has to be a string")
+        raise ValueError(f"{what} is {text!r}; it must be a string")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Where a trial's metrics go: to the controller, for pruning, and to TensorBoard."""
+"""`MetricLog`: sends a trial's metrics to the controller, for pruning, and to TensorBoard."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ class MetricLog:
 
     @property
     def last_reported(self) -> Report | None:
-        """The report with the highest step, also of an earlier attempt from which this one resumed."""
+        """The report with the highest step, including those of an attempt from which this one resumed."""
         return self._last_reported or self._restored
 
     @property
     def last_value(self) -> float | None:
-        """The last value of the metric that is optimized, if there is one."""
+        """The last value of the metric that is optimized; None if it has none."""
         if self._pruning_metric == self._metric:
             return self.last_reported.value if self.last_reported is not None else None
         return self.run.last[self._metric][1] if self._metric in self.run.last else None
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint stores, so that the next attempt continues the curves."""
+        """The state that a checkpoint stores, so that the next attempt continues the curves."""
         return {**self.run.state, "reported": self.last_reported}
 
     def restore(self, state: Mapping[str, Any]) -> None:

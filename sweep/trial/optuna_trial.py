@@ -35,7 +35,7 @@ _WRONG_PROCESS = (
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """What a trial knows about its study, as `trial.study`. The study itself is in the controller.
+    """The information about a trial's study, as `trial.study`. The study itself is in the controller.
 
     Args:
         study_name: the sweep's name.
@@ -114,7 +114,7 @@ class OptunaTrial:
         """The connection to the controller.
 
         Raises:
-            RuntimeError: this process was forked by the objective, and has no thread that sends.
+            RuntimeError: this process was forked by the objective, and has no thread that sends messages.
         """
         if os.getpid() != self._process:
             raise RuntimeError(_WRONG_PROCESS)
@@ -162,18 +162,18 @@ class OptunaTrial:
         else (a class, a tuple) is stored as its name or its `repr`.
 
         Raises:
-            ValueError: the parameter has had other choices before, two choices have the same name, a choice
+            ValueError: the parameter had different choices before, two choices have the same name, a choice
                 has no name that is the same in every process, the sweep declares other parameters, or the
                 parameter was enqueued with a value that is not one of the choices.
         """
         choices = list(choices)
         labels = choice_labels(name, choices)
-        found = self._suggest(name, "CategoricalDistribution", choices=labels)
+        value = self._suggest(name, "CategoricalDistribution", choices=labels)
         if not self._is_define_by_run:
-            return found
-        index = find_choice(found, labels)
+            return value
+        index = find_choice(value, labels)
         if index is None:
-            raise ValueError(f"{name} is {found!r}, which is none of its choices: {labels}")
+            raise ValueError(f"{name} is {value!r}, which is not one of its choices: {labels}")
         self._params[name] = choices[index]
         return choices[index]
 
@@ -202,7 +202,7 @@ class OptunaTrial:
         """
         if str(key).startswith(RESERVED_PREFIX):
             raise ValueError(
-                f"{key!r}: names that begin with {RESERVED_PREFIX!r} are the sweep's own; choose another one"
+                f"{key!r}: names that begin with {RESERVED_PREFIX!r} are reserved; choose another one"
             )
         try:
             text = json.dumps(value, default=_json_default, ensure_ascii=False)
@@ -214,7 +214,7 @@ class OptunaTrial:
         self._channel.report(TrialAttribute(str(key), plain))
 
     def set_constraint(self, key: str, value: float) -> None:
-        """Set the value of a constraint, which is violated if it is above 0. The first call for a key counts.
+        """Set the value of a constraint, which is violated above 0. The first call for a key counts.
 
         Samplers that support constraints (TPE, GP, NSGA-II) prefer trials that satisfy all of them. Only such
         a trial can be the best one.
@@ -224,7 +224,7 @@ class OptunaTrial:
         """
         number = as_number(value, f"the constraint {key!r}")
         if math.isnan(number):
-            raise ValueError(f"the constraint {key!r} is NaN; it has to be a number")
+            raise ValueError(f"the constraint {key!r} is NaN; it must be a number")
         if key not in self._constraints:
             self._constraints[key] = number
             self._channel.report(TrialAttribute(key, number, is_constraint=True))
@@ -259,7 +259,7 @@ class OptunaTrial:
             if name not in self._params:
                 raise ValueError(
                     f"the sweep declares no parameter {name!r} for this trial; "
-                    f"{suggestion(name, self._params)} (with parameters: define-by-run it need not)"
+                    f"{suggestion(name, self._params)} (not required with parameters: define-by-run)"
                 )
             return self._params[name]
         check_text(name, "a parameter's name")

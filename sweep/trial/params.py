@@ -49,7 +49,7 @@ class Params(dict[str, Any]):
 
 
 class SuggestedParams(Params):
-    """The parameters that the objective has suggested so far: a copy that it can change, as Optuna's is."""
+    """The parameters that the objective has suggested so far: a copy that it can change, as in Optuna."""
 
     __setitem__ = dict.__setitem__
     __delitem__ = dict.__delitem__

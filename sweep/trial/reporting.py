@@ -15,13 +15,13 @@ _TRIAL_DIRECTORY = "SWEEP_TRIAL_DIR"
 
 
 def report(value: float | Mapping[str, float], step: int | None = None) -> None:
-    """Report the metric from a script that a sweep runs. Outside of a sweep it does nothing.
+    """Report the metric from a script that a sweep runs. Outside a sweep it does nothing.
 
     Any process that the script has started can call it. Numbers can be numpy's, or tensors with one element.
 
     Args:
         value: the sweep's metric, or several metrics by name.
-        step: an epoch or a number of batches, whole, from 0. By default calls are counted.
+        step: a non-negative whole number, such as the epoch. By default calls are counted.
 
     Raises:
         ValueError: a value is not a number, or the step is invalid.

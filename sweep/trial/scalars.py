@@ -18,19 +18,19 @@ def as_number(value: Any, what: str) -> float:
 
     Args:
         value: the number.
-        what: what it is, for the message.
+        what: the name of the value, for the message.
 
     Raises:
         BadNumberError: it is not a number, or too large for a float.
     """
     if isinstance(value, (str, bytes)):
-        raise BadNumberError(f"{what} is {_short(value)}; it has to be a number")
+        raise BadNumberError(f"{what} is {_short(value)}; it must be a number")
     if hasattr(value, "detach"):
         value = value.detach()  # torch warns if a tensor that requires a gradient is converted
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise BadNumberError(f"{what} is {_short(value)}; it has to be a number") from error
+        raise BadNumberError(f"{what} is {_short(value)}; it must be a number") from error
 
 
 def as_step(step: Any, end: float = STEPS) -> int:
@@ -38,10 +38,10 @@ def as_step(step: Any, end: float = STEPS) -> int:
 
     Args:
         step: a whole number from 0, also as a float or a tensor.
-        end: the first step that is too high; `math.inf` if there is none.
+        end: the first step that is too high; `math.inf` for no limit.
 
     Raises:
-        BadNumberError: it is not such a number.
+        BadNumberError: the step is not a whole number in this range.
     """
     try:
         number = as_number(step, "step")
@@ -49,7 +49,7 @@ def as_step(step: Any, end: float = STEPS) -> int:
         number = math.nan
     if isinstance(step, bool) or not 0 <= number < end or number != int(number):
         reach = "from 0" if end == math.inf else f"from 0 to {end - 1}"
-        raise BadNumberError(f"step is {_short(step)}; it has to be a whole number {reach}")
+        raise BadNumberError(f"step is {_short(step)}; it must be a whole number {reach}")
     return int(number)
 
 

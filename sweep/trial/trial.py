@@ -29,8 +29,8 @@ class Trial(OptunaTrial):
         number: the trial's number, from 0.
         params: its parameters.
         repeat: the index of the repeat, from 0; 0 if the sweep has no repeats.
-        seed: below 2**32 and the same for every attempt. random, numpy and torch (if it is loaded) have been
-            seeded with it.
+        seed: a number below 2**32, the same for every attempt. random, numpy and torch (if it is loaded) have
+            been seeded with it.
         directory: the directory of the trial or its repeat, which is its TensorBoard run directory.
         device: "cuda" if the trial has a GPU or a share of one, otherwise "cpu".
         checkpoint: saves the trial's state, and finds the one that an earlier attempt saved.
@@ -77,7 +77,7 @@ class Trial(OptunaTrial):
 
         Args:
             value: the value of the metric.
-            step: an epoch or a number of batches: whole, from 0, below 2**31.
+            step: a whole number from 0 to 2**31 - 1, such as the epoch.
 
         Raises:
             ValueError: `value` is not a number or `step` is out of range.
@@ -113,7 +113,7 @@ class Trial(OptunaTrial):
     def save_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> Path:
         """Save a copy of a file, or of a directory with its contents, for `sweep best NAME --artifact`.
 
-        The copy is complete or does not exist, also after a crash. It replaces an artifact of the same name.
+        The copy is complete or does not exist, even after a crash. It replaces an artifact of the same name.
         The trial's next attempt finds the artifacts of this one.
 
         Args:
@@ -125,7 +125,7 @@ class Trial(OptunaTrial):
 
         Raises:
             FileNotFoundError: the file does not exist.
-            ValueError: `name` is not a valid name, or the directory contains the trial's own.
+            ValueError: `name` is not a valid name, or the directory contains the trial's own directory.
         """
         return self._artifacts.save(path, name)
 
@@ -133,13 +133,13 @@ class Trial(OptunaTrial):
     def last_reported(self) -> Report | None:
         """The report with the highest step of the metric by which trials are pruned.
 
-        Its value is that of a pruned trial, as in Optuna.
+        For a pruned trial, its value is the value of the trial, as in Optuna.
         """
         return self._metric_log.last_reported
 
     @property
     def last_value(self) -> float | None:
-        """The last value of the sweep's metric; None if there is none yet."""
+        """The last value of the sweep's metric; None if it has none yet."""
         return self._metric_log.last_value
 
     def _on_saved(self) -> None:

@@ -457,11 +457,11 @@ def test_a_joined_cluster_is_left_running_and_its_gpus_are_used(make_sweep: Make
 
 def test_an_address_without_a_ray_cluster_is_an_error(make_sweep: MakeSweep) -> None:
     file = make_sweep(LOSS_IS_X)
-    nobody = "127.0.0.1:1"
-    done = call("run", file, "--address", nobody, status=1)
-    assert f"--address {nobody}: the Ray cluster cannot be reached" in done.stderr
-    done = call("run", file, status=1, env={"RAY_ADDRESS": nobody})
-    assert f"RAY_ADDRESS={nobody}: the Ray cluster cannot be reached" in done.stderr
+    unused = "127.0.0.1:1"
+    done = call("run", file, "--address", unused, status=1)
+    assert f"--address {unused}: the Ray cluster cannot be reached" in done.stderr
+    done = call("run", file, status=1, env={"RAY_ADDRESS": unused})
+    assert f"RAY_ADDRESS={unused}: the Ray cluster cannot be reached" in done.stderr
     for word in ("there", ":6379", "http://127.0.0.1:8265", "1.2.3.4:port"):
         done = call("run", file, "--address", word, status=2)
         assert f"--address {word}: expected auto, or HOST:PORT of a cluster" in done.stderr
@@ -505,7 +505,7 @@ def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: Make
 def test_a_runs_folder_that_is_a_file_is_an_error(make_sweep: MakeSweep, project: Path) -> None:
     (project / "file").touch()
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "--runs", "file/runs", status=2)
-    assert done.stderr == f"error: {project / 'file'}: is not a directory; choose another place\n"
+    assert done.stderr == f"error: {project / 'file'}: is not a directory; choose another directory\n"
 
 
 def test_the_error_for_a_damaged_journal_has_its_path(finished: Path) -> None:

@@ -91,22 +91,22 @@ def test_the_sweep_stays_unchanged_and_temporary_files_are_removed(finished: Pat
     call("debug", "demo", "--trial", "0")
     call("debug", finished)
     assert (contents(project / "runs"), set(os.listdir(project)) - {"__pycache__"}) == before
-    place = re.search(r"writes into (\S+), removed at the end", said)
+    place = re.search(r"writes to (\S+), removed at the end", said)
     assert place is not None
     assert not Path(place[1]).parent.exists()
 
 
-def test_what_it_writes_can_be_kept(finished: Path) -> None:
+def test_files_can_be_kept(finished: Path) -> None:
     said = call("debug", finished, "--trial", "2", "--keep", "kept").stdout
-    assert f"writes into {Path('kept/trial-0002').resolve()}\n" in said
+    assert f"writes to {Path('kept/trial-0002').resolve()}\n" in said
     assert list(Path("kept/trial-0002/checkpoint").glob("*/state"))
     assert list(Path("kept/trial-0002").glob("events.out.tfevents.*"))
     again = call("debug", finished, "--trial", "2", "--keep", "kept", status=2)
     assert "trial-0002 already exists; choose another" in again.stderr
     inside = call("debug", finished, "--keep", "runs/demo/more", status=2)
-    assert "must stay as it is" in inside.stderr
+    assert "must not be changed" in inside.stderr
     assert not Path("runs/demo/more").exists()
-    Path("sweep.yaml").write_text(finished.read_text())  # the project is not a sweep because of it
+    Path("sweep.yaml").write_text(finished.read_text())  # this file does not make the project a sweep
     call("debug", finished, "--trial", "2", "--keep", "kept too")
     assert Path("kept too/trial-0002").is_dir()
 
@@ -216,7 +216,7 @@ def test_missing_files_and_sweeps_are_errors_with_hints(finished: Path) -> None:
     assert "other: there is no such sweep in runs" in never.stderr
 
 
-def test_a_failure_is_the_traceback_of_the_users_code_and_a_status(finished: Path) -> None:
+def test_a_failure_prints_the_traceback_of_the_users_code_and_has_a_status(finished: Path) -> None:
     done = subprocess.run(
         sweep_command("debug", finished, "--params", "fails=true"),
         capture_output=True,
@@ -236,7 +236,7 @@ def test_a_failure_is_the_traceback_of_the_users_code_and_a_status(finished: Pat
     [
         ("raise __import__('sweep').TrialPruned", 0, "it pruned itself after"),
         ("return float('nan')", 1, "the metric is NaN"),
-        ("return 'low'", 1, "what the objective returned is 'low'; it has to be a number"),
+        ("return 'low'", 1, "what the objective returned is 'low'; it must be a number"),
         ("return {'los': 1.0}", 1, "the objective returned no 'loss'; did you mean 'los'?"),
         ("raise SystemExit(3)", 1, "failed after"),
         ("1 / 0", 1, "ZeroDivisionError: division by zero"),
@@ -365,7 +365,7 @@ def test_post_mortem_is_where_the_exception_was_raised(finished: Path) -> None:
     assert "failed after" in terminal.text
 
 
-def test_ctrl_c_shows_where_it_was(make_sweep: MakeSweep) -> None:
+def test_ctrl_c_prints_where_the_trial_was_interrupted(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
         import time
@@ -416,7 +416,7 @@ def test_a_script_that_fails_prints_its_own_errors(script: Path) -> None:
     assert "on stderr\ntoo large\nfailed after" in done.stderr
     assert "exit status 1: too large" in done.stderr.splitlines()[-1]
     refused = call("debug", script, "--pdb", status=2)
-    assert "--pdb: is for functions; write breakpoint() into the script" in refused.stderr
+    assert "--pdb: is for functions; write breakpoint() in the script" in refused.stderr
 
 
 def test_breakpoint_prompts_in_a_script_too(script: Path) -> None:

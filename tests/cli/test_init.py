@@ -1,4 +1,4 @@
-"""`sweep init`: the file that it writes passes `sweep check`, or says in one message what is missing."""
+"""`sweep init`: the file that it writes passes `sweep check`, or one message names what is missing."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ MISSING = {
         r"^metric: {(.*?)}", r"metric: {\1, goal: minimize}", text, flags=re.M
     ),
 }
-"""What `sweep check` can say of the file, and what the user does then."""
+"""What `sweep check` can report about the file, and how the user completes it."""
 
 
 def _error_of(file: Path) -> str:
@@ -93,7 +93,7 @@ def _error_of(file: Path) -> str:
 
 
 def _fill_in(file: Path) -> list[str]:
-    """Do what `sweep check` asks for until it passes; returns what was missing, one thing at a time."""
+    """Add what `sweep check` reports as missing until it passes; returns the reported keys in order."""
     missing: list[str] = []
     while message := _error_of(file):
         assert len(message.splitlines()) == 1
@@ -106,23 +106,21 @@ def _fill_in(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("code", CODE.values(), ids=CODE)
-def test_what_is_written_passes_check_or_says_in_one_message_what_is_missing(
-    project: Path, code: str
-) -> None:
+def test_a_written_file_passes_check_or_one_message_names_what_is_missing(project: Path, code: str) -> None:
     file = project / "train.yaml"
     (project / "train.py").write_text(textwrap.dedent(code))
     done = call("init", "train.py")
     assert "sweep check train.yaml" in done.stdout
     assert "sweep run train.yaml" in done.stdout
     source = read_source("train.py")
-    assert _fill_in(file)[-1].startswith("metric"), "nobody but the user knows its goal"
+    assert _fill_in(file)[-1].startswith("metric"), "only the user knows its goal"
     assert load_spec(file).is_define_by_run == source.has_suggestions
     if source.parameters and not source.has_suggestions:
         assert load_spec(file).parameters.keys() == source.parameters.keys()
 
 
 @pytest.mark.parametrize("code", CODE.values(), ids=CODE)
-def test_what_is_commented_out_is_valid_too(project: Path, code: str) -> None:
+def test_commented_out_entries_are_valid_too(project: Path, code: str) -> None:
     file = project / "train.yaml"
     (project / "train.py").write_text(textwrap.dedent(code))
     call("init", "train.py")
@@ -145,7 +143,7 @@ def test_the_ready_made_objectives_get_valid_sweep_files(project: Path, file: Pa
     assert _fill_in(project / "space.yaml")
 
 
-def test_what_the_code_says_is_active_and_what_is_a_guess_is_commented_out(project: Path) -> None:
+def test_literal_values_are_active_and_guesses_are_commented_out(project: Path) -> None:
     (project / "train.py").write_text(SCRIPT)
     lines = call("init", "train.py", "-o", "-").stdout.splitlines()
     assert "  amp: {values: [true, false], default: false}" in lines

@@ -147,7 +147,7 @@ def test_after_a_kill_finished_repeats_are_kept_and_the_others_are_resumed(make_
     assert [(row["state"], row["value"], row["repeats"]) for row in after] == [
         ("COMPLETE", 1.0, [0.0, 1.0, 2.0])
     ] * 4
-    assert not finished & {run for _, _, run, _ in diary()[written:]}, "these were not run again"
+    assert not finished & {run for _, _, run, _ in diary()[written:]}, "finished repeats were not run again"
     steps = [f"{number}/{repeat}" for number in range(4) for repeat in range(3)]
     for run in steps:
         mine = [int(step) for _, _, ran, step in diary() if ran == run]
@@ -264,7 +264,9 @@ def test_an_interrupted_script_gets_sigterm_and_resumes_from_its_saved_state(pro
     out, _ = driver.communicate(timeout=180)  # less than the grace time: the scripts exit by themselves
     assert driver.returncode == 130, out
     assert "running scripts (2) have received SIGTERM and have 600 s to exit" in out
-    assert [row["state"] for row in rows()] == ["WAITING"] * 2, "who saves and ends well is not complete"
+    assert [row["state"] for row in rows()] == ["WAITING"] * 2, (
+        "a script that saves its state and exits with 0 is not complete"
+    )
     assert not any(LONG in line for line in _all_commands())
     call("run", file, "--quiet")
     assert [(row["state"], row["value"], row["attempts"]) for row in rows()] == [("COMPLETE", 24.0, 2)] * 2
@@ -391,7 +393,7 @@ def test_stop_stops_a_sweep_or_one_trial_from_another_process(make_sweep: MakeSw
     )
     wait_for(lambda: rows()[-1]["number"] == 3 and rows()[-1]["state"] == "COMPLETE")
     impatient = [start("stop", "demo"), start("stop", "demo")]
-    assert driver.wait(180) == 130, "the grace time was not waited for"
+    assert driver.wait(180) == 130, "the grace time was not used up"
     assert all("stopped. Resume with: sweep run FILE" in each.communicate()[0] for each in impatient)
     assert [row["state"] for row in rows()] == ["WAITING", "PRUNED", "COMPLETE", "COMPLETE"]
     assert "demo: is not running" in call("stop", "demo", status=2).stderr

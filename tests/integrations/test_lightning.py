@@ -185,7 +185,7 @@ def test_invalid_arguments_are_an_error(make_trial: MakeTrial) -> None:
     with pytest.raises(ValueError, match="steps is 'globalstep'; did you mean 'global_step'"):
         SweepCallback(trial, steps="globalstep")  # type: ignore[arg-type]
     for count in (-1, 0.5, True, "1"):
-        with pytest.raises(ValueError, match="it has to be a whole number from 0"):
+        with pytest.raises(ValueError, match="it must be a whole number from 0"):
             SweepCallback(trial, checkpoint_every=count)  # type: ignore[arg-type]
 
 

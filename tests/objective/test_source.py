@@ -298,7 +298,7 @@ def test_any_callable_is_read_as_far_as_its_module_defines_it(read: Any, code: s
         (
             "def a(trial): ...\ndef b(trial): ...\n",
             "",
-            "train.py: a and b take a trial; write one, as train.py:a",
+            "train.py: a and b take a trial; write train.py:a",
         ),
         ("def train(trial): ...\n", "trian", "did you mean 'train'"),
         ("def train(trial:\n", "train", "train.py:1: is not Python"),

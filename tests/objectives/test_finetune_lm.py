@@ -182,7 +182,7 @@ def test_a_trial_does_not_depend_on_the_process_that_built_the_base_model(
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 def test_it_learns_in_half_precision(poem: Path, half: torch.dtype) -> None:
-    """As on a GPU; autocast and the gradient scaler support the CPU too."""
+    """Half precision as on a GPU; autocast and the gradient scaler support the CPU too."""
     params = Params({**PARAMS, "text": str(poem), "rank": 16, "alpha": 64, "schedule": "constant"})
     model, tokenizer = finetune_lm.load(params, "cpu")
     blocks = finetune_lm_text.to_blocks(finetune_lm_text.documents(str(poem)).training, tokenizer, 64)

@@ -194,7 +194,7 @@ def test_values_without_steps_are_numbered(make_script: MakeScript) -> None:
     assert scalars == pytest.approx(trial.intermediate_values)
 
 
-def test_a_directory_named_by_the_time_is_found(make_script: MakeScript) -> None:
+def test_a_directory_named_after_the_time_is_found(make_script: MakeScript) -> None:
     """Directories of `add_hparams` have such names too."""
     code = (
         QUICK
@@ -372,8 +372,8 @@ def test_an_invalid_step_is_named_in_the_reason(make_script: MakeScript) -> None
     result = sweep.run(make_script(code, TENSORBOARDX, stop={"trials": 5}), inline=True)
     (trial,) = result.trials  # the sweep stops after the first one
     assert trial.reason == (
-        "the script never reported 'val/loss'; it wrote it at step -1, but steps are whole numbers from 0 to "
-        "2147483647"
+        "the script never reported 'val/loss'; it was reported at step -1, but steps are whole "
+        "numbers from 0 to 2147483647"
     )
 
 

@@ -37,8 +37,9 @@ from tests.script.conftest import MakeScript, run
         ),
         (
             "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
-            "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON in one "
-            'line, which json.dumps would write; have it print lines such as {"step": 1, "val_loss": 0.5}',
+            "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON on one "
+            "line; "
+            'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}',
         ),
         (
             'print(\'{"val_loss": "1"}\')',
@@ -95,7 +96,7 @@ def test_the_reason_of_a_torchrun_failure_is_the_exception_of_the_child_process(
         == "oom: exit status 1: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB"
     )
     assert oom.attempts == 2
-    assert crash.reason == "exit status 1 (a process of it was killed by SIGSEGV)"
+    assert crash.reason == "exit status 1 (one of its processes was killed by SIGSEGV)"
     assert crash.attempts == 1
 
 
@@ -147,7 +148,7 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
         (
             ["wandb: ERROR No API key configured. Use `wandb login`"],
             1,
-            "wandb is kept offline here",
+            "wandb runs offline here",
         ),
         (["Killed"], 137, r"exit status 137 \(SIGKILL\): Killed"),
         (

@@ -127,14 +127,14 @@ def test_sweep_report_works_in_child_processes_and_without_output(make_script: M
     assert result.trials[0].metrics["acc"] == 0.9
 
 
-def test_sweep_report_outside_of_a_sweep_only_validates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_report_outside_a_sweep_only_validates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SWEEP_TRIAL_DIR", raising=False)
     sweep.report(1.0, 3)
     with pytest.raises(ValueError, match="step is -1"):
         sweep.report(1.0, -1)
-    with pytest.raises(ValueError, match=r"value is 10+\.\.\.; it has to be a number"):
+    with pytest.raises(ValueError, match=r"value is 10+\.\.\.; it must be a number"):
         sweep.report(10**400)
-    with pytest.raises(ValueError, match="'a' is 'x'; it has to be a number"):
+    with pytest.raises(ValueError, match="'a' is 'x'; it must be a number"):
         sweep.report({"a": "x"})  # type: ignore[dict-item]
     monkeypatch.setenv("SWEEP_TRIAL_DIR", "x")
     with pytest.raises(RuntimeError, match=r"an objective has trial\.report"):

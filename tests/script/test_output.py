@@ -1,4 +1,4 @@
-"""The output of a script: copied to the log, split into lines, and kept within bounds."""
+"""The output of a script: copied to the log, split into lines, and limited in size."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_lines_of_stdout_and_stderr_do_not_mix(
     ]
 
 
-def test_a_prompt_without_a_line_end_is_printed(make_script: MakeScript) -> None:
+def test_a_prompt_without_a_newline_is_printed(make_script: MakeScript) -> None:
     file = make_script(
         """
         import os, pathlib, time

@@ -64,7 +64,7 @@ def test_an_expression_that_takes_too_long_fails_the_trial(
             "metrics_from.regex: 'loss=(' is not a regular expression: missing ), unterminated subpattern",
         ),
         ("loss=(.*)", "'loss=(.*)' has no named group; name groups after metrics"),
-        ("(?P<val_los>.*)", "metrics_from.regex: finds no 'val_loss'; did you mean 'val_los'?"),
+        ("(?P<val_los>.*)", "metrics_from.regex: does not find 'val_loss'; did you mean 'val_los'?"),
         ({"val_loss": "loss="}, "metrics_from.regex.val_loss: 'loss=' has no group for the value"),
         ({}, "metrics_from.regex: is empty"),
         ([1], "metrics_from.regex.0: expected a string, got 1"),
@@ -81,7 +81,7 @@ def test_an_invalid_expression_is_an_error_with_its_line(
     assert "\n" not in str(error.value)
 
 
-def test_of_a_progress_bar_the_last_state_of_each_step_counts(make_script: MakeScript) -> None:
+def test_the_last_state_of_a_progress_bar_counts_for_each_step(make_script: MakeScript) -> None:
     file = make_script(
         r"""
         import sys

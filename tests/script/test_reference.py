@@ -151,7 +151,10 @@ def test_wandb_semantics_pass_groups_as_mappings_and_run_this_python(
     [
         ({"program": "trian.py"}, "program: there is no file trian.py; did you mean train.py?"),
         ({"program": None}, "objective: is missing; write for example objective: train.py:train"),
-        ({"objective": "a.py:f"}, "objective: excludes 'program': a sweep runs a function or a script"),
+        (
+            {"objective": "a.py:f"},
+            "objective: cannot be combined with 'program': a sweep runs a function or a script",
+        ),
         ({"command": "python train.py"}, 'write ["python", "train.py"]'),
         ({"command": []}, "command: is empty"),
         ({"command": ["python", "${progam}"]}, "there is no ${progam}; did you mean ${program}?"),
@@ -215,7 +218,7 @@ def test_cwd_and_env_can_depend_on_the_trial(make_script: MakeScript) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not possible; write a directory, or begin with"),
+        ({"cwd": "${trial_di}"}, "cwd: '${trial_di}' is not supported; write a directory, or begin with"),
         ({"env": {"A": "${knid}"}}, "env.A: '${knid}': there is no ${knid}; did you mean ${kind}?"),
         ({"env": {"A": "${args}"}}, "env.A: '${args}': ${args} is several arguments"),
         (

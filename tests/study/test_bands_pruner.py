@@ -1,6 +1,7 @@
-"""W&B's hyperband, against cases worked out by hand from its rule.
+"""W&B's hyperband, compared with cases that were calculated manually from its rule.
 
-A band's threshold is `sorted(values at the band)[int(n / eta)]`; who is worse at the last band passed stops.
+A band's threshold is `sorted(values at the band)[int(n / eta)]`; a trial that is
+worse at the last band that it has passed is stopped.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ HALVES = {"max_iter": 5, "s": 2, "eta": 2}
 """Bands 1 and 2."""
 
 
-def test_the_example_of_the_rules_own_documentation() -> None:
+def test_the_example_in_the_documentation_of_the_rule() -> None:
     a, b, c, d, e = [10, 9], [10, 10], [10, 8, 8], [10, 7, 7], [10, 6, 6]
     # Values at band 2, sorted: 6 7 8 9 10; the threshold is the one at int(5 / 2) = 2, which is 8.
     pruner = BandsPruner(**HALVES)
@@ -82,7 +83,7 @@ def test_the_example_of_the_rules_own_documentation() -> None:
     assert not resolve_state(BandsPruner(**HALVES), d, a, b, c, e)
 
 
-def test_before_the_first_band_nothing_is_stopped() -> None:
+def test_before_the_first_band_no_trial_is_stopped() -> None:
     assert not resolve_state(BandsPruner(min_iter=3), [99, 99], [1, 1, 1], [2, 2, 2], [3, 3, 3])
     assert resolve_state(BandsPruner(min_iter=3), [99, 99, 99], [1, 1, 1], [2, 2, 2], [3, 3, 3])
 
@@ -94,20 +95,20 @@ def test_the_last_band_passed_counts() -> None:
     assert resolve_state(BandsPruner(**HALVES, strict=True), [2.5, 5], *others)
 
 
-def test_only_strict_forgets_what_was_better_than_at_the_band() -> None:
+def test_only_strict_ignores_values_better_than_at_the_band() -> None:
     # Its best is 1.5, at the band it has 5: values at band 2 are 1 2 5, the threshold is 2.
     others = [3, 1], [4, 2]
     assert not resolve_state(BandsPruner(**HALVES), [1.5, 5], *others)
     assert resolve_state(BandsPruner(**HALVES, strict=True), [1.5, 5], *others)
 
 
-def test_becoming_better_after_the_band_saves_unless_strict() -> None:
+def test_an_improvement_after_the_band_saves_a_trial_unless_strict() -> None:
     others = [3, 1, 1], [4, 2, 2]
     assert not resolve_state(BandsPruner(**HALVES), [5, 5, 0], *others)
     assert resolve_state(BandsPruner(**HALVES, strict=True), [5, 5, 0], *others)
 
 
-def test_values_are_maximised_if_that_is_the_goal() -> None:
+def test_values_are_maximized_if_that_is_the_goal() -> None:
     # At band 1, best first: 9 8 2; the threshold at int(3 / 2) = 1 is 8.
     assert resolve_state(BandsPruner(**HALVES), [2], [9], [8], direction="maximize")
     assert not resolve_state(BandsPruner(**HALVES), [8], [9], [2], direction="maximize")
@@ -115,7 +116,7 @@ def test_values_are_maximised_if_that_is_the_goal() -> None:
 
 
 @pytest.mark.parametrize("state", [COMPLETE, PRUNED, FAIL, RUNNING])
-def test_every_trial_counts_whatever_became_of_it(state: TrialState) -> None:
+def test_trials_of_every_state_count(state: TrialState) -> None:
     assert resolve_state(BandsPruner(**HALVES), [5], [1], [2], states=[state, state])
 
 
@@ -124,11 +125,11 @@ def test_a_trial_that_did_not_reach_the_band_does_not_count() -> None:
     assert not resolve_state(BandsPruner(**HALVES, strict=True), [5, 5], [1], [2], [3, 3])
 
 
-def test_a_trial_on_its_own_goes_on() -> None:
+def test_a_single_trial_continues() -> None:
     assert not resolve_state(BandsPruner(**HALVES), [5, 6, 7])
 
 
-def test_what_is_not_finite_is_no_iteration() -> None:
+def test_values_that_are_not_finite_do_not_count_as_iterations() -> None:
     # min_iter 2: the trial has reported two numbers with its fourth report.
     pruner = BandsPruner(min_iter=2, eta=2)
     others = [1, 1], [math.nan, 2, math.inf, 2]
@@ -152,7 +153,7 @@ def test_steps_are_counted_not_measured() -> None:
     assert trial.should_prune(), "its second"
 
 
-def test_who_has_passed_can_be_stopped_later_by_better_ones() -> None:
+def test_a_trial_that_has_passed_a_band_can_be_stopped_later_by_better_ones() -> None:
     study = optuna.create_study(pruner=BandsPruner(min_iter=1, eta=2))
     early = study.ask()
     early.report(5.0, 0)
@@ -164,7 +165,7 @@ def test_who_has_passed_can_be_stopped_later_by_better_ones() -> None:
     assert early.should_prune()
 
 
-def test_one_in_eta_goes_on() -> None:
+def test_one_in_eta_trials_continues() -> None:
     # With eta 3 and 6 values the threshold is the one at int(6 / 3) = 2: the third best can continue too.
     others = [[float(value)] for value in range(5)]
     assert not resolve_state(BandsPruner(min_iter=1, eta=3), [2.0], *others)

@@ -43,10 +43,10 @@ def test_another_configuration_takes_precedence_over_defaults_but_not_over_given
     assert complete(SPACE, {"epochs": 1}, 2, other)[0] == {**other, "epochs": 1}
     changed, _ = complete(SPACE, {"optimizer": "adamw"}, 2, other)
     assert changed == {**{name: other[name] for name in changed}, "optimizer": "adamw"}
-    assert "momentum" not in changed, "its condition does not hold any more"
+    assert "momentum" not in changed, "its condition is no longer fulfilled"
 
 
-def test_a_value_that_a_default_excludes_needs_another_value_for_that() -> None:
+def test_a_value_that_contradicts_a_default_requires_another_value_for_that() -> None:
     with pytest.raises(
         EntryError, match="momentum: exists only with optimizer=sgd; leave it out, or give that too"
     ):

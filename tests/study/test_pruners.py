@@ -230,11 +230,11 @@ def test_a_custom_pruner_gets_its_options_but_not_the_metric() -> None:
         ),
         (
             {"type": "own_pruner:Mine"},
-            "pruner: 'own_pruner:Mine' cannot be made from these options: TypeError",
+            "pruner: 'own_pruner:Mine' cannot be constructed with these options: TypeError",
         ),
         (
             {"type": "own_pruner:Unfinished"},
-            "pruner: 'own_pruner:Unfinished' cannot be made from these options",
+            "pruner: 'own_pruner:Unfinished' cannot be constructed with these options",
         ),
         (
             {"type": "patient", "patience": 1, "wrapped": {"type": "own_pruner:Nine"}},

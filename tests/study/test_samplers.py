@@ -436,11 +436,11 @@ def test_a_custom_sampler_runs_a_sweep(tmp_path: Path) -> None:
         ),
         (
             {"type": "own_sampler:Mine"},
-            "sampler: 'own_sampler:Mine' cannot be made from these options: TypeE",
+            "sampler: 'own_sampler:Mine' cannot be constructed with these options: TypeE",
         ),
         (
             {"type": "own_sampler:Mine", "depth": -1},
-            "sampler: 'own_sampler:Mine' cannot be made from these op",
+            "sampler: 'own_sampler:Mine' cannot be constructed with these op",
         ),
     ],
 )

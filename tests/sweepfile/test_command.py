@@ -82,7 +82,7 @@ def test_commands_of_wandb_files_keep_wandbs_special_cases(item: str, expected: 
     assert wandb(item) == expected
 
 
-def test_no_shell_reads_a_value() -> None:
+def test_no_shell_expands_a_value() -> None:
     params = {"text": "a b; rm -rf $HOME 'x' \"y\"", "${args}": "${program}"}
     assert ours("${args}", params=params) == [
         "--text=a b; rm -rf $HOME 'x' \"y\"",
@@ -119,7 +119,7 @@ def test_a_parameter_called_seed_takes_precedence() -> None:
         ("${arg}", r"'\$\{arg\}': there is no \$\{arg\}; did you mean \$\{args\}\?"),
         ("--lr=${lrr}", r"there is no \$\{lrr\}; did you mean \$\{lr\}\?"),
         ("${HOME}/x", r"there is no \$\{HOME\}; for a literal one write \$\$\{HOME\}"),
-        ("x ${args}", r"\$\{args\} is several arguments; make it an item of its own"),
+        ("x ${args}", r"\$\{args\} is several arguments; make it a separate item"),
         ("${envvar:home}", "write it in capitals"),
     ],
 )

@@ -141,7 +141,7 @@ MISTAKES = {
     GOOD.replace("1e-1", "1e-5"): "dir/space.yaml:4: parameters.lr.max: max 1e-05 is below min 0.0001; swap",
     GOOD.replace("1e-4", "0"): "dir/space.yaml:4: parameters.lr.min: log needs a min above 0, got 0; use a",
     GOOD.replace("min: 1e-4", "mn: 1e-4"): "dir/space.yaml:4: parameters.lr.mn: unknown key; did you mean",
-    GOOD.replace(", log", ", step: 0.1, log"): "dir/space.yaml:4: parameters.lr.step: step and log exclude",
+    GOOD.replace(", log", ", step: 0.1, log"): "dir/space.yaml:4: parameters.lr.step: step cannot be",
     GOOD.replace("max: 5", "max: 5, step: 0.5"): "dir/space.yaml:5: parameters.layers.step: 0.5 is not whole",
     GOOD.replace("max: 5", "max: 5, step: 9"): "dir/space.yaml:5: parameters.layers.step: 9 is larger than",
     GOOD.replace("max: 5", "max: 5, step: 0"): "dir/space.yaml:5: parameters.layers.step: must be greater",
@@ -154,7 +154,7 @@ MISTAKES = {
     GOOD.replace("gelu", "[.inf]"): "dir/space.yaml:6: parameters.act.values.1: inf cannot be used; give",
     GOOD.replace(
         "[relu, gelu]", "[a], min: 1"
-    ): "dir/space.yaml:6: parameters.act.min: 'min' does not go with",
+    ): "dir/space.yaml:6: parameters.act.min: 'min' cannot be combined with",
     GOOD.replace(
         "epochs: 8", "epochs: [8, 9]"
     ): "dir/space.yaml:7: parameters.epochs: is a list; write {values",

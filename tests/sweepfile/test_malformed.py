@@ -30,7 +30,7 @@ NEXT = 9
 
 
 def parameter(text: str, top: str = "") -> str:
-    """The good file with one more parameter, and the lines after it."""
+    """The valid file with one more parameter, and the lines after it."""
     return f"{GOOD}  {text}\n{top}"
 
 
@@ -102,7 +102,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         parameter("g: {parameters: {a: 1}, min: 3}"),
         9,
         "parameters.g.min",
-        "does not go with 'parameters'; leave one out",
+        "cannot be combined with 'parameters'; leave one out",
     ),
     "only an unknown key": (parameter("a: {vales: [1]}"), 9, "parameters.a.vales", "did you mean 'values'"),
     "an unknown key of stop": (GOOD + "stop:\n  trails: 3\n", 10, "stop.trails", "did you mean 'trials'"),
@@ -497,7 +497,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "constraints: ['open(n) == 1']\n",
         9,
         "constraints.0",
-        "'open(n)' is not allowed; possible are",
+        "'open(n)' is not allowed; use only",
     ),
     "a constraint on an unknown parameter": (
         GOOD + "constraints:\n  - epoch * n <= 8\n",
@@ -534,7 +534,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "constraints: [\"f'''{n}\\n{n}''' == 3\"]\n",
         9,
         "constraints.0",
-        "not allowed; possible are",
+        "not allowed; use only",
     ),
     # metrics
     "no metric": (
@@ -554,7 +554,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "metrics: [{name: acc, goal: maximize}]\n",
         2,
         "metric",
-        "excludes metrics; leave one out",
+        "cannot be combined with metrics; leave one out",
     ),
     "metrics without goals": (
         "objective: train.py:train\nmetrics:\n  - {name: ms, constraint: '<= 2'}\n" + BODY,
@@ -793,7 +793,7 @@ def test_a_mistake_in_enqueue_is_one_line_with_its_place(check: Check, name: str
         "an unbounded grid",
     ],
 )
-def test_the_command_itself_says_the_same(project: Path, name: str) -> None:
+def test_sweep_check_prints_the_same_message(project: Path, name: str) -> None:
     text, *expected = MALFORMED[name]
     write(project, text)
     ended = call("check", "space.yaml", status=2)

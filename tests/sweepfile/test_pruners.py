@@ -1,4 +1,4 @@
-"""Pruners as a sweep file writes them."""
+"""Pruners as they are written in a sweep file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse(pruner: Any) -> SweepSpec:
 
 
 @pytest.mark.parametrize("type_", PRUNERS)
-def test_every_pruner_but_none_can_name_the_metric_it_judges(type_: str) -> None:
+def test_every_pruner_except_none_can_name_its_metric(type_: str) -> None:
     pruner = {"type": type_, **EXAMPLES[type_]}
     if type_ == "none":
         with pytest.raises(SpecError, match="metric: unknown key"):
@@ -76,7 +76,7 @@ MISTAKES: list[tuple[Any, str]] = [
         {"type": "hyperband", "min_resource": 9, "max_resource": 3},
         ".max_resource: must not be less than min_resource (9), got 3",
     ),
-    ("threshold", ": needs lower, upper or both"),
+    ("threshold", ": needs lower, upper, or both"),
     ({"type": "threshold", "lower": 2, "upper": 1}, ".lower: must not be greater than upper (1), got 2"),
     ({"type": "threshold", "lower": "a"}, ".lower: expected a number, got 'a'"),
     (
@@ -91,7 +91,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"type": "patient", "patience": 1, "wrapped": "none"}, ".wrapped: would never stop a trial"),
     (
         {"type": "patient", "patience": 1, "wrapped": {"type": "patient", "patience": 2}},
-        ".wrapped: cannot be patient too; possible: median",
+        ".wrapped: cannot be another patient pruner; possible: median",
     ),
     (
         {"type": "patient", "patience": 1, "wrapped": {"type": "median", "metric": "loss"}},
@@ -107,9 +107,12 @@ MISTAKES: list[tuple[Any, str]] = [
     ),
     ("bands", ": needs min_iter, or max_iter and s"),
     ({"type": "bands", "s": 2}, ": needs min_iter, or max_iter and s"),
-    ({"type": "bands", "max_iter": 27}, ".s: is missing: how many bands there are below max_iter"),
-    ({"type": "bands", "min_iter": 3, "s": 2}, ".s: belongs to max_iter; leave it out"),
-    ({"type": "bands", "min_iter": 3, "max_iter": 27, "s": 2}, ".min_iter: excludes max_iter; leave one out"),
+    ({"type": "bands", "max_iter": 27}, ".s: is missing; write the number of bands below max_iter"),
+    ({"type": "bands", "min_iter": 3, "s": 2}, ".s: is only used with max_iter; leave it out"),
+    (
+        {"type": "bands", "min_iter": 3, "max_iter": 27, "s": 2},
+        ".min_iter: cannot be combined with max_iter; leave one out",
+    ),
     ({"type": "bands", "max_iter": 2, "s": 2}, ".max_iter: must be at least eta (3), got 2"),
     ({"type": "bands", "min_iter": 3, "eta": 1}, ".eta: must be greater than 1, got 1"),
     ({"type": "bands", "min_iter": 3, "strict": "no!"}, ".strict: expected true or false, got 'no!'"),

@@ -1,4 +1,4 @@
-"""Samplers as a sweep file writes them."""
+"""Samplers as they are written in a sweep file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_type_has_a_seed_and_a_short_form(type_: str) -> None:
     assert parse({"type": type_, "seed": 7}).sampler.seed == 7
 
 
-def test_tpe_is_what_an_options_mapping_without_type_means() -> None:
+def test_an_options_mapping_without_type_means_tpe() -> None:
     assert parse({"startup_trials": 3}).sampler == parse({"type": "tpe", "n_startup_trials": 3}).sampler
 
 
@@ -54,7 +54,7 @@ def test_a_sampler_is_written_back_as_it_was_read(sampler: dict[str, Any]) -> No
     assert yaml.safe_load(spec.to_yaml())["sampler"] == sampler
 
 
-def test_all_keys_of_a_sampler_of_ones_own_are_its_options() -> None:
+def test_all_keys_of_a_custom_sampler_are_its_options() -> None:
     sampler = parse({"type": "a.b:C", "seed": 3, "depth": 2, "nothing": None}).sampler
     assert isinstance(sampler, CustomSampler)
     assert (sampler.seed, sampler.options) == (3, {"depth": 2, "nothing": None})
@@ -113,7 +113,7 @@ def test_a_mistake_gets_one_line_that_says_what_to_write(sampler: Any, message: 
     assert str(error.value).startswith(f"dir/space.yaml:5: sampler.{message}")
 
 
-def test_what_is_no_sampler_at_all_gets_one_line() -> None:
+def test_a_value_that_is_not_a_sampler_is_an_error_of_one_line() -> None:
     with pytest.raises(SpecError, match=r"^dir/space.yaml:5: sampler: expected a mapping such as .*, got 3$"):
         parse(3)
 

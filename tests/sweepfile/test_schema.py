@@ -1,4 +1,4 @@
-"""The JSON Schema of sweep files: it accepts what `sweep check` accepts, and finds the usual mistakes."""
+"""The JSON Schema of sweep files: it accepts what `sweep check` accepts, and rejects common mistakes."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_files_directories_and_dangling_links_can_be_saved(tmp_path: Path) -> No
 @pytest.mark.parametrize("step", [-1, 1.5, True, math.inf, math.nan, pytest.param(10**400, id="huge")])
 def test_a_step_is_a_whole_number(tmp_path: Path, step: Any) -> None:
     checkpoints = make(tmp_path / "checkpoint")
-    with pytest.raises(ValueError, match="it has to be a whole number from 0"), checkpoints.save(step):
+    with pytest.raises(ValueError, match="it must be a whole number from 0"), checkpoints.save(step):
         pass
     assert not (tmp_path / "checkpoint").exists()
 

@@ -25,7 +25,7 @@ def test_numbers_of_python_numpy_and_torch_are_numbers(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["1", b"1", None, [1], 1j, torch.ones(2), HUGE])
 def test_a_value_that_is_not_a_float_is_an_error(value: Any) -> None:
-    with pytest.raises(BadNumberError, match=r"^it is .{1,80}; it has to be a number$"):
+    with pytest.raises(BadNumberError, match=r"^it is .{1,80}; it must be a number$"):
         as_number(value, "it")
 
 
@@ -37,11 +37,11 @@ def test_a_step_is_a_whole_number_of_any_type(step: Any) -> None:
 
 @pytest.mark.parametrize("step", [-1, 0.5, 2**31, math.inf, -math.inf, math.nan, True, None, HUGE])
 def test_a_step_that_tensorboard_cannot_show_is_an_error(step: Any) -> None:
-    with pytest.raises(BadNumberError, match=r"^step is .*; it has to be a whole number from 0 to \d+$"):
+    with pytest.raises(BadNumberError, match=r"^step is .*; it must be a whole number from 0 to \d+$"):
         as_step(step)
 
 
 def test_a_step_can_be_unbounded_but_not_infinite() -> None:
     assert as_step(2**31, end=math.inf) == 2**31
-    with pytest.raises(BadNumberError, match=r"^step is inf; it has to be a whole number from 0$"):
+    with pytest.raises(BadNumberError, match=r"^step is inf; it must be a whole number from 0$"):
         as_step(math.inf, end=math.inf)

@@ -113,7 +113,7 @@ def test_a_step_that_tensorboard_cannot_show_is_an_error(trial: Trial, step: Any
 
 @pytest.mark.parametrize("value", ["0.5", None, [1, 2], pytest.param(10**400, id="huge"), object()])
 def test_a_value_that_is_not_a_number_is_an_error(trial: Trial, value: Any) -> None:
-    with pytest.raises(ValueError, match=r"'loss' is .*; it has to be a number"):
+    with pytest.raises(ValueError, match=r"'loss' is .*; it must be a number"):
         trial.report(value, 0)
 
 
@@ -159,11 +159,11 @@ def test_the_metric_is_the_returned_value_or_the_last_reported_one(
     ("result", "message"),
     [
         (None, "returned nothing and reported nothing"),
-        ("0.5", "what the objective returned is '0.5'; it has to be a number"),
+        ("0.5", "what the objective returned is '0.5'; it must be a number"),
         ([0.5, 1], "returned 2 values, but the metrics with a goal are loss; write metrics"),
         ({"lss": 0.5}, "the objective returned no 'loss'; did you mean 'lss'"),
-        ({"loss": None}, "'loss' is None; it has to be a number"),
-        (10**400, "what the objective returned is 10+...; it has to be a number"),
+        ({"loss": None}, "'loss' is None; it must be a number"),
+        (10**400, "what the objective returned is 10+...; it must be a number"),
     ],
 )
 def test_a_result_without_the_metric_is_an_error(result: Any, message: str) -> None:

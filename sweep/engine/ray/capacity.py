@@ -1,4 +1,4 @@
-"""Resources: how many trials fit on the machines, and whether a shared cluster has any left."""
+"""Resources: how many trials fit on the machines, and whether a shared cluster has enough of them free."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def count_slots(
     Args:
         machines: the resources of each machine by Ray's names (`CPU`, `GPU`).
         resources: what one trial requires.
-        max_parallel: the upper limit; None if there is none.
+        max_parallel: the upper limit; None for no limit.
 
     Raises:
         EntryError: no machine has the resources for a trial, or trials require none and there is no limit.
@@ -112,5 +112,5 @@ class CapacityMonitor:
             return ""
         return (
             f"waiting for resources: each trial needs cpu: {needed.cpu:g}, gpu: {needed.gpu:g}, and this Ray "
-            f"has cpu: {cpu:g}, gpu: {gpu:g} free now; trials start when its other jobs have finished"
+            f"cluster has cpu: {cpu:g}, gpu: {gpu:g} free; trials start when its other jobs have finished"
         )

@@ -22,9 +22,9 @@ _SEND_INTERVAL = 0.1  # seconds
 class RayChannel:
     """The channel of one attempt. A thread sends its reports, so that `trial.report` returns at once.
 
-    A call takes about a millisecond of both processes. So reports of a tenth of a second share one call, and
-    those of a shorter trial need none: they are sent with its outcome. A call that fails because the
-    controller died is repeated when Ray has restarted it.
+    A call costs both processes about a millisecond. So the reports of a tenth of a second share one call, and
+    those of a shorter trial are sent with its outcome. A call that fails because the controller died is
+    repeated when Ray has restarted it.
 
     Args:
         controller: the handle of the controller.
@@ -93,7 +93,7 @@ class RayChannel:
                 raise
 
     def _take_unsent(self) -> tuple[TrialMessage, ...]:
-        # Other threads may add messages meanwhile, but only one takes them: it holds the lock.
+        # Other threads can add messages meanwhile, but only the thread that holds the lock takes them.
         return tuple(self._unsent.popleft() for _ in range(len(self._unsent)))
 
     def _send_regularly(self) -> None:

@@ -24,7 +24,7 @@ _CONNECT_TIMEOUT = 5.0  # seconds
 _KILL_TIMEOUT = 10.0
 _RESTART_TIMEOUT = 45.0
 _RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, ray.exceptions.RayError)
-"""What `ray.init` raises if there is no cluster, or Ray cannot run."""
+"""The exceptions of `ray.init` if there is no cluster, or Ray cannot run."""
 
 _connection_lock = threading.Lock()
 """Held while this process has its own connection to Ray. Ray terminates with the thread that started it, so
@@ -36,7 +36,7 @@ class RayLost(Exception):
 
 
 class _StartTimeout(SweepError):
-    """Ray did not start within its limit of half a minute. A busy machine may need longer, rarely twice."""
+    """Ray did not start within its limit of half a minute. A busy machine may need longer."""
 
 
 class RayCluster:
@@ -55,7 +55,7 @@ class RayCluster:
         self._address = address
         self._exits = ExitStack()
         self._daemons: list[psutil.Process] = []
-        """Ray's daemons on this machine; empty if the connection was there before."""
+        """Ray's daemons on this machine; empty if this process was already connected."""
 
     def __enter__(self) -> RayCluster:
         with self._exits:
@@ -64,15 +64,15 @@ class RayCluster:
                 if not _connection_lock.acquire(blocking=False):
                     raise SweepError(
                         "another thread of this process runs a sweep on its own Ray; call ray.init() first, "
-                        "and all sweeps use that Ray, or run the sweeps one after the other"
+                        "so that all sweeps use that Ray, or run the sweeps one after the other"
                     )
                 self._exits.callback(_connection_lock.release)
                 try:
                     self._connect_or_clean_up()
-                except _StartTimeout:
+                except _StartTimeout:  # two in a row are rare
                     self._connect_or_clean_up()
                 self._exits.callback(_shut_down)
-            self._exits = self._exits.pop_all()  # nothing has failed: __exit__ undoes it
+            self._exits = self._exits.pop_all()  # nothing has failed: `__exit__` cleans up
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -132,7 +132,7 @@ class RayCluster:
             _shut_down()
             try:
                 return self._connect()
-            except SweepError:  # for some time Ray may still name the daemon that died
+            except SweepError:  # for some time Ray may still return the daemon that died
                 if time.monotonic() >= end:
                     raise
                 time.sleep(1)
@@ -163,7 +163,7 @@ class RayCluster:
         return str(ray.get_runtime_context().get_node_id())
 
     def on_node(self, target: Callable[..., Any], node_id: str, **options: Any) -> Any:
-        """Make a Ray task or actor, of a function or class, that runs on a node and requires no resources."""
+        """Create a Ray task or actor that runs on the given node and requires no resources."""
         strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
         return ray.remote(target).options(num_cpus=0, scheduling_strategy=strategy, **options)
 
@@ -187,12 +187,12 @@ def _kill_leftover_processes(directory: SweepDirectory) -> None:
 
 
 def _shut_down() -> None:
-    with redirect_stdout(io.StringIO()):  # Ray prints the repeated messages that it has held back
+    with redirect_stdout(io.StringIO()):  # Ray prints repeated messages that it had suppressed
         ray.shutdown()
 
 
 def _resolve(address: str) -> str:
-    """Check that a cluster listens at an address, and return it as HOST:PORT. Ray would retry for minutes."""
+    """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
     if address == "auto":
         return private.find_running_cluster()
     source = f"{'RAY_ADDRESS=' if address == os.environ.get('RAY_ADDRESS') else '--address '}{address}"

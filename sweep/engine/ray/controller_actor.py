@@ -1,4 +1,4 @@
-"""The Controller as a Ray actor."""
+"""The `Controller` as a Ray actor."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class NotRecovered(Exception):
 
 
 class RayController:
-    """An actor that has the `Controller` of a sweep and forwards calls to it.
+    """An actor that owns the `Controller` of a sweep and forwards calls to it.
 
     A process that receives an actor's handle imports the actor's class. If that were `Controller` itself,
     every worker would import Optuna and pydantic, which takes a third of a second of CPU time each.
 
-    Ray restarts the actor when its process is killed. Then `recover` has to be called before `call`; calls
-    from trials are answered at once.
+    Ray restarts the actor when its process is killed. Then `recover` must be called before `call`; calls from
+    trials are answered at once.
 
     The arguments are small, and the objective, which may capture large objects, is not among them: Ray drops
     large arguments, and could not restart the actor without them.
@@ -60,7 +60,7 @@ class RayController:
         """Call a method of the controller for the supervisor.
 
         Raises:
-            NotRecovered: `recover` has to be called first.
+            NotRecovered: `recover` must be called first.
         """
         if not self._is_recovered:
             raise NotRecovered

@@ -34,7 +34,7 @@ class ControllerClient:
         slots: how many attempts can run at the same time.
         keeps_report_events: whether the controller returns the values that trials report.
         cluster: the connection to Ray.
-        calls: where the calls wait for their results.
+        calls: the pending calls, to which its calls are added.
         running: returns the attempts that are running, for a restarted controller.
         on_restarted: called when a restarted controller has recovered, before other calls are made.
 
@@ -57,7 +57,7 @@ class ControllerClient:
         self._running = running
         self._on_restarted = on_restarted
         self._unanswered = 0
-        """How many calls have not returned."""
+        """The number of calls that have not returned."""
         self._postponed: list[Callable[[], None]] = []
         """Calls to be made when the controller has recovered."""
         self._lost_since: float | None = None
@@ -112,7 +112,7 @@ class ControllerClient:
         return None
 
     def kill(self) -> None:
-        """Kill the controller. Everything it has answered is in the journal."""
+        """Kill the controller. The effects of all answered calls are in the journal."""
         ray.kill(self.actor)
 
     def _on_result(self, repeat: Callable[[], None], then: Callable[[Any], object], call: Any) -> None:
@@ -126,7 +126,7 @@ class ControllerClient:
         else:
             then(result)
         if self._lost_since is not None and not self._unanswered:
-            # Not earlier: the result of an unanswered call may contain an assignment, which is running then.
+            # Not earlier: the result of an unanswered call may contain an assignment, which then runs.
             self._recover()
 
     def _recover(self) -> None:

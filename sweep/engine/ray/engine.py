@@ -18,7 +18,7 @@ from sweep.system.directory import SweepDirectory
 from sweep.system.lock import renew_run_id
 
 _MAX_DEATHS = 5
-"""How often Ray may die without a trial finishing in between. After that the trials may be the cause."""
+"""How often Ray can die without a trial finishing in between. More often, the trials may be the cause."""
 
 
 class RayEngine(Engine):

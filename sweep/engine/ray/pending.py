@@ -23,7 +23,7 @@ class PendingCalls:
         self._handlers[call] = handler
 
     def discard(self, call: Any) -> bool:
-        """Stop waiting for a call; returns whether it was waited for."""
+        """Stop waiting for a call; returns whether it was pending."""
         return self._handlers.pop(call, None) is not None
 
     def handle_next(self, timeout: float) -> None:

@@ -81,12 +81,14 @@ class PostMortem:
                 self.cluster.check_alive()
             self.end_attempt(slot, *cause_of_death(error), str(error))
         else:
-            self.end_attempt(slot, "crash", "the connection to its worker was lost, and with it its outcome")
+            self.end_attempt(
+                slot, "crash", "the connection to its worker was lost before it returned an outcome"
+            )
 
     def _on_cleaned_up(self, outcome: Outcome, slot: Slot, call: Any) -> None:
         try:
             oom_kills = ray.get(call)
-        except RayError:  # that machine does not answer any more
+        except RayError:  # that machine no longer answers
             oom_kills = 0
         self._finish(slot, outcome, oom_kills)
 

@@ -2,8 +2,8 @@
 
 * Finding the cluster to which `address="auto"` refers (`ray._private.services`).
 * Switching authentication between token and no token (`ray._raylet`).
-* The thread that prints about dead workers, and the names of Ray's daemons.
-* What Ray says only in the text or in the type of an exception.
+* The thread that prints messages about dead workers, and the names of Ray's daemons.
+* Facts that Ray reports only in the text or the type of an exception.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError,
 from sweep.messages import OutcomeKind
 
 _PRINTING_THREAD = "ray_listen_error_messages"
-"""Prints a paragraph for each worker that dies, even with `log_to_driver=False`. The outcomes of the trials
-already say what happened."""
+"""The thread that prints a paragraph for each worker that dies, even with `log_to_driver=False`. The outcomes
+of the trials contain the reason already."""
 
 
 def find_running_cluster() -> str:
@@ -42,7 +42,7 @@ def find_running_cluster() -> str:
 
 
 def match_authentication(address: str) -> None:
-    """From now on, send this user's token to a cluster if the cluster requires one, and none otherwise.
+    """From now on, send the user's token to a cluster only if the cluster requires one.
 
     `ray start` requires a token as soon as any `ray.init` on the machine has created one. `ray.init` with
     HOST:PORT does not send it. But a cluster without a token does not answer clients that expect one: to them
@@ -70,7 +70,7 @@ def _set_authentication(mode: str) -> None:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Discard what this process writes to file descriptor 2: Ray's C++ code has no other switch."""
+    """Discard what this process writes to file descriptor 2: Ray's C++ code cannot be silenced otherwise."""
     sys.stderr.flush()
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
@@ -104,7 +104,7 @@ def no_death_messages() -> AbstractContextManager[Any]:
 
 
 def find_daemons(node_id: str | None) -> list[psutil.Process]:
-    """Find Ray's daemons on this machine without which the connection is lost.
+    """Find the Ray daemons on this machine that the connection depends on.
 
     Args:
         node_id: the node to which this process is connected; None if this process has started Ray.
@@ -124,7 +124,7 @@ def find_daemons(node_id: str | None) -> list[psutil.Process]:
 
 
 def is_start_timeout(error: Exception) -> bool:
-    """Whether `ray.init` gave up because Ray did not start within half a minute: a bare Exception."""
+    """Whether `ray.init` raised a bare Exception, because Ray did not start within half a minute."""
     return type(error) is Exception
 
 
@@ -138,7 +138,7 @@ def cause_of_death(error: RayError) -> tuple[OutcomeKind, str]:
 
 
 def constructor_error(error: RayActorError) -> str:
-    """What an actor's constructor raised. It is the last line of a long message."""
+    """The exception that an actor's constructor raised: the last line of Ray's message."""
     return str(error).strip().splitlines()[-1]
 
 

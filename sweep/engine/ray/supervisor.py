@@ -1,4 +1,4 @@
-"""The supervisor of a sweep on Ray: gives attempts to workers and handles requests, until nothing is left."""
+"""The supervisor of a sweep on Ray: assigns attempts to workers and handles requests until none is left."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from sweep.script.reference import ScriptReference
 _TICK = 0.25
 """Time between two checks of Ray, the requests and the progress, in seconds."""
 _PROGRESS_INTERVAL = 2.0
-"""How often the controller is asked for the progress at least, in seconds. It saves the run time then."""
+"""The longest time between two requests for the progress, in seconds. The controller saves the usage then."""
 _STOPPED_BY_USER = "stopped by the user"
 
 
@@ -123,7 +123,7 @@ class Supervisor:
         return self.progress
 
     def shut_down(self) -> None:
-        """Kill all processes of the sweep. Running attempts stay without an outcome."""
+        """Kill all processes of the sweep. Running attempts get no outcome."""
         if self._cluster.is_alive():
             self._pool.kill_all()
             self._controller.kill()
@@ -147,7 +147,7 @@ class Supervisor:
         return is_drained or (self._end is not None and now >= self._end)
 
     def _time_to_next_event(self, next_tick: float) -> float:
-        """How long to wait for a call before something else has to be done, in seconds."""
+        """How long to wait for a call before something else must be done, in seconds."""
         times = [next_tick, self._end, self._draining_until]
         for slot in self._pool.slots:
             times += [slot.deadline, slot.next_request]
@@ -191,7 +191,7 @@ class Supervisor:
                 self._kill_attempt(slot, "stopped", "another repeat of the trial has failed")
 
     def _drain(self, grace: float) -> None:
-        """Start nothing new. Running trials have some time to reach a checkpoint, or to finish."""
+        """Start no more attempts. Running trials have `grace` seconds to reach a checkpoint or to finish."""
         self._draining_until = time.monotonic() + grace
         self._pool.close_idle_slots()
         self._controller.call(Controller.drain, _ignore)
@@ -207,7 +207,7 @@ class Supervisor:
 
     def _handle_request(self, request: Request, interruption: Interruption) -> None:
         if request.stop:
-            self._stops_at_once = interruption.signal is not None  # it is the second request
+            self._stops_at_once = interruption.signal is not None  # this is the second request
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
@@ -230,7 +230,7 @@ class Supervisor:
             self._observer.on_attempt_end(result)
 
     def _on_enqueued(self, count: int) -> None:
-        """There are more trials to run: waiting slots ask for work, and closed slots are needed again."""
+        """Run trials that have been enqueued: waiting slots ask for work, and closed slots are reopened."""
         if self._draining_until is None:
             for slot in self._pool.slots:
                 if slot.next_request is not None:

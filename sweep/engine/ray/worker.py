@@ -22,11 +22,11 @@ from sweep.system.lock import join_run
 
 @dataclass(frozen=True)
 class FinishedAttempt:
-    """An attempt that a worker has run to its end.
+    """An attempt that a worker has executed completely.
 
     Args:
         outcome: the outcome of the attempt.
-        is_worker_spent: whether the worker has to be replaced before the next attempt.
+        is_worker_spent: whether the worker must be replaced before the next attempt.
         oom_kills: the machine's `processes.count_kernel_kills` after the attempt.
     """
 
@@ -39,12 +39,12 @@ class RayWorker:
     """An actor that runs attempts, and keeps imports and the CUDA context between them.
 
     Args:
-        settings: what all attempts have in common.
+        settings: the settings that all attempts share.
         run_id: the id of the sweep's run.
         controller: the handle of the controller.
         threads: how many threads numeric libraries may use: a trial's share of the cores.
-        max_attempts: after how many attempts the process is replaced; None for no limit.
-        max_memory: at how much memory the process is replaced, in bytes; None for no limit.
+        max_attempts: the process is replaced after this many attempts; None for no limit.
+        max_memory: the process is replaced when it uses this many bytes; None for no limit.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RayWorker:
     ) -> None:
         processes.exit_with_parent()
         processes.adopt_orphans()
-        # The fence becomes standard input, because child processes inherit that unless they are given another
+        # The fence becomes standard input, because child processes inherit it unless they are given another
         # one. Reading from it returns nothing, as from /dev/null.
         fence = join_run(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
@@ -102,7 +102,7 @@ class RayWorker:
         return FinishedAttempt(outcome, is_spent, processes.count_kernel_kills())
 
     def probe(self) -> None:
-        """Return: the process is alive."""
+        """Do nothing: an answer shows that the process is alive."""
 
     def _is_spent(self, outcome: Outcome) -> bool:
         return (

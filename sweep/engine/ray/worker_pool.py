@@ -58,7 +58,7 @@ class WorkerPool:
         capacity: the maximum number of slots.
         controller: the handle of the controller, for the workers.
         cluster: the connection to Ray.
-        calls: where calls to workers wait for their results.
+        calls: the pending calls, to which the calls to workers are added.
         observer: receives events.
         on_ready: called with a slot whose worker is ready for an attempt.
 
@@ -93,25 +93,25 @@ class WorkerPool:
         self._on_ready = on_ready
         self.monitor = CapacityMonitor(resources, observer)
         self._unopened = 0
-        """How many more slots are to be opened."""
+        """The number of slots that will be opened later."""
         self._failed_starts = 0
         self.slots: set[Slot] = set()
 
     def open_slots(self, count: int | None) -> None:
-        """Begin to open slots; the others follow as workers become ready.
+        """Open the first slots; the others follow as workers become ready.
 
-        Not all at once: eight processes that import on two cores are all ready late, while two at a time give
-        the first slots work after a quarter of that time, and the last slot is no later.
+        Not all at once: if eight processes import on two cores, all of them are ready late. If two at a time
+        do so, the first slots get work after a quarter of that time, and the last slot no later.
 
         Args:
-            count: for how many attempts at most; None for an unknown number.
+            count: the maximum number of attempts; None if it is unknown.
         """
         self._unopened = self._capacity if count is None else min(self._capacity, count)
         for _ in range(self._cluster.cores()):
             self._open_next()
 
     def limit(self, count: int) -> None:
-        """Open no more slots than are needed for the attempts that are left."""
+        """Open no more slots than the remaining attempts need."""
         self._unopened = min(self._unopened, max(0, count - len(self.slots)))
 
     def extend(self, count: int) -> None:
@@ -144,7 +144,7 @@ class WorkerPool:
             slot.worker = None
 
     def close_slot(self, slot: Slot) -> None:
-        """Remove a slot and kill its worker: others may use its resources."""
+        """Remove a slot and kill its worker: other jobs can use its resources."""
         if slot.call is not None:
             self._calls.discard(slot.call)
         self.kill_worker(slot)
@@ -158,7 +158,7 @@ class WorkerPool:
                 self.close_slot(slot)
 
     def kill_all(self) -> None:
-        """Kill all workers. The attempts that they run stay without an outcome."""
+        """Kill all workers. The attempts that they run get no outcome."""
         for slot in self.slots:
             self.kill_worker(slot)
 

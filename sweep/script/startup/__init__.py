@@ -1,1 +1,1 @@
-"""A directory that is put before a script's PYTHONPATH, for the sake of its `sitecustomize`."""
+"""A directory that is prepended to a script's PYTHONPATH, so that Python imports its `sitecustomize`."""

@@ -1,4 +1,4 @@
-"""Runs at the start of every Python process of a script. The environment contains what it needs to know.
+"""Runs at the start of every Python process of a script, and reads its settings from the environment.
 
 The script is not changed, but event files written in Python (by torch or tensorboardX) need adaptation:
 
@@ -12,9 +12,9 @@ The script is not changed, but event files written in Python (by torch or tensor
 W&B's package is kept from sending anything: `mode="online"` in a script would override `WANDB_MODE`, and
 `wandb.sweep` and `wandb.agent` have no mode. The sweep replaces them: an agent calls its function once.
 
-Only the standard library is used, of whichever Python the script runs in. That Python's own `sitecustomize`
-runs too. tensorboardX's private `EventFileWriter._ev_writer._file_name` and torch's `_file_name` are read,
-because neither has a public attribute for the path of the file.
+Only the standard library is used, because the script can run in any Python environment. The
+environment's own `sitecustomize` runs too. tensorboardX's private `EventFileWriter._ev_writer._file_name` and
+torch's `_file_name` are read, because neither has a public attribute for the path of the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # importing typing would slow down every Python process of a 
 _FLUSH_SECONDS = 1
 _ONLINE = ("online", "shared", "run")
 _count = 0
-_has_said_offline = False
+_has_warned = False
 
 
 class _Finder:
@@ -81,7 +81,7 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         atexit.register(lambda: _finish(self, is_tensorboardx) if os.getpid() == pid else None)
 
     def add_event_of_script(self: Any, event: Any) -> None:
-        plugins = [one.metadata.plugin_data.plugin_name for one in event.summary.value]
+        plugins = [value.metadata.plugin_data.plugin_name for value in event.summary.value]
         if not (getattr(self, "_sweep_drops_hparams", False) and "hparams" in plugins):
             add_event(self, event)
 
@@ -109,23 +109,23 @@ def _finish(writer: Any, is_tensorboardx: bool) -> None:
 
 def _keep_offline(cls: Any) -> None:
     """Keep the mode offline in W&B's settings, to which `init`, `setup` and the environment write."""
-    initialise, set_one = cls.__init__, cls.__setattr__
+    initialise, set_attribute = cls.__init__, cls.__setattr__
 
     def __init__(self: Any, *args: Any, **values: Any) -> None:
         initialise(self, *args, **{name: _offline(name, value) for name, value in values.items()})
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
-        set_one(self, name, _offline(name, value))
+        set_attribute(self, name, _offline(name, value))
 
     cls.__init__, cls.__setattr__ = __init__, __setattr__
 
 
 def _offline(name: str, value: Any) -> Any:
-    global _has_said_offline
+    global _has_warned
     if name != "mode" or value not in _ONLINE:
         return value
-    if not _has_said_offline:
-        _has_said_offline = True
+    if not _has_warned:
+        _has_warned = True
         sys.stderr.write("sweep: wandb stays offline, although the script sets mode=%r\n" % value)  # noqa: UP031
     return "offline"
 
@@ -169,7 +169,7 @@ def _run_own() -> None:
 
 
 def _write_whole_lines() -> None:
-    """Have each line printed with one write, so that lines of several processes do not mix."""
+    """Print each line with one write, so that lines of several processes do not mix."""
     streams: Any = (sys.stdout, sys.stderr)
     for stream in streams:
         try:  # noqa: SIM105 - importing contextlib takes time

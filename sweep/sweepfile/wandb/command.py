@@ -11,7 +11,7 @@ from sweep.sweepfile.command import ENVVAR, Command, CommandContext, macro_value
 
 @dataclass(frozen=True)
 class WandbCommand(Command):
-    """A command by the rules of W&B's agent: a macro is a whole item, and an unknown macro is left out."""
+    """A command with the rules of W&B's agent: a macro is a whole item, and an unknown macro is left out."""
 
     as_wandb: ClassVar[bool] = True
 
@@ -26,15 +26,15 @@ class WandbCommand(Command):
 
     def arguments(self, params: Mapping[str, Any], context: CommandContext) -> list[str]:
         macros, variables = macro_values(params, context), context.variables
-        found: list[str] = []
+        arguments: list[str] = []
         for raw in self.items:
             # A variable that is not set becomes its own name, and the value of a variable can be a macro.
             item = ENVVAR.sub(lambda match: variables.get(match[1], match[1]), raw)
             if item.startswith("${") and item.endswith("}"):
-                found += macros.get(item[2:-1], [])
+                arguments += macros.get(item[2:-1], [])
             else:
-                found.append(item)
-        return found
+                arguments.append(item)
+        return arguments
 
 
 def make_command(items: tuple[str, ...], arguments: str) -> Command:
@@ -51,15 +51,15 @@ def nest(params: Mapping[str, Any], groups: Iterable[str] | None = None) -> dict
     """Parameters as W&B passes them: a group as one mapping, floats without a fraction as integers.
 
     Args:
-        params: by dotted names.
+        params: the parameters by dotted names.
         groups: the dotted names of the groups; by default every dot separates a group from its parameter.
     """
     nested: dict[str, Any] = {}
-    known = None if groups is None else set(groups)
+    names = None if groups is None else set(groups)
     for name, value in params.items():
         level, rest, prefix = nested, name, ""
         while True:
-            group, below = _split(rest, prefix, known)
+            group, below = _split(rest, prefix, names)
             if group is None or not isinstance(level.get(group, {}), dict):
                 break
             prefix, level, rest = f"{prefix}{group}.", level.setdefault(group, {}), below
@@ -68,11 +68,11 @@ def nest(params: Mapping[str, Any], groups: Iterable[str] | None = None) -> dict
     return nested
 
 
-def _split(name: str, prefix: str, known: set[str] | None) -> tuple[str | None, str]:
+def _split(name: str, prefix: str, groups: set[str] | None) -> tuple[str | None, str]:
     """The group at the beginning of a dotted name, or None, and the rest of the name."""
     parts = name.split(".")
     for count in range(1, len(parts)):
         group = ".".join(parts[:count])
-        if known is None or prefix + group in known:
+        if groups is None or prefix + group in groups:
             return group, ".".join(parts[count:])
     return None, name

@@ -1,4 +1,4 @@
-"""W&B's `parameters`: the distributions, and the parameters of our sweep file that are equivalent."""
+"""Translates W&B's `parameters` and their distributions to equivalent parameters of our sweep file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _log_uniform(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _of_exponents(sign: int) -> _Translation:
-    """For a distribution whose bounds are exponents of e, with `sign` -1 for the inverse."""
+    """The translation of a distribution whose bounds are exponents of e; `sign` is -1 for the inverse."""
 
     def translate(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
         try:
@@ -104,18 +104,18 @@ _OURS = ("when", "default")
 def read_parameters(
     parameters: Mapping[Any, Any], path: Path, for_grid: bool, notes: list[str]
 ) -> dict[str, Any]:
-    """The parameters of a W&B file or of a group, in W&B's order, which is that of their names.
+    """Translate the parameters of a W&B file or of a group, in W&B's order, which is alphabetical.
 
     Args:
         parameters: W&B's `parameters`.
-        path: the path to them.
+        path: the path to these parameters.
         for_grid: whether the method is `grid`.
         notes: receives hints for the author of the file.
 
     Raises:
         DialectError: W&B would reject a parameter.
     """
-    found = {}
+    translated = {}
     for name in sorted(parameters, key=str):
         here, entry = (*path, name), parameters[name]
         if not isinstance(name, str):
@@ -123,8 +123,8 @@ def read_parameters(
         if not isinstance(entry, dict):
             hint = f"{'values' if isinstance(entry, list) else 'value'}: {short_repr(entry)}"
             raise DialectError(here, f"expected a mapping, got {short_repr(entry)}; write {{{hint}}}")
-        found[name] = _read_parameter(entry, here, for_grid, notes)
-    return found
+        translated[name] = _read_parameter(entry, here, for_grid, notes)
+    return translated
 
 
 def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""W&B's `metric` and `early_terminate`."""
+"""Translates W&B's `metric` and `early_terminate` to our sweep file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 
 
 def read_metric(metric: Any, method: str, notes: list[str]) -> tuple[Any, int | float | None]:
-    """The metric of a W&B file.
+    """Translate the metric of a W&B file.
 
     Args:
         metric: W&B's `metric`, None if the file has none.
@@ -30,7 +30,7 @@ def read_metric(metric: Any, method: str, notes: list[str]) -> tuple[Any, int | 
             raise DialectError(
                 ("metric",), "is missing, and bayes needs it; write metric: {name: val_loss, goal: minimize}"
             )
-        notes.append("no metric: the script's exit status decides, and 0 is complete")
+        notes.append("no metric: a trial is complete if its script exits with status 0")
         return {"name": EXIT_STATUS, "goal": "minimize"}, None
     if not isinstance(metric, dict):
         return metric, None
@@ -46,7 +46,7 @@ def read_early_terminate(raw: Any, has_metric: bool) -> dict[str, Any]:
     """W&B's `early_terminate` as our pruner `bands`, whose model validates it.
 
     Raises:
-        DialectError: it is not W&B's hyperband, or there is no metric.
+        DialectError: it is not W&B's hyperband, or the file has no metric.
     """
     path = ("early_terminate",)
     if not isinstance(raw, dict):

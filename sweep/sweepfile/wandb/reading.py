@@ -1,4 +1,4 @@
-"""Translates a W&B sweep file, by W&B's semantics, to the data of our sweep file."""
+"""Translates a W&B sweep file, with W&B's semantics, to the data of our sweep file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def name_in_file(path: Path) -> Path:
 
 
 def is_wandb_key(key: str) -> bool:
-    """Whether an override changes an entry of the W&B file, and not one of its translation."""
+    """Whether an override changes an entry of the W&B file, rather than of its translation."""
     first, *below = key.split(".")
     if first == "metric":
         return key.rpartition(".")[2] in METRIC_KEYS
@@ -69,7 +69,7 @@ def is_wandb_key(key: str) -> bool:
 
 
 def is_wandb(data: Any) -> bool:
-    """Whether the data of a file is that of a W&B sweep."""
+    """Whether the data of a file describes a W&B sweep."""
     return isinstance(data, dict) and DISTINCTIVE_KEY in data
 
 
@@ -86,7 +86,7 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     notes: list[str] = []
     ignored = [key for key in raw if key in _IGNORED]
     if ignored:
-        notes.append(f"{join_names(ignored)} of W&B: no meaning here, left out")
+        notes.append(f"{join_names(ignored)} of W&B: not used here, ignored")
     method = raw.get("method")
     if not isinstance(method, str) or method not in METHODS:
         raise DialectError(
@@ -120,7 +120,7 @@ def _check_keys(raw: Mapping[Any, Any]) -> None:
         if key in ("sampler", "pruner"):
             instead = "method" if key == "sampler" else "early_terminate"
             raise DialectError(
-                (key,), f"is not W&B's; write {instead}, or leave method out (`sweep convert` helps)"
+                (key,), f"is not a key of W&B; write {instead}, or leave method out (`sweep convert` helps)"
             )
         if key not in KEYS:
             hint = foreign_key_hint("SweepSpec", key, raw) or suggestion(key, KEYS)
@@ -128,13 +128,13 @@ def _check_keys(raw: Mapping[Any, Any]) -> None:
 
 
 def _read_program(raw: Mapping[Any, Any], notes: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"arguments": "nested"}
-    found.update({key: raw[key] for key in ("program", "command") if raw.get(key) is not None})
-    command = found.get("command", ["${program}"])
-    if "program" not in found and isinstance(command, list) and "${program}" in map(str, command):
-        found["program"] = NO_PROGRAM
+    entries: dict[str, Any] = {"arguments": "nested"}
+    entries.update({key: raw[key] for key in ("program", "command") if raw.get(key) is not None})
+    command = entries.get("command", ["${program}"])
+    if "program" not in entries and isinstance(command, list) and "${program}" in map(str, command):
+        entries["program"] = NO_PROGRAM
         notes.append("no program: to run it, add --set program=train.py or --set objective=train.py:train")
-    return found
+    return entries
 
 
 def _directory_name(text: str) -> str:

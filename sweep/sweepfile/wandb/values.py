@@ -11,10 +11,10 @@ from sweep.sweepfile.yaml import Path
 
 
 class DialectError(ValueError):
-    """An entry of a W&B file that W&B would reject too.
+    """An entry of a W&B file is invalid, and W&B would reject it too.
 
     Args:
-        path: the keys to the entry.
+        path: the path to the entry.
         message: what is wrong and what to write instead.
     """
 
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def number(value: Any, path: Path) -> int | float:
-    """A finite number.
+    """Convert a value to a finite number.
 
     Raises:
         DialectError: the value is not a finite number.

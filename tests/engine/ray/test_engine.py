@@ -351,7 +351,7 @@ def test_the_user_is_notified_once_if_other_jobs_use_all_resources(
     result = sweep.run(file, observer=Shows())
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * 2
     (note,) = notes
-    assert "each trial needs cpu: 2, gpu: 0, and this Ray has cpu: 1, gpu: 4 free now" in note
+    assert "each trial needs cpu: 2, gpu: 0, and this Ray cluster has cpu: 1, gpu: 4 free" in note
 
 
 def test_ray_and_dying_workers_print_nothing_to_the_terminal(

@@ -127,7 +127,7 @@ def test_all_other_keys_are_translated() -> None:
     assert spec.command == ("python3", "${program}", "${args_no_hyphens}")
     assert spec.arguments == "nested"
     assert file.notes == (
-        "project and entity of W&B: no meaning here, left out",
+        "project and entity of W&B: not used here, ignored",
         "bayes: TPE chooses the configurations, where W&B uses a Gaussian process",
     )
 
@@ -175,7 +175,7 @@ def test_probable_mistakes_are_noted(parameters: str, note: str) -> None:
             "method: gird\nparameters: {x: {value: 1}}",
             "wb.yaml:1: method: 'gird' is not a method; did you mean 'grid'?",
         ),
-        ("method: grid\nsampler: tpe", "wb.yaml:2: sampler: is not W&B's; write method"),
+        ("method: grid\nsampler: tpe", "wb.yaml:2: sampler: is not a key of W&B; write method"),
         ("method: grid\nparamters: {}", "wb.yaml:2: paramters: unknown key; did you mean 'parameters'?"),
         ("method: grid", "wb.yaml:1: parameters: is missing"),
         ("method: bayes\nparameters: {x: {value: 1}}", "wb.yaml:1: metric: is missing, and bayes needs it"),
