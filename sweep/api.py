@@ -28,7 +28,7 @@ from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.model import Stop
 from sweep.sweepfile.types import read_delay
-from sweep.system.directory import SweepDirectory, make_folder
+from sweep.system.directory import SweepDirectory, create_directory
 
 
 def run(
@@ -213,7 +213,7 @@ def _unique_name(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
     """
     creates_runs = not runs.exists()
     names = itertools.chain([spec.name], (f"{spec.name}-{count}" for count in itertools.count(2)))
-    name = next(name for name in names if make_folder(runs / name))
+    name = next(name for name in names if create_directory(runs / name))
     try:
         yield spec.model_copy(update={"name": name})
     except BaseException:

@@ -27,13 +27,13 @@ from sweep.objective.find import find_objective, working_directory
 from sweep.objective.pickled_function import PickledFunction
 from sweep.space import SearchSpace
 from sweep.study.compatibility import incompatible_changes
-from sweep.study.enqueue import start_points
+from sweep.study.enqueue import enqueued_configurations
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import check_sampler, sampler_notes
 from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
-from sweep.system.directory import SweepDirectory, check_can_hold, make_folder
-from sweep.system.durable import sync_one
+from sweep.system.directory import SweepDirectory, check_writable, create_directory
+from sweep.system.durable import sync_path
 from sweep.system.lock import SweepLock, is_locked
 
 _NAME = "--name (in Python name='...')"
@@ -114,7 +114,7 @@ def launch(
         engine.slots(spec)  # raises before anything is written if no machine has room for a trial
         if mode is _StartMode.REPLACE:
             observer.on_note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
-        make_folder(directory.root)
+        create_directory(directory.root)
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             engine.clean_up_previous_run(directory, observer)
@@ -130,13 +130,13 @@ def _check_search(spec: SweepSpec) -> None:
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
-    start_points(spec, space)
+    enqueued_configurations(spec, space)
 
 
 def _check_directory(directory: SweepDirectory) -> None:
     """Check that the directory is writable and that no other process runs the sweep."""
     for folder in (directory.root.parent, directory.root):
-        check_can_hold(folder)
+        check_writable(folder)
     if is_locked(directory.lock):
         with SweepLock(directory.lock, directory.name):
             pass  # raises before Ray is started, and names the process
@@ -286,5 +286,5 @@ def _write(path: Path, text: str) -> None:
     """Write a file atomically."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
-    sync_one(temporary)  # otherwise a power failure can leave it empty although the journal is complete
+    sync_path(temporary)  # otherwise a power failure can leave it empty although the journal is complete
     temporary.replace(path)

@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 
 from sweep.analysis.view import SweepView
-from sweep.controller.requests import Request, leave_request
+from sweep.controller.requests import Request, write_request
 from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
 from sweep.engine.inline import InlineEngine
 from sweep.engine.observer import Observer
@@ -44,7 +44,7 @@ def request_stop(view: SweepView) -> str:
         InputError: the sweep is not running.
     """
     run_id = _require_run(view)
-    leave_request(view.directory.requests, Request(run_id, stop=True))
+    write_request(view.directory.requests, Request(run_id, stop=True))
     return run_id
 
 
@@ -68,7 +68,7 @@ def stop_trial(view: SweepView, number: int) -> str:
     state = _state(view, number)
     if state != "RUNNING":
         raise InputError(f"trial {number} of {view.spec.name} is not running: it is {state}")
-    leave_request(view.directory.requests, Request(run_id, stop_trial=number))
+    write_request(view.directory.requests, Request(run_id, stop_trial=number))
     _wait(
         lambda: _state(_reread(view), number) != "RUNNING",
         f"trial {number} did not stop; with --inline a trial cannot be stopped from another process",
@@ -201,7 +201,7 @@ def _deliver(
     """
     run_id = _run_id(view)
     if run_id is not None:
-        leave_request(view.directory.requests, replace(request, run_id=run_id))
+        write_request(view.directory.requests, replace(request, run_id=run_id))
         _wait(lambda: _run_id(view) != run_id or is_done(), "the sweep has not answered")
         if is_done():
             return True

@@ -15,7 +15,7 @@ from sweep.objective.find import find_objective, working_directory
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
-from sweep.study.enqueue import start_points
+from sweep.study.enqueue import enqueued_configurations
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import make_sampler, sampler_notes
 from sweep.study.seeds import derive_seed
@@ -73,7 +73,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
         spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0, objectives=len(spec.goals)
     )
     make_pruner(spec.pruner)
-    start_points(spec, space)
+    enqueued_configurations(spec, space)
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
     size = space.grid_size if spec.sampler.type in EXHAUSTIVE else None
     count = min(_SAMPLES, size or _SAMPLES)

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from sweep.system.directory import SweepDirectory
+from tests import commands
 from tests.commands import PATIENCE
 
 # A shell ignores SIGINT for what it runs in the background, nohup ignores SIGHUP, and children inherit both:
@@ -45,11 +46,30 @@ hypothesis.settings.load_profile("patient")
 REPOSITORY = Path(__file__).parent.parent
 
 
+RAY_FIXTURES = {"ray_cluster", "cluster", "joining"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Assign all tests that share a Ray instance to one of several test processes."""
+    """Mark the tests that use Ray, and assign those that share an instance to one of several test processes."""
     for item in items:
-        if "ray_cluster" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & RAY_FIXTURES:
+            item.add_marker(pytest.mark.ray)
+        if "ray_cluster" in fixtures:
             item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+@pytest.fixture(autouse=True)
+def _check_process_marker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that starts a process without the marker, by which `scripts/test --fast` excludes it."""
+    if request.node.get_closest_marker("ray") or request.node.get_closest_marker("process"):
+        return
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail("this test starts a process: mark it with @pytest.mark.process")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(commands, "_run_in_fork", refuse)
 
 
 @pytest.fixture(scope="session")

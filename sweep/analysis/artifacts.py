@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from sweep.analysis.view import SweepView
 from sweep.controller.runs import repeat_values
 from sweep.errors import InputError, suggestion
-from sweep.system.durable import copy_whole
+from sweep.system.durable import copy_atomically
 from sweep.trial.artifacts import find_artifacts
 
 
@@ -75,5 +75,5 @@ def export_artifact(artifact: Path, name: str, output: str, *, force: bool) -> P
         )
     if target.is_dir() and not artifact.is_dir():
         raise InputError(f"{target}: is a directory, but the artifact is a file; choose another -o")
-    copy_whole(artifact, target)
+    copy_atomically(artifact, target)
     return target

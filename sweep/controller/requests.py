@@ -32,7 +32,7 @@ class Request:
     token: str = ""
 
 
-def leave_request(folder: Path, request: Request) -> None:
+def write_request(folder: Path, request: Request) -> None:
     """Write a request. A running sweep reads it within half a second."""
     folder.mkdir(exist_ok=True)
     name = f"{time.time_ns():020d}-{os.getpid()}.json"

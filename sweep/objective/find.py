@@ -9,7 +9,7 @@ from sweep.errors import EntryError, nearest
 from sweep.objective.function import FunctionReference
 from sweep.objective.pickled_function import PickledFunction
 from sweep.script.reference import ScriptReference
-from sweep.sweepfile.command import is_of_trial
+from sweep.sweepfile.command import depends_on_trial
 
 if TYPE_CHECKING:
     from sweep.sweepfile import SweepSpec
@@ -40,7 +40,7 @@ def working_directory(spec: SweepSpec) -> Path:
     Raises:
         EntryError: there is no such directory.
     """
-    if spec.cwd is None or is_of_trial(spec.cwd):
+    if spec.cwd is None or depends_on_trial(spec.cwd):
         return Path.cwd()
     path = (Path.cwd() / spec.cwd).resolve()
     if not path.is_dir():

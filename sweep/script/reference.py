@@ -26,7 +26,7 @@ from sweep.sweepfile.command import (
     Command,
     CommandContext,
     CommandError,
-    is_of_trial,
+    depends_on_trial,
 )
 from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
@@ -88,7 +88,9 @@ class ScriptReference:
         path = None
         if program is not None and command.uses("program"):
             path = find_file("program", program, [directory, near], "*")
-            if path != (directory / program).resolve() or (spec.cwd is not None and is_of_trial(spec.cwd)):
+            if path != (directory / program).resolve() or (
+                spec.cwd is not None and depends_on_trial(spec.cwd)
+            ):
                 program = str(path)
             if spec.command is None and not command.as_wandb and path.suffix != ".py":
                 if not os.access(path, os.X_OK):
@@ -113,7 +115,7 @@ class ScriptReference:
             spec.program,
             spec.env,
             spec.metric.name,
-            spec.cwd if spec.cwd is not None and is_of_trial(spec.cwd) else None,
+            spec.cwd if spec.cwd is not None and depends_on_trial(spec.cwd) else None,
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
             groups=tuple(spec.groups),
             labels=spec.run_labels,

@@ -17,7 +17,7 @@ from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.model import DEFAULTS
 
 
-def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
+def enqueued_configurations(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
     """The sweep file's `enqueue`, as Optuna would have sampled it. Other parameters are sampled later.
 
     Raises:
@@ -39,7 +39,7 @@ def start_points(spec: SweepSpec, space: SearchSpace) -> list[dict[str, Any]]:
     return points
 
 
-def enqueue_start_points(study: optuna.Study, spec: SweepSpec, space: SearchSpace) -> None:
+def enqueue_spec_configurations(study: optuna.Study, spec: SweepSpec, space: SearchSpace) -> None:
     """Enqueue the sweep file's configurations, each only once, even if the sweep is resumed with more."""
     stored = list(study.user_attrs.get(attributes.ENQUEUED, []))
     enqueued = [  # by a session that was killed before it stored ENQUEUED
@@ -47,7 +47,11 @@ def enqueue_start_points(study: optuna.Study, spec: SweepSpec, space: SearchSpac
         for trial in study.get_trials(deepcopy=False)
         if not trial.user_attrs.keys() & {attributes.TOKEN, attributes.RESUBMISSION_OF}
     ]
-    new = [point for point in start_points(spec, space) if point not in stored and point not in enqueued]
+    new = [
+        point
+        for point in enqueued_configurations(spec, space)
+        if point not in stored and point not in enqueued
+    ]
     for point in new:
         study.enqueue_trial(point)
     if new:

@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
 from sweep.space import SearchSpace
-from sweep.study.enqueue import enqueue_start_points
+from sweep.study.enqueue import enqueue_spec_configurations
 from sweep.study.journal import Journal
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
@@ -43,7 +43,7 @@ class SweepStudy:
         self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
         self.ranking = Ranking(spec)
         self.seed = sweep_seed(spec, self.optuna_study)
-        enqueue_start_points(self.optuna_study, spec, space)
+        enqueue_spec_configurations(self.optuna_study, spec, space)
         pruning_goal = spec.goals.index(spec.pruning_metric)
         self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal)
         count = len(self.trials)

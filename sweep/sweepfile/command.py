@@ -37,7 +37,7 @@ TEXT_MACROS = ("args_json", "args_json_file", "env", "interpreter", "program")
 TRIAL_MACROS = ("trial_dir", "number", "seed")
 
 
-def is_of_trial(cwd: str) -> bool:
+def depends_on_trial(cwd: str) -> bool:
     """Whether a working directory is the trial's directory or inside it."""
     return cwd == TRIAL_DIR or cwd.startswith(f"{TRIAL_DIR}/")
 

@@ -18,7 +18,7 @@ from sweep.sweepfile.model import SweepSpec
 from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.validation_errors import place_of, spec_error
 from sweep.sweepfile.wandb import reading as wandb
-from sweep.sweepfile.wandb.values import DialectError
+from sweep.sweepfile.wandb.values import WandbFileError
 
 Override = tuple[str, str, Any]
 """The option (for messages), the dotted key, and the value."""
@@ -176,7 +176,7 @@ def _from_wandb(
     document = sweep_yaml.Document(data, document.lines)
     try:
         translated, notes = wandb.translate(data)
-    except DialectError as error:
+    except WandbFileError as error:
         place = place_of(error.path, document, file, origins)
         raise SpecError(f"{place}: {'.'.join(map(str, error.path))}: {error}") from None
     return sweep_yaml.Document(translated, document.lines), notes, remaining

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from sweep.sweepfile.base import Model
-from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, is_of_trial
+from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, depends_on_trial
 from sweep.sweepfile.patterns import check_metric_pattern, check_pattern
 from sweep.sweepfile.types import OrForms, Scalar, as_list, invalid, is_valid_scalar, short_repr
 from sweep.sweepfile.wandb.command import make_command
@@ -116,7 +116,7 @@ def check_placeholders(
     if cwd is not None and "${" in cwd:
         if not is_script:
             raise invalid("is the same for all trials; an objective has trial.directory", key="cwd")
-        if not is_of_trial(cwd) or "${" in cwd.removeprefix(TRIAL_DIR):
+        if not depends_on_trial(cwd) or "${" in cwd.removeprefix(TRIAL_DIR):
             raise invalid(
                 f"{short_repr(cwd)} is not supported; write a directory, or begin with ${{trial_dir}}",
                 key="cwd",

@@ -88,7 +88,7 @@ class TrialDirectory:
     """The error of the last failed attempt."""
 
 
-def check_can_hold(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Check that a directory is writable, or can be created. Writes nothing.
 
     Raises:
@@ -103,7 +103,7 @@ def check_can_hold(folder: Path) -> None:
         raise InputError(f"{existing}: is not writable; choose another directory, or change its permissions")
 
 
-def make_folder(path: Path) -> bool:
+def create_directory(path: Path) -> bool:
     """Create a directory and its missing parents.
 
     Returns:
@@ -112,7 +112,7 @@ def make_folder(path: Path) -> bool:
     Raises:
         InputError: it cannot be created.
     """
-    check_can_hold(path.parent)
+    check_writable(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()

@@ -12,7 +12,7 @@ from sweep.system.trees import copy_tree, remove_tree
 _replacing = threading.Lock()
 
 
-def copy_whole(source: Path, target: Path) -> None:
+def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file or directory (see `copy_tree`) to `target`, which is replaced once the copy is on disk."""
     source = source.resolve()
     if target.resolve().is_relative_to(source):
@@ -22,21 +22,21 @@ def copy_whole(source: Path, target: Path) -> None:
         copy_tree(source, copy)
         sync(copy)
         with _replacing:
-            # A rename does not replace a directory: it is set aside, where `list_whole` still finds it.
+            # A rename does not replace a directory: it is set aside, where `list_complete` still finds it.
             aside = target.with_name(f".{target.name}.old")
             if os.path.lexists(target) and (copy.is_dir() or target.is_dir()):
                 remove_tree(aside)
                 target.rename(aside)
             copy.replace(target)
-            sync_one(target.parent)
+            sync_path(target.parent)
             if os.path.lexists(aside):
                 aside.rename(copy)  # so that no reader finds it half removed
     finally:
         remove_tree(copy)
 
 
-def list_whole(directory: Path) -> dict[str, Path]:
-    """The complete files and directories in a directory by name, as `copy_whole` wrote them."""
+def list_complete(directory: Path) -> dict[str, Path]:
+    """The complete files and directories in a directory by name, as `copy_atomically` wrote them."""
     names = sorted(os.listdir(directory))
     aside = {name[1:-4]: name for name in names if name.startswith(".") and name.endswith(".old")}
     whole = {name: name for name in names if not name.startswith(".")}
@@ -44,8 +44,8 @@ def list_whole(directory: Path) -> dict[str, Path]:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Clean up after a process that was killed in `copy_whole`; no other process may be copying."""
-    for name, path in list_whole(directory).items():
+    """Clean up after a process that was killed in `copy_atomically`; no other process may be copying."""
+    for name, path in list_complete(directory).items():
         path.rename(directory / name)
     for path in directory.glob(".*"):
         remove_tree(path)
@@ -54,10 +54,10 @@ def remove_unfinished(directory: Path) -> None:
 def sync(path: Path) -> None:
     """Wait until a file, or a directory with its contents, is on disk. A later rename could be earlier."""
     for item in [*path.rglob("*"), path]:
-        sync_one(item)
+        sync_path(item)
 
 
-def sync_one(path: Path) -> None:
+def sync_path(path: Path) -> None:
     """Wait until a file, or a directory's list of entries, is on disk. Ignores a dangling link."""
     if path.exists():
         descriptor = os.open(path, os.O_RDONLY)

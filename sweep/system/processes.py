@@ -80,10 +80,10 @@ def find(
                 continue
             is_in_group = group is not None and os.getpgid(process.pid) == group
             trial = None if is_in_group else process.environ().get(TRIAL_DIRECTORY)
-            is_of_trial = trial is not None and f"{trial}{os.sep}".startswith(prefixes)
+            depends_on_trial = trial is not None and f"{trial}{os.sep}".startswith(prefixes)
             if (
                 is_in_group
-                or is_of_trial
+                or depends_on_trial
                 or (paths and not paths.isdisjoint(files_open_for_writing(process)))
             ):
                 matching.append(psutil.Process(process.pid))  # the iterator caches: its pid may be reused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sweep.system.durable import copy_whole, list_whole, remove_unfinished
+from sweep.system.durable import copy_atomically, list_complete, remove_unfinished
 
 
 class Artifacts:
@@ -31,7 +31,7 @@ class Artifacts:
             os.path.basename(os.path.abspath(source)) if name is None else name
         )
         self._directory.mkdir(parents=True, exist_ok=True)
-        copy_whole(source, target)
+        copy_atomically(source, target)
         return target
 
 
@@ -55,6 +55,6 @@ def find_artifacts(directory: Path) -> dict[str, Path]:
     While a directory is being replaced, its previous version is returned.
     """
     try:
-        return list_whole(directory)
+        return list_complete(directory)
     except (FileNotFoundError, NotADirectoryError):
         return {}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sweep.system.durable import sync, sync_one
+from sweep.system.durable import sync, sync_path
 from sweep.trial.scalars import as_step
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        sync_one(self._directory)
+        sync_path(self._directory)
         self._has_saved = True
         for old in find_checkpoints(self._directory)[: -self._keep]:
             shutil.rmtree(old.path, ignore_errors=True)

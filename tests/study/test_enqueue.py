@@ -11,7 +11,7 @@ from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Outcome
 from sweep.space import SearchSpace
-from sweep.study.enqueue import start_points
+from sweep.study.enqueue import enqueued_configurations
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
@@ -99,7 +99,7 @@ def test_a_requested_configuration_comes_next_and_only_once(directory: SweepDire
 def test_a_configuration_outside_the_search_space_is_an_error(entry: dict[str, Any], message: str) -> None:
     spec = make_spec(enqueue=[entry])
     with pytest.raises(EntryError) as caught:
-        start_points(spec, SearchSpace.of(spec))
+        enqueued_configurations(spec, SearchSpace.of(spec))
     assert message in str(caught.value)
 
 
@@ -108,13 +108,13 @@ def test_a_configuration_that_cannot_satisfy_the_constraints_is_an_error() -> No
     with pytest.raises(
         EntryError, match=r"enqueue\.0: none of \d+ configurations fits: lr \* layers <= 0.001"
     ):
-        start_points(spec, SearchSpace.of(spec))
+        enqueued_configurations(spec, SearchSpace.of(spec))
 
 
 def test_a_grid_takes_no_enqueued_configurations() -> None:
     spec = make_spec(parameters={"a": {"values": [1, 2]}}, constraints=[], sampler="grid", enqueue=[{"a": 1}])
     with pytest.raises(EntryError, match="grid tries every configuration anyway"):
-        start_points(spec, SearchSpace.of(spec))
+        enqueued_configurations(spec, SearchSpace.of(spec))
 
 
 def test_a_controller_killed_while_enqueueing_enqueues_nothing_twice(

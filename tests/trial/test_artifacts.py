@@ -13,7 +13,7 @@ import pytest
 
 import sweep
 from sweep.system import durable
-from sweep.system.durable import copy_whole
+from sweep.system.durable import copy_atomically
 from sweep.trial.artifacts import Artifacts, find_artifacts
 from tests.conftest import MakeSweep
 
@@ -253,13 +253,13 @@ def test_a_reader_finds_a_complete_directory_while_it_is_replaced(tmp_path: Path
         for file in ("a", "b"):
             (tmp_path / name / file).write_text(name)
     place = tmp_path / "place"
-    copy_whole(tmp_path / "old", place)
+    copy_atomically(tmp_path / "old", place)
     # A reader that has opened the old one sees its files vanish: that counts only if it was not replaced.
     code = """
 import pathlib, sys
-from sweep.system.durable import list_whole
+from sweep.system.durable import list_complete
 while True:
-    place = list_whole(pathlib.Path(sys.argv[1]).parent)["place"]
+    place = list_complete(pathlib.Path(sys.argv[1]).parent)["place"]
     try:
         before, names, after = place.stat(), list(place.iterdir()), place.stat()
     except FileNotFoundError:
@@ -274,7 +274,7 @@ while True:
             assert reader.stdout is not None
             reader.stdout.readline()
             for turn in range(100):
-                copy_whole(tmp_path / ("new" if turn % 2 else "old"), place)
+                copy_atomically(tmp_path / ("new" if turn % 2 else "old"), place)
         finally:
             reader.terminate()
         out, err = reader.communicate()

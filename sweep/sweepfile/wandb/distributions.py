@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.errors import suggestion
 from sweep.sweepfile.types import short_repr
-from sweep.sweepfile.wandb.values import DialectError, join_names, number, plain
+from sweep.sweepfile.wandb.values import WandbFileError, join_names, number, plain
 from sweep.sweepfile.yaml import Path
 
 _Translation = Callable[[Mapping[str, Any], Path], dict[str, Any]]
@@ -29,7 +29,7 @@ def _floats(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _integers(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     for key in ("min", "max"):
         if not isinstance(values[key], int):
-            raise DialectError(
+            raise WandbFileError(
                 (*path, key), f"int_uniform takes whole numbers, got {short_repr(values[key])}"
             )
     return dict(values)
@@ -37,7 +37,7 @@ def _integers(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _log_uniform(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if values["min"] <= 0:
-        raise DialectError((*path, "min"), f"must be above 0, got {values['min']}; use for example 1e-6")
+        raise WandbFileError((*path, "min"), f"must be above 0, got {values['min']}; use for example 1e-6")
     return {**_floats(values, path), "log": True}
 
 
@@ -50,7 +50,7 @@ def _of_exponents(sign: int) -> _Translation:
         except OverflowError:
             bounds = [0.0, math.inf]
         if not 0 < bounds[0] <= bounds[1] < 1e150 or values["min"] > values["max"]:
-            raise DialectError(
+            raise WandbFileError(
                 (*path, "max"), "the bounds are exponents of e here; write smaller ones, min first"
             )
         return {"min": bounds[0], "max": bounds[1], "log": True}
@@ -113,16 +113,16 @@ def read_parameters(
         notes: receives hints for the author of the file.
 
     Raises:
-        DialectError: W&B would reject a parameter.
+        WandbFileError: W&B would reject a parameter.
     """
     translated = {}
     for name in sorted(parameters, key=str):
         here, entry = (*path, name), parameters[name]
         if not isinstance(name, str):
-            raise DialectError(here, f"{short_repr(name)} cannot name a parameter; put it in quotes")
+            raise WandbFileError(here, f"{short_repr(name)} cannot name a parameter; put it in quotes")
         if not isinstance(entry, dict):
             hint = f"{'values' if isinstance(entry, list) else 'value'}: {short_repr(entry)}"
-            raise DialectError(here, f"expected a mapping, got {short_repr(entry)}; write {{{hint}}}")
+            raise WandbFileError(here, f"expected a mapping, got {short_repr(entry)}; write {{{hint}}}")
         translated[name] = _read_parameter(entry, here, for_grid, notes)
     return translated
 
@@ -130,12 +130,12 @@ def read_parameters(
 def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes: list[str]) -> dict[str, Any]:
     for key in entry:
         if key not in (*PARAMETER_KEYS, *_OURS):
-            raise DialectError((*path, key), f"unknown key; {suggestion(key, PARAMETER_KEYS)}")
+            raise WandbFileError((*path, key), f"unknown key; {suggestion(key, PARAMETER_KEYS)}")
     ours = {key: entry[key] for key in _OURS if key in entry}
     if "parameters" in entry:
         path, group = (*path, "parameters"), entry["parameters"]
         if not isinstance(group, dict) or not group:
-            raise DialectError(path, f"expected parameters, got {short_repr(group)}")
+            raise WandbFileError(path, f"expected parameters, got {short_repr(group)}")
         return {**ours, "parameters": read_parameters(group, path, for_grid, notes)}
     kind = _distribution_name(entry, path)
     keys, translate = _DISTRIBUTIONS[kind]
@@ -144,7 +144,7 @@ def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes:
     if ignored:
         notes.append(f"{name}: {kind} has no {join_names(ignored)}; ignored")
     if for_grid and kind not in _IN_GRID:
-        raise DialectError(
+        raise WandbFileError(
             path,
             f"W&B's grid takes values, value, int_uniform and q_uniform, not {kind}; write values: [...]",
         )
@@ -155,7 +155,7 @@ def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes:
         elif key in _DEFAULTS:
             values[key] = _DEFAULTS[key]
         else:
-            raise DialectError((*path, key), f"is missing; {kind} takes {join_names(list(keys))}")
+            raise WandbFileError((*path, key), f"is missing; {kind} takes {join_names(list(keys))}")
     # As exponents, bounds between 0 and 1 would make a range from about 1 to less than e.
     if kind in ("log_uniform", "inv_log_uniform", "q_log_uniform") and 0 <= values["min"] < values["max"] < 1:
         notes.append(
@@ -170,7 +170,7 @@ def _distribution_name(entry: Mapping[Any, Any], path: Path) -> str:
     if "distribution" in entry:
         kind = entry["distribution"]
         if not isinstance(kind, str) or kind not in _DISTRIBUTIONS:
-            raise DialectError(
+            raise WandbFileError(
                 (*path, "distribution"),
                 f"{short_repr(kind)} is not a distribution; {suggestion(kind, _DISTRIBUTIONS)}",
             )
@@ -183,13 +183,13 @@ def _distribution_name(entry: Mapping[Any, Any], path: Path) -> str:
         # The types as written decide: 0.0 to 1.0 is a range of floats.
         bounds = [entry[key] for key in ("min", "max") if key in entry]
         return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
-    raise DialectError(path, "has no values; give value, values, min and max, or a distribution")
+    raise WandbFileError(path, "has no values; give value, values, min and max, or a distribution")
 
 
 def _read_value(value: Any, key: str, path: Path) -> Any:
     if key == "probabilities" and isinstance(value, list):
         shares = [number(share, (*path, index)) for index, share in enumerate(value)]
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
-            raise DialectError(path, f"must sum to 1, got {sum(shares):g}")
+            raise WandbFileError(path, f"must sum to 1, got {sum(shares):g}")
     # Our own models check the type of all values that need no computation here.
     return plain(value) if key in ("value", "values", "probabilities") else number(value, path)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sweep.sweepfile.command import EXIT_STATUS
 from sweep.sweepfile.types import short_repr
-from sweep.sweepfile.wandb.values import DialectError, join_names, number, plain
+from sweep.sweepfile.wandb.values import WandbFileError, join_names, number, plain
 
 METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 
@@ -23,11 +23,11 @@ def read_metric(metric: Any, method: str, notes: list[str]) -> tuple[Any, int | 
         the metric as in our sweep file, and its target.
 
     Raises:
-        DialectError: the metric is missing although the method needs it, or the target is not a number.
+        WandbFileError: the metric is missing although the method needs it, or the target is not a number.
     """
     if metric is None:
         if method == "bayes":
-            raise DialectError(
+            raise WandbFileError(
                 ("metric",), "is missing, and bayes needs it; write metric: {name: val_loss, goal: minimize}"
             )
         notes.append("no metric: a trial is complete if its script exits with status 0")
@@ -46,14 +46,14 @@ def read_early_terminate(raw: Any, has_metric: bool) -> dict[str, Any]:
     """W&B's `early_terminate` as our pruner `bands`, whose model validates it.
 
     Raises:
-        DialectError: it is not W&B's hyperband, or the file has no metric.
+        WandbFileError: it is not W&B's hyperband, or the file has no metric.
     """
     path = ("early_terminate",)
     if not isinstance(raw, dict):
-        raise DialectError(path, f"expected {{type: hyperband, min_iter: 3}}, got {short_repr(raw)}")
+        raise WandbFileError(path, f"expected {{type: hyperband, min_iter: 3}}, got {short_repr(raw)}")
     if raw.get("type") != "hyperband":
-        raise DialectError((*path, "type"), f"{short_repr(raw.get('type'))} is not known; write hyperband")
+        raise WandbFileError((*path, "type"), f"{short_repr(raw.get('type'))} is not known; write hyperband")
     if not has_metric:
-        raise DialectError(path, "needs a metric; write metric: {name: val_loss, goal: minimize}")
+        raise WandbFileError(path, "needs a metric; write metric: {name: val_loss, goal: minimize}")
     unused = "s" if raw.get("max_iter") is None else "min_iter"
     return {**{key: plain(value) for key, value in raw.items() if key != unused}, "type": "bands"}

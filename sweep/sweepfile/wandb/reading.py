@@ -13,7 +13,7 @@ from sweep.sweepfile.model import SweepSpec
 from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.wandb.distributions import PARAMETER_KEYS, read_parameters
 from sweep.sweepfile.wandb.metric import METRIC_KEYS, read_early_terminate, read_metric
-from sweep.sweepfile.wandb.values import DialectError, join_names, plain
+from sweep.sweepfile.wandb.values import WandbFileError, join_names, plain
 from sweep.sweepfile.yaml import Path
 
 DISTINCTIVE_KEY = "method"
@@ -80,7 +80,7 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         the data of our sweep file, and hints for the author of the file.
 
     Raises:
-        DialectError: W&B would reject the file.
+        WandbFileError: W&B would reject the file.
     """
     _check_keys(raw)
     notes: list[str] = []
@@ -89,7 +89,7 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         notes.append(f"{join_names(ignored)} of W&B: not used here, ignored")
     method = raw.get("method")
     if not isinstance(method, str) or method not in METHODS:
-        raise DialectError(
+        raise WandbFileError(
             ("method",), f"{short_repr(method)} is not a method; {suggestion(method, METHODS)}"
         )
     if method == "bayes":
@@ -108,7 +108,7 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         data["pruner"] = read_early_terminate(raw["early_terminate"], "metric" in raw)
     parameters = raw.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
-        raise DialectError(
+        raise WandbFileError(
             ("parameters",), "is missing; write for example parameters: {lr: {min: 0.0, max: 0.1}}"
         )
     data["parameters"] = read_parameters(parameters, ("parameters",), method == "grid", notes)
@@ -119,12 +119,12 @@ def _check_keys(raw: Mapping[Any, Any]) -> None:
     for key in raw:
         if key in ("sampler", "pruner"):
             instead = "method" if key == "sampler" else "early_terminate"
-            raise DialectError(
+            raise WandbFileError(
                 (key,), f"is not a key of W&B; write {instead}, or leave method out (`sweep convert` helps)"
             )
         if key not in KEYS:
             hint = foreign_key_hint("SweepSpec", key, raw) or suggestion(key, KEYS)
-            raise DialectError((key,), f"unknown key; {hint}")
+            raise WandbFileError((key,), f"unknown key; {hint}")
 
 
 def _read_program(raw: Mapping[Any, Any], notes: list[str]) -> dict[str, Any]:

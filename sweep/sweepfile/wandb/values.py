@@ -10,7 +10,7 @@ from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.yaml import Path
 
 
-class DialectError(ValueError):
+class WandbFileError(ValueError):
     """An entry of a W&B file is invalid, and W&B would reject it too.
 
     Args:
@@ -48,9 +48,9 @@ def number(value: Any, path: Path) -> int | float:
     """Convert a value to a finite number.
 
     Raises:
-        DialectError: the value is not a finite number.
+        WandbFileError: the value is not a finite number.
     """
     result = plain(value)
     if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
-        raise DialectError(path, f"expected a number, got {short_repr(value)}")
+        raise WandbFileError(path, f"expected a number, got {short_repr(value)}")
     return result

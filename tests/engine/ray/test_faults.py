@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import sweep
-from sweep.controller.requests import Request, leave_request
+from sweep.controller.requests import Request, write_request
 from sweep.engine.observer import Observer
 from sweep.messages import Assignment, AttemptResult
 from sweep.system.lock import holder
@@ -258,7 +258,7 @@ def test_a_stopped_sweep_interrupts_its_trials_at_their_next_checkpoint(
 
     def stop() -> None:
         wait_for(lambda: (project / "runs/demo/trial-0001").exists())
-        leave_request(project / "runs/demo/.requests", Request(run_id(project), stop=True))
+        write_request(project / "runs/demo/.requests", Request(run_id(project), stop=True))
 
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt), meanwhile(stop):
@@ -289,7 +289,7 @@ def test_one_trial_can_be_stopped_while_the_others_continue(make_sweep: MakeSwee
 
     def stop() -> None:
         wait_for((project / "told").exists)
-        leave_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
+        write_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
 
     with meanwhile(stop):
         result = sweep.run(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import sweep
-from sweep.controller.requests import Request, leave_request
+from sweep.controller.requests import Request, write_request
 from sweep.engine.observer import Observer
 from sweep.messages import Assignment
 from tests.conftest import MakeSweep
@@ -120,7 +120,7 @@ def test_stopping_a_trial_stops_all_its_repeats(make_sweep: MakeSweep, project: 
 
     def stop() -> None:
         wait_for(lambda: len(list((project / "runs/demo/trial-0001").glob("seed-*/told"))) == 2)
-        leave_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
+        write_request(project / "runs/demo/.requests", Request(run_id(project), stop_trial=1))
 
     with meanwhile(stop):
         result = sweep.run(file)
