@@ -50,7 +50,7 @@ RAY_FIXTURES = {"ray_cluster", "cluster", "joining"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use Ray, and assign those that share an instance to one of several test processes."""
+    """Mark the tests that use Ray, and run those that share an instance in the same test process."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & RAY_FIXTURES:

@@ -602,6 +602,7 @@ print(len(result.trials), [t.state for t in result.trials], result.best_value < 
 """
 
 
+@pytest.mark.process
 def test_a_script_needs_no_main_guard_and_finds_the_modules_next_to_it(project: Path) -> None:
     (project / "code").mkdir()
     (project / "code" / "helper.py").write_text("def square(x):\n    return x * x\n")
@@ -616,6 +617,7 @@ def test_a_script_needs_no_main_guard_and_finds_the_modules_next_to_it(project: 
     assert (project / "runs/scripted/trial-0000/output.log").read_text() == "printed to the log\n"
 
 
+@pytest.mark.process
 def test_optuna_opens_the_study_without_this_package(project: Path) -> None:
     sweep.run(parabola, name="demo", n_trials=2, inline=True)
     code = textwrap.dedent(

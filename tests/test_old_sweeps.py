@@ -12,6 +12,9 @@ import pytest
 from tests.commands import call
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.process
+
+
 OLD = REPOSITORY / "tests" / "data" / "sweep-0.1.0"
 SWEEPS = ["plain", "repeated"]
 

@@ -45,6 +45,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run_unchanged(
     project: Path, page: str, request: pytest.FixtureRequest

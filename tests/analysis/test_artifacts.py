@@ -10,6 +10,8 @@ import sweep
 from tests.commands import call
 from tests.conftest import MakeSweep
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def saved(make_sweep: MakeSweep) -> Path:

@@ -44,6 +44,7 @@ def finished(make_sweep: MakeSweep) -> Path:
     return file
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom sweep.cli import main\nsys.argv = ['sweep', '--help']\n"
@@ -58,6 +59,7 @@ def test_help_imports_nothing_heavy() -> None:
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in call(command, "--help").stdout
@@ -70,11 +72,13 @@ def test_every_command_is_in_the_main_help_and_on_the_page_of_commands(command: 
     assert f"| `sweep {command}" in (REPOSITORY / "docs" / "cli.md").read_text()
 
 
+@pytest.mark.process
 def test_the_version_is_that_of_the_installed_distribution() -> None:
     assert sweep.__version__ == version("sweep-hpo")
     assert call("--version").stdout == f"sweep {sweep.__version__}\n"
 
 
+@pytest.mark.process
 def test_run_prints_one_line_per_event_and_the_next_commands(make_sweep: MakeSweep) -> None:
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "-n", "3")
     lines = done.stdout.splitlines()
@@ -86,6 +90,7 @@ def test_run_prints_one_line_per_event_and_the_next_commands(make_sweep: MakeSwe
     assert done.stderr == ""
 
 
+@pytest.mark.process
 def test_run_on_ray_does_not_print_messages_of_ray(make_sweep: MakeSweep) -> None:
     done = call("run", make_sweep(LOSS_IS_X), "-n", "4", "-p", "2")
     assert "4 trials; 2 at once" in done.stdout
@@ -93,11 +98,13 @@ def test_run_on_ray_does_not_print_messages_of_ray(make_sweep: MakeSweep) -> Non
     assert "ray" not in done.stdout.lower().replace("starting ray ...", "")
 
 
+@pytest.mark.process
 def test_quiet_prints_nothing(make_sweep: MakeSweep) -> None:
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "--quiet")
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.process
 def test_a_finished_sweep_is_extended_by_more_trials(make_sweep: MakeSweep) -> None:
     file = make_sweep(LOSS_IS_X)
     call("run", file, "--inline", "--quiet")
@@ -109,6 +116,7 @@ def test_a_finished_sweep_is_extended_by_more_trials(make_sweep: MakeSweep) -> N
     assert len(after) == 8
 
 
+@pytest.mark.process
 def test_a_changed_search_space_under_the_same_name_is_refused_with_the_difference(
     make_sweep: MakeSweep,
 ) -> None:
@@ -123,6 +131,7 @@ def test_a_changed_search_space_under_the_same_name_is_refused_with_the_differen
     assert len(list(Path("runs/.old").glob("demo-*/journal.log"))) == 1
 
 
+@pytest.mark.process
 def test_user_attributes_are_columns_of_the_csv(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
@@ -138,6 +147,7 @@ def test_user_attributes_are_columns_of_the_csv(make_sweep: MakeSweep) -> None:
     assert (first["user_attrs.accuracy, top"], second["user_attrs.accuracy, top"]) == ("", "0.5")
 
 
+@pytest.mark.process
 def test_status_of_a_finished_sweep(finished: Path) -> None:
     text = call("status", "demo").stdout
     assert "demo: finished, 6 of 6 trials" in text
@@ -152,6 +162,7 @@ def test_status_of_a_finished_sweep(finished: Path) -> None:
     assert 0 <= data["utilisation"] <= 1
 
 
+@pytest.mark.process
 def test_status_without_a_name_lists_all_sweeps(finished: Path) -> None:
     assert "--runs" in call("status", "--runs", "nowhere", status=2).stderr
     Path("runs/broken").mkdir()
@@ -165,12 +176,14 @@ def test_status_without_a_name_lists_all_sweeps(finished: Path) -> None:
     assert (broken["name"], broken["state"]) == ("broken", "unreadable")
 
 
+@pytest.mark.process
 def test_status_of_an_empty_folder_names_the_command_that_starts_a_sweep(project: Path) -> None:
     (project / "runs").mkdir()
     assert "runs: contains no sweep; start one with `sweep run FILE`" in call("status", status=2).stderr
     assert json.loads(call("status", "--json").stdout) == []
 
 
+@pytest.mark.process
 def test_trials_are_printed_as_json_csv_and_table(finished: Path) -> None:
     rows: list[dict[str, Any]] = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert [row["number"] for row in rows] == list(range(6))
@@ -190,6 +203,7 @@ def test_trials_are_printed_as_json_csv_and_table(finished: Path) -> None:
     assert "epochs" not in text, "constants have no column"
 
 
+@pytest.mark.process
 def test_best_prints_json_yaml_and_shell_arguments(finished: Path) -> None:
     params = json.loads(call("best", "demo", "--format", "json").stdout)
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
@@ -210,6 +224,7 @@ def _two_metrics(speed: str) -> str:
     return f"def train(trial):\n    x = trial.params.x\n    return {{'loss': x, 'speed': {speed}}}\n"
 
 
+@pytest.mark.process
 def test_a_pareto_front_of_one_trial_is_printed_as_one_configuration(make_sweep: MakeSweep) -> None:
     call("run", make_sweep(_two_metrics("-x"), metric=None, **SEVERAL), "--inline", "--quiet")
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
@@ -219,6 +234,7 @@ def test_a_pareto_front_of_one_trial_is_printed_as_one_configuration(make_sweep:
     assert call("best", "demo").stdout == f"x: {x}\n"
 
 
+@pytest.mark.process
 def test_best_and_status_have_all_metrics_of_the_pareto_front(make_sweep: MakeSweep) -> None:
     call("run", make_sweep(_two_metrics("x"), metric=None, **SEVERAL), "--inline", "--quiet")
     assert "has several best trials" in call("best", "demo", "--format", "args", status=2).stderr
@@ -235,6 +251,7 @@ def test_best_and_status_have_all_metrics_of_the_pareto_front(make_sweep: MakeSw
     assert data["front"] == json.loads(call("best", "demo", "--format", "json").stdout)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["run", "check", "debug", "convert"])
 def test_a_python_file_in_place_of_a_sweep_file_is_refused_with_the_init_command(
     project: Path, command: str
@@ -248,6 +265,7 @@ def test_a_python_file_in_place_of_a_sweep_file_is_refused_with_the_init_command
     assert "is a Python file; did you mean train.yaml?" in call(command, "train.py", status=2).stderr
 
 
+@pytest.mark.process
 def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
@@ -263,12 +281,14 @@ def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished
     assert "enqueue this configuration: sweep run FILE --set stop.target=... --set" in refused
 
 
+@pytest.mark.process
 def test_a_sweep_is_found_by_name_and_by_path(finished: Path) -> None:
     for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
         assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"
     assert "did you mean 'demo'?" in call("status", "dmo", status=2).stderr
 
 
+@pytest.mark.process
 def test_a_sweep_without_a_complete_trial_exits_with_1_and_the_reason(make_sweep: MakeSweep) -> None:
     file = make_sweep("def train(trial):\n    raise OSError('no data')\n")
     done = call("run", file, "--inline", status=1)
@@ -276,6 +296,7 @@ def test_a_sweep_without_a_complete_trial_exits_with_1_and_the_reason(make_sweep
     assert "no trial is complete" in call("best", "demo", status=1).stderr
 
 
+@pytest.mark.process
 def test_a_sweep_whose_script_never_reports_the_metric_stops_and_is_replaced_by_the_corrected_file(
     project: Path,
 ) -> None:
@@ -293,6 +314,7 @@ def test_a_sweep_whose_script_never_reports_the_metric_stops_and_is_replaced_by_
     assert json.loads(call("status", "demo", "--json").stdout)["counts"]["complete"] == 3
 
 
+@pytest.mark.process
 def test_check_prints_the_search_space_and_runs_nothing(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         "raise SystemExit('I was run')\ndef train(trial): ...",
@@ -311,6 +333,7 @@ def test_check_prints_the_search_space_and_runs_nothing(make_sweep: MakeSweep) -
     assert not Path("runs").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("keys", "place"),
     [
@@ -331,6 +354,7 @@ def test_a_sweep_that_cannot_run_is_a_one_line_error_and_writes_nothing(
     assert not Path("runs").exists()
 
 
+@pytest.mark.process
 def test_a_second_run_of_a_running_sweep_is_refused_with_the_process_of_the_first(
     make_sweep: MakeSweep,
 ) -> None:
@@ -347,6 +371,7 @@ def test_a_second_run_of_a_running_sweep_is_refused_with_the_process_of_the_firs
         first.wait()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("number", "status", "options"),
     [
@@ -419,6 +444,7 @@ def server(finished: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
     assert process.wait(60) == 128 + signal.SIGTERM
 
 
+@pytest.mark.process
 def test_tensorboard_serves_the_hparams_tab(server: str) -> None:
     from tests.tensorboard_client import TensorBoard
 
@@ -426,6 +452,7 @@ def test_tensorboard_serves_the_hparams_tab(server: str) -> None:
     assert len(board.wait_for_rows(6)) == 6
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", sorted(path.name for path in (REPOSITORY / "search_spaces").glob("*.yaml")))
 def test_the_ready_made_sweep_files_are_valid(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
@@ -455,6 +482,7 @@ def test_a_joined_cluster_is_left_running_and_its_gpus_are_used(make_sweep: Make
     assert done.stderr == ""
 
 
+@pytest.mark.process
 def test_an_address_without_a_ray_cluster_is_an_error(make_sweep: MakeSweep) -> None:
     file = make_sweep(LOSS_IS_X)
     unused = "127.0.0.1:1"
@@ -468,6 +496,7 @@ def test_an_address_without_a_ray_cluster_is_an_error(make_sweep: MakeSweep) -> 
     assert not Path("runs").exists()
 
 
+@pytest.mark.process
 def test_brackets_in_names_and_values_are_not_markup(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         "def train(trial):\n    return 1.0\n",
@@ -479,6 +508,7 @@ def test_brackets_in_names_and_values_are_not_markup(make_sweep: MakeSweep) -> N
     assert "[bold]" in call("trials", "demo").stdout
 
 
+@pytest.mark.process
 def test_a_sweep_that_never_ran_a_trial_can_be_replaced(make_sweep: MakeSweep) -> None:
     file = make_sweep("import no_such_module_at_all\n\ndef train(trial): ...\n")
     done = subprocess.run(sweep_command("run", file, "--inline"), capture_output=True, text=True, check=False)
@@ -491,6 +521,7 @@ def test_a_sweep_that_never_ran_a_trial_can_be_replaced(make_sweep: MakeSweep) -
     assert "note: the old sweep is now in" in call("run", file, "--inline").stdout
 
 
+@pytest.mark.process
 def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: MakeSweep) -> None:
     (project / "my_package").mkdir()
     (project / "my_package" / "__init__.py").touch()
@@ -502,12 +533,14 @@ def test_a_module_in_the_current_folder_is_found(project: Path, make_sweep: Make
         subprocess.run(command, check=True, timeout=PATIENCE)
 
 
+@pytest.mark.process
 def test_a_runs_folder_that_is_a_file_is_an_error(make_sweep: MakeSweep, project: Path) -> None:
     (project / "file").touch()
     done = call("run", make_sweep(LOSS_IS_X), "--inline", "--runs", "file/runs", status=2)
     assert done.stderr == f"error: {project / 'file'}: is not a directory; choose another directory\n"
 
 
+@pytest.mark.process
 def test_the_error_for_a_damaged_journal_has_its_path(finished: Path) -> None:
     journal = Path("runs/demo/journal.log")
     journal.write_text("what is this\n" + journal.read_text())
@@ -515,6 +548,7 @@ def test_the_error_for_a_damaged_journal_has_its_path(finished: Path) -> None:
     assert "runs/demo/journal.log: cannot be read" in call("run", finished, "-n", "9", status=2).stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
@@ -559,6 +593,7 @@ stop: {trials: 4}
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("seed", [1, 3])
 def test_check_notes_that_the_command_is_invalid_for_some_trials(project: Path, seed: int) -> None:
     Path("train.py").touch()
@@ -571,6 +606,7 @@ def test_check_notes_that_the_command_is_invalid_for_some_trials(project: Path, 
     assert "this trial has no 'momentum' for ${momentum} in its command" in done.stderr
 
 
+@pytest.mark.process
 def test_the_environment_of_a_wandb_file_names_nested_parameters_with_dots(project: Path) -> None:
     Path("train.py").write_text("import json, os; print(json.dumps({'loss': float(os.environ['M'])}))")
     Path("demo.yaml").write_text(
@@ -581,6 +617,7 @@ def test_the_environment_of_a_wandb_file_names_nested_parameters_with_dots(proje
     assert SweepView.open("demo", Path("runs")).rows()[0].value == 0.25
 
 
+@pytest.mark.process
 def test_the_program_can_be_a_parameter_in_a_group(project: Path) -> None:
     Path("demo.yaml").write_text(
         "command: ['${tool.bin}', train.py]\nmetric: {name: loss, goal: minimize}\n"

@@ -21,6 +21,9 @@ from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.terminal import Terminal
 
+pytestmark = pytest.mark.process
+
+
 CODE = """
     import random
 

@@ -15,6 +15,9 @@ from sweep.sweepfile import load_spec
 from tests.commands import call
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.process
+
+
 FUNCTION = """
 import sweep
 

@@ -21,6 +21,9 @@ from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, tensorboard
 
+pytestmark = pytest.mark.process
+
+
 LONG = str(10**7 + os.getpid())
 """A duration in seconds that identifies the `sleep` processes of this test run."""
 STEPS = """

@@ -14,6 +14,7 @@ from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, status, tensorboard
 
 
+@pytest.mark.process
 def test_ray_is_neither_imported_nor_started_and_results_are_the_same(
     make_sweep: MakeSweep, project: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_the_working_directory_and_environment_of_the_caller_are_restored(make_s
     assert "LEFT_BEHIND" not in os.environ
 
 
+@pytest.mark.process
 def test_breakpoint_works(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         "def train(trial):\n    secret = 41\n    breakpoint()\n    return secret\n", stop={"trials": 1}
@@ -80,6 +82,7 @@ def test_breakpoint_works(make_sweep: MakeSweep) -> None:
     assert "COMPLETE" in done.stdout
 
 
+@pytest.mark.process
 def test_the_sweep_continues_whatever_an_objective_raises_or_deletes(make_sweep: MakeSweep) -> None:
     file = make_sweep(
         """
@@ -144,6 +147,7 @@ def test_the_result_of_an_objective_that_catches_ctrl_c_is_not_an_outcome(
     assert [(trial.state, trial.value) for trial in result.trials] == [("COMPLETE", 2.0)] * 2
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
 def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
     make_sweep: MakeSweep, fast: bool

@@ -40,6 +40,7 @@ print("end")
 """
 
 
+@pytest.mark.process
 def test_an_objective_can_replace_or_close_its_streams(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
@@ -51,6 +52,7 @@ def test_an_objective_can_replace_or_close_its_streams(tmp_path: Path) -> None:
     assert (tmp_path / "three").read_text() == "third\n"
 
 
+@pytest.mark.process
 def test_what_a_trial_changes_is_restored(tmp_path: Path) -> None:
     script = """
 import logging, os, random, signal, subprocess, sys
@@ -103,6 +105,7 @@ earlier.kill()
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
 
 
+@pytest.mark.process
 def test_two_attempts_never_write_to_one_output_at_the_same_time(tmp_path: Path) -> None:
     """The processes of the first attempt are killed before the second one starts."""
     output = tmp_path / "output.log"
@@ -125,6 +128,7 @@ with redirect_output(Path(sys.argv[1])):
     assert output.read_text() == "first\nsecond\n"
 
 
+@pytest.mark.process
 def test_helper_processes_of_python_are_kept_and_errors_of_the_restoration_are_returned(
     tmp_path: Path,
 ) -> None:
@@ -168,6 +172,7 @@ if __name__ == "__main__":
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 def test_joblib_stops_its_processes_after_a_trial_and_starts_new_ones_in_the_next(tmp_path: Path) -> None:
     code = """
 import joblib, psutil
@@ -203,6 +208,7 @@ def objective():
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("code", [WANDB, FILE_SYSTEM], ids=["wandb", "torch_shm_manager"])
 def test_libraries_that_reuse_processes_work_in_the_next_trial(tmp_path: Path, code: str) -> None:
     code += """

@@ -293,6 +293,7 @@ def _builder(cache: Path, is_slow: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.process
 def test_a_killed_builder_leaves_nothing_and_two_concurrent_builders_build_one_model(tmp_path: Path) -> None:
     killed = _builder(tmp_path, is_slow=True)
     _wait_for(lambda: list(tmp_path.glob("sweep/*.lock")))

@@ -18,6 +18,9 @@ from sweep.tracking.read import read_scalars
 from sweep.tracking.tensorboardx import summary_pb2
 from tests.tensorboard_client import hparams, metrics, status, tensorboard
 
+pytestmark = pytest.mark.process
+
+
 TORCH = "from torch.utils.tensorboard import SummaryWriter"
 TENSORBOARDX = "from tensorboardX import SummaryWriter"
 WRITERS = pytest.mark.parametrize("writer", [TORCH, TENSORBOARDX], ids=["torch", "tensorboardX"])

@@ -14,6 +14,7 @@ from tests.commands import PATIENCE, sweep_command
 from tests.script.conftest import MakeScript, run
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -55,6 +56,7 @@ def test_the_reason_of_a_failure_is_one_line(make_script: MakeScript, code: str,
     assert reason in (trial.directory / "error.txt").read_text()
 
 
+@pytest.mark.process
 def test_a_script_that_is_killed_by_a_signal_has_crashed_and_is_retried(make_script: MakeScript) -> None:
     file = make_script(
         "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGSEGV)", trial={"retries": 1}
@@ -63,11 +65,13 @@ def test_a_script_that_is_killed_by_a_signal_has_crashed_and_is_retried(make_scr
     assert (trial.reason, trial.attempts) == ("killed by SIGSEGV: so far", 2)
 
 
+@pytest.mark.process
 def test_running_out_of_memory_is_recognized_by_the_exception(make_script: MakeScript) -> None:
     file = make_script("raise MemoryError", trial={"retries": 1, "retry_on": ["oom"]})
     assert run(file).trials[0].attempts == 2
 
 
+@pytest.mark.process
 def test_the_reason_of_a_torchrun_failure_is_the_exception_of_the_child_process(
     make_script: MakeScript,
 ) -> None:
@@ -100,6 +104,7 @@ def test_the_reason_of_a_torchrun_failure_is_the_exception_of_the_child_process(
     assert crash.attempts == 1
 
 
+@pytest.mark.process
 def test_a_metric_that_the_first_trial_never_reports_stops_the_sweep(
     make_script: MakeScript, project: Path
 ) -> None:
@@ -115,6 +120,7 @@ def test_a_metric_that_the_first_trial_never_reports_stops_the_sweep(
     assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
+@pytest.mark.process
 def test_a_later_trial_that_does_not_report_does_not_stop_the_sweep(make_script: MakeScript) -> None:
     file = make_script(
         """
@@ -127,6 +133,7 @@ def test_a_later_trial_that_does_not_report_does_not_stop_the_sweep(make_script:
     assert [trial.state for trial in run(file).trials] == ["COMPLETE", "FAIL", "COMPLETE"]
 
 
+@pytest.mark.process
 def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_traceback(
     make_script: MakeScript,
 ) -> None:

@@ -14,6 +14,7 @@ from sweep.script.wandb_offline import OfflineRuns
 from tests.script.conftest import JSON_LINES, MakeScript, output, run
 
 
+@pytest.mark.process
 def test_json_lines_are_metrics_and_parameters_are_arguments(make_script: MakeScript) -> None:
     file = make_script(
         JSON_LINES + "    assert sys.argv[2:] == ['--kind=a b'], sys.argv\n", stop={"trials": 3}
@@ -28,6 +29,7 @@ def test_json_lines_are_metrics_and_parameters_are_arguments(make_script: MakeSc
     assert output(result).endswith(b"bye\n")
 
 
+@pytest.mark.process
 def test_json_lines_without_a_step_are_numbered(make_script: MakeScript) -> None:
     file = make_script(
         """
@@ -64,6 +66,7 @@ def test_a_json_line_has_at_least_one_number(line: str, expected: Any) -> None:
     assert read_line(line) == (expected if isinstance(expected, list) else [expected] if expected else [])
 
 
+@pytest.mark.process
 def test_numbers_in_nested_json_have_dotted_names(make_script: MakeScript) -> None:
     file = make_script(
         'print(\'{"epoch": 0, "val": {"loss": 1.5, "note": "x"}}\')',
@@ -72,6 +75,7 @@ def test_numbers_in_nested_json_have_dotted_names(make_script: MakeScript) -> No
     assert run(file).best_value == 1.5
 
 
+@pytest.mark.process
 def test_sweep_report_takes_precedence_over_an_earlier_json_line(
     make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +91,7 @@ def test_sweep_report_takes_precedence_over_an_earlier_json_line(
     assert list(run(file).study.trials[0].intermediate_values) == [0, 1, 2]
 
 
+@pytest.mark.process
 def test_sweep_report_takes_precedence_over_json_lines(make_script: MakeScript) -> None:
     file = make_script(
         """
@@ -104,6 +109,7 @@ def test_sweep_report_takes_precedence_over_json_lines(make_script: MakeScript) 
     assert 0 in result.study.trials[0].intermediate_values
 
 
+@pytest.mark.process
 def test_sweep_report_works_in_child_processes_and_without_output(make_script: MakeScript) -> None:
     file = make_script(
         """
@@ -192,6 +198,7 @@ def test_a_wandb_file_is_read_while_it_grows(tmp_path: Path) -> None:
     assert OfflineRuns(tmp_path).read() == [], "the file of an earlier attempt"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("code", "value", "steps"),
     [
@@ -214,16 +221,19 @@ def test_the_last_value_counts_whatever_its_step(
     assert result.trials[0].metrics["val_loss"] == value, "as TensorBoard shows it"
 
 
+@pytest.mark.process
 def test_a_metric_name_with_a_surrogate_is_replaced(make_script: MakeScript) -> None:
     file = make_script("import sweep\nsweep.report({'val_loss': 1.0, 'a\\ud800': 2.0}, 1)")
     assert run(file).trials[0].metrics == {"val_loss": 1.0, "a?": 2.0, "best/val_loss": 1.0}
 
 
+@pytest.mark.process
 def test_a_metric_with_the_name_of_the_sweeps_best_curve_is_left_out(make_script: MakeScript) -> None:
     file = make_script('for i in 3, 1, 2: print(\'{"val_loss": %d, "best/val_loss": 100}\' % i)')
     assert run(file).trials[0].metrics == {"val_loss": 2.0, "best/val_loss": 1.0}
 
 
+@pytest.mark.process
 def test_a_second_attempt_that_reports_nothing_keeps_the_metrics_of_the_first(
     make_script: MakeScript,
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 from sweep.script.output import ScriptOutput
 from tests.script.conftest import MakeScript, output, run
 
+pytestmark = pytest.mark.process
+
 
 def test_output_is_copied_byte_for_byte(make_script: MakeScript, capfd: pytest.CaptureFixture[str]) -> None:
     noise = bytes(range(256)) * 3000 + b'{"val_loss": 1}' + b"\n{" + b"[" * 100000 + b"}\n\xff\xfe{\n"

@@ -12,6 +12,7 @@ import sweep
 from tests.script.conftest import MakeScript, run
 
 
+@pytest.mark.process
 def test_a_regular_expression_finds_metrics_in_lines_and_progress_bars(make_script: MakeScript) -> None:
     file = make_script(
         r"""
@@ -26,6 +27,7 @@ def test_a_regular_expression_finds_metrics_in_lines_and_progress_bars(make_scri
     assert run(file).study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.1}
 
 
+@pytest.mark.process
 def test_a_mapping_allows_any_metric_name_and_steps_can_be_on_separate_lines(
     make_script: MakeScript,
 ) -> None:
@@ -43,6 +45,7 @@ def test_a_mapping_allows_any_metric_name_and_steps_can_be_on_separate_lines(
     assert trial.value == 1.5
 
 
+@pytest.mark.process
 def test_an_expression_that_takes_too_long_fails_the_trial(
     make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +84,7 @@ def test_an_invalid_expression_is_an_error_with_its_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.process
 def test_the_last_state_of_a_progress_bar_counts_for_each_step(make_script: MakeScript) -> None:
     file = make_script(
         r"""

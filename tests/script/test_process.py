@@ -17,6 +17,8 @@ from sweep.trial.trial import Trial
 from tests.commands import PATIENCE, sweep_command
 from tests.script.conftest import MakeScript, is_alive, output, run
 
+pytestmark = pytest.mark.process
+
 
 def test_pruning_terminates_a_script_that_ignores_sigterm_and_its_children(
     make_script: MakeScript, project: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from sweep.sweepfile import load_spec
 from tests.script.conftest import JSON_LINES, MakeScript, run
 
 
+@pytest.mark.process
 def test_parameter_values_reach_the_script_unchanged(make_script: MakeScript) -> None:
     values = ["a b", 'it\'s "so"', "$(rm -rf x)", "two\nlines", "--flag", "", "*", "ü\\n", "a;b|c&d"]
     file = make_script(
@@ -52,6 +53,7 @@ def test_environment_variables_of_the_launching_machine_are_the_fallback(
     assert found.arguments({}, project, 0, 0)[-2:] == ["/there", "GONE"]
 
 
+@pytest.mark.process
 def test_environment_and_working_directory_come_from_the_sweep_file(
     make_script: MakeScript, project: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_environment_and_working_directory_apply_to_functions_too(
     assert "A" not in os.environ
 
 
+@pytest.mark.process
 def test_an_executable_program_runs_directly(make_script: MakeScript, project: Path) -> None:
     file = make_script("", at="train.sh")
     (project / "train.sh").write_text('#!/bin/sh\necho "{\\"val_loss\\": ${1#--lr=}}"\n')
@@ -97,6 +100,7 @@ def test_an_executable_program_runs_directly(make_script: MakeScript, project: P
     assert trial.value == trial.params["lr"]
 
 
+@pytest.mark.process
 def test_a_command_with_macros_replaces_the_default_one(make_script: MakeScript, project: Path) -> None:
     code = """
         import json, sys
@@ -121,6 +125,7 @@ def test_a_command_with_macros_replaces_the_default_one(make_script: MakeScript,
     ]
 
 
+@pytest.mark.process
 def test_a_program_next_to_the_sweep_file_is_found(make_script: MakeScript, project: Path) -> None:
     file = make_script(JSON_LINES, at="spaces/train.py")
     file = file.rename(project / "spaces" / "demo.yaml")
@@ -128,6 +133,7 @@ def test_a_program_next_to_the_sweep_file_is_found(make_script: MakeScript, proj
     assert run(file).trials[0].state == "COMPLETE"
 
 
+@pytest.mark.process
 def test_wandb_semantics_pass_groups_as_mappings_and_run_this_python(
     make_script: MakeScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +204,7 @@ def test_a_written_sweep_file_loads_as_the_same_sweep(make_script: MakeScript, p
     assert load_spec(project / "again.yaml") == spec
 
 
+@pytest.mark.process
 def test_cwd_and_env_can_depend_on_the_trial(make_script: MakeScript) -> None:
     file = make_script(
         """
@@ -232,6 +239,7 @@ def test_an_invalid_macro_is_an_error(make_script: MakeScript, keys: dict[str, A
         run(make_script("", **keys))
 
 
+@pytest.mark.process
 def test_the_environments_own_sitecustomize_and_pythonpath_are_kept(
     make_script: MakeScript, project: Path
 ) -> None:
@@ -244,6 +252,7 @@ def test_the_environments_own_sitecustomize_and_pythonpath_are_kept(
     assert run(file).trials[0].state == "COMPLETE"
 
 
+@pytest.mark.process
 def test_env_can_extend_existing_variables(make_script: MakeScript, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_PATH", "/there")
     monkeypatch.setenv("PYTHONBREAKPOINT", "ray.util.rpdb.set_trace")

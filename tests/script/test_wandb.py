@@ -15,6 +15,9 @@ import yaml
 import sweep
 from sweep.analysis.view import TrialRow
 
+pytestmark = pytest.mark.process
+
+
 pytest.importorskip("wandb")
 
 OUTPUT = "runs/demo/trial-0000/output.log"

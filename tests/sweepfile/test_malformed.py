@@ -784,6 +784,7 @@ def test_a_mistake_in_enqueue_is_one_line_with_its_place(check: Check, name: str
     assert says(line, *expected), line
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "name",
     [

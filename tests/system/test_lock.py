@@ -76,6 +76,7 @@ def hold(fence: Path, lock: Path, run: str, *more: str) -> subprocess.Popen[str]
     return process
 
 
+@pytest.mark.process
 def test_the_fence_is_free_when_the_last_process_of_a_run_has_died(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as run:
@@ -93,6 +94,7 @@ def test_the_fence_is_free_when_the_last_process_of_a_run_has_died(tmp_path: Pat
         worker.wait()
 
 
+@pytest.mark.process
 def test_a_child_process_inherits_the_fence(tmp_path: Path) -> None:
     fence, path = tmp_path / "fence", tmp_path / "lock"
     with SweepLock(path, "demo") as run:
@@ -105,6 +107,7 @@ def test_a_child_process_inherits_the_fence(tmp_path: Path) -> None:
         assert wait_for_fence(fence, 60)
 
 
+@pytest.mark.process
 def test_processes_of_an_earlier_run_are_terminated_with_any_storage(directory: SweepDirectory) -> None:
     with SweepLock(directory.lock, "demo") as run:
         worker = hold(directory.fence, directory.lock, run)
@@ -128,6 +131,7 @@ def test_a_process_of_an_earlier_run_cannot_join(tmp_path: Path) -> None:
         assert wait_for_fence(fence, 0)
 
 
+@pytest.mark.process
 def test_a_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (

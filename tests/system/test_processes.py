@@ -9,8 +9,12 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from sweep.system import processes
+
+pytestmark = pytest.mark.process
+
 
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
 

@@ -12,6 +12,8 @@ import pytest
 import sweep
 from tests.tensorboard_client import hparams, metrics, status, tensorboard
 
+pytestmark = pytest.mark.process
+
 
 def conditional(trial: Any) -> float:
     """Suggests one more parameter after its first report."""

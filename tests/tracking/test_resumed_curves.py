@@ -112,6 +112,7 @@ def text_event() -> Any:
     return event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value]))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
 @pytest.mark.parametrize(
     "story",

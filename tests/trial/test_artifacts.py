@@ -96,6 +96,7 @@ def test_saving_an_artifact_onto_itself_is_an_error(model: Path, directory: Path
         Artifacts(directory).save(directory / "model.pt")
 
 
+@pytest.mark.process
 def test_a_copy_does_not_depend_on_the_targets_of_links(tmp_path: Path, directory: Path) -> None:
     """As in a cache of Hugging Face, whose snapshots are links to blobs."""
     (tmp_path / "blobs").mkdir()
@@ -167,6 +168,7 @@ Artifacts(Path(sys.argv[2])).save(sys.argv[1])
 """
 
 
+@pytest.mark.process
 def test_the_unfinished_copy_of_a_killed_process_is_not_found_and_is_removed(
     model: Path, directory: Path
 ) -> None:
@@ -187,6 +189,7 @@ Artifacts(Path(sys.argv[2])).save(sys.argv[1])
 """
 
 
+@pytest.mark.process
 def test_a_directory_survives_the_death_of_the_process_that_replaces_it(
     tmp_path: Path, directory: Path
 ) -> None:
@@ -226,6 +229,7 @@ def test_two_threads_can_save_at_once(
     assert names(directory) == ["model.pt", "other.pt"]
 
 
+@pytest.mark.process
 def test_a_large_file_is_not_read_into_memory(tmp_path: Path, directory: Path) -> None:
     large = tmp_path / "large.bin"
     with large.open("wb") as file:
@@ -247,6 +251,7 @@ def test_a_large_file_is_not_read_into_memory(tmp_path: Path, directory: Path) -
         (directory / "large.bin").unlink(missing_ok=True)
 
 
+@pytest.mark.process
 def test_a_reader_finds_a_complete_directory_while_it_is_replaced(tmp_path: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name).mkdir()

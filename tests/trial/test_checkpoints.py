@@ -100,6 +100,7 @@ with checkpoints.save(2) as path:
 """
 
 
+@pytest.mark.process
 def test_the_unfinished_checkpoint_of_a_killed_process_is_not_found_and_is_removed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, cwd=REPOSITORY)
     assert done.returncode == -signal.SIGKILL

@@ -126,6 +126,7 @@ with RayCluster(sys.argv[1]):
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("of_cluster", ["token", "disabled"])
 def test_clusters_with_and_without_a_token_are_joined_whatever_ray_auth_mode_is(of_cluster: str) -> None:
     with subprocess.Popen(
