@@ -83,11 +83,8 @@ class RayChannel:
             messages = self._take_unsent()
             run = self._assignment
             try:
-                return ray.get(
-                    self._controller.call_for_trial.remote(
-                        method, run.number, run.attempt, messages, run.repeat, *arguments
-                    )
-                )
+                arguments = run.number, run.attempt, messages, run.repeat, *arguments
+                return ray.get(self._controller.call_for_trial.remote((method, arguments)))
             except RayError:
                 self._unsent.extendleft(reversed(messages))
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sweep.messages import Progress, RunningAttempt
 
@@ -56,20 +56,25 @@ class RayController:
         self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
         self._is_recovered = not is_restarted_actor()
 
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+    # The arguments of these two are one tuple, because Ray serializes each argument separately.
+
+    def call(self, call: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
         """Call a method of the controller for the supervisor.
 
+        Args:
+            call: the name of the method, and its arguments.
+
         Raises:
-            NotRecovered: `recover` must be called first.
+            NotRecovered: `recover` has to be called first.
         """
         if not self._is_recovered:
             raise NotRecovered
+        method, arguments, options = call
         return getattr(self._controller, method)(*arguments, **options)
 
-    def call_for_trial(
-        self, method: Literal["report", "suggest", "should_prune", "must_end"], *arguments: Any
-    ) -> Any:
-        """Call a method of the controller for a trial."""
+    def call_for_trial(self, call: tuple[str, tuple[Any, ...]]) -> Any:
+        """Call a method of the controller for a trial: `report`, `suggest`, `should_prune` or `must_end`."""
+        method, arguments = call
         return getattr(self._controller, method)(*arguments)
 
     def recover(self, running: Iterable[RunningAttempt]) -> None:

@@ -89,7 +89,7 @@ class ControllerClient:
             self._postponed.append(repeat)
             return
         self._unanswered += 1
-        call = self.actor.call.remote(method.__name__, *args, **kwargs)  # a string is pickled faster
+        call = self.actor.call.remote((method.__name__, args, kwargs))
         self._calls.add(call, partial(self._on_result, repeat, then))
 
     def close(self) -> Progress | None:
