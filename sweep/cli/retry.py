@@ -38,4 +38,4 @@ def retry(
     successors, is_running = resubmit(view, chosen)
     when = "now" if is_running else "when `sweep run` resumes the sweep"
     for number in chosen:
-        print(f"trial {number} is run again as trial {successors[number]}, {when}")
+        print(f"trial {number} runs again as trial {successors[number]}, {when}")

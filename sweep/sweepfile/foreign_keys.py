@@ -27,7 +27,7 @@ _EXAMPLES: dict[str, Any] = {"parameters": {"lr": {"min": 1e-4, "max": 1e-1, "lo
 _SCOPES = {"stop.time": " for the whole sweep", "trial.timeout": " for each trial"}
 _UNNEEDED = {
     "callbacks": "sweep.run takes them, in Python",
-    "gc_after_trial": "trial.isolate gives each trial a process of its own",
+    "gc_after_trial": "trial.isolate gives each trial a separate process",
     "catch": "a trial that raises fails, and the sweep continues",
 }
 _SECTIONS = {"SweepSpec": "", "Metric": "metric.", "ListedMetric": "metric.", "Stop": "stop."}

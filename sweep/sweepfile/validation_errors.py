@@ -32,7 +32,7 @@ def spec_error(
     lines = []
     for details in error.errors(include_url=False):
         if details["type"] == "too_short" and details["input"]:
-            continue  # pydantic does not count invalid items, which have errors of their own
+            continue  # pydantic does not count invalid items, which have their own errors
         path = _path(details, document.data)
         written = rename(path)
         place = place_of(written, document, file, overrides)

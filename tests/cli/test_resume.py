@@ -421,7 +421,7 @@ def test_failed_trials_are_resubmitted_while_the_sweep_runs_and_afterwards(make_
     driver = start("run", file)
     wait_for(lambda: Path("runs/demo/trial-0003").exists())
     wait_for(lambda: [row["state"] for row in rows()[:3]] == ["FAIL", "COMPLETE", "FAIL"])
-    assert call("retry", "demo", "0").stdout == "trial 0 is run again as trial 4, now\n"
+    assert call("retry", "demo", "0").stdout == "trial 0 runs again as trial 4, now\n"
     assert "trial 0 of demo has already been run again" in call("retry", "demo", "0", status=2).stderr
     assert "trial 1 of demo has not failed: it is COMPLETE" in call("retry", "demo", "1", status=2).stderr
     assert "which trials?" in call("retry", "demo", status=2).stderr
@@ -431,7 +431,7 @@ def test_failed_trials_are_resubmitted_while_the_sweep_runs_and_afterwards(make_
     assert driver.wait(180) == 0
     assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert call("retry", "demo", "--failed").stdout == (
-        "trial 2 is run again as trial 5, when `sweep run` resumes the sweep\n"
+        "trial 2 runs again as trial 5, when `sweep run` resumes the sweep\n"
     )
     assert json.loads(call("status", "demo", "--json").stdout)["counts"]["waiting"] == 1
     call("run", file, "--quiet")
