@@ -16,15 +16,17 @@ from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.enqueue import enqueued_configurations
-from sweep.study.pruners import make_pruner, pruner_notes
+from sweep.study.pruners import first_decision, make_pruner, pruner_notes
 from sweep.study.samplers import make_sampler, sampler_notes
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import NO_PROGRAM, CommandError
-from sweep.sweepfile.parameters import Leaf
+from sweep.sweepfile.parameters import Constant, Leaf
 from sweep.system.directory import SweepDirectory
 
 _SAMPLES = 5
+_LENGTHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "steps", "max_steps", "num_steps", "iterations")
+"""Parameters that usually limit how long a trial trains."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,25 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     notes += stop_notes(spec)
     if space.is_define_by_run:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
-    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner), *_length_notes(spec, space)]
     command = None
     if isinstance(objective, ScriptReference):
         command, problem = _first_command(spec, objective, samples)
         notes += problem
     return Preview(space.parameters, space.grid_size, samples, command, notes)
+
+
+def _length_notes(spec: SweepSpec, space: SearchSpace) -> list[str]:
+    """A note if trials are too short for the pruner."""
+    first = first_decision(spec.pruner)
+    for name, length in space.parameters.items():
+        longest = length.value if isinstance(length, Constant) else getattr(length, "max", None)
+        if first is not None and name in _LENGTHS and isinstance(longest, int) and longest < first:
+            return [
+                f"{spec.pruner.type} first looks at a trial after {first} reports, and {name} is at most "
+                f"{longest}: if a trial reports once for each, it is never pruned"
+            ]
+    return []
 
 
 def _first_command(

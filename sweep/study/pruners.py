@@ -50,6 +50,18 @@ def _make(pruner: spec.Pruner, key: str) -> BasePruner:
     return _CLASSES[type(pruner)](**optuna_options(pruner, "metric"))
 
 
+def first_decision(pruner: spec.Pruner) -> int | None:
+    """The number of reports after which a pruner can first stop a trial; None if that is not certain."""
+    match pruner:
+        case spec.BandsPruner():
+            return min(BandsPruner(**optuna_options(pruner, "metric")).bands)
+        case spec.AshaPruner(min_resource=int(first)):
+            return int(first * pruner.reduction_factor**pruner.min_early_stopping_rate)
+        case spec.HyperbandPruner():
+            return pruner.min_resource
+    return None
+
+
 def pruner_notes(pruner: spec.Pruner) -> list[str]:
     """Warnings about the pruner for the author of a sweep file."""
     if isinstance(pruner, spec.PatientPruner):

@@ -1,0 +1,43 @@
+"""What `sweep check` tells the author of a sweep file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.preview import preview
+from sweep.sweepfile import SweepSpec
+
+
+@pytest.mark.parametrize(
+    ("pruner", "epochs", "first"),
+    [
+        ({"type": "bands", "min_iter": 9}, 8, 9),
+        ({"type": "bands", "min_iter": 9}, 9, None),
+        ({"type": "bands", "max_iter": 81, "s": 2}, {"min": 1, "max": 8}, 9),
+        ({"type": "asha", "min_resource": 3, "min_early_stopping_rate": 1}, 11, 12),
+        ({"type": "asha", "min_resource": "auto"}, 1, None),
+        ({"type": "hyperband", "min_resource": 4, "max_resource": 64}, {"values": [1, 2]}, None),
+        ({"type": "hyperband", "min_resource": 4, "max_resource": 64}, 3, 4),
+        ("median", 1, None),
+    ],
+)
+def test_a_note_says_if_trials_are_too_short_for_the_pruner(
+    project: Path, pruner: Any, epochs: Any, first: int | None
+) -> None:
+    (project / "train.py").write_text("def train(trial): ...\n")
+    spec = SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "objective": "train.py:train",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"x": {"min": 0.0, "max": 1.0}, "epochs": epochs},
+            "pruner": pruner,
+            "stop": {"trials": 3},
+        }
+    )
+    notes = [note for note in preview(spec, project).notes if "first looks at a trial" in note]
+    assert len(notes) == (first is not None)
+    assert all(f"after {first} reports" in note for note in notes)
