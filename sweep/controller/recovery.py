@@ -18,6 +18,7 @@ from sweep.controller.trial_files import TrialFiles
 from sweep.messages import AttemptResult, Outcome, RunningAttempt, TrialStateName
 from sweep.space import SearchSpace
 from sweep.study import attributes
+from sweep.study.private import reopen_trial
 from sweep.sweepfile import SweepSpec
 
 
@@ -64,7 +65,7 @@ class Recovery:
                 self._finished_trials[trial.number] = trial
 
     def _restore_trial(self, study: optuna.Study, frozen: FrozenTrial) -> None:
-        live = self.live.add(optuna.Trial(study, frozen._trial_id), frozen.user_attrs)
+        live = self.live.add(reopen_trial(study, frozen), frozen.user_attrs)
         self.reports.restore(live.runs[0], frozen.intermediate_values)
         if attributes.DECISION in frozen.user_attrs:
             live.decision = Decision(**frozen.user_attrs[attributes.DECISION])

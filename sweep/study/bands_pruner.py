@@ -46,7 +46,7 @@ class BandsPruner(BasePruner):
         self._eta = eta
         self._strict = strict
         self._finished: dict[int, list[float]] = {}
-        """The values of finished trials at the bands, by trial id. They no longer change."""
+        """The values of finished trials at the bands, by trial number. They no longer change."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
@@ -64,12 +64,12 @@ class BandsPruner(BasePruner):
         return values[int(1.0 / self._eta * len(values))] if values else math.inf
 
     def _at_bands(self, trial: FrozenTrial, sign: float) -> Sequence[float]:
-        if (cached := self._finished.get(trial._trial_id)) is not None:
+        if (cached := self._finished.get(trial.number)) is not None:
             return cached
         history = _history(trial, sign)
         values = [history[band - 1] for band in self.bands if band <= len(history)]
         if trial.state.is_finished():
-            self._finished[trial._trial_id] = values
+            self._finished[trial.number] = values
         return values
 
 

@@ -12,6 +12,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.study.private import read_trial, storage_of, store_report
+
 
 class Pruning:
     """Stores the reports of a study's trials and asks its pruner about them.
@@ -31,7 +33,7 @@ class Pruning:
         self._view: optuna.Study | None = None
         study.pruner = pruner
         if len(study.directions) > 1:
-            storage: Any = _SingleObjectiveStorage(study._storage, objective)
+            storage: Any = _SingleObjectiveStorage(storage_of(study), objective)
             self._view = optuna.Study(study_name=study.study_name, storage=storage, pruner=pruner)
             study.pruner = NopPruner()  # samplers would look for Hyperband's brackets in the study itself
 
@@ -40,16 +42,13 @@ class Pruning:
         if self._view is None:
             trial.report(value, step)
             return
-        reported = trial._cached_frozen_trial.intermediate_values
-        if step not in reported:
-            self._study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
-            reported[step] = value
+        store_report(self._study, trial, step, value)
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         """Whether the pruner would stop the trial."""
         if self._view is None:
             return trial.should_prune()
-        return self._view.pruner.prune(self._view, self._study._storage.get_trial(trial._trial_id))
+        return self._view.pruner.prune(self._view, read_trial(self._study, trial))
 
 
 class _SingleObjectiveStorage:

@@ -1,0 +1,37 @@
+"""The private parts of Optuna on which this package depends, in one module. Checked with Optuna 5.0.
+
+* The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
+  objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
+
+Another one is the method that `multi_objective_tpe.py` overrides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+
+def storage_of(study: optuna.Study) -> Any:
+    """The storage of a study, without the cache of its trials."""
+    return study._storage
+
+
+def reopen_trial(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
+    """The live trial of a running trial that was read from the study."""
+    return optuna.Trial(study, frozen._trial_id)
+
+
+def read_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
+    """A live trial as it is stored."""
+    return study._storage.get_trial(trial._trial_id)
+
+
+def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: float) -> None:
+    """Store an intermediate value of a trial. A step that was reported before keeps its first value."""
+    reported = trial._cached_frozen_trial.intermediate_values
+    if step not in reported:
+        study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        reported[step] = value
