@@ -28,7 +28,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = init, run, check, debug, convert, status, trials, best, stop, retry, enqueue, tensorboard, schema
+_COMMANDS = (
+    init,
+    run,
+    check,
+    debug,
+    convert,
+    status,
+    trials,
+    best,
+    stop,
+    retry,
+    enqueue,
+    tensorboard,
+    schema,
+)
 for command in _COMMANDS:
     app.command()(command)
 
