@@ -161,6 +161,8 @@ class SweepView:
         """Why `best` is None."""
         if self.counts["complete"]:
             return NO_FEASIBLE_TRIAL
+        if self.finished_trials and self.counts["pruned"] == self.finished_trials:
+            return "no trial is complete: all were pruned"
         return "no trial is complete" + ("" if self.stopped_by else " yet")
 
     @cached_property

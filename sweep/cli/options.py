@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,11 +32,6 @@ def overrides(
     options = [("--name", "name", name), ("--trials", "stop.trials", trials)]
     options.append(("--parallel", "max_parallel", parallel))
     return [*map(parse_override, changes or []), *(option for option in options if option[2] is not None)]
-
-
-def resume_command() -> str:
-    """The command that resumes the sweep of this `sweep run`. `--fresh` would start it again."""
-    return shlex.join(["sweep", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
 
 
 def print_json(data: Any) -> None:

@@ -303,6 +303,7 @@ class Controller:
             elapsed=usage.elapsed,
             seconds_left=self._stats.seconds_left(usage.elapsed),
             stopped_by=self._scheduler.stopped_by(),
+            common_failure=self._scheduler.common_failure,
             report_events=self.take_report_events(),
         )
 
