@@ -8,16 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 PLACEHOLDER = "..."
 """A value that the user has to choose."""
 _ARGUMENTS = ("name", "runs", "address", "inline", "fresh", "grace")
-"""The arguments of a run. Other options are keys of the sweep file's `stop`."""
+"""The arguments of a run. Other options are keys of the sweep file."""
 
 
 class Caller(ABC):
     """The command or the call that runs a sweep. It can be repeated with changes, to resume the sweep."""
+
+    start: ClassVar[str]
+    """How any sweep is started."""
 
     @abstractmethod
     def option(self, name: str, value: Any) -> str:
@@ -28,7 +31,7 @@ class Caller(ABC):
         """The command or call that resumes the sweep.
 
         Args:
-            changes: options to set, by name: `name`, `fresh`, or a key of `stop` such as `trials`.
+            changes: options to set: `name`, `fresh`, or a key of the sweep file such as `stop.trials`.
         """
 
 
@@ -38,9 +41,12 @@ class CommandLine(Caller):
 
     Args:
         arguments: the arguments of `sweep`.
+        folder: where it was given, if that is not the current folder.
     """
 
     arguments: Sequence[str]
+    folder: str = ""
+    start: ClassVar[str] = "`sweep run FILE`"
 
     def option(self, name: str, value: Any) -> str:
         return shlex.join(_options(name, value))
@@ -50,14 +56,15 @@ class CommandLine(Caller):
         for name, value in changes.items():
             new = _options(name, value)
             arguments = [*_without(arguments, new), *new]
-        return shlex.join(["sweep", *arguments])
+        command = shlex.join(["sweep", *arguments])
+        return f"cd {shlex.quote(self.folder)} && {command}" if self.folder else command
 
 
 def _options(name: str, value: Any) -> list[str]:
-    if name == "trials":
+    if name == "stop.trials":
         return ["-n", str(value)]
     if name not in _ARGUMENTS:
-        return ["--set", f"stop.{name}={value}"]
+        return ["--set", f"{name}={value}"]
     return [f"--{name}"] if value is True else [f"--{name}", str(value)]
 
 
@@ -91,12 +98,14 @@ class PythonCall(Caller):
     what: str = PLACEHOLDER
     name: str = PLACEHOLDER
     is_fresh: bool = False
+    start: ClassVar[str] = "sweep.run(...)"
 
     def option(self, name: str, value: Any) -> str:
         shown = PLACEHOLDER if value == PLACEHOLDER else repr(value)
-        if name == "trials":
+        if name == "stop.trials":
             return f"n_trials={shown}"
-        return f"{name}={shown}" if name in _ARGUMENTS else f"stop={{{name!r}: {shown}}}"
+        group, _, key = name.rpartition(".")
+        return f"{group}={{{key!r}: {shown}}}" if group else f"{name}={shown}"
 
     def again(self, **changes: Any) -> str:
         options = [self.option(name, value) for name, value in ({"name": self.name} | changes).items()]

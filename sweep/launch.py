@@ -14,7 +14,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from sweep.analysis.resuming import name_for_commands, store_command
+from sweep.analysis.resuming import name_for_commands, store_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import caller
 from sweep.controller.stop_rules import stop_notes
@@ -121,7 +121,7 @@ def launch(
             _write(directory.spec, text)
             if not directory.code.exists():
                 _write(directory.code, code)
-            store_command(directory)
+            store_caller(directory)
             directory.error.unlink(missing_ok=True)
             progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, options.grace)
     return Launch(directory, progress, interruption.signal)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sweep.analysis.view import SweepView
-from sweep.caller import PLACEHOLDER, caller
+from sweep.caller import PLACEHOLDER, Caller, CommandLine, PythonCall, caller
 from sweep.sweepfile.model import Stop
 from sweep.system.directory import RUNS, SweepDirectory
 
@@ -21,20 +21,22 @@ def name_for_commands(directory: SweepDirectory) -> str:
     return shlex.quote(str(root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root))
 
 
-def store_command(directory: SweepDirectory) -> None:
+def store_caller(directory: SweepDirectory) -> None:
     """Store the command or the call that runs the sweep now."""
-    content = {"folder": str(Path.cwd()), "resume": caller().again()}
-    directory.command.write_text(json.dumps(content), encoding="utf-8")
+    now = caller()
+    how = {"arguments": now.arguments} if isinstance(now, CommandLine) else {"call": vars(now)}
+    directory.command.write_text(json.dumps({"folder": str(Path.cwd()), **how}), encoding="utf-8")
 
 
-def resume_command(directory: SweepDirectory) -> str:
-    """The command or the call that resumes a sweep, as far as it is known."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+def stored_caller(directory: SweepDirectory) -> Caller:
+    """The command or the call that last ran a sweep; `sweep run FILE` if it is unknown."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
         content = json.loads(directory.command.read_text(encoding="utf-8"))
-        resume, folder = str(content["resume"]), str(content["folder"])
-        is_command = resume.startswith("sweep ")
-        return f"cd {shlex.quote(folder)} && {resume}" if is_command and folder != str(Path.cwd()) else resume
-    return "sweep run FILE"
+        if "call" in content:
+            return PythonCall(**content["call"])
+        folder = content["folder"]
+        return CommandLine(content["arguments"], "" if folder == str(Path.cwd()) else folder)
+    return CommandLine(("run", "FILE"))
 
 
 def how_to_continue(view: SweepView) -> dict[str, str]:
@@ -44,6 +46,7 @@ def how_to_continue(view: SweepView) -> dict[str, str]:
     if rule is None or rule not in Stop.model_fields:
         return ways
     if rule == "target":
-        return {"more trials": caller().again(target=PLACEHOLDER), **ways}
+        return {"more trials": caller().again(**{"stop.target": PLACEHOLDER}), **ways}
     limit: float = 2 * (view.finished_trials if rule == "trials" else getattr(view.spec.stop, rule))
-    return {"more trials": caller().again(**{rule: int(limit) if limit == int(limit) else limit}), **ways}
+    shown = int(limit) if limit == int(limit) else limit
+    return {"more trials": caller().again(**{f"stop.{rule}": shown}), **ways}

@@ -36,12 +36,13 @@ def overrides(
 
 def print_json(data: Any) -> None:
     """Print data as JSON, with null in place of NaN and infinity, which JSON does not have."""
-    print(json.dumps(_finite(data), indent=2, ensure_ascii=False))
+    print(json.dumps(finite(data), indent=2, ensure_ascii=False))
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """The data with None in place of NaN and infinity."""
     if isinstance(data, float) and not math.isfinite(data):
         return None
     if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
+        return {key: finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data

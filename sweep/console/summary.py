@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweep.analysis import formatting as text
 from sweep.analysis.failures import most_frequent_failure
-from sweep.analysis.resuming import how_to_continue, name_for_commands
+from sweep.analysis.resuming import how_to_continue, name_for_commands, stored_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import CommandLine, caller
 from sweep.controller.common_failure import SAMPLE
@@ -84,6 +84,8 @@ def print_status(view: SweepView) -> None:
     if view.usage.utilisation is not None:
         print(f"slots busy: {view.usage.utilisation:.0%}")
     print(f"directory: {view.directory.root}")
+    if view.state == "interrupted":
+        print(f"resume with: {stored_caller(view.directory).again()}")
 
 
 def print_best(view: SweepView, has_lines: bool = False) -> None:
@@ -116,7 +118,7 @@ def _print_common_failure(view: SweepView, failure: CommonFailure, retry: str) -
     print(f"Correct the cause, then resume with: {caller().again()}")
     if retry:
         print(f"To run the failed trials again as well, first: {retry}")
-    print(f"To continue in spite of it: {caller().again(failures=UNLIMITED)}")
+    print(f"To continue in spite of it: {caller().again(**{'stop.failures': UNLIMITED})}")
 
 
 def _print_failures(view: SweepView, advice: str) -> None:

@@ -269,16 +269,16 @@ def test_a_python_file_in_place_of_a_sweep_file_is_refused_with_the_init_command
 def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
-        "error: demo: is finished; extend it and enqueue this configuration: sweep run FILE -n 7 --set"
+        "error: demo: is finished; extend it and enqueue this configuration: sweep run "
     )
-    advice = shlex.split(refused.partition("sweep run FILE ")[2])
-    call("run", finished, "--inline", "--quiet", *advice)
+    call(*shlex.split(refused.partition("sweep ")[2]))
     last = json.loads(call("trials", "demo", "--format", "json").stdout)[-1]
     assert (last["number"], last["params"]["x"], last["params"]["act"]) == (6, 0.25, "re lu")
     assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
     call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
     refused = call("enqueue", "other", "x=0.2", status=2).stderr
-    assert "enqueue this configuration: sweep run FILE --set stop.target=... --set" in refused
+    command = f"sweep run {finished} --inline --quiet --name other --set stop.target=... --set"
+    assert f"enqueue this configuration: {command}" in refused
 
 
 @pytest.mark.process
