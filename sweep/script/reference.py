@@ -50,7 +50,7 @@ class ScriptReference:
         metric: the name of the metric that the sweep optimizes.
         cwd: the working directory, if it depends on the trial.
         patterns: regular expressions that find metrics in its output.
-        groups: the groups of parameters that W&B's commands pass as one mapping.
+        groups: the names of the groups of each parameter in one, which W&B's commands pass as one mapping.
         labels: the names of each trial's repeats; one empty name without repeats.
         is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
         launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
@@ -64,7 +64,7 @@ class ScriptReference:
     cwd: str | None = None
     file: Path | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
-    groups: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
     launch_variables: Mapping[str, str] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class ScriptReference:
             spec.metric.name,
             spec.cwd if spec.cwd is not None and depends_on_trial(spec.cwd) else None,
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
-            groups=tuple(spec.groups),
+            groups=spec.groups,
             labels=spec.run_labels,
             launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )

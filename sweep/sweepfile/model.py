@@ -14,7 +14,7 @@ from sweep.sweepfile.command import CommandError
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN, DefineByRun, Parameters
 from sweep.sweepfile.expressions import Expression, Limit
 from sweep.sweepfile.parameter_forms import dump_parameters
-from sweep.sweepfile.parameters import Constant
+from sweep.sweepfile.parameters import Choice, Constant
 from sweep.sweepfile.patterns import metric_names
 from sweep.sweepfile.pruners import NoPruner, Pruner
 from sweep.sweepfile.repeats import RepeatsEntry
@@ -26,7 +26,7 @@ from sweep.sweepfile.script_entries import (
     check_objective,
     check_placeholders,
 )
-from sweep.sweepfile.tree import flatten, group_names
+from sweep.sweepfile.tree import entry_path, flatten
 from sweep.sweepfile.types import (
     Delay,
     DirectoryName,
@@ -46,6 +46,7 @@ from sweep.sweepfile.types import (
 )
 from sweep.sweepfile.wandb.command import make_command
 from sweep.sweepfile.yaml import write_yaml
+from sweep.sweepfile.yaml_traps import quoted, split_texts
 
 Goal = Literal["maximize", "minimize"]
 
@@ -171,6 +172,23 @@ def _constraint(text: str) -> str:
     return Expression(text).text
 
 
+def _constraints(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        raise invalid(f"expected a list of expressions, got {short_repr(raw)}; put each expression in quotes")
+    items = as_list(raw)
+    if isinstance(items, (list, tuple)):
+        for index, whole in split_texts(items):
+            raise invalid(
+                f"{short_repr(items[index])} is only a part of an expression, because YAML splits a list at "
+                f"commas; put the whole expression in quotes: {quoted(whole)}",
+                key=index,
+            )
+        for index, item in enumerate(items):
+            if not isinstance(item, str):
+                raise invalid(f"expected a string, got {short_repr(item)}; put the expression in quotes", key=index)
+    return items
+
+
 DEFAULTS = "defaults"
 _CONFIGURATION = {"anyOf": [{"const": DEFAULTS}, {"type": "object", "minProperties": 1}]}
 
@@ -224,7 +242,7 @@ class SweepSpec(Model):
     parameters: Parameters
     constraints: Annotated[
         tuple[Annotated[str, AfterValidator(_constraint)], ...],
-        BeforeValidator(as_list),
+        BeforeValidator(_constraints),
         OrForms({"type": "string"}),
     ] = ()
     enqueue: Annotated[
@@ -256,6 +274,8 @@ class SweepSpec(Model):
             self.__dict__["metric"] = self.goals[0]
         if self.is_define_by_run:
             self._check_define_by_run()
+        if self.arguments == "dotted":
+            self._check_names_and_values()
         self._check_constraints()
         self._check_command()
         names = [goal.name for goal in self.goals]
@@ -278,6 +298,16 @@ class SweepSpec(Model):
                 "require declared parameters; with define-by-run the objective calls trial.set_constraint",
                 key="constraints",
             )
+
+    def _check_names_and_values(self) -> None:
+        """Ensure that names and values are distinct. W&B's rules distinguish `a.b` from `b` in the group `a`,
+        and true from 1."""
+        for name, flat in flatten(self.parameters).items():
+            path = ("parameters", *entry_path(flat.path))
+            if name != flat.name:
+                raise invalid(f"the name {flat.name!r} is a duplicate; rename one", key=path)
+            if isinstance(flat.parameter, Choice):
+                check_unique(flat.parameter.values, (*path, "values"))
 
     def _check_command(self) -> None:
         check_placeholders(self.cwd, self.env, self.objective is None, flatten(self.parameters))
@@ -303,10 +333,9 @@ class SweepSpec(Model):
         for index, text in enumerate(self.constraints):
             for name in Expression(text).names:
                 if name not in parameters:
-                    raise invalid(
-                        f"there is no parameter {name!r}; {suggestion(name, parameters)}",
-                        key=("constraints", index),
-                    )
+                    constant = {"true": "True", "false": "False", "null": "None"}.get(name)
+                    hint = f"write {constant}" if constant else suggestion(name, parameters)
+                    raise invalid(f"there is no parameter {name!r}; {hint}", key=("constraints", index))
 
     @property
     def goals(self) -> tuple[Metric, ...]:
@@ -345,9 +374,9 @@ class SweepSpec(Model):
         ]
 
     @property
-    def groups(self) -> list[str]:
-        """The dotted names of all groups of parameters."""
-        return group_names(self.parameters)
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The dotted names of the parameters in groups: the names of the groups, and the parameter's own."""
+        return {name: flat.path for name, flat in flatten(self.parameters).items() if len(flat.path) > 1}
 
     @property
     def entry_point(self) -> str:
