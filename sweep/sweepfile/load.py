@@ -18,9 +18,9 @@ from sweep.sweepfile.misplaced import misplaced_key, nested_sweep
 from sweep.sweepfile.model import SweepSpec
 from sweep.sweepfile.types import as_directory_name, is_directory_name, short_repr
 from sweep.sweepfile.validation_errors import place_of, spec_error
-from sweep.sweepfile.yaml_traps import split_notes, syntax_hint, text_notes
 from sweep.sweepfile.wandb import reading as wandb
 from sweep.sweepfile.wandb.values import WandbFileError
+from sweep.sweepfile.yaml_traps import split_notes, syntax_hint, text_notes
 
 Override = tuple[str, str, Any]
 """The option (for messages), the dotted key, and the value."""
@@ -161,7 +161,9 @@ def _parse(text: str, file: str) -> sweep_yaml.Document:
         document = sweep_yaml.read_document(text)
     except yaml.YAMLError as error:
         problem = _yaml_problem(error)
-        raise SpecError(f"{_yaml_place(error, file)}: invalid YAML: {problem}{syntax_hint(problem)}") from None
+        raise SpecError(
+            f"{_yaml_place(error, file)}: invalid YAML: {problem}{syntax_hint(problem)}"
+        ) from None
     if document.data is None:
         raise SpecError(f"{file}: is empty; a sweep file needs objective, metric and parameters")
     if nested := nested_sweep(document.data):
@@ -211,7 +213,7 @@ def _from_wandb(
     except WandbFileError as error:
         raise _located(error.path, str(error), document, file, origins) from None
     repeated = tuple(
-        f"{'.'.join(map(str, path))}: is given twice (lines {first} and {line}); the last one counts, as in W&B"
+        f"{'.'.join(map(str, path))}: given twice (lines {first} and {line}); as in W&B, the last one counts"
         for path, line, first in document.duplicates
     )
     return sweep_yaml.Document(translated, document.lines), repeated + notes, remaining

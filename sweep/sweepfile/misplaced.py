@@ -55,6 +55,8 @@ def _sweeps(data: Any, path: Path) -> Iterator[tuple[Path, list[str]]]:
     if len(keys) > 1 and ("method" in keys or "parameters" in keys):
         yield path, keys
     elif len(path) < _DEPTH:
-        entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+        entries = (
+            data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+        )
         for key, value in entries:
             yield from _sweeps(value, (*path, key))

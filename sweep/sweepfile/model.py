@@ -11,8 +11,9 @@ from pydantic_core import PydanticCustomError
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, require_one_of
 from sweep.sweepfile.command import CommandError
+from sweep.sweepfile.constraints import Constraints, check_constraint_names
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN, DefineByRun, Parameters
-from sweep.sweepfile.expressions import Expression, Limit
+from sweep.sweepfile.expressions import Limit
 from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Choice, Constant
 from sweep.sweepfile.patterns import metric_names
@@ -46,7 +47,6 @@ from sweep.sweepfile.types import (
 )
 from sweep.sweepfile.wandb.command import make_command
 from sweep.sweepfile.yaml import write_yaml
-from sweep.sweepfile.yaml_traps import quoted, split_texts
 
 Goal = Literal["maximize", "minimize"]
 
@@ -168,27 +168,6 @@ def _metric(raw: Any) -> Any:
     return raw
 
 
-def _constraint(text: str) -> str:
-    return Expression(text).text
-
-
-def _constraints(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        raise invalid(f"expected a list of expressions, got {short_repr(raw)}; put each expression in quotes")
-    items = as_list(raw)
-    if isinstance(items, (list, tuple)):
-        for index, whole in split_texts(items):
-            raise invalid(
-                f"{short_repr(items[index])} is only a part of an expression, because YAML splits a list at "
-                f"commas; put the whole expression in quotes: {quoted(whole)}",
-                key=index,
-            )
-        for index, item in enumerate(items):
-            if not isinstance(item, str):
-                raise invalid(f"expected a string, got {short_repr(item)}; put the expression in quotes", key=index)
-    return items
-
-
 DEFAULTS = "defaults"
 _CONFIGURATION = {"anyOf": [{"const": DEFAULTS}, {"type": "object", "minProperties": 1}]}
 
@@ -240,11 +219,7 @@ class SweepSpec(Model):
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
-    constraints: Annotated[
-        tuple[Annotated[str, AfterValidator(_constraint)], ...],
-        BeforeValidator(_constraints),
-        OrForms({"type": "string"}),
-    ] = ()
+    constraints: Constraints = ()
     enqueue: Annotated[
         tuple[Any, ...],
         BeforeValidator(_enqueue),
@@ -276,7 +251,7 @@ class SweepSpec(Model):
             self._check_define_by_run()
         if self.arguments == "dotted":
             self._check_names_and_values()
-        self._check_constraints()
+        check_constraint_names(self.constraints, flatten(self.parameters))
         self._check_command()
         names = [goal.name for goal in self.goals]
         pruning_metric = getattr(self.pruner, "metric", None)
@@ -327,15 +302,6 @@ class SweepSpec(Model):
                 make_command(self.command, self.arguments).check(flatten(self.parameters))
             except CommandError as error:
                 raise invalid(str(error), key="command") from None
-
-    def _check_constraints(self) -> None:
-        parameters = flatten(self.parameters)
-        for index, text in enumerate(self.constraints):
-            for name in Expression(text).names:
-                if name not in parameters:
-                    constant = {"true": "True", "false": "False", "null": "None"}.get(name)
-                    hint = f"write {constant}" if constant else suggestion(name, parameters)
-                    raise invalid(f"there is no parameter {name!r}; {hint}", key=("constraints", index))
 
     @property
     def goals(self) -> tuple[Metric, ...]:

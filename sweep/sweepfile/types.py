@@ -76,7 +76,7 @@ _LARGEST_INTEGER = 2**63 - 1
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`, also in lists and mappings."""
+    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`, at any depth."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same_value, a, b))
     if isinstance(a, dict) and isinstance(b, dict):

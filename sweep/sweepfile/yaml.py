@@ -148,7 +148,10 @@ def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) 
         outline = _Outline(loader)
         outline.add(node, (), node.start_mark.line + 1, frozenset())
         return Document(
-            loader.construct_document(node), outline.lines, tuple(outline.duplicates.values()), outline.retyped
+            loader.construct_document(node),
+            outline.lines,
+            tuple(outline.duplicates.values()),
+            outline.retyped,
         )
     except RecursionError:
         mark = loader.get_mark()

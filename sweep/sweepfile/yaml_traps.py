@@ -1,4 +1,4 @@
-"""Hints where YAML reads a text differently from how it looks: commas in lists, `on`, and special characters."""
+"""Hints where YAML reads a text differently from how it looks: commas in lists, `on`, special characters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.parameters import Choice
+from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.yaml import Document, Path
 

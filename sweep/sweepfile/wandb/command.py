@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sweep.sweepfile.command import ENVVAR, Command, CommandContext, macro_values
+from sweep.sweepfile.command import (
+    ENVVAR,
+    LIST_MACROS,
+    TEXT_MACROS,
+    Command,
+    CommandContext,
+    macro_values,
+)
+
+MACROS = (*LIST_MACROS, *TEXT_MACROS, "args_dict")
+"""The macros of W&B's agent."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,22 @@ class WandbCommand(Command):
             else:
                 arguments.append(item)
         return arguments
+
+
+def command_notes(items: Iterable[str]) -> list[str]:
+    """Notes about macros that W&B's agent does not replace."""
+    notes = []
+    for item in items:
+        if item.startswith("${") and item.endswith("}"):
+            if item[2:-1] not in MACROS and not ENVVAR.search(item):
+                notes.append(f"command: W&B has no macro {item}, and leaves it out")
+        elif "${" in ENVVAR.sub("", item):
+            notes.append(
+                f"command: {item!r} is passed as it is, because W&B replaces a macro only if it is a whole "
+                "item; parameters are passed by ${args} and its variants (or translate the file with "
+                "`sweep convert` and write arguments: dotted)"
+            )
+    return notes
 
 
 def make_command(items: tuple[str, ...], arguments: str) -> Command:
