@@ -279,6 +279,20 @@ def test_a_macro_expands_to_what_its_row_shows(macro: str) -> None:
     assert re.findall(r"`([^`]+)`", row.split("|")[2]) == made
 
 
+@pytest.mark.parametrize(
+    "macro", ["args_argparse", "args_tyro", "args_click", "args_hf", "args_jsonargparse"]
+)
+def test_a_macro_for_a_library_expands_to_what_its_row_shows(macro: str) -> None:
+    lines = PAGE.read_text().splitlines()
+    row = next(line for line in lines if line.startswith(f"| `${{{macro}}}` |") and line.count("|") == 7)
+    facts = command.CommandContext("python", None, "args.json", {}, "trial", 0, 0)
+    params: dict[str, Any] = {"a": True, "b": False, "d": None, "e": [1, "x"]}
+    for cell, (name, value) in zip(row.split("|")[3:-1], params.items(), strict=True):
+        shown = [text for span in re.findall(r"`([^`]+)`", cell) for text in span.split(" ")]
+        made = command.Command((f"${{{macro}}}",)).arguments({name: value}, facts)
+        assert " ".join(shown) == " ".join(made)
+
+
 def test_links_between_the_pages_have_targets() -> None:
     for page in ALL_PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
