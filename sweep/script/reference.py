@@ -24,6 +24,7 @@ from sweep.sweepfile.command import (
     EXIT_STATUS,
     NO_PROGRAM,
     TRIAL_DIR,
+    TRIAL_MACROS,
     Command,
     CommandContext,
     CommandError,
@@ -128,8 +129,10 @@ class ScriptReference:
         """Check that the command's executable exists, unless it depends on the trial."""
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
         variables = _with_sweep_python({**_inherited(), **plain})
-        context = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
-        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
+        context = CommandContext(
+            self.interpreter(), self.program, "args.json", variables, "trial", 0, 0, str(directory)
+        )
+        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), *TRIAL_MACROS]}
         by_env = False
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
@@ -186,6 +189,7 @@ class ScriptReference:
             trial_dir=str(directory),
             number=number,
             seed=seed,
+            cwd=os.getcwd(),
         )
         flat = {**params, **passed}  # in `env` each parameter has its own name, even with W&B's groups
         env = {name: Command((text,)).arguments(flat, context)[0] for name, text in self.variables.items()}

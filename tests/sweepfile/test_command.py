@@ -22,6 +22,7 @@ FACTS = CommandContext(
     trial_dir="/runs/demo/trial-0007",
     number=7,
     seed=42,
+    cwd="/home/me",
 )
 
 
@@ -33,6 +34,11 @@ def ours(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
     command = Command(items)
     command.check(params)
     return command.arguments(params, FACTS)
+
+
+def test_paths_can_be_relative_to_the_working_directory() -> None:
+    assert ours("--data=${cwd}/data", params={}) == ["--data=/home/me/data"]
+    assert ours("${cwd}", params={"cwd": 3}) == ["3"], "a parameter of that name takes precedence"
 
 
 MACROS = {
