@@ -49,7 +49,17 @@ PAGES = [
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("optuna", "python", "scripts", "wandb", "frameworks", "debugging", "ray-tune", "recipes")
+        for page in (
+            "optuna",
+            "python",
+            "scripts",
+            "wandb",
+            "frameworks",
+            "debugging",
+            "hydra",
+            "ray-tune",
+            "recipes",
+        )
     ),
 ]
 
@@ -64,7 +74,7 @@ def test_the_examples_of_a_page_run_unchanged(
     found = blocks(page)
     for block in found:
         if block.file is not None:
-            Path(block.file).parent.mkdir(exist_ok=True)
+            Path(block.file).parent.mkdir(parents=True, exist_ok=True)
             Path(block.file).write_text(block.text)
     here = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
