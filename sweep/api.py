@@ -32,6 +32,7 @@ from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, create_directory
+from sweep.system.streams import guarded_streams
 
 _log = logging.getLogger("sweep")
 
@@ -89,7 +90,8 @@ def run(
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
     launch_options = LaunchOptions(Path(runs), address, inline, fresh, seconds)
-    return _run(call, launch_options, callbacks, progress, observer)
+    with guarded_streams():
+        return _run(call, launch_options, callbacks, progress, observer)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,10 @@ def overrides(
 
 def print_json(data: Any) -> None:
     """Print data as JSON, with null in place of NaN and infinity, which JSON does not have."""
-    print(json.dumps(finite(data), indent=2, ensure_ascii=False))
+    from sweep.system.streams import can_encode
+
+    text = json.dumps(finite(data), indent=2, ensure_ascii=False)
+    print(text if can_encode(text) else json.dumps(finite(data), indent=2))
 
 
 def finite(data: Any) -> Any:

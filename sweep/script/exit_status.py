@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sweep.script.errors import ScriptCrash, ScriptError
+from sweep.script.hints import hint_for
 
 _TRACEBACK = "Traceback (most recent call last):"
 _CRASH_SIGNALS = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGKILL, signal.SIGSEGV)
@@ -23,14 +24,8 @@ _CRASH_MESSAGE = re.compile(
 )
 """What Python, C++, glibc and shells print about a process that a signal killed."""
 _WARNING = "Warning: "
-_HINTS = {
-    "No API key configured": "wandb runs offline here, without an account, which wandb.Api needs",
-    **dict.fromkeys(
-        ("Cannot use artifact when in offline mode", "not supported in offline mode"),
-        "wandb runs offline here: download what the script needs before the sweep",
-    ),
-}
-"""Hints for the user, by a text in the last lines of the output."""
+_AFTER_THE_REASON = ("Pass --helpshort or", "Set the environment variable HYDRA_FULL_ERROR")
+"""Lines that absl and Hydra print after an error's message."""
 
 
 def check_exit_status(status: int, tail: Sequence[str]) -> None:
@@ -59,8 +54,8 @@ def check_exit_status(status: int, tail: Sequence[str]) -> None:
             "",
             output_tail,
         )
-    hint = next((hint for text, hint in _HINTS.items() if text in output_tail), None)
-    raise ScriptError(f"exit status {status}", hint or _reason(tail), output_tail)
+    reason = "; ".join(filter(None, [_reason(tail), hint_for(output_tail)]))
+    raise ScriptError(f"exit status {status}", reason, output_tail)
 
 
 def _signal_name(number: int) -> str:
@@ -89,6 +84,10 @@ def _reason(tail: Sequence[str]) -> str:
     causes = [line for line in messages if not any(name in line for name in _LAUNCHER_ERRORS)]
     if messages:
         return (causes or messages)[-1]
+    lines = [line for line in lines if not line.startswith(_AFTER_THE_REASON)]
+    if lines and lines[-1].startswith("╰"):  # the error is the first line in a box of rich (typer, tyro)
+        top = max((index for index, line in enumerate(lines) if line.startswith("╭")), default=-1)
+        return lines[top + 1].strip("│ ")
     others = [
         line.strip()
         for before, line in zip(["", *lines], lines, strict=False)
