@@ -71,11 +71,10 @@ class FirstTrials:
         """The failure of all of them; None if they are too few or differ."""
         if len(self._trials) < SAMPLE or any(trial.state != TrialState.FAIL for trial in self._trials):
             return None
-        reasons = [trial.user_attrs.get(attributes.REASON, "") for trial in self._trials]
-        patterns = {
-            failure_pattern(reason, trial.params) for reason, trial in zip(reasons, self._trials, strict=True)
-        }
-        return CommonFailure(reasons[0], self._trials[0].number) if len(patterns) == 1 else None
+        failures = [(trial.user_attrs.get(attributes.REASON, ""), trial.params) for trial in self._trials]
+        if len(set(failure_patterns(failures))) > 1:
+            return None
+        return CommonFailure(failures[0][0], self._trials[0].number)
 
     @property
     def have_reported(self) -> bool:
