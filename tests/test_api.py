@@ -99,8 +99,9 @@ def notes_of(objective: Any, **options: Any) -> list[str]:
 def test_a_note_says_that_a_finished_sweep_was_not_run(project: Path) -> None:
     assert notes_of(parabola, n_trials=2) == []
     assert notes_of(parabola, n_trials=2) == [
-        "demo is finished: 2 complete; nothing was run; for more trials pass n_trials=4, for a new sweep "
-        "fresh=True or another name"
+        "demo is finished: 2 complete; nothing was run; for more trials: "
+        "sweep.run(parabola, ..., name='demo', n_trials=4); for a new sweep: "
+        "sweep.run(parabola, ..., name='demo', fresh=True)"
     ]
     assert notes_of(parabola, n_trials=3) == []
     assert notes_of(parabola, n_trials=2, fresh=True)[0].startswith("the old sweep is now in ")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.caller import caller
 from sweep.errors import EntryError
 from sweep.script.errors import ScriptError
 from sweep.script.executables import check_executable
@@ -86,7 +87,11 @@ class ScriptReference:
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
-            raise EntryError("program", "is missing; use --set program=train.py, or objective=train.py:train")
+            add = caller().option
+            raise EntryError(
+                "program",
+                f"is missing; add {add('program', 'train.py')}, or {add('objective', 'train.py:train')}",
+            )
         path = None
         if program is not None and command.uses("program"):
             path = find_file("program", program, [directory, near], "*")

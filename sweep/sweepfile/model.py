@@ -38,6 +38,7 @@ from sweep.sweepfile.types import (
     Number,
     OrForms,
     PositiveInteger,
+    PositiveIntegerOrUnlimited,
     PositiveNumber,
     Seconds,
     as_list,
@@ -108,15 +109,16 @@ class Stop(Model):
 
     `trials` is the number of finished trials, whatever their outcome; `time` is the time that the sweep ran,
     downtime excluded, in seconds or as 30m or 12h; `hours` is the same in hours; `target` is a value of the
-    metric; `failures` is a number of failed trials; `plateau` is the number of complete trials in a row
-    without a new best one.
+    metric; `failures` is a number of failed trials, or `unlimited`: without it the sweep stops if the first
+    five trials fail for the same reason; `plateau` is the number of complete trials in a row without a new
+    best one.
     """
 
     trials: PositiveInteger | None = None
     time: Seconds | None = None
     hours: PositiveNumber | None = None
     target: Number | None = None
-    failures: PositiveInteger | None = None
+    failures: PositiveIntegerOrUnlimited | None = None
     plateau: PositiveInteger | None = None
 
     @model_validator(mode="after")

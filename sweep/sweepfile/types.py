@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -144,6 +144,18 @@ def as_integer(value: Any) -> Any:
     return value
 
 
+UNLIMITED = "unlimited"
+
+
+def _count_or_unlimited(value: Any) -> Any:
+    if value == UNLIMITED:
+        return value
+    count = 0 if isinstance(value, str) else as_integer(value)
+    if count < 1:
+        raise invalid(f"expected a whole number of at least 1, or unlimited, got {short_repr(value)}")
+    return count
+
+
 def _stripped(value: str) -> str:
     if value != value.strip():
         raise invalid(f"{value!r} begins or ends with white space; write {value.strip()!r}")
@@ -213,6 +225,11 @@ Probability = Annotated[
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
 PositiveInteger = Annotated[PositiveInt, BeforeValidator(as_integer)]
+PositiveIntegerOrUnlimited = Annotated[
+    int | Literal["unlimited"],
+    BeforeValidator(_count_or_unlimited),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": UNLIMITED}]}),
+]
 NonNegativeInteger = Annotated[NonNegativeInt, BeforeValidator(as_integer)]
 Flag = StrictBool
 SCALAR_SCHEMA = {"type": ["null", "boolean", "number", "string"]}

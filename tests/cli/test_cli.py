@@ -269,16 +269,16 @@ def test_a_python_file_in_place_of_a_sweep_file_is_refused_with_the_init_command
 def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
-        "error: demo: is finished; extend it and enqueue this configuration: sweep run FILE -n 7 --set"
+        "error: demo: is finished; extend it and enqueue this configuration: sweep run "
     )
-    advice = shlex.split(refused.partition("sweep run FILE ")[2])
-    call("run", finished, "--inline", "--quiet", *advice)
+    call(*shlex.split(refused.partition("sweep ")[2]))
     last = json.loads(call("trials", "demo", "--format", "json").stdout)[-1]
     assert (last["number"], last["params"]["x"], last["params"]["act"]) == (6, 0.25, "re lu")
     assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
     call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
     refused = call("enqueue", "other", "x=0.2", status=2).stderr
-    assert "enqueue this configuration: sweep run FILE --set stop.target=... --set" in refused
+    command = f"sweep run {finished} --inline --quiet --name other --set stop.target=... --set"
+    assert f"enqueue this configuration: {command}" in refused
 
 
 @pytest.mark.process
@@ -290,9 +290,9 @@ def test_a_sweep_is_found_by_name_and_by_path(finished: Path) -> None:
 
 @pytest.mark.process
 def test_a_sweep_without_a_complete_trial_exits_with_1_and_the_reason(make_sweep: MakeSweep) -> None:
-    file = make_sweep("def train(trial):\n    raise OSError('no data')\n")
+    file = make_sweep("def train(trial):\n    raise OSError('no data')\n", stop={"trials": 3})
     done = call("run", file, "--inline", status=1)
-    assert "6 failed, all with: OSError: no data" in done.stdout
+    assert "3 failed, all with: OSError: no data" in done.stdout
     assert "no trial is complete" in call("best", "demo", status=1).stderr
 
 
@@ -307,7 +307,8 @@ def test_a_sweep_whose_script_never_reports_the_metric_stops_and_is_replaced_by_
     file.write_text(text)
     ended = call("run", file, "--inline", status=1).stdout
     assert "Stopped early: no trial can succeed without the metric." in ended
-    assert f"correct metric ({file}:4), or what the script reports, and run the same command again" in ended
+    assert f"correct metric ({file}:4), or what the script reports\n" in ended
+    assert f"\nThen resume with: sweep run {file} --inline\n" in ended
     assert "sweep retry" not in ended
     file.write_text(text.replace("los\n", "loss\n"))
     assert "the old sweep is now in" in call("run", file, "--inline").stdout

@@ -15,8 +15,9 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep.caller import caller
 from sweep.engine.ray import private
-from sweep.errors import InputError, SweepError
+from sweep.errors import InputError, SweepError, SweepStopped
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
 
@@ -117,7 +118,7 @@ class RayCluster:
         text = " ".join(text.split())[:300]
         if self._address:
             return f"the Ray cluster at {self._address} cannot be reached: {text}"
-        return f"Ray did not start (is this machine busy?); run the same command again to retry: {text}"
+        return f"Ray did not start (is this machine busy?): {text}\ntry again with: {caller().again()}"
 
     def restart(self) -> None:
         """Start Ray again after its daemons died, or connect to the cluster again.
@@ -126,7 +127,7 @@ class RayCluster:
             SweepError: the connection was not made here, or the cluster cannot be reached.
         """
         if not self._daemons:
-            raise SweepError("Ray died; start it, then run the same command again to resume")
+            raise SweepStopped("Ray died; start it first")
         end = time.monotonic() + _RESTART_TIMEOUT
         while True:
             _shut_down()
@@ -195,7 +196,8 @@ def _resolve(address: str) -> str:
     """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
     if address == "auto":
         return private.find_running_cluster()
-    source = f"{'RAY_ADDRESS=' if address == os.environ.get('RAY_ADDRESS') else '--address '}{address}"
+    is_from_environment = address == os.environ.get("RAY_ADDRESS")
+    source = f"RAY_ADDRESS={address}" if is_from_environment else caller().option("address", address)
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():  # http:// is the address for `ray job`
         raise InputError(

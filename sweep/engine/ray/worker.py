@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psutil
@@ -16,6 +18,7 @@ from sweep.engine.output import redirect_output
 from sweep.engine.ray.channel import RayChannel
 from sweep.errors import SweepError
 from sweep.messages import Assignment, Outcome
+from sweep.objective.pickled_function import PickledFunction
 from sweep.system import processes
 from sweep.system.lock import join_run
 
@@ -70,7 +73,6 @@ class RayWorker:
         # What a trial prints goes to a file, which has every character whatever the locale is.
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-        sys.breakpointhook = _refuse_breakpoint  # Ray's hook would open a port and wait forever
         self._settings = settings
         self._controller = controller
         self._max_attempts = max_attempts
@@ -96,6 +98,8 @@ class RayWorker:
     def run(self, assignment: Assignment) -> FinishedAttempt:
         """Run one attempt. Its last reports are sent with the outcome."""
         assert self._runner is not None
+        # Ray's hook would open a port and wait forever.
+        sys.breakpointhook = partial(_refuse_breakpoint, self._how_to_debug(assignment))
         channel = RayChannel(self._controller, assignment)
         outcome = self._runner.run(assignment, channel)
         outcome = replace(outcome, reports=channel.close())
@@ -106,6 +110,12 @@ class RayWorker:
     def probe(self) -> None:
         """Do nothing: an answer shows that the process is alive."""
 
+    def _how_to_debug(self, assignment: Assignment) -> str:
+        if isinstance(self._settings.objective, PickledFunction):
+            return "pass inline=True to sweep.run"
+        directory = shlex.quote(str(self._settings.directory.root))
+        return f"run the trial with: sweep debug {directory} --trial {assignment.number}"
+
     def _is_spent(self, outcome: Outcome) -> bool:
         return (
             outcome.kind == "oom"  # the objects that filled the memory may still exist
@@ -115,8 +125,5 @@ class RayWorker:
         )
 
 
-def _refuse_breakpoint(*args: Any, **kwargs: Any) -> None:
-    raise RuntimeError(
-        "breakpoint() needs a terminal, and a worker has none; run the trial with "
-        "`sweep debug FILE --trial N`, or the sweep with --inline"
-    )
+def _refuse_breakpoint(advice: str, *args: Any, **kwargs: Any) -> None:
+    raise RuntimeError(f"breakpoint() needs a terminal, and a worker has none; {advice}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sweep.caller import caller
 from sweep.errors import nearest, suggestion
 from sweep.sweepfile.command import NO_PROGRAM
 from sweep.sweepfile.misplaced import misplaced_key
@@ -165,5 +166,8 @@ def _read_program(raw: Mapping[Any, Any], notes: list[str]) -> dict[str, Any]:
     command = entries.get("command", ["${program}"])
     if "program" not in entries and isinstance(command, list) and "${program}" in command:
         entries["program"] = NO_PROGRAM
-        notes.append("no program: to run it, add --set program=train.py or --set objective=train.py:train")
+        notes.append(
+            f"no program: to run it, add {caller().option('program', 'train.py')}, or "
+            f"{caller().option('objective', 'train.py:train')}"
+        )
     return entries
