@@ -162,7 +162,7 @@ def _name_notes(spec: SweepSpec) -> Iterator[str]:
     for name, parameter in spec.parameters.items():
         value = getattr(parameter, "value", None)
         if name == wandb.DISTINCTIVE_KEY and isinstance(value, str) and value in wandb.METHODS:
-            yield f"parameters.{name}: is a parameter; as W&B's method it belongs to the top level of the file"
+            yield f"parameters.{name}: is a parameter; W&B's method belongs to the top level of the file"
     for name, flat in flatten(spec.parameters).items():
         if name != flat.name:
             group = ".".join(flat.path[:-1]) or "no group"
