@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.errors import nearest, suggestion
 from sweep.sweepfile.parameter_forms import Group, Parameter
-from sweep.sweepfile.parameters import Choice, Leaf
+from sweep.sweepfile.parameters import Choice, Constant, Leaf, Range
 from sweep.sweepfile.types import invalid, same_value, short_repr
 
 
@@ -51,6 +51,20 @@ class FlatParameter:
     def is_active(self, params: Mapping[str, Any]) -> bool:
         """Whether the parameter belongs to a configuration."""
         return all(condition.holds(params) for condition in self.conditions)
+
+
+def domains(parameters: Mapping[str, Parameter]) -> dict[str, tuple[float, float] | list[Any]]:
+    """The bounds or the choices of the parameters that have them, by their dotted names."""
+    found: dict[str, tuple[float, float] | list[Any]] = {}
+    for name, node in flatten(parameters).items():
+        match node.parameter:
+            case Constant(value=value):
+                found[name] = [value]
+            case Choice(values=values):
+                found[name] = list(values)
+            case Range(min=low, max=high):
+                found[name] = (low, high)
+    return found
 
 
 _Path = tuple[str | int, ...]

@@ -31,6 +31,10 @@ class WandbCommand(Command):
     def of_parameters(self, parameters: Iterable[str]) -> Command:
         return super().of_parameters(())
 
+    def with_hydra_dirs(self, parameters: Iterable[str], is_hydra_program: bool = False) -> Command:
+        """This command: W&B passes nothing that the file does not contain."""
+        return self
+
     def check(self, parameters: Iterable[str]) -> None:
         """Accept every command, as W&B does."""
 
