@@ -29,7 +29,7 @@ from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.model import Stop
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, create_directory
-from sweep.system.paths import home_path
+from sweep.system.paths import check_current_directory, home_path
 from sweep.system.streams import guarded_streams
 
 
@@ -83,6 +83,7 @@ def run(
         SweepError: the sweep failed.
         KeyboardInterrupt: the sweep was interrupted. The same call with the same name resumes it.
     """
+    check_current_directory()
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
     launch_options = LaunchOptions(home_path(runs), address, inline, fresh, seconds)

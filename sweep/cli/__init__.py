@@ -22,8 +22,10 @@ def _call_app() -> int:
     from sweep.cli.app import app
     from sweep.cli.options import resume_command
     from sweep.errors import SpecError, StartInterrupted, SweepError
+    from sweep.system.paths import check_current_directory
 
     try:
+        check_current_directory()
         app()
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):

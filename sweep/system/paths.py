@@ -1,4 +1,4 @@
-"""Paths that a user writes: `~` is the home directory, as in a shell."""
+"""Paths that a user writes: `~` is the home directory, and others are relative to the current one."""
 
 from __future__ import annotations
 
@@ -54,6 +54,20 @@ def expand_url(text: str) -> str:
     """
     scheme, separator, path = text.partition(":///")
     return f"{scheme}{separator}{expand_home(path)}"
+
+
+def check_current_directory() -> None:
+    """Check that the current directory exists: it can have been removed or unmounted.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError(
+            f"the current directory is not accessible: {error.strerror}; change to another one"
+        ) from None
 
 
 def home_path(path: str | os.PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import sweep
 from sweep.sweepfile import SweepSpec
 from sweep.system.paths import expand_argument, expand_home, expand_url, expand_variable
-from tests.commands import call
+from tests.commands import PATIENCE, call, sweep_command
 from tests.conftest import MakeSweep
 
 LOSS = """
@@ -100,3 +101,18 @@ def test_no_command_makes_a_folder_that_is_called_tilde(home: Path, make_sweep: 
     assert len(result.trials) == 2
     assert {path.name for path in home.iterdir()} >= {"runs", "kept", "new.yaml"}
     assert not [path for path in home.parent.rglob("*") if path.name.startswith("~")]
+
+
+@pytest.mark.process
+def test_a_current_directory_that_is_gone_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = 'rmdir "$PWD"; exec "$@"'
+    command = ["bash", "-c", shell, "bash", *sweep_command("status")]
+    done = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the current directory is not accessible: No such file or directory; change to another one\n"
+    )
