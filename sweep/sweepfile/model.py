@@ -37,17 +37,20 @@ from sweep.sweepfile.types import (
     NonNegativeNumber,
     Number,
     OrForms,
+    PathText,
     PositiveInteger,
     PositiveIntegerOrUnlimited,
     PositiveNumber,
     Seconds,
     as_list,
     check_unique,
+    expanding,
     invalid,
     short_repr,
 )
 from sweep.sweepfile.wandb.command import make_command
 from sweep.sweepfile.yaml import write_yaml
+from sweep.system.paths import expand_url
 
 Goal = Literal["maximize", "minimize"]
 
@@ -209,15 +212,15 @@ class SweepSpec(Model):
     )
 
     name: DirectoryName
-    program: NonEmptyStr | None = None
+    program: PathText | None = None
     command: CommandEntry = None
     arguments: Literal["dotted", "nested"] = "dotted"
-    cwd: NonEmptyStr | None = None
+    cwd: PathText | None = None
     metrics_from: MetricsFrom | None = None
     env: Annotated[Environment, Field(default_factory=dict)]
-    objective: Annotated[
-        NonEmptyStr | None, AfterValidator(check_objective), Field(validate_default=True)
-    ] = None
+    objective: Annotated[PathText | None, AfterValidator(check_objective), Field(validate_default=True)] = (
+        None
+    )
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
@@ -235,7 +238,8 @@ class SweepSpec(Model):
     stop: Stop = Stop()
     trial: TrialRules = TrialRules()
     storage: Annotated[
-        NonEmptyStr | None, Field(description="An Optuna storage URL instead of the journal")
+        Annotated[NonEmptyStr, expanding(expand_url)] | None,
+        Field(description="An Optuna storage URL instead of the journal"),
     ] = None
 
     @model_validator(mode="after")

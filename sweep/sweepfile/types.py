@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,6 +25,7 @@ from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from sweep.errors import InputError
+from sweep.system.paths import expand_home
 
 Scalar = None | bool | int | float | str
 
@@ -242,6 +244,22 @@ NonEmptyStr = Annotated[
     AfterValidator(_stripped),
     WithJsonSchema({"type": "string", "pattern": STRIPPED}),
 ]
+
+
+def _expanded(expand: Callable[[str], str], text: str) -> str:
+    try:
+        return expand(text)
+    except InputError as error:
+        raise invalid(str(error)) from None
+
+
+def expanding(expand: Callable[[str], str]) -> AfterValidator:
+    """A validator that expands `~` in a string with a function of `system.paths`."""
+    return AfterValidator(partial(_expanded, expand))
+
+
+PathText = Annotated[NonEmptyStr, expanding(expand_home)]
+"""A path, in which `~` is expanded."""
 DirectoryName = Annotated[
     str,
     BeforeValidator(_directory_name),

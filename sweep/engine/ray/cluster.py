@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.caller import caller
 from sweep.engine.ray import private
+from sweep.engine.ray.temporary import temporary_folder
 from sweep.errors import InputError, SweepError, SweepStopped
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
@@ -57,6 +58,8 @@ class RayCluster:
         self._exits = ExitStack()
         self._daemons: list[psutil.Process] = []
         """Ray's daemons on this machine; empty if this process was already connected."""
+        self._temporary_folder: str | None = None
+        """Where Ray keeps its sockets; None for its default, or for another machine's cluster."""
 
     def __enter__(self) -> RayCluster:
         with self._exits:
@@ -68,6 +71,9 @@ class RayCluster:
                         "so that all sweeps use that Ray, or run the sweeps one after the other"
                     )
                 self._exits.callback(_connection_lock.release)
+                if self._address is None:
+                    self._temporary_folder = self._exits.enter_context(temporary_folder())
+                    private.provide_token()
                 try:
                     self._connect_or_clean_up()
                 except _StartTimeout:  # two in a row are rare
@@ -102,6 +108,7 @@ class RayCluster:
                 log_to_driver=False,
                 logging_level="ERROR",
                 include_dashboard=None if self._address else False,
+                _temp_dir=self._temporary_folder,
             )
         except _RAY_ERRORS as error:
             raise SweepError(self._describe(error)) from None

@@ -2,6 +2,7 @@
 
 * Finding the cluster to which `address="auto"` refers (`ray._private.services`).
 * Switching authentication between token and no token (`ray._raylet`).
+* Creating the token of a new cluster (`ray._private.authentication`).
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
 * Facts that Ray reports only in the text or the type of an exception.
 """
@@ -9,15 +10,18 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 import ray
+from ray._private.authentication.authentication_token_setup import generate_and_save_token
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError
@@ -60,6 +64,26 @@ def match_authentication(address: str) -> None:
             GcsClient(address=address)
     except AuthenticationError:
         _set_authentication("token")
+
+
+def provide_token() -> None:
+    """Give Ray a token for a new cluster if it can neither read one from the home directory nor create one.
+
+    A container's user may have no home directory, or one that is read-only.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return
+    with _no_stderr():  # without HOME it prints a warning
+        has_token = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+    if has_token:
+        return
+    try:
+        if not Path.home().is_dir():
+            raise FileNotFoundError  # Ray would create it
+        generate_and_save_token()
+    except (OSError, RuntimeError):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _set_authentication(mode: str) -> None:
