@@ -18,6 +18,7 @@ from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.classify import DISK_FULL_ERRNOS, disk_full_error, study_write_error
 from sweep.engine.interruption import Interruption
+from sweep.engine.isolation import isolated
 from sweep.engine.observer import Observer
 from sweep.engine.output import tee_output
 from sweep.errors import InputError, SweepError
@@ -52,16 +53,17 @@ class InlineEngine(Engine):
     def run(
         self, sweep: PreparedSweep, observer: Observer, interruption: Interruption, grace: float
     ) -> Progress:
-        os.chdir(sweep.working_directory)
-        try:
-            runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
-        except ObjectiveImportError as error:
-            raise SweepError(str(error)) from None
-        fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-        try:
-            return self._run(runner, sweep, observer, interruption)
-        finally:
-            os.close(fence)
+        with isolated({}, kill_children=False):  # the import of the objective changes this process, too
+            try:
+                runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
+            except ObjectiveImportError as error:
+                raise SweepError(str(error)) from None
+            os.chdir(sweep.working_directory)
+            fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+            try:
+                return self._run(runner, sweep, observer, interruption)
+            finally:
+                os.close(fence)
 
     def _run(
         self, runner: AttemptRunner, sweep: PreparedSweep, observer: Observer, interruption: Interruption

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,8 @@ import ray
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirect_output
 from sweep.engine.ray.channel import RayChannel
+from sweep.engine.ray.private import remove_driver_path
+from sweep.engine.threads import set_threads
 from sweep.errors import SweepError
 from sweep.messages import Assignment, Outcome
 from sweep.system import processes
@@ -42,7 +45,8 @@ class RayWorker:
         settings: the settings that all attempts share.
         run_id: the id of the sweep's run.
         controller: the handle of the controller.
-        threads: how many threads numeric libraries may use: a trial's share of the cores.
+        share: a trial's share of the cores: how many threads numeric libraries use.
+        chosen_threads: the variables with which the user has set another number.
         max_attempts: the process is replaced after this many attempts; None for no limit.
         max_memory: the process is replaced when it uses this many bytes; None for no limit.
     """
@@ -52,7 +56,8 @@ class RayWorker:
         settings: AttemptSettings,
         run_id: str,
         controller: Any,
-        threads: int,
+        share: int,
+        chosen_threads: Mapping[str, str],
         max_attempts: int | None,
         max_memory: float | None,
     ) -> None:
@@ -63,10 +68,8 @@ class RayWorker:
         fence = join_run(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
         os.close(fence)
-        # Before the import of NumPy or torch, which read these once. Ray has set OMP_NUM_THREADS to 1.
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-            os.environ[variable] = str(threads)
-        os.chdir(settings.working_directory)
+        set_threads(share, chosen_threads)
+        remove_driver_path()
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         sys.breakpointhook = _refuse_breakpoint  # Ray's hook would open a port and wait forever
         self._settings = settings
