@@ -17,6 +17,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sweep.system.libraries import install as _install
+
 if TYPE_CHECKING:
     from optuna import TrialPruned as TrialPruned
 
@@ -49,6 +51,7 @@ _MODULES = {
     "run": "sweep.api",
 }
 __all__ = list(_MODULES)
+_install()
 
 
 def __getattr__(name: str) -> Any:

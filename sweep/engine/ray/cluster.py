@@ -79,6 +79,11 @@ class RayCluster:
                 except _StartTimeout:  # two in a row are rare
                     self._connect_or_clean_up()
                 self._exits.callback(_shut_down)
+            elif (folder := private.folder_that_hides_this_package()) is not None:
+                raise InputError(
+                    f"{folder}: has another module called sweep, which Ray's workers would import instead of "
+                    "this package; rename it, or do not call ray.init: sweep.run starts Ray itself"
+                )
             self._exits = self._exits.pop_all()  # nothing has failed: `__exit__` cleans up
         return self
 
@@ -109,6 +114,7 @@ class RayCluster:
                 logging_level="ERROR",
                 include_dashboard=None if self._address else False,
                 _temp_dir=self._temporary_folder,
+                job_config=private.SafeJobConfig(),
             )
         except _RAY_ERRORS as error:
             raise SweepError(self._describe(error)) from None
