@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 _SCALARS = "scalars"
 """The TensorBoard plugin whose tensors are scalars."""
+
+
+def as_stored(value: float) -> float:
+    """A number with the precision of event files."""
+    return ctypes.c_float(value).value
 
 
 class ScalarReader:

@@ -12,6 +12,7 @@ from typing import Any
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, wait_for_later_names
 from sweep.tracking.hparams import Cell, Session
+from sweep.tracking.numbers import as_stored
 from sweep.tracking.read import read_scalars
 from sweep.tracking.row import update_row
 from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
@@ -64,6 +65,8 @@ class RunLogger:
         self._metric = metric
         self._maximize = maximize
         self._best: float | None = None
+        self._earlier_best: float | None = None
+        """The best value of earlier attempts."""
         self.last: dict[str, tuple[int, float]] = {}
         """The last step and value of each tag."""
 
@@ -89,7 +92,16 @@ class RunLogger:
         """
         self._is_resumed = True
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
-        self._best = state["best"]
+        self._best = self._earlier_best = state["best"]
+
+    @property
+    def is_start_known(self) -> bool:
+        """Whether it is known if this attempt continues earlier curves."""
+        return self._resume_after is None or self._is_resumed or self.has_scalars
+
+    def restart_best(self) -> None:
+        """Forget the best value of this attempt: it came from a source that is superseded."""
+        self._best = self._earlier_best
 
     def continue_curves(self) -> dict[str, dict[int, float]]:
         """Prepare for a script, which may write event files here and continue earlier curves at any step.
@@ -113,7 +125,7 @@ class RunLogger:
         }
         self.last = {tag: max(values.items()) for tag, values in scalars.items() if values}
         values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
-        self._best = (max if self._maximize else min)(values, default=None)
+        self._best = self._earlier_best = (max if self._maximize else min)(values, default=None)
 
     def start_at(self, step: int, tags: Iterable[str]) -> None:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
@@ -159,12 +171,13 @@ class RunLogger:
             self._write_row()
         if values:
             self.start_at(step, values)
-        scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
-        if self._metric in scalars and self._is_best(scalars[self._metric]):
-            self._best = scalars[self._metric]
-        if self._metric in scalars and self._best is not None:
+        scalars = {tag: value for tag, value in values.items() if not self._is_repeated(tag, step, value)}
+        is_best = self._metric in values and self._is_best(values[self._metric])
+        if is_best:
+            self._best = values[self._metric]
+        if self._best is not None and (is_best or self._metric in scalars):
             scalars[best_tag(self._metric)] = self._best
-        self.last.update({tag: (step, value) for tag, value in scalars.items()})
+        self.last.update({tag: (step, value) for tag, value in {**values, **scalars}.items()})
         if is_written:
             scalars = {tag: value for tag, value in scalars.items() if tag not in values}
         if scalars:
@@ -199,6 +212,11 @@ class RunLogger:
             if not math.isnan(value) and (tag not in self.last or self.last[tag][1] != value)
         }
         self.add_scalars(changed, step)
+
+    def _is_repeated(self, tag: str, step: int, value: float) -> bool:
+        """Whether a value is the last one of a curve, with the precision of event files."""
+        last_step, last = self.last.get(tag, (-1, math.nan))
+        return last_step == step and as_stored(last) == as_stored(value)
 
     def _is_best(self, value: float) -> bool:
         if math.isnan(value):
