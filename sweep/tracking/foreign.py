@@ -21,6 +21,7 @@ HPARAMS = "hparams"
 """The name of TensorBoard's HParams plugin in the records that belong to it."""
 _PLUGIN = b"\n\x07hparams"
 _OTHER_PLUGIN = b"\n\x07ignored"
+_TAG, _OTHER_TAG = b"_hparams_/", b"_ignored_/"
 _HEAD = 12
 """Bytes before the content of a record."""
 
@@ -53,8 +54,8 @@ def hide_subdirectories(run: Path) -> None:
 def disable_hparams(path: Path, span: Span) -> None:
     """Have TensorBoard ignore an HParams record, in a file that may still be open in another process.
 
-    The name of its plugin is replaced by another one of the same length, so that nothing else moves. A
-    TensorBoard that has read the record already keeps it.
+    Its plugin and its tag get other names of the same length, so that nothing else moves. The tag too,
+    because the first record of a tag decides the plugin of all. A TensorBoard that has read it keeps it.
 
     Args:
         path: the file.
@@ -64,7 +65,7 @@ def disable_hparams(path: Path, span: Span) -> None:
         content = os.pread(file.fileno(), span.end - span.start - _HEAD - 4, span.start + _HEAD)
         old = content
         while _PLUGIN in content and _has_hparams(content):
-            content = content.replace(_PLUGIN, _OTHER_PLUGIN, 1)
+            content = content.replace(_PLUGIN, _OTHER_PLUGIN, 1).replace(_TAG, _OTHER_TAG)
         if content != old:
             checksum = struct.pack("<I", masked_crc32c(content))
             os.pwrite(file.fileno(), content + checksum, span.start + _HEAD)
