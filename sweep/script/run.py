@@ -23,7 +23,7 @@ from sweep.script.wandb_offline import RUN_ID, OfflineRuns
 from sweep.sweepfile.command import EXIT_STATUS
 from sweep.system import processes
 from sweep.system.directory import TrialDirectory
-from sweep.tracking.run_logger import best_tag
+from sweep.tracking.run_logger import best_tag, reported_tag
 from sweep.trial.channel import Interrupted
 from sweep.trial.reporting import REPORTS
 from sweep.trial.trial import Trial, metric_log
@@ -52,7 +52,7 @@ class ScriptRun:
         self._metric = metric
         self._patterns = patterns
         directory = TrialDirectory(trial.directory)
-        self._sources = MetricSources(reserved=(best_tag(metric),))
+        self._sources = MetricSources(reserved=(best_tag(metric), reported_tag(metric)))
         self._reports = ReportFile(directory.reports, metric)
         run_id = invocation.variables.get(RUN_ID, "")
         self._wandb = OfflineRuns(trial.directory, invocation.cwd or Path.cwd(), run_id)

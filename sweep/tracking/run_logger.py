@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, wait_for_later_names
+from sweep.tracking.events import EventFile, rename_tags, wait_for_later_names
 from sweep.tracking.hparams import Cell, Session
-from sweep.tracking.numbers import as_stored
+from sweep.tracking.numbers import as_stored, is_in_curve
 from sweep.tracking.read import read_scalars
 from sweep.tracking.row import update_row
 from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
@@ -21,6 +21,11 @@ from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
 def best_tag(metric: str) -> str:
     """The tag of the best value so far. TensorBoard shows the last value of a tag, never the best."""
     return f"best/{metric}"
+
+
+def reported_tag(metric: str) -> str:
+    """The tag of the values that a trial reported for a metric before it returned another quantity."""
+    return f"reported/{metric}"
 
 
 class RunLogger:
@@ -203,15 +208,38 @@ class RunLogger:
     def add_final(self, metrics: Mapping[str, float]) -> None:
         """Write the returned metrics that differ from their last logged value, one step after all others.
 
+        A returned value that is not in its curve is another quantity, such as the accuracy of a model whose
+        training has reported the AUC. Then the curve gets another tag, and the metric's tag has only the
+        value that the study has.
+
         NaN is left out, because a NaN makes the mean of a row with several sessions NaN.
         """
         step = max((step for step, _ in self.last.values()), default=-1) + 1
         changed = {
             tag: value
             for tag, value in metrics.items()
-            if not math.isnan(value) and (tag not in self.last or self.last[tag][1] != value)
+            if not math.isnan(value)
+            and (tag not in self.last or as_stored(self.last[tag][1]) != as_stored(value))
         }
+        curves = read_scalars(self.path) if changed.keys() & self.last.keys() else {}
+        for tag, value in list(changed.items()):
+            if tag in curves and not is_in_curve(value, curves[tag].values()):
+                self._separate_curve(tag)
+                # TensorBoard's data server drops points of the tag that it has read from this step on.
+                self.add_scalars({tag: changed.pop(tag)}, min(curves[tag]))
         self.add_scalars(changed, step)
+
+    def _separate_curve(self, tag: str) -> None:
+        tags = {tag: reported_tag(tag)}
+        self.last.pop(tag)
+        if tag == self._metric:
+            tags[best_tag(tag)] = ""
+            self.last.pop(best_tag(tag), None)
+            self._best = None
+        self._file.finish()
+        rename_tags(self.path, tags)
+        # A TensorBoard that follows the replaced file would not see what is appended to the new one.
+        self._file = EventFile(self.path)
 
     def _is_repeated(self, tag: str, step: int, value: float) -> bool:
         """Whether a value is the last one of a curve, with the precision of event files."""
