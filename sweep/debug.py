@@ -32,6 +32,7 @@ from sweep.objective.find import find_objective, working_directory
 from sweep.script.errors import ScriptError
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
+from sweep.space.columns import cells, columns
 from sweep.space.space import suggest
 from sweep.study.compatibility import incompatible_changes
 from sweep.study.manual_params import complete
@@ -83,7 +84,8 @@ class DebugTrial:
             space, given, seed, self._recorded.params if self._recorded else {}
         )
         self._notes = [*notes, *more_notes]
-        runs = make_runs(spec, number or 0, seed, Session({}, spec.name, time.time()))
+        row = {} if space.is_define_by_run else cells(columns(space), self._params)
+        runs = make_runs(spec, number or 0, seed, Session(row, spec.name, time.time()))
         run = runs[find_repeat(spec, repeat) if repeat else 0]
         params = {} if space.is_define_by_run else self._params
         self._assignment = Assignment(run.number, 1, params, run.session, run.seed, run.repeat, run.label)

@@ -14,10 +14,12 @@ from sweep.engine.classify import classify_exception
 from sweep.engine.isolation import isolated, seed_generators
 from sweep.engine.user_traceback import one_line, user_traceback
 from sweep.messages import Assignment, Outcome
+from sweep.objective.event_files import OwnEventFiles, child_variables
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.pickled_function import PickledFunction
 from sweep.objective.result import read_result
 from sweep.script.reference import ScriptReference
+from sweep.script.startup import sweep_event_files
 from sweep.system.directory import SweepDirectory
 from sweep.system.processes import TRIAL_DIRECTORY
 from sweep.tracking.run_logger import RunLogger
@@ -108,6 +110,9 @@ class AttemptRunner:
         self._in_user_process = in_user_process
         self._on_error = on_error
         objective = settings.objective
+        self._is_script = isinstance(objective, ScriptReference)
+        if not self._is_script:
+            sweep_event_files.install()
         self._enter_user_process: Callable[[], AbstractContextManager[None]] = (
             nullcontext  # a script has its own process
             if isinstance(objective, ScriptReference)
@@ -126,6 +131,8 @@ class AttemptRunner:
         directory.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as exits:
             env = {TRIAL_DIRECTORY: str(directory.root)}
+            if not self._is_script:
+                env |= child_variables(settings.env)
             problems = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
             exits.enter_context(self._redirect_output(directory.output))
             exits.enter_context(self._enter_user_process())
@@ -166,7 +173,9 @@ class AttemptRunner:
         outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)
         try:
             seed_generators(assignment.seed)
-            value, metrics = read_result(self._objective(trial), settings.goals, trial.last_value)
+            with nullcontext() if self._is_script else OwnEventFiles(trial):
+                result = self._objective(trial)
+            value, metrics = read_result(result, settings.goals, trial.last_value)
             run.add_final({settings.metric: value, **metrics})
         except BaseException as error:  # user code can raise anything
             self._on_error(error)
@@ -183,8 +192,7 @@ class AttemptRunner:
     def _device(self) -> str:
         """The device of the settings; "cpu" if Ray has not assigned a GPU and the machine has none."""
         device = self._settings.device
-        is_script = isinstance(self._settings.objective, ScriptReference)
-        if device == "cuda" and self._in_user_process and not is_script:
+        if device == "cuda" and self._in_user_process and not self._is_script:
             with suppress(ImportError):
                 import torch
 
