@@ -204,6 +204,55 @@ def test_trials_are_printed_as_json_csv_and_table(finished: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": "maximize"}]},
+        {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "size", "constraint": "<= 1"}]},
+        {"repeats": 2},
+    ],
+)
+def test_csv_contains_everything_that_json_contains(make_sweep: MakeSweep, keys: dict[str, Any]) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            if trial.number == 1:
+                raise ValueError('no, "really"')
+            trial.save_artifact(__file__, "code.py")
+            trial.log({"bad": float("nan")}, 0)
+            trial.set_user_attr("tags", ["a", None])
+            return {"loss": trial.params.x, "size": trial.number}
+        """,
+        parameters={
+            "x": {"min": 0.0, "max": 1.0},
+            "flag": {"values": [True, None]},
+            "layers": {"values": [[8, 8], [9]]},
+        },
+        stop={"trials": 3},
+        **({"metric": None} if "metrics" in keys else {}),
+        **keys,
+    )
+    call("run", file, "--inline", "--quiet")
+    call("retry", "demo", "1")
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    table = list(csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout)))
+    assert len(table) == len(rows) == 4
+    for row, cells in zip(rows, table, strict=True):
+        for key, value in row.items():
+            if key in ("params", "metrics", "user_attrs"):
+                entries = {f"{key}.{name}": entry for name, entry in value.items()}
+            elif key in ("values", "repeats"):
+                entries = {f"{key}.{index}": entry for index, entry in enumerate(value)}
+            else:
+                entries = {key: value}
+            for column, entry in entries.items():
+                cell = cells[column]
+                read = entry if cell == entry else None if cell == "" else json.loads(cell)
+                assert read == entry, column
+
+
+@pytest.mark.process
 def test_best_prints_json_yaml_and_shell_arguments(finished: Path) -> None:
     params = json.loads(call("best", "demo", "--format", "json").stdout)
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
