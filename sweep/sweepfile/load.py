@@ -226,8 +226,9 @@ def _from_wandb(
     except WandbFileError as error:
         raise _located(error.path, str(error), document, file, origins) from None
     repeated = tuple(
-        f"{'.'.join(map(str, path))}: given twice (lines {first} and {line}); as in W&B, the last one counts"
+        f"{'.'.join(map(str, path))}: given twice ({lines}); as in W&B, the last one counts"
         for path, line, first in duplicates
+        for lines in [f"lines {first} and {line}" if first != line else f"line {line}"]
     )
     return sweep_yaml.Document(translated, document.lines), repeated + notes, remaining
 
