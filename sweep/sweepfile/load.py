@@ -165,8 +165,10 @@ def _name_notes(spec: SweepSpec) -> Iterator[str]:
             yield f"parameters.{name}: is a parameter; W&B's method belongs to the top level of the file"
     for name, flat in flatten(spec.parameters).items():
         if name != flat.name:
-            group = ".".join(flat.path[:-1]) or "no group"
-            yield f"{flat.name} is the name of two parameters: the one of {group} is shown as {name!r}"
+            yield (
+                f"{flat.name} is the name of two parameters: the second is shown as {name!r}, and passed as in "
+                "the file"
+            )
 
 
 def _parse(text: str, file: str) -> sweep_yaml.Document:
