@@ -166,8 +166,8 @@ def _name_notes(spec: SweepSpec) -> Iterator[str]:
     for name, flat in flatten(spec.parameters).items():
         if name != flat.name:
             yield (
-                f"{flat.name} is the name of two parameters: the second is shown as {name!r}, and passed as in "
-                "the file"
+                f"{flat.name} is the name of two parameters: the second is shown as {name!r}, and passed as "
+                "in the file"
             )
 
 
