@@ -28,6 +28,10 @@ _SYNTAX_HINTS = {
 """A part of PyYAML's message about invalid YAML, and what to do."""
 
 
+_MAX_PIECES = 20
+"""More items than this are not the pieces of one text."""
+
+
 def syntax_hint(problem: str) -> str:
     """What to do about invalid YAML, as the end of its message; empty if unknown."""
     return next((f"; {hint}" for part, hint in _SYNTAX_HINTS.items() if re.search(part, problem)), "")
@@ -57,7 +61,7 @@ def split_texts(items: Sequence[Any], pairs: str = "()[]{}") -> Iterator[tuple[i
             continue
         start = index if whole is item else start
         depth = _open_pairs(whole, pairs)
-        if depth <= 0:
+        if depth <= 0 or index - start > _MAX_PIECES:
             if index > start and depth == 0:
                 yield start, whole
             whole = ""
