@@ -48,6 +48,8 @@ def foreign_key_hint(
     section = _SECTIONS.get(model)
     if section == "" and (key in _UNNEEDED or (key == "n_jobs" and data[key] == -1)):
         return f"leave it out: {_UNNEEDED.get(key, 'as many trials as fit run at once')}"
+    if section == "" and str(key).lower() == "method":
+        return "a W&B file has method in small letters"
     hints = []
     for entry in _ENTRIES.get(key, ()):
         if section is None or not entry.startswith(section):

@@ -23,6 +23,7 @@ _SYNTAX_HINTS = {
     "in quotes",
     r"unknown escape character|escape sequence": "put text with a backslash in single quotes",
     r"block end>, but found '(<scalar>|,|\]|\})'": "check the indentation, or put the whole text in quotes",
+    r"block end>, but found '<block": "check the indentation",
     r"flow": "put text with brackets or quotes, such as ${...} or a[0], in quotes",
 }
 """A part of PyYAML's message about invalid YAML, and what to do."""

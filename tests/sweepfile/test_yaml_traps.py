@@ -62,6 +62,8 @@ def test_a_constraint_that_is_split_at_a_comma_is_shown_with_its_quotes(
         ("constraints: [optimizer == null]", "there is no parameter 'null'; write None"),
         ("constraints: [yes]", "expected a string, got True; put the expression in quotes"),
         ("command: [python, ${program}]", "${...}"),
+        ("stop:\n  trials: 3\n hours: 2", "check the indentation"),
+        ("Method: random", "Method: unknown key; a W&B file has method in small letters"),
         ('metrics_from: {regex: "loss (\\d+)"}', "put text with a backslash in single quotes"),
         ("metrics_from: {regex: loss: (.*)}", "put text that contains ': ' in quotes"),
     ],
