@@ -81,6 +81,8 @@ def _has_module(name: str, folders: Sequence[Path], variables: Mapping[str, str]
         file = folder.joinpath(first, *rest)
         if file.with_name(f"{file.name}.py").is_file() or (file / "__main__.py").is_file():
             return True
+        if (folder / f"{first}.py").is_file() or (folder / first / "__init__.py").is_file():
+            return False  # it hides all other modules of its name
     with suppress(ValueError):  # `__main__` has no spec
         return importlib.util.find_spec(first) is not None
     return False

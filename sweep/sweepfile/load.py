@@ -165,8 +165,10 @@ def _name_notes(spec: SweepSpec) -> Iterator[str]:
             yield f"parameters.{name}: is a parameter; W&B's method belongs to the top level of the file"
     for name, flat in flatten(spec.parameters).items():
         if name != flat.name:
-            group = ".".join(flat.path[:-1]) or "no group"
-            yield f"{flat.name} is the name of two parameters: the one of {group} is shown as {name!r}"
+            yield (
+                f"{flat.name} is the name of two parameters: the second is shown as {name!r}, and passed as "
+                "in the file"
+            )
 
 
 def _parse(text: str, file: str) -> sweep_yaml.Document:
@@ -226,8 +228,9 @@ def _from_wandb(
     except WandbFileError as error:
         raise _located(error.path, str(error), document, file, origins) from None
     repeated = tuple(
-        f"{'.'.join(map(str, path))}: given twice (lines {first} and {line}); as in W&B, the last one counts"
+        f"{'.'.join(map(str, path))}: given twice ({lines}); as in W&B, the last one counts"
         for path, line, first in duplicates
+        for lines in [f"lines {first} and {line}" if first != line else f"line {line}"]
     )
     return sweep_yaml.Document(translated, document.lines), repeated + notes, remaining
 

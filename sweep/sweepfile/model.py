@@ -347,8 +347,9 @@ class SweepSpec(Model):
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """The dotted names of the parameters in groups: the names of the groups, and the parameter's own."""
-        return {name: flat.path for name, flat in flatten(self.parameters).items() if len(flat.path) > 1}
+        """For each parameter in a group, by its dotted name: the names of its groups, and its own."""
+        flat = flatten(self.parameters)
+        return {name: found.path for name, found in flat.items() if found.path != (name,)}
 
     @property
     def entry_point(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sweep.errors import suggestion
 from sweep.sweepfile.misplaced import CHECK_INDENTATION
-from sweep.sweepfile.types import same_value, short_repr
+from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.wandb.values import WandbFileError, join_names, number, plain
 from sweep.sweepfile.yaml import Path
 
@@ -23,6 +24,11 @@ def _unchanged(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _named(name: str) -> _Translation:
     return lambda values, path: {"distribution": name, **values}
+
+
+def _identity(value: Any) -> str:
+    """Equal for equal values, where true is not 1."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _choice(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def _choice(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     weights: dict[str, int | float] = {}
     unique: dict[str, Any] = {}
     for item, share in zip(items, [1] * len(items) if shares is None else shares, strict=True):
-        key = json.dumps(item, sort_keys=True, default=str)
+        key = _identity(item)
         unique.setdefault(key, item)
         weights[key] = weights.get(key, 0) + share
     possible = [key for key in unique if weights[key] != 0]
@@ -265,16 +271,13 @@ def _notes(
 
 def _choice_notes(values: Mapping[str, Any], possible: list[Any], for_grid: bool) -> Iterator[str]:
     given = values["values"]
-    repeated = [value for value in possible if sum(same_value(value, other) for other in given) > 1]
+    kept = set(map(_identity, possible))
+    counts = Counter(map(_identity, given))
+    repeated = [value for value in possible if counts[_identity(value)] > 1]
     if repeated:
         effect = "tried once" if for_grid else "chosen more often"
         yield f"{_listed(repeated)} in values is given more than once, and so {effect}"
-    never = [
-        value
-        for value, share in zip(given, values.get("probabilities", []), strict=False)
-        if share == 0 and not any(same_value(value, other) for other in possible)
-    ]
-    if never:
+    if never := list({key: value for value in given if (key := _identity(value)) not in kept}.values()):
         yield f"{_listed(never)} in values has the probability 0, and is never chosen"
 
 

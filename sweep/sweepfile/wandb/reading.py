@@ -148,8 +148,9 @@ def _find_parameters(raw: Mapping[Any, Any]) -> Mapping[Any, Any]:
         near = nearest("parameters", [key for key in raw if isinstance(key, str) and key not in _TRANSLATED])
         if near is not None:
             raise WandbFileError((near,), "unknown key; did you mean 'parameters'?")
+    problem = "is missing" if parameters is None else f"expected a mapping, got {short_repr(parameters)}"
     raise WandbFileError(
-        ("parameters",), "is missing; write for example parameters: {lr: {min: 0.0, max: 0.1}}"
+        ("parameters",), f"{problem}; write for example parameters: {{lr: {{min: 0.0, max: 0.1}}}}"
     )
 
 
