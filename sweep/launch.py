@@ -34,7 +34,8 @@ from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_writable, create_directory
 from sweep.system.durable import sync_path
-from sweep.system.lock import SweepLock, is_locked
+from sweep.system.lock import SweepLock, has_locks, is_locked
+from sweep.system.processes import missing_guarantees
 
 _NAME = "--name (in Python name='...')"
 
@@ -117,6 +118,11 @@ def launch(
         create_directory(directory.root)
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+            if not has_locks(directory.lock):
+                observer.on_note(
+                    "this file system has no file locks: do not run the sweep twice at the same time, and "
+                    "wait until all processes of a killed run have exited"
+                )
             engine.clean_up_previous_run(directory, observer)
             _write(directory.spec, text)
             if not directory.code.exists():
@@ -146,6 +152,8 @@ def _notes(spec: SweepSpec, inline: bool) -> list[str]:
     notes = [*stop_notes(spec), *sampler_notes(spec, SearchSpace.of(spec)), *pruner_notes(spec.pruner)]
     if inline and spec.trial.timeout is not None:
         notes.insert(0, "trial.timeout is ignored inline: a trial cannot be terminated by its own process")
+    if not inline and (missing := missing_guarantees()):
+        notes.append(missing)
     return notes
 
 

@@ -21,7 +21,10 @@ _UNITS = 10_000
 
 
 def count_slots(
-    machines: Sequence[Mapping[str, float]], resources: Resources, max_parallel: int | None
+    machines: Sequence[Mapping[str, float]],
+    resources: Resources,
+    max_parallel: int | None,
+    limit: str = "",
 ) -> int:
     """Count how many trials can run at the same time.
 
@@ -29,6 +32,7 @@ def count_slots(
         machines: the resources of each machine by Ray's names (`CPU`, `GPU`).
         resources: what one trial requires.
         max_parallel: the upper limit; None for no limit.
+        limit: why a machine has fewer resources than the user may expect, for the message.
 
     Raises:
         EntryError: no machine has the resources for a trial, or trials require none and there is no limit.
@@ -45,7 +49,7 @@ def count_slots(
         raise EntryError(
             "resources",
             f"no machine has cpu: {resources.cpu:g}, gpu: {resources.gpu:g} for a trial; "
-            f"the largest has cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}",
+            f"the largest has cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}{limit}",
         )
     return slots if max_parallel is None else min(slots, max_parallel)
 

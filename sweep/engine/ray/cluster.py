@@ -19,12 +19,13 @@ from sweep.engine.ray import private
 from sweep.engine.ray.temporary import temporary_folder
 from sweep.errors import InputError, SweepError
 from sweep.system import processes
+from sweep.system.cpus import usable_cpus
 from sweep.system.directory import SweepDirectory
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _KILL_TIMEOUT = 10.0
 _RESTART_TIMEOUT = 45.0
-_RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, ray.exceptions.RayError)
+_RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, psutil.Error, ray.exceptions.RayError)
 """The exceptions of `ray.init` if there is no cluster, or Ray cannot run."""
 
 _connection_lock = threading.Lock()
@@ -107,6 +108,7 @@ class RayCluster:
                 log_to_driver=False,
                 logging_level="ERROR",
                 include_dashboard=None if self._address else False,
+                num_cpus=None if self._address else usable_cpus(),
                 _temp_dir=self._temporary_folder,
             )
         except _RAY_ERRORS as error:
@@ -164,6 +166,16 @@ class RayCluster:
     def cores(self) -> int:
         """The number of CPUs of all machines; at least one."""
         return max(1, int(sum(machine.get("CPU", 0) for machine in self.machines())))
+
+    def cpu_limit(self) -> str:
+        """Why Ray has fewer CPUs than this machine, for messages; empty if it has all, or runs elsewhere."""
+        usable, all_cpus = usable_cpus(), os.cpu_count() or 1
+        if self._address is not None or not self._daemons or usable >= all_cpus:
+            return ""
+        return (
+            f"; this process can use {usable} of the machine's {all_cpus} CPUs (taskset, a container or "
+            "Slurm limits it)"
+        )
 
     def current_node(self) -> str:
         """The Ray node ID of this machine."""
