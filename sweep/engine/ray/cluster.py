@@ -28,6 +28,9 @@ _RESTART_TIMEOUT = 45.0
 _RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, psutil.Error, ray.exceptions.RayError)
 """The exceptions of `ray.init` if there is no cluster, or Ray cannot run."""
 
+_SLOT_CPU = "sweep_cpu"
+"""A resource of a Ray that a sweep has started: its CPUs, for workers."""
+
 _connection_lock = threading.Lock()
 """Held while this process has its own connection to Ray. Ray terminates with the thread that started it, so
 threads cannot share it."""
@@ -109,6 +112,7 @@ class RayCluster:
                 logging_level="ERROR",
                 include_dashboard=None if self._address else False,
                 num_cpus=None if self._address else usable_cpus(),
+                resources=None if self._address else {_SLOT_CPU: usable_cpus()},
                 _temp_dir=self._temporary_folder,
             )
         except _RAY_ERRORS as error:
@@ -161,7 +165,22 @@ class RayCluster:
 
     def machines(self) -> Sequence[Mapping[str, float]]:
         """The resources of each machine of the cluster that is alive."""
-        return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return list(self.machines_by_node().values())
+
+    def machines_by_node(self) -> Mapping[str, Mapping[str, float]]:
+        """The resources of each machine of the cluster that is alive, by its Ray node ID."""
+        return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+    def worker_resources(self, cpu: float, gpu: float) -> dict[str, float]:
+        """What a worker holds that requires these resources, by Ray's names.
+
+        On a Ray that this process has started, workers do not hold CPUs but as many of another resource. So
+        an objective can itself run Ray tasks, which would otherwise wait forever while it waits for them: Ray
+        does not lend them the CPU of an actor that waits.
+        """
+        if all(_SLOT_CPU in machine for machine in self.machines()):
+            return {"CPU": 0, "GPU": gpu, _SLOT_CPU: cpu}
+        return {"CPU": cpu, "GPU": gpu}
 
     def cores(self) -> int:
         """The number of CPUs of all machines; at least one."""
