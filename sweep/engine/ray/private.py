@@ -4,6 +4,7 @@
 * Switching authentication between token and no token (`ray._raylet`).
 * Creating the token of a new cluster (`ray._private.authentication`).
 * The folders that Ray puts first on the `sys.path` of workers.
+* What tasks wait for (`ray.autoscaler.v2`).
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
 * Facts that Ray reports only in the text or the type of an exception.
 """
@@ -15,7 +16,7 @@ import secrets
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
@@ -182,6 +183,17 @@ def find_daemons(node_id: str | None) -> list[psutil.Process]:
         for process in psutil.process_iter(["name", "cmdline"])
         if process.info["name"] == "raylet" and socket in " ".join(process.info["cmdline"] or ())
     ]
+
+
+def waiting_demands() -> list[Mapping[str, float]]:
+    """The resources for which tasks and actors of the cluster wait, one item for each kind of request.
+
+    Ray's state API needs the dashboard. This is what its autoscaler sees, and takes some milliseconds.
+    """
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    demands = get_cluster_status(ray.get_runtime_context().gcs_address).resource_demands
+    return [request.bundle for demand in demands.ray_task_actor_demand for request in demand.bundles_by_count]
 
 
 def is_start_timeout(error: Exception) -> bool:
