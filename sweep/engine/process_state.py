@@ -179,7 +179,7 @@ _TABLE = (
     _State("numpy", lambda m: m.geterr(), lambda m, value: m.seterr(**value), lambda _: _NUMPY_ERRORS),
     _function_pair("numpy", "geterrcall", "seterrcall"),
     _State("numpy", lambda m: m.get_printoptions(), lambda m, value: m.set_printoptions(**value)),
-    _function_pair("numpy", "random.get_state", "random.set_state"),
+    _function_pair("numpy.random", "get_state", "set_state"),
     _State(
         "matplotlib",
         _read_rc,

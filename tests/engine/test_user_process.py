@@ -350,6 +350,31 @@ def test_spawned_children_find_the_objects_of_the_script_that_calls_the_api(
     _run_script("tune.v1.py")
 
 
+@pytest.mark.process
+def test_a_forked_pool_of_an_inline_trial_terminates_without_a_traceback(project: Path) -> None:
+    code = "import multiprocessing\ndef train(trial):\n    with multiprocessing.Pool(1) as pool:\n"
+    file = _write(f"{code}        return pool.map(float, [1])[0]\n", "train.py:train")
+    assert "Traceback" not in call("run", file, "--inline", "--plain").stderr
+
+
+@pytest.mark.process
+def test_a_script_without_a_main_guard_is_not_run_again_by_the_children_of_its_trials(project: Path) -> None:
+    (project / "tune.py").write_text(
+        "import multiprocessing\nimport sweep\n"
+        "def train(trial):\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    child.start()\n    child.join()\n    return float(child.exitcode)\n"
+        "print(sweep.run(train, n_trials=1, inline=True).best_value)"
+    )
+    done = _run_script("tune.py")
+    assert done.stdout.splitlines()[-1] == "1.0"
+    assert done.stderr.splitlines()[-1].startswith(
+        "sweep.errors.InputError: sweep.run is called while a child process of a trial imports the script; "
+        "call it only under if __name__ == '__main__':"
+    )
+    assert len(list((project / "runs").iterdir())) == 1
+
+
 REFUSED = {
     "v1.2/train.py": "from .helper import x\ndef train(trial): ...",
     "code/train.py": "from .helper import x\ndef train(trial): ...",
