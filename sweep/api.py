@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import multiprocessing
 import os
 import re
 import sys
@@ -88,6 +89,11 @@ def run(
         SweepError: the sweep failed.
         KeyboardInterrupt: the sweep was interrupted. The same call with the same name resumes it.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # private, and without a public form
+        raise InputError(
+            "sweep.run is called while a child process of a trial imports the script; call it only under "
+            "if __name__ == '__main__':, as multiprocessing requires"
+        )
     check_current_directory()
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))

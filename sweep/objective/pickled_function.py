@@ -12,7 +12,7 @@ from types import MethodType, ModuleType
 from typing import Any
 
 from sweep.errors import InputError
-from sweep.objective.user_process import UserProcess
+from sweep.objective.user_process import UserProcess, replaced_libraries
 from sweep.system.libraries import is_library
 from sweep.trial.trial import Objective
 
@@ -31,6 +31,8 @@ class PickledFunction:
         self._function: Objective | None = function
         self._path = tuple(str(Path(entry).absolute()) for entry in sys.path)
         self._program = sys.argv[0] if sys.argv else ""
+        code = getattr(underlying_function(function), "__code__", None)
+        self._file = None if code is None else Path(code.co_filename)
         self._main: ModuleType | None = None
         self._pickled: bytes | None = None
         self.name = describe(function)
@@ -49,7 +51,8 @@ class PickledFunction:
             return UserProcess(self._program)
         self._main = ModuleType("__main__")
         folders = [entry for entry in self._path if entry not in sys.path and not is_library(entry)]
-        return UserProcess(self._program, folders, self._main)
+        replaced = replaced_libraries("", self._file, folders)
+        return UserProcess(self._program, folders, self._main, replaced)
 
     def load(self) -> Objective:
         """The function, unpickled where needed. Exceptions from importing its modules are not caught."""
@@ -64,7 +67,7 @@ class PickledFunction:
         return self._function
 
     def __reduce__(self) -> Any:
-        return _received, (self._pickle(), self._path, self._program, self.name)
+        return _received, (self._pickle(), self._path, self._program, self._file, self.name)
 
     def _pickle(self) -> bytes:
         if self._pickled is None:
@@ -80,10 +83,12 @@ class PickledFunction:
         return self._pickled
 
 
-def _received(pickled: bytes, path: tuple[str, ...], program: str, name: str) -> PickledFunction:
+def _received(
+    pickled: bytes, path: tuple[str, ...], program: str, file: Path | None, name: str
+) -> PickledFunction:
     received = PickledFunction.__new__(PickledFunction)
     received._function, received._main, received._pickled = None, None, pickled
-    received._path, received._program, received.name = path, program, name
+    received._path, received._program, received._file, received.name = path, program, file, name
     return received
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import multiprocessing  # noqa: F401 - its import sets sys.modules["__mp_main__"], once
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ class UserProcess:
     ) -> None:
         self._program = program
         self._folders = folders
-        self._user_modules = {} if main is None else {"__main__": main}
+        self._user_modules = {} if main is None else {"__main__": main, CHILDREN_MAIN: main}
         self._names = {*modules, *self._user_modules}
 
     @contextmanager

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, TypeVar
@@ -38,17 +38,20 @@ def searched_first(folders: Sequence[str]) -> Iterator[None]:
 def find_module(name: str, folder: str) -> ModuleSpec | None:
     """Find a module by its dotted name, in `folder` first, without importing its parent packages.
 
-    Only if a package computes where its modules are, it is imported.
+    They are imported only if a package computes where its modules are, or has no `__init__.py`.
     """
     top, *parts = name.split(".")
     with searched_first([folder]):
         spec = PathFinder.find_spec(top, [folder])
         if spec is None or spec.loader is None:
             spec = importlib.util.find_spec(top)
-        for part in parts:
-            top = f"{top}.{part}"
-            folders = None if spec is None else spec.submodule_search_locations
-            spec = None if folders is None else PathFinder.find_spec(top, folders)
+        with suppress(KeyError):  # from the locations of a folder without __init__.py
+            for part in parts:
+                top = f"{top}.{part}"
+                folders = None if spec is None else spec.submodule_search_locations
+                spec = None if folders is None else PathFinder.find_spec(top, list(folders))
+        if top != name:
+            spec = None
         return spec if spec is not None or not parts else importlib.util.find_spec(name)
 
 

@@ -57,6 +57,27 @@ class LibrariesFirst:
         return find_library(name)
 
 
+def import_own(name: str) -> ModuleType:
+    """Import a module of this package, with libraries in the place of files that the caller has imported.
+
+    A script next to a `statistics.py` that imports it keeps its module; so does this package.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    aside = {
+        key: module
+        for key, module in list(sys.modules.items())
+        if not is_library(getattr(module, "__file__", None) or _STANDARD_LIBRARY)
+        and find_library(key.partition(".")[0]) is not None
+    }
+    for key in aside:
+        del sys.modules[key]
+    try:
+        return import_module(name)
+    finally:
+        sys.modules.update(aside)
+
+
 def import_as_user(name: str) -> ModuleType:
     """Import a module in the order in which the user's code finds it."""
     return import_module(name)
