@@ -29,8 +29,8 @@ def child_variables(variables: Mapping[str, str]) -> dict[str, str]:
 class OwnEventFiles:
     """Logs the scalars in the event files of one attempt while its context is entered.
 
-    The function's thread reads the files before it asks the pruner and at the end, another thread reads them
-    meanwhile. The metric counts as reported unless the function reports it itself.
+    The function's thread reads the files before it asks the pruner or saves a checkpoint, and at the end.
+    Another thread reads them meanwhile. The metric counts as reported unless the function reports it itself.
 
     Args:
         trial: the attempt.
@@ -46,7 +46,7 @@ class OwnEventFiles:
         self._thread = threading.Thread(target=self._collect_regularly, name="sweep-event-files", daemon=True)
 
     def __enter__(self) -> None:
-        self._log.before_answer = self._collect_now
+        self._log.collect = self._collect_now
         self._thread.start()
 
     def __exit__(self, *error: object) -> None:
@@ -68,7 +68,6 @@ class OwnEventFiles:
     def _collect_now(self) -> None:
         finish_writers(is_over=False)
         self._collect()
-        self._log.send_held()
 
     def _collect(self, is_delayed: bool = False, is_over: bool = False) -> None:
         with self._lock:
