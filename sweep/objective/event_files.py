@@ -14,7 +14,7 @@ from sweep.script.event_files import EventFiles
 from sweep.script.run import STARTUP
 from sweep.script.startup.sweep_event_files import finish_writers
 from sweep.system import processes
-from sweep.tracking.run_logger import best_tag
+from sweep.tracking.run_logger import best_tag, reported_tag
 from sweep.trial.trial import Trial, metric_log
 
 _INTERVAL = 1.0  # seconds
@@ -39,7 +39,7 @@ class OwnEventFiles:
     def __init__(self, trial: Trial) -> None:
         self._log = metric_log(trial)
         self._directory = Path(trial.directory)
-        self._metric = trial.metric
+        self._reserved = (best_tag(trial.metric), reported_tag(trial.metric))
         self._files = EventFiles(self._directory, _processes())
         self._lock = threading.Lock()
         self._is_over = threading.Event()
@@ -76,7 +76,7 @@ class OwnEventFiles:
                 self._log.hold_written(found.values, found.step, found.event)
 
     def _accepts(self, name: str) -> bool:
-        return name != best_tag(self._metric) and not self._log.has_logged(name)
+        return name not in self._reserved and not self._log.has_logged(name)
 
 
 def _processes() -> list[psutil.Process]:
