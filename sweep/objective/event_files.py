@@ -14,7 +14,7 @@ from sweep.script.event_files import EventFiles
 from sweep.script.run import STARTUP
 from sweep.script.startup.sweep_event_files import finish_writers
 from sweep.system import processes
-from sweep.tracking.run_logger import best_tag
+from sweep.tracking.run_logger import best_tag, reported_tag
 from sweep.trial.trial import Trial, metric_log
 
 _INTERVAL = 1.0  # seconds
@@ -29,8 +29,8 @@ def child_variables(variables: Mapping[str, str]) -> dict[str, str]:
 class OwnEventFiles:
     """Logs the scalars in the event files of one attempt while its context is entered.
 
-    The function's thread reads the files before it asks the pruner and at the end, another thread reads them
-    meanwhile. The metric counts as reported unless the function reports it itself.
+    The function's thread reads the files before it asks the pruner or saves a checkpoint, and at the end.
+    Another thread reads them meanwhile. The metric counts as reported unless the function reports it itself.
 
     Args:
         trial: the attempt.
@@ -39,14 +39,14 @@ class OwnEventFiles:
     def __init__(self, trial: Trial) -> None:
         self._log = metric_log(trial)
         self._directory = Path(trial.directory)
-        self._metric = trial.metric
+        self._reserved = (best_tag(trial.metric), reported_tag(trial.metric))
         self._files = EventFiles(self._directory, _processes())
         self._lock = threading.Lock()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._collect_regularly, name="sweep-event-files", daemon=True)
 
     def __enter__(self) -> None:
-        self._log.before_answer = self._collect_now
+        self._log.collect = self._collect_now
         self._thread.start()
 
     def __exit__(self, *error: object) -> None:
@@ -68,7 +68,6 @@ class OwnEventFiles:
     def _collect_now(self) -> None:
         finish_writers(is_over=False)
         self._collect()
-        self._log.send_held()
 
     def _collect(self, is_delayed: bool = False, is_over: bool = False) -> None:
         with self._lock:
@@ -77,7 +76,7 @@ class OwnEventFiles:
                 self._log.hold_written(found.values, found.step, found.event)
 
     def _accepts(self, name: str) -> bool:
-        return name != best_tag(self._metric) and not self._log.has_logged(name)
+        return name not in self._reserved and not self._log.has_logged(name)
 
 
 def _processes() -> list[psutil.Process]:

@@ -154,6 +154,28 @@ class RunLogger:
                 exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
                 self._load_curves(read_scalars(self.path), step)  # the best must not come from a dropped step
                 self.last.update(exact)  # values in a file have single precision
+            else:
+                self._repeat_dropped()
+
+    def start_after_checkpoint(self) -> None:
+        """Continue the curves after the checkpoint from which the attempt has resumed, if it has.
+
+        For scalars whose steps may be counted in another way than those of checkpoints.
+        """
+        self.start_at(0 if self._resume_after is None else self._resume_after + 1, ())
+
+    def _repeat_dropped(self) -> None:
+        """Write points again that the checkpoint includes, although their steps are higher than its own.
+
+        They are counted in another way, such as in batches, and TensorBoard drops all points from a step on.
+        """
+        assert self._resume_after is not None
+        ends = {tag: step for tag, (step, _) in self.last.items() if step > self._resume_after}
+        curves = read_scalars(self.path) if ends else {}
+        for tag in ends.keys() & curves.keys():
+            for step, value in sorted(curves[tag].items()):
+                if self._resume_after < step <= ends[tag]:
+                    self._write({tag: value}, step)
 
     @cached_property
     def writer(self) -> TrialSummaryWriter:
@@ -186,12 +208,11 @@ class RunLogger:
         if is_written:
             scalars = {tag: value for tag, value in scalars.items() if tag not in values}
         if scalars:
-            summary = summary_pb2.Summary(
-                value=[
-                    summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()
-                ]
-            )
-            self._file.add_summary(summary, step)
+            self._write(scalars, step)
+
+    def _write(self, scalars: Mapping[str, float], step: int) -> None:
+        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._file.add_summary(summary_pb2.Summary(value=values), step)
 
     def move_to_last_file(self) -> None:
         """Continue in a new file that sorts after all others, and write the best value again.

@@ -39,8 +39,8 @@ class MetricLog:
         self._names: set[str] = set()
         """The metrics that were logged by `log`."""
         self._held: list[Report] = []
-        self.before_answer: Callable[[], None] = lambda: None
-        """Called before the pruner is asked."""
+        self.collect: Callable[[], None] = lambda: None
+        """Calls `hold_written` for what the trial's event files contain now."""
         self._restored: Report | None = None
         """The last report of an earlier attempt, before the checkpoint from which this one resumed."""
 
@@ -90,7 +90,7 @@ class MetricLog:
         with self._lock:
             values = {name: value for name, value in values.items() if name not in self._names}
             if values:
-                self.run.start_at(step, values)
+                self.run.start_after_checkpoint()
             if event is not None:
                 self.run.add_event(event)
             self.run.add_scalars(values, step, is_written=True)
@@ -138,6 +138,7 @@ class MetricLog:
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint stores, so that the next attempt continues the curves."""
+        self.collect()
         return {**self.run.state, "reported": self.last_reported}
 
     def restore(self, state: Mapping[str, Any]) -> None:

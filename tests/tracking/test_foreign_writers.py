@@ -214,6 +214,19 @@ def test_there_is_one_row_and_one_run_per_trial_of_a_script(project: Path) -> No
     check(sweep.run(write_files(objective=None, program="foreign.py"), inline=True))
 
 
+def test_nothing_but_the_repeats_is_a_run_of_a_sweep_with_repeats(project: Path) -> None:
+    kinds = ["tensorboardx_in_the_trials_folder", "several_folders", "beside_the_trials"]
+    file = write_files(repeats=2, parameters={"writer": {"values": kinds}, "x": 0.5})
+    result = sweep.run(file, inline=True)
+    assert [trial.state for trial in result.trials] == ["COMPLETE"] * 3, result.trials
+    repeats = {trial.directory / f"seed-{repeat}" for trial in result.trials for repeat in (0, 1)}
+    shown = {path.parent for path in result.directory.rglob("*tfevents*")}
+    assert shown == {result.directory, *repeats}
+    assert {path.parent for path in result.directory.rglob("*collected*")} > {
+        result.trials[2].directory / "shared"
+    }
+
+
 @pytest.mark.process
 @LOADERS
 def test_there_is_one_row_and_one_run_for_a_trial_that_is_debugged(project: Path, fast: bool) -> None:

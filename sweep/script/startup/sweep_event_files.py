@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # importing typing would slow down every Python process of a 
 _FLUSH_SECONDS = 1
 _TRIAL = "SWEEP_TRIAL_DIR"
 _count = 0
+_pid = 0
+"""The process that has created `_writers`."""
 _writers: list[Any] = []
 """The writers that this process has created for its trial, also those that were discarded unclosed."""
 
@@ -110,11 +112,7 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         if self._sweep_is_hidden:
             _hide(owner, getattr(self, "_general_file_writer", None))
         _announce(trial, os.path.join(os.path.realpath(str(logdir)), os.path.basename(owner._file_name)))
-        if _writers and _writers[0]._sweep_pid != os.getpid():
-            _writers.clear()  # those of the process that has forked this one
-        if not _writers:
-            atexit.register(_finish_at_exit, os.getpid())
-        _writers.append(self)
+        _remember(self)
 
     def add_event(self: Any, event: Any) -> None:
         if self._sweep_pid is not None:
@@ -129,6 +127,15 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         put_event(self, event)
 
     cls.__init__, cls.add_event = __init__, add_event
+
+
+def _remember(writer: Any) -> None:
+    global _pid
+    if _pid != os.getpid():
+        _pid = os.getpid()
+        _writers.clear()  # those of the process that has forked this one
+        atexit.register(_finish_at_exit, _pid)
+    _writers.append(writer)
 
 
 def is_in_sweep(trial: str, logdir: str) -> bool:
