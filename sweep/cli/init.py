@@ -59,11 +59,12 @@ def init(
     Examples:
       sweep init train.py:train            a function that takes a trial; writes train.yaml
       sweep init train.py                  a script with options, or with one function that takes a trial
+      sweep init conf/search/optuna.yaml   a configuration of Hydra's Optuna sweeper
     """
     from sweep.objective.source_reader import read_source
 
     source = read_source(target)
-    name = re.split(r"[/.]", (target.rpartition(":")[0] or target).removesuffix(".py"))[-1]
+    name = re.split(r"[/.]", re.sub(r"\.(py|ya?ml)$", "", target.rpartition(":")[0] or target))[-1]
     file = Path(f"{name}.yaml" if output in ("TARGET.yaml", "-") else output)
     text = sweep_file(source, file)
     if output == "-":
@@ -88,6 +89,8 @@ def sweep_file(source: Source, file: Path) -> str:
     if source.has_suggestions:
         active = "parameters: define-by-run    # the objective suggests them; to declare them instead:\n"
         examples = "parameters:\n" + declared + examples
+    elif declared:
+        active = "parameters:\n" + declared
     else:
         active, examples = "", "parameters:\n" + (examples or "  lr: {min: 1e-4, max: 1e-1, log: true}\n")
     notes = (" ".join(filter(str.isprintable, note.split())) for note in source.notes)

@@ -10,6 +10,7 @@ from sweep.errors import EntryError, InputError
 from sweep.objective.callables import Bindings, bindings_of
 from sweep.objective.function import FunctionReference, parse_module
 from sweep.objective.source_functions import FoundObjective, find_objective
+from sweep.objective.source_hydra_sweep import read_hydra_sweep
 from sweep.objective.source_info import Source, arguments_of, bound_once, in_order
 from sweep.objective.source_libraries import read_command_line
 from sweep.objective.source_study import find_studies, read_study
@@ -20,12 +21,15 @@ def read_source(target: str) -> Source:
     """Read the source of a function or a script.
 
     Args:
-        target: `file.py:function`, `package.module:function`, or `file.py`.
+        target: `file.py:function`, `package.module:function`, `file.py`, or a configuration of
+            Hydra's sweeper.
 
     Raises:
         InputError: there is no such file or function, or the file is not Python or has several objectives.
     """
     try:
+        if target.endswith((".yaml", ".yml")):
+            return read_hydra_sweep(target)
         if ":" in target:
             return _read_named(target)
         file = find_file("TARGET", target, [Path()], "*.py")

@@ -15,7 +15,7 @@ from sweep.sweepfile.pruners import Pruner
 from sweep.sweepfile.samplers import Sampler
 from sweep.sweepfile.types import PlainValue
 
-_SAMPLERS = {
+SAMPLERS = {
     "TPESampler": "tpe",
     "GPSampler": "gp",
     "CmaEsSampler": "cmaes",
@@ -122,7 +122,7 @@ def read_study(study: StudyCalls, source: Source, prunes: bool) -> None:
     if study.create is not None:
         given = arguments_of(study.create, _CREATE)
         _read_directions(given, source)
-        _read_class("sampler", given.get("sampler"), _SAMPLERS, Sampler, source)
+        _read_class("sampler", given.get("sampler"), SAMPLERS, Sampler, source)
         _read_class("pruner", given.get("pruner"), _PRUNERS, Pruner, source)
         if prunes and "pruner" not in given and None not in given:
             source.study["pruner"] = "median"  # Optuna's default
@@ -135,7 +135,7 @@ def read_study(study: StudyCalls, source: Source, prunes: bool) -> None:
     points = [source.literal(arguments_of(call, ("params",)).get("params")) for call in study.enqueue]
     certain = [point for point in points if isinstance(point, dict)]
     if certain:
-        _store("enqueue", certain, _POINTS, source)
+        store("enqueue", certain, _POINTS, source)
     for call, point in zip(study.enqueue, points, strict=True):
         if not isinstance(point, dict):
             source.notes.append(f"line {call.lineno}: {_shown(call)} is not a literal: add it to enqueue")
@@ -169,7 +169,7 @@ def _read_class(
     entry = _class_entry(node, types, source)
     if entry is not None:
         entry = entry["type"] if len(entry) == 1 and key == "pruner" else entry
-    if entry is None or not _store(key, entry, TypeAdapter(annotation), source):
+    if entry is None or not store(key, entry, TypeAdapter(annotation), source):
         source.study[key] = None
         source.notes.append(f"{key}: the file has {_shown(node)}, which is not certain to mean one here")
 
@@ -206,10 +206,10 @@ def _read_stop(study: StudyCalls, source: Source) -> None:
                 source.study["stop"] = None
                 source.notes.append(f"stop: line {call.lineno} says {option}={_shown(node)}")
     if stop and "stop" not in source.study:
-        _store("stop", stop, TypeAdapter(Stop), source)
+        store("stop", stop, TypeAdapter(Stop), source)
 
 
-def _store(key: str, value: Any, adapter: TypeAdapter[Any], source: Source) -> bool:
+def store(key: str, value: Any, adapter: TypeAdapter[Any], source: Source) -> bool:
     """Add an entry to `source.study` if it is valid in a sweep file."""
     try:
         adapter.validate_python(value)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sweep.errors import InputError
 from sweep.objective.source_reader import read_source
 
 LR = {"min": 0.01, "max": 1.0, "log": True, "default": 0.1}
@@ -170,3 +171,62 @@ def test_subcommands_and_changed_defaults_get_a_note(project: Path) -> None:
     notes: Any = read_source("train.py").notes
     assert "the script has subcommands: write the one to run in command" in notes
     assert "line 5: set_defaults changes the defaults of options" in notes
+
+
+SWEEPER = """
+optimized_metric: val/acc
+hydra:
+  sweeper:
+    _target_: hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper
+    direction: maximize
+    n_trials: 30
+    sampler: {_target_: optuna.samplers.TPESampler, seed: 12, n_startup_trials: 5, multivariate: null}
+    search_space: {old: {type: int, low: 1, high: 8, log: true}}
+    params: PARAMS
+"""
+SWEEPS: dict[str, Any] = {
+    "interval(0.0001, 1)": {"min": 0.0001, "max": 1.0},
+    "tag(log, interval(0.1, 10))": {"min": 0.1, "max": 10.0, "log": True},
+    "int(interval(1, 8))": {"min": 1, "max": 8},
+    "tag(log, int(interval(1, 8)))": {"min": 1, "max": 8, "log": True},
+    "range(1, 9, step=2)": {"min": 1, "max": 9, "step": 2},
+    "range(0, 1, 0.25)": {"min": 0.0, "max": 1.0, "step": 0.25},
+    "choice(32, 64)": {"values": [32, 64]},
+    "choice(resnet-18, null, true, 'a b', 1e-3)": {"values": ["resnet-18", None, True, "a b", 1e-3]},
+    "shuffle(choice(a, b))": {"values": ["a", "b"]},
+    "a,b": {"values": ["a", "b"]},
+    "gpu-4": "gpu-4",
+    "/data/x": "/data/x",
+    "3": 3,
+    "glob(*)": None,
+    "choice([a, b])": None,
+    "choice(/data/a, /data/b)": None,
+}
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_configuration_of_hydras_sweeper_is_translated(project: Path, sweep: str) -> None:
+    (project / "src").mkdir()
+    (project / "src" / "train.py").write_text(HYDRA)
+    (project / "search.yaml").write_text(SWEEPER.replace("PARAMS", repr({"model.x": sweep})))
+    source = read_source("search.yaml")
+    assert (source.key, source.target, source.to_do) == ("program", "src/train.py", "")
+    assert source.command == ["${interpreter}", "${program}", "${args_hydra}"]
+    assert source.metrics == ["val/acc"]
+    assert source.study == {
+        "goals": ["maximize"],
+        "stop": {"trials": 30},
+        "sampler": {"type": "tpe", "seed": 12, "n_startup_trials": 5},
+    }
+    assert source.parameters.pop("old") == {"min": 1, "max": 8, "log": True}
+    assert source.parameters == ({} if SWEEPS[sweep] is None else {"model.x": SWEEPS[sweep]})
+    assert (f"model.x: {sweep} cannot be translated" in source.notes) == (SWEEPS[sweep] is None)
+
+
+def test_a_yaml_file_without_hydras_sweeper_is_an_error(project: Path) -> None:
+    (project / "space.yaml").write_text("method: grid\n")
+    with pytest.raises(InputError, match=r"space\.yaml: has no hydra.sweeper.params; .* sweep convert"):
+        read_source("space.yaml")
+    (project / "bad.yaml").write_text("a: [")
+    with pytest.raises(InputError, match=r"bad\.yaml: cannot be read"):
+        read_source("bad.yaml")
