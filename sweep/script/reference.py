@@ -24,6 +24,7 @@ from sweep.sweepfile.command import (
     EXIT_STATUS,
     NO_PROGRAM,
     TRIAL_DIR,
+    TRIAL_MACROS,
     Command,
     CommandContext,
     CommandError,
@@ -51,7 +52,7 @@ class ScriptReference:
         metric: the name of the metric that the sweep optimizes.
         cwd: the working directory, if it depends on the trial.
         patterns: regular expressions that find metrics in its output.
-        groups: the groups of parameters that W&B's commands pass as one mapping.
+        groups: the names of the groups of each parameter in one, which W&B's commands pass as one mapping.
         labels: the names of each trial's repeats; one empty name without repeats.
         is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
         launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
@@ -65,7 +66,7 @@ class ScriptReference:
     cwd: str | None = None
     file: Path | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
-    groups: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
     launch_variables: Mapping[str, str] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class ScriptReference:
             spec.metric.name,
             spec.cwd if spec.cwd is not None and depends_on_trial(spec.cwd) else None,
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
-            groups=tuple(spec.groups),
+            groups=spec.groups,
             labels=spec.run_labels,
             launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )
@@ -128,8 +129,10 @@ class ScriptReference:
         """Check that the command's executable exists, unless it depends on the trial."""
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
         variables = _with_sweep_python({**_inherited(), **plain})
-        context = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
-        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
+        context = CommandContext(
+            self.interpreter(), self.program, "args.json", variables, "trial", 0, 0, str(directory)
+        )
+        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), *TRIAL_MACROS]}
         by_env = False
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
@@ -186,6 +189,7 @@ class ScriptReference:
             trial_dir=str(directory),
             number=number,
             seed=seed,
+            cwd=os.getcwd(),
         )
         flat = {**params, **passed}  # in `env` each parameter has its own name, even with W&B's groups
         env = {name: Command((text,)).arguments(flat, context)[0] for name, text in self.variables.items()}

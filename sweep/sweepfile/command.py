@@ -39,7 +39,7 @@ LIST_MACROS = (
 _OVERRIDE = re.compile(r"\$\{args_no_hyphens\}|[+~]{0,2}[A-Za-z_][\w./@-]*=.*", re.DOTALL)
 """An item that can be an override of Hydra's."""
 TEXT_MACROS = ("args_json", "args_json_file", "env", "interpreter", "program")
-TRIAL_MACROS = ("trial_dir", "number", "seed")
+TRIAL_MACROS = ("trial_dir", "number", "seed", "cwd")
 
 
 def depends_on_trial(cwd: str) -> bool:
@@ -59,6 +59,7 @@ class CommandContext:
         trial_dir: the trial's directory.
         number: the trial's number.
         seed: the trial's seed.
+        cwd: the working directory, or the one of the sweep if that of the command is the trial's.
     """
 
     interpreter: str
@@ -68,13 +69,15 @@ class CommandContext:
     trial_dir: str
     number: int
     seed: int
+    cwd: str
 
 
 @dataclass(frozen=True)
 class Command:
     """A command with macros, which can be anywhere inside an item.
 
-    In addition to W&B's macros there are `${name}` of a parameter, `${trial_dir}`, `${number}` and `${seed}`;
+    In addition to W&B's macros there are `${name}` of a parameter, `${trial_dir}`, `${number}`, `${seed}` and
+    `${cwd}`;
     `$${...}` is a literal `${...}`. `WandbCommand` follows W&B's rules instead.
 
     Args:
@@ -161,6 +164,7 @@ class Command:
         macros["hydra_dirs"] = [f"{key}={folder}" for key in HYDRA_DIRECTORIES]
         texts: dict[str, str] = {
             "trial_dir": context.trial_dir,
+            "cwd": context.cwd,
             "number": str(context.number),
             "seed": str(context.seed),
             # After the macros above: a parameter called `seed` takes precedence.

@@ -22,6 +22,7 @@ FACTS = CommandContext(
     trial_dir="/runs/demo/trial-0007",
     number=7,
     seed=42,
+    cwd="/home/me",
 )
 
 
@@ -33,6 +34,11 @@ def ours(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
     command = Command(items)
     command.check(params)
     return command.arguments(params, FACTS)
+
+
+def test_paths_can_be_relative_to_the_working_directory() -> None:
+    assert ours("--data=${cwd}/data", params={}) == ["--data=/home/me/data"]
+    assert ours("${cwd}", params={"cwd": 3}) == ["3"], "a parameter of that name takes precedence"
 
 
 MACROS = {
@@ -240,7 +246,8 @@ def test_an_unknown_macro_is_an_error(item: str, message: str) -> None:
 
 def test_with_wandbs_rules_groups_are_mappings_and_whole_floats_are_integers() -> None:
     params = {"lr": 2.0, "sgd.momentum": 0.9, "sgd.inner.deep": True, "x": 0.5}
-    nested = nest(params)
+    groups = {"sgd.momentum": ("sgd", "momentum"), "sgd.inner.deep": ("sgd", "inner", "deep")}
+    nested = nest(params, groups)
     assert nested == {"lr": 2, "sgd": {"momentum": 0.9, "inner": {"deep": True}}, "x": 0.5}
     assert json.dumps(nested["lr"]) == "2"
     assert wandb("${args}", params=nested) == [
@@ -252,6 +259,7 @@ def test_with_wandbs_rules_groups_are_mappings_and_whole_floats_are_integers() -
 
 def test_only_dots_of_known_groups_separate_names() -> None:
     params = {"sgd.momentum": 1, "training.lr": 2, "sgd.a.b": 3}
-    assert nest(params, ["sgd"]) == {"sgd": {"momentum": 1, "a.b": 3}, "training.lr": 2}
-    assert nest(params, []) == params
-    assert nest({"a.b.c": 1}, ["a.b"]) == {"a.b": {"c": 1}}
+    groups = {"sgd.momentum": ("sgd", "momentum"), "sgd.a.b": ("sgd", "a.b")}
+    assert nest(params, groups) == {"sgd": {"momentum": 1, "a.b": 3}, "training.lr": 2}
+    assert nest(params, {}) == params
+    assert nest({"a.b.c": 1}, {"a.b.c": ("a.b", "c")}) == {"a.b": {"c": 1}}
