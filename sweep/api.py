@@ -89,17 +89,21 @@ def run(
         SweepError: the sweep failed.
         KeyboardInterrupt: the sweep was interrupted. The same call with the same name resumes it.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # private, and without a public form
-        raise InputError(
-            "sweep.run is called while a child process of a trial imports the script; call it only under "
-            "if __name__ == '__main__':, as multiprocessing requires"
-        )
+    _check_main_guard()
     check_current_directory()
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
     launch_options = LaunchOptions(home_path(runs), address, inline, fresh, seconds)
     with guarded_streams():
         return _run(call, launch_options, callbacks, progress, observer)
+
+
+def _check_main_guard() -> None:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # private, and without a public form
+        raise InputError(
+            "sweep.run is called while a child process of a trial imports the script; call it only under "
+            "if __name__ == '__main__':, as multiprocessing requires"
+        )
 
 
 @dataclass(frozen=True)
