@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import multiprocessing
 import os
 import re
 import sys
@@ -32,6 +33,7 @@ from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, create_directory
+from sweep.system.paths import check_current_directory, home_path
 from sweep.system.streams import guarded_streams
 
 _log = logging.getLogger("sweep")
@@ -87,11 +89,21 @@ def run(
         SweepError: the sweep failed.
         KeyboardInterrupt: the sweep was interrupted. The same call with the same name resumes it.
     """
+    _check_main_guard()
+    check_current_directory()
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
-    launch_options = LaunchOptions(Path(runs), address, inline, fresh, seconds)
+    launch_options = LaunchOptions(home_path(runs), address, inline, fresh, seconds)
     with guarded_streams():
         return _run(call, launch_options, callbacks, progress, observer)
+
+
+def _check_main_guard() -> None:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # private, and without a public form
+        raise InputError(
+            "sweep.run is called while a child process of a trial imports the script; call it only under "
+            "if __name__ == '__main__':, as multiprocessing requires"
+        )
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,11 @@ def _read_call(
     for key in overrides or {}:
         if not isinstance(key, str):
             raise InputError(f"sweep.run: overrides: expected keys such as 'stop.trials', got {key!r}")
+    what = home_path(what)
     changes = [(f"overrides[{key!r}]", key, plain(value)) for key, value in (overrides or {}).items()]
     file = read_sweep_file(what, changes)
     spec = change_spec(file.spec, n_trials, options)
-    return _Call(repr(os.fspath(what)), spec, Path(what).parent, locating=file.locating(), notes=file.notes)
+    return _Call(repr(str(what)), spec, what.parent, locating=file.locating(), notes=file.notes)
 
 
 def _only_one(name: str, value: Any, synonym: str, other: Any) -> Any:

@@ -36,7 +36,8 @@ from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_writable, create_directory
 from sweep.system.durable import sync_path
-from sweep.system.lock import SweepLock, is_locked
+from sweep.system.lock import SweepLock, has_locks, is_locked
+from sweep.system.processes import missing_guarantees
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,11 @@ def launch(
         create_directory(directory.root)
         with _lock(directory) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+            if not has_locks(directory.lock):
+                observer.on_note(
+                    "this file system has no file locks: do not run the sweep twice at the same time, and "
+                    "wait until all processes of a killed run have exited"
+                )
             engine.clean_up_previous_run(directory, observer)
             _write(directory.spec, text)
             if not directory.code.exists():
@@ -158,6 +164,8 @@ def _notes(spec: SweepSpec, options: LaunchOptions) -> list[str]:
     if options.inline and (ignored := _ignored_inline(spec, options)):
         what = ", ".join(ignored)
         notes.insert(0, f"inline, trials run one after another in this process, which ignores {what}")
+    if not options.inline and (missing := missing_guarantees()):
+        notes.append(missing)
     return notes
 
 

@@ -13,6 +13,7 @@ from sweep.analysis.artifacts import best_repeat, find_artifact
 from sweep.analysis.failures import explain_no_best
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.errors import SweepError
+from sweep.system.paths import expand_home, home_path
 
 if TYPE_CHECKING:
     import optuna
@@ -116,4 +117,4 @@ def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -
     Raises:
         InputError: there is no such sweep.
     """
-    return SweepResult(SweepView.open(os.fspath(sweep), Path(runs)))
+    return SweepResult(SweepView.open(expand_home(os.fspath(sweep)), home_path(runs)))

@@ -30,6 +30,7 @@ from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
+from sweep.tracking.numbers import is_in_curve
 from sweep.tracking.run_logger import best_tag
 from sweep.trial.artifacts import find_artifacts
 
@@ -286,6 +287,8 @@ class SweepView:
             values = []  # Optuna has the values of one repeat only, or of several attempts mixed
         if values:
             metrics[self.spec.metric.name] = values[-1]
+        if trial.state == TrialState.COMPLETE and not is_in_curve(trial.values[0], values[:-1]):
+            values = values[-1:]  # what it reported was another quantity
         numbers = [value for value in values if not math.isnan(value)]
         if numbers:
             best = max(numbers) if self.spec.metric.goal == "maximize" else min(numbers)

@@ -22,9 +22,11 @@ def _call_app() -> int:
     from sweep.caller import CommandLine, called_by
     from sweep.cli.app import app
     from sweep.errors import SpecError, StartInterrupted, SweepError
+    from sweep.system.paths import check_current_directory
 
     command, is_run = CommandLine(sys.argv[1:]), sys.argv[1:2] == ["run"]
     try:
+        check_current_directory()
         with called_by(command):
             app()
     except SystemExit as error:

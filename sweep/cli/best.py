@@ -13,6 +13,7 @@ from typer import Option
 from sweep.cli.options import Runs, SweepName, print_json
 from sweep.errors import InputError, SweepError
 from sweep.system.directory import RUNS
+from sweep.system.paths import expand_home
 
 if TYPE_CHECKING:
     from sweep.analysis.view import SweepView
@@ -30,7 +31,8 @@ class BestFormat(str, Enum):
 _Format = Annotated[BestFormat, Option("--format", help="The output format.")]
 _Artifact = Annotated[str | None, Option(metavar="ARTIFACT", help="Copy this artifact of the trial instead.")]
 _Output = Annotated[
-    str | None, Option("--output", "-o", metavar="PATH", help="The path of the copy, or its folder.")
+    str | None,
+    Option("--output", "-o", metavar="PATH", parser=expand_home, help="The path of the copy, or its folder."),
 ]
 _Repeat = Annotated[str | None, Option(metavar="N", help="The repeat that saved the artifact, 0 or seed-42.")]
 _Force = Annotated[bool, Option("--force", help="Replace an existing file with the artifact.")]

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from sweep.system.paths import expand_home, home_path
+
 if TYPE_CHECKING:
     from sweep.sweepfile.load import Override
 
-File = Annotated[Path, Argument(metavar="FILE", help="The sweep file (YAML).")]
-SweepName = Annotated[str, Argument(metavar="NAME", help="A sweep's name in --runs, or its directory.")]
-Runs = Annotated[Path, Option("--runs", metavar="DIR", help="The folder that contains the sweeps.")]
+File = Annotated[Path, Argument(metavar="FILE", parser=home_path, help="The sweep file (YAML).")]
+SweepName = Annotated[
+    str, Argument(metavar="NAME", parser=expand_home, help="A sweep's name in --runs, or its directory.")
+]
+Runs = Annotated[
+    Path, Option("--runs", metavar="DIR", parser=home_path, help="The folder that contains the sweeps.")
+]
 Set = Annotated[
     list[str] | None,
     Option("--set", metavar="KEY=VALUE", help="Change an entry: stop.trials=20. Repeatable; VALUE is YAML."),

@@ -19,6 +19,7 @@ from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.classify import disk_full_error
 from sweep.engine.controller_guard import ControllerFailed, ControllerGuard
 from sweep.engine.interruption import Interruption
+from sweep.engine.isolation import isolated
 from sweep.engine.observer import Observer
 from sweep.engine.output import tee_output
 from sweep.errors import InputError, SweepError
@@ -53,21 +54,22 @@ class InlineEngine(Engine):
     def run(
         self, sweep: PreparedSweep, observer: Observer, interruption: Interruption, grace: float
     ) -> Progress:
-        os.chdir(sweep.working_directory)
-        try:
-            runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
-        except ObjectiveImportError as error:
-            raise SweepError(str(error)) from None
-        fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-        try:
-            return self._run(runner, sweep, observer, interruption)
-        except (ControllerFailed, OSError) as error:
-            failure = ControllerFailed.of(error)
-            if isinstance(error, OSError) and not failure.is_disk_full:
-                raise
-            raise failure.for_user(sweep.directory) from None
-        finally:
-            os.close(fence)
+        with isolated({}, kill_children=False):  # the import of the objective changes this process, too
+            try:
+                runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
+            except ObjectiveImportError as error:
+                raise SweepError(str(error)) from None
+            os.chdir(sweep.working_directory)
+            fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+            try:
+                return self._run(runner, sweep, observer, interruption)
+            except (ControllerFailed, OSError) as error:
+                failure = ControllerFailed.of(error)
+                if isinstance(error, OSError) and not failure.is_disk_full:
+                    raise
+                raise failure.for_user(sweep.directory) from None
+            finally:
+                os.close(fence)
 
     def _run(
         self, runner: AttemptRunner, sweep: PreparedSweep, observer: Observer, interruption: Interruption

@@ -37,17 +37,20 @@ from sweep.sweepfile.types import (
     NonNegativeNumber,
     Number,
     OrForms,
+    PathText,
     PositiveInteger,
     PositiveIntegerOrUnlimited,
     PositiveNumber,
     Seconds,
     as_list,
     check_unique,
+    expanding,
     invalid,
     short_repr,
 )
 from sweep.sweepfile.wandb.command import make_command
 from sweep.sweepfile.yaml import write_yaml
+from sweep.system.paths import expand_url
 
 Goal = Literal["maximize", "minimize"]
 
@@ -209,15 +212,15 @@ class SweepSpec(Model):
     )
 
     name: DirectoryName
-    program: NonEmptyStr | None = None
+    program: PathText | None = None
     command: CommandEntry = None
     arguments: Literal["dotted", "nested"] = "dotted"
-    cwd: NonEmptyStr | None = None
+    cwd: PathText | None = None
     metrics_from: MetricsFrom | None = None
     env: Annotated[Environment, Field(default_factory=dict)]
-    objective: Annotated[
-        NonEmptyStr | None, AfterValidator(check_objective), Field(validate_default=True)
-    ] = None
+    objective: Annotated[PathText | None, AfterValidator(check_objective), Field(validate_default=True)] = (
+        None
+    )
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
@@ -235,7 +238,8 @@ class SweepSpec(Model):
     stop: Stop = Stop()
     trial: TrialRules = TrialRules()
     storage: Annotated[
-        NonEmptyStr | None, Field(description="An Optuna storage URL instead of the journal")
+        Annotated[NonEmptyStr, expanding(expand_url)] | None,
+        Field(description="An Optuna storage URL instead of the journal"),
     ] = None
 
     @model_validator(mode="after")
@@ -343,8 +347,9 @@ class SweepSpec(Model):
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """The dotted names of the parameters in groups: the names of the groups, and the parameter's own."""
-        return {name: flat.path for name, flat in flatten(self.parameters).items() if len(flat.path) > 1}
+        """For each parameter in a group, by its dotted name: the names of its groups, and its own."""
+        flat = flatten(self.parameters)
+        return {name: found.path for name, found in flat.items() if found.path != (name,)}
 
     @property
     def entry_point(self) -> str:

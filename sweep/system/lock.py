@@ -14,6 +14,7 @@ belongs to an earlier run, and exits.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -30,6 +31,8 @@ from typing import Any
 from sweep.errors import InputError
 
 _POLL_INTERVAL = 0.02  # seconds
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+"""The errors of a file system without locks, such as NFS without lockd or Lustre without `-o flock`."""
 _FILE_SIZE = 512
 """Bytes of a sweep lock's file, padded with spaces."""
 
@@ -119,6 +122,18 @@ def renew_run_id(path: Path) -> str:
     return current.run_id
 
 
+def has_locks(path: Path) -> bool:
+    """Whether the file system of an existing file has locks."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    finally:
+        os.close(file)
+    return True
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process runs the sweep now. Changes nothing."""
     try:
@@ -184,7 +199,7 @@ def lock_file(file: Any, patience: float, shared: bool = False) -> bool:
     """Lock an open file. Every process that inherits its descriptor holds the lock too.
 
     Args:
-        file: the file, or its descriptor.
+        file: the file, or its descriptor. If its file system has no locks, nothing waits.
         patience: how many seconds to wait for the lock.
         shared: whether other processes may share the lock; exclusive by default.
 
@@ -193,8 +208,14 @@ def lock_file(file: Any, patience: float, shared: bool = False) -> bool:
     """
     deadline = time.monotonic() + patience
     while True:
-        with suppress(BlockingIOError):
+        try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
             return True
         if time.monotonic() >= deadline:
             return False

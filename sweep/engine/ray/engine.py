@@ -39,7 +39,9 @@ class RayEngine(Engine):
         self._cluster.__exit__(*error)
 
     def slots(self, spec: SweepSpec) -> int:
-        return count_slots(self._cluster.machines(), spec.resources, spec.max_parallel)
+        return count_slots(
+            self._cluster.machines(), spec.resources, spec.max_parallel, self._cluster.cpu_limit()
+        )
 
     def kill_leftover_processes(self, directory: SweepDirectory) -> None:
         self._cluster.kill_leftover_processes(directory)

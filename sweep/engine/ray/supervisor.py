@@ -169,6 +169,7 @@ class Supervisor:
     def _tick(self, interruption: Interruption) -> None:
         self._cluster.check_alive()
         self._pool.monitor.check()
+        self._pool.task_monitor.check([slot.node_id for slot in self._pool.slots if slot.worker is not None])
         for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
             self._handle_request(request, interruption)
         if time.monotonic() >= self._next_progress:

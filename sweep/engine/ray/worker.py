@@ -6,6 +6,7 @@ import os
 import resource
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ import ray
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirect_output
 from sweep.engine.ray.channel import RayChannel
+from sweep.engine.ray.private import remove_driver_path
+from sweep.engine.threads import set_threads
 from sweep.errors import SweepError
 from sweep.messages import Assignment, Outcome
 from sweep.objective.pickled_function import PickledFunction
@@ -45,7 +48,8 @@ class RayWorker:
         settings: the settings that all attempts share.
         run_id: the id of the sweep's run.
         controller: the handle of the controller.
-        threads: how many threads numeric libraries may use: a trial's share of the cores.
+        share: a trial's share of the cores: how many threads numeric libraries use.
+        chosen_threads: the variables with which the user has set another number.
         max_attempts: the process is replaced after this many attempts; None for no limit.
         max_memory: the process is replaced when it uses this many bytes; None for no limit.
     """
@@ -55,7 +59,8 @@ class RayWorker:
         settings: AttemptSettings,
         run_id: str,
         controller: Any,
-        threads: int,
+        share: int,
+        chosen_threads: Mapping[str, str],
         max_attempts: int | None,
         max_memory: float | None,
     ) -> None:
@@ -66,10 +71,8 @@ class RayWorker:
         fence = join_run(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
         os.close(fence)
-        # Before the import of NumPy or torch, which read these once. Ray has set OMP_NUM_THREADS to 1.
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-            os.environ[variable] = str(threads)
-        os.chdir(settings.working_directory)
+        set_threads(share, chosen_threads)
+        remove_driver_path()
         # What a trial prints goes to a file, which has every character whatever the locale is.
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
