@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.analysis import formatting as text
 from sweep.analysis.artifacts import best_repeat, find_artifact
-from sweep.analysis.failures import most_frequent_failure
+from sweep.analysis.failures import explain_no_best
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.errors import SweepError
 from sweep.system.paths import expand_home, home_path
@@ -103,9 +103,7 @@ class SweepResult:
     def _best(self) -> FrozenTrial:
         best = self._view.best
         if best is None:
-            reason = None if self._view.counts["complete"] else most_frequent_failure(self.trials)
-            why = f"; {reason.summary}" if reason is not None else ""
-            raise SweepError(f"{self._view.spec.name}: {self._view.why_no_best}{why}")
+            raise SweepError(explain_no_best(self._view))
         return best
 
 

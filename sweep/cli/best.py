@@ -62,6 +62,7 @@ def best(
       sweep best digits-cnn --artifact model.pt
       sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
     """
+    from sweep.analysis.resuming import name_for_commands
     from sweep.analysis.view import SweepView
 
     for option, value in (("--output", output), ("--repeat", repeat), ("--force", force or None)):
@@ -69,7 +70,9 @@ def best(
             raise InputError(f"{option}: is for --artifact; add for example --artifact model.pt")
     view = SweepView.open(name, runs)
     if view.best is None:
-        raise SweepError(f"{view.spec.name}: {view.why_no_best}; see `sweep status {name}`")
+        raise SweepError(
+            f"{view.spec.name}: {view.why_no_best}; see: sweep status {name_for_commands(view.directory)}"
+        )
     if artifact is None:
         _print_params(view, form)
     else:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,22 +40,18 @@ def overrides(
     return [*map(parse_override, changes or []), *(option for option in options if option[2] is not None)]
 
 
-def resume_command() -> str:
-    """The command that resumes the sweep of this `sweep run`. `--fresh` would start it again."""
-    return shlex.join(["sweep", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-
-
 def print_json(data: Any) -> None:
     """Print data as JSON, with null in place of NaN and infinity, which JSON does not have."""
     from sweep.system.streams import can_encode
 
-    text = json.dumps(_finite(data), indent=2, ensure_ascii=False)
-    print(text if can_encode(text) else json.dumps(_finite(data), indent=2))
+    text = json.dumps(finite(data), indent=2, ensure_ascii=False)
+    print(text if can_encode(text) else json.dumps(finite(data), indent=2))
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """The data with None in place of NaN and infinity."""
     if isinstance(data, float) and not math.isfinite(data):
         return None
     if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
+        return {key: finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import EntryError, nearest
+from sweep.caller import caller
+from sweep.errors import EntryError
 from sweep.script.errors import ScriptError
+from sweep.script.executables import check_executable
 from sweep.script.patterns import Patterns
 from sweep.script.process import Invocation
+from sweep.script.program import find_program
 from sweep.script.run import ScriptRun
 from sweep.script.wandb_offline import wandb_variables, write_parameters
 from sweep.sweepfile.command import (
@@ -23,12 +26,12 @@ from sweep.sweepfile.command import (
     EXIT_STATUS,
     NO_PROGRAM,
     TRIAL_DIR,
+    TRIAL_MACROS,
     Command,
     CommandContext,
     CommandError,
     depends_on_trial,
 )
-from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.wandb.command import make_command, nest
 from sweep.system.directory import TrialDirectory
@@ -50,7 +53,7 @@ class ScriptReference:
         metric: the name of the metric that the sweep optimizes.
         cwd: the working directory, if it depends on the trial.
         patterns: regular expressions that find metrics in its output.
-        groups: the groups of parameters that W&B's commands pass as one mapping.
+        groups: the names of the groups of each parameter in one, which W&B's commands pass as one mapping.
         labels: the names of each trial's repeats; one empty name without repeats.
         is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
         launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
@@ -64,7 +67,7 @@ class ScriptReference:
     cwd: str | None = None
     file: Path | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
-    groups: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
     launch_variables: Mapping[str, str] = field(default_factory=dict)
@@ -84,23 +87,34 @@ class ScriptReference:
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
-            raise EntryError("program", "is missing; use --set program=train.py, or objective=train.py:train")
+            add = caller().option
+            raise EntryError(
+                "program",
+                f"is missing; add {add('program', 'train.py')}, or {add('objective', 'train.py:train')}",
+            )
         path = None
         if program is not None and command.uses("program"):
-            path = find_file("program", program, [directory, near], "*")
-            if path != (directory / program).resolve() or (
-                spec.cwd is not None and depends_on_trial(spec.cwd)
+            has_command = spec.command is not None or command.as_wandb
+            direct = Command(("${program}", "${args}"))
+            path = find_program(
+                program, command if has_command else direct, [directory, near], _known_variables(spec.env)
+            )
+            if path is not None and (
+                path != (directory / program).resolve()
+                or (spec.cwd is not None and depends_on_trial(spec.cwd))
             ):
                 program = str(path)
-            if spec.command is None and not command.as_wandb and path.suffix != ".py":
-                if not os.access(path, os.X_OK):
+            if not has_command and (path is None or (path.suffix != ".py" and path.is_file())):
+                if path is not None and not os.access(path, os.X_OK):
                     raise EntryError(
                         "program",
                         f"{program} is neither a .py file nor executable; run chmod +x {program}, "
                         'or write how to run it, for example command: [bash, "${program}", "${args}"]',
                     )
-                command = Command(("${program}", "${args}"))
-                program = program if os.sep in program else f"./{program}"
+                command = direct
+                if path is not None and os.sep not in program:
+                    program = f"./{program}"
+        command = command.with_hydra_dirs(flatten(spec.parameters), path is not None and _uses_hydra(path))
         reference = replace(cls.of(spec), command=command, program=program, file=path)
         reference._check_executable(spec, directory)
         return reference
@@ -117,25 +131,28 @@ class ScriptReference:
             spec.metric.name,
             spec.cwd if spec.cwd is not None and depends_on_trial(spec.cwd) else None,
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
-            groups=tuple(spec.groups),
+            groups=spec.groups,
             labels=spec.run_labels,
             launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )
 
     def _check_executable(self, spec: SweepSpec, directory: Path) -> None:
         """Check that the command's executable exists, unless it depends on the trial."""
-        plain = {name: text for name, text in self.variables.items() if "${" not in text}
-        variables = _with_sweep_python({**_inherited(), **plain})
-        context = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
-        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
+        variables = _known_variables(self.variables)
+        context = CommandContext(
+            self.interpreter(), self.program, "args.json", variables, "trial", 0, 0, str(directory)
+        )
+        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), *TRIAL_MACROS]}
+        by_env = False
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
                 return
             for argument in replace(self.command, items=(item,)).arguments({}, context):
                 if argument == ENV:
+                    by_env = True
                     continue
                 if "=" not in argument and not argument.startswith("-"):
-                    _check_executable(argument, directory, variables.get("PATH", os.defpath))
+                    check_executable(argument, directory, variables.get("PATH", os.defpath), by_env)
                 return
 
     def load(self) -> Objective:
@@ -182,6 +199,7 @@ class ScriptReference:
             trial_dir=str(directory),
             number=number,
             seed=seed,
+            cwd=os.getcwd(),
         )
         flat = {**params, **passed}  # in `env` each parameter has its own name, even with W&B's groups
         env = {name: Command((text,)).arguments(flat, context)[0] for name, text in self.variables.items()}
@@ -213,6 +231,7 @@ class ScriptReference:
         write_parameters(trial.directory, params)
         # With buffered output, metrics would arrive too late for pruning.
         variables.setdefault("PYTHONUNBUFFERED", "1")
+        variables.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hides the exception that is a trial's reason
         label = self.labels[trial.repeat]
         wandb = wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed)
         variables.update({name: value for name, value in wandb.items() if name not in self.variables})
@@ -222,12 +241,27 @@ class ScriptReference:
         return {**values, EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else values
 
 
+def _uses_hydra(program: Path) -> bool:
+    """Whether a Python program is started by Hydra, which then reads its arguments."""
+    return program.suffix == ".py" and b"hydra.main(" in program.read_bytes()
+
+
 def _inherited() -> dict[str, str]:
     """The environment that a script inherits."""
     variables = dict(os.environ)
     if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # Ray's debugger fails outside a worker
         del variables["PYTHONBREAKPOINT"]
     return variables
+
+
+def _known_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a script, without what differs between trials.
+
+    Args:
+        env: the sweep file's `env`.
+    """
+    plain = {name: text for name, text in env.items() if "${" not in text}
+    return _with_sweep_python({**_inherited(), **plain})
 
 
 def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:
@@ -241,19 +275,3 @@ def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:
     if python is None or str(Path(python).parent) != here:
         variables["PATH"] = f"{here}{os.pathsep}{path}"
     return variables
-
-
-def _check_executable(name: str, directory: Path, path: str) -> None:
-    if os.sep in name:
-        file = directory / name
-        if not file.is_file():
-            raise EntryError("command", f"there is no file {name} (looked in {directory})")
-        if not os.access(file, os.X_OK):
-            raise EntryError("command", f"{name} is not executable; chmod +x {name}")
-    elif shutil.which(name, path=path) is None:
-        hint = f"; did you mean ./{name}?" if (directory / name).is_file() else ""
-        if not hint:
-            folders = [Path(folder) for folder in path.split(os.pathsep) if Path(folder).is_dir()]
-            near = nearest(name, [file.name for folder in folders for file in sorted(folder.iterdir())])
-            hint = f"; did you mean {near}?" if near else ""
-        raise EntryError("command", f"there is no program {name!r} on PATH{hint}")

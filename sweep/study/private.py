@@ -2,16 +2,20 @@
 
 * The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
   objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
+* The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 
 Another one is the method that `multi_objective_tpe.py` overrides.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
+from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
+
+_Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
 
 
 def storage_of(study: optuna.Study) -> Any:
@@ -29,9 +33,20 @@ def read_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
     return study._storage.get_trial(trial._trial_id)
 
 
+def store_system_attribute(trial: optuna.Trial, key: str, value: Any) -> None:
+    """Store a system attribute of a trial. Optuna has removed the public method for that."""
+    trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
 def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: float) -> None:
     """Store an intermediate value of a trial. A step that was reported before keeps its first value."""
     reported = trial._cached_frozen_trial.intermediate_values
     if step not in reported:
         study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
         reported[step] = value
+
+
+def replace_random_sampler(sampler: _Sampler, random: RandomSampler) -> _Sampler:
+    """Have a sampler use this one for parameters that it samples at random."""
+    sampler._random_sampler = random
+    return sampler

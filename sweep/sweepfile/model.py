@@ -11,10 +11,11 @@ from pydantic_core import PydanticCustomError
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, require_one_of
 from sweep.sweepfile.command import CommandError
+from sweep.sweepfile.constraints import Constraints, check_constraint_names
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN, DefineByRun, Parameters
-from sweep.sweepfile.expressions import Expression, Limit
+from sweep.sweepfile.expressions import Limit
 from sweep.sweepfile.parameter_forms import dump_parameters
-from sweep.sweepfile.parameters import Constant
+from sweep.sweepfile.parameters import Choice, Constant
 from sweep.sweepfile.patterns import metric_names
 from sweep.sweepfile.pruners import NoPruner, Pruner
 from sweep.sweepfile.repeats import RepeatsEntry
@@ -26,7 +27,7 @@ from sweep.sweepfile.script_entries import (
     check_objective,
     check_placeholders,
 )
-from sweep.sweepfile.tree import flatten, group_names
+from sweep.sweepfile.tree import entry_path, flatten
 from sweep.sweepfile.types import (
     Delay,
     DirectoryName,
@@ -38,6 +39,7 @@ from sweep.sweepfile.types import (
     OrForms,
     PathText,
     PositiveInteger,
+    PositiveIntegerOrUnlimited,
     PositiveNumber,
     Seconds,
     as_list,
@@ -110,15 +112,16 @@ class Stop(Model):
 
     `trials` is the number of finished trials, whatever their outcome; `time` is the time that the sweep ran,
     downtime excluded, in seconds or as 30m or 12h; `hours` is the same in hours; `target` is a value of the
-    metric; `failures` is a number of failed trials; `plateau` is the number of complete trials in a row
-    without a new best one.
+    metric; `failures` is a number of failed trials, or `unlimited`: without it the sweep stops if the first
+    five trials fail for the same reason; `plateau` is the number of complete trials in a row without a new
+    best one.
     """
 
     trials: PositiveInteger | None = None
     time: Seconds | None = None
     hours: PositiveNumber | None = None
     target: Number | None = None
-    failures: PositiveInteger | None = None
+    failures: PositiveIntegerOrUnlimited | None = None
     plateau: PositiveInteger | None = None
 
     @model_validator(mode="after")
@@ -168,10 +171,6 @@ def _metric(raw: Any) -> Any:
             f"has no goal; write {{name: {raw}, goal: maximize}} or {{name: {raw}, goal: minimize}}"
         )
     return raw
-
-
-def _constraint(text: str) -> str:
-    return Expression(text).text
 
 
 DEFAULTS = "defaults"
@@ -225,11 +224,7 @@ class SweepSpec(Model):
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
-    constraints: Annotated[
-        tuple[Annotated[str, AfterValidator(_constraint)], ...],
-        BeforeValidator(as_list),
-        OrForms({"type": "string"}),
-    ] = ()
+    constraints: Constraints = ()
     enqueue: Annotated[
         tuple[Any, ...],
         BeforeValidator(_enqueue),
@@ -260,7 +255,9 @@ class SweepSpec(Model):
             self.__dict__["metric"] = self.goals[0]
         if self.is_define_by_run:
             self._check_define_by_run()
-        self._check_constraints()
+        if self.arguments == "dotted":
+            self._check_names_and_values()
+        check_constraint_names(self.constraints, flatten(self.parameters))
         self._check_command()
         names = [goal.name for goal in self.goals]
         pruning_metric = getattr(self.pruner, "metric", None)
@@ -283,6 +280,16 @@ class SweepSpec(Model):
                 key="constraints",
             )
 
+    def _check_names_and_values(self) -> None:
+        """Ensure that names and values are distinct. W&B's rules distinguish `a.b` from `b` in the group `a`,
+        and true from 1."""
+        for name, flat in flatten(self.parameters).items():
+            path = ("parameters", *entry_path(flat.path))
+            if name != flat.name:
+                raise invalid(f"the name {flat.name!r} is a duplicate; rename one", key=path)
+            if isinstance(flat.parameter, Choice):
+                check_unique(flat.parameter.values, (*path, "values"))
+
     def _check_command(self) -> None:
         check_placeholders(self.cwd, self.env, self.objective is None, flatten(self.parameters))
         if self.metrics_from is not None:
@@ -301,16 +308,6 @@ class SweepSpec(Model):
                 make_command(self.command, self.arguments).check(flatten(self.parameters))
             except CommandError as error:
                 raise invalid(str(error), key="command") from None
-
-    def _check_constraints(self) -> None:
-        parameters = flatten(self.parameters)
-        for index, text in enumerate(self.constraints):
-            for name in Expression(text).names:
-                if name not in parameters:
-                    raise invalid(
-                        f"there is no parameter {name!r}; {suggestion(name, parameters)}",
-                        key=("constraints", index),
-                    )
 
     @property
     def goals(self) -> tuple[Metric, ...]:
@@ -349,9 +346,10 @@ class SweepSpec(Model):
         ]
 
     @property
-    def groups(self) -> list[str]:
-        """The dotted names of all groups of parameters."""
-        return group_names(self.parameters)
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """For each parameter in a group, by its dotted name: the names of its groups, and its own."""
+        flat = flatten(self.parameters)
+        return {name: found.path for name, found in flat.items() if found.path != (name,)}
 
     @property
     def entry_point(self) -> str:

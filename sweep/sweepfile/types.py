@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -78,7 +79,11 @@ _LARGEST_INTEGER = 2**63 - 1
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`."""
+    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`, at any depth."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_value(value, b[key]) for key, value in a.items())
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
@@ -89,10 +94,26 @@ def is_valid_scalar(value: Any) -> bool:
     return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
 
 
-def check_unique(values: Sequence[Any], key: str | None = None) -> None:
-    """Ensure that no value is equal to another one: 1, 1.0 and true are equal in Python, and so to Optuna."""
+def check_unique(
+    values: Sequence[Any], key: str | tuple[str | int, ...] | None = None, distinguishes_bools: bool = False
+) -> None:
+    """Ensure that no value is equal to another one.
+
+    Args:
+        values: the values.
+        key: the entry below the validated one, for the error.
+        distinguishes_bools: whether true and 1 are different. In Python, and so in Optuna, they are equal.
+    """
+    seen: set[Any] = set()
     for index, value in enumerate(values):
-        if value in values[:index]:
+        if isinstance(value, Scalar):
+            identity = (isinstance(value, bool), value) if distinguishes_bools else value
+            is_duplicate = identity in seen
+            seen.add(identity)
+        else:
+            is_same = same_value if distinguishes_bools else operator.eq
+            is_duplicate = any(is_same(value, other) for other in values[:index])
+        if is_duplicate:
             raise invalid(f"{short_repr(value)} is a duplicate; leave one out", key=key)
 
 
@@ -142,6 +163,18 @@ def as_integer(value: Any) -> Any:
     return value
 
 
+UNLIMITED = "unlimited"
+
+
+def _count_or_unlimited(value: Any) -> Any:
+    if value == UNLIMITED:
+        return value
+    count = 0 if isinstance(value, str) else as_integer(value)
+    if count < 1:
+        raise invalid(f"expected a whole number of at least 1, or unlimited, got {short_repr(value)}")
+    return count
+
+
 def _stripped(value: str) -> str:
     if value != value.strip():
         raise invalid(f"{value!r} begins or ends with white space; write {value.strip()!r}")
@@ -151,10 +184,20 @@ def _stripped(value: str) -> str:
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 
 
+def is_directory_name(text: str) -> bool:
+    """Whether a text can be the name of a sweep, and so of its directory."""
+    return len(text) <= 100 and re.fullmatch(_NAME, text) is not None
+
+
+def as_directory_name(text: str) -> str:
+    """The name of a sweep that is derived from any text."""
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", text).strip("-.")[:100] or "sweep"
+
+
 def _directory_name(value: Any) -> Any:
     if not isinstance(value, str):
         raise invalid(f"expected a name, got {short_repr(value)}; put it in quotes")
-    if not re.fullmatch(_NAME, value) or len(value) > 100:
+    if not is_directory_name(value):
         raise invalid(
             f"{short_repr(value)} cannot name a sweep; use at most 100 letters, digits, '-', '_' and '.', "
             "not beginning with '.' or '-'"
@@ -201,6 +244,11 @@ Probability = Annotated[
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
 PositiveInteger = Annotated[PositiveInt, BeforeValidator(as_integer)]
+PositiveIntegerOrUnlimited = Annotated[
+    int | Literal["unlimited"],
+    BeforeValidator(_count_or_unlimited),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": UNLIMITED}]}),
+]
 NonNegativeInteger = Annotated[NonNegativeInt, BeforeValidator(as_integer)]
 Flag = StrictBool
 SCALAR_SCHEMA = {"type": ["null", "boolean", "number", "string"]}

@@ -61,14 +61,16 @@ class SweepLock:
     Args:
         path: the lock file; created if it is missing.
         name: the sweep's name, for the message.
+        advice: the end of the message: what to do instead.
 
     Raises:
         InputError: on entering, if another process runs the sweep.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, advice: str = "") -> None:
         self._path = path
         self._name = name
+        self._advice = advice
         self._file: int | None = None
 
     def __enter__(self) -> str:
@@ -76,9 +78,8 @@ class SweepLock:
         file = _open_locked(self._path, patience=0.5)
         if file is None:
             raise InputError(
-                f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
-                f"watch it with `sweep status {self._name}`, or start another one with --name "
-                "(in Python name='...')"
+                f"{self._name}: is already being run by {holder(self._path) or 'another process'}"
+                f"{self._advice}"
             )
         _held.add(file)
         self._file = file

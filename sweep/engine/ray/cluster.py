@@ -15,9 +15,10 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep.caller import caller
 from sweep.engine.ray import private
 from sweep.engine.ray.temporary import object_store_folder, temporary_folder
-from sweep.errors import InputError, SweepError
+from sweep.errors import InputError, SweepError, SweepStopped
 from sweep.system import processes
 from sweep.system.cpus import usable_cpus
 from sweep.system.directory import SweepDirectory
@@ -82,6 +83,11 @@ class RayCluster:
                 except _StartTimeout:  # two in a row are rare
                     self._connect_or_clean_up()
                 self._exits.callback(_shut_down)
+            elif (folder := private.folder_that_hides_this_package()) is not None:
+                raise InputError(
+                    f"{folder}: has another module called sweep, which Ray's workers would import instead of "
+                    "this package; rename it, or do not call ray.init: sweep.run starts Ray itself"
+                )
             self._exits = self._exits.pop_all()  # nothing has failed: `__exit__` cleans up
         return self
 
@@ -115,6 +121,7 @@ class RayCluster:
                 resources=None if self._address else {_SLOT_CPU: usable_cpus()},
                 _temp_dir=self._temporary_folder,
                 _plasma_directory=None if self._address else object_store_folder(self._temporary_folder),
+                job_config=private.SafeJobConfig(),
             )
         except _RAY_ERRORS as error:
             raise SweepError(self._describe(error)) from None
@@ -131,7 +138,7 @@ class RayCluster:
         text = " ".join(text.split())[:300]
         if self._address:
             return f"the Ray cluster at {self._address} cannot be reached: {text}"
-        return f"Ray did not start (is this machine busy?); run the same command again to retry: {text}"
+        return f"Ray did not start (is this machine busy?): {text}\ntry again with: {caller().again()}"
 
     def restart(self) -> None:
         """Start Ray again after its daemons died, or connect to the cluster again.
@@ -140,7 +147,7 @@ class RayCluster:
             SweepError: the connection was not made here, or the cluster cannot be reached.
         """
         if not self._daemons:
-            raise SweepError("Ray died; start it, then run the same command again to resume")
+            raise SweepStopped("Ray died; start it first")
         end = time.monotonic() + _RESTART_TIMEOUT
         while True:
             _shut_down()
@@ -234,7 +241,8 @@ def _resolve(address: str) -> str:
     """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
     if address == "auto":
         return private.find_running_cluster()
-    source = f"{'RAY_ADDRESS=' if address == os.environ.get('RAY_ADDRESS') else '--address '}{address}"
+    is_from_environment = address == os.environ.get("RAY_ADDRESS")
+    source = f"RAY_ADDRESS={address}" if is_from_environment else caller().option("address", address)
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():  # http:// is the address for `ray job`
         raise InputError(

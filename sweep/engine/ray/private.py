@@ -3,6 +3,7 @@
 * Finding the cluster to which `address="auto"` refers (`ray._private.services`).
 * Switching authentication between token and no token (`ray._raylet`).
 * Creating the token of a new cluster (`ray._private.authentication`).
+* The folders that Ray puts first on the `sys.path` of workers.
 * What tasks wait for (`ray.autoscaler.v2`).
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
 * Facts that Ray reports only in the text or the type of an exception.
@@ -26,8 +27,10 @@ from ray._private.authentication.authentication_token_setup import generate_and_
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError
+from ray.job_config import JobConfig
 
 from sweep.messages import OutcomeKind
+from sweep.system.libraries import hides_this_package
 
 _PRINTING_THREAD = "ray_listen_error_messages"
 """The thread that prints a paragraph for each worker that dies, even with `log_to_driver=False`. The outcomes
@@ -91,6 +94,40 @@ def _set_authentication(mode: str) -> None:
     os.environ["RAY_AUTH_MODE"] = mode
     Config.initialize("")  # reads the environment again
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+class SafeJobConfig(JobConfig):  # type: ignore[misc]
+    """Ray's settings of a job, whose workers can import this package.
+
+    Ray puts the current folder, and that of the script, first on the `sys.path` of workers. They would import
+    a `sweep.py` in it. Such a folder is left out; the loader of the objective adds it for its code.
+    """
+
+    _py_driver_sys_path: list[str]
+
+    def _serialize(self) -> str:
+        self._py_driver_sys_path = [
+            folder for folder in self._py_driver_sys_path if not hides_this_package(folder)
+        ]
+        serialized: str = super()._serialize()
+        return serialized
+
+
+def remove_driver_path() -> None:
+    """Remove the folders that Ray has put first on the `sys.path` of this worker. The loader of an objective
+    adds those that its code needs, and they hide libraries from nothing else."""
+    for folder in _driver_path():
+        while folder in sys.path:
+            sys.path.remove(folder)
+
+
+def folder_that_hides_this_package() -> str | None:
+    """A folder from which workers of the current connection to Ray would import another `sweep`."""
+    return next(filter(hides_this_package, _driver_path()), None)
+
+
+def _driver_path() -> list[str]:
+    return list(ray._private.worker.global_worker.core_worker.get_job_config().py_driver_sys_path)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.pending import PendingCalls
 from sweep.engine.ray.private import cause_of_death, constructor_error
 from sweep.engine.ray.worker import RayWorker
+from sweep.engine.threads import chosen_threads
 from sweep.errors import SweepError
 from sweep.messages import Assignment
 
@@ -89,7 +90,8 @@ class WorkerPool:
             sweep.attempt_settings,
             sweep.run_id,
             controller,
-            threads=max(1, int(resources.cpu)),
+            share=max(1, int(resources.cpu)),
+            chosen_threads=chosen_threads(sweep.spec.env),
             max_attempts=1 if rules.isolate else rules.recycle_after,
             max_memory=rules.recycle_at_gb * 1e9 if rules.recycle_at_gb else None,
         )
