@@ -90,7 +90,7 @@ class AttemptRunner:
         on_error: called with the exception that the objective raised, before the process state is restored.
 
     Attributes:
-        is_clean: whether the state of this process was restored completely after the last attempt.
+        left: what the last attempt has left in this process and could not be restored.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
@@ -117,7 +117,7 @@ class AttemptRunner:
         os.chdir(settings.trial_directory)
         with self._enter_user_process():
             self._objective = _load_objective(objective)
-        self.is_clean = True
+        self.left: list[str] = []
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
         """Run the objective once. Any exception that it raises becomes the outcome."""
@@ -126,7 +126,7 @@ class AttemptRunner:
         directory.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as exits:
             env = {TRIAL_DIRECTORY: str(directory.root)}
-            problems = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
+            self.left = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
             exits.enter_context(self._redirect_output(directory.output))
             exits.enter_context(self._enter_user_process())
             os.chdir(settings.trial_directory)
@@ -155,7 +155,6 @@ class AttemptRunner:
                 settings.study,
             )
             outcome = self._call_objective(assignment, trial, run, directory.root)
-        self.is_clean = not problems
         return replace(outcome, metrics={tag: value for tag, (_, value) in run.last.items()})
 
     def _call_objective(

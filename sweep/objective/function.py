@@ -160,6 +160,10 @@ class FunctionReference:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
+        if name == CHILDREN_MAIN:  # other children than multiprocessing's do not import it under this name
+            for pickler in ("cloudpickle", "ray.cloudpickle", "joblib.externals.cloudpickle"):
+                if pickler in sys.modules:
+                    sys.modules[pickler].register_pickle_by_value(module)
         return module
 
     def _import_name(self) -> str:
