@@ -398,3 +398,13 @@ def test_a_module_below_a_folder_with_the_name_of_a_library_in_use_is_refused(pr
         sweep.InputError, match=r"rename your optuna, or write the file: optuna/train\.py:tra"
     ):
         sweep.run(file, inline=True)
+
+
+@pytest.mark.process
+def test_the_module_of_a_custom_sampler_does_not_see_the_command_line_either(project: Path) -> None:
+    (project / "samplers.py").write_text(
+        "import argparse, optuna\n"
+        "argparse.ArgumentParser().parse_args()\nclass Own(optuna.samplers.RandomSampler): ...\n"
+    )
+    file = _write("def train(trial): return 1.0", "train.py:train", sampler={"type": "samplers:Own"})
+    call("run", file, "--inline")
