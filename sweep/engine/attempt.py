@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+import time
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
@@ -113,8 +116,8 @@ class AttemptRunner:
             if isinstance(objective, ScriptReference)
             else objective.user_process().entered
         )
-        os.environ.update(settings.env)
         os.chdir(settings.trial_directory)
+        _set_environment(settings.env)
         with self._enter_user_process():
             self._objective = _load_objective(objective)
         self.left: list[str] = []
@@ -190,6 +193,16 @@ class AttemptRunner:
                     print("resources.gpu: this machine has no GPU; trial.device is cpu", flush=True)
                     return "cpu"
         return device
+
+
+def _set_environment(env: Mapping[str, str]) -> None:
+    """Set environment variables, also those that this process has read before, where that is possible."""
+    os.environ.update(env)
+    time.tzset()
+    if env.keys() & {"TMPDIR", "TEMP", "TMP"}:
+        tempfile.tempdir = None
+    folders = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:0] = map(os.path.abspath, folders)
 
 
 def _load_objective(objective: ObjectiveReference) -> Objective:

@@ -170,7 +170,8 @@ class FunctionReference:
         """The name of the module of a file: one that its objects can be pickled by, for child processes."""
         library = find_library(self.module)
         is_taken = library is not None and library.origin != self.source
-        return CHILDREN_MAIN if "." in self.module or is_taken else self.module
+        # The guard of a file `__main__.py` must not hold.
+        return CHILDREN_MAIN if "." in self.module or is_taken or self.module == "__main__" else self.module
 
 
 def parse_module(path: Path) -> ast.Module:
