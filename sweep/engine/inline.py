@@ -22,6 +22,7 @@ from sweep.engine.interruption import Interruption
 from sweep.engine.isolation import isolated
 from sweep.engine.observer import Observer
 from sweep.engine.output import tee_output
+from sweep.engine.threads import late_variables
 from sweep.errors import InputError, SweepError
 from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
@@ -78,7 +79,10 @@ class InlineEngine(Engine):
         controller = ControllerGuard(
             lambda: Controller(sweep.spec, sweep.directory, slots=1, keeps_report_events=keeps_reports)
         )
+        if note := late_variables(sweep.attempt_settings.env):
+            observer.on_note(note)
         observer.on_ready(1, controller.call(Controller.progress))
+        has_warned = False
         try:
             while interruption.signal is None:
                 _handle_requests(controller, sweep, interruption)
@@ -96,6 +100,12 @@ class InlineEngine(Engine):
                 is_script = isinstance(sweep.objective, ScriptReference)
                 with nullcontext() if is_script else interruption.raise_at_once():
                     outcome = runner.run(assignment, channel)
+                if runner.left and not has_warned:
+                    observer.on_note(
+                        f"trial {assignment.number} changed this process for the later ones: "
+                        f"{'; '.join(runner.left)}; on Ray its worker would be replaced"
+                    )
+                    has_warned = True
                 if interruption.signal is not None and not is_script:
                     break  # the objective may have caught KeyboardInterrupt: its result is not an outcome
                 result = controller.call(Controller.finish, outcome)

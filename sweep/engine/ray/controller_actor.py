@@ -47,11 +47,12 @@ class RayController:
     ) -> None:
         from sweep.controller.controller import Controller
         from sweep.engine.controller_guard import ControllerGuard
-        from sweep.engine.ray.private import is_restarted_actor
+        from sweep.engine.ray.private import is_restarted_actor, remove_driver_path
         from sweep.system.lock import join_run
         from sweep.system.processes import exit_with_parent
 
         exit_with_parent()
+        remove_driver_path()
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
         # If this fails, the first call fails with the same error: Ray would report only that the actor died.
