@@ -16,8 +16,8 @@ the writers work as usual. What is adapted, and why:
 
 Only the standard library is used, because it runs in any Python environment. Private attributes are used,
 because there are no public ones: tensorboardX's `EventFileWriter._ev_writer` with its `_file_name` and open
-file, torch's `_file_name` and `_general_file_writer` (whose `filename` is used for each write, unless TensorFlow
-is installed: its file stays open).
+file, torch's `_file_name` and `_general_file_writer` (whose `filename` is used for each write, unless
+TensorFlow is installed: its file stays open).
 """
 
 from __future__ import annotations
