@@ -24,6 +24,7 @@ from sweep.controller.outcomes import final_metrics, resolve_state
 from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import PreparedSweep
+from sweep.engine.isolation import isolated
 from sweep.engine.user_traceback import user_frames, user_traceback
 from sweep.errors import InputError
 from sweep.messages import Assignment, Outcome, Suggestion, TrialAttribute, TrialMessage
@@ -116,10 +117,12 @@ class DebugTrial:
         ).attempt_settings
         began, on_error = time.monotonic(), partial(self._explain, has_pdb=has_pdb)
         try:
-            runner = AttemptRunner(
-                settings, lambda path: nullcontext(), in_user_process=True, on_error=on_error
-            )
-            return self._conclude(runner.run(run, self), text.duration(time.monotonic() - began))
+            with isolated({}, kill_children=False):
+                runner = AttemptRunner(
+                    settings, lambda path: nullcontext(), in_user_process=True, on_error=on_error
+                )
+                outcome = runner.run(run, self)
+            return self._conclude(outcome, text.duration(time.monotonic() - began))
         except ObjectiveImportError as error:
             on_error(error.error)
             return _fail(f"{spec.objective} cannot be imported")

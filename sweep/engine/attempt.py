@@ -39,8 +39,7 @@ class AttemptSettings:
     Args:
         directory: the sweep's directory.
         objective: the function or the script to run.
-        working_directory: where the objective is imported.
-        trial_directory: where the objective runs.
+        trial_directory: where the objective is imported and runs.
         env: environment variables to set, in addition to the inherited ones.
         metric: the name of the (first) metric that the sweep optimizes.
         goals: the names of all metrics that the sweep optimizes.
@@ -54,7 +53,6 @@ class AttemptSettings:
 
     directory: SweepDirectory
     objective: ObjectiveReference
-    working_directory: Path
     trial_directory: Path
     env: Mapping[str, str]
     metric: str
@@ -83,6 +81,8 @@ class ObjectiveImportError(Exception):
 class AttemptRunner:
     """Runs one attempt after another in this process. The objective is imported once.
 
+    Before the import, the sweep's environment variables and the working directory are set, and stay set.
+
     Args:
         settings: the settings that all attempts share.
         redirect_output: where the output of the objective goes.
@@ -109,10 +109,19 @@ class AttemptRunner:
         self._redirect_output = redirect_output
         self._in_user_process = in_user_process
         self._on_error = on_error
-        self._is_script = isinstance(settings.objective, ScriptReference)
+        objective = settings.objective
+        self._is_script = isinstance(objective, ScriptReference)
         if not self._is_script:
             sweep_event_files.install()
-        self._objective = _load_objective(settings.objective)
+        self._enter_user_process: Callable[[], AbstractContextManager[None]] = (
+            nullcontext  # a script has its own process
+            if isinstance(objective, ScriptReference)
+            else objective.user_process().entered
+        )
+        os.environ.update(settings.env)
+        os.chdir(settings.trial_directory)
+        with self._enter_user_process():
+            self._objective = _load_objective(objective)
         self.is_clean = True
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
@@ -121,11 +130,12 @@ class AttemptRunner:
         directory = settings.directory.trial(assignment.number, assignment.label)
         directory.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as exits:
-            env = {**settings.env, TRIAL_DIRECTORY: str(directory.root)}
+            env = {TRIAL_DIRECTORY: str(directory.root)}
             if not self._is_script:
                 env |= child_variables(settings.env)
             problems = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
             exits.enter_context(self._redirect_output(directory.output))
+            exits.enter_context(self._enter_user_process())
             os.chdir(settings.trial_directory)
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
