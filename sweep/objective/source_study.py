@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.objective.source_info import Source, arguments_of, bound_once, in_order
+from sweep.objective.source_info import Source, arguments_of, bound_once, imports_of, in_order
 from sweep.sweepfile.model import Stop
 from sweep.sweepfile.pruners import Pruner
 from sweep.sweepfile.samplers import Sampler
@@ -77,9 +77,10 @@ def find_studies(tree: ast.Module) -> list[StudyCalls]:
             created.append(node)
     studies: dict[str, StudyCalls] = {}
     names, run = bound_once(tree), _run_by_import(tree)
+    uses_optuna = any(name.split(".")[0] == "optuna" for name in imports_of(tree).values())
     for method, owner, call in calls:
         objective = arguments_of(call, _OPTIMIZE).get("func")
-        if method != "optimize" or objective is None or not created:
+        if method != "optimize" or objective is None or not (created or uses_optuna):
             continue
         direct = [other for other in created if other is getattr(call.func, "value", None)]
         candidates = direct or by_name.get(owner) or created

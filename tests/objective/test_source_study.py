@@ -124,6 +124,8 @@ STUDIES: dict[str, dict[str, Any]] = {
     "create_study(direction=ARGS.direction)": {},
     "create_study(**OPTIONS)": {},
     "create_study(directions=['minimize', 'maximize'])": {"goals": ["minimize", "maximize"]},
+    "create_study(directions=['minimize'] * 2)": {"goals": ["minimize", "minimize"]},
+    "load_study(study_name='x', storage='y')": {},
     "create_study(sampler=TPESampler(seed=SEED, n_startup_trials=5, multivariate=True))": {
         "goals": ["minimize"],
         "sampler": {"type": "tpe", "seed": 3, "n_startup_trials": 5, "multivariate": True},
