@@ -170,6 +170,7 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
             "exit status 1: ValueError: no data$",
         ),
         (["Stopping", ""], 255, "exit status 255"),
+        (["run.sh: line 2: $'\\r': command not found"], 127, "CRLF line ends: convert it with sed"),
         (
             ["FATAL Flags parsing error: Unknown command line flag 'lrr'", "Pass --helpshort or --helpfull"],
             1,
