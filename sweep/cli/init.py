@@ -11,6 +11,7 @@ import typer
 
 from sweep.analysis.formatting import plural
 from sweep.errors import InputError
+from sweep.system.paths import expand_home
 
 if TYPE_CHECKING:
     from sweep.objective.source_info import Source
@@ -43,10 +44,16 @@ _DEFAULTS = {
 
 def init(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="A function (train.py:train) or a script (train.py).")
+        str,
+        typer.Argument(
+            metavar="TARGET", parser=expand_home, help="A function (train.py:train) or a script (train.py)."
+        ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - prints it.")
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", parser=expand_home, help="The file to write; - prints it."
+        ),
     ] = "TARGET.yaml",
 ) -> None:
     """Write a sweep file for a function or a script. Its source is read, but not run.
