@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import TrialState
 
 from sweep.analysis.view import SweepView
+from sweep.controller.requests import has_requests
 from sweep.controller.stop_rules import stop_notes
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
@@ -189,7 +190,8 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             + "\n  undo the change to resume it, start another sweep with --name NAME, "
             "or move the old one aside with --fresh (in Python name='...', fresh=True)"
         )
-    is_finished = not view.is_running and SweepView(directory, spec).stopped_by is not None
+    has_work = view.is_running or has_requests(directory.requests)
+    is_finished = not has_work and SweepView(directory, spec).stopped_by is not None
     return _StartMode.FINISHED if is_finished else _StartMode.RESUME
 
 

@@ -29,7 +29,7 @@ def retry(
       sweep retry digits-cnn 3 17
     """
     from sweep.analysis.view import SweepView
-    from sweep.operations import resubmit, trials_to_resubmit
+    from sweep.operations import QUEUED, resubmit, trials_to_resubmit
 
     if failed == bool(numbers):
         raise InputError("which trials? give their numbers, or --failed for all failed trials")
@@ -37,5 +37,8 @@ def retry(
     chosen = trials_to_resubmit(view, None if failed else numbers)
     successors, is_running = resubmit(view, chosen)
     when = "now" if is_running else "when `sweep run` resumes the sweep"
+    if not successors.keys() >= set(chosen):
+        print(QUEUED)
+        return
     for number in chosen:
         print(f"trial {number} runs again as trial {successors[number]}, {when}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from optuna.distributions import BaseDistribution
 
 from sweep.controller.controller import Controller
-from sweep.controller.requests import take_requests
+from sweep.controller.requests import RequestInbox
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.classify import DISK_FULL_ERRNOS, disk_full_error, study_write_error
@@ -24,7 +24,7 @@ from sweep.errors import InputError, SweepError
 from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
-from sweep.system.lock import join_run
+from sweep.system.lock import current_session, join_run
 
 _POLL_INTERVAL = 0.25  # seconds
 _process_lock = threading.RLock()
@@ -69,16 +69,18 @@ class InlineEngine(Engine):
         controller = Controller(
             sweep.spec, sweep.directory, slots=1, keeps_report_events=observer.wants_reports
         )
+        inbox = RequestInbox(sweep.directory.requests, current_session(sweep.directory.lock) or "")
         observer.on_ready(1, controller.progress())
         try:
             while interruption.signal is None:
-                _handle_requests(controller, sweep, interruption)
+                _handle_requests(controller, inbox, interruption)
                 next_step = controller.next_step(None)
                 assignment = next_step.assignment
                 if assignment is None:
-                    if next_step.ask_again_in is None:
+                    wait = next_step.ask_again_in
+                    if wait is None and not _handle_requests(controller, inbox, interruption):
                         break
-                    time.sleep(min(next_step.ask_again_in, _POLL_INTERVAL))
+                    time.sleep(min(wait or 0.0, _POLL_INTERVAL))
                     continue
                 observer.on_attempt_start(assignment)
                 channel = _DirectChannel(controller, assignment, interruption, observer)
@@ -106,13 +108,19 @@ class InlineEngine(Engine):
         return controller.close()
 
 
-def _handle_requests(controller: Controller, sweep: PreparedSweep, interruption: Interruption) -> None:
-    """Handle requests of other processes. No trial is running, so a request to stop one is too late."""
-    for request in take_requests(sweep.directory.requests, sweep.run_id):
-        if request.stop:
+def _handle_requests(controller: Controller, inbox: RequestInbox, interruption: Interruption) -> bool:
+    """Carry out requests of other processes; returns whether there were any.
+
+    No trial is running, so a request to stop one is too late.
+    """
+    taken = inbox.take()
+    for sent in taken:
+        if sent.request.stop:
             interruption.request(signal.SIGINT)
-        controller.resubmit(request.resubmit)
-        controller.enqueue(request.enqueue, request.token)
+        controller.resubmit(sent.request.resubmit)
+        controller.enqueue(sent.request.enqueue, sent.request.token)
+        sent.complete()
+    return bool(taken)
 
 
 @dataclass(frozen=True)

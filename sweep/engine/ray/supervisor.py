@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from sweep.controller.controller import Controller
-from sweep.controller.requests import Request, take_requests
+from sweep.controller.requests import RequestInbox, SentRequest
 from sweep.engine.base import PreparedSweep
 from sweep.engine.classify import disk_full_error, study_write_error
 from sweep.engine.interruption import Interruption
@@ -36,6 +36,7 @@ from sweep.messages import (
     RunningTrial,
 )
 from sweep.script.reference import ScriptReference
+from sweep.system.lock import current_session
 
 _TICK = 0.25
 """Time between two checks of Ray, the requests and the progress, in seconds."""
@@ -73,6 +74,9 @@ class Supervisor:
         )
         self._post_mortem = PostMortem(sweep.directory, cluster, self._pool, self._report)
         self._repeats = len(sweep.spec.run_labels)
+        self._inbox = RequestInbox(sweep.directory.requests, current_session(sweep.directory.lock) or "")
+        self._open_requests = 0
+        """The number of requests that the controller has not answered."""
         self.progress: Progress | None = None
         self._next_progress = math.inf
         self._early: list[Slot] = []
@@ -100,7 +104,7 @@ class Supervisor:
             trials = self._sweep.spec.stop.trials
             self._pool.open_slots(None if trials is None else trials * self._repeats)
             next_tick = time.monotonic()
-            while self._pool.slots:
+            while self._pool.slots or self._open_requests or self._take_requests(interruption):
                 if interruption.signal is not None and self._draining_until is None:
                     self._drain(grace)
                 if self._is_over():
@@ -166,8 +170,7 @@ class Supervisor:
     def _tick(self, interruption: Interruption) -> None:
         self._cluster.check_alive()
         self._pool.monitor.check()
-        for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
-            self._handle_request(request, interruption)
+        self._take_requests(interruption)
         if time.monotonic() >= self._next_progress:
             self._next_progress = math.inf  # until there is an answer
             self._controller.call(Controller.progress, self._on_progress)
@@ -205,18 +208,28 @@ class Supervisor:
 
     # Requests of other processes.
 
-    def _handle_request(self, request: Request, interruption: Interruption) -> None:
+    def _take_requests(self, interruption: Interruption) -> bool:
+        """Carry out the requests since the last call; returns whether there were any."""
+        taken = self._inbox.take()
+        for sent in taken:
+            self._handle_request(sent, interruption)
+        return bool(taken)
+
+    def _handle_request(self, sent: SentRequest, interruption: Interruption) -> None:
+        request, then = sent.request, partial(self._on_enqueued, sent)
         if request.stop:
             self._stops_at_once = interruption.signal is not None  # this is the second request
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
+        if not request.resubmit and not request.enqueue:
+            sent.complete()
+            return
+        self._open_requests += 1
         if request.resubmit:
-            self._controller.call(
-                Controller.resubmit, lambda numbers: self._on_enqueued(len(numbers)), request.resubmit
-            )
-        if request.enqueue:
-            self._controller.call(Controller.enqueue, self._on_enqueued, request.enqueue, request.token)
+            self._controller.call(Controller.resubmit, lambda numbers: then(len(numbers)), request.resubmit)
+        else:
+            self._controller.call(Controller.enqueue, then, request.enqueue, request.token)
 
     def _stop_trial(self, number: int) -> None:
         slots = [slot for slot in self._pool.slots if slot.assignment and slot.assignment.number == number]
@@ -229,8 +242,10 @@ class Supervisor:
         if result is not None:
             self._observer.on_attempt_end(result)
 
-    def _on_enqueued(self, count: int) -> None:
+    def _on_enqueued(self, sent: SentRequest, count: int) -> None:
         """Run trials that have been enqueued: waiting slots ask for work, and closed slots are reopened."""
+        self._open_requests -= 1
+        sent.complete()
         if self._draining_until is None:
             for slot in self._pool.slots:
                 if slot.next_request is not None:
