@@ -34,7 +34,7 @@ from sweep.study.samplers import check_sampler, sampler_notes
 from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_writable, create_directory
-from sweep.system.durable import sync_path
+from sweep.system.durable import write_atomically
 from sweep.system.lock import SweepLock, is_locked
 
 _NAME = "--name (in Python name='...')"
@@ -119,9 +119,9 @@ def launch(
         with SweepLock(directory.lock, spec.name) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
             engine.clean_up_previous_run(directory, observer)
-            _write(directory.spec, text)
+            write_atomically(directory.spec, text)
             if not directory.code.exists():
-                _write(directory.code, code)
+                write_atomically(directory.code, code)
             progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, options.grace)
     return Launch(directory, progress, interruption.signal)
 
@@ -282,11 +282,3 @@ def _has_changed(stored: Path, code: str) -> bool:
         return differ(stored.read_text(encoding="utf-8"), code)
     except FileNotFoundError:
         return False
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file atomically."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    sync_path(temporary)  # otherwise a power failure can leave it empty although the journal is complete
-    temporary.replace(path)

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from bdb import BdbQuit
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution
@@ -58,17 +58,22 @@ class InlineEngine(Engine):
         except ObjectiveImportError as error:
             raise SweepError(str(error)) from None
         fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-        try:
-            return self._run(runner, sweep, observer, interruption)
-        finally:
-            os.close(fence)
+        with ExitStack() as exits:
+            exits.callback(os.close, fence)
+            return self._run(runner, sweep, observer, interruption, exits)
 
     def _run(
-        self, runner: AttemptRunner, sweep: PreparedSweep, observer: Observer, interruption: Interruption
+        self,
+        runner: AttemptRunner,
+        sweep: PreparedSweep,
+        observer: Observer,
+        interruption: Interruption,
+        exits: ExitStack,
     ) -> Progress:
         controller = Controller(
             sweep.spec, sweep.directory, slots=1, keeps_report_events=observer.wants_reports
         )
+        exits.enter_context(controller.saving_usage())
         inbox = RequestInbox(sweep.directory.requests, current_session(sweep.directory.lock) or "")
         observer.on_ready(1, controller.progress())
         try:

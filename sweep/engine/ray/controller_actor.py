@@ -54,6 +54,8 @@ class RayController:
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
         self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
+        self._saving = self._controller.saving_usage()
+        self._saving.__enter__()  # until this process terminates
         self._is_recovered = not is_restarted_actor()
 
     # The arguments of these two are one tuple, because Ray serializes each argument separately.

@@ -41,7 +41,7 @@ from sweep.system.lock import current_session
 _TICK = 0.25
 """Time between two checks of Ray, the requests and the progress, in seconds."""
 _PROGRESS_INTERVAL = 2.0
-"""The longest time between two requests for the progress, in seconds. The controller saves the usage then."""
+"""The longest time between two requests for the progress, in seconds."""
 _STOPPED_BY_USER = "stopped by the user"
 
 
