@@ -222,14 +222,14 @@ class Supervisor:
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
-        if not request.resubmit and not request.enqueue:
+        if request.resubmit:
+            self._controller.call(Controller.resubmit, then, request.resubmit)
+        elif request.enqueue:
+            self._controller.call(Controller.enqueue, then, request.enqueue, request.token)
+        else:
             sent.complete()
             return
         self._open_requests += 1
-        if request.resubmit:
-            self._controller.call(Controller.resubmit, lambda numbers: then(len(numbers)), request.resubmit)
-        else:
-            self._controller.call(Controller.enqueue, then, request.enqueue, request.token)
 
     def _stop_trial(self, number: int) -> None:
         slots = [slot for slot in self._pool.slots if slot.assignment and slot.assignment.number == number]
@@ -242,7 +242,7 @@ class Supervisor:
         if result is not None:
             self._observer.on_attempt_end(result)
 
-    def _on_enqueued(self, sent: SentRequest, count: int) -> None:
+    def _on_enqueued(self, sent: SentRequest, result: object) -> None:
         """Run trials that have been enqueued: waiting slots ask for work, and closed slots are reopened."""
         self._open_requests -= 1
         sent.complete()
@@ -250,6 +250,8 @@ class Supervisor:
             for slot in self._pool.slots:
                 if slot.next_request is not None:
                     slot.next_request = time.monotonic()
+            # Not what the controller returns: it may have enqueued them, died, and answered only now.
+            count = len(sent.request.resubmit or sent.request.enqueue)
             self._pool.extend(count * self._repeats)
 
     # A slot's cycle: next step, attempt, outcome.
