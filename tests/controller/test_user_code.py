@@ -8,13 +8,13 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.pruners import MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from sweep.controller.controller import Controller
 from sweep.messages import Assignment, Outcome, Report
+from sweep.study.percentile_pruner import LastValuePercentilePruner
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.expressions import Expression
 from sweep.system.directory import SweepDirectory
@@ -54,7 +54,7 @@ USER_CODE = [
     (RandomSampler, "infer_relative_search_space"),
     (RandomSampler, "sample_independent"),
     (RandomSampler, "after_trial"),
-    (MedianPruner, "prune"),
+    (LastValuePercentilePruner, "prune"),
     (Expression, "holds"),
 ]
 
