@@ -95,7 +95,8 @@ def test_the_command_says_that_its_request_is_queued(file: Path, capsys: pytest.
         retry("demo", failed=True, runs=Path("runs"))
     assert capsys.readouterr().out.startswith("queued: the running sweep has not answered yet")
     retry("demo", failed=True, runs=Path("runs"))
-    assert capsys.readouterr().out == "trial 0 runs again as trial 3, when `sweep run` resumes the sweep\n"
+    said = capsys.readouterr().out
+    assert said.startswith("trial 0 runs again as trial 3, when the sweep resumes\nresume with: ")
 
 
 def test_a_queued_retry_runs_when_a_killed_sweep_is_resumed_although_its_trials_are_complete(

@@ -26,6 +26,7 @@ def enqueue(
       sweep enqueue digits-cnn batch_size=64
     """
     from sweep import operations
+    from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
 
     view = SweepView.open(name, runs)
@@ -34,5 +35,7 @@ def enqueue(
     if number is None:
         print(operations.QUEUED)
         return
-    when = "next" if is_running else "when `sweep run` resumes the sweep"
+    when = "next" if is_running else "when the sweep resumes"
     print(f"trial {number} is enqueued: it is tried {when}")
+    if not is_running:
+        print(f"resume with: {stored_caller(view.directory).again()}")

@@ -27,6 +27,7 @@ def stop(
       sweep stop digits-cnn --trial 7
     """
     from sweep import operations
+    from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
 
     view = SweepView.open(name, runs)
@@ -44,6 +45,6 @@ def stop(
         "a second `sweep stop` terminates them at once ..."
     )
     if operations.stop(view, on_sent=lambda: print(message, flush=True)):
-        print("stopped. Resume with: sweep run FILE")
+        print(f"stopped. Resume with: {stored_caller(view.directory).again()}")
     else:
         print(f"{view.spec.name} terminated before it took the request; see `sweep status {name}`")

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,9 @@ from sweep.script.wandb_offline import RUN_ID, OfflineRuns
 from sweep.sweepfile.command import EXIT_STATUS
 from sweep.system import processes
 from sweep.system.directory import TrialDirectory
-from sweep.tracking.run_logger import best_tag
+from sweep.tracking.run_logger import best_tag, reported_tag
 from sweep.trial.channel import Interrupted
 from sweep.trial.reporting import REPORTS
-from sweep.trial.scalars import STEPS
 from sweep.trial.trial import Trial, metric_log
 
 _POLL_INTERVAL = 0.2
@@ -52,13 +52,11 @@ class ScriptRun:
         self._metric = metric
         self._patterns = patterns
         directory = TrialDirectory(trial.directory)
-        self._sources = MetricSources(reserved=(best_tag(metric),))
+        self._sources = MetricSources(reserved=(best_tag(metric), reported_tag(metric)))
         self._reports = ReportFile(directory.reports, metric)
         run_id = invocation.variables.get(RUN_ID, "")
         self._wandb = OfflineRuns(trial.directory, invocation.cwd or Path.cwd(), run_id)
         self._events = EventFiles(trial.directory)
-        self._written_tags: set[str] = set()
-        """Tags that the script itself writes to event files in the trial's directory."""
         self._next_file_poll = time.monotonic() + _POLL_FILES_INTERVAL
         self._next_stop_poll = time.monotonic() + _POLL_STOP_INTERVAL
         self._pruning_deadline = float("-inf")
@@ -68,8 +66,6 @@ class ScriptRun:
         self._is_interrupted = False
         self._values: dict[str, float] = {}
         """The last value of each metric."""
-        self._invalid_steps: dict[str, int] = {}
-        """Steps that are out of range, by metric."""
         self._first_lines: list[Line] | None = None
         """The first lines of output, until they have been processed."""
         self._unread: str | None = None
@@ -157,7 +153,8 @@ class ScriptRun:
         self._poll(self._output.read_lines(0), is_over=True)
         self._log_records(MetricSource.REGEX, self._patterns.rest())
         self._log_records(MetricSource.WANDB, self._wandb.summary())
-        if self._written_tags:
+        self._events.hide()
+        if self._events.written_tags:
             self._log.run.move_to_last_file()
 
     def _log_records(self, source: MetricSource, records: Iterable[MetricRecord]) -> None:
@@ -165,7 +162,7 @@ class ScriptRun:
             selected = self._sources.select(source, record)
             if selected is not None:
                 step, values = selected
-                written = {name: value for name, value in values.items() if name in self._written_tags}
+                written = {name: value for name, value in values.items() if name in self._events.written_tags}
                 others = {name: value for name, value in values.items() if name not in written}
                 if written:
                     self._log_values(written, step, is_written=True)
@@ -173,30 +170,10 @@ class ScriptRun:
                     self._log_values(others, step, is_written=False)
 
     def _log_events(self, streams: Iterable[EventStream]) -> None:
-        """Log new events of the script's event files.
-
-        TensorBoard's Python loader follows one file of a run, and a run is a directory. So events of files
-        outside the trial's directory are copied to the trial's own file.
-        """
-        for stream in streams:
-            for event in stream.read():
-                step, scalars = stream.scalars(event)
-                if not 0 <= step < STEPS:  # TensorBoard's HParams tab answers HTTP 500 to such a step
-                    self._invalid_steps.update(dict.fromkeys(scalars, step))
-                    continue
-                accepted = {name for name in scalars if self._sources.accepts(MetricSource.EVENTS, name)}
-                if stream.is_in_run:
-                    self._written_tags.update(scalars)
-                else:
-                    event.step = step
-                    values = event.summary.value
-                    for index in reversed(range(len(values))):
-                        if values[index].tag in scalars and values[index].tag not in accepted:
-                            del values[index]
-                if event.HasField("summary") and not event.summary.value:
-                    continue
-                counted = {name: scalars[name] for name in accepted}
-                self._log_values(counted, step, True, None if stream.is_in_run else event)
+        """Log new events of the script's event files."""
+        accepts = partial(self._sources.accepts, MetricSource.EVENTS)
+        for found in self._events.read(streams, accepts):
+            self._log_values(found.values, found.step, True, found.event)
 
     def _log_values(
         self, values: Mapping[str, float], step: int, is_written: bool, event: Any = None
@@ -235,7 +212,11 @@ class ScriptRun:
         if not is_reported and self._metric != EXIT_STATUS:
             raise NeverReported(
                 explain_missing_metric(
-                    self._metric, self._sources.names, bool(self._patterns), self._invalid_steps, self._unread
+                    self._metric,
+                    self._sources.names,
+                    bool(self._patterns),
+                    self._events.invalid_steps,
+                    self._unread,
                 ),
                 output_tail="\n".join(self._output.tail),
             )

@@ -1,110 +1,29 @@
 """Runs at the start of every Python process of a script, and reads its settings from the environment.
 
-The script is not changed, but event files written in Python (by torch or tensorboardX) need adaptation:
-
-* They are flushed to disk after two minutes by default, too late for pruning. torch loses the last events if
-  the writer is not closed.
-* tensorboardX names them by second and host. Two trials with the same log directory, started in the same
-  second, would write to the same file (tensorboardX#776), or fail to create that directory.
-* The sweep cannot find out which process wrote them: torch does not keep them open.
-* In the sweep's own directory the script's HParams records would conflict with the sweep's.
+The script is not changed, but Python's writers of event files are adapted (`sweep_event_files.py`). The child
+processes of a function are treated in the same way.
 
 W&B's package is kept from sending anything: `mode="online"` in a script would override `WANDB_MODE`, and
 `wandb.sweep` and `wandb.agent` have no mode. The sweep replaces them: an agent calls its function once.
 
 Only the standard library is used, because the script can run in any Python environment. The
-environment's own `sitecustomize` runs too. tensorboardX's private `EventFileWriter._ev_writer._file_name` and
-torch's `_file_name` are read, because neither has a public attribute for the path of the file.
+environment's own `sitecustomize` runs too.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from importlib.machinery import PathFinder
+
+from sweep_event_files import MODULES, install  # type: ignore[import-not-found]  # next to this file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would slow down every Python process of a script
     from typing import Any
 
-_FLUSH_SECONDS = 1
 _ONLINE = ("online", "shared", "run")
-_count = 0
 _has_warned = False
-
-
-class _Finder:
-    """An import hook that adapts modules when they are imported."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        adapt = _MODULES.get(name)
-        if adapt is None:
-            return None
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                execute(module)
-                try:
-                    adapt(module)
-                except Exception as error:  # noqa: BLE001 - another version of the library: the script must not fail
-                    sys.stderr.write("sweep: cannot adapt %s: %r\n" % (name, error))  # noqa: UP031
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
-def _adapt(cls: Any, is_tensorboardx: bool) -> None:
-    initialise, add_event = cls.__init__, cls.add_event
-    trial = os.environ["SWEEP_TRIAL_DIR"]
-    sweep = os.path.dirname(os.path.realpath(trial)) + os.sep
-
-    def __init__(
-        self: Any, logdir: Any, max_queue_size: int = 10, flush_secs: float = 120, filename_suffix: str = ""
-    ) -> None:
-        global _count
-        if is_tensorboardx:
-            _count += 1
-            if "://" not in str(logdir):
-                os.makedirs(str(logdir), exist_ok=True)  # tensorboardX fails if it exists
-            filename_suffix = ".%d.%d%s" % (os.getpid(), _count, filename_suffix)  # noqa: UP031
-        initialise(self, logdir, max_queue_size, min(flush_secs, _FLUSH_SECONDS), filename_suffix)
-        place = os.path.realpath(str(logdir))
-        self._sweep_drops_hparams = (place + os.sep).startswith(sweep)
-        name = self._ev_writer._file_name if is_tensorboardx else self._file_name
-        _announce(trial, os.path.join(place, os.path.basename(name)))
-        pid = os.getpid()
-        # A forked child has the writer, but not its thread.
-        atexit.register(lambda: _finish(self, is_tensorboardx) if os.getpid() == pid else None)
-
-    def add_event_of_script(self: Any, event: Any) -> None:
-        plugins = [value.metadata.plugin_data.plugin_name for value in event.summary.value]
-        if not (getattr(self, "_sweep_drops_hparams", False) and "hparams" in plugins):
-            add_event(self, event)
-
-    cls.__init__, cls.add_event = __init__, add_event_of_script
-
-
-def _announce(trial: str, path: str) -> None:
-    """Tell the sweep the path of an event file. One write, so that lines of several processes do not mix."""
-    try:
-        with open(os.path.join(trial, ".event-files"), "ab", buffering=0) as file:
-            file.write(os.fsencode(path) + b"\n")
-    except OSError:
-        return
-
-
-def _finish(writer: Any, is_tensorboardx: bool) -> None:
-    try:
-        if is_tensorboardx:
-            writer.close()  # its flush does not wait for the queue
-        else:
-            writer.flush()
-    except Exception:  # noqa: BLE001 - it has been closed
-        pass
 
 
 def _keep_offline(cls: Any) -> None:
@@ -147,14 +66,10 @@ def _replace_agent(module: Any) -> None:
     module.agent = agent
 
 
-_MODULES = {
-    "tensorboard.summary.writer.event_file_writer": lambda module: _adapt(module.EventFileWriter, False),
-    "tensorboardX.event_file_writer": lambda module: _adapt(module.EventFileWriter, True),
-}
 if os.environ.get("WANDB_MODE") == "offline":  # unless the sweep file's `env` sets another mode
-    _MODULES["wandb.sdk.wandb_settings"] = lambda module: _keep_offline(module.Settings)
-    _MODULES["wandb.sdk.wandb_sweep"] = _replace_sweep
-    _MODULES["wandb.wandb_agent"] = _replace_agent
+    MODULES["wandb.sdk.wandb_settings"] = lambda module: _keep_offline(module.Settings)
+    MODULES["wandb.sdk.wandb_sweep"] = _replace_sweep
+    MODULES["wandb.wandb_agent"] = _replace_agent
 
 
 def _run_own() -> None:
@@ -179,6 +94,6 @@ def _write_whole_lines() -> None:
 
 
 if "SWEEP_TRIAL_DIR" in os.environ:
-    sys.meta_path.insert(0, _Finder)
+    install()
     _write_whole_lines()
 _run_own()
