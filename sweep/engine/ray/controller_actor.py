@@ -55,10 +55,15 @@ class RayController:
         remove_driver_path()
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
+
+        def start() -> Controller:
+            controller = Controller(spec, directory, slots, run_id, keeps_report_events)
+            self._saving = controller.saving_usage()
+            self._saving.__enter__()  # until this process terminates
+            return controller
+
         # If this fails, the first call fails with the same error: Ray would report only that the actor died.
-        self._controller = ControllerGuard(
-            lambda: Controller(spec, directory, slots, run_id, keeps_report_events)
-        )
+        self._controller = ControllerGuard(start)
         self._is_recovered = not is_restarted_actor()
 
     # The arguments of these two are one tuple, because Ray serializes each argument separately.
