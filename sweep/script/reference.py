@@ -214,8 +214,10 @@ class ScriptReference:
         # With buffered output, metrics would arrive too late for pruning.
         variables.setdefault("PYTHONUNBUFFERED", "1")
         label = self.labels[trial.repeat]
-        wandb = wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed)
-        variables.update({name: value for name, value in wandb.items() if name not in self.variables})
+        env = {name: variables[name] for name in self.variables}
+        variables.update(
+            wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed, env)
+        )
         variables.pop("WANDB_SERVICE", None)  # of a W&B run in which the sweep was started
         invocation = Invocation(arguments, variables, cwd, self.is_attached)
         values = ScriptRun(trial, self.metric, Patterns(self.patterns), invocation).run()

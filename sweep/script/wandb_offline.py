@@ -36,10 +36,20 @@ from sweep.script.process import written_files
 
 _PARAMETERS = ".wandb-params.yaml"
 RUN_ID = "WANDB_RUN_ID"
+_MODE = "WANDB_MODE"
+_ONLINE = ("online", "shared", "run")
+_HELD_MODE = "SWEEP_WANDB_MODE"
+"""The mode as `startup/_sweep_wandb.py` reads it: scripts remove the variables of W&B."""
+_NO_SERVER = "http://127.0.0.1:9"
+"""For a Python that ignores `startup/_sweep_wandb.py`, which holds the same address in W&B's settings."""
 
 
-def wandb_variables(directory: Path, sweep: str, number: int, label: str, seed: int) -> dict[str, str]:
+def wandb_variables(
+    directory: Path, sweep: str, number: int, label: str, seed: int, env: Mapping[str, str]
+) -> dict[str, str]:
     """Environment variables with which W&B's package runs offline and receives the trial's parameters.
+
+    The sweep file's `env` takes precedence. If it sets another mode, nothing is kept offline.
 
     Args:
         directory: the trial's directory.
@@ -47,11 +57,14 @@ def wandb_variables(directory: Path, sweep: str, number: int, label: str, seed: 
         number: the trial's number.
         label: the repeat's name; empty without repeats.
         seed: the trial's seed, so that runs of different sweeps with the same directory differ.
+        env: the variables of the sweep file's `env`.
     """
     name = "-".join(filter(None, [sweep, f"{number:04d}", label]))
     digest = hashlib.sha256(f"{directory}|{seed}".encode()).hexdigest()[:8]
-    return {
-        "WANDB_MODE": "offline",
+    mode = env.get(_MODE, "offline")
+    variables = {
+        _MODE: mode,
+        _HELD_MODE: mode,
         "WANDB_DIR": str(directory),
         "WANDB_SWEEP_PARAM_PATH": str(directory / _PARAMETERS),
         RUN_ID: f"{name[-55:].lstrip('-')}-{digest}",
@@ -61,6 +74,9 @@ def wandb_variables(directory: Path, sweep: str, number: int, label: str, seed: 
         # Seconds between writes to the file. The default of 15 s is too late for pruning.
         "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1",
     }
+    if mode not in _ONLINE:
+        variables |= {"WANDB_BASE_URL": _NO_SERVER, "WANDB_ERROR_REPORTING": "false"}
+    return {**variables, **{name: env[name] for name in variables.keys() & env.keys()}}
 
 
 def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:

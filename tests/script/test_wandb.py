@@ -82,8 +82,40 @@ ONLINE = {
 }
 
 
-def run_one(project: Path, code: str, **others: Any) -> TrialRow:
-    (project / "train.py").write_text("import wandb\n" + textwrap.dedent(code))
+CHILD = """
+    import os
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        del os.environ[name]
+    import wandb
+    with wandb.init(project="p", mode="online") as run:
+        run.log({"val_loss": 1.0})
+"""
+WITHOUT_VARIABLES = {
+    "in the script itself": "import child",
+    "in a child process with another environment": """
+        import os, subprocess, sys
+        subprocess.run([sys.executable, "child.py"], env={"HOME": os.environ["HOME"]}, check=True)
+    """,
+    "after the environment was cleared": """
+        import multiprocessing, os, sys
+        home = os.environ["HOME"]
+        os.environ.clear()
+        os.environ["HOME"] = home
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("spawn").Process(target=__import__, args=["child"])
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+    """,
+    "in a process that replaces the script": """
+        import os, sys
+        os.execve(sys.executable, [sys.executable, "child.py"], {"HOME": os.environ["HOME"]})
+    """,
+}
+
+
+def run_one(project: Path, code: str, imports: str = "import wandb\n", **others: Any) -> TrialRow:
+    (project / "train.py").write_text(imports + textwrap.dedent(code))
     spec: dict[str, Any] = {
         "program": "train.py",
         "method": "random",
@@ -114,10 +146,16 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[s
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("WANDB_BASE_URL", url)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HOME", str(tmp_path))
+    settings = tmp_path / ".config" / "wandb" / "settings"  # for a script that removes the variables
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[default]\nbase_url = {url}\n")
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login user password {'0' * 40}\n")
+    (tmp_path / ".netrc").chmod(0o600)
     yield seen
     server.shutdown()
     server.server_close()
@@ -195,6 +233,53 @@ def test_nothing_is_sent_even_if_the_script_sets_mode_online(
     assert trial.value == pytest.approx(trial.params["lr"])
     assert "sweep: wandb stays offline" in (project / OUTPUT).read_text()
     assert not requests
+
+
+@pytest.mark.parametrize("code", WITHOUT_VARIABLES.values(), ids=WITHOUT_VARIABLES)
+def test_nothing_is_sent_without_the_variables_of_the_sweep(
+    project: Path, requests: list[str], code: str
+) -> None:
+    (project / "child.py").write_text(textwrap.dedent(CHILD))
+    trial = run_one(project, code, imports="")
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == 1.0
+    assert not requests
+
+
+def test_what_needs_the_server_is_an_error_that_says_what_to_do(project: Path, requests: list[str]) -> None:
+    code = """
+        import subprocess
+        with wandb.init() as run:
+            run.log({"val_loss": 1.0})
+        found = subprocess.run(["wandb", "sync", run.dir + "/.."], stderr=subprocess.PIPE, text=True)
+        assert "a sweep keeps wandb offline, and logging in needs its server" in found.stderr, found
+        wandb.login(key="1" * 40, host="https://api.wandb.ai", relogin=True)
+        wandb.Api(overrides={"base_url": "https://api.wandb.ai"})
+    """
+    trial = run_one(project, code)
+    assert str(trial.reason).endswith("or write env: {WANDB_MODE: online} in the sweep file")
+    assert not requests
+
+
+def test_the_sweep_files_env_sends_to_the_server(project: Path, requests: list[str]) -> None:
+    run_one(project, "wandb.Api()", env={"WANDB_MODE": "online"})
+    assert requests
+
+
+def test_a_child_process_keeps_its_environment_except_for_the_sweeps_variables(project: Path) -> None:
+    code = """
+        import os, subprocess, sys
+        show = "import os; print(sorted(os.environ), os.environ['PYTHONPATH'].split(os.pathsep)[1:])"
+        for env in ({"A": "1", "PYTHONPATH": "mine"}, {b"A": b"1", b"PYTHONPATH": b"mine"}):
+            out = subprocess.check_output([sys.executable, "-c", show], env=env, text=True)
+            names = "['A', 'LC_CTYPE', 'PYTHONPATH', 'SWEEP_REPORTS', 'SWEEP_TRIAL_DIR', 'SWEEP_WANDB_MODE']"
+            assert out == f"{names} ['mine']\\n", out
+        os.environ["PYTHONPATH"] = "mine"
+        assert subprocess.check_output([sys.executable, "-c", show], text=True).endswith(" ['mine']\\n")
+        print('{"val_loss": 1}')
+    """
+    trial = run_one(project, code, imports="")
+    assert trial.state == "COMPLETE", trial.reason
 
 
 def test_a_run_that_the_script_disables_stays_disabled(project: Path) -> None:

@@ -9,8 +9,8 @@ The script is not changed, but event files written in Python (by torch or tensor
 * The sweep cannot find out which process wrote them: torch does not keep them open.
 * In the sweep's own directory the script's HParams records would conflict with the sweep's.
 
-W&B's package is kept from sending anything: `mode="online"` in a script would override `WANDB_MODE`, and
-`wandb.sweep` and `wandb.agent` have no mode. The sweep replaces them: an agent calls its function once.
+W&B's package is kept offline (`_sweep_wandb`), also in child processes with another environment
+(`_sweep_children`).
 
 Only the standard library is used, because the script can run in any Python environment. The
 environment's own `sitecustomize` runs too. tensorboardX's private `EventFileWriter._ev_writer._file_name` and
@@ -24,14 +24,16 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+import _sweep_children  # type: ignore[import-not-found]  # beside this file
+import _sweep_wandb  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would slow down every Python process of a script
     from typing import Any
 
 _FLUSH_SECONDS = 1
-_ONLINE = ("online", "shared", "run")
+_TRIAL = os.environ.get("SWEEP_TRIAL_DIR", "")  # read now, because the script may clear its environment
 _count = 0
-_has_warned = False
 
 
 class _Finder:
@@ -59,7 +61,7 @@ class _Finder:
 
 def _adapt(cls: Any, is_tensorboardx: bool) -> None:
     initialise, add_event = cls.__init__, cls.add_event
-    trial = os.environ["SWEEP_TRIAL_DIR"]
+    trial = _TRIAL
     sweep = os.path.dirname(os.path.realpath(trial)) + os.sep
 
     def __init__(
@@ -107,54 +109,12 @@ def _finish(writer: Any, is_tensorboardx: bool) -> None:
         pass
 
 
-def _keep_offline(cls: Any) -> None:
-    """Keep the mode offline in W&B's settings, to which `init`, `setup` and the environment write."""
-    initialise, set_attribute = cls.__init__, cls.__setattr__
-
-    def __init__(self: Any, *args: Any, **values: Any) -> None:
-        initialise(self, *args, **{name: _offline(name, value) for name, value in values.items()})
-
-    def __setattr__(self: Any, name: str, value: Any) -> None:
-        set_attribute(self, name, _offline(name, value))
-
-    cls.__init__, cls.__setattr__ = __init__, __setattr__
-
-
-def _offline(name: str, value: Any) -> Any:
-    global _has_warned
-    if name != "mode" or value not in _ONLINE:
-        return value
-    if not _has_warned:
-        _has_warned = True
-        sys.stderr.write("sweep: wandb stays offline, although the script sets mode=%r\n" % value)  # noqa: UP031
-    return "offline"
-
-
-def _replace_sweep(module: Any) -> None:
-    def sweep(*args: Any, **options: Any) -> str:
-        return os.environ["WANDB_SWEEP_ID"]
-
-    module.sweep = sweep
-
-
-def _replace_agent(module: Any) -> None:
-    def agent(sweep_id: Any, function: Any = None, *args: Any, **options: Any) -> None:
-        if function is None:
-            raise RuntimeError("the sweep replaces wandb.agent: pass a function to it, or remove the call")
-        sys.stderr.write("sweep: wandb.agent calls its function once, with the parameters of this trial\n")
-        function()
-
-    module.agent = agent
-
-
-_MODULES = {
-    "tensorboard.summary.writer.event_file_writer": lambda module: _adapt(module.EventFileWriter, False),
-    "tensorboardX.event_file_writer": lambda module: _adapt(module.EventFileWriter, True),
-}
-if os.environ.get("WANDB_MODE") == "offline":  # unless the sweep file's `env` sets another mode
-    _MODULES["wandb.sdk.wandb_settings"] = lambda module: _keep_offline(module.Settings)
-    _MODULES["wandb.sdk.wandb_sweep"] = _replace_sweep
-    _MODULES["wandb.wandb_agent"] = _replace_agent
+_MODULES = {**_sweep_wandb.modules(), **_sweep_children.keep_variables()}
+if _TRIAL:
+    _MODULES["tensorboard.summary.writer.event_file_writer"] = lambda module: _adapt(
+        module.EventFileWriter, False
+    )
+    _MODULES["tensorboardX.event_file_writer"] = lambda module: _adapt(module.EventFileWriter, True)
 
 
 def _run_own() -> None:
@@ -178,7 +138,9 @@ def _write_whole_lines() -> None:
             pass
 
 
-if "SWEEP_TRIAL_DIR" in os.environ:
-    sys.meta_path.insert(0, _Finder)
+for _name in _MODULES.keys() & sys.modules.keys():
+    _MODULES[_name](sys.modules[_name])
+sys.meta_path.insert(0, _Finder)
+if _TRIAL:
     _write_whole_lines()
 _run_own()
