@@ -178,7 +178,7 @@ def wandb_file(messages: list[bytes]) -> bytes:
 
 
 def test_a_wandb_file_is_read_while_it_grows(tmp_path: Path) -> None:
-    runs = OfflineRuns(tmp_path)
+    runs = OfflineRuns(tmp_path, tmp_path, "id")
     history = [
         field(
             2, item(0.5, "val_loss") + item("x" * 40000, "long") + item(step, "_step") + item(7.0, "a", "b")
@@ -194,8 +194,8 @@ def test_a_wandb_file_is_read_while_it_grows(tmp_path: Path) -> None:
         file.write_bytes(data[:end])
         found += runs.read()
     assert found == [(step, {"val_loss": 0.5, "a.b": 7.0}) for step in range(5)]
-    assert runs.summary() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by the script afterwards"
-    assert OfflineRuns(tmp_path).read() == [], "the file of an earlier attempt"
+    assert runs.rest() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by the script afterwards"
+    assert OfflineRuns(tmp_path, tmp_path, "id").read() == [], "the file of an earlier attempt"
 
 
 @pytest.mark.process

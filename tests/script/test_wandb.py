@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tensorboardX import SummaryWriter
 
 import sweep
 from sweep.analysis.view import TrialRow
@@ -308,3 +310,178 @@ def test_a_run_has_the_names_of_the_sweep_the_trial_and_the_repeat(
     """
     trial = run_one(project, code, **({} if repeats is None else {"repeats": {"seeds": repeats}}))
     assert trial.state == "COMPLETE", trial.reason
+
+
+STEPS = {
+    "another metric": (
+        """
+        run.define_metric("train/step")
+        run.define_metric("*", step_metric="train/step")
+        for step in 4, 8, 12, 16:
+            run.log({"val_loss": 1 / step, "train/step": step})
+            run.log({"other": step})
+        """,
+        [4, 8, 12, 16],
+    ),
+    "the most specific definition": (
+        """
+        run.define_metric("val_*", step_metric="other", hidden=True)
+        run.define_metric("*", step_metric="train/step", summary="max")
+        for step in 0, 5, 7:
+            run.log({"train/step": step})
+            run.log({"val_loss": 1, "other": 2 * step})
+        """,
+        [0, 10, 14],
+    ),
+    "a value that was logged before": (
+        """
+        run.define_metric("val_loss", step_metric="epoch", step_sync=False)
+        for epoch in 3, 4:
+            run.log({"epoch": epoch})
+            run.log({"val_loss": 1})
+        """,
+        [3, 4],
+    ),
+    "fractions": (
+        """
+        run.define_metric("val_loss", step_metric="epoch")
+        for epoch in 0.5, 1.0, 1.5:
+            run.log({"val_loss": 1, "epoch": epoch})
+        """,
+        [0, 1, 2],
+    ),
+    "a step metric that is never logged": (
+        """
+        run.define_metric("val_loss", step_metric="epoch")
+        for step in 0, 2, 5:
+            run.log({"val_loss": 1}, step=step)
+        """,
+        [0, 2, 5],
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "steps"), STEPS.values(), ids=STEPS)
+def test_steps_are_those_of_the_step_metric(project: Path, code: str, steps: list[int]) -> None:
+    run_one(project, "run = wandb.init()\n" + textwrap.dedent(code))
+    study = sweep.load("demo").study
+    assert list(study.trials[0].intermediate_values) == steps
+
+
+K_FOLD = """
+    import multiprocessing, os, sys
+
+    def train(fold):
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            del os.environ[name]
+        with wandb.init(project="p", group="sweep", name="fold-%d" % fold, reinit=True) as run:
+            for step in range(3):
+                run.log({"val_loss": 10.0 * fold + step})
+            run.summary["val_loss"] = 99.0
+
+    def train_all():
+        for fold in 1, 2:
+            process = multiprocessing.get_context("fork").Process(target=train, args=[fold])
+            process.start()
+            process.join()
+"""
+SEVERAL_RUNS = {
+    "W&B's k-fold example": """
+        run = wandb.init()
+        run_id = run.id
+        run.finish()
+        train_all()
+        run = wandb.init(id=run_id, resume="must")
+        run.log({"val_loss": 0.5})
+        run.finish()
+    """,
+    "the folds first": """
+        train_all()
+        with wandb.init() as run:
+            run.log({"val_loss": 0.5})
+    """,
+    "the folds last": """
+        with wandb.init() as run:
+            run.log({"val_loss": 0.5})
+        train_all()
+    """,
+    "other runs in the same process": """
+        variables = dict(os.environ)
+        train(1)
+        os.environ.update(variables)
+        wandb.teardown()  # it has read the variables only once
+        with wandb.init() as run:
+            run.log({"val_loss": 0.5})
+    """,
+    "the same run, several times in one second": """
+        for value in 9, 8, 7, 0.5:
+            with wandb.init(reinit=True) as run:
+                run.log({"val_loss": value})
+    """,
+    "no run of the trial, and a metric that one run has": """
+        del os.environ["WANDB_RUN_ID"], os.environ["WANDB_SWEEP_ID"]
+        wandb.init(id="a").finish()
+        with wandb.init(id="b") as run:
+            run.log({"val_loss": 0.5})
+    """,
+}
+
+
+@pytest.mark.parametrize("code", SEVERAL_RUNS.values(), ids=SEVERAL_RUNS)
+def test_the_run_with_the_trials_id_counts(project: Path, code: str) -> None:
+    trial = run_one(project, textwrap.dedent(K_FOLD) + textwrap.dedent(code))
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == 0.5
+    values = sweep.load("demo").study.trials[0].intermediate_values.values()
+    assert not {10.0, 20.0, 99.0} & set(values), "values of other runs"
+
+
+def test_the_other_runs_are_kept_as_files(project: Path) -> None:
+    trial = run_one(project, textwrap.dedent(K_FOLD) + textwrap.dedent(SEVERAL_RUNS["the folds first"]))
+    assert len(list(trial.directory.glob("wandb/offline-run-*/run-*.wandb"))) == 3
+
+
+def test_several_runs_without_the_trials_id_are_an_error_that_says_which_counts(project: Path) -> None:
+    trial = run_one(project, textwrap.dedent(K_FOLD) + "train_all()")
+    assert trial.reason == (
+        "the script never reported 'val_loss'; it was logged to 2 W&B runs without the trial's id: log it to "
+        "the run that wandb.init() begins without an id, while WANDB_RUN_ID is set, or call sweep.report"
+    )
+    assert "does not have the trial's id (WANDB_RUN_ID=demo-0000-" in (project / OUTPUT).read_text()
+
+
+def test_what_wandb_copies_from_a_log_directory_is_not_a_source(project: Path) -> None:
+    code = """
+        import os, sys, threading, time
+        sys.modules["torch"] = None  # importing it takes two seconds
+        run = wandb.init(sync_tensorboard=True)
+        from tensorboardX import SummaryWriter
+        writer = SummaryWriter("logs", flush_secs=1)
+        run.log({"own": 3, "global_step": 1})
+        open("begun", "w").close()
+        time.sleep(3)  # the other trial's curve is copied first
+        for step in range(0, 500, 100):
+            writer.add_scalar("val_loss", step, step)
+        writer.close()
+        run.finish()
+    """
+
+    def write_as_another_trial() -> None:
+        end = time.monotonic() + 180
+        while not (project / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        with SummaryWriter(str(project / "logs"), filename_suffix=".other") as writer:
+            for step in range(10):
+                writer.add_scalar("val_loss", 1000 + step, step)
+                writer.add_scalar("of_another_trial", 1, step)
+
+    other = threading.Thread(target=write_as_another_trial)
+    other.start()
+    trial = run_one(project, code)
+    other.join()
+    assert trial.state == "COMPLETE", trial.reason
+    values = sweep.load("demo").study.trials[0].intermediate_values
+    assert values == {step: step for step in range(0, 500, 100)}
+    assert trial.metrics == {"val_loss": 400, "best/val_loss": 0, "own": 3, "global_step": 1}
+    (file,) = trial.directory.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"of_another_trial" in file.read_bytes(), "W&B has copied it"
