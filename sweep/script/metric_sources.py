@@ -160,6 +160,7 @@ def explain_missing_metric(
     invalid_steps: Mapping[str, int] | None = None,
     unread: str | None = None,
     ignored: Mapping[str, int] | None = None,
+    unread_match: str | None = None,
 ) -> str:
     """Create the message about a script that has not reported the sweep's metric.
 
@@ -170,6 +171,7 @@ def explain_missing_metric(
         invalid_steps: steps that are out of range, by the names of the metrics that had them.
         unread: a printed line that may have been meant as a report, and what is wrong with it.
         ignored: metrics that were logged only to W&B runs that do not count, and how many of them have each.
+        unread_match: the first match of the metric's regular expression that is not a number.
     """
     text = f"the script never reported {metric!r}; "
     if invalid_steps and metric in invalid_steps:
@@ -181,6 +183,8 @@ def explain_missing_metric(
             f"it was logged to {runs} without the trial's id: log it to the run that wandb.init() begins "
             "without an id, while WANDB_RUN_ID is set, or call sweep.report"
         )
+    if unread_match is not None:
+        return text + unread_match
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:

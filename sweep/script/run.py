@@ -141,11 +141,10 @@ class ScriptRun:
     def _add_line(self, line: Line, now: float) -> None:
         if self._patterns:
             self._add(MetricSource.REGEX, self._patterns.read(line.text, line.is_overwritten), now)
-        if line.is_stdout:
-            if records := read_line(line.text):
-                self._add(MetricSource.JSON, records, now)
-            else:
-                self._unread = self._unread or explain_unread(line.text)
+        if line.is_stdout and (records := read_line(line.text)):
+            self._add(MetricSource.JSON, records, now)
+        else:
+            self._unread = self._unread or explain_unread(line.text, line.is_stdout)
 
     def _add_from_files(self, is_over: bool, now: float) -> None:
         """Read W&B's runs before the event files, which they may repeat."""
@@ -266,6 +265,7 @@ class ScriptRun:
                     self._invalid_steps,
                     self._unread,
                     self._wandb.ignored,
+                    self._patterns.unread.get(self._metric),
                 ),
                 output_tail="\n".join(self._output.tail),
             )
