@@ -29,6 +29,7 @@ from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.model import Stop
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, create_directory
+from sweep.system.streams import guarded_streams
 
 
 def run(
@@ -84,7 +85,8 @@ def run(
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
     launch_options = LaunchOptions(Path(runs), address, inline, fresh, seconds)
-    return _run(call, launch_options, callbacks, progress, observer)
+    with guarded_streams():
+        return _run(call, launch_options, callbacks, progress, observer)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,8 @@ class DebugTrial:
     def _conclude(self, outcome: Outcome, took: str) -> int:
         """Show how the trial ended; returns the exit status."""
         spec, recorded = self._spec, self._recorded
+        for note in outcome.notes:
+            _show(f"note: {note}")
         state, reason = resolve_state(outcome, Ranking(spec), spec.metric.name)
         if state == "PRUNED":
             _OUT.print(f"it pruned itself after {took}", style="yellow")

@@ -20,11 +20,17 @@ class Report(NamedTuple):
 
 
 class TrialAttribute(NamedTuple):
-    """A user attribute that an objective sets on its trial, or the value of a constraint."""
+    """An attribute that an objective sets on its trial.
+
+    Args:
+        key: its name.
+        value: its value, as plain JSON data.
+        kind: `user`; `system`: Optuna's own helpers set it; `constraint`: the value of a constraint.
+    """
 
     key: str
     value: Any
-    is_constraint: bool = False
+    kind: Literal["user", "system", "constraint"] = "user"
 
 
 TrialMessage = Report | TrialAttribute
@@ -106,6 +112,7 @@ class Outcome:
         traceback: the complete text for `error.txt`.
         was_killed: whether the worker was killed, so that its files can be incomplete.
         repeat: the index of the repeat.
+        notes: messages for the user.
     """
 
     number: int
@@ -118,6 +125,7 @@ class Outcome:
     traceback: str = ""
     was_killed: bool = False
     repeat: int = 0
+    notes: tuple[str, ...] = ()
 
 
 TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -141,6 +149,7 @@ class AttemptResult:
         label: the name of the repeat; empty without repeats.
         is_repeat_finished: whether the repeat has finished, although other repeats of the trial have not.
         params: the trial's parameters.
+        notes: messages for the user that no earlier result had.
     """
 
     number: int
@@ -156,6 +165,7 @@ class AttemptResult:
     label: str = ""
     is_repeat_finished: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(

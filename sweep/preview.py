@@ -16,7 +16,7 @@ from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.enqueue import enqueued_configurations
-from sweep.study.pruners import first_decision, make_pruner, pruner_notes
+from sweep.study.pruners import first_decision, first_report_note, make_pruner, pruner_notes
 from sweep.study.samplers import make_sampler, sampler_notes
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
@@ -83,7 +83,8 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     notes += stop_notes(spec)
     if space.is_define_by_run:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
-    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner), *_length_notes(spec, space)]
+    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes += [*first_report_note(spec.pruner), *_length_notes(spec, space)]
     command = None
     if isinstance(objective, ScriptReference):
         command, problem = _first_command(spec, objective, samples)

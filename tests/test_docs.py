@@ -220,7 +220,7 @@ def test_every_option_of_a_sampler_or_pruner_is_in_its_row(
     type_: str, model: type[BaseModel], column: str
 ) -> None:
     row = _row(type_, column)
-    options = set(file_keys(model)) - {"type", "seed", "metric"}
+    options = set(file_keys(model)) - {"type", "seed", "metric", "steps"}
     assert {option for option in options if f"`{option}`" not in row} == set()
 
 
@@ -262,7 +262,7 @@ def test_every_distribution_is_in_its_table_with_its_keys(name: str, keys: tuple
 
 
 def test_every_value_of_an_enumeration_is_on_the_page() -> None:
-    values = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS, *wandb.METHODS, *wandb.KEYS]
+    values = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS, *wandb.METHODS]
     assert [value for value in values if value not in _code_spans()] == []
 
 
@@ -274,9 +274,23 @@ def test_every_macro_is_on_the_page() -> None:
 @pytest.mark.parametrize("macro", ["args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equals"])
 def test_a_macro_expands_to_what_its_row_shows(macro: str) -> None:
     row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `${{{macro}}}` |"))
-    facts = command.CommandContext("python", None, "args.json", {}, "trial", 0, 0)
+    facts = command.CommandContext("python", None, "args.json", {}, "trial", 0, 0, "")
     made = command.Command((f"${{{macro}}}",)).arguments({"a": True, "b": False, "c": 1}, facts)
     assert re.findall(r"`([^`]+)`", row.split("|")[2]) == made
+
+
+@pytest.mark.parametrize(
+    "macro", ["args_argparse", "args_tyro", "args_click", "args_hf", "args_jsonargparse"]
+)
+def test_a_macro_for_a_library_expands_to_what_its_row_shows(macro: str) -> None:
+    lines = PAGE.read_text().splitlines()
+    row = next(line for line in lines if line.startswith(f"| `${{{macro}}}` |") and line.count("|") == 7)
+    facts = command.CommandContext("python", None, "args.json", {}, "trial", 0, 0, "")
+    params: dict[str, Any] = {"a": True, "b": False, "d": None, "e": [1, "x"]}
+    for cell, (name, value) in zip(row.split("|")[3:-1], params.items(), strict=True):
+        shown = [text for span in re.findall(r"`([^`]+)`", cell) for text in span.split(" ")]
+        made = command.Command((f"${{{macro}}}",)).arguments({name: value}, facts)
+        assert " ".join(shown) == " ".join(made)
 
 
 def test_links_between_the_pages_have_targets() -> None:

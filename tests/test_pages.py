@@ -39,9 +39,28 @@ def blocks(page: str) -> list[Block]:
     return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
 
 
+def is_script(file: str) -> bool:
+    """Whether an example is run as it is, and not by another one or by a sweep file."""
+    others = ("with_", "train", "math_objective")
+    return file.endswith(".py") and not file.startswith(others)
+
+
 PAGES = [
     "README.md",
-    *(f"docs/{page}.md" for page in ("optuna", "python", "scripts", "wandb", "frameworks", "debugging")),
+    *(
+        f"docs/{page}.md"
+        for page in (
+            "optuna",
+            "python",
+            "scripts",
+            "wandb",
+            "frameworks",
+            "debugging",
+            "hydra",
+            "ray-tune",
+            "recipes",
+        )
+    ),
 ]
 
 
@@ -53,15 +72,15 @@ def test_the_examples_of_a_page_run_unchanged(
     if page != "README.md":
         request.getfixturevalue("joining")
     found = blocks(page)
-    modules = {"train.py", "math_objective.py", "train_lightning.py", "train_hf.py"}  # imported by others
     for block in found:
         if block.file is not None:
+            Path(block.file).parent.mkdir(parents=True, exist_ok=True)
             Path(block.file).write_text(block.text)
     here = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
     for block in found:
         commands = re.findall(r"^\$ (.*)$", block.text, re.MULTILINE) if block.language == "console" else []
-        if block.file is not None and block.file.endswith(".py") and block.file not in modules:
+        if block.file is not None and is_script(block.file):
             commands = [f"python {block.file}"]
         for command in commands:
             done = subprocess.run(

@@ -90,7 +90,15 @@ def _print_params(view: SweepView, form: BestFormat) -> None:
             f"{view.spec.name}: has several best trials (the Pareto front): {numbers}; use --format json"
         )
     else:
-        print(shlex.join(_arguments(view.spec, params)))
+        _print_arguments(shlex.join(_arguments(view.spec, params)))
+
+
+def _print_arguments(line: str) -> None:
+    from sweep.system.streams import can_encode
+
+    if not can_encode(line):  # a shell does not decode escapes
+        raise SweepError(f"stdout cannot represent {line}; set PYTHONIOENCODING=utf-8, or use --format json")
+    print(line)
 
 
 def _arguments(spec: SweepSpec, params: Mapping[str, Any]) -> list[str]:

@@ -43,7 +43,10 @@ def resume_command() -> str:
 
 def print_json(data: Any) -> None:
     """Print data as JSON, with null in place of NaN and infinity, which JSON does not have."""
-    print(json.dumps(_finite(data), indent=2, ensure_ascii=False))
+    from sweep.system.streams import can_encode
+
+    text = json.dumps(_finite(data), indent=2, ensure_ascii=False)
+    print(text if can_encode(text) else json.dumps(_finite(data), indent=2))
 
 
 def _finite(data: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import termios
 import time
@@ -140,17 +141,17 @@ _MIN_WIDTH_FOR_BAR = 76
 @contextmanager
 def _no_echo() -> Iterator[None]:
     """Turn off the terminal's echo: a typed `^C` would move the display by a line."""
-    if not sys.stdin.isatty():
+    if not os.isatty(0):
         yield
         return
-    before = termios.tcgetattr(sys.stdin)
+    before = termios.tcgetattr(0)
     silent = [*before]
     silent[3] &= ~termios.ECHO
-    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    termios.tcsetattr(0, termios.TCSADRAIN, silent)
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 class LiveDisplay(Display):
@@ -183,7 +184,8 @@ class LiveDisplay(Display):
         self._exits.close()
 
     def on_startup(self, what: str) -> None:
-        self._live.update(Spinner("dots", f" starting {what} ..."))
+        spinner = "dots" if self._console.encoding.lower().startswith("utf") else "line"
+        self._live.update(Spinner(spinner, f" starting {what} ..."))
 
     def on_note(self, text: str) -> None:
         self._live.console.print(f"note: {text}", highlight=False, markup=False)

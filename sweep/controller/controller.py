@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -81,6 +82,7 @@ class Controller:
         run_id: str = "",
         keeps_report_events: bool = False,
     ) -> None:
+        self._given_notes: set[str] = set()
         self._space = space = SearchSpace.of(spec)
         self._sweep_study = study = SweepStudy(spec, space, directory)
         self._study = study.optuna_study
@@ -198,7 +200,10 @@ class Controller:
 
     def _finish(self, outcome: Outcome) -> AttemptResult | None:
         run = self._live.current(outcome.number, outcome.attempt, outcome.repeat)
-        return self._recovery.repeat_result(outcome) if run is None else self._recorder.record(run, outcome)
+        result = self._recovery.repeat_result(outcome) if run is None else self._recorder.record(run, outcome)
+        notes = tuple(note for note in outcome.notes if note not in self._given_notes)
+        self._given_notes.update(notes)
+        return result if result is None else replace(result, notes=notes)
 
     def _start(self, run: LiveRun) -> Assignment:
         self._live.start(run)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sweep.controller.live_trials import LiveTrials
 from sweep.controller.runs import LiveRun
 from sweep.messages import Report, ReportEvent, TrialMessage
+from sweep.study.private import store_system_attribute
 from sweep.study.pruning import Pruning
 from sweep.sweepfile import SweepSpec
 
@@ -43,8 +44,10 @@ class Reports:
         for message in messages:
             if isinstance(message, Report):
                 self._store_report(run, message)
-            elif message.is_constraint:
+            elif message.kind == "constraint":
                 trial.set_constraint(message.key, message.value)
+            elif message.kind == "system":
+                store_system_attribute(trial, message.key, message.value)
             else:
                 trial.set_user_attr(message.key, message.value)
 

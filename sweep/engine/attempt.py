@@ -146,7 +146,8 @@ class AttemptRunner:
             )
             outcome = self._call_objective(assignment, trial, run, directory.root)
         self.is_clean = not problems
-        return replace(outcome, metrics={tag: value for tag, (_, value) in run.last.items()})
+        metrics = {tag: value for tag, (_, value) in run.last.items()}
+        return replace(outcome, metrics=metrics, notes=tuple(trial.notes.values()))
 
     def _call_objective(
         self, assignment: Assignment, trial: Trial, run: RunLogger, directory: Path

@@ -15,6 +15,7 @@ from sweep.messages import Progress
 from sweep.objective.find import ObjectiveReference
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.tree import domains
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import wait_for_fence
@@ -60,7 +61,9 @@ class PreparedSweep:
             device="cuda" if self.spec.resources.gpu > 0 else "cpu",
             keep_checkpoints=self.spec.trial.keep_checkpoints,
             is_define_by_run=self.spec.is_define_by_run,
-            study=StudyInfo(self.spec.name, tuple(goal.goal for goal in self.spec.goals)),
+            study=StudyInfo(
+                self.spec.name, tuple(goal.goal for goal in self.spec.goals), domains(self.spec.parameters)
+            ),
         )
 
 

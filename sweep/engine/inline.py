@@ -91,7 +91,7 @@ class InlineEngine(Engine):
                     break  # the objective may have caught KeyboardInterrupt: its result is not an outcome
                 result = controller.finish(outcome)
                 if result is not None:
-                    observer.on_attempt_end(result)
+                    observer.on_result(result)
                 if outcome.kind == "disk_full":
                     raise disk_full_error(outcome)
         except BdbQuit:  # quitting the debugger stops the sweep: the next trial would open the debugger again

@@ -33,5 +33,11 @@ class Observer:
     def on_attempt_end(self, result: AttemptResult) -> None:
         """An attempt has finished, and its result is recorded."""
 
+    def on_result(self, result: AttemptResult) -> None:
+        """The notes of a result, then `on_attempt_end`."""
+        for note in result.notes:
+            self.on_note(note)
+        self.on_attempt_end(result)
+
     def on_progress(self, progress: Progress) -> None:
         """The current state of the sweep: every few seconds, or more often if `wants_frequent_progress`."""

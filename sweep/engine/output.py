@@ -50,7 +50,7 @@ def redirect_output(path: Path) -> Iterator[None]:
 def tee_output(path: Path) -> Iterator[None]:
     """Print as usual, and append the output to `path` too. The terminal stays usable for `breakpoint()`."""
     with (
-        os.fdopen(_open_locked(path), "a", encoding="utf-8", buffering=1) as file,
+        os.fdopen(_open_locked(path), "a", encoding="utf-8", errors="backslashreplace", buffering=1) as file,
         redirect_stdout(_Tee(sys.stdout, file)),
         redirect_stderr(_Tee(sys.stderr, file)),
     ):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sweep.script.errors import ScriptCrash, ScriptError
+from sweep.script.hints import hint_for
 
 _TRACEBACK = "Traceback (most recent call last):"
 _CRASH_SIGNALS = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGKILL, signal.SIGSEGV)
@@ -16,14 +17,9 @@ _RANK = re.compile(r"^\[rank\d+\]: ?")
 _LAUNCHER_ERRORS = ("ChildFailedError", "CalledProcessError")
 _CHILD_EXIT = re.compile(r"^ *exitcode *: (?:-(\d+)|\d+) \(pid|died with <Signals\.\w+: (\d+)>", re.MULTILINE)
 """How torchrun and subprocess report the signal, if any, that killed a process. The root cause comes last."""
-_HINTS = {
-    "No API key configured": "wandb runs offline here, without an account, which wandb.Api needs",
-    **dict.fromkeys(
-        ("Cannot use artifact when in offline mode", "not supported in offline mode"),
-        "wandb runs offline here: download what the script needs before the sweep",
-    ),
-}
-"""Hints for the user, by a text in the last lines of the output."""
+
+_AFTER_THE_REASON = ("Pass --helpshort or", "Set the environment variable HYDRA_FULL_ERROR")
+"""Lines that absl and Hydra print after an error's message."""
 
 
 def check_exit_status(status: int, tail: Sequence[str]) -> None:
@@ -51,8 +47,8 @@ def check_exit_status(status: int, tail: Sequence[str]) -> None:
             "",
             output_tail,
         )
-    hint = next((hint for text, hint in _HINTS.items() if text in output_tail), None)
-    raise ScriptError(f"exit status {status}", hint or _reason(tail), output_tail)
+    reason = "; ".join(filter(None, [_reason(tail), hint_for(output_tail)]))
+    raise ScriptError(f"exit status {status}", reason, output_tail)
 
 
 def _signal_name(number: int) -> str:
@@ -75,4 +71,8 @@ def _reason(tail: Sequence[str]) -> str:
     causes = [line for line in messages if not any(name in line for name in _LAUNCHER_ERRORS)]
     if messages:
         return (causes or messages)[-1]
+    lines = [line for line in lines if not line.startswith(_AFTER_THE_REASON)]
+    if lines and lines[-1].startswith("╰"):  # the error is the first line in a box of rich (typer, tyro)
+        top = max((index for index, line in enumerate(lines) if line.startswith("╭")), default=-1)
+        return lines[top + 1].strip("│ ")
     return lines[-1].strip() if lines else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from sweep.script.errors import ScriptError
+from sweep.script.executables import why_not_executable
 from sweep.system import processes
 from sweep.system.directory import TrialDirectory
 
@@ -79,6 +81,8 @@ class ScriptProcess:
                     f": {longest[:30]}... has {len(longest)} characters; "
                     "${args_json_file} passes parameters in a file"
                 )
+            elif error.errno in (errno.ENOENT, errno.ENOEXEC):
+                hint = _why_not_executable(invocation)
             raise ScriptError(f"{arguments[0]} cannot be run: {error.strerror}{hint}") from None
         except ValueError as error:  # a null byte
             raise ScriptError(f"{arguments[0]} cannot be run: {error}") from None
@@ -136,6 +140,15 @@ class ScriptProcess:
     def _all(self) -> list[psutil.Process]:
         members = [*processes.find([self._directory], group=self.popen.pid), *self.descendants()]
         return list(dict.fromkeys(members))
+
+
+def _why_not_executable(invocation: Invocation) -> str:
+    """Why a program could not be started that the system calls missing, or not a program."""
+    name, directory = invocation.arguments[0], invocation.cwd or Path.cwd()
+    path = invocation.variables.get("PATH", os.defpath)
+    found = directory / name if os.sep in name else shutil.which(name, path=path)
+    problem = why_not_executable(Path(found), directory, path) if found else ""
+    return f": {problem}" if problem else ""
 
 
 def written_files(family: Iterable[psutil.Process], part: str) -> Iterator[Path]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import EntryError, nearest
+from sweep.errors import EntryError
 from sweep.script.errors import ScriptError
+from sweep.script.executables import check_executable
 from sweep.script.patterns import Patterns
 from sweep.script.process import Invocation
 from sweep.script.run import ScriptRun
@@ -23,6 +24,7 @@ from sweep.sweepfile.command import (
     EXIT_STATUS,
     NO_PROGRAM,
     TRIAL_DIR,
+    TRIAL_MACROS,
     Command,
     CommandContext,
     CommandError,
@@ -50,7 +52,7 @@ class ScriptReference:
         metric: the name of the metric that the sweep optimizes.
         cwd: the working directory, if it depends on the trial.
         patterns: regular expressions that find metrics in its output.
-        groups: the groups of parameters that W&B's commands pass as one mapping.
+        groups: the names of the groups of each parameter in one, which W&B's commands pass as one mapping.
         labels: the names of each trial's repeats; one empty name without repeats.
         is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
         launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
@@ -64,7 +66,7 @@ class ScriptReference:
     cwd: str | None = None
     file: Path | None = None
     patterns: tuple[str, ...] | Mapping[str, str] = ()
-    groups: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
     launch_variables: Mapping[str, str] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class ScriptReference:
                     )
                 command = Command(("${program}", "${args}"))
                 program = program if os.sep in program else f"./{program}"
+        command = command.with_hydra_dirs(flatten(spec.parameters), path is not None and _uses_hydra(path))
         reference = replace(cls.of(spec), command=command, program=program, file=path)
         reference._check_executable(spec, directory)
         return reference
@@ -117,7 +120,7 @@ class ScriptReference:
             spec.metric.name,
             spec.cwd if spec.cwd is not None and depends_on_trial(spec.cwd) else None,
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
-            groups=tuple(spec.groups),
+            groups=spec.groups,
             labels=spec.run_labels,
             launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )
@@ -126,16 +129,20 @@ class ScriptReference:
         """Check that the command's executable exists, unless it depends on the trial."""
         plain = {name: text for name, text in self.variables.items() if "${" not in text}
         variables = _with_sweep_python({**_inherited(), **plain})
-        context = CommandContext(self.interpreter(), self.program, "args.json", variables, "trial", 0, 0)
-        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), "trial_dir", "number", "seed"]}
+        context = CommandContext(
+            self.interpreter(), self.program, "args.json", variables, "trial", 0, 0, str(directory)
+        )
+        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), *TRIAL_MACROS]}
+        by_env = False
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):
                 return
             for argument in replace(self.command, items=(item,)).arguments({}, context):
                 if argument == ENV:
+                    by_env = True
                     continue
                 if "=" not in argument and not argument.startswith("-"):
-                    _check_executable(argument, directory, variables.get("PATH", os.defpath))
+                    check_executable(argument, directory, variables.get("PATH", os.defpath), by_env)
                 return
 
     def load(self) -> Objective:
@@ -182,6 +189,7 @@ class ScriptReference:
             trial_dir=str(directory),
             number=number,
             seed=seed,
+            cwd=os.getcwd(),
         )
         flat = {**params, **passed}  # in `env` each parameter has its own name, even with W&B's groups
         env = {name: Command((text,)).arguments(flat, context)[0] for name, text in self.variables.items()}
@@ -213,6 +221,7 @@ class ScriptReference:
         write_parameters(trial.directory, params)
         # With buffered output, metrics would arrive too late for pruning.
         variables.setdefault("PYTHONUNBUFFERED", "1")
+        variables.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hides the exception that is a trial's reason
         label = self.labels[trial.repeat]
         env = {name: variables[name] for name in self.variables}
         variables.update(
@@ -222,6 +231,11 @@ class ScriptReference:
         invocation = Invocation(arguments, variables, cwd, self.is_attached)
         values = ScriptRun(trial, self.metric, Patterns(self.patterns), invocation).run()
         return {**values, EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else values
+
+
+def _uses_hydra(program: Path) -> bool:
+    """Whether a Python program is started by Hydra, which then reads its arguments."""
+    return program.suffix == ".py" and b"hydra.main(" in program.read_bytes()
 
 
 def _inherited() -> dict[str, str]:
@@ -243,19 +257,3 @@ def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:
     if python is None or str(Path(python).parent) != here:
         variables["PATH"] = f"{here}{os.pathsep}{path}"
     return variables
-
-
-def _check_executable(name: str, directory: Path, path: str) -> None:
-    if os.sep in name:
-        file = directory / name
-        if not file.is_file():
-            raise EntryError("command", f"there is no file {name} (looked in {directory})")
-        if not os.access(file, os.X_OK):
-            raise EntryError("command", f"{name} is not executable; chmod +x {name}")
-    elif shutil.which(name, path=path) is None:
-        hint = f"; did you mean ./{name}?" if (directory / name).is_file() else ""
-        if not hint:
-            folders = [Path(folder) for folder in path.split(os.pathsep) if Path(folder).is_dir()]
-            near = nearest(name, [file.name for folder in folders for file in sorted(folder.iterdir())])
-            hint = f"; did you mean {near}?" if near else ""
-        raise EntryError("command", f"there is no program {name!r} on PATH{hint}")

@@ -29,6 +29,11 @@ def read_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
     return study._storage.get_trial(trial._trial_id)
 
 
+def store_system_attribute(trial: optuna.Trial, key: str, value: Any) -> None:
+    """Store a system attribute of a trial. Optuna has removed the public method for that."""
+    trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
 def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: float) -> None:
     """Store an intermediate value of a trial. A step that was reported before keeps its first value."""
     reported = trial._cached_frozen_trial.intermediate_values

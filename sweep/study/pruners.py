@@ -11,20 +11,22 @@ from optuna.pruners import BasePruner
 
 from sweep.errors import EntryError
 from sweep.study.bands_pruner import BandsPruner
+from sweep.study.percentile_pruner import LastValuePercentilePruner
 from sweep.sweepfile import pruners as spec
 from sweep.sweepfile.base import optuna_options
 from sweep.system.importing import construct, load_class
 
 _CLASSES: dict[type, type[BasePruner]] = {
     spec.NoPruner: pruners.NopPruner,
-    spec.MedianPruner: pruners.MedianPruner,
-    spec.PercentilePruner: pruners.PercentilePruner,
+    spec.PercentilePruner: LastValuePercentilePruner,
     spec.AshaPruner: pruners.SuccessiveHalvingPruner,
     spec.HyperbandPruner: pruners.HyperbandPruner,
     spec.ThresholdPruner: pruners.ThresholdPruner,
     spec.WilcoxonPruner: pruners.WilcoxonPruner,
     spec.BandsPruner: BandsPruner,
 }
+
+_NOT_OPTUNAS = ("metric", "steps")
 
 
 def make_pruner(pruner: spec.Pruner) -> BasePruner:
@@ -47,19 +49,34 @@ def _make(pruner: spec.Pruner, key: str) -> BasePruner:
         return pruners.PatientPruner(wrapped, pruner.patience, float(pruner.min_delta))
     if isinstance(pruner, spec.WilcoxonPruner) and find_spec("scipy") is None:
         raise EntryError(f"{key}.type", "wilcoxon needs the package scipy; pip install scipy")
-    return _CLASSES[type(pruner)](**optuna_options(pruner, "metric"))
+    options = optuna_options(pruner, *_NOT_OPTUNAS)
+    if isinstance(pruner, spec.MedianPruner):
+        return LastValuePercentilePruner(50, **options)
+    return _CLASSES[type(pruner)](**options)
 
 
 def first_decision(pruner: spec.Pruner) -> int | None:
     """The number of reports after which a pruner can first stop a trial; None if that is not certain."""
     match pruner:
         case spec.BandsPruner():
-            return min(BandsPruner(**optuna_options(pruner, "metric")).bands)
+            return min(BandsPruner(**optuna_options(pruner, *_NOT_OPTUNAS)).bands)
         case spec.AshaPruner(min_resource=int(first)):
             return int(first * pruner.reduction_factor**pruner.min_early_stopping_rate)
         case spec.HyperbandPruner():
             return pruner.min_resource
     return None
+
+
+def first_report_note(pruner: spec.Pruner) -> list[str]:
+    """A warning that the pruner judges the first report of a trial, which can be one before training."""
+    if isinstance(pruner, spec.PatientPruner) and pruner.wrapped is not None:
+        return first_report_note(pruner.wrapped)
+    if isinstance(pruner, spec.MedianPruner | spec.PercentilePruner) and not pruner.warmup_steps:
+        return [
+            f"{pruner.type} can stop a trial at its first report; if it is evaluated before training, "
+            "set warmup_steps to its first step after training has begun"
+        ]
+    return []
 
 
 def pruner_notes(pruner: spec.Pruner) -> list[str]:

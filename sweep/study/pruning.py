@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from copy import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -20,63 +21,74 @@ class Pruning:
 
     With one objective, `optuna.Trial` does that. With several, Optuna's trials neither accept reports nor
     ask pruners (optuna#3450), and pruners require a study with one direction. So here the pruner sees the
-    study through a storage in which it has one objective: the one that trials report.
+    study through a storage in which it has one objective: the one that trials report. Through such a storage
+    a pruner also sees the number of a report instead of its step.
 
     Args:
         study: the study; its pruner is set.
         pruner: the pruner.
         objective: the index, among the study's objectives, of the metric that trials report.
+        counted: whether the pruner sees the reports of a trial as steps 0, 1, 2 and so on.
     """
 
-    def __init__(self, study: optuna.Study, pruner: BasePruner, objective: int = 0) -> None:
+    def __init__(
+        self, study: optuna.Study, pruner: BasePruner, objective: int = 0, counted: bool = False
+    ) -> None:
         self._study = study
-        self._view: optuna.Study | None = None
+        self._storage: _PrunerStorage | None = None
         study.pruner = pruner
-        if len(study.directions) > 1:
-            storage: Any = _SingleObjectiveStorage(storage_of(study), objective)
+        if len(study.directions) > 1 or counted:
+            self._storage = _PrunerStorage(storage_of(study), objective, counted)
+            storage: Any = self._storage
             self._view = optuna.Study(study_name=study.study_name, storage=storage, pruner=pruner)
+        if len(study.directions) > 1:
             study.pruner = NopPruner()  # samplers would look for Hyperband's brackets in the study itself
 
     def report(self, trial: optuna.Trial, step: int, value: float) -> None:
         """Store an intermediate value. A step that was reported before keeps its first value."""
-        if self._view is None:
+        if len(self._study.directions) == 1:
             trial.report(value, step)
             return
         store_report(self._study, trial, step, value)
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         """Whether the pruner would stop the trial."""
-        if self._view is None:
+        if self._storage is None:
             return trial.should_prune()
-        return self._view.pruner.prune(self._view, read_trial(self._study, trial))
+        return self._view.pruner.prune(self._view, self._storage.reduced(read_trial(self._study, trial)))
 
 
-class _SingleObjectiveStorage:
-    """A storage in which a study with several objectives has only one of them."""
+@dataclass(eq=False)
+class _PrunerStorage:
+    """The storage of a study as its pruner sees it: with one objective, and with its kind of steps."""
 
-    def __init__(self, storage: BaseStorage, objective: int) -> None:
-        self._storage = storage
-        self._objective = objective
-        self._complete: dict[int, FrozenTrial] = {}
+    storage: BaseStorage
+    objective: int
+    counted: bool
+    _complete: dict[int, FrozenTrial] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
+        return getattr(self.storage, name)
 
     get_best_trial = BaseStorage.get_best_trial  # from the trials and the direction below
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return [self._storage.get_study_directions(study_id)[self._objective]]
+        return [self.storage.get_study_directions(study_id)[self.objective]]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        trials = self._storage.get_all_trials(study_id, deepcopy, states)
-        return [self._with_one_value(trial) for trial in trials]
+        return [self.reduced(trial) for trial in self.storage.get_all_trials(study_id, deepcopy, states)]
 
-    def _with_one_value(self, trial: FrozenTrial) -> FrozenTrial:
-        if trial.state != TrialState.COMPLETE:
-            return trial
-        if trial.number not in self._complete:  # it no longer changes
-            reduced = self._complete[trial.number] = copy(trial)
-            reduced.values = [trial.values[self._objective]]
-        return self._complete[trial.number]
+    def reduced(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with one value, and its reports at the pruner's steps."""
+        if trial.number in self._complete:  # it no longer changes
+            return self._complete[trial.number]
+        seen = copy(trial)
+        if self.counted:
+            reports = trial.intermediate_values
+            seen.intermediate_values = dict(enumerate(reports[step] for step in sorted(reports)))
+        if trial.state == TrialState.COMPLETE:
+            seen.values = [trial.values[self.objective]]
+            self._complete[trial.number] = seen
+        return seen

@@ -45,7 +45,8 @@ class SweepStudy:
         self.seed = sweep_seed(spec, self.optuna_study)
         enqueue_spec_configurations(self.optuna_study, spec, space)
         pruning_goal = spec.goals.index(spec.pruning_metric)
-        self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal)
+        counted = getattr(spec.pruner, "steps", None) == "counted"
+        self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal, counted)
         count = len(self.trials)
         self.optuna_study.sampler = make_sampler(
             spec.sampler, space, self.seed, count, len(spec.goals), pruning_goal

@@ -1,6 +1,7 @@
 """Builds a trial's argument list from a command and the trial's parameters, without a shell.
 
-The macros are those of W&B's agent (`wandb/sdk/launch/sweeps/utils.py`, `wandb/wandb_agent.py`).
+The macros are those of W&B's agent (`wandb/sdk/launch/sweeps/utils.py`, `wandb/wandb_agent.py`), and those of
+`argument_styles`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sweep.errors import nearest
+from sweep.sweepfile.argument_styles import HYDRA_DIRECTORIES, HYDRA_MACROS, STYLES, hydra_value
+from sweep.sweepfile.argument_styles import CommandError as CommandError
 
 NO_PROGRAM = "(none)"
 """The program of a W&B file that names none: W&B allows a function to be given later."""
@@ -29,21 +32,19 @@ LIST_MACROS = (
     "args_no_hyphens",
     "args_no_boolean_flags",
     "args_no_equals",
-    "args_append_hydra",
-    "args_override_hydra",
+    *STYLES,
+    "hydra_dirs",
 )
 """Macros that become several arguments."""
+_OVERRIDE = re.compile(r"\$\{args_no_hyphens\}|[+~]{0,2}[A-Za-z_][\w./@-]*=.*", re.DOTALL)
+"""An item that can be an override of Hydra's."""
 TEXT_MACROS = ("args_json", "args_json_file", "env", "interpreter", "program")
-TRIAL_MACROS = ("trial_dir", "number", "seed")
+TRIAL_MACROS = ("trial_dir", "number", "seed", "cwd")
 
 
 def depends_on_trial(cwd: str) -> bool:
     """Whether a working directory is the trial's directory or inside it."""
     return cwd == TRIAL_DIR or cwd.startswith(f"{TRIAL_DIR}/")
-
-
-class CommandError(ValueError):
-    """A command cannot become an argument list. The message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class CommandContext:
         trial_dir: the trial's directory.
         number: the trial's number.
         seed: the trial's seed.
+        cwd: the working directory, or the one of the sweep if that of the command is the trial's.
     """
 
     interpreter: str
@@ -67,13 +69,15 @@ class CommandContext:
     trial_dir: str
     number: int
     seed: int
+    cwd: str
 
 
 @dataclass(frozen=True)
 class Command:
     """A command with macros, which can be anywhere inside an item.
 
-    In addition to W&B's macros there are `${name}` of a parameter, `${trial_dir}`, `${number}` and `${seed}`;
+    In addition to W&B's macros there are `${name}` of a parameter, `${trial_dir}`, `${number}`, `${seed}` and
+    `${cwd}`;
     `$${...}` is a literal `${...}`. `WandbCommand` follows W&B's rules instead.
 
     Args:
@@ -97,6 +101,24 @@ class Command:
         macros = [f"${{{name}}}" for name in (*LIST_MACROS, "args_json", *parameters)]
         items = [item for item in self.items[1:] if any(macro in item for macro in macros)]
         return type(self)(tuple(items))
+
+    def with_hydra_dirs(self, parameters: Iterable[str], is_hydra_program: bool = False) -> Command:
+        """A command that puts Hydra's output into the trial's directory, unless it says where else.
+
+        Hydra's own default is a folder named after the second, which trials that start together would share.
+
+        Args:
+            parameters: the names of the parameters.
+            is_hydra_program: whether the program uses Hydra even if no macro of the command does.
+        """
+        said = [*self.items, *parameters]
+        if any(key in text for key in (*HYDRA_DIRECTORIES, "${hydra_dirs}") for text in said):
+            return self
+        for index, item in enumerate(self.items):
+            if item in HYDRA_MACROS or (is_hydra_program and _OVERRIDE.fullmatch(item)):
+                at = index + 1  # argparse, which Hydra uses, wants all overrides in one place
+                return replace(self, items=(*self.items[:at], "${hydra_dirs}", *self.items[at:]))
+        return self
 
     def check(self, parameters: Iterable[str]) -> None:
         """Ensure that every macro exists and can be used where it is.
@@ -134,11 +156,15 @@ class Command:
             context: the values of all other macros.
 
         Raises:
-            CommandError: the command uses a parameter that is not active in this trial.
+            CommandError: the command uses a parameter that is not active in this trial, or a value cannot be
+                passed in the form of its macro.
         """
         macros = macro_values(params, context)
+        folder = hydra_value(f"{context.trial_dir}/hydra")
+        macros["hydra_dirs"] = [f"{key}={folder}" for key in HYDRA_DIRECTORIES]
         texts: dict[str, str] = {
             "trial_dir": context.trial_dir,
+            "cwd": context.cwd,
             "number": str(context.number),
             "seed": str(context.seed),
             # After the macros above: a parameter called `seed` takes precedence.
@@ -159,7 +185,9 @@ class Command:
         arguments: list[str] = []
         for item in self.items:
             name = item[2:-1]
-            if item == f"${{{name}}}" and name in LIST_MACROS:
+            if item == f"${{{name}}}" and name in STYLES:
+                arguments += [text for param in params.items() for text in STYLES[name](*param)]
+            elif item == f"${{{name}}}" and name in LIST_MACROS:
                 arguments += macros[name]
             else:
                 arguments.append(_MACRO.sub(replace, item))
@@ -167,7 +195,7 @@ class Command:
 
 
 def macro_values(params: Mapping[str, Any], context: CommandContext) -> dict[str, list[str]]:
-    """The arguments that replace each of W&B's macros. Values are written with Python's `str`."""
+    """The arguments that replace each of W&B's macros, as W&B writes them: values with Python's `str`."""
     pairs = [f"{name}={value}" for name, value in params.items()]
     return {
         "args": [f"--{pair}" for pair in pairs],

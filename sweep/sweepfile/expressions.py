@@ -96,7 +96,7 @@ class Expression:
                 tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ExpressionError(
-                "is not an expression; write for example batch_size * accum <= 1024"
+                f"{short_repr(text)} is not an expression; write for example batch_size * accum <= 1024"
             ) from None
         names: list[str] = []
         try:

@@ -14,11 +14,13 @@ from pydantic import ValidationError
 
 from sweep.errors import EntryError, InputError, SpecError, nearest_file
 from sweep.sweepfile import yaml as sweep_yaml
+from sweep.sweepfile.misplaced import misplaced_key, nested_sweep
 from sweep.sweepfile.model import SweepSpec
-from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.types import as_directory_name, is_directory_name, short_repr
 from sweep.sweepfile.validation_errors import place_of, spec_error
 from sweep.sweepfile.wandb import reading as wandb
 from sweep.sweepfile.wandb.values import WandbFileError
+from sweep.sweepfile.yaml_traps import split_notes, syntax_hint, text_notes
 
 Override = tuple[str, str, Any]
 """The option (for messages), the dotted key, and the value."""
@@ -121,24 +123,19 @@ def read_sweep_file(path: str | os.PathLike[str], overrides: Sequence[Override] 
 def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) -> SweepFile:
     """Like `read_sweep_file`, but from the text of the file."""
     file = str(path)
-    try:
-        document = sweep_yaml.read_document(text)
-    except yaml.YAMLError as error:
-        hint = '; put "${...}" in quotes' if "${" in text and "flow" in _yaml_problem(error) else ""
-        raise SpecError(f"{_yaml_place(error, file)}: invalid YAML: {_yaml_problem(error)}{hint}") from None
-    if document.data is None:
-        raise SpecError(f"{file}: is empty; a sweep file needs objective, metric and parameters")
-    if not isinstance(document.data, dict):
-        raise SpecError(
-            f"{file}:{document.line(())}: expected keys such as objective, metric and parameters, "
-            f"got {short_repr(document.data)}"
-        )
+    document = _parse(text, file)
     origins: dict[sweep_yaml.Path, str] = {}
     notes: tuple[str, ...] = ()
     is_wandb = wandb.is_wandb(document.data)
     if is_wandb:
         document, notes, overrides = _from_wandb(text, file, overrides, origins)
-    data = _without_nulls({"name": path.stem, **document.data})
+    else:
+        for duplicate in document.duplicates:
+            problem = sweep_yaml.duplicate_text(duplicate)
+            raise SpecError(f"{file}:{duplicate.line}: invalid YAML: {problem}")
+        notes = text_notes(document)
+    name = path.stem if is_directory_name(path.stem) else as_directory_name(path.stem)
+    data = _without_nulls({"name": name, **document.data})
     for origin, key, value in overrides:
         origins[_set(data, key, value, origin)] = origin
     data = _without_nulls(data)
@@ -149,9 +146,46 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as error:
+        if not is_wandb and (misplaced := misplaced_key(data, [wandb.DISTINCTIVE_KEY])):
+            raise _located(*misplaced, document, file, origins) from None
         rename = wandb.name_in_file if is_wandb else lambda path: path
         raise spec_error(error, document, file, origins, rename) from None
+    notes += split_notes(spec)
+    if name != path.stem and spec.name == name:
+        notes += (f"name: {name}, from the name of the file",)
     return SweepFile(spec, path, document, origins, notes, is_wandb)
+
+
+def _parse(text: str, file: str) -> sweep_yaml.Document:
+    try:
+        document = sweep_yaml.read_document(text)
+    except yaml.YAMLError as error:
+        problem = _yaml_problem(error)
+        raise SpecError(
+            f"{_yaml_place(error, file)}: invalid YAML: {problem}{syntax_hint(problem)}"
+        ) from None
+    if document.data is None:
+        raise SpecError(f"{file}: is empty; a sweep file needs objective, metric and parameters")
+    if nested := nested_sweep(document.data):
+        raise _located(*nested, document, file, {})
+    if not isinstance(document.data, dict):
+        raise SpecError(
+            f"{file}:{document.line(())}: expected keys such as objective, metric and parameters, "
+            f"got {short_repr(document.data)}"
+        )
+    return document
+
+
+def _located(
+    path: sweep_yaml.Path,
+    message: str,
+    document: sweep_yaml.Document,
+    file: str,
+    origins: Mapping[sweep_yaml.Path, str],
+) -> SpecError:
+    """An error about an entry, with its place."""
+    place, key = place_of(path, document, file, origins), ".".join(map(str, path))
+    return SpecError(": ".join(filter(None, [place, key, message])))
 
 
 def _from_wandb(
@@ -177,9 +211,12 @@ def _from_wandb(
     try:
         translated, notes = wandb.translate(data)
     except WandbFileError as error:
-        place = place_of(error.path, document, file, origins)
-        raise SpecError(f"{place}: {'.'.join(map(str, error.path))}: {error}") from None
-    return sweep_yaml.Document(translated, document.lines), notes, remaining
+        raise _located(error.path, str(error), document, file, origins) from None
+    repeated = tuple(
+        f"{'.'.join(map(str, path))}: given twice (lines {first} and {line}); as in W&B, the last one counts"
+        for path, line, first in document.duplicates
+    )
+    return sweep_yaml.Document(translated, document.lines), repeated + notes, remaining
 
 
 def _without_nulls(data: dict[Any, Any]) -> dict[Any, Any]:

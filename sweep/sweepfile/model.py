@@ -11,10 +11,11 @@ from pydantic_core import PydanticCustomError
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, require_one_of
 from sweep.sweepfile.command import CommandError
+from sweep.sweepfile.constraints import Constraints, check_constraint_names
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN, DefineByRun, Parameters
-from sweep.sweepfile.expressions import Expression, Limit
+from sweep.sweepfile.expressions import Limit
 from sweep.sweepfile.parameter_forms import dump_parameters
-from sweep.sweepfile.parameters import Constant
+from sweep.sweepfile.parameters import Choice, Constant
 from sweep.sweepfile.patterns import metric_names
 from sweep.sweepfile.pruners import NoPruner, Pruner
 from sweep.sweepfile.repeats import RepeatsEntry
@@ -26,7 +27,7 @@ from sweep.sweepfile.script_entries import (
     check_objective,
     check_placeholders,
 )
-from sweep.sweepfile.tree import flatten, group_names
+from sweep.sweepfile.tree import entry_path, flatten
 from sweep.sweepfile.types import (
     Delay,
     DirectoryName,
@@ -167,10 +168,6 @@ def _metric(raw: Any) -> Any:
     return raw
 
 
-def _constraint(text: str) -> str:
-    return Expression(text).text
-
-
 DEFAULTS = "defaults"
 _CONFIGURATION = {"anyOf": [{"const": DEFAULTS}, {"type": "object", "minProperties": 1}]}
 
@@ -222,11 +219,7 @@ class SweepSpec(Model):
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
-    constraints: Annotated[
-        tuple[Annotated[str, AfterValidator(_constraint)], ...],
-        BeforeValidator(as_list),
-        OrForms({"type": "string"}),
-    ] = ()
+    constraints: Constraints = ()
     enqueue: Annotated[
         tuple[Any, ...],
         BeforeValidator(_enqueue),
@@ -256,7 +249,9 @@ class SweepSpec(Model):
             self.__dict__["metric"] = self.goals[0]
         if self.is_define_by_run:
             self._check_define_by_run()
-        self._check_constraints()
+        if self.arguments == "dotted":
+            self._check_names_and_values()
+        check_constraint_names(self.constraints, flatten(self.parameters))
         self._check_command()
         names = [goal.name for goal in self.goals]
         pruning_metric = getattr(self.pruner, "metric", None)
@@ -279,6 +274,16 @@ class SweepSpec(Model):
                 key="constraints",
             )
 
+    def _check_names_and_values(self) -> None:
+        """Ensure that names and values are distinct. W&B's rules distinguish `a.b` from `b` in the group `a`,
+        and true from 1."""
+        for name, flat in flatten(self.parameters).items():
+            path = ("parameters", *entry_path(flat.path))
+            if name != flat.name:
+                raise invalid(f"the name {flat.name!r} is a duplicate; rename one", key=path)
+            if isinstance(flat.parameter, Choice):
+                check_unique(flat.parameter.values, (*path, "values"))
+
     def _check_command(self) -> None:
         check_placeholders(self.cwd, self.env, self.objective is None, flatten(self.parameters))
         if self.metrics_from is not None:
@@ -297,16 +302,6 @@ class SweepSpec(Model):
                 make_command(self.command, self.arguments).check(flatten(self.parameters))
             except CommandError as error:
                 raise invalid(str(error), key="command") from None
-
-    def _check_constraints(self) -> None:
-        parameters = flatten(self.parameters)
-        for index, text in enumerate(self.constraints):
-            for name in Expression(text).names:
-                if name not in parameters:
-                    raise invalid(
-                        f"there is no parameter {name!r}; {suggestion(name, parameters)}",
-                        key=("constraints", index),
-                    )
 
     @property
     def goals(self) -> tuple[Metric, ...]:
@@ -345,9 +340,9 @@ class SweepSpec(Model):
         ]
 
     @property
-    def groups(self) -> list[str]:
-        """The dotted names of all groups of parameters."""
-        return group_names(self.parameters)
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The dotted names of the parameters in groups: the names of the groups, and the parameter's own."""
+        return {name: flat.path for name, flat in flatten(self.parameters).items() if len(flat.path) > 1}
 
     @property
     def entry_point(self) -> str:

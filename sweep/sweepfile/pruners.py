@@ -35,9 +35,10 @@ class NoPruner(Model):
 
 
 class _Pruner(Model):
-    """`metric` is the metric whose reports the pruner sees, by default the first."""
+    """What the pruner sees: reports of `metric`, by default the first, at their steps or counted from 0."""
 
     metric: NonEmptyStr | None = None
+    steps: Literal["counted"] | None = None
 
 
 _StartupTrials = Annotated[NonNegativeInteger, optuna_alias("startup_trials")]
@@ -46,7 +47,7 @@ _MinTrials = Annotated[PositiveInteger, optuna_alias("min_trials")]
 
 
 class MedianPruner(_Pruner):
-    """Stops a trial whose best value so far is worse than the median of the others' at the same step."""
+    """Stops a trial whose best value so far is worse than the median of the others' at its step."""
 
     type: Literal["median"]
     startup_trials: _StartupTrials = 5
@@ -209,8 +210,9 @@ def _wrapped(raw: Any) -> Any:
         )
     if type_ == "patient":
         raise invalid(f"cannot be another patient pruner; possible: {', '.join(WRAPPABLE)}")
-    if isinstance(raw, dict) and raw.get("metric") is not None:
-        raise invalid("belongs to the outer pruner; write it next to patience", key="metric")
+    for key in ("metric", "steps"):
+        if isinstance(raw, dict) and raw.get(key) is not None:
+            raise invalid("belongs to the outer pruner; write it next to patience", key=key)
     return raw if raw is None else as_typed_mapping(raw, WRAPPABLE)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.errors import nearest, suggestion
 from sweep.sweepfile.parameter_forms import Group, Parameter
-from sweep.sweepfile.parameters import Choice, Leaf
+from sweep.sweepfile.parameters import Choice, Constant, Leaf, Range
 from sweep.sweepfile.types import invalid, same_value, short_repr
 
 
@@ -36,57 +36,95 @@ class FlatParameter:
     Args:
         parameter: the parameter.
         conditions: its own conditions and those of its groups.
+        path: the names of its groups, from the outermost, and its own.
     """
 
     parameter: Leaf
     conditions: tuple[Condition, ...] = ()
+    path: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its dotted name. In a W&B file, several parameters can have the same."""
+        return ".".join(self.path)
 
     def is_active(self, params: Mapping[str, Any]) -> bool:
         """Whether the parameter belongs to a configuration."""
         return all(condition.holds(params) for condition in self.conditions)
 
 
+def domains(parameters: Mapping[str, Parameter]) -> dict[str, tuple[float, float] | list[Any]]:
+    """The bounds or the choices of the parameters that have them, by their dotted names."""
+    found: dict[str, tuple[float, float] | list[Any]] = {}
+    for name, node in flatten(parameters).items():
+        match node.parameter:
+            case Constant(value=value):
+                found[name] = [value]
+            case Choice(values=values):
+                found[name] = list(values)
+            case Range(min=low, max=high):
+                found[name] = (low, high)
+    return found
+
+
 _Path = tuple[str | int, ...]
+
+
+def entry_path(names: tuple[str, ...]) -> _Path:
+    """The path of a parameter's entry in the sweep file, below the file's `parameters`.
+
+    Args:
+        names: the names of its groups, and its own.
+    """
+    return tuple(part for name in names for part in ("parameters", name))[1:]
 
 
 def flatten(parameters: Mapping[str, Parameter]) -> dict[str, FlatParameter]:
     """All parameters by their dotted names, in the file's order.
 
     The name in a condition is looked up in the group of the condition first, then in the enclosing groups.
+    A parameter whose dotted name is that of an earlier one (`a.b`, and `b` in the group `a`) gets a number.
 
     Raises:
-        PydanticCustomError: two parameters have the same name, or a condition is invalid.
+        PydanticCustomError: a condition is invalid.
     """
-    leaves: dict[str, tuple[Leaf, _Path, list[tuple[str, _Path]]]] = {}
+    leaves: dict[str, tuple[Leaf, tuple[str, ...], list[tuple[str, _Path]]]] = {}
     conditions: dict[_Path, Mapping[str, tuple[Any, ...]]] = {}
 
     def visit(
-        level: Mapping[str, Parameter], prefix: str, path: _Path, above: list[tuple[str, _Path]]
+        level: Mapping[str, Parameter], groups: tuple[str, ...], above: list[tuple[str, _Path]]
     ) -> None:
+        prefix = "".join(f"{group}." for group in groups)
         for name, parameter in level.items():
-            full, here = prefix + name, (*path, name)
+            names = (*groups, name)
             inherited = above
             if parameter.when:
+                here = entry_path(names)
                 conditions[here] = parameter.when
                 inherited = [*above, (prefix, here)]
             if isinstance(parameter, Group):
-                visit(parameter.parameters, f"{full}.", (*here, "parameters"), inherited)
-            elif full in leaves:
-                raise invalid(f"the name {full!r} is a duplicate; rename one", key=here)
+                visit(parameter.parameters, names, inherited)
             else:
-                leaves[full] = (parameter, here, inherited)
+                leaves[_free(prefix + name, leaves)] = (parameter, names, inherited)
 
-    visit(parameters, "", (), [])
+    visit(parameters, (), [])
     flat = {}
-    for name, (leaf, _, sources) in leaves.items():
+    for name, (leaf, names, sources) in leaves.items():
         leaf_conditions: list[Condition] = []
         for prefix, path in sources:
             for other, values in conditions[path].items():
                 target = _resolve(other, prefix, leaves, (*path, "when", other))
                 _check_values(target, leaves[target][0], values, (*path, "when", other))
                 leaf_conditions.append(Condition(target, values))
-        flat[name] = FlatParameter(leaf, tuple(leaf_conditions))
+        flat[name] = FlatParameter(leaf, tuple(leaf_conditions), names)
     return flat
+
+
+def _free(name: str, used: Collection[str]) -> str:
+    free, number = name, 2
+    while free in used:
+        free, number = f"{name} ({number})", number + 1
+    return free
 
 
 def _resolve(name: str, prefix: str, names: Collection[str], path: _Path) -> str:
@@ -135,12 +173,3 @@ def dependency_order(parameters: Mapping[str, FlatParameter]) -> list[str]:
     for name in parameters:
         visit(name)
     return order
-
-
-def group_names(parameters: Mapping[str, Parameter], prefix: str = "") -> list[str]:
-    """The dotted names of all groups."""
-    names = []
-    for name, parameter in parameters.items():
-        if isinstance(parameter, Group):
-            names += [prefix + name, *group_names(parameter.parameters, f"{prefix}{name}.")]
-    return names

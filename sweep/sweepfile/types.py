@@ -76,7 +76,11 @@ _LARGEST_INTEGER = 2**63 - 1
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`."""
+    """Whether two values are equal in a sweep file: 1 equals 1.0, but not `true`, at any depth."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_value(value, b[key]) for key, value in a.items())
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
@@ -87,7 +91,7 @@ def is_valid_scalar(value: Any) -> bool:
     return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
 
 
-def check_unique(values: Sequence[Any], key: str | None = None) -> None:
+def check_unique(values: Sequence[Any], key: str | tuple[str | int, ...] | None = None) -> None:
     """Ensure that no value is equal to another one: 1, 1.0 and true are equal in Python, and so to Optuna."""
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -149,10 +153,20 @@ def _stripped(value: str) -> str:
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 
 
+def is_directory_name(text: str) -> bool:
+    """Whether a text can be the name of a sweep, and so of its directory."""
+    return len(text) <= 100 and re.fullmatch(_NAME, text) is not None
+
+
+def as_directory_name(text: str) -> str:
+    """The name of a sweep that is derived from any text."""
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", text).strip("-.")[:100] or "sweep"
+
+
 def _directory_name(value: Any) -> Any:
     if not isinstance(value, str):
         raise invalid(f"expected a name, got {short_repr(value)}; put it in quotes")
-    if not re.fullmatch(_NAME, value) or len(value) > 100:
+    if not is_directory_name(value):
         raise invalid(
             f"{short_repr(value)} cannot name a sweep; use at most 100 letters, digits, '-', '_' and '.', "
             "not beginning with '.' or '-'"

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,8 +20,18 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 """Surrogates, halves of characters, cannot be encoded: no file, terminal or database accepts them."""
 
 
-class DuplicateKey(yaml.MarkedYAMLError):
-    """A mapping contains the same key twice. PyYAML would silently keep the last one."""
+class DuplicateKey(NamedTuple):
+    """A key that a mapping contains more than once. PyYAML keeps the last one.
+
+    Args:
+        path: the path of the entry.
+        line: the line of the repeated key.
+        first: the line of the key before it.
+    """
+
+    path: Path
+    line: int
+    first: int
 
 
 class SweepLoader(yaml.SafeLoader):
@@ -40,18 +50,6 @@ class SweepLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(
                 problem=f"a value does not fit its tag: {reason}", problem_mark=node.start_mark
             ) from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise DuplicateKey(problem=f"key {key!r} is a duplicate", problem_mark=key_node.start_mark)
-            if isinstance(key, Hashable):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 class Yaml11Loader(SweepLoader):
@@ -106,10 +104,20 @@ def write_yaml(data: Any, flow: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """The data of a YAML document, and the line (from 1) of each key or item."""
+    """The data of a YAML document, and what only its text shows.
+
+    Args:
+        data: the data.
+        lines: the line (from 1) of each key or item.
+        duplicates: the repeated keys; the data have the last one of each.
+        retyped: the text of plain values that YAML reads differently from how they look: `on` is true, and
+            `None` is a string.
+    """
 
     data: Any
     lines: dict[Path, int] = field(default_factory=dict)
+    duplicates: tuple[DuplicateKey, ...] = ()
+    retyped: dict[Path, str] = field(default_factory=dict)
 
     def line(self, path: Path) -> int | None:
         """The line of an entry, or of the nearest entry above it that exists."""
@@ -121,23 +129,30 @@ class Document:
 
 
 def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) -> Document:
-    """Parse one YAML document.
+    """Parse one YAML document. Keys that are repeated are not an error: see `Document.duplicates`.
 
     Args:
         text: the document.
         loader_class: PyYAML's loader for its values.
 
     Raises:
-        yaml.YAMLError: the text is not YAML, has a duplicate key, or more than one document.
+        yaml.YAMLError: the text is not YAML, or has more than one document.
     """
     loader = loader_class(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return Document(data=None)
-        lines: dict[Path, int] = {}
-        _add_lines(node, (), node.start_mark.line + 1, lines, set())
-        return Document(data=loader.construct_document(node), lines=lines)
+        # Before the data are constructed: PyYAML then puts merged keys (`<<`) into the nodes, where they look
+        # like repeated ones.
+        outline = _Outline(loader)
+        outline.add(node, (), node.start_mark.line + 1, frozenset())
+        return Document(
+            loader.construct_document(node),
+            outline.lines,
+            tuple(outline.duplicates.values()),
+            outline.retyped,
+        )
     except RecursionError:
         mark = loader.get_mark()
         raise yaml.MarkedYAMLError(problem="is nested too deeply", problem_mark=mark) from None
@@ -146,26 +161,96 @@ def read_document(text: str, loader_class: type[yaml.SafeLoader] = SweepLoader) 
 
 
 def read_value(text: str) -> Any:
-    """A YAML value as in a sweep file: `1e-4`, `[1, 2]`, `adam`."""
-    return read_document(text).data
+    """A YAML value as in a sweep file: `1e-4`, `[1, 2]`, `adam`.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML, or has a repeated key.
+    """
+    document = read_document(text)
+    for duplicate in document.duplicates:
+        raise yaml.MarkedYAMLError(problem=duplicate_text(duplicate))
+    return document.data
 
 
-def _add_lines(node: yaml.Node, path: Path, line: int, lines: dict[Path, int], above: set[int]) -> None:
-    if id(node) in above:
-        raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
-    lines[path] = line
-    if len(lines) > _MAX_ENTRIES:
-        raise yaml.MarkedYAMLError(problem=f"more than {_MAX_ENTRIES} entries", problem_mark=node.start_mark)
-    if isinstance(node, yaml.MappingNode):
+def duplicate_text(duplicate: DuplicateKey) -> str:
+    """A message about a repeated key."""
+    return f"key {duplicate.path[-1]!r} is a duplicate"
+
+
+_Entries = dict[Any, tuple[yaml.Node, yaml.Node]]
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Outline:
+    """Collects the lines of a document's entries from its nodes, and what else only they show."""
+
+    def __init__(self, loader: yaml.SafeLoader) -> None:
+        self.lines: dict[Path, int] = {}
+        self.duplicates: dict[int, DuplicateKey] = {}
+        self.retyped: dict[Path, str] = {}
+        self._loader = loader
+        self._count = 0
+
+    def add(self, node: yaml.Node, path: Path, line: int, above: frozenset[int]) -> None:
+        """Add a node and all nodes below it.
+
+        Args:
+            node: the node.
+            path: its path.
+            line: the line of its key or item.
+            above: the ids of the nodes that contain it.
+
+        Raises:
+            yaml.MarkedYAMLError: the document contains itself, or expands to too many entries.
+        """
+        self.lines[path] = line
+        if isinstance(node, yaml.MappingNode):
+            for key, value in self._entries(node, path, above).values():
+                self.add(value, (*path, _key_value(key)), key.start_mark.line + 1, above | {id(node)})
+        elif isinstance(node, yaml.SequenceNode):
+            self._enter(node, len(node.value), above)
+            for index, item in enumerate(node.value):
+                self.add(item, (*path, index), item.start_mark.line + 1, above | {id(node)})
+        elif _is_retyped(node):
+            self.retyped[path] = node.value
+
+    def _entries(self, node: yaml.MappingNode, path: Path, above: frozenset[int]) -> _Entries:
+        """The entries of a mapping by key. Its own keys override merged ones, and of those the last count."""
+        self._enter(node, len(node.value), above)
+        merged: _Entries = {}
+        own: _Entries = {}
         for key, value in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                _add_lines(value, path, line, lines, above | {id(node)})
-            else:
-                name = _key_value(key)
-                _add_lines(value, (*path, name), key.start_mark.line + 1, lines, above | {id(node)})
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _add_lines(item, (*path, index), item.start_mark.line + 1, lines, above | {id(node)})
+            if key.tag == _MERGE:
+                mappings = reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]
+                for mapping in mappings:
+                    if isinstance(mapping, yaml.MappingNode):
+                        merged |= self._entries(mapping, path, above | {id(node)})
+                continue
+            identity = self._loader.construct_object(key, deep=True)
+            if not isinstance(identity, Hashable):
+                continue  # an error when the data are constructed
+            if identity in own:
+                first = own[identity][0].start_mark.line + 1
+                place = DuplicateKey((*path, _key_value(key)), key.start_mark.line + 1, first)
+                self.duplicates.setdefault(id(key), place)
+            own[identity] = key, value
+        return merged | own
+
+    def _enter(self, node: yaml.Node, size: int, above: frozenset[int]) -> None:
+        if id(node) in above:
+            raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
+        self._count += size
+        if self._count > _MAX_ENTRIES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {_MAX_ENTRIES} entries", problem_mark=node.start_mark
+            )
+
+
+def _is_retyped(node: yaml.Node) -> bool:
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return False
+    is_word = node.tag == "tag:yaml.org,2002:bool" and node.value.lower() not in ("true", "false")
+    return is_word or (node.tag == "tag:yaml.org,2002:str" and node.value == "None")
 
 
 def _key_value(node: yaml.Node) -> str | int:

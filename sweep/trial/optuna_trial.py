@@ -8,8 +8,8 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex
 
 from typing_extensions import Self
 
@@ -18,6 +18,7 @@ from sweep.messages import RESERVED_PREFIX, Assignment, TrialAttribute
 from sweep.tracking.hparams import cells_of_suggested
 from sweep.tracking.run_logger import RunLogger
 from sweep.trial.choices import check_text, choice_labels, find_choice
+from sweep.trial.declared import Domain, difference
 from sweep.trial.params import Params, SuggestedParams
 from sweep.trial.scalars import as_number
 
@@ -40,10 +41,12 @@ class StudyInfo:
     Args:
         study_name: the sweep's name.
         goals: "minimize" or "maximize", for each metric that is optimized.
+        domains: the bounds or choices of declared parameters.
     """
 
     study_name: str
     goals: tuple[str, ...]
+    domains: Mapping[str, Domain] = field(default_factory=dict)
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -66,7 +69,35 @@ class StudyInfo:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"trial.study has no {name!r}: the study lives in the sweep's controller; "
-            "use study_name, direction or directions"
+            "use study_name, direction or directions here, rules of stop or a callback to stop it, and "
+            "the result's study afterwards"
+        )
+
+
+class TrialStorage:
+    """The part of a study's storage that helpers of Optuna use in an objective: attributes of this trial."""
+
+    def __init__(self, trial: OptunaTrial) -> None:
+        self._trial = trial
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Store an attribute of the trial; see `OptunaTrial.set_user_attr`."""
+        self._check(trial_id)
+        self._trial.set_user_attr(key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Store a system attribute of the trial, as `report_cross_validation_scores` does."""
+        self._check(trial_id)
+        self._trial._set_attribute(key, value, "system")
+
+    def _check(self, trial_id: int) -> None:
+        if trial_id != self._trial._trial_id:
+            raise ValueError("trial.storage stores attributes of this trial only; use trial._trial_id")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"trial.storage has no {name!r}: the storage is in the sweep's controller; use the methods of "
+            "the trial here, and the result's study afterwards"
         )
 
 
@@ -82,6 +113,8 @@ class OptunaTrial:
     Attributes:
         number: the trial's number, from 0.
         study: the name and the directions of the trial's study.
+        storage: stores attributes of this trial, for helpers of Optuna.
+        notes: messages for the user, by the parameter that they are about.
     """
 
     def __init__(
@@ -93,10 +126,12 @@ class OptunaTrial:
         study: StudyInfo,
     ) -> None:
         self.study = study
-        self.number = assignment.number
+        self.storage = TrialStorage(self)
+        self.notes: dict[str, str] = {}
+        self.number = self._trial_id = assignment.number
         self._params = dict(assignment.params)
         self._distributions: dict[str, BaseDistribution] = {}
-        self._user_attrs: dict[str, Any] = {}
+        self._attributes: dict[str, dict[str, Any]] = {"user": {}, "system": {}}
         self._constraints: dict[str, float] = {}
         self._started = assignment.session.started
         self._cells = dict(assignment.session.cells)
@@ -200,6 +235,9 @@ class OptunaTrial:
             TypeError: JSON cannot represent `value`.
             ValueError: the name begins with `sweep:`.
         """
+        self._set_attribute(key, value, "user")
+
+    def _set_attribute(self, key: str, value: Any, kind: Literal["user", "system"]) -> None:
         if str(key).startswith(RESERVED_PREFIX):
             raise ValueError(
                 f"{key!r}: names that begin with {RESERVED_PREFIX!r} are reserved; choose another one"
@@ -210,8 +248,8 @@ class OptunaTrial:
             plain = json.loads(text.encode("utf-8", "replace"))
         except (TypeError, ValueError) as error:
             raise TypeError(f"the attribute {key!r} cannot be stored: {error}") from None
-        self._user_attrs[str(key)] = plain
-        self._channel.report(TrialAttribute(str(key), plain))
+        self._attributes[kind][str(key)] = plain
+        self._channel.report(TrialAttribute(str(key), plain, kind))
 
     def set_constraint(self, key: str, value: float) -> None:
         """Set the value of a constraint, which is violated above 0. The first call for a key counts.
@@ -227,12 +265,12 @@ class OptunaTrial:
             raise ValueError(f"the constraint {key!r} is NaN; it must be a number")
         if key not in self._constraints:
             self._constraints[key] = number
-            self._channel.report(TrialAttribute(key, number, is_constraint=True))
+            self._channel.report(TrialAttribute(key, number, "constraint"))
 
     @property
     def user_attrs(self) -> dict[str, Any]:
         """The attributes that this attempt has stored with `set_user_attr`."""
-        return dict(self._user_attrs)
+        return dict(self._attributes["user"])
 
     @property
     def constraints(self) -> dict[str, float]:
@@ -241,8 +279,20 @@ class OptunaTrial:
 
     @property
     def system_attrs(self) -> dict[str, Any]:
-        """Always empty: system attributes are in the study only."""
-        return {}
+        """The attributes that helpers of Optuna have stored in this attempt. All others are in the study."""
+        return dict(self._attributes["system"])
+
+    @property
+    def relative_params(self) -> NoReturn:
+        """Not available: parameters are sampled in the controller.
+
+        Raises:
+            AttributeError: always.
+        """
+        raise AttributeError(
+            "a sweep's trial has no relative_params: parameters are sampled in the sweep's controller; "
+            "use trial.params"
+        )
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -261,6 +311,9 @@ class OptunaTrial:
                     f"the sweep declares no parameter {name!r} for this trial; "
                     f"{suggestion(name, self._params)} (not required with parameters: define-by-run)"
                 )
+            domain = list(options["choices"]) if "choices" in options else (options["low"], options["high"])
+            if note := difference(name, self.study.domains, domain):
+                self.notes.setdefault(name, note)
             return self._params[name]
         check_text(name, "a parameter's name")
         from optuna import distributions

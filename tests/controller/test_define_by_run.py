@@ -135,7 +135,7 @@ def test_attributes_and_constraints_are_stored_and_count(directory: SweepDirecto
     for number, (value, excess) in enumerate([(0.1, 1.0), (0.5, -1.0)]):
         trial = assigned(controller)
         controller.report(trial.number, 1, [TrialAttribute("loss", "low"), Report(0, value)])
-        controller.report(trial.number, 1, [TrialAttribute("memory", excess, is_constraint=True)])
+        controller.report(trial.number, 1, [TrialAttribute("memory", excess, kind="constraint")])
         controller.finish(Outcome(number, 1, "returned", value, reports=(TrialAttribute("late", number),)))
     best = controller.progress().best
     assert best is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -169,9 +170,50 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
             "exit status 1: ValueError: no data$",
         ),
         (["Stopping", ""], 255, "exit status 255"),
+        (
+            ["FATAL Flags parsing error: Unknown command line flag 'lrr'", "Pass --helpshort or --helpfull"],
+            1,
+            "exit status 1: FATAL Flags parsing error: Unknown command line flag 'lrr'$",
+        ),
+        (
+            ["Usage: t.py", "╭─ Error ─────╮", "│ No such command 'x'. │", "│ ─── │", "╰──────╯"],
+            2,
+            "exit status 2: No such command 'x'.$",
+        ),
     ],
 )
 def test_the_reason_depends_on_status_and_output(tail: list[str], status: int, reason: str) -> None:
     kind = ScriptCrash if status == 137 else ScriptError
     with pytest.raises(kind, match=reason):
         check_exit_status(status, tail)
+
+
+@pytest.mark.parametrize(
+    ("line", "macro"),
+    [
+        ("t.py: error: argument --amp: ignored explicit argument 'True'", "args_argparse"),
+        ("t.py: error: unrecognized arguments: True", "args_argparse"),
+        ("t.py: error: unrecognized arguments: --no-amp", "args_argparse"),
+        ("t.py: error: argument --x/--no-x: ignored explicit argument 'False'", "args_tyro"),
+        ("t.py: error: argument --betas: invalid float value: '[0.9, 0.99]'", "args_hf"),
+        ("t.py: error: argument --pair: expected 2 arguments", "args_hf"),
+        ("t.py: error: argument --lr: invalid float value: 'None'", "args_argparse"),
+        ("Error: Option '--amp' does not take a value.", "args_click"),
+        ("Error: Got unexpected extra argument (True)", "args_click"),
+        ("Error: Invalid value for '--betas': '[0.9]' is not a valid float.", "args_click"),
+        ("Error: Option '--pair' requires 2 arguments.", "args_tyro"),
+        ("Error: No such option '--no-amp'.", "args_no_boolean_flags"),
+        ("│ Unrecognized options: True │", "args_tyro"),
+        ("hydra.errors.OverrideParseException: no viable alternative at input '{'k''", "args_hydra"),
+        ("hydra.errors.ConfigCompositionException: Could not override 'x'.", "args_override_hydra"),
+        ("force-add of config groups is not supported: '++model=b'", "args_hydra"),
+        ("t.py: error: unrecognized arguments: --lrr=3", ""),
+        ("t.py: error: argument --lr: invalid float value: 'abc'", ""),
+    ],
+)
+def test_a_usage_error_names_the_macro_that_passes_such_values(line: str, macro: str) -> None:
+    with pytest.raises(ScriptError) as raised:
+        check_exit_status(2, ["usage: t.py", line])
+    found = re.findall(r'"\$\{program\}", "\$\{(\w+)\}"\]', str(raised.value))
+    assert found == ([macro] if macro else [])
+    assert line.strip("│ ") in str(raised.value)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import sweep
+from sweep.script.executables import check_executable
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import load_spec
 from tests.script.conftest import JSON_LINES, MakeScript, run
@@ -98,6 +99,106 @@ def test_an_executable_program_runs_directly(make_script: MakeScript, project: P
     (project / "train.sh").chmod(0o755)
     trial = run(file).trials[0]
     assert trial.value == trial.params["lr"]
+
+
+UNRUNNABLE = {
+    "echo hello": r"its first line does not name an interpreter; begin it with #!/bin/sh, or",
+    "#!/bin/sh\r\necho": r"its first line ends with CRLF, .*'/bin/sh' with a carriage return; .*sed -i",
+    "#!/usr/bin/env python3\r\n": r"its first line ends with CRLF",
+    "#!/no/such/sh\n": r"its first line names the interpreter /no/such/sh, which does not exist",
+    "#!/usr/bin/env no-such-python\n": r"names the interpreter 'no-such-python', which is not on PATH",
+    "#!/usr/bin/env -S no-such-python -u\n": r"names the interpreter 'no-such-python', which is not on PATH",
+    "#!/etc/passwd\n": r"its first line names /etc/passwd, which is not executable",
+    "#!\n": r"its first line is #! without an interpreter",
+    "\ufeff#!/bin/sh\n": r"a byte order mark precedes #!",
+}
+
+
+@pytest.mark.parametrize("code", UNRUNNABLE)
+@pytest.mark.parametrize("command", [None, ["./train.sh", "${args}"]])
+def test_a_script_whose_interpreter_is_missing_is_an_error_before_anything_runs(
+    make_script: MakeScript, project: Path, code: str, command: list[str] | None
+) -> None:
+    file = make_script("", at="train.sh", command=command)
+    (project / "train.sh").write_bytes(code.encode())
+    (project / "train.sh").chmod(0o755)
+    with pytest.raises(sweep.InputError, match=rf"command: \./train.sh cannot be run: .*{UNRUNNABLE[code]}"):
+        run(file)
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.process
+def test_a_script_whose_interpreter_vanishes_later_says_so_too(
+    make_script: MakeScript, project: Path
+) -> None:
+    file = make_script("", at="train.sh", command=["${which}", "${args}"], parameters={"which": "./train.sh"})
+    (project / "train.sh").write_text("#!/no/such/sh\n")
+    (project / "train.sh").chmod(0o755)
+    reason = run(file).trials[0].reason
+    assert reason.startswith("./train.sh cannot be run: No such file or directory: its first line names")
+
+
+@pytest.mark.parametrize("code", ["#!/bin/sh\n", "#! /usr/bin/env -S python3 -u\n", "\x7fELF\0", "#!./sh\n"])
+def test_a_program_with_an_interpreter_can_be_run(project: Path, code: str) -> None:
+    for name in ("program", "sh"):
+        (project / name).write_text(code)
+        (project / name).chmod(0o755)
+    check_executable("./program", project, os.environ["PATH"])
+
+
+def test_env_gives_a_script_without_an_interpreter_to_sh(project: Path) -> None:
+    (project / "program").write_text("echo hello\n")
+    (project / "program").chmod(0o755)
+    check_executable("./program", project, os.environ["PATH"], by_env=True)
+
+
+HYDRA = """
+    import json, hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    @hydra.main(version_base=None, config_path="conf", config_name="config")
+    def main(config):
+        assert OmegaConf.to_container(config["x"]) == {"none": None, "text": "a,b='c' {d}", "list": ["1"]}
+        assert HydraConfig.get().runtime.output_dir.endswith("-0000/hydra"), HydraConfig.get().runtime
+        print(json.dumps({"val_loss": 1}))
+
+    main()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("macro", ["args_hydra", "args_override_hydra"])
+def test_a_hydra_program_receives_values_unchanged_and_writes_into_its_trial(
+    make_script: MakeScript, project: Path, macro: str
+) -> None:
+    pytest.importorskip("hydra")
+    (project / "conf").mkdir()
+    (project / "conf" / "config.yaml").write_text("x: {none: 1, text: t, list: []}\n")
+    file = make_script(
+        HYDRA,
+        command=["${interpreter}", "${program}", f"${{{macro}}}"],
+        parameters={
+            "x.none": {"values": [None]},
+            "x.text": "a,b='c' {d}",
+            "x.list": {"values": [["1"]]},
+        },
+    )
+    (trial,) = run(file).trials
+    assert trial.state == "COMPLETE", trial.reason
+
+
+@pytest.mark.process
+def test_what_hydra_refuses_is_the_reason(make_script: MakeScript, project: Path) -> None:
+    pytest.importorskip("hydra")
+    (project / "conf").mkdir()
+    (project / "conf" / "config.yaml").write_text("x: 1\n")
+    file = make_script(
+        HYDRA, command=["${interpreter}", "${program}", "${args_no_hyphens}"], parameters={"x": "a,b"}
+    )
+    (trial,) = run(file).trials
+    assert "hydra.errors." in trial.reason
+    assert "HYDRA_FULL_ERROR" not in trial.reason
 
 
 @pytest.mark.process

@@ -16,7 +16,8 @@ from sweep.errors import EntryError
 from sweep.messages import Outcome, Report
 from sweep.study import pruners
 from sweep.study.bands_pruner import BandsPruner
-from sweep.study.pruners import make_pruner, pruner_notes
+from sweep.study.percentile_pruner import LastValuePercentilePruner
+from sweep.study.pruners import first_report_note, make_pruner, pruner_notes
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.pruners import PRUNERS, Pruner
 from sweep.system.directory import SweepDirectory
@@ -38,8 +39,8 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
     *(
         ({"type": type_, **more, name: 3}, class_, lambda p, attribute=attribute: getattr(p, attribute), 3)
         for type_, class_, more in (
-            ("median", optunas.MedianPruner, {}),
-            ("percentile", optunas.PercentilePruner, {"percentile": 75}),
+            ("median", LastValuePercentilePruner, {}),
+            ("percentile", LastValuePercentilePruner, {"percentile": 75}),
         )
         for name, attribute in (
             ("startup_trials", "_n_startup_trials"),
@@ -48,7 +49,8 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
             ("min_trials", "_n_min_trials"),
         )
     ),
-    ({"type": "percentile", "percentile": 75}, optunas.PercentilePruner, lambda p: p._percentile, 75),
+    ({"type": "percentile", "percentile": 75}, LastValuePercentilePruner, lambda p: p._percentile, 75),
+    ("median", LastValuePercentilePruner, lambda p: p._percentile, 50),
     ({"type": "asha", "min_resource": 3}, optunas.SuccessiveHalvingPruner, lambda p: p._min_resource, 3),
     ({"type": "asha"}, optunas.SuccessiveHalvingPruner, lambda p: p._min_resource, None),
     (
@@ -132,7 +134,7 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
 @pytest.mark.filterwarnings("error")
 def test_every_option_reaches_the_pruner(pruner: Any, class_: type, look: Look, value: Any) -> None:
     if isinstance(pruner, dict) and pruner["type"] != "none":
-        pruner = {**pruner, "metric": "loss"}  # not an option of the pruner itself
+        pruner = {**pruner, "metric": "loss", "steps": "counted"}  # not options of the pruner itself
     made = make(pruner)
     assert type(made) is class_
     assert look(made) == value
@@ -268,6 +270,22 @@ def test_surprising_behaviour_of_a_pruner_is_noted(pruner: Any, said: str | None
     notes = pruner_notes(read(pruner))
     assert len(notes) == (said is not None)
     assert all(note.startswith(str(said)) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "is_noted"),
+    [
+        ("median", True),
+        ({"type": "percentile", "percentile": 75}, True),
+        ({"type": "percentile", "percentile": 75, "warmup_steps": 1}, False),
+        ({"type": "patient", "patience": 1, "wrapped": "median"}, True),
+        ({"type": "patient", "patience": 1}, False),
+        ("asha", False),
+        ("none", False),
+    ],
+)
+def test_a_pruner_that_judges_the_first_report_is_noted(pruner: Any, is_noted: bool) -> None:
+    assert bool(first_report_note(read(pruner))) == is_noted
 
 
 def test_hyperband_below_the_noted_bound_has_one_bracket() -> None:

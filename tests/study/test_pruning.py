@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from optuna import pruners
 from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
@@ -15,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from sweep.study.bands_pruner import BandsPruner
+from sweep.study.percentile_pruner import LastValuePercentilePruner
 from sweep.study.pruning import Pruning
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -74,6 +78,7 @@ def all_pruners() -> list[BasePruner]:
         pruners.PatientPruner(pruners.MedianPruner(n_startup_trials=1), patience=1),
         pruners.WilcoxonPruner(),
         BandsPruner(min_iter=2, eta=2),
+        LastValuePercentilePruner(75, n_startup_trials=2, interval_steps=2),
     ]
 
 
@@ -203,3 +208,80 @@ def test_with_one_objective_the_journal_is_optunas_own(tmp_path: Path) -> None:
             target.tell(trial, 1.0)
     operations = [[line.split(",")[0] for line in path.read_text().splitlines()] for path in (ours, plain)]
     assert operations[0] == operations[1]
+
+
+# Steps that trials do not share.
+
+CURVE = st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, float("nan")]), min_size=1, max_size=5)
+
+
+@given(st.lists(CURVE, min_size=1, max_size=8), st.sampled_from([10, 50, 75]), st.integers(0, 3))
+def test_at_equal_steps_the_last_values_decide_as_in_optuna(
+    curves: list[list[float]], percentile: int, number: int
+) -> None:
+    curves = [curve + [1.5] * (6 - len(curve)) for curve in curves]
+    options = {"n_startup_trials": number, "n_warmup_steps": number % 2, "interval_steps": 1 + number % 3}
+    expected = Sweep(pruners.PercentilePruner(percentile, **options), direction="minimize")
+    found = Sweep(LastValuePercentilePruner(percentile, **options), direction="minimize")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a percentile of NaN alone
+        assert [found.run(*curve) for curve in curves] == [expected.run(*curve) for curve in curves]
+
+
+def steps_of(pruner: BasePruner, curves: list[dict[int, float]], counted: bool = False) -> list[str]:
+    """Run trials that report at these steps; "c" (complete) or the step at which it was pruned, for each."""
+    sweep = Sweep(pruner, direction="maximize")
+    sweep.pruning = Pruning(sweep.study, pruner, counted=counted)
+    found = []
+    for curve in curves:
+        trial = sweep.start()
+        for step, value in curve.items():
+            sweep.pruning.report(trial, step, value)
+            if sweep.pruning.should_prune(trial):
+                sweep.finish(trial, 0.0, TrialState.PRUNED)
+                found.append(str(step))
+                break
+        else:
+            sweep.finish(trial, value)
+            found.append("c")
+    return found
+
+
+def median() -> BasePruner:
+    return LastValuePercentilePruner(50, n_startup_trials=2)
+
+
+def test_a_trial_is_compared_with_the_last_values_not_later_than_its_step() -> None:
+    complete = [{16: 0.5, 32: 0.8}, {10: 0.5, 20: 0.6, 30: 0.8}]  # two batch sizes
+    assert steps_of(median(), [*complete, {12: 0.4, 24: 0.7}]) == ["c", "c", "12"]
+    assert steps_of(median(), [*complete, {12: 0.5, 24: 0.52}]) == ["c", "c", "24"]
+    assert steps_of(median(), [*complete, {12: 0.5, 24: 0.6}]) == ["c", "c", "c"]
+    assert steps_of(median(), [*complete, {5: 0.0, 24: 0.7}]) == ["c", "c", "c"], "nothing to compare at 5"
+
+
+def test_a_complete_trial_that_stopped_early_counts_at_later_steps() -> None:
+    early = [{0: 0.5, 1: 0.9}, {0: 0.6, 1: 0.9}]
+    assert steps_of(median(), [*early, {0: 0.7, 1: 0.9, 2: 0.9, 3: 0.9}]) == ["c", "c", "c"]
+    assert steps_of(median(), [*early, {0: 0.7, 3: 0.8}]) == ["c", "c", "3"]
+
+
+def test_counted_steps_are_the_numbers_of_the_reports() -> None:
+    curves = [{100: 0.5, 200: 0.9}, {7: 0.5, 14: 0.9}, {1000: 0.6, 2000: 0.7}, {1: 0.4}]
+    assert steps_of(median(), curves, counted=True) == ["c", "c", "2000", "1"]
+    optunas = pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=1)
+    assert steps_of(optunas, curves, counted=True) == ["c", "c", "2000", "c"], "the first report is step 0"
+
+
+@pytest.mark.parametrize("keys", [{"direction": "maximize"}, {}], ids=["one objective", "two objectives"])
+def test_rungs_can_be_numbers_of_reports(keys: dict[str, Any]) -> None:
+    asha = pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+    sweep = Sweep(asha, **keys)
+    sweep.pruning = Pruning(sweep.study, asha, len(sweep.study.directions) - 1, counted=True)
+    first, second = sweep.start(), sweep.start()
+    for trial, value, factor in ((first, 5.0, 1), (second, 1.0, 1000)):
+        sweep.pruning.report(trial, 0, value)
+        assert not sweep.pruning.should_prune(trial), "the first report is before the first rung"
+        sweep.pruning.report(trial, factor, value)
+    assert not sweep.pruning.should_prune(first)
+    assert sweep.pruning.should_prune(second)
+    assert sweep.study.trials[1].intermediate_values == {0: 1.0, 1000: 1.0}, "the study keeps the steps"

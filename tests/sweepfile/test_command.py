@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sweep.sweepfile.command import DEFAULT_COMMAND, Command, CommandContext, CommandError
 from sweep.sweepfile.wandb.command import WandbCommand, nest
@@ -19,6 +22,7 @@ FACTS = CommandContext(
     trial_dir="/runs/demo/trial-0007",
     number=7,
     seed=42,
+    cwd="/home/me",
 )
 
 
@@ -30,6 +34,11 @@ def ours(*items: str, params: dict[str, Any] = PARAMS) -> list[str]:
     command = Command(items)
     command.check(params)
     return command.arguments(params, FACTS)
+
+
+def test_paths_can_be_relative_to_the_working_directory() -> None:
+    assert ours("--data=${cwd}/data", params={}) == ["--data=/home/me/data"]
+    assert ours("${cwd}", params={"cwd": 3}) == ["3"], "a parameter of that name takes precedence"
 
 
 MACROS = {
@@ -57,7 +66,114 @@ MACROS = {
 @pytest.mark.parametrize(("macro", "expected"), MACROS.items())
 def test_a_macro_has_the_same_value_as_with_wandb(macro: str, expected: list[str]) -> None:
     assert wandb("x", macro, "y") == ["x", *expected, "y"]
+    if not macro.endswith("_hydra}"):
+        assert ours("x", macro, "y") == ["x", *expected, "y"]
+
+
+STYLES = {
+    "${args_argparse}": ["--a", "--c=1", "--e", "1", "x", '--sgd={"momentum": 0.9}'],
+    "${args_tyro}": ["--a", "--no-b", "--c=1", "--d=None", "--e", "1", "x", '--sgd={"momentum": 0.9}'],
+    "${args_click}": ["--a", "--no-b", "--c=1", "--e=1", "--e=x", '--sgd={"momentum": 0.9}'],
+    "${args_hf}": ["--a=True", "--b=False", "--c=1", "--e", "1", "x", '--sgd={"momentum": 0.9}'],
+    "${args_jsonargparse}": [
+        *("--a=true", "--b=false", "--c=1", "--d=null", '--e=[1, "x"]', '--sgd={"momentum": 0.9}'),
+    ],
+    "${args_hydra}": ["a=true", "b=false", "c=1", "d=null", "e=[1,x]", "sgd={momentum:0.9}"],
+    "${args_append_hydra}": ["+a=true", "+b=false", "+c=1", "+d=null", "+e=[1,x]", "+sgd={momentum:0.9}"],
+    "${args_override_hydra}": [
+        *("++a=true", "++b=false", "++c=1", "++d=null", "++e=[1,x]", "++sgd={momentum:0.9}"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("macro", "expected"), STYLES.items())
+def test_a_macro_passes_parameters_as_its_library_reads_them(macro: str, expected: list[str]) -> None:
     assert ours("x", macro, "y") == ["x", *expected, "y"]
+
+
+def test_a_negative_flag_of_a_group_is_named_as_tyro_does() -> None:
+    assert ours("${args_tyro}", params={"sgd.nesterov": False}) == ["--sgd.no-nesterov"]
+
+
+def test_an_argument_that_a_library_would_misread_is_an_error() -> None:
+    with pytest.raises(CommandError, match="w: '-x' in a list would be read as an option"):
+        ours("${args_argparse}", params={"w": ["-x"]})
+    assert ours("${args_argparse}", params={"w": [-1.5, 2]}) == ["--w", "-1.5", "2"]
+    with pytest.raises(CommandError, match="Hydra cannot read the key 'é' of a mapping"):
+        ours("${args_hydra}", params={"w": {"é": 1}})
+
+
+TEXTS = st.text() | st.text(alphabet="\\'\"${}[]:=, ab1e.-+_nul\n\t/", max_size=12)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS
+    | st.sampled_from(["null", "true", "1e3", "1_000", "inf", "nan", "", "'", "\\", "\\'", "a=b,c", "${x}"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equality that tells 1, 1.0 and true apart."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return type(a) is type(b) and bool(a == b)
+
+
+@pytest.mark.parametrize("macro", ["args_hydra", "args_append_hydra", "args_override_hydra"])
+def test_every_value_reaches_hydra_unchanged(macro: str) -> None:
+    parser = pytest.importorskip("hydra.core.override_parser.overrides_parser").OverridesParser.create()
+
+    @given(value=VALUES)
+    def check(value: Any) -> None:
+        try:
+            (argument,) = ours(f"${{{macro}}}", params={"model.x": value})
+        except CommandError:  # a key of a mapping that Hydra's grammar cannot express
+            return
+        (override,) = parser.parse_overrides([argument])
+        assert override.key_or_group == "model.x"
+        assert _same(override.value(), value)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("items", "is_hydra_program", "expected"),
+    [
+        (
+            ["t", "${args_override_hydra}", "-v"],
+            False,
+            ["t", "${args_override_hydra}", "${hydra_dirs}", "-v"],
+        ),
+        (["t", "${args_hydra}"], False, ["t", "${args_hydra}", "${hydra_dirs}"]),
+        (["t", "${args_no_hyphens}"], True, ["t", "${args_no_hyphens}", "${hydra_dirs}"]),
+        (["t", "lr=${lr}", "--cfg=job"], True, ["t", "lr=${lr}", "${hydra_dirs}", "--cfg=job"]),
+        (["t", "${args_no_hyphens}"], False, ["t", "${args_no_hyphens}"]),
+        (["t", "${args_hydra}", "hydra.run.dir=out"], True, ["t", "${args_hydra}", "hydra.run.dir=out"]),
+        (["t", "${args}"], True, ["t", "${args}"]),
+    ],
+)
+def test_hydra_writes_into_the_trials_directory_unless_the_command_says_where(
+    items: list[str], is_hydra_program: bool, expected: list[str]
+) -> None:
+    assert list(Command(tuple(items)).with_hydra_dirs(["lr"], is_hydra_program).items) == expected
+    assert WandbCommand(tuple(items)).with_hydra_dirs(["lr"], is_hydra_program).items == tuple(items)
+
+
+def test_the_folders_of_hydra_are_quoted() -> None:
+    facts = dataclasses.replace(FACTS, trial_dir="/my runs/a=b")
+    assert Command(("${hydra_dirs}",)).arguments({}, facts) == [
+        "hydra.run.dir='/my runs/a=b/hydra'",
+        "hydra.sweep.dir='/my runs/a=b/hydra'",
+    ]
 
 
 def test_the_default_command_is_wandbs() -> None:
@@ -130,7 +246,8 @@ def test_an_unknown_macro_is_an_error(item: str, message: str) -> None:
 
 def test_with_wandbs_rules_groups_are_mappings_and_whole_floats_are_integers() -> None:
     params = {"lr": 2.0, "sgd.momentum": 0.9, "sgd.inner.deep": True, "x": 0.5}
-    nested = nest(params)
+    groups = {"sgd.momentum": ("sgd", "momentum"), "sgd.inner.deep": ("sgd", "inner", "deep")}
+    nested = nest(params, groups)
     assert nested == {"lr": 2, "sgd": {"momentum": 0.9, "inner": {"deep": True}}, "x": 0.5}
     assert json.dumps(nested["lr"]) == "2"
     assert wandb("${args}", params=nested) == [
@@ -142,6 +259,7 @@ def test_with_wandbs_rules_groups_are_mappings_and_whole_floats_are_integers() -
 
 def test_only_dots_of_known_groups_separate_names() -> None:
     params = {"sgd.momentum": 1, "training.lr": 2, "sgd.a.b": 3}
-    assert nest(params, ["sgd"]) == {"sgd": {"momentum": 1, "a.b": 3}, "training.lr": 2}
-    assert nest(params, []) == params
-    assert nest({"a.b.c": 1}, ["a.b"]) == {"a.b": {"c": 1}}
+    groups = {"sgd.momentum": ("sgd", "momentum"), "sgd.a.b": ("sgd", "a.b")}
+    assert nest(params, groups) == {"sgd": {"momentum": 1, "a.b": 3}, "training.lr": 2}
+    assert nest(params, {}) == params
+    assert nest({"a.b.c": 1}, {"a.b.c": ("a.b", "c")}) == {"a.b": {"c": 1}}

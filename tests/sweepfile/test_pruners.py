@@ -98,6 +98,11 @@ MISTAKES: list[tuple[Any, str]] = [
         ".wrapped.metric: belongs to the outer pruner",
     ),
     (
+        {"type": "patient", "patience": 1, "wrapped": {"type": "median", "steps": "counted"}},
+        ".wrapped.steps: belongs to the outer pruner",
+    ),
+    ({"type": "median", "steps": "count"}, ".steps: 'count' is not valid; did you mean 'counted'?"),
+    (
         {"type": "patient", "patience": 1, "wrapped": {"type": "percentile", "percentile": 101}},
         ".wrapped.percentile: must be at most 100, got 101",
     ),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import enum
 import json
+import re
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.terminator import CrossValidationErrorEvaluator, report_cross_validation_scores
 
 import sweep
 
@@ -250,3 +253,108 @@ def test_suggest_methods_return_declared_parameters(run: Callable[..., sweep.Swe
         return 1.0
 
     run(objective, space={"lr": 5.0, "n": {"values": [7, 8]}})
+
+
+# Helpers of Optuna.
+
+
+def test_helpers_of_optuna_store_system_attributes(run: Callable[..., sweep.SweepResult]) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            report_cross_validation_scores(trial, [0.5, 0.75])
+        # As the decorator track_in_mlflow of optuna-integration does.
+        trial.storage.set_trial_system_attr(trial._trial_id, "mlflow_run_id", "abc")
+        trial.storage.set_trial_user_attr(trial._trial_id, "mine", np.float64(3))
+        assert trial.system_attrs == {"terminator:cv_scores": [0.5, 0.75], "mlflow_run_id": "abc"}
+        assert trial.user_attrs == {"mine": 3.0}
+        return 1.0
+
+    trial = run(objective, n_trials=2).study.trials[1]
+    assert trial.system_attrs["mlflow_run_id"] == "abc"
+    assert trial.user_attrs["mine"] == 3.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluator = CrossValidationErrorEvaluator()
+    assert evaluator.evaluate([trial], optuna.study.StudyDirection.MAXIMIZE) > 0
+
+
+def test_what_only_the_study_knows_is_an_error_that_names_the_way(
+    run: Callable[..., sweep.SweepResult],
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        with pytest.raises(AttributeError, match=r"no relative_params: .*; use trial\.params"):
+            _ = trial.relative_params
+        with pytest.raises(AttributeError, match=r"trial\.storage has no 'get_trial': .*result's study"):
+            trial.storage.get_trial(0)
+        with pytest.raises(ValueError, match="attributes of this trial only"):
+            trial.storage.set_trial_system_attr(trial._trial_id + 1, "key", 1)
+        with pytest.raises(ValueError, match="names that begin with 'sweep:' are reserved"):
+            trial.storage.set_trial_system_attr(trial._trial_id, "sweep:key", 1)
+        with pytest.raises(
+            AttributeError, match=r"trial\.study has no 'stop': .*rules of stop or a callback"
+        ):
+            trial.study.stop()
+        return 1.0
+
+    run(objective)
+
+
+def test_every_public_attribute_of_optunas_trial_exists(run: Callable[..., sweep.SweepResult]) -> None:
+    names = [name for name in dir(optuna.trial.Trial) if not name.startswith("_")]
+    names += ["study", "storage", "_trial_id"]
+
+    def objective(trial: sweep.Trial) -> float:
+        missing = [name for name in names if not hasattr(trial, name)]
+        assert missing == ["relative_params"]
+        return 1.0
+
+    run(objective)
+
+
+# A declared space, whose objective suggests other values.
+
+DECLARED = {
+    "lr": {"min": 1e-4, "max": 0.1, "log": True},
+    "layers": {"min": 1, "max": 3},
+    "optimizer": {"values": ["sgd", "adam"]},
+    "width": {"values": [16, 32]},
+    "epochs": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("suggest", "note"),
+    [
+        (lambda t: t.suggest_float("lr", 1e-4, 0.1, log=True), None),
+        (
+            lambda t: t.suggest_float("lr", 1e-5, 0.1),
+            "the objective suggests lr from 1e-05 to 0.1, but the sweep declares it from 0.0001 to 0.1, "
+            "which is what counts",
+        ),
+        (lambda t: t.suggest_int("layers", 1, 3), None),
+        (lambda t: t.suggest_int("layers", 2, 3), "suggests layers from 2 to 3, .* from 1 to 3"),
+        (lambda t: t.suggest_categorical("optimizer", ["adam", "sgd"]), None),
+        (
+            lambda t: t.suggest_categorical("optimizer", ["adam", "lion"]),
+            "suggests optimizer as one of adam, lion, .* as one of sgd, adam",
+        ),
+        (lambda t: t.suggest_int("width", 8, 64), None),
+        (lambda t: t.suggest_int("width", 8, 24), "suggests width from 8 to 24, .* as one of 16, 32"),
+        (lambda t: t.suggest_int("epochs", 1, 10), None),
+        (lambda t: t.suggest_int("epochs", 10, 20), "suggests epochs from 10 to 20, .* as one of 8"),
+        (lambda t: t.suggest_categorical("lr", [0.1]), "suggests lr as one of 0.1, .* from 0.0001 to 0.1"),
+    ],
+)
+def test_bounds_that_a_declared_space_overrides_are_noted_once(
+    project: Path, capsys: pytest.CaptureFixture[str], suggest: Objective, note: str | None
+) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        suggest(trial)
+        return 1.0
+
+    sweep.run(objective, space=DECLARED, n_trials=3, inline=True, name="demo", progress=True)
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    notes = [line for line in notes if "objective suggests" in line]
+    assert len(notes) == (note is not None), notes
+    assert all(re.search(str(note), line) for line in notes)

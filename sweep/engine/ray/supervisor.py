@@ -254,7 +254,7 @@ class Supervisor:
         slot.assignment, slot.waits_for_controller = None, False
         self._observer.on_reports(next_step.report_events)
         if next_step.result is not None:
-            self._observer.on_attempt_end(next_step.result)
+            self._observer.on_result(next_step.result)
         run = next_step.assignment
         if self._draining_until is not None:
             if run is not None:

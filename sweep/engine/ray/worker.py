@@ -67,7 +67,9 @@ class RayWorker:
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
             os.environ[variable] = str(threads)
         os.chdir(settings.working_directory)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        # What a trial prints goes to a file, which has every character whatever the locale is.
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
         sys.breakpointhook = _refuse_breakpoint  # Ray's hook would open a port and wait forever
         self._settings = settings
         self._controller = controller

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sweep.sweepfile.command import ENVVAR, Command, CommandContext, macro_values
+from sweep.sweepfile.command import (
+    ENVVAR,
+    LIST_MACROS,
+    TEXT_MACROS,
+    Command,
+    CommandContext,
+    macro_values,
+)
+
+MACROS = (*LIST_MACROS, *TEXT_MACROS, "args_dict")
+"""The macros of W&B's agent."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,10 @@ class WandbCommand(Command):
 
     def of_parameters(self, parameters: Iterable[str]) -> Command:
         return super().of_parameters(())
+
+    def with_hydra_dirs(self, parameters: Iterable[str], is_hydra_program: bool = False) -> Command:
+        """This command: W&B passes nothing that the file does not contain."""
+        return self
 
     def check(self, parameters: Iterable[str]) -> None:
         """Accept every command, as W&B does."""
@@ -37,6 +51,22 @@ class WandbCommand(Command):
         return arguments
 
 
+def command_notes(items: Iterable[str]) -> list[str]:
+    """Notes about macros that W&B's agent does not replace."""
+    notes = []
+    for item in items:
+        if item.startswith("${") and item.endswith("}"):
+            if item[2:-1] not in MACROS and not ENVVAR.search(item):
+                notes.append(f"command: W&B has no macro {item}, and leaves it out")
+        elif "${" in ENVVAR.sub("", item):
+            notes.append(
+                f"command: {item!r} is passed as it is, because W&B replaces a macro only if it is a whole "
+                "item; parameters are passed by ${args} and its variants (or translate the file with "
+                "`sweep convert` and write arguments: dotted)"
+            )
+    return notes
+
+
 def make_command(items: tuple[str, ...], arguments: str) -> Command:
     """The command of a sweep file.
 
@@ -47,32 +77,26 @@ def make_command(items: tuple[str, ...], arguments: str) -> Command:
     return WandbCommand(items) if arguments == "nested" else Command(items)
 
 
-def nest(params: Mapping[str, Any], groups: Iterable[str] | None = None) -> dict[str, Any]:
-    """Parameters as W&B passes them: a group as one mapping, floats without a fraction as integers.
+def nest(params: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Parameters as W&B passes them: a group as one mapping, floats without a fraction as integers, and
+    mappings among the values sorted by key.
 
     Args:
         params: the parameters by dotted names.
-        groups: the dotted names of the groups; by default every dot separates a group from its parameter.
+        groups: for each parameter in a group, the names of its groups and its own.
     """
     nested: dict[str, Any] = {}
-    names = None if groups is None else set(groups)
     for name, value in params.items():
-        level, rest, prefix = nested, name, ""
-        while True:
-            group, below = _split(rest, prefix, names)
-            if group is None or not isinstance(level.get(group, {}), dict):
-                break
-            prefix, level, rest = f"{prefix}{group}.", level.setdefault(group, {}), below
+        *above, last = groups.get(name, (name,))
+        level = nested
+        for group in above:
+            level = level.setdefault(group, {})
         # W&B's service passes parameters as JSON, where 2.0 becomes 2.
-        level[rest] = int(value) if isinstance(value, float) and value.is_integer() else value
+        level[last] = int(value) if isinstance(value, float) and value.is_integer() else _sorted(value)
     return nested
 
 
-def _split(name: str, prefix: str, groups: set[str] | None) -> tuple[str | None, str]:
-    """The group at the beginning of a dotted name, or None, and the rest of the name."""
-    parts = name.split(".")
-    for count in range(1, len(parts)):
-        group = ".".join(parts[:count])
-        if groups is None or prefix + group in groups:
-            return group, ".".join(parts[count:])
-    return None, name
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sweep.errors import suggestion
-from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.misplaced import CHECK_INDENTATION
+from sweep.sweepfile.types import same_value, short_repr
 from sweep.sweepfile.wandb.values import WandbFileError, join_names, number, plain
 from sweep.sweepfile.yaml import Path
 
@@ -22,8 +24,41 @@ def _named(name: str) -> _Translation:
     return lambda values, path: {"distribution": name, **values}
 
 
+def _choice(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A choice in which each value is unique and possible: equal values have their common share."""
+    items, shares = values["values"], values.get("probabilities")
+    if not isinstance(items, list) or (shares is not None and len(shares) != len(items)):
+        return dict(values)  # an error of our own model
+    weights: dict[str, int | float] = {}
+    unique: dict[str, Any] = {}
+    for item, share in zip(items, [1] * len(items) if shares is None else shares, strict=True):
+        key = json.dumps(item, sort_keys=True, default=str)
+        unique.setdefault(key, item)
+        weights[key] = weights.get(key, 0) + share
+    possible = [key for key in unique if weights[key] != 0]
+    choice: dict[str, Any] = {"values": [unique[key] for key in possible]}
+    if shares is not None or len(unique) < len(items):
+        choice["probabilities"] = [weights[key] for key in possible]
+    return choice
+
+
 def _floats(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {"min": float(values["min"]), "max": float(values["max"])}
+
+
+def _normal(name: str, constant: Callable[[float], float] = float) -> _Translation:
+    """The translation of a normal distribution. Without a spread it has one value, computed by `constant`."""
+
+    def translate(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        if values["sigma"] != 0:
+            return {"distribution": name, **values}
+        try:
+            value = constant(values["mu"])
+        except OverflowError:
+            raise WandbFileError((*path, "mu"), "is the mean of the logarithm; write a smaller one") from None
+        return {"value": plain(value if "q" not in values else round(value / values["q"]) * values["q"])}
+
+    return translate
 
 
 def _integers(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -70,8 +105,8 @@ def _q_log_uniform(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 _DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], _Translation]] = {
     "constant": (("value",), _unchanged),
-    "categorical": (("values",), _unchanged),
-    "categorical_w_probabilities": (("values", "probabilities"), _unchanged),
+    "categorical": (("values",), _choice),
+    "categorical_w_probabilities": (("values", "probabilities"), _choice),
     "int_uniform": (("min", "max"), _integers),
     "uniform": (("min", "max"), _floats),
     "q_uniform": (("min", "max", "q"), _named("q_uniform")),
@@ -82,10 +117,10 @@ _DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], _Translation]] = {
     "inv_log_uniform_values": (("min", "max"), _log_uniform),
     "q_log_uniform": (("min", "max", "q"), _q_log_uniform),
     "q_log_uniform_values": (("min", "max", "q"), _named("q_log_uniform_values")),
-    "normal": (("mu", "sigma"), _named("normal")),
-    "q_normal": (("mu", "sigma", "q"), _named("q_normal")),
-    "log_normal": (("mu", "sigma"), _named("log_normal")),
-    "q_log_normal": (("mu", "sigma", "q"), _named("q_log_normal")),
+    "normal": (("mu", "sigma"), _normal("normal")),
+    "q_normal": (("mu", "sigma", "q"), _normal("q_normal")),
+    "log_normal": (("mu", "sigma"), _normal("log_normal", math.exp)),
+    "q_log_normal": (("mu", "sigma", "q"), _normal("q_log_normal", math.exp)),
     "beta": (("a", "b"), _named("beta")),
     "q_beta": (("a", "b", "q"), _named("q_beta")),
 }
@@ -95,7 +130,7 @@ PARAMETER_KEYS = (
     "parameters",
     *dict.fromkeys(key for keys, _ in _DISTRIBUTIONS.values() for key in keys),
 )
-_DEFAULTS = {"mu": 0, "sigma": 1, "q": 1}
+_DEFAULTS = {"mu": 0, "sigma": 1, "q": 1, "a": 1, "b": 1}
 _IN_GRID = ("constant", "categorical", "int_uniform", "q_uniform")
 _OURS = ("when", "default")
 """Keys of our sweep file that a W&B file can use too."""
@@ -122,7 +157,9 @@ def read_parameters(
             raise WandbFileError(here, f"{short_repr(name)} cannot name a parameter; put it in quotes")
         if not isinstance(entry, dict):
             hint = f"{'values' if isinstance(entry, list) else 'value'}: {short_repr(entry)}"
-            raise WandbFileError(here, f"expected a mapping, got {short_repr(entry)}; write {{{hint}}}")
+            raise WandbFileError(
+                here, f"expected a mapping, got {short_repr(entry)}; write {{{hint}}}{_hint(here)}"
+            )
         translated[name] = _read_parameter(entry, here, for_grid, notes)
     return translated
 
@@ -130,19 +167,18 @@ def read_parameters(
 def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes: list[str]) -> dict[str, Any]:
     for key in entry:
         if key not in (*PARAMETER_KEYS, *_OURS):
-            raise WandbFileError((*path, key), f"unknown key; {suggestion(key, PARAMETER_KEYS)}")
+            raise WandbFileError((*path, key), f"unknown key; {suggestion(key, PARAMETER_KEYS)}{_hint(path)}")
+    name = ".".join(str(part) for part in path[1::2])
     ours = {key: entry[key] for key in _OURS if key in entry}
     if "parameters" in entry:
+        _note_ignored(entry, ("parameters", *ours), name, "a group", notes)
         path, group = (*path, "parameters"), entry["parameters"]
         if not isinstance(group, dict) or not group:
             raise WandbFileError(path, f"expected parameters, got {short_repr(group)}")
         return {**ours, "parameters": read_parameters(group, path, for_grid, notes)}
     kind = _distribution_name(entry, path)
     keys, translate = _DISTRIBUTIONS[kind]
-    name = ".".join(str(part) for part in path if part != "parameters")
-    ignored = [key for key in entry if key not in (*keys, "distribution", *ours)]
-    if ignored:
-        notes.append(f"{name}: {kind} has no {join_names(ignored)}; ignored")
+    _note_ignored(entry, (*keys, "distribution", *ours), name, kind, notes)
     if for_grid and kind not in _IN_GRID:
         raise WandbFileError(
             path,
@@ -155,14 +191,83 @@ def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes:
         elif key in _DEFAULTS:
             values[key] = _DEFAULTS[key]
         else:
-            raise WandbFileError((*path, key), f"is missing; {kind} takes {join_names(list(keys))}")
-    # As exponents, bounds between 0 and 1 would make a range from about 1 to less than e.
-    if kind in ("log_uniform", "inv_log_uniform", "q_log_uniform") and 0 <= values["min"] < values["max"] < 1:
-        notes.append(
-            f"{name}: the bounds of {kind} are exponents of e, and {values['min']:g} to {values['max']:g} "
-            f"look like values; {kind}_values takes values"
+            raise WandbFileError(
+                (*path, key), f"is missing; {kind} takes {join_names(list(keys))}{_hint(path)}"
+            )
+    translated = translate(values, path)
+    notes += [f"{name}: {note}" for note in _notes(kind, entry, values, translated, for_grid)]
+    if for_grid:
+        translated.pop("probabilities", None)
+    return {**translated, **ours}
+
+
+def _note_ignored(
+    entry: Mapping[Any, Any], used: Iterable[str], name: str, kind: str, notes: list[str]
+) -> None:
+    ignored = [key for key in entry if key not in used]
+    if ignored:
+        notes.append(f"{name}: {kind} has no {join_names(ignored)}; ignored here, but W&B rejects it")
+
+
+def _hint(path: Path) -> str:
+    """The end of an error about a parameter that has the name of a key of the file's top level."""
+    if path[1:] in [
+        (key,) for key in ("method", "metric", "early_terminate", "command", "program", "run_cap")
+    ]:
+        return (
+            f"; if {path[1]} is not a parameter, it belongs to the top level of the file: {CHECK_INDENTATION}"
         )
-    return {**translate(values, path), **ours}
+    return ""
+
+
+def _notes(
+    kind: str,
+    entry: Mapping[Any, Any],
+    values: Mapping[str, Any],
+    translated: Mapping[str, Any],
+    for_grid: bool,
+) -> Iterator[str]:
+    """Notes about probable mistakes, and about what W&B does differently."""
+    bounds = [values[key] for key in ("min", "max") if key in values]
+    # As exponents, bounds between 0 and 1 would make a range from about 1 to less than e.
+    if kind in ("log_uniform", "inv_log_uniform", "q_log_uniform") and 0 <= bounds[0] < bounds[1] < 1:
+        yield (
+            f"the bounds of {kind} are exponents of e, and {bounds[0]:g} to {bounds[1]:g} look like values; "
+            f"{kind}_values takes values"
+        )
+    if bounds and bounds[0] == bounds[1]:
+        yield "min and max are equal, which W&B rejects; value: is a constant"
+    types = {isinstance(entry[key], int) for key in ("min", "max") if key in entry}
+    if "distribution" not in entry and len(types) == 2:
+        yield (
+            f"one of the bounds {bounds[0]:g} and {bounds[1]:g} is a whole number; read as floats (uniform), "
+            "which not every version of W&B accepts; write distribution: uniform, or two whole numbers"
+        )
+    if kind == "categorical_w_probabilities" and entry.get("distribution") == "categorical":
+        yield "categorical has no probabilities in W&B, which rejects it; write categorical_w_probabilities"
+    if values.get("sigma") == 0:
+        yield f"sigma is 0, so it is always {translated['value']}; W&B's sampler returns nan"
+    if "values" in translated:
+        yield from _choice_notes(values, translated["values"], for_grid)
+
+
+def _choice_notes(values: Mapping[str, Any], possible: list[Any], for_grid: bool) -> Iterator[str]:
+    given = values["values"]
+    repeated = [value for value in possible if sum(same_value(value, other) for other in given) > 1]
+    if repeated:
+        effect = "tried once" if for_grid else "chosen more often"
+        yield f"{_listed(repeated)} in values is given more than once, and so {effect}"
+    never = [
+        value
+        for value, share in zip(given, values.get("probabilities", []), strict=False)
+        if share == 0 and not any(same_value(value, other) for other in possible)
+    ]
+    if never:
+        yield f"{_listed(never)} in values has the probability 0, and is never chosen"
+
+
+def _listed(values: list[Any]) -> str:
+    return join_names(list(map(short_repr, values)))
 
 
 def _distribution_name(entry: Mapping[Any, Any], path: Path) -> str:
@@ -189,6 +294,8 @@ def _distribution_name(entry: Mapping[Any, Any], path: Path) -> str:
 def _read_value(value: Any, key: str, path: Path) -> Any:
     if key == "probabilities" and isinstance(value, list):
         shares = [number(share, (*path, index)) for index, share in enumerate(value)]
+        if any(share < 0 for share in shares):
+            raise WandbFileError(path, f"must be at least 0, got {min(shares):g}")
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise WandbFileError(path, f"must sum to 1, got {sum(shares):g}")
     # Our own models check the type of all values that need no computation here.

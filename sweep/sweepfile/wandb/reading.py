@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from sweep.errors import suggestion
+from sweep.errors import nearest, suggestion
 from sweep.sweepfile.command import NO_PROGRAM
-from sweep.sweepfile.foreign_keys import foreign_key_hint
+from sweep.sweepfile.misplaced import misplaced_key
 from sweep.sweepfile.model import SweepSpec
-from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.types import as_directory_name, short_repr
+from sweep.sweepfile.wandb.command import command_notes
 from sweep.sweepfile.wandb.distributions import PARAMETER_KEYS, read_parameters
 from sweep.sweepfile.wandb.metric import METRIC_KEYS, read_early_terminate, read_metric
 from sweep.sweepfile.wandb.values import WandbFileError, join_names, plain
@@ -34,11 +34,11 @@ _IGNORED = (
     "apiVersion",
     "kind",
 )
+"""W&B's other keys."""
 _TRANSLATED = ("method", "program", "command", "name", "metric", "parameters", "early_terminate", "run_cap")
 _NOT_FOR_WANDB = ("sampler", "pruner", "metrics", "metrics_from", "arguments")
 _OURS = tuple(key for key in SweepSpec.model_fields if key not in (*_TRANSLATED, *_NOT_FOR_WANDB))
 """Keys of our sweep file that a W&B file can use too."""
-KEYS = (*_TRANSLATED, *_OURS, *_IGNORED)
 _WANDB_PATHS: dict[Path, Path] = {
     ("sampler", "type"): ("method",),
     ("sampler",): ("method",),
@@ -82,22 +82,19 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     Raises:
         WandbFileError: W&B would reject the file.
     """
-    _check_keys(raw)
-    notes: list[str] = []
-    ignored = [key for key in raw if key in _IGNORED]
-    if ignored:
-        notes.append(f"{join_names(ignored)} of W&B: not used here, ignored")
+    notes = _key_notes(raw)
     method = raw.get("method")
     if not isinstance(method, str) or method not in METHODS:
-        raise WandbFileError(
-            ("method",), f"{short_repr(method)} is not a method; {suggestion(method, METHODS)}"
-        )
+        hint = suggestion(method, METHODS)
+        if method == "custom":
+            hint = f"W&B's schedulers are not supported; {hint}"
+        raise WandbFileError(("method",), f"{short_repr(method)} is not a method; {hint}")
     if method == "bayes":
         notes.append("bayes: TPE chooses the configurations, where W&B uses a Gaussian process")
     data: dict[str, Any] = {"sampler": {"type": METHODS[method]}}
     data.update({key: raw[key] for key in _OURS if raw.get(key) is not None})
     if raw.get("name") is not None:
-        data["name"] = _directory_name(str(raw["name"]))
+        data["name"] = as_directory_name(str(raw["name"]))
     if "objective" not in data:
         data.update(_read_program(raw, notes))
     data["metric"], target = read_metric(raw.get("metric"), method, notes)
@@ -105,38 +102,68 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     if isinstance(data.get("stop", {}), dict):
         data["stop"] = {**data.get("stop", {}), **{k: v for k, v in stop.items() if v is not None}}
     if raw.get("early_terminate") is not None:
-        data["pruner"] = read_early_terminate(raw["early_terminate"], "metric" in raw)
-    parameters = raw.get("parameters")
-    if not isinstance(parameters, dict) or not parameters:
-        raise WandbFileError(
-            ("parameters",), "is missing; write for example parameters: {lr: {min: 0.0, max: 0.1}}"
-        )
+        data["pruner"] = read_early_terminate(raw["early_terminate"], raw.get("metric"), notes)
+    parameters = _find_parameters(raw)
     data["parameters"] = read_parameters(parameters, ("parameters",), method == "grid", notes)
     return data, tuple(dict.fromkeys(notes))
 
 
-def _check_keys(raw: Mapping[Any, Any]) -> None:
+def _key_notes(raw: Mapping[Any, Any]) -> list[str]:
+    """Notes about the keys that are ignored: W&B accepts any key.
+
+    Raises:
+        WandbFileError: a key of our own format would be ignored.
+    """
+    ignored = [key for key in raw if key in _IGNORED]
+    unknown = []
+    notes = []
     for key in raw:
-        if key in ("sampler", "pruner"):
-            instead = "method" if key == "sampler" else "early_terminate"
+        if key in _NOT_FOR_WANDB:
+            instead = {"sampler": "write method, or ", "pruner": "write early_terminate, or "}.get(key, "")
             raise WandbFileError(
-                (key,), f"is not a key of W&B; write {instead}, or leave method out (`sweep convert` helps)"
+                (key,), f"is not a key of W&B; {instead}leave method out (`sweep convert` helps)"
             )
-        if key not in KEYS:
-            hint = foreign_key_hint("SweepSpec", key, raw) or suggestion(key, KEYS)
-            raise WandbFileError((key,), f"unknown key; {hint}")
+        if key in (*_TRANSLATED, *_OURS, *_IGNORED):
+            continue
+        near = nearest(key, _TRANSLATED)
+        if near is None or near in raw:
+            unknown.append(str(key))
+        else:
+            notes.append(f"{key}: not a key of W&B, ignored; did you mean {near!r}?")
+    if unknown:
+        notes.insert(0, f"{join_names(unknown)}: not a key of W&B, ignored")
+    if ignored:
+        notes.insert(0, f"{join_names(ignored)} of W&B: not used here, ignored")
+    return notes
+
+
+def _find_parameters(raw: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    parameters = raw.get("parameters")
+    if isinstance(parameters, dict) and parameters:
+        return parameters
+    if parameters is None:
+        if misplaced := misplaced_key(raw, ["parameters"]):
+            raise WandbFileError(*misplaced)
+        near = nearest("parameters", [key for key in raw if isinstance(key, str) and key not in _TRANSLATED])
+        if near is not None:
+            raise WandbFileError((near,), "unknown key; did you mean 'parameters'?")
+    raise WandbFileError(
+        ("parameters",), "is missing; write for example parameters: {lr: {min: 0.0, max: 0.1}}"
+    )
 
 
 def _read_program(raw: Mapping[Any, Any], notes: list[str]) -> dict[str, Any]:
     entries: dict[str, Any] = {"arguments": "nested"}
-    entries.update({key: raw[key] for key in ("program", "command") if raw.get(key) is not None})
+    if raw.get("program") is not None:
+        entries["program"] = raw["program"]
+    command = raw.get("command")
+    if isinstance(command, list):
+        command = [str(item) for item in command]  # as W&B passes true, null and numbers
+        notes += command_notes(command)
+    if command not in (None, []):  # W&B runs its default command for an empty one
+        entries["command"] = command
     command = entries.get("command", ["${program}"])
-    if "program" not in entries and isinstance(command, list) and "${program}" in map(str, command):
+    if "program" not in entries and isinstance(command, list) and "${program}" in command:
         entries["program"] = NO_PROGRAM
         notes.append("no program: to run it, add --set program=train.py or --set objective=train.py:train")
     return entries
-
-
-def _directory_name(text: str) -> str:
-    """A valid directory name for a W&B sweep, whose name can be any text."""
-    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", text).strip("-.")[:100] or "sweep"
