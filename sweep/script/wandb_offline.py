@@ -38,7 +38,7 @@ def wandb_variables(
 ) -> dict[str, str]:
     """Environment variables with which W&B's package runs offline and receives the trial's parameters.
 
-    The sweep file's `env` takes precedence. If it sets another mode, nothing is kept offline.
+    The sweep file's `env` takes precedence. Unless it sets an online mode, nothing can reach the server.
 
     Args:
         directory: the trial's directory.
@@ -53,7 +53,6 @@ def wandb_variables(
     mode = env.get(_MODE, "offline")
     variables = {
         _MODE: mode,
-        _HELD_MODE: mode,
         "WANDB_DIR": str(directory),
         "WANDB_SWEEP_PARAM_PATH": str(directory / _PARAMETERS),
         RUN_ID: f"{name[-55:].lstrip('-')}-{digest}",
@@ -65,7 +64,8 @@ def wandb_variables(
     }
     if mode not in _ONLINE:
         variables |= {"WANDB_BASE_URL": _NO_SERVER, "WANDB_ERROR_REPORTING": "false"}
-    return {**variables, **{name: env[name] for name in variables.keys() & env.keys()}}
+    own = {name: env[name] for name in variables.keys() & env.keys()}
+    return {**variables, **own, _HELD_MODE: mode}
 
 
 def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
