@@ -14,8 +14,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from sweep.system import libraries as _libraries
 
 if TYPE_CHECKING:
     from optuna import TrialPruned as TrialPruned
@@ -49,6 +50,7 @@ _MODULES = {
     "run": "sweep.api",
 }
 __all__ = list(_MODULES)
+_libraries.install()
 
 
 def __getattr__(name: str) -> Any:
@@ -58,7 +60,7 @@ def __getattr__(name: str) -> Any:
         return version("sweep-hpo")
     if name not in _MODULES:
         raise AttributeError(f"module 'sweep' has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(_libraries.import_own(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

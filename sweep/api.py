@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import multiprocessing
 import os
 import re
 import sys
@@ -16,8 +18,11 @@ from typing import Any
 from typing_extensions import Unpack
 
 from sweep.analysis import formatting as text
+from sweep.analysis.failures import explain_no_best
+from sweep.analysis.resuming import how_to_continue
 from sweep.analysis.view import SweepView
 from sweep.callbacks import Callbacks
+from sweep.caller import PLACEHOLDER, PythonCall, called_by, caller
 from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import LaunchOptions, launch
@@ -26,10 +31,12 @@ from sweep.result import SweepResult
 from sweep.study.storage import quiet_optuna
 from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
-from sweep.sweepfile.model import Stop
 from sweep.sweepfile.types import read_delay
 from sweep.system.directory import SweepDirectory, create_directory
+from sweep.system.paths import check_current_directory, home_path
 from sweep.system.streams import guarded_streams
+
+_log = logging.getLogger("sweep")
 
 
 def run(
@@ -82,11 +89,21 @@ def run(
         SweepError: the sweep failed.
         KeyboardInterrupt: the sweep was interrupted. The same call with the same name resumes it.
     """
+    _check_main_guard()
+    check_current_directory()
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
-    launch_options = LaunchOptions(Path(runs), address, inline, fresh, seconds)
+    launch_options = LaunchOptions(home_path(runs), address, inline, fresh, seconds)
     with guarded_streams():
         return _run(call, launch_options, callbacks, progress, observer)
+
+
+def _check_main_guard() -> None:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # private, and without a public form
+        raise InputError(
+            "sweep.run is called while a child process of a trial imports the script; call it only under "
+            "if __name__ == '__main__':, as multiprocessing requires"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,7 @@ class _Call:
     """The sweep that a call of `run` describes.
 
     Args:
+        what: what `run` was called with, as Python code.
         spec: the sweep.
         near: the directory in which files that the spec names are searched after the current one.
         objective: the function to run, if `run` was called with one.
@@ -102,6 +120,7 @@ class _Call:
         has_name: whether the call names the sweep, so that an existing sweep of that name is resumed.
     """
 
+    what: str
     spec: SweepSpec
     near: Path
     objective: PickledFunction | None = None
@@ -133,20 +152,23 @@ def _read_call(
         spec = build_spec(
             function.name, space=space, goal=goal, goals=goals, n_trials=n_trials, options=named
         )
-        return _Call(spec, Path.cwd(), function, has_name="name" in options)
+        short = re.split(r"[.:]", function.name)[-1]
+        what_text = short if short.isidentifier() else PLACEHOLDER
+        return _Call(what_text, spec, Path.cwd(), function, has_name="name" in options)
     if space is not None or goal is not None or goals is not None:
         raise InputError(
             "sweep.run: space and goal are for functions; a sweep file or spec has parameters and metric"
         )
     if isinstance(what, SweepSpec):
-        return _Call(change_spec(what, n_trials, options), Path.cwd())
+        return _Call("spec", change_spec(what, n_trials, options), Path.cwd())
     for key in overrides or {}:
         if not isinstance(key, str):
             raise InputError(f"sweep.run: overrides: expected keys such as 'stop.trials', got {key!r}")
+    what = home_path(what)
     changes = [(f"overrides[{key!r}]", key, plain(value)) for key, value in (overrides or {}).items()]
     file = read_sweep_file(what, changes)
     spec = change_spec(file.spec, n_trials, options)
-    return _Call(spec, Path(what).parent, locating=file.locating(), notes=file.notes)
+    return _Call(repr(str(what)), spec, what.parent, locating=file.locating(), notes=file.notes)
 
 
 def _only_one(name: str, value: Any, synonym: str, other: Any) -> Any:
@@ -163,12 +185,24 @@ def _run(
     progress: bool | None,
     observer: Observer | None,
 ) -> SweepResult:
+    with ExitStack() as exits:
+        if not call.has_name:
+            call = replace(call, spec=exits.enter_context(_unique_name(call.spec, options.runs)))
+        exits.enter_context(called_by(PythonCall(call.what, call.spec.name, options.fresh)))
+        return _run_named(call, options, callbacks, progress, observer)
+
+
+def _run_named(
+    call: _Call,
+    options: LaunchOptions,
+    callbacks: Sequence[Any],
+    progress: bool | None,
+    observer: Observer | None,
+) -> SweepResult:
+    spec, objective = call.spec, call.objective
     is_shown = observer is None and _is_shown(progress)
     with ExitStack() as exits:
         exits.enter_context(quiet_optuna)
-        if not call.has_name:
-            call = replace(call, spec=exits.enter_context(_unique_name(call.spec, options.runs)))
-        spec, objective = call.spec, call.objective
         if is_shown:
             from sweep.console.display import make_display
 
@@ -182,19 +216,25 @@ def _run(
         try:
             with call.locating:
                 launched = launch(spec, events, options, near=call.near, objective=objective)
-        except StartInterrupted:
-            raise KeyboardInterrupt from None
-        if launched.progress is None:
+        except StartInterrupted as error:
+            raise _interrupted(str(error)) from None
+        if launched.progress is None and not is_shown:
             events.on_note(_finished_note(SweepView(directory)))
     result = SweepResult(SweepView(directory))
     events.finish(result)
     if is_shown:
         from sweep.console.summary import summarise
 
-        summarise(launched, options.runs, resume=f"the same call with name={spec.name!r}")
+        summarise(launched)
+    elif launched.progress is not None and launched.progress.stopped_by in ("metric", "same_failure"):
+        _log.warning("the sweep has stopped early: %s", explain_no_best(SweepView(directory)))
     if launched.signal is not None:
-        raise KeyboardInterrupt
+        raise _interrupted(f"{spec.name} was interrupted")
     return result
+
+
+def _interrupted(message: str) -> KeyboardInterrupt:
+    return KeyboardInterrupt(f"{message}; resume with: {caller().again()}")
 
 
 def _new_name(function: str) -> str:
@@ -228,13 +268,9 @@ def _unique_name(spec: SweepSpec, runs: Path) -> Iterator[SweepSpec]:
 
 def _finished_note(view: SweepView) -> str:
     """The note for a call that did not run anything."""
-    rule = view.stopped_by
-    change = f"n_trials={2 * view.finished_trials}" if rule == "trials" else f"stop={{{rule!r}: ...}}"
-    more = f"for more trials pass {change}, " if rule in Stop.model_fields else ""
-    return (
-        f"{view.spec.name} is finished: {text.counts(view.counts)}; nothing was run; {more}for a new sweep "
-        "fresh=True or another name"
-    )
+    ways = [f"for {what}: {how}" for what, how in how_to_continue(view).items()]
+    done = f"{view.spec.name} is finished: {text.counts(view.counts)}; nothing was run"
+    return "; ".join([done, *ways])
 
 
 def _is_shown(progress: bool | None) -> bool:

@@ -24,6 +24,7 @@ from sweep.controller.outcomes import final_metrics, resolve_state
 from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import PreparedSweep
+from sweep.engine.isolation import isolated
 from sweep.engine.user_traceback import user_frames, user_traceback
 from sweep.errors import InputError
 from sweep.messages import Assignment, Outcome, Suggestion, TrialAttribute, TrialMessage
@@ -31,6 +32,7 @@ from sweep.objective.find import find_objective, working_directory
 from sweep.script.errors import ScriptError
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
+from sweep.space.columns import cells, columns
 from sweep.space.space import suggest
 from sweep.study.compatibility import incompatible_changes
 from sweep.study.manual_params import complete
@@ -82,7 +84,8 @@ class DebugTrial:
             space, given, seed, self._recorded.params if self._recorded else {}
         )
         self._notes = [*notes, *more_notes]
-        runs = make_runs(spec, number or 0, seed, Session({}, spec.name, time.time()))
+        row = {} if space.is_define_by_run else cells(columns(space), self._params)
+        runs = make_runs(spec, number or 0, seed, Session(row, spec.name, time.time()))
         run = runs[find_repeat(spec, repeat) if repeat else 0]
         params = {} if space.is_define_by_run else self._params
         self._assignment = Assignment(run.number, 1, params, run.session, run.seed, run.repeat, run.label)
@@ -114,10 +117,12 @@ class DebugTrial:
         ).attempt_settings
         began, on_error = time.monotonic(), partial(self._explain, has_pdb=has_pdb)
         try:
-            runner = AttemptRunner(
-                settings, lambda path: nullcontext(), in_user_process=True, on_error=on_error
-            )
-            return self._conclude(runner.run(run, self), text.duration(time.monotonic() - began))
+            with isolated({}, kill_children=False):
+                runner = AttemptRunner(
+                    settings, lambda path: nullcontext(), in_user_process=True, on_error=on_error
+                )
+                outcome = runner.run(run, self)
+            return self._conclude(outcome, text.duration(time.monotonic() - began))
         except ObjectiveImportError as error:
             on_error(error.error)
             return _fail(f"{spec.objective} cannot be imported")

@@ -6,11 +6,24 @@ import difflib
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from sweep.caller import caller
+
 
 class SweepError(Exception):
     """The sweep failed. The command line exits with status 1."""
 
     exit_status = 1
+
+
+class SweepStopped(SweepError):
+    """The sweep cannot continue now. Its finished trials are kept, and the message says how to resume it.
+
+    Args:
+        message: why it cannot continue.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}\nresume with: {caller().again()}")
 
 
 class InputError(SweepError):

@@ -14,7 +14,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
+from sweep.analysis.resuming import name_for_commands, store_caller
 from sweep.analysis.view import SweepView
+from sweep.caller import caller
 from sweep.controller.stop_rules import stop_notes
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
@@ -34,9 +36,8 @@ from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_writable, create_directory
 from sweep.system.durable import sync_path
-from sweep.system.lock import SweepLock, is_locked
-
-_NAME = "--name (in Python name='...')"
+from sweep.system.lock import SweepLock, has_locks, is_locked
+from sweep.system.processes import missing_guarantees
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def launch(
     if mode is _StartMode.FINISHED:
         return Launch(directory, None)
     _check_directory(directory)
-    for note in _notes(spec, options.inline):
+    for note in _notes(spec, options):
         observer.on_note(note)
     interruption = Interruption()
     with interruption.catch_signals(), _started_engine(options, observer, interruption) as engine:
@@ -115,12 +116,19 @@ def launch(
         if mode is _StartMode.REPLACE:
             observer.on_note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
         create_directory(directory.root)
-        with SweepLock(directory.lock, spec.name) as run_id:
+        with _lock(directory) as run_id:
             _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+            if not has_locks(directory.lock):
+                observer.on_note(
+                    "this file system has no file locks: do not run the sweep twice at the same time, and "
+                    "wait until all processes of a killed run have exited"
+                )
             engine.clean_up_previous_run(directory, observer)
             _write(directory.spec, text)
             if not directory.code.exists():
                 _write(directory.code, code)
+            store_caller(directory)
+            directory.error.unlink(missing_ok=True)
             progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, options.grace)
     return Launch(directory, progress, interruption.signal)
 
@@ -138,15 +146,44 @@ def _check_directory(directory: SweepDirectory) -> None:
     for folder in (directory.root.parent, directory.root):
         check_writable(folder)
     if is_locked(directory.lock):
-        with SweepLock(directory.lock, directory.name):
+        with _lock(directory):
             pass  # raises before Ray is started, and names the process
 
 
-def _notes(spec: SweepSpec, inline: bool) -> list[str]:
+def _lock(directory: SweepDirectory) -> SweepLock:
+    advice = f"; watch it with: sweep status {name_for_commands(directory)}\n{_another_name()}"
+    return SweepLock(directory.lock, directory.name, advice)
+
+
+def _another_name() -> str:
+    return f"for another sweep: {caller().again(name='NAME')}"
+
+
+def _notes(spec: SweepSpec, options: LaunchOptions) -> list[str]:
     notes = [*stop_notes(spec), *sampler_notes(spec, SearchSpace.of(spec)), *pruner_notes(spec.pruner)]
-    if inline and spec.trial.timeout is not None:
-        notes.insert(0, "trial.timeout is ignored inline: a trial cannot be terminated by its own process")
+    if options.inline and (ignored := _ignored_inline(spec, options)):
+        what = ", ".join(ignored)
+        notes.insert(0, f"inline, trials run one after another in this process, which ignores {what}")
+    if not options.inline and (missing := missing_guarantees()):
+        notes.append(missing)
     return notes
+
+
+def _ignored_inline(spec: SweepSpec, options: LaunchOptions) -> list[str]:
+    """The options that have no effect inline, for the note that says so."""
+    rules, resources = spec.trial, spec.resources
+    given = {
+        "max_parallel": spec.max_parallel not in (None, 1),
+        "resources.cpu": resources.cpu not in (0, 1),
+        "resources.gpu (except that trial.device is a GPU)": resources.gpu > 0,
+        "trial.timeout": rules.timeout is not None,
+        "trial.recycle_after": rules.recycle_after is not None,
+        "trial.recycle_at_gb": rules.recycle_at_gb is not None,
+        "trial.isolate": rules.isolate,
+        caller().option("address", options.address): options.address not in (None, "local"),
+        caller().option("grace", options.grace): options.grace != LaunchOptions.grace,
+    }
+    return [name for name, is_ignored in given.items() if is_ignored]
 
 
 class _StartMode(Enum):
@@ -172,8 +209,8 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
     if fresh:
         if spec.storage is not None:
             raise InputError(
-                f"storage: --fresh cannot move the study {spec.name!r} out of a database; "
-                f"choose another {_NAME}"
+                f"storage: {caller().option('fresh', True)} cannot move the study {spec.name!r} out of a "
+                f"database; {_another_name()}"
             )
         return _StartMode.REPLACE
     view = SweepView(directory)
@@ -186,8 +223,8 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
         raise InputError(
             f"{spec.name}: cannot be resumed: its file differs from the sweep in {directory.root}:\n  "
             + "\n  ".join(differences)
-            + "\n  undo the change to resume it, start another sweep with --name NAME, "
-            "or move the old one aside with --fresh (in Python name='...', fresh=True)"
+            + f"\n  undo the change to resume it; {_another_name()}\n  "
+            f"to move the old one aside and start again: {caller().again(fresh=True)}"
         )
     is_finished = not view.is_running and SweepView(directory, spec).stopped_by is not None
     return _StartMode.FINISHED if is_finished else _StartMode.RESUME
@@ -198,13 +235,17 @@ def _check_same_study(spec: SweepSpec, view: SweepView) -> None:
     if view.spec.name != spec.name:
         raise InputError(
             f"{root}: contains the sweep {view.spec.name!r}, whose study has that name; "
-            f"rename the directory back, or choose another {_NAME}"
+            f"rename the directory back; {_another_name()}"
         )
     if view.study is None and any(root.glob("trial-*")):
         raise InputError(
             f"{root}: contains trials, but their study is missing from "
-            f"{spec.storage or view.directory.journal}; restore it, or move the old sweep aside with "
-            f"{'--name NAME' if spec.storage else '--fresh (in Python fresh=True)'}"
+            f"{spec.storage or view.directory.journal}; restore it; "
+            + (
+                _another_name()
+                if spec.storage
+                else f"to move the old sweep aside and start again: {caller().again(fresh=True)}"
+            )
         )
 
 
@@ -250,19 +291,17 @@ def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
     """Check that the directory and the study of a new sweep are not in use."""
     root = directory.root
     if root.exists() and (not root.is_dir() or any(path.name not in _LEFTOVERS for path in root.iterdir())):
-        raise InputError(
-            f"{root}: already exists and is not a sweep; choose another {_NAME}, or move it away"
-        )
+        raise InputError(f"{root}: already exists and is not a sweep; move it away; {_another_name()}")
     if spec.storage is not None:
         names = optuna.study.get_all_study_names(open_url(spec.storage))
         if spec.name in names:
             raise InputError(
-                f"storage: {spec.storage} has a study {spec.name!r} of another sweep; choose another {_NAME}"
+                f"storage: {spec.storage} has a study {spec.name!r} of another sweep; {_another_name()}"
             )
 
 
 def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -> Path:
-    with SweepLock(directory.lock, directory.name):
+    with _lock(directory):
         engine.clean_up_previous_run(
             directory, observer
         )  # survivors of a killed run would write into the new sweep

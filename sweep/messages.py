@@ -245,6 +245,19 @@ class BestTrial:
 
 
 @dataclass(frozen=True)
+class CommonFailure:
+    """A failure that the first trials of a run have in common.
+
+    Args:
+        reason: why the first of them failed.
+        trial: the number of that trial.
+    """
+
+    reason: str
+    trial: int
+
+
+@dataclass(frozen=True)
 class Progress:
     """The current state of a sweep.
 
@@ -255,8 +268,10 @@ class Progress:
         running: the running trials, each repeat separately.
         elapsed: how long the sweep has run, in seconds, without downtime.
         seconds_left: seconds until `stop.time` or `stop.hours` is reached; None without this rule.
-        stopped_by: the stop rule that is reached, by its key in `stop`; also "grid", or "metric" if trials
-            never report it.
+        stopped_by: the stop rule that is reached, by its key in `stop`; also "grid", "metric" if trials
+            never report it, or "same_failure" because of `common_failure`.
+        common_failure: the failure that the first trials have in common. No trial is started until a running
+            one shows that trials can succeed; without such a trial the sweep stops.
         report_events: the reports since the last call, if the observer wants them.
     """
 
@@ -267,6 +282,7 @@ class Progress:
     elapsed: float
     seconds_left: float | None
     stopped_by: str | None
+    common_failure: CommonFailure | None = None
     report_events: tuple[ReportEvent, ...] = ()
 
     @property

@@ -7,7 +7,6 @@ takes the sweep lock and writes to the study itself.
 from __future__ import annotations
 
 import secrets
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +14,9 @@ from typing import Any
 
 import optuna
 
+from sweep.analysis.resuming import stored_caller
 from sweep.analysis.view import SweepView
+from sweep.caller import PLACEHOLDER, CommandLine
 from sweep.controller.requests import Request, write_request
 from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
 from sweep.engine.inline import InlineEngine
@@ -87,9 +88,10 @@ def trials_to_resubmit(view: SweepView, numbers: Sequence[int] | None) -> list[i
         InputError: the sweep is finished, or a trial has not failed or has been resubmitted before.
     """
     if view.stopped_by is not None and view.stopped_by not in IGNORES_RESUBMISSIONS:
+        how = stored_caller(view.directory)
         raise InputError(
             f"{view.spec.name}: its stop rule {view.stopped_by} is reached, so no trial would be run; first "
-            f"change the rule: sweep run FILE --set stop.{view.stopped_by}=..."
+            f"change the rule: {how.again(**{f'stop.{view.stopped_by}': PLACEHOLDER})}"
         )
     candidates = failed_trials(view.frozen_trials)
     if numbers is None:
@@ -142,7 +144,7 @@ def read_configuration(view: SweepView, assignments: Sequence[str]) -> dict[str,
     """
     if view.spec.sampler.type in EXHAUSTIVE:
         raise InputError(f"{view.spec.name}: {view.spec.sampler.type} tries every configuration anyway")
-    values = {key: value for _, key, value in (parse_override(text, option="") for text in assignments)}
+    values = _read_values(assignments)
     if not values:
         raise InputError("no parameters; write for example lr=0.01")
     try:
@@ -211,13 +213,18 @@ def _deliver(
     return False
 
 
+def _read_values(assignments: Sequence[str]) -> dict[str, Any]:
+    return {key: value for _, key, value in (parse_override(text, option="") for text in assignments)}
+
+
 def _how_to_extend(view: SweepView, assignments: Sequence[str]) -> str:
     """The command that extends a sweep and enqueues a configuration in it."""
-    rule, trials = view.stopped_by or "trials", view.spec.stop.trials
+    how, rule, trials = stored_caller(view.directory), view.stopped_by or "trials", view.spec.stop.trials
     entry = ", ".join(text.strip().replace("=", ": ", 1) for text in assignments)
-    change = shlex.quote(f"enqueue=[{{{entry}}}]")
-    option = f"--set stop.{rule}=..." if rule != "trials" or trials is None else f"-n {trials + 1}"
-    return f"extend it and enqueue this configuration: sweep run FILE {option} --set {change}"
+    value = f"[{{{entry}}}]" if isinstance(how, CommandLine) else [_read_values(assignments)]
+    limit = PLACEHOLDER if rule != "trials" or trials is None else trials + 1
+    command = how.again(**{f"stop.{rule}": limit, "enqueue": value})
+    return f"extend it and enqueue this configuration: {command}"
 
 
 def _reread(view: SweepView) -> SweepView:

@@ -72,7 +72,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     space = SearchSpace.of(spec)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = make_sampler(
-        spec.sampler, space, seed=spec.sampler.seed or 0, trials_so_far=0, objectives=len(spec.goals)
+        spec.sampler, space, seed=spec.sampler.seed or 0, sampled_so_far=0, objectives=len(spec.goals)
     )
     make_pruner(spec.pruner)
     enqueued_configurations(spec, space)

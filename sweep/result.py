@@ -10,9 +10,10 @@ from optuna.trial import FrozenTrial
 
 from sweep.analysis import formatting as text
 from sweep.analysis.artifacts import best_repeat, find_artifact
-from sweep.analysis.failures import most_frequent_failure
+from sweep.analysis.failures import explain_no_best
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.errors import SweepError
+from sweep.system.paths import expand_home, home_path
 
 if TYPE_CHECKING:
     import optuna
@@ -102,9 +103,7 @@ class SweepResult:
     def _best(self) -> FrozenTrial:
         best = self._view.best
         if best is None:
-            reason = None if self._view.counts["complete"] else most_frequent_failure(self.trials)
-            why = f"; {reason.summary}" if reason is not None else ""
-            raise SweepError(f"{self._view.spec.name}: {self._view.why_no_best}{why}")
+            raise SweepError(explain_no_best(self._view))
         return best
 
 
@@ -118,4 +117,4 @@ def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -
     Raises:
         InputError: there is no such sweep.
     """
-    return SweepResult(SweepView.open(os.fspath(sweep), Path(runs)))
+    return SweepResult(SweepView.open(expand_home(os.fspath(sweep)), home_path(runs)))

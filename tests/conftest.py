@@ -86,10 +86,12 @@ def ray_cluster() -> Iterator[None]:
         log_to_driver=False,
         logging_level="ERROR",
     )
+    threads = os.environ.pop("OMP_NUM_THREADS")  # would count as set by the user
     try:
         start()
     except Exception:  # noqa: BLE001 - Ray gives itself half a minute, which a busy machine may need twice
         start()
+    os.environ["OMP_NUM_THREADS"] = threads
     yield
     ray.shutdown()
 

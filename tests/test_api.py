@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import sweep
+from sweep.analysis.resuming import stored_caller
 from sweep.callbacks import Callbacks
 from sweep.engine.observer import Observer
 from sweep.errors import InputError, SpecError, SweepError
@@ -99,8 +101,9 @@ def notes_of(objective: Any, **options: Any) -> list[str]:
 def test_a_note_says_that_a_finished_sweep_was_not_run(project: Path) -> None:
     assert notes_of(parabola, n_trials=2) == []
     assert notes_of(parabola, n_trials=2) == [
-        "demo is finished: 2 complete; nothing was run; for more trials pass n_trials=4, for a new sweep "
-        "fresh=True or another name"
+        "demo is finished: 2 complete; nothing was run; for more trials: "
+        "sweep.run(parabola, ..., name='demo', n_trials=4); for a new sweep: "
+        "sweep.run(parabola, ..., name='demo', fresh=True)"
     ]
     assert notes_of(parabola, n_trials=3) == []
     assert notes_of(parabola, n_trials=2, fresh=True)[0].startswith("the old sweep is now in ")
@@ -677,3 +680,36 @@ def test_inline_the_device_is_the_cpu_on_a_machine_without_a_gpu(project: Path) 
     )
     assert result.best_value == 1.0
     assert "this machine has no GPU" in (result.directory / "trial-0000/output.log").read_text()
+
+
+def test_the_error_of_a_refused_resume_names_calls(project: Path) -> None:
+    sweep.run(parabola, name="demo", n_trials=1, inline=True)
+    with pytest.raises(sweep.InputError) as refused:
+        sweep.run(parabola, name="demo", n_trials=1, inline=True, goal="maximize")
+    message = str(refused.value)
+    assert "for another sweep: sweep.run(parabola, ..., name='NAME')\n" in message
+    assert message.endswith("start again: sweep.run(parabola, ..., name='demo', fresh=True)")
+    assert "--" not in message
+
+
+def test_an_interrupted_call_names_the_call_that_resumes(project: Path) -> None:
+    def train(trial: sweep.Trial) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        sweep.run(train, name="demo", n_trials=1, inline=True)
+    call = "sweep.run(train, ..., name='demo')"
+    assert str(interrupted.value) == f"demo was interrupted; resume with: {call}"
+    assert stored_caller(SweepDirectory.of(Path("runs"), "demo")).again() == call
+
+
+def test_a_failure_of_all_trials_is_logged_if_nothing_is_displayed(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def train(trial: sweep.Trial) -> float:
+        raise ValueError(f"no data for {trial.number}")
+
+    result = sweep.run(train, name="demo", n_trials=20, inline=True)
+    assert len(result.trials) == 5
+    assert "demo: no trial is complete yet; 5 failed, all with a message like: ValueError" in caplog.text

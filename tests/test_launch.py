@@ -80,7 +80,7 @@ def test_a_folder_that_is_not_a_sweep_is_left_alone(make_sweep: MakeSweep, proje
 def test_fresh_is_refused_for_a_study_in_a_database(make_sweep: MakeSweep, project: Path) -> None:
     file = make_sweep(CODE, storage=f"sqlite:///{project}/study.db")
     sweep.run(file, inline=True)
-    with pytest.raises(sweep.InputError, match="--fresh cannot move the study 'demo' out of a database"):
+    with pytest.raises(sweep.InputError, match="fresh=True cannot move the study 'demo' out of a database"):
         sweep.run(file, inline=True, fresh=True)
     assert len(sweep.run(file, inline=True).trials) == 6
 

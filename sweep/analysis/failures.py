@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.analysis.view import TrialRow
-
-_VARIABLE_PART = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-"""Parts of a message that differ between trials with the same failure: addresses, numbers, sizes."""
+from sweep.analysis.view import SweepView, TrialRow
+from sweep.controller.common_failure import failure_pattern
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
     Args:
         rows: all trials.
     """
-    failed = [(_VARIABLE_PART.sub("#", row.reason or ""), row) for row in rows if row.state == "FAIL"]
+    failed = [(failure_pattern(row.reason or "", row.params), row) for row in rows if row.state == "FAIL"]
     if not failed:
         return None
     pattern, count = Counter(pattern for pattern, _ in failed).most_common(1)[0]
@@ -41,3 +38,10 @@ def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
     relation = "with" if len({row.reason for row in similar}) == 1 else "with a message like"
     summary = f"{len(failed)} failed, {share} {relation}: {similar[0].reason or ''}"
     return FailureReason(summary, similar[0].number)
+
+
+def explain_no_best(view: SweepView) -> str:
+    """Why a sweep has no best trial, in one line."""
+    reason = None if view.counts["complete"] else most_frequent_failure(view.rows())
+    why = f"; {reason.summary}" if reason is not None else ""
+    return f"{view.spec.name}: {view.why_no_best}{why}"

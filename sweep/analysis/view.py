@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.caller import caller
 from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
 from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
@@ -29,6 +30,7 @@ from sweep.study.storage import load_study
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
+from sweep.tracking.numbers import is_in_curve
 from sweep.tracking.run_logger import best_tag
 from sweep.trial.artifacts import find_artifacts
 
@@ -113,7 +115,7 @@ class SweepView:
             if directory.exists():
                 return cls(directory)
         names = [path.parent.name for path in sorted(runs.glob("*/sweep.yaml"))]
-        hint = "start one with `sweep run FILE`, or choose the folder with --runs"
+        hint = f"start one with {caller().start}, or choose its folder with {caller().option('runs', 'DIR')}"
         if names:
             hint = suggestion(name, names if nearest(name, names) else names[:10])
         raise InputError(f"{name}: there is no such sweep in {runs}; {hint}")
@@ -161,6 +163,8 @@ class SweepView:
         """Why `best` is None."""
         if self.counts["complete"]:
             return NO_FEASIBLE_TRIAL
+        if self.finished_trials and self.counts["pruned"] == self.finished_trials:
+            return "no trial is complete: all were pruned"
         return "no trial is complete" + ("" if self.stopped_by else " yet")
 
     @cached_property
@@ -283,6 +287,8 @@ class SweepView:
             values = []  # Optuna has the values of one repeat only, or of several attempts mixed
         if values:
             metrics[self.spec.metric.name] = values[-1]
+        if trial.state == TrialState.COMPLETE and not is_in_curve(trial.values[0], values[:-1]):
+            values = values[-1:]  # what it reported was another quantity
         numbers = [value for value in values if not math.isnan(value)]
         if numbers:
             best = max(numbers) if self.spec.metric.goal == "maximize" else min(numbers)

@@ -19,18 +19,22 @@ def main() -> None:
 
 def _call_app() -> int:
     """Run the command; returns its exit status."""
+    from sweep.caller import CommandLine, called_by
     from sweep.cli.app import app
-    from sweep.cli.options import resume_command
     from sweep.errors import SpecError, StartInterrupted, SweepError
+    from sweep.system.paths import check_current_directory
 
+    command, is_run = CommandLine(sys.argv[1:]), sys.argv[1:2] == ["run"]
     try:
-        app()
+        check_current_directory()
+        with called_by(command):
+            app()
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):
             return error.code or 0
         return _fail(str(error.code))
     except StartInterrupted as error:
-        print(f"{error}; resume with: {resume_command()}", file=sys.stderr, flush=True)
+        print(f"{error}; resume with: {command.again()}", file=sys.stderr, flush=True)
         os._exit(error.exit_status)  # Ray can crash on a normal exit if it was interrupted while starting
     except SweepError as error:
         separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # each mistake has its own line
@@ -41,9 +45,10 @@ def _call_app() -> int:
             f"{error.encoding}; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
         )
     except OSError as error:  # for example a full disk, or missing permissions
-        return _fail(f"error: {error}")
+        hint = f"\nresume with: {command.again()}" if is_run else ""
+        return _fail(f"error: {error}{hint}")
     except KeyboardInterrupt:
-        hint = f"; resume with: {resume_command()}" if sys.argv[1:2] == ["run"] else ""
+        hint = f"; resume with: {command.again()}" if is_run else ""
         return _fail(f"interrupted{hint}", 130)
     return 0
 

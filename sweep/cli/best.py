@@ -13,6 +13,7 @@ from typer import Option
 from sweep.cli.options import Runs, SweepName, print_json
 from sweep.errors import InputError, SweepError
 from sweep.system.directory import RUNS
+from sweep.system.paths import expand_home
 
 if TYPE_CHECKING:
     from sweep.analysis.view import SweepView
@@ -30,7 +31,8 @@ class BestFormat(str, Enum):
 _Format = Annotated[BestFormat, Option("--format", help="The output format.")]
 _Artifact = Annotated[str | None, Option(metavar="ARTIFACT", help="Copy this artifact of the trial instead.")]
 _Output = Annotated[
-    str | None, Option("--output", "-o", metavar="PATH", help="The path of the copy, or its folder.")
+    str | None,
+    Option("--output", "-o", metavar="PATH", parser=expand_home, help="The path of the copy, or its folder."),
 ]
 _Repeat = Annotated[str | None, Option(metavar="N", help="The repeat that saved the artifact, 0 or seed-42.")]
 _Force = Annotated[bool, Option("--force", help="Replace an existing file with the artifact.")]
@@ -60,6 +62,7 @@ def best(
       sweep best digits-cnn --artifact model.pt
       sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
     """
+    from sweep.analysis.resuming import name_for_commands
     from sweep.analysis.view import SweepView
 
     for option, value in (("--output", output), ("--repeat", repeat), ("--force", force or None)):
@@ -67,7 +70,9 @@ def best(
             raise InputError(f"{option}: is for --artifact; add for example --artifact model.pt")
     view = SweepView.open(name, runs)
     if view.best is None:
-        raise SweepError(f"{view.spec.name}: {view.why_no_best}; see `sweep status {name}`")
+        raise SweepError(
+            f"{view.spec.name}: {view.why_no_best}; see: sweep status {name_for_commands(view.directory)}"
+        )
     if artifact is None:
         _print_params(view, form)
     else:

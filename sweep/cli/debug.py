@@ -13,11 +13,15 @@ import typer
 from sweep.cli.options import Runs, Set
 from sweep.errors import InputError
 from sweep.system.directory import RUNS, SweepDirectory
+from sweep.system.paths import expand_home, home_path
 
 
 def debug(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A sweep file, or a sweep's name or directory.")
+        str,
+        typer.Argument(
+            metavar="FILE", parser=expand_home, help="A sweep file, or a sweep's name or directory."
+        ),
     ],
     trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="Run trial N again.")] = None,
     params: Annotated[
@@ -27,7 +31,8 @@ def debug(
     repeat: Annotated[str, typer.Option("--repeat", metavar="N", help="Which repeat: 0, or seed-42.")] = "",
     pdb: Annotated[bool, typer.Option("--pdb", help="Start pdb where an exception was raised.")] = False,
     keep: Annotated[
-        Path | None, typer.Option("--keep", metavar="DIR", help="Write files here, and keep them.")
+        Path | None,
+        typer.Option("--keep", metavar="DIR", parser=home_path, help="Write files here, and keep them."),
     ] = None,
     runs: Runs = RUNS,
     changes: Set = None,
@@ -90,7 +95,7 @@ def _read_params(text: str) -> dict[str, Any]:
         if "=" in text and not is_yaml:
             parts = re.split(r",(?=\s*[\w.\-]+\s*=)", text)  # not at commas in lists
             return {key: value for _, key, value in (parse_override(part.strip(), "") for part in parts)}
-        data = read_value(text if is_yaml else Path(text).read_text(encoding="utf-8"))
+        data = read_value(text if is_yaml else home_path(text).read_text(encoding="utf-8"))
     except InputError as error:
         raise InputError(f"--params {error}") from None
     except FileNotFoundError:

@@ -26,10 +26,13 @@ def enqueue(
       sweep enqueue digits-cnn batch_size=64
     """
     from sweep import operations
+    from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
 
     view = SweepView.open(name, runs)
     point = operations.read_configuration(view, values or [])
     number, is_running = operations.enqueue(view, point)
-    when = "next" if is_running else "when `sweep run` resumes the sweep"
+    when = "next" if is_running else "when the sweep resumes"
     print(f"trial {number} is enqueued: it is tried {when}")
+    if not is_running:
+        print(f"resume with: {stored_caller(view.directory).again()}")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from sweep.system.paths import expand_home, home_path
+
 if TYPE_CHECKING:
     from sweep.sweepfile.load import Override
 
-File = Annotated[Path, Argument(metavar="FILE", help="The sweep file (YAML).")]
-SweepName = Annotated[str, Argument(metavar="NAME", help="A sweep's name in --runs, or its directory.")]
-Runs = Annotated[Path, Option("--runs", metavar="DIR", help="The folder that contains the sweeps.")]
+File = Annotated[Path, Argument(metavar="FILE", parser=home_path, help="The sweep file (YAML).")]
+SweepName = Annotated[
+    str, Argument(metavar="NAME", parser=expand_home, help="A sweep's name in --runs, or its directory.")
+]
+Runs = Annotated[
+    Path, Option("--runs", metavar="DIR", parser=home_path, help="The folder that contains the sweeps.")
+]
 Set = Annotated[
     list[str] | None,
     Option("--set", metavar="KEY=VALUE", help="Change an entry: stop.trials=20. Repeatable; VALUE is YAML."),
@@ -36,22 +40,18 @@ def overrides(
     return [*map(parse_override, changes or []), *(option for option in options if option[2] is not None)]
 
 
-def resume_command() -> str:
-    """The command that resumes the sweep of this `sweep run`. `--fresh` would start it again."""
-    return shlex.join(["sweep", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-
-
 def print_json(data: Any) -> None:
     """Print data as JSON, with null in place of NaN and infinity, which JSON does not have."""
     from sweep.system.streams import can_encode
 
-    text = json.dumps(_finite(data), indent=2, ensure_ascii=False)
-    print(text if can_encode(text) else json.dumps(_finite(data), indent=2))
+    text = json.dumps(finite(data), indent=2, ensure_ascii=False)
+    print(text if can_encode(text) else json.dumps(finite(data), indent=2))
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """The data with None in place of NaN and infinity."""
     if isinstance(data, float) and not math.isfinite(data):
         return None
     if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
+        return {key: finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, (list, tuple)) else data

@@ -28,6 +28,7 @@ def retry(
       sweep retry digits-cnn --failed
       sweep retry digits-cnn 3 17
     """
+    from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
     from sweep.operations import resubmit, trials_to_resubmit
 
@@ -36,6 +37,8 @@ def retry(
     view = SweepView.open(name, runs)
     chosen = trials_to_resubmit(view, None if failed else numbers)
     successors, is_running = resubmit(view, chosen)
-    when = "now" if is_running else "when `sweep run` resumes the sweep"
+    when = "now" if is_running else "when the sweep resumes"
     for number in chosen:
         print(f"trial {number} runs again as trial {successors[number]}, {when}")
+    if not is_running:
+        print(f"resume with: {stored_caller(view.directory).again()}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from typing import Annotated
 
 from typer import Exit, Option
 
-from sweep.cli.options import File, Name, Runs, Set, overrides, resume_command
+from sweep.cli.options import File, Name, Runs, Set, overrides
 from sweep.system.directory import RUNS
 
 _Trials = Annotated[int | None, Option("--trials", "-n", metavar="N", help="Stop after N trials in total.")]
@@ -56,8 +57,8 @@ def run(
       sweep run space.yaml --name longer --set parameters.epochs=20
       sweep run space.yaml --address auto       on the Ray cluster of this machine
 
-    Exit status: 0 if at least one trial is complete; 1 if none is, or after an error; 2 invalid input;
-    130 or 143 interrupted.
+    Exit status: 0 if at least one trial is complete or pruned; 1 if none is, or after an error; 2 invalid
+    input; 130 or 143 interrupted.
     """
     from sweep.engine.observer import Observer
     from sweep.sweepfile import read_sweep_file
@@ -66,6 +67,8 @@ def run(
     seconds = read_delay(float(grace) if grace.replace(".", "", 1).isdigit() else grace, "--grace")
     sweep_file = read_sweep_file(file, overrides(changes, name, trials, parallel))
 
+    from sweep.analysis.failures import explain_no_best
+    from sweep.analysis.view import SweepView
     from sweep.console.display import make_display
     from sweep.console.summary import exit_status, summarise
     from sweep.launch import LaunchOptions, launch
@@ -76,6 +79,9 @@ def run(
         for note in sweep_file.notes:
             observer.on_note(note)
         launched = launch(sweep_file.spec, observer, options, near=file.parent)
+    status = exit_status(launched)
     if not quiet:
-        summarise(launched, runs, resume_command(), sweep_file.metric_place)
-    raise Exit(exit_status(launched))
+        summarise(launched, sweep_file.metric_place)
+    elif status == 1:
+        print(f"error: {explain_no_best(SweepView(launched.directory))}", file=sys.stderr)
+    raise Exit(status)

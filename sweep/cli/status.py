@@ -9,11 +9,13 @@ from typer import Argument
 from sweep.cli.options import Json, Runs, print_json
 from sweep.errors import InputError
 from sweep.system.directory import RUNS
+from sweep.system.paths import expand_home
 
 
 def status(
     name: Annotated[
-        str | None, Argument(metavar="[NAME]", help="A sweep's name or directory; all if omitted.")
+        str | None,
+        Argument(metavar="[NAME]", parser=expand_home, help="A sweep's name or directory; all if omitted."),
     ] = None,
     runs: Runs = RUNS,
     as_json: Json = False,

@@ -26,6 +26,7 @@ def stop(
       sweep stop digits-cnn
       sweep stop digits-cnn --trial 7
     """
+    from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
     from sweep.operations import request_stop, stop_trial, wait_until_stopped
 
@@ -40,4 +41,4 @@ def stop(
         flush=True,
     )
     wait_until_stopped(view, run_id)
-    print("stopped. Resume with: sweep run FILE")
+    print(f"stopped. Resume with: {stored_caller(view.directory).again()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from sweep.cli.options import Runs, SweepName, print_json
+from sweep.cli.options import Runs, SweepName, finite, print_json
 from sweep.system.directory import RUNS
 
 if TYPE_CHECKING:
     from sweep.analysis.view import TrialRow
 
 _COLUMNS = ["number", "state", "value", "attempts", "reason", "started", "finished", "duration_s", "dir"]
-_GROUPS = ("repeats", "params", "metrics", "user_attrs")
+"""The columns that every CSV table begins with. Each other key of a trial follows if a trial has it."""
+_GROUPS = ("values", "repeats", "params", "metrics", "user_attrs")
 """Keys whose entries have a column each in CSV, such as `params.lr`."""
 
 
@@ -57,15 +59,22 @@ def trials(
 
 def _print_csv(rows: Sequence[TrialRow]) -> None:
     records = [row.to_dict() for row in rows]
-    columns = _COLUMNS + ["retry_of"] * any("retry_of" in record for record in records)
+    others = (key for record in records for key in record if key not in _GROUPS)
+    columns = dict.fromkeys([*_COLUMNS, *others])
     for group in _GROUPS:
-        columns += dict.fromkeys(key for record in records for key in _entries(record, group))
+        columns |= dict.fromkeys(key for record in records for key in _entries(record, group))
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for record in records:
         for group in _GROUPS:
             record |= _entries(record, group)
-        writer.writerow(record)
+        writer.writerow({key: _cell(value) for key, value in record.items()})
+
+
+def _cell(value: Any) -> Any:
+    """A value as JSON has it, except that null is empty and a string has no quotes."""
+    value = finite(value)
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _entries(record: Mapping[str, Any], group: str) -> dict[str, Any]:

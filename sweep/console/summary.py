@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from sweep.analysis import formatting as text
 from sweep.analysis.failures import most_frequent_failure
-from sweep.analysis.view import NO_FEASIBLE_TRIAL, SweepView
+from sweep.analysis.resuming import how_to_continue, name_for_commands, stored_caller
+from sweep.analysis.view import SweepView
+from sweep.caller import CommandLine, caller
+from sweep.controller.common_failure import SAMPLE
 from sweep.controller.stop_rules import REASONS
 from sweep.launch import Launch
-from sweep.sweepfile.model import Stop
-from sweep.system.directory import RUNS
+from sweep.messages import CommonFailure
+from sweep.sweepfile.types import UNLIMITED
 
 
 def exit_status(launched: Launch) -> int:
-    """The exit status of `sweep run`: 0 if a trial is complete, 1 if none is, 128 + n after signal n."""
+    """The exit status of `sweep run`: 0 if a trial has a result, 1 if none has, 128 + n after signal n."""
     if launched.signal is not None:
         return 128 + launched.signal
-    return 0 if SweepView(launched.directory).counts["complete"] else 1
+    counts = SweepView(launched.directory).counts
+    return 0 if counts["complete"] + counts["pruned"] else 1
 
 
-def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | None = None) -> None:
+def summarise(launched: Launch, metric_place: str | None = None) -> None:
     """Print the summary of a run.
 
     Args:
         launched: the outcome of the run.
-        runs: the folder that contains the sweep's directory.
-        resume: the command or call that resumes the sweep.
         metric_place: where the metric's name is set: the sweep file and the line, or an option.
     """
     view = SweepView(launched.directory)
-    root = launched.directory.root
-    name = root.name if runs == RUNS else shlex.quote(str(runs / root.name))
-    is_metric_missing = launched.progress is not None and launched.progress.stopped_by == "metric"
-    _print_state(view, launched, resume, is_metric_missing)
+    root, name = launched.directory.root, name_for_commands(launched.directory)
+    _print_state(view, launched)
     print_best(view, has_lines=True)
-    place = f" ({metric_place})" if metric_place is not None else ""
-    if is_metric_missing:
-        advice = f"; correct metric{place}, or what the script reports, and run the same command again"
+    stopped_by = launched.progress.stopped_by if launched.progress is not None else None
+    failure = launched.progress.common_failure if launched.progress is not None else None
+    # In Python there is no call for it.
+    retry = f"sweep retry {name} --failed" if isinstance(caller(), CommandLine) and view.can_resubmit else ""
+    if stopped_by == "same_failure" and failure is not None:
+        _print_common_failure(view, failure, retry)
+    elif stopped_by == "metric":
+        place = f" ({metric_place})" if metric_place is not None else ""
+        _print_failures(view, f"; correct metric{place}, or what the script reports")
+        print(f"Then resume with: {caller().again()}")
     else:
-        advice = f"; `sweep retry {name} --failed` runs them again" if view.can_resubmit else ""
-    _print_failures(view, advice)
+        _print_failures(view, f"; `{retry}` runs them again" if retry else "")
     print()
     print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
     print(f"  sweep trials {name}        all trials as a table")
@@ -50,22 +55,21 @@ def summarise(launched: Launch, runs: Path, resume: str, metric_place: str | Non
     print(f"  {_relative(root)}/")
 
 
-def _print_state(view: SweepView, launched: Launch, resume: str, is_metric_missing: bool) -> None:
+def _print_state(view: SweepView, launched: Launch) -> None:
     counts, rule = text.counts(view.counts), view.stopped_by
     reason = "" if rule is None else REASONS[rule]
     elapsed = text.duration(view.elapsed)
     if launched.progress is None:
         print(f"{view.spec.name} is finished: {counts}{reason}.")
-        option = f"-n {2 * view.finished_trials}" if rule == "trials" else f"--set stop.{rule}=..."
-        more = f"For more trials use {option}; for" if rule in Stop.model_fields else "For"
-        print(f"{more} a new sweep use --fresh or --name.")
+        for what, how in how_to_continue(view).items():
+            print(f"For {what}: {how}")
     elif launched.signal is not None:
         print(f"interrupted after {elapsed}: {counts}.")
-        print(f"Resume with: {resume}")
+        print(f"Resume with: {caller().again()}")
     else:
         trials = text.plural(view.finished_trials, "trial")
         print(f"{trials} in {elapsed}: {counts}{reason}.")
-        if is_metric_missing and not rule:
+        if launched.progress.stopped_by == "metric" and not rule:
             print("Stopped early: no trial can succeed without the metric.")
 
 
@@ -80,6 +84,8 @@ def print_status(view: SweepView) -> None:
     if view.usage.utilisation is not None:
         print(f"slots busy: {view.usage.utilisation:.0%}")
     print(f"directory: {view.directory.root}")
+    if view.state == "interrupted":
+        print(f"resume with: {stored_caller(view.directory).again()}")
 
 
 def print_best(view: SweepView, has_lines: bool = False) -> None:
@@ -90,8 +96,8 @@ def print_best(view: SweepView, has_lines: bool = False) -> None:
         has_lines: print each parameter on a separate line.
     """
     if view.best is None:
-        if view.counts["complete"]:
-            print(NO_FEASIBLE_TRIAL)
+        if view.counts["complete"] or view.counts["pruned"]:
+            print(view.why_no_best)
     elif len(view.spec.goals) > 1:
         print("best trials (Pareto front):")
         for trial in view.front:
@@ -103,6 +109,16 @@ def print_best(view: SweepView, has_lines: bool = False) -> None:
         lines = [f"{key}: {text.parameter(value)}" for key, value in params.items()]
         for line in lines if has_lines else [text.parameters(params)]:
             print(f"  {line}")
+
+
+def _print_common_failure(view: SweepView, failure: CommonFailure, retry: str) -> None:
+    print(f"Stopped early: the first {SAMPLE} trials failed for the same reason. The first message is:")
+    print(f"  {failure.reason}")
+    print(f"  {_relative(view.error_file(failure.trial))}")
+    print(f"Correct the cause, then resume with: {caller().again()}")
+    if retry:
+        print(f"To run the failed trials again as well, first: {retry}")
+    print(f"To continue in spite of it: {caller().again(**{'stop.failures': UNLIMITED})}")
 
 
 def _print_failures(view: SweepView, advice: str) -> None:

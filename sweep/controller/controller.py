@@ -48,6 +48,7 @@ from sweep.messages import (
 from sweep.space import SearchSpace
 from sweep.space.space import suggest
 from sweep.study import attributes
+from sweep.study.custom_sampler import raised_by_custom_sampler
 from sweep.study.enqueue import enqueue_configurations
 from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.study import SweepStudy
@@ -82,6 +83,7 @@ class Controller:
         run_id: str = "",
         keeps_report_events: bool = False,
     ) -> None:
+        self._spec = spec
         self._given_notes: set[str] = set()
         self._space = space = SearchSpace.of(spec)
         self._sweep_study = study = SweepStudy(spec, space, directory)
@@ -166,6 +168,8 @@ class Controller:
                 value = suggest(live.trial, name, distribution)
         except (ValueError, TypeError, OverflowError) as error:
             # Choices that differ from earlier ones or cannot be stored in the journal, or an infinite range.
+            if raised_by_custom_sampler(self._spec.sampler, error):
+                raise
             return Suggestion(problem=f"{name}: {error}")
         live.params = {**live.params, name: value}
         self._hparams.update_cells(live)
@@ -308,6 +312,7 @@ class Controller:
             elapsed=usage.elapsed,
             seconds_left=self._stats.seconds_left(usage.elapsed),
             stopped_by=self._scheduler.stopped_by(),
+            common_failure=self._scheduler.common_failure,
             report_events=self.take_report_events(),
         )
 

@@ -58,6 +58,8 @@ class OutcomeRecorder:
         if state == "FAIL":
             self.files.write_error(run, outcome.traceback or reason + "\n")
         delay = self.scheduler.schedule_retry(run, state, outcome.kind) if live.decision is None else None
+        if delay is None and state != "FAIL":
+            self.files.set_error_aside(run)
         if delay is None:
             return self._finish_run(run, outcome, state, reason, duration)
         self.live.wait(run)
@@ -118,6 +120,8 @@ class OutcomeRecorder:
             if run.state != "waiting":
                 continue
             self.live.waiting.remove(run)
+            if live.decision is not None and live.decision.state != "FAIL":
+                self.files.set_error_aside(run)
             metrics: Mapping[str, float] = {}
             if run.attempt > 0 and live.has_repeats:
                 metrics = self.files.complete(run, self._stopped(run)).metrics

@@ -65,7 +65,9 @@ class Recovery:
                 self._finished_trials[trial.number] = trial
 
     def _restore_trial(self, study: optuna.Study, frozen: FrozenTrial) -> None:
-        live = self.live.add(reopen_trial(study, frozen), frozen.user_attrs)
+        # It was created before its parameters were sampled. If these are missing, it has had no attempt yet.
+        is_new = not frozen.params and bool(self.space.variables)
+        live = self.live.add(reopen_trial(study, frozen), None if is_new else frozen.user_attrs)
         self.reports.restore(live.runs[0], frozen.intermediate_values)
         if attributes.DECISION in frozen.user_attrs:
             live.decision = Decision(**frozen.user_attrs[attributes.DECISION])

@@ -12,9 +12,12 @@ from sweep.controller.retries import RetryRules
 from sweep.controller.runs import LiveRun
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import UsageMeter
-from sweep.messages import OutcomeKind, TrialStateName
+from sweep.messages import CommonFailure, OutcomeKind, TrialStateName
 from sweep.study import attributes
 from sweep.sweepfile import SweepSpec
+
+_HOLD_INTERVAL = 1.0
+"""Seconds after which a free slot asks again while the running trials show whether trials can succeed."""
 
 
 @dataclass(eq=False)
@@ -41,7 +44,7 @@ class Scheduler:
 
     def next_run(self) -> LiveRun | None:
         """The run whose next attempt starts now; None if nothing can start."""
-        if self._is_stopping():
+        if self._is_stopping() or self.common_failure is not None:
             return None
         now = time.monotonic()
         for run in self.live.waiting:
@@ -60,6 +63,8 @@ class Scheduler:
         """Seconds until an attempt can start; None if none will start unless trials are enqueued."""
         if self._is_stopping():
             return None
+        if self.common_failure is not None:
+            return _HOLD_INTERVAL
         if not self.stats.has_all_trials(len(self.live.trials)):
             return 0.0
         if not self.live.waiting:
@@ -93,7 +98,23 @@ class Scheduler:
         """The stop rule that is reached, or None."""
         if self.stats.is_metric_missing and not self._is_metric_reported():
             return "metric"  # the objective never reports it, whatever the parameters
-        return self.stats.stopped_by(self.meter.now().elapsed)
+        rule = self.stats.stopped_by(self.meter.now().elapsed)
+        if rule is None and self.common_failure is not None and not self._running():
+            return "same_failure"
+        return rule
+
+    @property
+    def common_failure(self) -> CommonFailure | None:
+        """The failure of the first trials, as long as no trial has shown that trials can succeed."""
+        if self.spec.stop.failures is not None or self.stats.has_results:
+            return None
+        # The first trials that end are the fastest, not all trials: a running one can have come further.
+        if not self.stats.first.have_reported and any(run.last_report for run in self._running()):
+            return None
+        return self.stats.first.common_failure
+
+    def _running(self) -> list[LiveRun]:
+        return [run for live in self.live.trials.values() for run in live.runs if run.state == "running"]
 
     def _is_stopping(self) -> bool:
         return self.is_draining or self.stopped_by() is not None

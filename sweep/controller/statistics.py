@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.controller.common_failure import FirstTrials
 from sweep.controller.stop_rules import StopRules, StopState
 from sweep.space import SearchSpace
 from sweep.study.resubmission import count_resubmissions
@@ -24,6 +25,7 @@ class TrialStats:
         best: the best complete trial within the limits; of equal trials the first.
         enqueued: the number of trials that are enqueued in Optuna and have not started.
         is_metric_missing: whether a trial finished without reporting the metric.
+        first: the first trials that ended since these `trials` were counted.
     """
 
     def __init__(self, spec: SweepSpec, space: SearchSpace, trials: Iterable[FrozenTrial]) -> None:
@@ -34,12 +36,17 @@ class TrialStats:
         self.best: FrozenTrial | None = None
         self.enqueued = sum(trial.state == TrialState.WAITING for trial in trials)
         self.is_metric_missing = False
+        self.first = FirstTrials()
         finished = [trial for trial in trials if trial.datetime_complete is not None]
         for trial in sorted(finished, key=lambda trial: (trial.datetime_complete, trial.number)):
-            self.add(trial)
+            self._count(trial)
 
     def add(self, trial: FrozenTrial) -> bool:
-        """Count a trial with a final state; returns whether it is the best so far."""
+        """Count a trial that has just ended; returns whether it is the best so far."""
+        self.first.add(trial)
+        return self._count(trial)
+
+    def _count(self, trial: FrozenTrial) -> bool:
         is_best = self._state.add_trial(trial)
         if is_best:
             self.best = trial

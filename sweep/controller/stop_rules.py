@@ -12,6 +12,7 @@ from sweep.space.space import EXHAUSTIVE
 from sweep.study.ranking import Ranking
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.model import Metric
+from sweep.sweepfile.types import UNLIMITED
 
 REASONS = {
     "failures": "; too many trials failed",
@@ -65,7 +66,9 @@ def stop_notes(spec: SweepSpec) -> list[str]:
     stop = spec.stop
     if spec.sampler.type in EXHAUSTIVE or stop.trials is not None or stop.seconds is not None:
         return []
-    uncertain = [key for key in ("target", "failures", "plateau") if getattr(stop, key) is not None]
+    uncertain = [
+        key for key in ("target", "failures", "plateau") if getattr(stop, key) not in (None, UNLIMITED)
+    ]
     rules = f", if stop.{' or stop.'.join(uncertain)} is never reached" if uncertain else ""
     return [f"nothing stops this sweep except Ctrl-C{rules}; write for example stop: {{trials: 100}}"]
 
@@ -107,7 +110,8 @@ class StopRules:
             return "trials"
         if self._grid_size is not None and finished >= self._grid_size:
             return "grid"
-        if stop.failures is not None and state.counts[TrialState.FAIL] - resubmissions >= stop.failures:
+        failures = state.counts[TrialState.FAIL] - resubmissions
+        if isinstance(stop.failures, int) and failures >= stop.failures:
             return "failures"
         if stop.plateau is not None and state.longest_plateau >= stop.plateau:
             return "plateau"

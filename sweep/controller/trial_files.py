@@ -47,6 +47,12 @@ class TrialFiles:
             directory.root.mkdir(parents=True, exist_ok=True)
             directory.error.write_text(text, encoding="utf-8")
 
+    def set_error_aside(self, run: LiveRun) -> None:
+        """Rename the `error.txt` of an earlier attempt: the run has finished, and it has not failed."""
+        directory = self._directory.trial(run.number, run.label)
+        with suppress(OSError):
+            directory.error.rename(directory.earlier_error)
+
     def _scalars(self, run: LiveRun) -> Mapping[str, Mapping[int, float]]:
         with suppress(OSError):
             return read_scalars(self._directory.trial(run.number, run.label).root)

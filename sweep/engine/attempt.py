@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,12 @@ from sweep.engine.classify import classify_exception
 from sweep.engine.isolation import isolated, seed_generators
 from sweep.engine.user_traceback import one_line, user_traceback
 from sweep.messages import Assignment, Outcome
+from sweep.objective.event_files import OwnEventFiles, child_variables
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.pickled_function import PickledFunction
 from sweep.objective.result import read_result
 from sweep.script.reference import ScriptReference
+from sweep.script.startup import sweep_event_files
 from sweep.system.directory import SweepDirectory
 from sweep.system.processes import TRIAL_DIRECTORY
 from sweep.tracking.run_logger import RunLogger
@@ -37,8 +39,7 @@ class AttemptSettings:
     Args:
         directory: the sweep's directory.
         objective: the function or the script to run.
-        working_directory: where the objective is imported.
-        trial_directory: where the objective runs.
+        trial_directory: where the objective is imported and runs.
         env: environment variables to set, in addition to the inherited ones.
         metric: the name of the (first) metric that the sweep optimizes.
         goals: the names of all metrics that the sweep optimizes.
@@ -52,7 +53,6 @@ class AttemptSettings:
 
     directory: SweepDirectory
     objective: ObjectiveReference
-    working_directory: Path
     trial_directory: Path
     env: Mapping[str, str]
     metric: str
@@ -81,6 +81,8 @@ class ObjectiveImportError(Exception):
 class AttemptRunner:
     """Runs one attempt after another in this process. The objective is imported once.
 
+    Before the import, the sweep's environment variables and the working directory are set, and stay set.
+
     Args:
         settings: the settings that all attempts share.
         redirect_output: where the output of the objective goes.
@@ -107,7 +109,19 @@ class AttemptRunner:
         self._redirect_output = redirect_output
         self._in_user_process = in_user_process
         self._on_error = on_error
-        self._objective = _load_objective(settings.objective)
+        objective = settings.objective
+        self._is_script = isinstance(objective, ScriptReference)
+        if not self._is_script:
+            sweep_event_files.install()
+        self._enter_user_process: Callable[[], AbstractContextManager[None]] = (
+            nullcontext  # a script has its own process
+            if isinstance(objective, ScriptReference)
+            else objective.user_process().entered
+        )
+        os.environ.update(settings.env)
+        os.chdir(settings.trial_directory)
+        with self._enter_user_process():
+            self._objective = _load_objective(objective)
         self.is_clean = True
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
@@ -116,9 +130,12 @@ class AttemptRunner:
         directory = settings.directory.trial(assignment.number, assignment.label)
         directory.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as exits:
-            env = {**settings.env, TRIAL_DIRECTORY: str(directory.root)}
+            env = {TRIAL_DIRECTORY: str(directory.root)}
+            if not self._is_script:
+                env |= child_variables(settings.env)
             problems = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
             exits.enter_context(self._redirect_output(directory.output))
+            exits.enter_context(self._enter_user_process())
             os.chdir(settings.trial_directory)
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
@@ -156,7 +173,9 @@ class AttemptRunner:
         outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)
         try:
             seed_generators(assignment.seed)
-            value, metrics = read_result(self._objective(trial), settings.goals, trial.last_value)
+            with nullcontext() if self._is_script else OwnEventFiles(trial):
+                result = self._objective(trial)
+            value, metrics = read_result(result, settings.goals, trial.last_value)
             run.add_final({settings.metric: value, **metrics})
         except BaseException as error:  # user code can raise anything
             self._on_error(error)
@@ -173,8 +192,7 @@ class AttemptRunner:
     def _device(self) -> str:
         """The device of the settings; "cpu" if Ray has not assigned a GPU and the machine has none."""
         device = self._settings.device
-        is_script = isinstance(self._settings.objective, ScriptReference)
-        if device == "cuda" and self._in_user_process and not is_script:
+        if device == "cuda" and self._in_user_process and not self._is_script:
             with suppress(ImportError):
                 import torch
 

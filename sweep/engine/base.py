@@ -50,7 +50,6 @@ class PreparedSweep:
         return AttemptSettings(
             directory=self.directory,
             objective=self.objective,
-            working_directory=self.working_directory,
             trial_directory=self.trial_directory,
             # The variables of a script contain macros, which differ by trial: the script runner sets them.
             env={} if isinstance(self.objective, ScriptReference) else self.spec.env,

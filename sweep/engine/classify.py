@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from sweep.errors import SweepError
+from sweep.errors import SweepStopped
 from sweep.messages import Outcome, OutcomeKind
 from sweep.script.errors import NeverReported, ScriptCrash, ScriptError
 from sweep.trial.channel import Interrupted
@@ -16,7 +16,7 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FULL_BELOW = 1 << 16
 """A disk with less free space than this, in bytes, counts as full."""
 
-_FREE_SPACE = "Free some disk space, then run the same command again to resume"
+FREE_SPACE = "Free some disk space first"
 
 _OUT_OF_MEMORY = (
     "CUDA out of memory",
@@ -58,19 +58,9 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
     return "crash" if isinstance(error, ScriptCrash) else "error"
 
 
-def disk_full_error(outcome: Outcome) -> SweepError:
+def disk_full_error(outcome: Outcome) -> SweepStopped:
     """Create the error for a sweep that stops because a trial could not write."""
-    return SweepError(f"{outcome.reason}; trial {outcome.number} is not marked as failed. {_FREE_SPACE}")
-
-
-def study_write_error(error: BaseException) -> SweepError:
-    """Create the error for a sweep that stops because its study could not be written."""
-    if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
-        return SweepError(f"{error.strerror}; nothing was recorded after that. {_FREE_SPACE}")
-    return SweepError(
-        f"{type(error).__name__}: {error}; nothing was recorded after that. "
-        "Fix the cause, then run the same command again to resume"
-    )
+    return SweepStopped(f"{outcome.reason}; trial {outcome.number} is not marked as failed. {FREE_SPACE}")
 
 
 def _chain(error: BaseException) -> list[BaseException]:

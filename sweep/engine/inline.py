@@ -16,8 +16,10 @@ from sweep.controller.controller import Controller
 from sweep.controller.requests import take_requests
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, PreparedSweep
-from sweep.engine.classify import DISK_FULL_ERRNOS, disk_full_error, study_write_error
+from sweep.engine.classify import disk_full_error
+from sweep.engine.controller_guard import ControllerFailed, ControllerGuard
 from sweep.engine.interruption import Interruption
+from sweep.engine.isolation import isolated
 from sweep.engine.observer import Observer
 from sweep.engine.output import tee_output
 from sweep.errors import InputError, SweepError
@@ -39,7 +41,7 @@ class InlineEngine(Engine):
         if not _process_lock.acquire(blocking=False):
             raise InputError(
                 "another thread runs a sweep in this process; wait until it has finished, "
-                "or run without inline"
+                "or leave out inline=True"
             )
         return self
 
@@ -52,28 +54,35 @@ class InlineEngine(Engine):
     def run(
         self, sweep: PreparedSweep, observer: Observer, interruption: Interruption, grace: float
     ) -> Progress:
-        os.chdir(sweep.working_directory)
-        try:
-            runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
-        except ObjectiveImportError as error:
-            raise SweepError(str(error)) from None
-        fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-        try:
-            return self._run(runner, sweep, observer, interruption)
-        finally:
-            os.close(fence)
+        with isolated({}, kill_children=False):  # the import of the objective changes this process, too
+            try:
+                runner = AttemptRunner(sweep.attempt_settings, tee_output, in_user_process=True)
+            except ObjectiveImportError as error:
+                raise SweepError(str(error)) from None
+            os.chdir(sweep.working_directory)
+            fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
+            try:
+                return self._run(runner, sweep, observer, interruption)
+            except (ControllerFailed, OSError) as error:
+                failure = ControllerFailed.of(error)
+                if isinstance(error, OSError) and not failure.is_disk_full:
+                    raise
+                raise failure.for_user(sweep.directory) from None
+            finally:
+                os.close(fence)
 
     def _run(
         self, runner: AttemptRunner, sweep: PreparedSweep, observer: Observer, interruption: Interruption
     ) -> Progress:
-        controller = Controller(
-            sweep.spec, sweep.directory, slots=1, keeps_report_events=observer.wants_reports
+        keeps_reports = observer.wants_reports
+        controller = ControllerGuard(
+            lambda: Controller(sweep.spec, sweep.directory, slots=1, keeps_report_events=keeps_reports)
         )
-        observer.on_ready(1, controller.progress())
+        observer.on_ready(1, controller.call(Controller.progress))
         try:
             while interruption.signal is None:
                 _handle_requests(controller, sweep, interruption)
-                next_step = controller.next_step(None)
+                next_step = controller.call(Controller.next_step, None)
                 assignment = next_step.assignment
                 if assignment is None:
                     if next_step.ask_again_in is None:
@@ -89,7 +98,7 @@ class InlineEngine(Engine):
                     outcome = runner.run(assignment, channel)
                 if interruption.signal is not None and not is_script:
                     break  # the objective may have caught KeyboardInterrupt: its result is not an outcome
-                result = controller.finish(outcome)
+                result = controller.call(Controller.finish, outcome)
                 if result is not None:
                     observer.on_result(result)
                 if outcome.kind == "disk_full":
@@ -99,27 +108,23 @@ class InlineEngine(Engine):
         except KeyboardInterrupt:
             if interruption.signal is None:  # raised by the objective, not by a signal
                 raise
-        except OSError as error:
-            if error.errno not in DISK_FULL_ERRNOS:
-                raise
-            raise study_write_error(error) from None
-        return controller.close()
+        return controller.call(Controller.close)
 
 
-def _handle_requests(controller: Controller, sweep: PreparedSweep, interruption: Interruption) -> None:
+def _handle_requests(controller: ControllerGuard, sweep: PreparedSweep, interruption: Interruption) -> None:
     """Handle requests of other processes. No trial is running, so a request to stop one is too late."""
     for request in take_requests(sweep.directory.requests, sweep.run_id):
         if request.stop:
             interruption.request(signal.SIGINT)
-        controller.resubmit(request.resubmit)
-        controller.enqueue(request.enqueue, request.token)
+        controller.call(Controller.resubmit, request.resubmit)
+        controller.call(Controller.enqueue, request.enqueue, request.token)
 
 
 @dataclass(frozen=True)
 class _DirectChannel:
     """The channel of a trial whose controller is in the same process."""
 
-    controller: Controller
+    controller: ControllerGuard
     assignment: Assignment
     interruption: Interruption
     observer: Observer
@@ -127,23 +132,25 @@ class _DirectChannel:
     def report(self, message: TrialMessage) -> None:
         run = self.assignment
         with self.interruption.defer():
-            self.controller.report(run.number, run.attempt, [message], run.repeat)
+            self.controller.call(Controller.report, run.number, run.attempt, [message], run.repeat)
         if self.observer.wants_reports:
-            self.observer.on_reports(self.controller.take_report_events())
+            self.observer.on_reports(self.controller.call(Controller.take_report_events))
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
         run = self.assignment
         with self.interruption.defer():
-            return self.controller.suggest(run.number, run.attempt, [], run.repeat, name, distribution)
+            return self.controller.call(
+                Controller.suggest, run.number, run.attempt, [], run.repeat, name, distribution
+            )
 
     def should_prune(self) -> bool:
         run = self.assignment
         with self.interruption.defer():
-            return self.controller.should_prune(run.number, run.attempt, [], run.repeat)
+            return self.controller.call(Controller.should_prune, run.number, run.attempt, [], run.repeat)
 
     def must_end(self) -> bool:
         run = self.assignment
         if self.interruption.signal is not None:
             raise KeyboardInterrupt
         with self.interruption.defer():
-            return self.controller.must_end(run.number, run.attempt, [], run.repeat)
+            return self.controller.call(Controller.must_end, run.number, run.attempt, [], run.repeat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._pid = os.getpid()
         self._raises = False
         self._previous_handlers: dict[signal.Signals, Any] = {}
 
@@ -79,6 +81,10 @@ class Interruption:
             self.signal = number
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a process that an objective has forked, for example of a pool
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if self.signal is not None:
             signal.signal(number, signal.SIG_DFL)
             raise KeyboardInterrupt

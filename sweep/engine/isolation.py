@@ -10,21 +10,23 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import psutil
 
+from sweep.engine.process_state import Restore, save_state
 from sweep.system import processes
+from sweep.system.libraries import is_library
 
 _CHILD_GRACE = 0.5
 """Time between SIGTERM and SIGKILL for child processes that a trial has left behind, in seconds."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-
-_Restore = Callable[[], None]
-"""Restores the state that was saved when this function was created."""
+_THREAD_GRACE = 1.0
+"""How long threads that a trial has started may run on, in seconds."""
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def seed_generators(seed: int) -> None:
@@ -40,8 +42,7 @@ def seed_generators(seed: int) -> None:
 def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[list[str]]:
     """Set environment variables, and restore the state of the process at the end of the block.
 
-    Restored are the working directory, the environment, sys.argv and sys.path, random generators, torch's
-    settings, the handlers of the root logger, signal handlers and timers.
+    Restored are the parts that `process_state` lists, loggers, signal handlers and timers, and children.
 
     Args:
         env: the environment variables to set.
@@ -52,7 +53,7 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
     """
     problems: list[str] = []
 
-    def run(restore: _Restore) -> None:
+    def run(restore: Restore) -> None:
         try:
             restore()
         except Exception as error:  # noqa: BLE001 - logging handlers and the like are user code
@@ -60,132 +61,115 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
 
     with ExitStack() as exits:
         exits.callback(run, partial(_release_memory, processes.count_descriptors()))
-        for save in (_save_directory, _save_env, _save_argv, _save_generators, _save_torch, _save_logging):
-            exits.callback(run, save())
-        exits.callback(run, _save_signals())
+        exits.callback(run, _save_threads())
+        for restore in (*save_state(), _save_logging(), _save_signals()):
+            exits.callback(run, restore)
         if kill_children:
+            exits.callback(run, _save_figures())
             exits.callback(run, _save_children())
         os.environ.update(env)
         yield problems
 
 
-def _save_directory() -> _Restore:
-    return partial(os.chdir, os.getcwd())
-
-
-def _save_env() -> _Restore:
-    before = dict(os.environ)
-
-    def restore() -> None:
-        now = dict(os.environ)
-        for name in now.keys() - before.keys():
-            del os.environ[name]
-        for name, value in before.items():
-            if now.get(name) != value:
-                os.environ[name] = value
-
-    return restore
-
-
-def _save_argv() -> _Restore:
-    argv, path = list(sys.argv), list(sys.path)
+def _save_logging() -> Restore:
+    """Save the settings of loggers: a trial's log file must not receive the messages of later trials."""
+    manager = logging.root.manager
+    before = {logger: _settings(logger) for logger in _loggers()}
+    disabled = manager.disable
 
     def restore() -> None:
-        sys.argv[:] = argv
-        sys.path[:] = path
-
-    return restore
-
-
-def _save_generators() -> _Restore:
-    states: list[tuple[Callable[[Any], Any], Any]] = [(random.setstate, random.getstate())]
-    if "numpy" in sys.modules:
-        generator = sys.modules["numpy"].random
-        states.append((generator.set_state, generator.get_state()))
-    if "torch" in sys.modules:
-        torch = sys.modules["torch"]
-        states.append((torch.set_rng_state, torch.get_rng_state()))
-
-    def restore() -> None:
-        for set_state, state in states:
-            set_state(state)
-
-    return restore
-
-
-def _save_torch() -> _Restore:
-    torch = sys.modules.get("torch")
-    before = None if torch is None else [get() for _, get, _ in _torch_settings(torch)]
-
-    def restore() -> None:
-        torch = sys.modules.get("torch")
-        if torch is None:
-            return
-        settings = _torch_settings(torch)
-        # If the trial has imported torch, there is no earlier value.
-        values = [default for _, _, default in settings] if before is None else before
-        for (set_value, get, _), value in zip(settings, values, strict=True):
-            if get() != value:
-                set_value(value)
-
-    return restore
-
-
-def _torch_settings(torch: Any) -> list[tuple[Callable[[Any], Any], Callable[[], Any], Any]]:
-    """The setter, the getter and the default of each of torch's global settings."""
-    cudnn = torch.backends.cudnn
-
-    def set_device(device: Any) -> None:
-        # A default device of "cpu" costs time in each operation, unlike None.
-        torch.set_default_device(None if device.type == "cpu" else device)
-
-    return [
-        (torch.set_grad_enabled, torch.is_grad_enabled, True),
-        (torch.set_default_dtype, torch.get_default_dtype, torch.float32),
-        (set_device, torch.get_default_device, torch.device("cpu")),
-        (torch.set_num_threads, torch.get_num_threads, torch.get_num_threads()),
-        (torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled, False),
-        (torch.set_anomaly_enabled, torch.is_anomaly_enabled, False),
-        (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision, "highest"),
-        (partial(setattr, cudnn, "benchmark"), lambda: cudnn.benchmark, False),
-        (partial(setattr, cudnn, "deterministic"), lambda: cudnn.deterministic, False),
-    ]
-
-
-def _save_logging() -> _Restore:
-    """Save the root logger's settings: a trial's log file must not receive the messages of later trials."""
-    root = logging.getLogger()
-    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
-
-    def restore() -> None:
-        new = [handler for handler in root.handlers if handler not in handlers]
-        root.handlers[:] = handlers
-        root.setLevel(level)
         logging.disable(disabled)
-        for handler in new:
-            handler.close()
+        for logger in _loggers():
+            if logger not in before and _is_of_library(logger.name):
+                continue  # the trial has imported it
+            handlers, level, propagate, is_disabled = before.get(logger, ([], logging.NOTSET, True, False))
+            new = [handler for handler in logger.handlers if handler not in handlers]
+            logger.handlers[:] = handlers
+            logger.level, logger.propagate, logger.disabled = level, propagate, is_disabled
+            for handler in new:
+                handler.close()
+        logging.root.setLevel(logging.root.level)  # forgets which messages each logger lets through
 
     return restore
 
 
-def _save_signals() -> _Restore:
+def _loggers() -> list[logging.Logger]:
+    known = list(logging.root.manager.loggerDict.values())
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+
+
+def _settings(logger: logging.Logger) -> tuple[list[logging.Handler], int, bool, bool]:
+    return list(logger.handlers), logger.level, logger.propagate, logger.disabled
+
+
+def _is_of_library(name: str) -> bool:
+    module = sys.modules.get(name.partition(".")[0])
+    return module is not None and is_library(getattr(module, "__file__", None) or "")
+
+
+def _save_signals() -> Restore:
     """Save signal handlers and timers: an alarm that a trial has set must not terminate a later trial."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def restore() -> None:
         for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
         faulthandler.cancel_dump_traceback_later()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
-            if handler is not None and signal.getsignal(number) is not handler:
+            if signal.getsignal(number) is not handler:
+                if handler is None:  # it was not set from Python
+                    raise RuntimeError(f"the handler of {signal.Signals(number).name} was replaced")
                 signal.signal(number, handler)
 
     return restore
 
 
-def _save_children() -> _Restore:
+def _save_threads() -> Restore:
+    before = set(threading.enumerate())
+
+    def restore() -> None:
+        end = time.monotonic() + _THREAD_GRACE
+        for thread in set(threading.enumerate()) - before:
+            while thread.is_alive() and _runs_user_code(thread):
+                if time.monotonic() >= end:
+                    raise RuntimeError(f"the thread {thread.name} is still running")
+                thread.join(0.05)
+
+    return restore
+
+
+def _runs_user_code(thread: threading.Thread) -> bool:
+    """Whether a thread is in code of the user, or starts the processes of a pool again and again."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not is_library(file) or file.endswith("multiprocessing/pool.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _save_figures() -> Restore:
+    """Save which figures are open: a later trial would draw on one that a trial has left."""
+    before = _open_figures()
+
+    def restore() -> None:
+        for number in _open_figures() - before:
+            sys.modules["matplotlib.pyplot"].close(number)
+
+    return restore
+
+
+def _open_figures() -> set[int]:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return set() if pyplot is None else set(pyplot.get_fignums())
+
+
+def _save_children() -> Restore:
     before = {process.pid for process in processes.descendants()}
 
     def restore() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sysconfig
 import traceback
 from types import TracebackType
 
@@ -14,6 +15,9 @@ from sweep.trial.scalars import BadNumberError
 _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _IMPORTLIB = os.path.dirname(os.path.abspath(importlib.__file__)) + os.sep
 _NOT_USER_CODE = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 _SELF_EXPLANATORY = (SyntaxError, BadNumberError, BadResultError)
 """Exceptions whose message is sufficient: where in this package they were raised does not help the user."""
 
@@ -28,6 +32,23 @@ def user_traceback(error: BaseException) -> str:
     formatted = traceback.TracebackException.from_exception(error)
     _remove_own_frames(formatted, set())
     return _encodable("".join(formatted.format()))
+
+
+def project_traceback(error: BaseException) -> str:
+    """Format a traceback that begins with code that is neither of this package nor of an installed library.
+
+    Empty if there is no such code.
+    """
+    formatted = traceback.TracebackException.from_exception(error)
+    is_user = [not _is_library(frame.filename) for frame in formatted.stack]
+    if not any(is_user):
+        return ""
+    del formatted.stack[: is_user.index(True)]
+    return _encodable("".join(formatted.format()))
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith((*_NOT_USER_CODE, *_LIBRARIES)) or "site-packages" in filename.split(os.sep)
 
 
 def user_frames(error: BaseException) -> TracebackType | None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import sys
 from collections.abc import Callable
-from functools import partial
-from types import CodeType, MethodType
+from types import CodeType
 from typing import Any
 
 from sweep.objective.find import ObjectiveReference
-from sweep.objective.pickled_function import PickledFunction
+from sweep.objective.pickled_function import PickledFunction, underlying_function
 
 
 def digest(objective: ObjectiveReference) -> str:
@@ -35,10 +33,7 @@ def differ(first: str, second: str) -> bool:
 
 
 def _code(function: Callable[..., Any]) -> CodeType | None:
-    function = inspect.unwrap(function)
-    while isinstance(function, (partial, MethodType)):
-        function = inspect.unwrap(function.func if isinstance(function, partial) else function.__func__)
-    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    code = getattr(underlying_function(function), "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 

@@ -1,62 +1,130 @@
-"""TensorBoard event files that a script writes: finding them and reading them while they grow."""
+"""TensorBoard event files that a trial's own writers create: finding them and reading them while they grow.
+
+They are read in the same way for scripts (`ScriptRun`) and functions (`sweep.objective.event_files`).
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 from sweep.script.process import written_files
-from sweep.tracking.events import is_from_sweep
+from sweep.script.startup.sweep_event_files import is_in_sweep
+from sweep.tracking.events import Span, is_from_sweep
+from sweep.tracking.foreign import (
+    HPARAMS,
+    disable_hparams,
+    hide,
+    hide_subdirectories,
+    is_event_file,
+    is_shown,
+)
 from sweep.tracking.numbers import ScalarReader
 from sweep.tracking.records import CorruptFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
+from sweep.trial.scalars import STEPS
 
 ANNOUNCED = ".event-files"
-"""The file in the trial's directory to which `startup/sitecustomize.py` appends the paths of event files."""
+"""The file in the trial's directory to which `sweep_event_files.py` appends the paths of event files."""
 
-_SKIPPED_DIRECTORIES = ("checkpoint", "wandb", ".wandb")
-_HPARAMS = "hparams"
+_SKIPPED_DIRECTORIES = ("checkpoint", "artifacts", "wandb", ".wandb")
 _SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
 """Names that frameworks give to directories of curves, not of runs."""
 _ADD_HPARAMS_DIRECTORY = re.compile(r"\d{9,}\.\d+")
 """The subdirectory that torch's `add_hparams` creates in the writer's directory."""
 
 
-class EventFiles:
-    """Finds the event files that the processes of a trial write.
+class WrittenScalars(NamedTuple):
+    """Scalars of one step in an event file, and the event to copy; None if the file is in the trial's run."""
 
-    These are the files in the trial's directory, those that `startup/sitecustomize.py` has announced, and
+    step: int
+    values: dict[str, float]
+    event: Any | None
+
+
+class EventFiles:
+    """Finds and reads the event files that the processes of a trial write.
+
+    These are the files in the trial's directory, those that `startup/sweep_event_files.py` has announced, and
     those that one of the processes has open.
 
     Args:
         trial: the trial's directory; existing files belong to earlier attempts.
+        family: the processes of the trial that exist already, with files that are not the attempt's.
+
+    Attributes:
+        written_tags: the tags of scalars in files of the trial's own run, which are not copied.
+        invalid_steps: steps that are out of range, by metric.
     """
 
-    def __init__(self, trial: Path) -> None:
+    def __init__(self, trial: Path, family: Iterable[psutil.Process] = ()) -> None:
         self._trial = trial.resolve()
         self._announced = trial / ANNOUNCED
         self._announced.unlink(missing_ok=True)
-        self._known: dict[Path, EventStream | None] = dict.fromkeys(self._files_in_directory())
+        hide_subdirectories(self._trial)
+        earlier = [*self._files_in_directory(), *written_files(family, "tfevents")]
+        self._known: dict[Path, EventStream | None] = dict.fromkeys(earlier)
         self._names = _TagNames()
+        self.written_tags: set[str] = set()
+        self.invalid_steps: dict[str, int] = {}
 
-    def find(self, family: list[psutil.Process], is_over: bool = False) -> list[EventStream]:
+    def read(
+        self, streams: Iterable[EventStream], accepts: Callable[[str], bool], is_delayed: bool = False
+    ) -> Iterator[WrittenScalars]:
+        """The events since the last call.
+
+        TensorBoard's Python loader follows one file of a run, and a run is a directory. So the events of
+        files outside the trial's directory are to be copied to the trial's own file.
+
+        Args:
+            streams: the result of `find`.
+            accepts: whether a metric comes from event files. Others are removed from the events.
+            is_delayed: whether to read only what was written before the last call.
+        """
+        for stream in streams:
+            for event in stream.read(is_delayed):
+                step, scalars = stream.scalars(event)
+                if not 0 <= step < STEPS:  # TensorBoard's HParams tab answers HTTP 500 to such a step
+                    self.invalid_steps.update(dict.fromkeys(scalars, step))
+                    continue
+                accepted = {name: value for name, value in scalars.items() if accepts(name)}
+                if stream.is_in_run:
+                    self.written_tags.update(scalars)
+                    yield WrittenScalars(step, accepted, None)
+                elif without_scalars(event, scalars.keys() - accepted.keys()) is not None:
+                    event.step = step
+                    yield WrittenScalars(step, accepted, event)
+
+    def hide(self) -> None:
+        """Hide all files from TensorBoard, except those in the trial's own run. The attempt is over."""
+        hide_subdirectories(self._trial)
+        for path, stream in self._known.items():
+            if stream is not None and not stream.is_in_run and is_shown(path) and self._is_in_sweep(path):
+                hide(path)
+
+    def _is_in_sweep(self, path: Path) -> bool:
+        return is_in_sweep(str(self._trial), str(path.parent))
+
+    def find(self, family: Iterable[psutil.Process], is_over: bool = False) -> list[EventStream]:
         """Return the readers of all files found so far.
 
         Args:
-            family: the script's processes.
-            is_over: whether the script has exited. Before that, files of `add_hparams` are left out: they
+            family: the trial's processes.
+            is_over: whether the attempt is over. Before that, files of `add_hparams` are left out: they
                 repeat the last value of each metric, which can be on disk before its curve.
         """
         opened = written_files(family, "tfevents")
         for path in [*self._announced_files(), *self._files_in_directory(), *opened]:
             if path not in self._known and not (path.parent == self._trial and is_from_sweep(path)):
-                self._known[path] = EventStream(path, path.parent == self._trial, self._names)
+                is_in_run = path.parent == self._trial and is_shown(path)
+                is_run = is_shown(path) and self._is_in_sweep(path)
+                self._known[path] = EventStream(path, is_in_run, is_run, self._names)
                 self._names.add(path.parent)
         streams = [stream for stream in self._known.values() if stream is not None]
         return [stream for stream in streams if not stream.is_of_add_hparams] + [
@@ -75,8 +143,17 @@ class EventFiles:
                 name for name in subfolders if not (is_top and name in _SKIPPED_DIRECTORIES)
             )
             for name in sorted(files):
-                if "tfevents" in name:
+                if is_event_file(name):
                     yield Path(os.path.realpath(os.path.join(folder, name)))
+
+
+def without_scalars(event: Any, names: Collection[str]) -> Any | None:
+    """Remove scalars from an event, and return it; None if nothing remains."""
+    values = event.summary.value
+    for index in reversed(range(len(values))):
+        if values[index].tag in names:
+            del values[index]
+    return None if event.HasField("summary") and not values else event
 
 
 class _TagNames:
@@ -122,7 +199,7 @@ def _is_of_split(directory: Path) -> bool:
     if directory.name not in _SPLITS:
         return False
     with suppress(OSError):
-        return all("tfevents" in name or name == "plugins" for name in os.listdir(directory))
+        return all(is_event_file(name) or name == "plugins" for name in os.listdir(directory))
     return True
 
 
@@ -132,14 +209,18 @@ class EventStream:
     Args:
         path: the file.
         is_in_run: whether TensorBoard shows the file itself in the trial's run.
+        is_run: whether TensorBoard shows the file itself, in any run of the sweep.
         names: the metric names of tags.
     """
 
-    def __init__(self, path: Path, is_in_run: bool, names: _TagNames) -> None:
+    def __init__(self, path: Path, is_in_run: bool, is_run: bool, names: _TagNames) -> None:
         self.path = path
         self.is_in_run = is_in_run
+        self._is_run = is_run
         self._names = names
         self._position = 0
+        self._size = 0
+        """The size of the file when it was last read."""
         self._is_broken = False
         self._numbers = ScalarReader()
         self._stepless: dict[str, int] = {}
@@ -149,12 +230,16 @@ class EventStream:
         """Whether torch's `add_hparams` has written the file."""
         return self._names.is_of_add_hparams(self.path.parent)
 
-    def read(self) -> Iterator[Any]:
+    def read(self, is_delayed: bool = False) -> Iterator[Any]:
         """The events since the last call, with metric names as tags.
 
-        Records of the HParams plugin are left out, because the sweep writes its own.
+        Records of the HParams plugin are left out, because the sweep writes its own. If TensorBoard reads the
+        file, they are disabled in it.
+
+        Args:
+            is_delayed: whether to read only what was written before the last call.
         """
-        for record in self._records():
+        for record, span in self._records(is_delayed):
             event = event_pb2.Event()
             try:
                 event.ParseFromString(record)
@@ -164,7 +249,7 @@ class EventStream:
             if event.WhichOneof("what") in ("file_version", "session_log", None):
                 continue
             if event.HasField("summary"):
-                self._adapt(event)
+                self._adapt(event, span)
                 if not event.summary.value:
                     continue
             yield event
@@ -186,26 +271,32 @@ class EventStream:
                     self._stepless[value.tag] = before + 1
         return step, scalars
 
-    def _adapt(self, event: Any) -> None:
+    def _adapt(self, event: Any, span: Span) -> None:
         values = event.summary.value
+        is_hparams = [value.metadata.plugin_data.plugin_name == HPARAMS for value in values]
+        if self._is_run and any(is_hparams):
+            disable_hparams(self.path, span)
         for index in reversed(range(len(values))):
             tag = self._names.name(values[index].tag, self.path.parent)
-            if tag is None or values[index].metadata.plugin_data.plugin_name == _HPARAMS:
+            if tag is None or is_hparams[index]:
                 del values[index]
             else:
                 values[index].tag = tag
 
-    def _records(self) -> Iterator[bytes]:
-        """The complete records since the last call."""
+    def _records(self, is_delayed: bool) -> Iterator[tuple[bytes, Span]]:
+        """The complete records since the last call, and their positions."""
         if self._is_broken:
             return
         try:
             if not self.path.is_file():  # removed, or a pipe or a directory
                 return
+            before, self._size = self._size, self.path.stat().st_size
             for record, end in read_records(self.path, self._position):
                 assert record is not None
-                self._position = end
-                yield record
+                if is_delayed and end > before:
+                    return
+                span, self._position = Span(self._position, end), end
+                yield record, span
         except CorruptFileError:
             self._is_broken = True
         except OSError:  # removed meanwhile, or it belongs to another user

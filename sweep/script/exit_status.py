@@ -17,7 +17,13 @@ _RANK = re.compile(r"^\[rank\d+\]: ?")
 _LAUNCHER_ERRORS = ("ChildFailedError", "CalledProcessError")
 _CHILD_EXIT = re.compile(r"^ *exitcode *: (?:-(\d+)|\d+) \(pid|died with <Signals\.\w+: (\d+)>", re.MULTILINE)
 """How torchrun and subprocess report the signal, if any, that killed a process. The root cause comes last."""
-
+_CRASH_MESSAGE = re.compile(
+    r"^\s*(?:Fatal Python error|terminate called|what\(\):|Assertion .*failed|F\d{4} "
+    r"|free\(\)|malloc|munmap_chunk|double free|corrupted |\*\*\* .* detected)"
+    r"|Assertion `.*' failed|Check failed:|\b(?:Killed|Aborted|Segmentation fault|Bus error)\b"
+)
+"""What Python, C++, glibc and shells print about a process that a signal killed."""
+_WARNING = "Warning: "
 _AFTER_THE_REASON = ("Pass --helpshort or", "Set the environment variable HYDRA_FULL_ERROR")
 """Lines that absl and Hydra print after an error's message."""
 
@@ -37,9 +43,10 @@ def check_exit_status(status: int, tail: Sequence[str]) -> None:
         return
     output_tail = "\n".join(tail)
     if status < 0:
-        raise ScriptCrash(f"killed by {_signal_name(-status)}", _reason(tail), output_tail)
+        raise ScriptCrash(f"killed by {_signal_name(-status)}", _crash_message(tail), output_tail)
     if status - 128 in _CRASH_SIGNALS:  # a shell's status for a command that a signal killed
-        raise ScriptCrash(f"exit status {status} ({_signal_name(status - 128)})", _reason(tail), output_tail)
+        what = f"exit status {status} ({_signal_name(status - 128)})"
+        raise ScriptCrash(what, _crash_message(tail), output_tail)
     children = _CHILD_EXIT.findall(output_tail)
     if children and (number := int("".join(children[-1]) or 0)) in _CRASH_SIGNALS:
         raise ScriptCrash(
@@ -55,6 +62,12 @@ def _signal_name(number: int) -> str:
     with suppress(ValueError):
         return signal.Signals(number).name
     return f"signal {number}"
+
+
+def _crash_message(tail: Sequence[str]) -> str:
+    """What a process printed because it crashed. Whatever else it printed is unrelated to the signal."""
+    found = [line.strip() for line in tail if _CRASH_MESSAGE.search(line)]
+    return found[-1] if found else ""
 
 
 def _reason(tail: Sequence[str]) -> str:
@@ -75,4 +88,14 @@ def _reason(tail: Sequence[str]) -> str:
     if lines and lines[-1].startswith("╰"):  # the error is the first line in a box of rich (typer, tyro)
         top = max((index for index, line in enumerate(lines) if line.startswith("╭")), default=-1)
         return lines[top + 1].strip("│ ")
-    return lines[-1].strip() if lines else ""
+    others = [
+        line.strip()
+        for before, line in zip(["", *lines], lines, strict=False)
+        if not _is_unrelated(line) and not (line[:1].isspace() and _WARNING in before)
+    ]
+    return others[-1] if others else ""
+
+
+def _is_unrelated(line: str) -> bool:
+    """Whether a line of output is a metric or a warning: these do not say why a script exits."""
+    return _WARNING in line or (line.startswith("{") and line.endswith("}"))

@@ -21,8 +21,8 @@ _LONGEST = 4096
 _TIMEOUT = 5.0
 """CPU seconds per line. Some expressions backtrack forever."""
 _LONGEST_SHOWN = 80
-_OWN_SEPARATOR = re.compile(r"\)[?*+]?(?:\\s\*| )*\\?[,'_]|[,'_](?:\\s\*| )*\(")
-"""A comma outside the groups of an expression, which ends a number there."""
+_OWN_SEPARATOR = re.compile(r"\)[?*+]?(?:\\s\*| )*(?:\\?[,'_ekKMGT]|\\\.|\[)|[-,'_.](?:\\s\*| )*\(")
+"""A part of a number outside the groups of an expression, which ends or begins numbers there itself."""
 
 
 class Patterns:

@@ -35,8 +35,9 @@ _AFTER_ANY = re.compile(
 )
 _EUROPEAN = re.compile(r"[-+\u2212\u2013]?[1-9]\d{0,2}(?:\.\d{3})+,\d")
 _SEPARATORS = ",'\u2019_\u00a0\u2009\u202f"
-_REST = re.compile(rf"[{_SEPARATORS}]\d")
+_REST = re.compile(rf"[{_SEPARATORS}.]\d|[eE][-+\u2212]?\d|[kKMGT](?![^\W_])")
 _BEGINNING = re.compile(rf"\d[{_SEPARATORS}]\Z")
+_SIGN_BEFORE = re.compile(r"(?:\A|[\s=:(\[|])[-\u2212]\Z")
 _TAIL = re.compile(r"\d{3}(?!\d)")
 READABLE = "numbers are printed as 1234.5, 1,234.5, 1e-3, 12.3k or nan, with a decimal point"
 
@@ -71,14 +72,16 @@ def whole_number(line: str, start: int, end: int) -> str:
     Args:
         line: the line.
         start: where the match starts.
-        end: where it ends. In `1,234.5`, an expression such as `[0-9.]+` ends at the comma.
+        end: where it ends. An expression such as `[0-9.]+` matches a part of `1,234.5`, `-1.5` and `1e-05`.
     """
     text = line[start:end]
-    if _TAIL.match(text) and _BEGINNING.search(line[:start]):
-        start = len(line[:start].rstrip("0123456789" + _SEPARATORS))
-    elif not (text[-1:].isdigit() and _REST.match(line, end)):
-        return text
-    return line[start:]
+    before = line[:start]
+    is_cut = text[-1:].isdigit() and _REST.match(line, end) is not None
+    if _TAIL.match(text) and _BEGINNING.search(before):
+        start = len(before.rstrip("0123456789" + _SEPARATORS))
+    elif text[:1].isdigit() and _SIGN_BEFORE.search(before):
+        start -= 1
+    return line[start:] if is_cut else line[start:end]
 
 
 def _is_minus(sign: str | None) -> bool:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.caller import caller
 from sweep.errors import EntryError
 from sweep.script.errors import ScriptError
 from sweep.script.executables import check_executable
 from sweep.script.patterns import Patterns
 from sweep.script.process import Invocation
+from sweep.script.program import find_program
 from sweep.script.run import ScriptRun
 from sweep.script.wandb_offline import wandb_variables, write_parameters
 from sweep.sweepfile.command import (
@@ -30,7 +32,6 @@ from sweep.sweepfile.command import (
     CommandError,
     depends_on_trial,
 )
-from sweep.sweepfile.files import find_file
 from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.wandb.command import make_command, nest
 from sweep.system.directory import TrialDirectory
@@ -86,23 +87,33 @@ class ScriptReference:
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
-            raise EntryError("program", "is missing; use --set program=train.py, or objective=train.py:train")
+            add = caller().option
+            raise EntryError(
+                "program",
+                f"is missing; add {add('program', 'train.py')}, or {add('objective', 'train.py:train')}",
+            )
         path = None
         if program is not None and command.uses("program"):
-            path = find_file("program", program, [directory, near], "*")
-            if path != (directory / program).resolve() or (
-                spec.cwd is not None and depends_on_trial(spec.cwd)
+            has_command = spec.command is not None or command.as_wandb
+            direct = Command(("${program}", "${args}"))
+            path = find_program(
+                program, command if has_command else direct, [directory, near], _known_variables(spec.env)
+            )
+            if path is not None and (
+                path != (directory / program).resolve()
+                or (spec.cwd is not None and depends_on_trial(spec.cwd))
             ):
                 program = str(path)
-            if spec.command is None and not command.as_wandb and path.suffix != ".py":
-                if not os.access(path, os.X_OK):
+            if not has_command and (path is None or (path.suffix != ".py" and path.is_file())):
+                if path is not None and not os.access(path, os.X_OK):
                     raise EntryError(
                         "program",
                         f"{program} is neither a .py file nor executable; run chmod +x {program}, "
                         'or write how to run it, for example command: [bash, "${program}", "${args}"]',
                     )
-                command = Command(("${program}", "${args}"))
-                program = program if os.sep in program else f"./{program}"
+                command = direct
+                if path is not None and os.sep not in program:
+                    program = f"./{program}"
         command = command.with_hydra_dirs(flatten(spec.parameters), path is not None and _uses_hydra(path))
         reference = replace(cls.of(spec), command=command, program=program, file=path)
         reference._check_executable(spec, directory)
@@ -127,8 +138,7 @@ class ScriptReference:
 
     def _check_executable(self, spec: SweepSpec, directory: Path) -> None:
         """Check that the command's executable exists, unless it depends on the trial."""
-        plain = {name: text for name, text in self.variables.items() if "${" not in text}
-        variables = _with_sweep_python({**_inherited(), **plain})
+        variables = _known_variables(self.variables)
         context = CommandContext(
             self.interpreter(), self.program, "args.json", variables, "trial", 0, 0, str(directory)
         )
@@ -244,6 +254,16 @@ def _inherited() -> dict[str, str]:
     if variables.get("PYTHONBREAKPOINT", "").startswith("ray."):  # Ray's debugger fails outside a worker
         del variables["PYTHONBREAKPOINT"]
     return variables
+
+
+def _known_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a script, without what differs between trials.
+
+    Args:
+        env: the sweep file's `env`.
+    """
+    plain = {name: text for name, text in env.items() if "${" not in text}
+    return _with_sweep_python({**_inherited(), **plain})
 
 
 def _with_sweep_python(variables: dict[str, str]) -> dict[str, str]:

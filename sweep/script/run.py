@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.script.errors import NeverReported
-from sweep.script.event_files import EventFiles
+from sweep.script.event_files import EventFiles, without_scalars
 from sweep.script.exit_status import check_exit_status
 from sweep.script.json_lines import explain_unread, read_line
 from sweep.script.metric_sources import MetricRecord, MetricSource, MetricSources, explain_missing_metric
@@ -23,10 +23,9 @@ from sweep.script.wandb_offline import RUN_ID, OfflineRuns
 from sweep.sweepfile.command import EXIT_STATUS
 from sweep.system import processes
 from sweep.system.directory import TrialDirectory
-from sweep.tracking.run_logger import best_tag
+from sweep.tracking.run_logger import best_tag, reported_tag
 from sweep.trial.channel import Interrupted
 from sweep.trial.reporting import REPORTS
-from sweep.trial.scalars import STEPS
 from sweep.trial.trial import Trial, metric_log
 
 _POLL_INTERVAL = 0.2
@@ -53,12 +52,10 @@ class ScriptRun:
         self._metric = metric
         self._patterns = patterns
         directory = TrialDirectory(trial.directory)
-        self._sources = MetricSources(reserved=(best_tag(metric),))
+        self._sources = MetricSources(reserved=(best_tag(metric), reported_tag(metric)))
         self._reports = ReportFile(directory.reports, metric)
         self._wandb = OfflineRuns(trial.directory, invocation.cwd or Path.cwd(), invocation.variables[RUN_ID])
         self._events = EventFiles(trial.directory)
-        self._written_tags: set[str] = set()
-        """Tags that the script itself writes to event files in the trial's directory."""
         self._next_file_poll = time.monotonic() + _POLL_FILES_INTERVAL
         self._next_stop_poll = time.monotonic() + _POLL_STOP_INTERVAL
         self._pruning_deadline = float("-inf")
@@ -68,8 +65,6 @@ class ScriptRun:
         self._is_interrupted = False
         self._values: dict[str, float] = {}
         """The last value of each metric."""
-        self._invalid_steps: dict[str, int] = {}
-        """Steps that are out of range, by metric."""
         self._unread: str | None = None
         """The first line that may have been meant as a report, and what is wrong with it."""
         self._log.continue_curves()
@@ -153,16 +148,9 @@ class ScriptRun:
         if is_over:
             self._add(MetricSource.REGEX, self._patterns.rest(), now)
             self._add(MetricSource.WANDB, self._wandb.rest(), now)
-        for stream in self._events.find(family, is_over):
-            for event in stream.read():
-                step, scalars = stream.scalars(event)
-                if stream.is_in_run:
-                    self._written_tags.update(scalars)
-                if 0 <= step < STEPS:  # TensorBoard's HParams tab answers HTTP 500 to another step
-                    copied = None if stream.is_in_run else event
-                    self._sources.add(MetricSource.EVENTS, MetricRecord(step, scalars), now, copied)
-                else:
-                    self._invalid_steps.update(dict.fromkeys(scalars, step))
+        for found in self._events.read(self._events.find(family, is_over), accepts=lambda name: True):
+            record = MetricRecord(found.step, found.values)
+            self._sources.add(MetricSource.EVENTS, record, now, found.event)
 
     def _add(self, source: MetricSource, records: Iterable[MetricRecord], now: float) -> None:
         for record in records:
@@ -171,7 +159,8 @@ class ScriptRun:
     def _poll_last(self) -> None:
         """Log the remaining metrics of a script that has exited, whatever its status."""
         self._poll(self._output.read_lines(0), is_over=True)
-        if self._written_tags:
+        self._events.hide()
+        if self._events.written_tags:
             self._log.run.move_to_last_file()
 
     def _log_due(self, now: float, is_file_poll: bool) -> None:
@@ -192,7 +181,7 @@ class ScriptRun:
             values = {
                 name: value
                 for name, value in selected.curve.items()
-                if (name in self._written_tags) == is_written
+                if (name in self._events.written_tags) == is_written
             }
             if values:
                 self._log_values(values, selected.step, is_written)
@@ -200,9 +189,6 @@ class ScriptRun:
 
     def _log_event(self, record: MetricRecord, event: Any) -> None:
         """Log an event of the script's event files.
-
-        TensorBoard's Python loader follows one file of a run, and a run is a directory. So events of files
-        outside the trial's directory are copied to the trial's own file.
 
         Args:
             record: its scalars.
@@ -212,13 +198,7 @@ class ScriptRun:
         selected = self._sources.select(MetricSource.EVENTS, record)
         curve = {} if selected is None else selected.curve
         if event is not None:
-            event.step = record.step
-            values = event.summary.value
-            for index in reversed(range(len(values))):
-                if values[index].tag in record.values and values[index].tag not in curve:
-                    del values[index]
-            if event.HasField("summary") and not values:
-                event = None
+            event = without_scalars(event, record.values.keys() - curve.keys())
         self._log_values(curve, record.step, True, event)
         if selected is not None:
             self._values.update(selected.values)
@@ -262,7 +242,7 @@ class ScriptRun:
                     self._metric,
                     self._sources.names,
                     bool(self._patterns),
-                    self._invalid_steps,
+                    self._events.invalid_steps,
                     self._unread,
                     self._wandb.ignored,
                     self._patterns.unread.get(self._metric),

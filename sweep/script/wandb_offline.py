@@ -28,9 +28,9 @@ RUN_ID = "WANDB_RUN_ID"
 _MODE = "WANDB_MODE"
 _ONLINE = ("online", "shared", "run")
 _HELD_MODE = "SWEEP_WANDB_MODE"
-"""The mode as `startup/_sweep_wandb.py` reads it: scripts remove the variables of W&B."""
+"""The mode as `startup/sweep_wandb.py` reads it: scripts remove the variables of W&B."""
 _NO_SERVER = "http://127.0.0.1:9"
-"""For a Python that ignores `startup/_sweep_wandb.py`, which holds the same address in W&B's settings."""
+"""For a Python that ignores `startup/sweep_wandb.py`, which holds the same address in W&B's settings."""
 
 
 def wandb_variables(

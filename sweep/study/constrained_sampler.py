@@ -1,9 +1,10 @@
-"""`ConstrainedSampler`: rejects configurations that violate a constraint before a trial is spent on them."""
+"""`ConstrainedSampler`: rejects configurations before a trial is spent on them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import optuna
@@ -14,25 +15,34 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.variables import Variable
+from sweep.study.distinct import is_continuous, is_tried
 
 _TRIES = 20
 """How often the sampler itself is asked. If it learns from trials, it soon proposes feasible ones."""
 _RANDOM_TRIES = 100_000
 """How often a random configuration is drawn after that. It is more than `_CHECKED`, so that a configuration
 that was found before the sweep started is found again for each trial."""
+_REPETITIONS = 2 * _TRIES
+"""How many configurations that have been tried before are rejected, half of them random. A range can be so
+narrow that it has no others."""
 _CHECKED = 10_000
 """How many random configurations are checked before a sweep starts."""
 
 
 class ConstrainedSampler(BaseSampler):
-    """Asks another sampler until the configuration satisfies all constraints.
+    """Asks another sampler until the configuration satisfies all constraints and has not been tried before.
+
+    A genetic sampler proposes copies of its parents, and a sampler that restarts repeats itself. A second
+    trial with the same numbers from a continuous range would be wasted. Choices and whole numbers can be
+    equal.
 
     The whole configuration is sampled when the trial starts, conditional parameters included.
 
     Args:
         sampler: the other sampler.
         space: the search space with its constraints.
-        seed: the seed of the random configurations that are drawn if the sampler finds none.
+        seed: the seed of the random configurations that are drawn if the sampler finds none. It must not be
+            that of `sampler`: two generators with one seed draw the same configurations.
     """
 
     def __init__(self, sampler: BaseSampler, space: SearchSpace, seed: int) -> None:
@@ -56,6 +66,7 @@ class ConstrainedSampler(BaseSampler):
     ) -> dict[str, Any]:
         given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         violations: Counter[str] = Counter()
+        repetitions = 0
         for attempt in range(_TRIES + _RANDOM_TRIES):
             sampler = self._sampler if attempt < _TRIES else self._random
             joint = (
@@ -65,10 +76,20 @@ class ConstrainedSampler(BaseSampler):
             )
             sampled, params = _draw(self._space, sampler, study, trial, {**joint, **given})
             violated = [constraint.text for constraint in self._space.violated(params)]
-            if not violated:
-                return sampled
             violations.update(violated)
+            if not violated:
+                if repetitions == _REPETITIONS or not self._is_repetition(study, trial, sampled, given):
+                    return sampled
+                repetitions += 1
         raise _infeasible(violations, _TRIES + _RANDOM_TRIES)
+
+    def _is_repetition(
+        self, study: optuna.Study, trial: FrozenTrial, sampled: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> bool:
+        """Whether numbers from a continuous range were sampled, and an earlier trial has the same."""
+        distributions = self._space.distributions
+        can_differ = any(is_continuous(distributions[key]) for key in sampled.keys() - given.keys())
+        return can_differ and is_tried(study, trial.number, sampled)
 
     def sample_independent(
         self,
@@ -124,14 +145,16 @@ def _draw(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Draw a configuration with the given values: as Optuna samples it, and as the trial's parameters."""
     sampled: dict[str, Any] = {}
+    so_far = copy(trial)  # a custom sampler can depend on the parameters that were sampled before
 
     def sample(variable: Variable) -> Any:
         key = variable.key
-        sampled[key] = (
-            given[key]
-            if key in given
-            else sampler.sample_independent(study, trial, key, variable.distribution)
-        )
+        if key in given:
+            sampled[key] = given[key]
+        else:
+            sampled[key] = sampler.sample_independent(study, so_far, key, variable.distribution)
+        so_far.params = {**so_far.params, key: sampled[key]}
+        so_far.distributions = {**so_far.distributions, key: variable.distribution}
         return sampled[key]
 
     params = space.walk(sample)

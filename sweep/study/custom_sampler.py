@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Collection
 
 from optuna.samplers import BaseSampler
@@ -64,3 +65,12 @@ def _parameters(class_: type) -> Collection[str]:
         return inspect.signature(class_).parameters
     except (TypeError, ValueError):
         return ()
+
+
+def raised_by_custom_sampler(sampler: object, error: BaseException) -> bool:
+    """Whether an exception was raised in, or through, the code of a sweep's custom sampler."""
+    if not isinstance(sampler, CustomSampler):
+        return False
+    module = sampler.type.partition(":")[0]
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == module for frame in frames)

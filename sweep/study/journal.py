@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
+
+from sweep.system.durable import sync_path
 
 _GRACE_PERIOD = 3
 """Seconds after which a lock counts as left by a killed process. Optuna's default is 30; it warns below 3."""
@@ -19,11 +22,15 @@ class Journal(BaseJournalBackend):
     """Writes the same file as Optuna's `JournalFileBackend`, under the same lock, at a third of the cost.
 
     Optuna opens, locks, syncs and closes the file for every line: a trial with six parameters and ten reports
-    waits for the disk eighteen times. Here the lines of a `batch` are written together: one lock, one write,
-    and one sync if an outcome is among them. Parameters and reports alone are passed to the operating system,
+    waits for the disk eighteen times. Here the lines of a `batch` are collected and written together, with
+    one sync if an outcome is among them. Parameters and reports alone are passed to the operating system,
     which keeps them if this process is killed; they reach the disk with the next outcome.
 
-    Other Optuna tools can read and write the file at the same time.
+    Other Optuna tools can read and write the file at the same time. The lock is held only for the write,
+    never while samplers and pruners run or the disk is waited for: a process that waits for it breaks it
+    after its grace period. So others can write during a batch. A line whose meaning depends on the order is
+    therefore written at once, with those before it: one that creates a trial, whose number is its place, or
+    that starts an enqueued trial, which belongs to the first process that does.
 
     Args:
         path: the file; created if it is missing. An incomplete last line, left by a process that was killed,
@@ -37,36 +44,47 @@ class Journal(BaseJournalBackend):
         path.touch()
         with self._locked():
             _repair(path)
-        self._next = 0
-        """The number of the first line that has not been read."""
+        self._returned = 0
+        """How many lines `read_logs` has returned."""
         self._position = 0
-        """Where that line starts in the file, in bytes."""
+        """Where the first line that it has not returned starts in the file, in bytes."""
+        self._skipped: deque[tuple[int, int]] = deque()
+        """Where lines start and end in the file, after `_position`, that it returned from a batch."""
         self._batch: list[dict[str, Any]] | None = None
-        self._batch_read = 0
-        """How many lines of the batch have been read."""
+        self._returned_of_batch = 0
+        """How many lines of the batch it has returned."""
         self._must_sync = False
         self._failed_write: OSError | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The lines from this number on: first those of the file, then those of the batch."""
-        if self._batch_read == 0:  # no other process writes while a batch holds the lock
-            yield from self._read_file(log_number_from)
-        while self._batch is not None and self._batch_read < len(self._batch):
-            self._batch_read += 1
-            yield self._batch[self._batch_read - 1]
+        """The lines that were not returned before: first those of the file, then those of the batch.
 
-    def _read_file(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        if log_number_from != self._next:
-            self._next = self._position = 0
+        Args:
+            log_number_from: how many lines were returned before; 0 starts again.
+        """
+        if log_number_from == 0:
+            self._returned = self._position = self._returned_of_batch = 0
+            self._skipped.clear()
+        assert log_number_from == self._returned
+        for line in self._read_file():
+            self._returned += 1
+            yield line
+        while self._batch is not None and self._returned_of_batch < len(self._batch):
+            self._returned_of_batch += 1
+            self._returned += 1
+            yield self._batch[self._returned_of_batch - 1]
+
+    def _read_file(self) -> Iterator[dict[str, Any]]:
         with open(self._path, "rb") as file:
-            file.seek(self._position)
-            for line in file:
+            while True:
+                if self._skipped and self._skipped[0][0] == self._position:
+                    _, self._position = self._skipped.popleft()
+                file.seek(self._position)
+                line = file.readline()
                 if not line.endswith(b"\n"):
-                    break  # another process is writing it
+                    break  # the end, or another process is writing it
                 self._position += len(line)
-                self._next += 1
-                if self._next > log_number_from:
-                    yield json.loads(line)
+                yield json.loads(line)
 
     def sync(self) -> None:
         """Sync the current batch to the disk at its end, as if it contained an outcome."""
@@ -74,54 +92,78 @@ class Journal(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, or add them to the batch. Outcomes are on the disk afterwards, or after the batch."""
-        if self._batch is not None:
-            self._batch.extend(logs)
-            return
-        with self._locked():
+        if self._batch is None:
             self._write(logs)
+            self._sync()
+            return
+        self._batch.extend(logs)
+        if any(_depends_on_order(log) for log in logs):
+            self._flush()
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Write all lines of the block together at its end, even if the block raises an exception.
+        """Collect the lines of the block, and write them at its end, even if the block raises an exception.
 
         Raises:
             OSError: the lines cannot be written. The file is unchanged, and all later writes fail.
         """
-        with self._locked():
-            self._batch, self._batch_read = [], 0
+        self._batch = []
+        try:
+            yield
+        finally:
             try:
-                yield
+                self._flush()
             finally:
-                batch, read = self._batch, self._batch_read
-                self._batch, self._batch_read = None, 0
-                lines = self._write(batch)
-                self._next += read
-                self._position += sum(map(len, lines[:read]))
+                self._batch = None
+            self._sync()
 
-    def _write(self, logs: list[dict[str, Any]]) -> list[bytes]:
-        lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
-        if not lines:
-            return lines
+    def _flush(self) -> None:
+        """Write the lines of the batch, and go on with an empty batch."""
+        assert self._batch is not None
+        batch, returned = self._batch, self._returned_of_batch
+        self._batch, self._returned_of_batch = [], 0
+        self._write(batch, returned)
+
+    def _write(self, logs: list[dict[str, Any]], returned: int = 0) -> None:
+        """Append lines, of which the first ones have been returned by `read_logs`."""
+        if not logs:
+            return
         if self._failed_write is not None:
             message = (
                 f"{self._failed_write.strerror}: an earlier write failed; later changes were not recorded"
             )
             raise OSError(self._failed_write.errno, message, str(self._path))
+        lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
+        with self._locked():
+            start = self._append(b"".join(lines))
+        if returned:
+            self._skipped.append((start, start + sum(map(len, lines[:returned]))))
+        self._must_sync |= any(log.get("state") or "study_name" in log for log in logs)
+
+    def _append(self, content: bytes) -> int:
+        """Append to the file; returns where it starts in the file, in bytes."""
         size = os.path.getsize(self._path)
         try:
             with open(self._path, "ab") as file:
-                file.write(b"".join(lines))
+                file.write(content)
                 file.flush()
-                if self._must_sync or any("state" in log or "study_name" in log for log in logs):
-                    os.fsync(file.fileno())
-                self._must_sync = False
+                return file.tell() - len(content)
         except OSError as error:
             # For example, the disk is full. Half a line would corrupt the next one, and Optuna's memory is
             # ahead of the file from now on, so this process must not write any more.
             self._failed_write = error
             os.truncate(self._path, size)
             raise
-        return lines
+
+    def _sync(self) -> None:
+        if not self._must_sync:
+            return
+        self._must_sync = False
+        try:
+            sync_path(self._path)
+        except OSError as error:
+            self._failed_write = error
+            raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -129,7 +171,15 @@ class Journal(BaseJournalBackend):
         try:
             yield
         finally:
-            self._lock.release()
+            with suppress(
+                RuntimeError
+            ):  # this process was suspended meanwhile, and another one took the lock
+                self._lock.release()
+
+
+def _depends_on_order(log: dict[str, Any]) -> bool:
+    """Whether a line means something else if lines of other processes come before it."""
+    return "datetime_start" in log or "study_name" in log
 
 
 def _repair(path: Path) -> None:

@@ -2,16 +2,20 @@
 
 * The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
   objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
+* The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 
 Another one is the method that `multi_objective_tpe.py` overrides.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
+from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
+
+_Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
 
 
 def storage_of(study: optuna.Study) -> Any:
@@ -40,3 +44,9 @@ def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: flo
     if step not in reported:
         study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
         reported[step] = value
+
+
+def replace_random_sampler(sampler: _Sampler, random: RandomSampler) -> _Sampler:
+    """Have a sampler use this one for parameters that it samples at random."""
+    sampler._random_sampler = random
+    return sampler

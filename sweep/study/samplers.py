@@ -17,8 +17,10 @@ from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.constrained_sampler import ConstrainedSampler, check_feasible
 from sweep.study.custom_sampler import make_custom_sampler
+from sweep.study.distinct import DistinctSampler
 from sweep.study.grid_sampler import GridSampler
 from sweep.study.multi_objective_tpe import MultiObjectiveTPESampler
+from sweep.study.private import replace_random_sampler
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile import samplers as spec
@@ -43,18 +45,19 @@ def make_sampler(
     sampler: Sampler,
     space: SearchSpace,
     seed: int,
-    trials_so_far: int,
+    sampled_so_far: int,
     objectives: int = 1,
     reported: int = 0,
 ) -> BaseSampler:
-    """Create the sampler for a session of a sweep.
+    """Create the sampler for a session of a sweep. It repeats no configuration of a continuous space.
 
     Args:
         sampler: the sampler in the sweep file.
         space: the search space.
         seed: the sweep's seed.
-        trials_so_far: the number of existing trials. A sampler's state is not stored, so with the same seed a
-            resumed sweep would repeat its first suggestions; the number changes the seed.
+        sampled_so_far: a number that grows with each trial and each parameter that is sampled. A sampler's
+            state is not stored, so with the same seed a resumed sweep would repeat its first suggestions; the
+            number changes the seed.
         objectives: the number of objectives.
         reported: the index of the objective that trials report and are pruned by.
 
@@ -63,13 +66,12 @@ def make_sampler(
     """
     if not isinstance(sampler, spec.CustomSampler):  # a custom sampler is checked when it is constructed
         check_sampler(sampler, space, objectives)
-    session_seed = derive_seed(seed, "sampler", trials_so_far)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        created = _make(sampler, space, seed, session_seed, reported if objectives > 1 else None)
-    if space.constraints and sampler.type not in EXHAUSTIVE:  # the grid contains feasible configurations only
-        return ConstrainedSampler(created, space, session_seed)
-    return created
+    created = _make_optuna_sampler(sampler, space, seed, sampled_so_far, reported if objectives > 1 else None)
+    if sampler.type in EXHAUSTIVE:  # the grid contains each feasible configuration once
+        return created
+    if space.is_define_by_run:
+        return DistinctSampler(created)
+    return ConstrainedSampler(created, space, derive_seed(seed, "constraints", sampled_so_far))
 
 
 def check_sampler(sampler: Sampler, space: SearchSpace, objectives: int = 1) -> None:
@@ -142,42 +144,72 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
     return notes
 
 
+def _make_optuna_sampler(
+    sampler: Sampler, space: SearchSpace, seed: int, sampled_so_far: int, reported: int | None = None
+) -> BaseSampler:
+    """Create the sampler that `make_sampler` asks for configurations.
+
+    Each generator of random numbers has its own seed: Optuna would give one seed to two of them.
+
+    Args:
+        sampler: the sampler in the sweep file.
+        space: the search space.
+        seed: the sweep's seed.
+        sampled_so_far: as for `make_sampler`.
+        reported: the index of the objective that trials report, if there are several objectives.
+    """
+    session_seed = derive_seed(seed, "sampler", sampled_so_far)
+    random = samplers.RandomSampler(derive_seed(seed, "random", sampled_so_far))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return _make(sampler, space, seed, session_seed, random, reported)
+
+
 def _make(
-    sampler: Sampler, space: SearchSpace, seed: int, session_seed: int, reported: int | None
+    sampler: Sampler,
+    space: SearchSpace,
+    seed: int,
+    session_seed: int,
+    random: samplers.RandomSampler,
+    reported: int | None,
 ) -> BaseSampler:
     if isinstance(sampler, spec.CustomSampler):
         return make_custom_sampler(sampler, session_seed)
     options = {**optuna_options(sampler), "seed": session_seed}
+    independent: dict[str, Any] = {"independent_sampler": random, "warn_independent_sampling": False}
     match sampler:
         case spec.TpeSampler():
-            if space.is_conditional and sampler.group is None and sampler.multivariate is not False:
-                options["group"] = True
-            if options.get("group"):
-                options["multivariate"] = True  # implied; with several objectives Optuna would warn
-            if reported is None:
-                return samplers.TPESampler(**options)
-            return MultiObjectiveTPESampler(reported, **options)
+            return replace_random_sampler(_make_tpe(sampler, space, options, reported), random)
         case spec.GpSampler():
-            return samplers.GPSampler(**options, warn_independent_sampling=False)
+            return samplers.GPSampler(**options, **independent)
         case spec.CmaEsSampler():
-            return samplers.CmaEsSampler(**options, warn_independent_sampling=False)
+            return samplers.CmaEsSampler(**options, **independent)
         case spec.Nsga2Sampler():
-            return samplers.NSGAIISampler(**_with_operators(options))
+            return replace_random_sampler(samplers.NSGAIISampler(**_with_operators(options)), random)
         case spec.Nsga3Sampler():
-            return samplers.NSGAIIISampler(**_with_operators(options))
+            return replace_random_sampler(samplers.NSGAIIISampler(**_with_operators(options)), random)
         case spec.QmcSampler():
             # The study stores the position in the sequence by seed: another seed would restart it.
             options["seed"] = derive_seed(seed, "sampler")
-            independent = samplers.RandomSampler(session_seed)
-            return samplers.QMCSampler(
-                **options, independent_sampler=independent, warn_independent_sampling=False
-            )
+            return samplers.QMCSampler(**options, **independent)
         case spec.RandomSampler():
-            return samplers.RandomSampler(session_seed)
+            return random
         case spec.GridSampler():
             return GridSampler(space)
         case spec.BruteForceSampler():
             return GridSampler(space, derive_seed(seed, "sampler"))
+
+
+def _make_tpe(
+    sampler: spec.TpeSampler, space: SearchSpace, options: dict[str, Any], reported: int | None
+) -> samplers.TPESampler:
+    if space.is_conditional and sampler.group is None and sampler.multivariate is not False:
+        options["group"] = True
+    if options.get("group"):
+        options["multivariate"] = True  # implied; with several objectives Optuna would warn
+    return (
+        samplers.TPESampler(**options) if reported is None else MultiObjectiveTPESampler(reported, **options)
+    )
 
 
 def _with_operators(options: dict[str, Any]) -> dict[str, Any]:

@@ -47,9 +47,10 @@ class SweepStudy:
         pruning_goal = spec.goals.index(spec.pruning_metric)
         counted = getattr(spec.pruner, "steps", None) == "counted"
         self.pruning = Pruning(self.optuna_study, make_pruner(spec.pruner), pruning_goal, counted)
-        count = len(self.trials)
+        # An enqueued trial exists before its parameters are sampled.
+        sampled_so_far = sum(1 + len(trial.params) for trial in self.trials)
         self.optuna_study.sampler = make_sampler(
-            spec.sampler, space, self.seed, count, len(spec.goals), pruning_goal
+            spec.sampler, space, self.seed, sampled_so_far, len(spec.goals), pruning_goal
         )
 
     @property

@@ -98,7 +98,8 @@ class Command:
         Args:
             parameters: the names of the parameters.
         """
-        macros = [f"${{{name}}}" for name in (*LIST_MACROS, "args_json", *parameters)]
+        passing = [name for name in LIST_MACROS if name != "hydra_dirs"]
+        macros = [f"${{{name}}}" for name in (*passing, "args_json", *parameters)]
         items = [item for item in self.items[1:] if any(macro in item for macro in macros)]
         return type(self)(tuple(items))
 

@@ -23,7 +23,7 @@ def _constraints(raw: Any) -> Any:
     items = as_list(raw)
     if not isinstance(items, (list, tuple)):
         return items
-    for index, whole in split_texts(items):
+    for index, whole in split_texts(items, "()[]{}''\"\""):
         raise invalid(
             f"{short_repr(items[index])} is only a part of an expression, because YAML splits a list at "
             f"commas; put the whole expression in quotes: {quoted(whole)}",

@@ -48,6 +48,8 @@ def foreign_key_hint(
     section = _SECTIONS.get(model)
     if section == "" and (key in _UNNEEDED or (key == "n_jobs" and data[key] == -1)):
         return f"leave it out: {_UNNEEDED.get(key, 'as many trials as fit run at once')}"
+    if section == "" and str(key).lower() == "method":
+        return "a W&B file has method in small letters"
     hints = []
     for entry in _ENTRIES.get(key, ()):
         if section is None or not entry.startswith(section):
@@ -68,6 +70,13 @@ def foreign_key_hint(
 
 def parameter_key_error(key: Any, data: Mapping[Any, Any], keys: Iterable[str]) -> str:
     """The message about an unknown key of a parameter; for Optuna's keys it shows the rewritten parameter."""
+    text = str(key)
+    if data[key] is None and ":" in text:
+        return "unknown key; write a space after ':'"
+    if data[key] is None and (text.isdigit() or text.endswith((")", "]"))):
+        return (
+            "unknown key: a comma ends an entry; write numbers without one, and put text with one in quotes"
+        )
     if key not in _PARAMETER_KEYS and not (key == "type" and _PARAMETER_KEYS.keys() & data.keys()):
         return f"unknown key; {suggestion(key, keys)}"
     renamed = {_PARAMETER_KEYS.get(name, name): value for name, value in data.items() if name != "type"}

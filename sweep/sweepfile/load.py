@@ -16,6 +16,7 @@ from sweep.errors import EntryError, InputError, SpecError, nearest_file
 from sweep.sweepfile import yaml as sweep_yaml
 from sweep.sweepfile.misplaced import misplaced_key, nested_sweep
 from sweep.sweepfile.model import SweepSpec
+from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.types import as_directory_name, is_directory_name, short_repr
 from sweep.sweepfile.validation_errors import place_of, spec_error
 from sweep.sweepfile.wandb import reading as wandb
@@ -146,14 +147,28 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as error:
-        if not is_wandb and (misplaced := misplaced_key(data, [wandb.DISTINCTIVE_KEY])):
+        if not is_wandb and (misplaced := misplaced_key(data, wandb.DISTINCTIVE_KEY, wandb.METHODS)):
             raise _located(*misplaced, document, file, origins) from None
         rename = wandb.name_in_file if is_wandb else lambda path: path
         raise spec_error(error, document, file, origins, rename) from None
-    notes += split_notes(spec)
+    notes += (*_name_notes(spec), *split_notes(spec))
     if name != path.stem and spec.name == name:
         notes += (f"name: {name}, from the name of the file",)
     return SweepFile(spec, path, document, origins, notes, is_wandb)
+
+
+def _name_notes(spec: SweepSpec) -> Iterator[str]:
+    """Notes about parameters whose names are probably not what the author expects."""
+    for name, parameter in spec.parameters.items():
+        value = getattr(parameter, "value", None)
+        if name == wandb.DISTINCTIVE_KEY and isinstance(value, str) and value in wandb.METHODS:
+            yield f"parameters.{name}: is a parameter; W&B's method belongs to the top level of the file"
+    for name, flat in flatten(spec.parameters).items():
+        if name != flat.name:
+            yield (
+                f"{flat.name} is the name of two parameters: the second is shown as {name!r}, and passed as "
+                "in the file"
+            )
 
 
 def _parse(text: str, file: str) -> sweep_yaml.Document:
@@ -200,7 +215,7 @@ def _from_wandb(
         SpecError: W&B would reject the file.
     """
     document = sweep_yaml.read_document(text, sweep_yaml.Yaml11Loader)
-    data = dict(document.data)
+    data, duplicates = dict(document.data), document.duplicates
     remaining = []
     for origin, key, value in overrides:
         if wandb.is_wandb_key(key):
@@ -213,8 +228,9 @@ def _from_wandb(
     except WandbFileError as error:
         raise _located(error.path, str(error), document, file, origins) from None
     repeated = tuple(
-        f"{'.'.join(map(str, path))}: given twice (lines {first} and {line}); as in W&B, the last one counts"
-        for path, line, first in document.duplicates
+        f"{'.'.join(map(str, path))}: given twice ({lines}); as in W&B, the last one counts"
+        for path, line, first in duplicates
+        for lines in [f"lines {first} and {line}" if first != line else f"line {line}"]
     )
     return sweep_yaml.Document(translated, document.lines), repeated + notes, remaining
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sweep.sweepfile.yaml import Path
@@ -30,19 +30,23 @@ def nested_sweep(data: Any) -> tuple[Path, str] | None:
     return path, f"contains a sweep ({', '.join(keys)}); {instead}"
 
 
-def misplaced_key(data: Mapping[Any, Any], keys: Iterable[str]) -> tuple[Path, str] | None:
+def misplaced_key(
+    data: Mapping[Any, Any], key: str, values: Collection[Any] | None = None
+) -> tuple[Path, str] | None:
     """A key of the top level that is in one of the sections of a file, and not at the top level.
 
     Args:
         data: the data of the file.
-        keys: the keys that belong to the top level.
+        key: the key.
+        values: the values that it can have; by default any.
 
     Returns:
         the path of the key, and what to do; None if there is none.
     """
     for section, entries in data.items():
-        for key in entries if isinstance(entries, dict) else ():
-            if key in keys and key not in data:
+        if isinstance(entries, dict) and key in entries and key not in data:
+            value = entries[key]
+            if values is None or (isinstance(value, str) and value in values):
                 return (section, key), f"belongs to the top level of the file; {CHECK_INDENTATION}"
     return None
 

@@ -37,16 +37,20 @@ from sweep.sweepfile.types import (
     NonNegativeNumber,
     Number,
     OrForms,
+    PathText,
     PositiveInteger,
+    PositiveIntegerOrUnlimited,
     PositiveNumber,
     Seconds,
     as_list,
     check_unique,
+    expanding,
     invalid,
     short_repr,
 )
 from sweep.sweepfile.wandb.command import make_command
 from sweep.sweepfile.yaml import write_yaml
+from sweep.system.paths import expand_url
 
 Goal = Literal["maximize", "minimize"]
 
@@ -108,15 +112,16 @@ class Stop(Model):
 
     `trials` is the number of finished trials, whatever their outcome; `time` is the time that the sweep ran,
     downtime excluded, in seconds or as 30m or 12h; `hours` is the same in hours; `target` is a value of the
-    metric; `failures` is a number of failed trials; `plateau` is the number of complete trials in a row
-    without a new best one.
+    metric; `failures` is a number of failed trials, or `unlimited`: without it the sweep stops if the first
+    five trials fail for the same reason; `plateau` is the number of complete trials in a row without a new
+    best one.
     """
 
     trials: PositiveInteger | None = None
     time: Seconds | None = None
     hours: PositiveNumber | None = None
     target: Number | None = None
-    failures: PositiveInteger | None = None
+    failures: PositiveIntegerOrUnlimited | None = None
     plateau: PositiveInteger | None = None
 
     @model_validator(mode="after")
@@ -207,15 +212,15 @@ class SweepSpec(Model):
     )
 
     name: DirectoryName
-    program: NonEmptyStr | None = None
+    program: PathText | None = None
     command: CommandEntry = None
     arguments: Literal["dotted", "nested"] = "dotted"
-    cwd: NonEmptyStr | None = None
+    cwd: PathText | None = None
     metrics_from: MetricsFrom | None = None
     env: Annotated[Environment, Field(default_factory=dict)]
-    objective: Annotated[
-        NonEmptyStr | None, AfterValidator(check_objective), Field(validate_default=True)
-    ] = None
+    objective: Annotated[PathText | None, AfterValidator(check_objective), Field(validate_default=True)] = (
+        None
+    )
     metric: Annotated[Metric, BeforeValidator(_metric)] = None  # type: ignore[assignment]
     metrics: Annotated[tuple[ListedMetric, ...], Field(min_length=1)] | None = None
     parameters: Parameters
@@ -233,7 +238,8 @@ class SweepSpec(Model):
     stop: Stop = Stop()
     trial: TrialRules = TrialRules()
     storage: Annotated[
-        NonEmptyStr | None, Field(description="An Optuna storage URL instead of the journal")
+        Annotated[NonEmptyStr, expanding(expand_url)] | None,
+        Field(description="An Optuna storage URL instead of the journal"),
     ] = None
 
     @model_validator(mode="after")
@@ -341,8 +347,9 @@ class SweepSpec(Model):
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """The dotted names of the parameters in groups: the names of the groups, and the parameter's own."""
-        return {name: flat.path for name, flat in flatten(self.parameters).items() if len(flat.path) > 1}
+        """For each parameter in a group, by its dotted name: the names of its groups, and its own."""
+        flat = flatten(self.parameters)
+        return {name: found.path for name, found in flat.items() if found.path != (name,)}
 
     @property
     def entry_point(self) -> str:

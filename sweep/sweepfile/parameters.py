@@ -116,9 +116,8 @@ class Choice(_Sampled):
 
     @model_validator(mode="after")
     def _check(self) -> Choice:
-        for index, value in enumerate(self.values):
-            if any(same_value(value, other) for other in self.values[:index]):
-                raise invalid(f"{short_repr(value)} is a duplicate; leave one out", key="values")
+        # W&B's rules allow true and 1. For other sweeps, `SweepSpec` rejects them.
+        check_unique(self.values, "values", distinguishes_bools=True)
         if self.probabilities is not None and len(self.probabilities) != len(self.values):
             raise invalid(
                 f"has {len(self.probabilities)} numbers for {len(self.values)} values; give one for each",

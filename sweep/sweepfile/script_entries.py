@@ -21,8 +21,9 @@ from pydantic import (
 from sweep.sweepfile.base import Model
 from sweep.sweepfile.command import TRIAL_DIR, Command, CommandError, depends_on_trial
 from sweep.sweepfile.patterns import check_metric_pattern, check_pattern
-from sweep.sweepfile.types import OrForms, Scalar, as_list, invalid, is_valid_scalar, short_repr
+from sweep.sweepfile.types import OrForms, Scalar, as_list, expanding, invalid, is_valid_scalar, short_repr
 from sweep.sweepfile.wandb.command import make_command
+from sweep.system.paths import expand_argument, expand_variable
 
 
 def _text(value: Any) -> str:
@@ -52,7 +53,11 @@ def _not_a_command_line(raw: Any) -> Any:
 
 
 CommandEntry = Annotated[
-    Annotated[tuple[Annotated[str, BeforeValidator(_text), _TEXT_SCHEMA], ...], Field(min_length=1)] | None,
+    Annotated[
+        tuple[Annotated[str, BeforeValidator(_text), expanding(expand_argument), _TEXT_SCHEMA], ...],
+        Field(min_length=1),
+    ]
+    | None,
     BeforeValidator(_not_a_command_line),
 ]
 
@@ -70,7 +75,7 @@ def _variable_name(name: str) -> str:
 Environment = Annotated[
     dict[
         Annotated[StrictStr, AfterValidator(_variable_name)],
-        Annotated[str, BeforeValidator(_variable_value), _TEXT_SCHEMA],
+        Annotated[str, BeforeValidator(_variable_value), expanding(expand_variable), _TEXT_SCHEMA],
     ],
     Field(json_schema_extra={"propertyNames": {"pattern": f"^{_VARIABLE}$"}}),
 ]

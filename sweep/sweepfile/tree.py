@@ -10,6 +10,7 @@ from sweep.errors import nearest, suggestion
 from sweep.sweepfile.parameter_forms import Group, Parameter
 from sweep.sweepfile.parameters import Choice, Constant, Leaf, Range
 from sweep.sweepfile.types import invalid, same_value, short_repr
+from sweep.sweepfile.yaml import YAML_BOOLEANS
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,12 @@ def _check_values(name: str, parameter: Leaf, values: tuple[Any, ...], path: _Pa
         if not parameter.allows(value):
             near = nearest(value, map(str, parameter.values)) if isinstance(parameter, Choice) else None
             hint = parameter.values_text if near in (None, str(value)) else f"did you mean {near!r}?"
+            if isinstance(value, bool) and isinstance(parameter, Choice):
+                hint += "".join(
+                    f"; put {text} in quotes"
+                    for text in parameter.values
+                    if isinstance(text, str) and text.lower() in YAML_BOOLEANS[value]
+                )
             raise invalid(f"{name} is never {short_repr(value)}; {hint}", key=path)
 
 

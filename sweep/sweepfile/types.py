@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +26,7 @@ from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from sweep.errors import InputError
+from sweep.system.paths import expand_home
 
 Scalar = None | bool | int | float | str
 
@@ -91,10 +94,26 @@ def is_valid_scalar(value: Any) -> bool:
     return not isinstance(value, (int, float)) or -_LARGEST <= value <= _LARGEST
 
 
-def check_unique(values: Sequence[Any], key: str | tuple[str | int, ...] | None = None) -> None:
-    """Ensure that no value is equal to another one: 1, 1.0 and true are equal in Python, and so to Optuna."""
+def check_unique(
+    values: Sequence[Any], key: str | tuple[str | int, ...] | None = None, distinguishes_bools: bool = False
+) -> None:
+    """Ensure that no value is equal to another one.
+
+    Args:
+        values: the values.
+        key: the entry below the validated one, for the error.
+        distinguishes_bools: whether true and 1 are different. In Python, and so in Optuna, they are equal.
+    """
+    seen: set[Any] = set()
     for index, value in enumerate(values):
-        if value in values[:index]:
+        if isinstance(value, Scalar):
+            identity = (isinstance(value, bool), value) if distinguishes_bools else value
+            is_duplicate = identity in seen
+            seen.add(identity)
+        else:
+            is_same = same_value if distinguishes_bools else operator.eq
+            is_duplicate = any(is_same(value, other) for other in values[:index])
+        if is_duplicate:
             raise invalid(f"{short_repr(value)} is a duplicate; leave one out", key=key)
 
 
@@ -142,6 +161,18 @@ def as_integer(value: Any) -> Any:
     if abs(value) > _LARGEST_INTEGER:
         raise invalid(f"expected a smaller number, got {short_repr(value)}")
     return value
+
+
+UNLIMITED = "unlimited"
+
+
+def _count_or_unlimited(value: Any) -> Any:
+    if value == UNLIMITED:
+        return value
+    count = 0 if isinstance(value, str) else as_integer(value)
+    if count < 1:
+        raise invalid(f"expected a whole number of at least 1, or unlimited, got {short_repr(value)}")
+    return count
 
 
 def _stripped(value: str) -> str:
@@ -213,6 +244,11 @@ Probability = Annotated[
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
 PositiveInteger = Annotated[PositiveInt, BeforeValidator(as_integer)]
+PositiveIntegerOrUnlimited = Annotated[
+    int | Literal["unlimited"],
+    BeforeValidator(_count_or_unlimited),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": UNLIMITED}]}),
+]
 NonNegativeInteger = Annotated[NonNegativeInt, BeforeValidator(as_integer)]
 Flag = StrictBool
 SCALAR_SCHEMA = {"type": ["null", "boolean", "number", "string"]}
@@ -225,6 +261,22 @@ NonEmptyStr = Annotated[
     AfterValidator(_stripped),
     WithJsonSchema({"type": "string", "pattern": STRIPPED}),
 ]
+
+
+def _expanded(expand: Callable[[str], str], text: str) -> str:
+    try:
+        return expand(text)
+    except InputError as error:
+        raise invalid(str(error)) from None
+
+
+def expanding(expand: Callable[[str], str]) -> AfterValidator:
+    """A validator that expands `~` in a string with a function of `system.paths`."""
+    return AfterValidator(partial(_expanded, expand))
+
+
+PathText = Annotated[NonEmptyStr, expanding(expand_home)]
+"""A path, in which `~` is expanded."""
 DirectoryName = Annotated[
     str,
     BeforeValidator(_directory_name),

@@ -16,6 +16,9 @@ _MAX_ENTRIES = 100_000
 """Aliases of aliases can expand a few lines to more than memory can hold."""
 
 
+YAML_BOOLEANS = {True: ("yes", "on"), False: ("no", "off")}
+"""Texts that YAML 1.1 reads as true and false, besides these."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Surrogates, halves of characters, cannot be encoded: no file, terminal or database accepts them."""
 
@@ -254,7 +257,9 @@ def _is_retyped(node: yaml.Node) -> bool:
 
 
 def _key_value(node: yaml.Node) -> str | int:
-    """The value of a key: a string, or an integer as in the paths of pydantic's errors."""
+    """The value of a key: a string, or an integer or boolean as in the paths of pydantic's errors."""
+    if node.tag == "tag:yaml.org,2002:bool":
+        return bool(yaml.SafeLoader.bool_values[node.value.lower()])
     if node.tag == "tag:yaml.org,2002:int" and str(node.value).isdigit():
         return int(node.value)
     return str(node.value)

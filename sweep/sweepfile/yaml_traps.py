@@ -19,13 +19,18 @@ _SYNTAX_HINTS = {
     "% @ ` > or | in quotes",
     r"undefined alias|scanning an? alias|scanning an? anchor": "put text that begins with * or & in quotes",
     r"constructor for the tag|scanning a tag|undefined tag": "put text that begins with ! in quotes",
-    r"mapping values are not allowed": "check the indentation, or put text that contains ': ' in quotes",
+    r"mapping values are not allowed|but got ':'": "check the indentation, or put text that contains ': ' "
+    "in quotes",
     r"unknown escape character|escape sequence": "put text with a backslash in single quotes",
     r"block end>, but found '(<scalar>|,|\]|\})'": "check the indentation, or put the whole text in quotes",
-    r"flow": "put text with brackets, such as ${...} or a[0], in quotes",
+    r"block end>, but found '<block": "check the indentation",
+    r"flow": "put text with brackets or quotes, such as ${...} or a[0], in quotes",
 }
 """A part of PyYAML's message about invalid YAML, and what to do."""
-_BRACKETS = {")": "(", "]": "[", "}": "{"}
+
+
+_MAX_PIECES = 20
+"""More items than this are not the pieces of one text."""
 
 
 def syntax_hint(problem: str) -> str:
@@ -35,11 +40,17 @@ def syntax_hint(problem: str) -> str:
 
 def quoted(text: str) -> str:
     """A text in quotes, as in a YAML file."""
-    return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
+    if '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return "'" + text.replace("'", "''") + "'"
 
 
-def split_texts(items: Sequence[Any]) -> Iterator[tuple[int, str]]:
+def split_texts(items: Sequence[Any], pairs: str = "()[]{}") -> Iterator[tuple[int, str]]:
     """The texts that YAML has split at their commas: `[min(a, b)]` has the items `min(a` and `b)`.
+
+    Args:
+        items: the items of a list.
+        pairs: the pairs of characters between which a comma belongs to a text.
 
     Returns:
         the index of the first piece of each, and the whole text.
@@ -50,22 +61,27 @@ def split_texts(items: Sequence[Any]) -> Iterator[tuple[int, str]]:
         if not whole:
             continue
         start = index if whole is item else start
-        depth = _open_brackets(whole)
-        if depth <= 0:
+        depth = _open_pairs(whole, pairs)
+        if depth <= 0 or index - start > _MAX_PIECES:
             if index > start and depth == 0:
                 yield start, whole
             whole = ""
 
 
-def _open_brackets(text: str) -> int:
-    """The number of brackets that are opened and not closed; negative if one is closed that is not open."""
-    above: list[str] = []
+def _open_pairs(text: str, pairs: str) -> int:
+    """The number of brackets and quotes that are opened and not closed; negative if one is closed only."""
+    closing = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    expected: list[str] = []
     for letter in text:
-        if letter in _BRACKETS.values():
-            above.append(letter)
-        elif letter in _BRACKETS and (not above or above.pop() != _BRACKETS[letter]):
+        if expected and letter == expected[-1]:
+            expected.pop()
+        elif expected and expected[-1] in "\"'":
+            continue  # a bracket in quotes
+        elif letter in closing:
+            expected.append(closing[letter])
+        elif letter in closing.values():
             return -1
-    return len(above)
+    return len(expected)
 
 
 def split_notes(spec: SweepSpec) -> tuple[str, ...]:
@@ -75,7 +91,7 @@ def split_notes(spec: SweepSpec) -> tuple[str, ...]:
         if isinstance(flat.parameter, Choice):
             lists[f"parameters.{name}.values"] = flat.parameter.values
     return tuple(
-        f"{place}: {short_repr(items[start])} is an item of its own, because YAML splits a list at commas; "
+        f"{place}: {short_repr(items[start])} is a separate item, because YAML splits a list at commas; "
         f"if you mean one text, write {quoted(text)}, and for a list [...]"
         for place, items in lists.items()
         for start, text in split_texts(items)

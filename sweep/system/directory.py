@@ -51,6 +51,10 @@ class SweepDirectory:
     """Lock shared by all processes of a run of the sweep (`lock.py`)."""
     requests = _Entry(".requests")
     """Requests of other processes to the one that runs the sweep."""
+    error = _Entry("error.txt")
+    """The traceback of the error that stopped the last run, if it was not the error of a trial."""
+    command = _Entry(".command")
+    """How the sweep was last started, for messages that say how to resume it (`analysis/resuming.py`)."""
     code = _Entry(".code")
     """The digest of the objective's code as it was when the sweep started (`objective/digest.py`)."""
 
@@ -85,7 +89,9 @@ class TrialDirectory:
     reports = _Entry("reports.jsonl")
     """The values that a script reports with `sweep.report`."""
     error = _Entry("error.txt")
-    """The error of the last failed attempt."""
+    """The error of the last failed attempt, unless a later attempt has not failed."""
+    earlier_error = _Entry("earlier-error.txt")
+    """The error of the last failed attempt of a run that has not failed: another attempt followed."""
 
 
 def check_writable(folder: Path) -> None:

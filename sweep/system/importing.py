@@ -1,24 +1,58 @@
-"""Imports a custom class that a sweep file names: `package.module:Class`."""
+"""Imports the user's modules, among them custom classes that a sweep file names: `package.module:Class`."""
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, TypeVar
 
 from sweep.errors import EntryError, suggestion
+from sweep.system.libraries import import_as_user
 
 T = TypeVar("T")
 
 
-def add_cwd_to_path() -> None:
-    """Make modules of the current directory importable, as `python -m` does and a console script does not."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+@contextmanager
+def searched_first(folders: Sequence[str]) -> Iterator[None]:
+    """Search some folders before the libraries while the user's code is imported or run.
+
+    Python puts the script's folder first, and `python -m` the current one. A console script has neither.
+    After the block, folders that were not on `sys.path` are searched last. What was added in it is kept.
+    """
+    before = list(sys.path)
+    sys.path[:] = [*folders, *(entry for entry in before if entry not in folders)]
+    try:
+        yield
+    finally:
+        known = {*before, *folders}
+        added = [entry for entry in sys.path if entry not in known]
+        sys.path[:] = [*added, *before, *(folder for folder in folders if folder not in before)]
+
+
+def find_module(name: str, folder: str) -> ModuleSpec | None:
+    """Find a module by its dotted name, in `folder` first, without importing its parent packages.
+
+    They are imported only if a package computes where its modules are, or has no `__init__.py`.
+    """
+    top, *parts = name.split(".")
+    with searched_first([folder]):
+        spec = PathFinder.find_spec(top, [folder])
+        if spec is None or spec.loader is None:
+            spec = importlib.util.find_spec(top)
+        with suppress(KeyError):  # from the locations of a folder without __init__.py
+            for part in parts:
+                top = f"{top}.{part}"
+                folders = None if spec is None else spec.submodule_search_locations
+                spec = None if folders is None else PathFinder.find_spec(top, list(folders))
+        if top != name:
+            spec = None
+        return spec if spec is not None or not parts else importlib.util.find_spec(name)
 
 
 def load_class(key: str, text: str, base: type[T]) -> type[T]:
@@ -34,9 +68,9 @@ def load_class(key: str, text: str, base: type[T]) -> type[T]:
             derived from `base`.
     """
     name, _, class_name = text.partition(":")
-    add_cwd_to_path()
     try:
-        module = importlib.import_module(name)
+        with searched_first([os.getcwd()]):
+            module = import_as_user(name)
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything
         raise EntryError(key, _import_problem(text, name, error)) from None
     target: Any = module

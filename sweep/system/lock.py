@@ -14,6 +14,7 @@ belongs to an earlier run, and exits.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -30,6 +31,8 @@ from typing import Any
 from sweep.errors import InputError
 
 _POLL_INTERVAL = 0.02  # seconds
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+"""The errors of a file system without locks, such as NFS without lockd or Lustre without `-o flock`."""
 _FILE_SIZE = 512
 """Bytes of a sweep lock's file, padded with spaces."""
 
@@ -58,14 +61,16 @@ class SweepLock:
     Args:
         path: the lock file; created if it is missing.
         name: the sweep's name, for the message.
+        advice: the end of the message: what to do instead.
 
     Raises:
         InputError: on entering, if another process runs the sweep.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, advice: str = "") -> None:
         self._path = path
         self._name = name
+        self._advice = advice
         self._file: int | None = None
 
     def __enter__(self) -> str:
@@ -73,9 +78,8 @@ class SweepLock:
         file = _open_locked(self._path, patience=0.5)
         if file is None:
             raise InputError(
-                f"{self._name}: is already being run by {holder(self._path) or 'another process'}; "
-                f"watch it with `sweep status {self._name}`, or start another one with --name "
-                "(in Python name='...')"
+                f"{self._name}: is already being run by {holder(self._path) or 'another process'}"
+                f"{self._advice}"
             )
         _held.add(file)
         self._file = file
@@ -116,6 +120,18 @@ def renew_run_id(path: Path) -> str:
     finally:
         os.close(file)
     return current.run_id
+
+
+def has_locks(path: Path) -> bool:
+    """Whether the file system of an existing file has locks."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    finally:
+        os.close(file)
+    return True
 
 
 def is_locked(path: Path) -> bool:
@@ -183,7 +199,7 @@ def lock_file(file: Any, patience: float, shared: bool = False) -> bool:
     """Lock an open file. Every process that inherits its descriptor holds the lock too.
 
     Args:
-        file: the file, or its descriptor.
+        file: the file, or its descriptor. If its file system has no locks, nothing waits.
         patience: how many seconds to wait for the lock.
         shared: whether other processes may share the lock; exclusive by default.
 
@@ -192,8 +208,14 @@ def lock_file(file: Any, patience: float, shared: bool = False) -> bool:
     """
     deadline = time.monotonic() + patience
     while True:
-        with suppress(BlockingIOError):
+        try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
             return True
         if time.monotonic() >= deadline:
             return False

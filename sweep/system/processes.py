@@ -1,10 +1,15 @@
-"""Finds, watches and terminates the processes of a sweep on this machine."""
+"""Finds, watches and terminates the processes of a sweep on this machine.
+
+Much of it needs Linux: /proc and prctl. Elsewhere as many processes are found as the system shows, and
+`missing_guarantees` says what does not hold.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +24,17 @@ _KILL_TIMEOUT = 5.0
 """Seconds to wait for a process after SIGKILL."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+def missing_guarantees() -> str:
+    """What this system cannot promise about processes; empty on Linux."""
+    if hasattr(ctypes.CDLL(None), "prctl") and os.path.isdir("/proc/self/fd"):
+        return ""
+    return (
+        f"on this system ({sys.platform}) processes that a trial leaves in the background can survive it, "
+        "workers can survive a killed `sweep run` for some seconds, and a trial that the kernel kills "
+        "because memory ran out counts as crashed"
+    )
 
 
 def exit_with_parent() -> None:
@@ -44,16 +60,24 @@ def _prctl(option: int, value: int) -> None:
 
 def descendants() -> list[psutil.Process]:
     """All child processes of this process, their children, and so on."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # no children: the process table need not be read
-        return []
-    return psutil.Process().children(recursive=True)
+    if hasattr(os, "waitid"):  # not on macOS
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # no children: the process table need not be read
+            return []
+    with suppress(psutil.Error, OSError):
+        return psutil.Process().children(recursive=True)
+    return []
 
 
 def count_descriptors() -> int:
-    """How many files, sockets and pipes this process has open. Cheaper than `psutil.Process().num_fds()`."""
-    return len(os.listdir("/proc/self/fd"))
+    """How many files, sockets and pipes this process has open; 0 if unknown.
+
+    Cheaper than `psutil.Process().num_fds()`.
+    """
+    with suppress(OSError):
+        return len(os.listdir("/dev/fd"))  # on Linux a link to /proc/self/fd
+    return 0
 
 
 def find(
@@ -70,9 +94,13 @@ def find(
     """
     paths = {str(file) for file in files}
     prefixes = tuple(f"{trial}{os.sep}" for trial in trials)
-    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    excluded = {os.getpid()}
+    running: list[psutil.Process] = []
+    with suppress(psutil.Error, OSError):
+        excluded.update(parent.pid for parent in psutil.Process().parents())
+        running += psutil.process_iter()
     matching = []
-    for process in psutil.process_iter():
+    for process in running:
         if process.pid in excluded:
             continue
         with suppress(psutil.Error, OSError):
@@ -91,12 +119,12 @@ def find(
 
 
 def files_open_for_writing(process: psutil.Process) -> list[str]:
-    """The paths of regular files that a process can write to.
+    """The paths of regular files that a process can write to. Only on Linux is that known.
 
     Raises:
         psutil.Error: the process has terminated, or belongs to another user.
     """
-    return [file.path for file in process.open_files() if file.mode != "r"]
+    return [file.path for file in process.open_files() if getattr(file, "mode", "r") != "r"]
 
 
 def terminate(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:

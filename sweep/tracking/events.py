@@ -13,10 +13,13 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from sweep.tracking.tensorboardx import RecordFile, event_pb2
+from sweep.tracking.records import CorruptFileError, read_records
+from sweep.tracking.tensorboardx import RecordFile, event_pb2, summary_pb2
 
 _HOST = socket.gethostname()
 _SUFFIX = ".sweep"
@@ -81,18 +84,53 @@ def replace_summary(path: Path, span: Span, summary: Any) -> None:
         span: the position of the event that contains the old summary.
         summary: the new one.
     """
-    temporary = path.with_name(".rewritten")  # TensorBoard reads every file with tfevents in its name
-    with open(path, "rb") as old, open(temporary, "wb") as new:
+    with open(path, "rb") as old, _replacement(path) as (new, records):
         new.write(old.read(span.start))
         event = event_pb2.Event()
         event.ParseFromString(old.read(span.end - span.start)[12:-4])  # keeps its time
         event.summary.CopyFrom(summary)
-        records = RecordFile(temporary)
         new.flush()
         records.write(event.SerializeToString())
-        records.close()
+        records.push()
         new.seek(0, os.SEEK_END)
         shutil.copyfileobj(old, new)
+
+
+def rename_tags(run: Path, tags: Mapping[str, str]) -> None:
+    """Rename tags in all of the sweep's files of a run, which are no longer written to.
+
+    Args:
+        run: the run directory.
+        tags: the new names by the old ones; values whose new name is empty are removed.
+    """
+    needles = [tag.encode() for tag in tags]
+    for path in filter(is_from_sweep, event_files(run)):
+        with _replacement(path) as (_, records), suppress(CorruptFileError):
+            for content, _ in read_records(path):
+                assert content is not None
+                if any(needle in content for needle in needles):
+                    content = _with_tags(content, tags)
+                records.write(content)
+
+
+def _with_tags(content: bytes, tags: Mapping[str, str]) -> bytes:
+    event = event_pb2.Event.FromString(content)
+    values = [value for value in event.summary.value if tags.get(value.tag) != ""]
+    for value in values:
+        value.tag = tags.get(value.tag, value.tag)
+    if event.HasField("summary"):
+        event.summary.CopyFrom(summary_pb2.Summary(value=values))
+    return bytes(event.SerializeToString())
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[tuple[BinaryIO, RecordFile]]:
+    """A new file that takes the place of an old one, and a writer that appends records to it."""
+    temporary = path.with_name(".rewritten")  # TensorBoard reads every file with tfevents in its name
+    with open(temporary, "wb") as new:
+        records = RecordFile(temporary)
+        yield new, records
+        records.close()
     temporary.replace(path)
 
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
+from collections.abc import Iterable
 from typing import Any
 
 _SCALARS = "scalars"
 """The TensorBoard plugin whose tensors are scalars."""
+
+
+def as_stored(value: float) -> float:
+    """A number with the precision of event files."""
+    return ctypes.c_float(value).value
+
+
+def is_in_curve(value: float, curve: Iterable[float]) -> bool:
+    """Whether a curve contains a value, with the precision of event files. Infinity and NaN always count."""
+    return not math.isfinite(value) or as_stored(value) in map(as_stored, curve)
 
 
 class ScalarReader:

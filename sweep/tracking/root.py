@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, event_files, last_event_file
+from sweep.tracking.foreign import hide_subdirectories
 from sweep.tracking.hparams import Column, Session
 from sweep.tracking.row import update_row
 
@@ -38,9 +39,12 @@ def end_session(run: Path, session: Session, success: bool, is_whole: bool, ende
         session: the row, which is written here if it is missing.
         success: whether the trial was complete or pruned.
         is_whole: whether the worker has closed its event file. If it was killed, the file may end with an
-            incomplete record, after which nothing is read, and the outcome needs another file.
+            incomplete record, after which nothing is read, and the outcome needs another file. The files of
+            other writers are hidden here.
         ended: the end time in seconds since the epoch.
     """
+    if not is_whole:
+        hide_subdirectories(run)
     end = hparams.session_end(success, ended)
     # The worker died before it wrote the row, or the objective removed its directory.
     if not event_files(run) or not (is_whole or update_row(run, session)):

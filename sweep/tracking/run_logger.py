@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, wait_for_later_names
+from sweep.tracking.events import EventFile, rename_tags, wait_for_later_names
 from sweep.tracking.hparams import Cell, Session
+from sweep.tracking.numbers import as_stored, is_in_curve
 from sweep.tracking.read import read_scalars
 from sweep.tracking.row import update_row
 from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
@@ -20,6 +21,11 @@ from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
 def best_tag(metric: str) -> str:
     """The tag of the best value so far. TensorBoard shows the last value of a tag, never the best."""
     return f"best/{metric}"
+
+
+def reported_tag(metric: str) -> str:
+    """The tag of the values that a trial reported for a metric before it returned another quantity."""
+    return f"reported/{metric}"
 
 
 class RunLogger:
@@ -64,6 +70,8 @@ class RunLogger:
         self._metric = metric
         self._maximize = maximize
         self._best: float | None = None
+        self._earlier_best: float | None = None
+        """The best value of earlier attempts."""
         self.last: dict[str, tuple[int, float]] = {}
         """The last step and value of each tag."""
 
@@ -89,7 +97,16 @@ class RunLogger:
         """
         self._is_resumed = True
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
-        self._best = state["best"]
+        self._best = self._earlier_best = state["best"]
+
+    @property
+    def is_start_known(self) -> bool:
+        """Whether it is known if this attempt continues earlier curves."""
+        return self._resume_after is None or self._is_resumed or self.has_scalars
+
+    def restart_best(self) -> None:
+        """Forget the best value of this attempt: it came from a source that is superseded."""
+        self._best = self._earlier_best
 
     def continue_curves(self) -> dict[str, dict[int, float]]:
         """Prepare for a script, which may write event files here and continue earlier curves at any step.
@@ -113,7 +130,7 @@ class RunLogger:
         }
         self.last = {tag: max(values.items()) for tag, values in scalars.items() if values}
         values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
-        self._best = (max if self._maximize else min)(values, default=None)
+        self._best = self._earlier_best = (max if self._maximize else min)(values, default=None)
 
     def start_at(self, step: int, tags: Iterable[str]) -> None:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
@@ -137,6 +154,28 @@ class RunLogger:
                 exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
                 self._load_curves(read_scalars(self.path), step)  # the best must not come from a dropped step
                 self.last.update(exact)  # values in a file have single precision
+            else:
+                self._repeat_dropped()
+
+    def start_after_checkpoint(self) -> None:
+        """Continue the curves after the checkpoint from which the attempt has resumed, if it has.
+
+        For scalars whose steps may be counted in another way than those of checkpoints.
+        """
+        self.start_at(0 if self._resume_after is None else self._resume_after + 1, ())
+
+    def _repeat_dropped(self) -> None:
+        """Write points again that the checkpoint includes, although their steps are higher than its own.
+
+        They are counted in another way, such as in batches, and TensorBoard drops all points from a step on.
+        """
+        assert self._resume_after is not None
+        ends = {tag: step for tag, (step, _) in self.last.items() if step > self._resume_after}
+        curves = read_scalars(self.path) if ends else {}
+        for tag in ends.keys() & curves.keys():
+            for step, value in sorted(curves[tag].items()):
+                if self._resume_after < step <= ends[tag]:
+                    self._write({tag: value}, step)
 
     @cached_property
     def writer(self) -> TrialSummaryWriter:
@@ -159,21 +198,21 @@ class RunLogger:
             self._write_row()
         if values:
             self.start_at(step, values)
-        scalars = {tag: value for tag, value in values.items() if self.last.get(tag) != (step, value)}
-        if self._metric in scalars and self._is_best(scalars[self._metric]):
-            self._best = scalars[self._metric]
-        if self._metric in scalars and self._best is not None:
+        scalars = {tag: value for tag, value in values.items() if not self._is_repeated(tag, step, value)}
+        is_best = self._metric in values and self._is_best(values[self._metric])
+        if is_best:
+            self._best = values[self._metric]
+        if self._best is not None and (is_best or self._metric in scalars):
             scalars[best_tag(self._metric)] = self._best
-        self.last.update({tag: (step, value) for tag, value in scalars.items()})
+        self.last.update({tag: (step, value) for tag, value in {**values, **scalars}.items()})
         if is_written:
             scalars = {tag: value for tag, value in scalars.items() if tag not in values}
         if scalars:
-            summary = summary_pb2.Summary(
-                value=[
-                    summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()
-                ]
-            )
-            self._file.add_summary(summary, step)
+            self._write(scalars, step)
+
+    def _write(self, scalars: Mapping[str, float], step: int) -> None:
+        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._file.add_summary(summary_pb2.Summary(value=values), step)
 
     def move_to_last_file(self) -> None:
         """Continue in a new file that sorts after all others, and write the best value again.
@@ -190,15 +229,43 @@ class RunLogger:
     def add_final(self, metrics: Mapping[str, float]) -> None:
         """Write the returned metrics that differ from their last logged value, one step after all others.
 
+        A returned value that is not in its curve is another quantity, such as the accuracy of a model whose
+        training has reported the AUC. Then the curve gets another tag, and the metric's tag has only the
+        value that the study has.
+
         NaN is left out, because a NaN makes the mean of a row with several sessions NaN.
         """
         step = max((step for step, _ in self.last.values()), default=-1) + 1
         changed = {
             tag: value
             for tag, value in metrics.items()
-            if not math.isnan(value) and (tag not in self.last or self.last[tag][1] != value)
+            if not math.isnan(value)
+            and (tag not in self.last or as_stored(self.last[tag][1]) != as_stored(value))
         }
+        curves = read_scalars(self.path) if changed.keys() & self.last.keys() else {}
+        for tag, value in list(changed.items()):
+            if tag in curves and not is_in_curve(value, curves[tag].values()):
+                self._separate_curve(tag)
+                # TensorBoard's data server drops points of the tag that it has read from this step on.
+                self.add_scalars({tag: changed.pop(tag)}, min(curves[tag]))
         self.add_scalars(changed, step)
+
+    def _separate_curve(self, tag: str) -> None:
+        tags = {tag: reported_tag(tag)}
+        self.last.pop(tag)
+        if tag == self._metric:
+            tags[best_tag(tag)] = ""
+            self.last.pop(best_tag(tag), None)
+            self._best = None
+        self._file.finish()
+        rename_tags(self.path, tags)
+        # A TensorBoard that follows the replaced file would not see what is appended to the new one.
+        self._file = EventFile(self.path)
+
+    def _is_repeated(self, tag: str, step: int, value: float) -> bool:
+        """Whether a value is the last one of a curve, with the precision of event files."""
+        last_step, last = self.last.get(tag, (-1, math.nan))
+        return last_step == step and as_stored(last) == as_stored(value)
 
     def _is_best(self, value: float) -> bool:
         if math.isnan(value):

@@ -76,6 +76,17 @@ class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
         for tag, value in metric_dict.items():
             self.add_scalar(tag, value, global_step)
 
+    def add_scalars(
+        self,
+        main_tag: str,
+        tag_scalar_dict: Any,
+        global_step: int | None = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Write the scalars with the tags `<main_tag>/<tag>`. tensorboardX would open a run for each."""
+        for tag, value in tag_scalar_dict.items():
+            self.add_scalar(f"{main_tag}/{tag}", value, global_step, walltime=walltime)
+
     def _get_file_writer(self) -> FileWriter:
         # Both attributes are None at first and after close().
         self.file_writer: FileWriter | None = self.file_writer or _FileWriter(self._file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from sweep.trial.scalars import as_number, as_step
 
 class MetricLog:
     """Logs a trial's metrics. Objectives do so by `Trial.log`; a script's run uses it directly.
+
+    A function can log some metrics by `Trial.log`, and others by a writer of event files. What it logs itself
+    takes precedence. Its event files are read by another thread too. Reports found there are held until the
+    function's thread sends them, because in a sweep without Ray that thread owns the study.
 
     Args:
         run: the TensorBoard run of the attempt.
@@ -30,6 +35,12 @@ class MetricLog:
         self._channel = channel
         self._reported_steps: set[int] = set()
         self._last_reported: Report | None = None
+        self._lock = threading.RLock()
+        self._names: set[str] = set()
+        """The metrics that were logged by `log`."""
+        self._held: list[Report] = []
+        self.collect: Callable[[], None] = lambda: None
+        """Calls `hold_written` for what the trial's event files contain now."""
         self._restored: Report | None = None
         """The last report of an earlier attempt, before the checkpoint from which this one resumed."""
 
@@ -44,16 +55,54 @@ class MetricLog:
         step = as_step(step)
         numbers = {str(name): as_number(value, f"{name!r}") for name, value in values.items()}
         channel = self._channel()  # a forked process must not write to the event file either
-        if self._pruning_metric in numbers:
-            if step in self._reported_steps:
-                del numbers[self._pruning_metric]
-            else:
-                self._reported_steps.add(step)
-                report = Report(step, numbers[self._pruning_metric])
-                if self._last_reported is None or step > self._last_reported.step:
-                    self._last_reported = report
-                channel.report(report)
-        self.run.add_scalars(numbers, step, is_written)
+        with self._lock:
+            if not is_written:
+                if self._metric in numbers.keys() - self._names:
+                    self.run.restart_best()
+                self._names.update(numbers)
+            if self._pruning_metric in numbers:
+                self._held.clear()
+                if not self._report(Report(step, numbers[self._pruning_metric]), channel):
+                    del numbers[self._pruning_metric]
+            self.run.add_scalars(numbers, step, is_written)
+
+    def _report(self, report: Report, channel: Channel) -> bool:
+        """Send a report, unless its step has been reported; returns whether it has not."""
+        if report.step in self._reported_steps:
+            return False
+        self._reported_steps.add(report.step)
+        if self._last_reported is None or report.step > self._last_reported.step:
+            self._last_reported = report
+        channel.report(report)
+        return True
+
+    @property
+    def has_reported(self) -> bool:
+        """Whether the pruning metric has been logged by `log`."""
+        return self._pruning_metric in self._names
+
+    def has_logged(self, name: str) -> bool:
+        """Whether a metric has been logged by `log`."""
+        return name in self._names
+
+    def hold_written(self, values: Mapping[str, float], step: int, event: Any = None) -> None:
+        """As `log_written`, from any thread. Reports are held for `send_held`, or until `log` reports."""
+        with self._lock:
+            values = {name: value for name, value in values.items() if name not in self._names}
+            if values:
+                self.run.start_after_checkpoint()
+            if event is not None:
+                self.run.add_event(event)
+            self.run.add_scalars(values, step, is_written=True)
+            if self._pruning_metric in values:
+                self._held.append(Report(step, values[self._pruning_metric]))
+
+    def send_held(self) -> None:
+        """Send the reports that were held."""
+        with self._lock:
+            for report in self._held:
+                self._report(report, self._channel())
+            self._held.clear()
 
     def log_written(self, values: Mapping[str, float], step: int, event: Any = None) -> None:
         """Log scalars that a script has written to an event file itself, without writing them again.
@@ -89,6 +138,7 @@ class MetricLog:
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint stores, so that the next attempt continues the curves."""
+        self.collect()
         return {**self.run.state, "reported": self.last_reported}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -102,7 +152,7 @@ class MetricLog:
         Raises:
             RuntimeError: something has been logged.
         """
-        if self.run.has_scalars:
+        if self._names:
             raise RuntimeError(
                 "trial.checkpoint.latest() was called after something had been logged; call it first, so "
                 "that the curves continue at the right step"

@@ -101,6 +101,9 @@ class Trial(OptunaTrial):
 
         If so, clean up and raise `sweep.TrialPruned` (the same as `optuna.TrialPruned`).
         """
+        if not self._metric_log.has_reported:
+            self._metric_log.collect()
+            self._metric_log.send_held()
         return self._channel.should_prune()
 
     def must_end(self) -> bool:

@@ -204,6 +204,55 @@ def test_trials_are_printed_as_json_csv_and_table(finished: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": "maximize"}]},
+        {"metrics": [{"name": "loss", "goal": "minimize"}, {"name": "size", "constraint": "<= 1"}]},
+        {"repeats": 2},
+    ],
+)
+def test_csv_contains_everything_that_json_contains(make_sweep: MakeSweep, keys: dict[str, Any]) -> None:
+    file = make_sweep(
+        """
+        def train(trial):
+            if trial.number == 1:
+                raise ValueError('no, "really"')
+            trial.save_artifact(__file__, "code.py")
+            trial.log({"bad": float("nan")}, 0)
+            trial.set_user_attr("tags", ["a", None])
+            return {"loss": trial.params.x, "size": trial.number}
+        """,
+        parameters={
+            "x": {"min": 0.0, "max": 1.0},
+            "flag": {"values": [True, None]},
+            "layers": {"values": [[8, 8], [9]]},
+        },
+        stop={"trials": 3},
+        **({"metric": None} if "metrics" in keys else {}),
+        **keys,
+    )
+    call("run", file, "--inline", "--quiet")
+    call("retry", "demo", "1")
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    table = list(csv.DictReader(io.StringIO(call("trials", "demo", "--format", "csv").stdout)))
+    assert len(table) == len(rows) == 4
+    for row, cells in zip(rows, table, strict=True):
+        for key, value in row.items():
+            if key in ("params", "metrics", "user_attrs"):
+                entries = {f"{key}.{name}": entry for name, entry in value.items()}
+            elif key in ("values", "repeats"):
+                entries = {f"{key}.{index}": entry for index, entry in enumerate(value)}
+            else:
+                entries = {key: value}
+            for column, entry in entries.items():
+                cell = cells[column]
+                read = entry if cell == entry else None if cell == "" else json.loads(cell)
+                assert read == entry, column
+
+
+@pytest.mark.process
 def test_best_prints_json_yaml_and_shell_arguments(finished: Path) -> None:
     params = json.loads(call("best", "demo", "--format", "json").stdout)
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
@@ -269,16 +318,16 @@ def test_a_python_file_in_place_of_a_sweep_file_is_refused_with_the_init_command
 def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished: Path) -> None:
     refused = call("enqueue", "demo", "x=0.25", "act=re lu", status=2).stderr
     assert refused.startswith(
-        "error: demo: is finished; extend it and enqueue this configuration: sweep run FILE -n 7 --set"
+        "error: demo: is finished; extend it and enqueue this configuration: sweep run "
     )
-    advice = shlex.split(refused.partition("sweep run FILE ")[2])
-    call("run", finished, "--inline", "--quiet", *advice)
+    call(*shlex.split(refused.partition("sweep ")[2]))
     last = json.loads(call("trials", "demo", "--format", "json").stdout)[-1]
     assert (last["number"], last["params"]["x"], last["params"]["act"]) == (6, 0.25, "re lu")
     assert "there is no parameter 'y'" in call("enqueue", "demo", "y=1", status=2).stderr
     call("run", finished, "--inline", "--quiet", "--name", "other", "--set", "stop.target=2")
     refused = call("enqueue", "other", "x=0.2", status=2).stderr
-    assert "enqueue this configuration: sweep run FILE --set stop.target=... --set" in refused
+    command = f"sweep run {finished} --inline --quiet --name other --set stop.target=... --set"
+    assert f"enqueue this configuration: {command}" in refused
 
 
 @pytest.mark.process
@@ -290,9 +339,9 @@ def test_a_sweep_is_found_by_name_and_by_path(finished: Path) -> None:
 
 @pytest.mark.process
 def test_a_sweep_without_a_complete_trial_exits_with_1_and_the_reason(make_sweep: MakeSweep) -> None:
-    file = make_sweep("def train(trial):\n    raise OSError('no data')\n")
+    file = make_sweep("def train(trial):\n    raise OSError('no data')\n", stop={"trials": 3})
     done = call("run", file, "--inline", status=1)
-    assert "6 failed, all with: OSError: no data" in done.stdout
+    assert "3 failed, all with: OSError: no data" in done.stdout
     assert "no trial is complete" in call("best", "demo", status=1).stderr
 
 
@@ -307,7 +356,8 @@ def test_a_sweep_whose_script_never_reports_the_metric_stops_and_is_replaced_by_
     file.write_text(text)
     ended = call("run", file, "--inline", status=1).stdout
     assert "Stopped early: no trial can succeed without the metric." in ended
-    assert f"correct metric ({file}:4), or what the script reports, and run the same command again" in ended
+    assert f"correct metric ({file}:4), or what the script reports\n" in ended
+    assert f"\nThen resume with: sweep run {file} --inline\n" in ended
     assert "sweep retry" not in ended
     file.write_text(text.replace("los\n", "loss\n"))
     assert "the old sweep is now in" in call("run", file, "--inline").stdout

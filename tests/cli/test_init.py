@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import textwrap
@@ -146,26 +147,27 @@ def test_the_ready_made_objectives_get_valid_sweep_files(project: Path, file: Pa
     assert _fill_in(project / "space.yaml")
 
 
-def test_literal_values_are_active_and_guesses_are_commented_out(project: Path) -> None:
+def test_options_of_a_script_are_commented_out_because_searching_them_is_a_guess(project: Path) -> None:
     (project / "train.py").write_text(SCRIPT)
     lines = call("init", "train.py", "-o", "-").stdout.splitlines()
-    assert "  amp: {values: [true, false], default: false}" in lines
-    assert "  opt: {values: [sgd, 'yes'], default: 'yes'}" in lines
+    assert "#   amp: {values: [true, false], default: false}" in lines
+    assert "#   opt: {values: [sgd, 'yes'], default: 'yes'}" in lines
     assert "#   lr: {min: 0.0001, max: 0.01, log: true, default: 0.001}" in lines
-    assert "metric: {name: accuracy}    # add goal: minimize, or goal: maximize" in lines
+    assert "# metric: {name: accuracy, goal: minimize}    # or maximize" in lines
+    assert "command: ['${interpreter}', '${program}', '${args_argparse}']" in lines
     assert not Path("train.yaml").exists()
 
 
 def test_of_several_metrics_none_is_chosen_and_all_are_named(project: Path) -> None:
     (project / "train.py").write_text("def train(trial):\n    return {'loss': 1, 'size': 2}\n")
     lines = call("init", "train.py", "-o", "-").stdout.splitlines()
-    assert "# metric: {name: loss, goal: minimize}    # reported: 'loss', 'size'" in lines
+    assert "# metric: {name: loss, goal: minimize}    # or maximize; reported: 'loss', 'size'" in lines
 
 
 def test_a_script_runs_with_the_file_that_was_written_for_it(project: Path) -> None:
     (project / "train.py").write_text(SCRIPT)
     call("init", "train.py")
-    assert _fill_in(project / "train.yaml") == ["metric.goal: is missing"]
+    assert _fill_in(project / "train.yaml") == ["parameters: is missing", "metric: is missing"]
     call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
     assert "2 complete" in call("status", "train").stdout
 
@@ -185,6 +187,53 @@ def test_an_optuna_objective_runs_with_the_file_that_was_written_for_it(project:
     call("init", "train.py:objective")
     assert _fill_in(project / "train.yaml") == ["metric.goal: is missing"]
     call("run", "train.yaml", "--inline", "--quiet", "-n", "2")
+
+
+STUDY = """
+import optuna
+
+def build(trial):
+    return trial.suggest_int("layers", 1, 3)
+
+def run(trial):
+    return build(trial) * trial.suggest_float("x", 0, 1)
+
+if __name__ == "__main__":
+    study = optuna.create_study(
+        directions=["maximize"],
+        sampler=optuna.samplers.TPESampler(seed=3, n_startup_trials=4),
+        pruner=optuna.pruners.WilcoxonPruner(p_threshold=0.2),
+    )
+    study.enqueue_trial({"x": 0.5, "layers": 2})
+    study.optimize(run, n_trials=2, timeout=600)
+"""
+
+
+def test_a_file_with_a_study_needs_nothing_to_be_filled_in(project: Path) -> None:
+    (project / "train.py").write_text(STUDY)
+    call("init", "train.py")
+    call("check", "train.yaml")
+    spec = load_spec("train.yaml")
+    assert spec.objective == "train.py:run"
+    assert (spec.metric.name, spec.metric.goal) == ("objective", "maximize")
+    assert spec.sampler.model_dump(exclude_none=True) == {"type": "tpe", "seed": 3, "startup_trials": 4}
+    assert spec.pruner.model_dump(exclude_none=True, exclude_unset=True) == {
+        "type": "wilcoxon",
+        "p_threshold": 0.2,
+    }
+    assert (spec.stop.trials, spec.stop.seconds) == (2, 600)
+    call("run", "train.yaml", "--inline", "--quiet")
+    trials = json.loads(call("trials", "train", "--format", "json").stdout)
+    assert trials[0]["params"] == {"layers": 2, "x": 0.5}
+
+
+def test_an_objective_that_must_be_named_first_is_commented_out_with_what_to_do(project: Path) -> None:
+    (project / "train.py").write_text(STUDY.replace("optimize(run,", "optimize(lambda t: run(t, 1),"))
+    call("init", "train.py")
+    lines = (project / "train.yaml").read_text().splitlines()
+    assert "# To do: add at the top level of train.py: objective = lambda t: run(t, 1)" in lines
+    assert "# objective: 'train.py:objective'" in lines
+    assert "objective: is missing" in call("check", "train.yaml", status=2).stderr
 
 
 def test_a_callable_that_cannot_be_read_gets_a_template(project: Path) -> None:

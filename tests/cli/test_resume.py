@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -333,9 +334,9 @@ def test_a_full_disk_stops_the_sweep_with_one_error_and_it_can_be_resumed(
         stop={"trials": 10},
     )
     done = call("run", file, "--quiet", *options, status=1)
-    (line,) = done.stderr.splitlines()
+    line, advice = done.stderr.splitlines()
     assert "No space left on device" in line
-    assert "run the same command again to resume" in line
+    assert advice == f"resume with: {shlex.join(['sweep', 'run', str(file), '--quiet', *options])}"
     stopped = rows()
     assert not any(row["state"] == "FAIL" for row in stopped), "a full disk is not a failure of the trial"
     small_disk("20m")
@@ -361,10 +362,11 @@ def test_a_disk_too_full_for_the_study_stops_the_sweep(
         """,
         stop={"trials": 3},
     )
-    (line,) = call("run", file, "--quiet", *options, status=1).stderr.splitlines()
+    line, advice = call("run", file, "--quiet", *options, status=1).stderr.splitlines()
     assert line.startswith("error: No space left on device")
     assert "nothing was recorded after that" in line
-    assert line.endswith("Free some disk space, then run the same command again to resume")
+    assert line.endswith("Free some disk space first")
+    assert advice == f"resume with: {shlex.join(['sweep', 'run', str(file), '--quiet', *options])}"
     small_disk("20m")
     call("run", file, "--quiet", *options)
     assert [row["state"] for row in rows()] == ["COMPLETE"] * 3
@@ -397,7 +399,9 @@ def test_stop_stops_a_sweep_or_one_trial_from_another_process(make_sweep: MakeSw
     wait_for(lambda: rows()[-1]["number"] == 3 and rows()[-1]["state"] == "COMPLETE")
     impatient = [start("stop", "demo"), start("stop", "demo")]
     assert driver.wait(180) == 130, "the grace time was not used up"
-    assert all("stopped. Resume with: sweep run FILE" in each.communicate()[0] for each in impatient)
+    resume = f"stopped. Resume with: sweep run {file} --grace 1h\n"
+    assert all(resume in each.communicate()[0] for each in impatient)
+    assert call("status", "demo").stdout.endswith(f"\nresume with: sweep run {file} --grace 1h\n")
     assert [row["state"] for row in rows()] == ["WAITING", "PRUNED", "COMPLETE", "COMPLETE"]
     assert "demo: is not running" in call("stop", "demo", status=2).stderr
 
@@ -431,7 +435,7 @@ def test_failed_trials_are_resubmitted_while_the_sweep_runs_and_afterwards(make_
     assert driver.wait(180) == 0
     assert [row["state"] for row in rows()] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert call("retry", "demo", "--failed").stdout == (
-        "trial 2 runs again as trial 5, when `sweep run` resumes the sweep\n"
+        f"trial 2 runs again as trial 5, when the sweep resumes\nresume with: sweep run {file}\n"
     )
     assert json.loads(call("status", "demo", "--json").stdout)["counts"]["waiting"] == 1
     call("run", file, "--quiet")

@@ -7,10 +7,14 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, TPESampler
 
 from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Assignment, Outcome, Report, RunningAttempt, TrialAttribute
+from sweep.space import SearchSpace
+from sweep.study.distinct import DistinctSampler
+from sweep.study.samplers import make_sampler
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.yaml import read_document
 from sweep.system.directory import SweepDirectory
@@ -67,7 +71,7 @@ def test_trials_that_ask_alternately_have_separate_joint_samples(directory: Swee
         return float(params["x"] ** 2 + (params["y"] - 1) ** 2 + (params["opt"] == "sgd"))
 
     controller = Controller(make_spec(), directory, slots=2)
-    plain = optuna.create_study(sampler=type(controller._study.sampler)(seed=derived_seed(controller)))
+    plain = optuna.create_study(sampler=new_sampler(controller))
     for _ in range(15):
         pair = [assigned(controller), assigned(controller)]
         ours: list[dict[str, Any]] = [{}, {}]
@@ -87,10 +91,13 @@ def test_trials_that_ask_alternately_have_separate_joint_samples(directory: Swee
             plain.tell(other, value(params))
 
 
-def derived_seed(controller: Controller) -> int:
-    from sweep.study.seeds import derive_seed
-
-    return derive_seed(controller._sweep_study.seed, "sampler", 0)
+def new_sampler(controller: Controller) -> BaseSampler:
+    """The sampler of Optuna that a controller has at the start of a sweep."""
+    spec = make_spec()
+    made = make_sampler(spec.sampler, SearchSpace.of(spec), controller._sweep_study.seed, 0)
+    assert isinstance(made, DistinctSampler)
+    assert type(made._sampler) is TPESampler
+    return made._sampler
 
 
 def test_an_attempt_after_a_crash_gets_the_same_parameters(directory: SweepDirectory) -> None:

@@ -212,7 +212,8 @@ def test_each_repeat_has_its_own_attempts(directory: SweepDirectory) -> None:
         result = finished(controller, returned(run, 0.5))
     assert result.state == "COMPLETE"
     assert view(spec, directory).rows()[0].attempts == 2
-    assert directory.trial(0, "seed-1").error.read_text() == "killed\n"
+    assert not directory.trial(0, "seed-1").error.exists(), "it has not failed"
+    assert directory.trial(0, "seed-1").earlier_error.read_text() == "killed\n"
     assert not directory.trial(0, "seed-2").error.exists()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import sweep
+from sweep.engine.observer import Observer
 from tests.conftest import MakeSweep
 from tests.tensorboard_client import metrics, status, tensorboard
 
@@ -38,6 +39,36 @@ def test_ray_is_neither_imported_nor_started_and_results_are_the_same(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["['COMPLETE', 'PRUNED', 'FAIL', 'COMPLETE']", "False"]
+
+
+def test_one_note_names_the_options_that_have_no_effect(make_sweep: MakeSweep) -> None:
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+
+    file = make_sweep("def train(trial): return 1.0", stop={"trials": 1})
+    sweep.run(file, inline=True, observer=Notes())
+    assert notes == []
+    rules = {"timeout": 60, "isolate": True, "recycle_after": 5, "recycle_at_gb": 2}
+    sweep.run(
+        file,
+        name="other",
+        inline=True,
+        address="auto",
+        grace=5,
+        trial=rules,
+        max_parallel=2,
+        resources={"cpu": 2, "gpu": 0.5},
+        observer=Notes(),
+    )
+    (note,) = notes
+    assert note == (
+        "inline, trials run one after another in this process, which ignores max_parallel, resources.cpu, "
+        "resources.gpu (except that trial.device is a GPU), trial.timeout, trial.recycle_after, "
+        "trial.recycle_at_gb, trial.isolate, address='auto', grace=5.0"
+    )
 
 
 def test_output_is_printed_and_saved(make_sweep: MakeSweep, capsys: pytest.CaptureFixture[str]) -> None:

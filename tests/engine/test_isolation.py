@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
+import importlib
+import logging
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -103,6 +107,119 @@ assert earlier.poll() is None, "earlier child processes are not killed"
 earlier.kill()
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
+
+
+MODULES = ["os", "resource", "sys", "threading", "tempfile", "warnings", "decimal", "locale", "gc", "socket"]
+MODULES += ["multiprocessing", "numpy", "signal", "time", "faulthandler", "logging", "logging.config"]
+CHANGES = {
+    "umask": ("(lambda mask: (os.umask(mask), mask)[1])(os.umask(0))", "os.umask(0o77)"),
+    "affinity": ("os.sched_getaffinity(0)", "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"),
+    "soft limit": (
+        "resource.getrlimit(resource.RLIMIT_NOFILE)",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (99, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
+    ),
+    "time zone": ("time.tzname", "os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()"),
+    "sys.argv": ("list(sys.argv)", "sys.argv = ['train.py']"),
+    "sys.path": ("list(sys.path)", "sys.path = []"),
+    "hooks": ("(sys.excepthook, threading.excepthook)", "sys.excepthook = threading.excepthook = print"),
+    "recursion": ("sys.getrecursionlimit()", "sys.setrecursionlimit(5000)"),
+    "temporary folder": ("tempfile.tempdir", "tempfile.tempdir = '/'"),
+    "warnings": ("list(warnings.filters)", "warnings.simplefilter('error')"),
+    "warnings of a library": ("list(warnings.filters)", "warnings.filters = []"),
+    "decimal": ("str(decimal.getcontext())", "decimal.getcontext().prec = 3"),
+    "locale": ("locale.setlocale(locale.LC_ALL)", "locale.setlocale(locale.LC_ALL, 'C.UTF-8')"),
+    "gc": ("(gc.isenabled(), gc.get_threshold())", "gc.disable(); gc.set_threshold(1)"),
+    "sockets": ("socket.getdefaulttimeout()", "socket.setdefaulttimeout(3)"),
+    "start method": (
+        "multiprocessing.get_start_method(allow_none=True)",
+        "multiprocessing.set_start_method('spawn')",
+    ),
+    "numpy's errors": ("numpy.geterr()", "numpy.seterr(all='raise')"),
+    "numpy's output": ("numpy.get_printoptions()", "numpy.set_printoptions(precision=2)"),
+    "a signal": ("signal.getsignal(signal.SIGPIPE)", "signal.signal(signal.SIGPIPE, signal.SIG_DFL)"),
+    "blocked signals": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, ())",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+    ),
+    "faulthandler": ("faulthandler.is_enabled()", "faulthandler.disable()"),
+    "a logger": (
+        "(logging.getLogger('early').level, logging.getLogger('early').handlers[:])",
+        "logging.getLogger('early').level = 50; logging.getLogger('early').addHandler(logging.NullHandler())",
+    ),
+    "disabled loggers": (
+        "logging.getLogger('early').disabled",
+        "logging.config.dictConfig({'version': 1})",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_part_of_the_state_is_restored(change: str) -> None:
+    names = {name: importlib.import_module(name) for name in MODULES}
+    logging.getLogger("early")
+    faulthandler_was_enabled = faulthandler.is_enabled()
+    faulthandler.enable(sys.__stderr__)
+    try:
+        look, code = CHANGES[change]
+        before = eval(look, names)
+        with isolated({}) as problems:
+            exec(code, names)
+            assert eval(look, names) != before or change == "affinity", "the example changes something"
+        assert eval(look, names) == before
+        assert problems == []
+    finally:
+        if not faulthandler_was_enabled:
+            faulthandler.disable()
+
+
+def test_handlers_that_a_trial_adds_to_a_new_logger_are_removed_and_closed(tmp_path: Path) -> None:
+    """Otherwise each trial would write to the log files of all earlier ones."""
+    with isolated({}):
+        handler = logging.FileHandler(tmp_path / "log")
+        logging.getLogger("experiment").addHandler(handler)
+        of_library = logging.NullHandler()
+        logging.getLogger("numpy.of_this_test").addHandler(of_library)
+    assert logging.getLogger("experiment").handlers == []
+    assert handler.stream is None or handler.stream.closed
+    assert logging.getLogger("numpy.of_this_test").handlers == [of_library]
+
+
+def test_what_cannot_be_restored_is_returned() -> None:
+    end = threading.Event()
+
+    def wait() -> None:
+        end.wait(60)
+
+    with isolated({}) as problems:
+        thread = threading.Thread(target=wait, name="mine", daemon=True)
+        thread.start()
+        threading.Thread(target=time.sleep, args=(0.1,)).start()  # ends in time
+    end.set()
+    assert problems == ["RuntimeError: the thread mine is still running"]
+
+
+@pytest.mark.process
+def test_a_lowered_priority_and_a_process_group_are_returned() -> None:
+    script = """
+import os, torch.distributed
+from sweep.engine.isolation import isolated
+
+def refuse(*arguments):  # as for a user who is not root
+    raise PermissionError("only root can raise a priority")
+
+os.setpriority = refuse
+with isolated({}) as problems:
+    os.nice(3)
+print(problems)
+os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", RANK="0", WORLD_SIZE="1")
+with isolated({}) as problems:
+    torch.distributed.init_process_group("gloo")
+print(problems)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    priority, group = done.stdout.splitlines()
+    assert priority == "['PermissionError: only root can raise a priority']"
+    assert group == "['RuntimeError: a process group of torch.distributed is initialized']"
 
 
 @pytest.mark.process

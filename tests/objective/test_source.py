@@ -149,13 +149,13 @@ def test_argparse_options_have_literal_choices_or_examples_around_their_defaults
         """
     )
     assert (source.key, source.target) == ("program", "train.py")
-    assert source.parameters == {
+    assert source.parameters == {}, "whether an option is to be searched is not certain"
+    assert source.command == ["${interpreter}", "${program}", "${args_argparse}"]
+    assert source.examples == {
         "opt": {"values": ["sgd", "adam"], "default": "adam"},
         "act": {"values": ["relu", "gelu"]},
         "amp": {"values": [True, False], "default": False},
         "no-nesterov": {"values": [True, False], "default": False},
-    }
-    assert source.examples == {
         "learning-rate": {"min": 3e-5, "max": 3e-3, "log": True, "default": 3e-4},
         "hidden": {"min": 32, "max": 128, "default": 64},
         "one": {"min": 1, "max": 2, "default": 1},
@@ -192,14 +192,14 @@ def test_click_options_become_parameters(read: Any) -> None:
         """
     )
     assert source.key == "program"
-    assert source.parameters == {
+    assert source.parameters == {}
+    assert source.command == ["${interpreter}", "${program}", "${args_no_boolean_flags}"]
+    assert source.examples == {
         "opt": {"values": ["a", "b"], "default": "b"},
         "depth": {"min": 1, "max": 5},
         "share": {"min": 0.0, "max": 1.0},
         "no-amp": {"values": [True, False], "default": False},
         "fast": {"values": [True, False], "default": False},
-    }
-    assert source.examples == {
         "lr": {"min": 0.001, "max": 0.1, "log": True, "default": 0.01},
         "least": {"min": 1, "max": 4, "default": 2},
         "out": "out",
@@ -233,11 +233,10 @@ TYPER = """
 def test_typer_options_become_parameters(read: Any, before: str, after: str) -> None:
     source = read(TYPER.format(before=before, after=after))
     assert source.key == "program"
-    assert source.parameters == {
+    assert source.parameters == {}
+    assert source.examples == {
         "fast": {"values": [True, False], "default": False},
         "no-amp": {"values": [True, False], "default": False},
-    }
-    assert source.examples == {
         "learning-rate": {"min": 0.001, "max": 0.1, "log": True, "default": 0.01},
         "depth": {"min": 2, "max": 8, "default": 4},
         "size": {"min": 4, "max": 16, "default": 8},

@@ -60,10 +60,22 @@ def test_the_reason_of_a_failure_is_one_line(make_script: MakeScript, code: str,
 @pytest.mark.process
 def test_a_script_that_is_killed_by_a_signal_has_crashed_and_is_retried(make_script: MakeScript) -> None:
     file = make_script(
-        "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGSEGV)", trial={"retries": 1}
+        """
+        import os, signal, sys, traceback, warnings
+        print('so far')
+        try:
+            1 / 0
+        except ArithmeticError:
+            traceback.print_exc()
+        warnings.warn("lr is deprecated")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        trial={"retries": 1},
     )
     trial = run(file).trials[0]
-    assert (trial.reason, trial.attempts) == ("killed by SIGSEGV: so far", 2)
+    assert (trial.reason, trial.attempts) == ("killed by SIGKILL", 2), "what it printed earlier is unrelated"
+    assert "lr is deprecated" in (trial.directory / "error.txt").read_text()
 
 
 @pytest.mark.process
@@ -170,6 +182,17 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
             "exit status 1: ValueError: no data$",
         ),
         (["Stopping", ""], 255, "exit status 255"),
+        (["epoch 1", "bad data", "a.py:3: UserWarning: old", "  warnings.warn('old')"], 3, "3: bad data$"),
+        (["no data", '{"loss": 0.5}'], 3, "exit status 3: no data$"),
+        (['{"loss": 0.5}'], 3, "exit status 3$"),
+        (["epoch 1", "Fatal Python error: Aborted", "epoch 2"], -6, "SIGABRT: Fatal Python error: Aborted$"),
+        (
+            ["terminate called after throwing an instance of 'X'", "  what():  no GPU", "#0 frame"],
+            134,
+            r"exit status 134 \(SIGABRT\): what\(\):  no GPU$",
+        ),
+        (["Traceback (most recent call last):", "ValueError: handled"], -9, "^killed by SIGKILL$"),
+        (["a.py:3: UserWarning: old"], 137, r"exit status 137 \(SIGKILL\)$"),
         (
             ["FATAL Flags parsing error: Unknown command line flag 'lrr'", "Pass --helpshort or --helpfull"],
             1,
@@ -183,7 +206,7 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
     ],
 )
 def test_the_reason_depends_on_status_and_output(tail: list[str], status: int, reason: str) -> None:
-    kind = ScriptCrash if status == 137 else ScriptError
+    kind = ScriptCrash if status < 0 or 128 < status < 255 else ScriptError
     with pytest.raises(kind, match=reason):
         check_exit_status(status, tail)
 

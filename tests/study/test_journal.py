@@ -55,11 +55,13 @@ def test_a_batch_is_written_at_its_end_even_after_an_exception(
     path = tmp_path / "journal.log"
     journal = Journal(path)
     study = make_study(journal)
+    trial = study.ask(X)
     before = path.read_bytes()
 
     def fail_in_a_batch() -> None:
         with journal.batch():
-            study.tell(study.ask(X), 1.0)
+            trial.report(0.5, 0)
+            study.tell(trial, 1.0)
             assert path.read_bytes() == before
             raise ZeroDivisionError
 
@@ -67,6 +69,83 @@ def test_a_batch_is_written_at_its_end_even_after_an_exception(
         fail_in_a_batch()
     assert facts(read(path)) == facts(study)
     assert read(path).trials[0].value == 1.0
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from(["ask", "enqueue", "report", "tell", "end", "they ask", "they enqueue", "note"])
+    ),
+)
+def test_another_process_can_write_during_a_batch(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.log"
+    journal = Journal(path)
+    ours = make_study(journal)
+    theirs = read(path)
+    live: list[optuna.Trial] = []
+    batch = journal.batch()
+    batch.__enter__()
+    for index, turn in enumerate(turns):
+        if turn == "ask":
+            live.append(ours.ask(X))
+        elif turn == "enqueue":
+            ours.enqueue_trial({"x": index / 100}, user_attrs={"by": "us"})
+        elif turn == "report" and live:
+            live[-1].report(float(index), index)
+        elif turn == "tell" and live:
+            ours.tell(live.pop(0), float(index))
+        elif turn == "end":
+            batch.__exit__(None, None, None)
+            batch = journal.batch()
+            batch.__enter__()
+        elif turn == "they ask":
+            theirs.tell(theirs.ask(X), -1.0)
+        elif turn == "they enqueue":
+            theirs.enqueue_trial({"x": index / 100}, user_attrs={"by": "them"})
+        elif turn == "note":
+            theirs.set_user_attr("note", index)
+    batch.__exit__(None, None, None)
+    assert facts(ours) == facts(theirs) == facts(read(path))
+    assert [trial.number for trial in ours.trials] == list(range(len(ours.trials)))
+    assert ours.user_attrs == read(path).user_attrs
+    assert all(trial.params == ours.trials[trial.number].params for trial in live)
+
+
+def test_the_number_of_a_trial_is_certain_while_its_batch_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    journal = Journal(path)
+    ours = make_study(journal)
+    theirs = read(path)
+    with journal.batch():
+        trial = ours.ask()
+        theirs.enqueue_trial({"x": 0.5})
+        trial.suggest_float("x", 0, 1)
+        assert read(path).trials[0].params == {}
+        following = ours.ask()
+    assert (trial.number, following.number) == (0, 1)
+    assert following.suggest_float("x", 0, 1) == 0.5
+    assert [trial.params for trial in read(path).trials] == [trial.params, {"x": 0.5}]
+
+
+def test_a_lock_that_was_taken_from_a_suspended_process_does_not_stop_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    trial = study.ask(X)
+    acquire = journal._lock.acquire
+
+    def acquire_and_lose() -> bool:
+        acquire()
+        path.with_name("journal.log.lock").unlink()
+        read(path).set_user_attr("note", 1)
+        return True
+
+    journal._lock.acquire = acquire_and_lose  # type: ignore[method-assign]
+    study.tell(trial, 1.0)
+    assert study.user_attrs == {"note": 1}
+    assert facts(read(path)) == facts(study)
 
 
 @settings(max_examples=30)

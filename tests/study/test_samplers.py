@@ -30,6 +30,7 @@ from sweep.messages import Outcome
 from sweep.space import SearchSpace
 from sweep.space.grid import Grid
 from sweep.study import grid_sampler, samplers
+from sweep.study.constrained_sampler import ConstrainedSampler
 from sweep.study.grid_sampler import GridSampler
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
@@ -56,9 +57,11 @@ def make_spec(sampler: Any, parameters: Any = NUMBERS, **keys: Any) -> SweepSpec
     )
 
 
-def make(sampler: Any, parameters: Any = NUMBERS, trials_so_far: int = 0, objectives: int = 1) -> Any:
+def make(sampler: Any, parameters: Any = NUMBERS, sampled_so_far: int = 0, objectives: int = 1) -> Any:
+    """Optuna's sampler, without the one that asks it."""
     spec = make_spec(sampler, parameters)
-    return make_sampler(spec.sampler, SearchSpace(spec.parameters), 7, trials_so_far, objectives)
+    made = make_sampler(spec.sampler, SearchSpace(spec.parameters), 7, sampled_so_far, objectives)
+    return made._sampler if isinstance(made, ConstrainedSampler) else made
 
 
 def note(sampler: Any, parameters: Any = NUMBERS, **keys: Any) -> str:
@@ -404,7 +407,7 @@ def test_a_custom_sampler_gets_its_options_and_a_seed() -> None:
     assert made.given[:2] == (3, 1)
     assert made.given[2] not in (
         None,
-        make({"type": "own_sampler:Mine", "depth": 3}, trials_so_far=1).given[2],
+        make({"type": "own_sampler:Mine", "depth": 3}, sampled_so_far=1).given[2],
     )
     make({"type": "own_sampler:Seedless", "seed": 3})
 

@@ -168,6 +168,11 @@ def test_hydra_writes_into_the_trials_directory_unless_the_command_says_where(
     assert WandbCommand(tuple(items)).with_hydra_dirs(["lr"], is_hydra_program).items == tuple(items)
 
 
+def test_the_folders_of_hydra_are_no_parameters() -> None:
+    command = Command(("t", "${args_hydra}", "${hydra_dirs}", "lr=${lr}", "-v"))
+    assert command.of_parameters(["lr"]).items == ("${args_hydra}", "lr=${lr}")
+
+
 def test_the_folders_of_hydra_are_quoted() -> None:
     facts = dataclasses.replace(FACTS, trial_dir="/my runs/a=b")
     assert Command(("${hydra_dirs}",)).arguments({}, facts) == [

@@ -138,6 +138,14 @@ def test_the_writer_is_a_tensorboardx_writer_and_can_be_closed(trial: Trial) -> 
     assert len(list(trial.directory.glob("*tfevents*"))) == 1, "TensorBoard's Python loader follows one file"
 
 
+def test_the_writer_opens_no_other_run(trial: Trial) -> None:
+    trial.writer.add_scalars("both", {"train": 1.0, "val": 2.0}, 3)
+    trial.writer.add_hparams({"lr": 0.1}, {"size": 4.0})
+    scalars = read_scalars(trial.directory)
+    assert scalars == {"both/train": {3: 1.0}, "both/val": {3: 2.0}, "size": {0: 4.0}}
+    assert [path.parent for path in trial.directory.rglob("*events.out*")] == [trial.directory]
+
+
 @pytest.mark.parametrize(
     ("result", "last", "value"),
     [

@@ -1,19 +1,21 @@
-"""Resources: how many trials fit on the machines, and whether a shared cluster has enough of them free."""
+"""Resources: how many trials fit on the machines, and whether workers and an objective's tasks get them."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
 
 from sweep.engine.observer import Observer
+from sweep.engine.ray.private import waiting_demands
 from sweep.errors import EntryError
 from sweep.sweepfile.model import Resources
 
 CHECK_EVERY = 10.0  # seconds
+_CHECK_TASKS_EVERY = 3.0  # seconds
 _LONGEST_START = 60.0
 """How long a worker may take to start once it has its resources, in seconds."""
 _UNITS = 10_000
@@ -21,7 +23,10 @@ _UNITS = 10_000
 
 
 def count_slots(
-    machines: Sequence[Mapping[str, float]], resources: Resources, max_parallel: int | None
+    machines: Sequence[Mapping[str, float]],
+    resources: Resources,
+    max_parallel: int | None,
+    limit: str = "",
 ) -> int:
     """Count how many trials can run at the same time.
 
@@ -29,6 +34,7 @@ def count_slots(
         machines: the resources of each machine by Ray's names (`CPU`, `GPU`).
         resources: what one trial requires.
         max_parallel: the upper limit; None for no limit.
+        limit: why a machine has fewer resources than the user may expect, for the message.
 
     Raises:
         EntryError: no machine has the resources for a trial, or trials require none and there is no limit.
@@ -45,7 +51,7 @@ def count_slots(
         raise EntryError(
             "resources",
             f"no machine has cpu: {resources.cpu:g}, gpu: {resources.gpu:g} for a trial; "
-            f"the largest has cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}",
+            f"the largest has cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}{limit}",
         )
     return slots if max_parallel is None else min(slots, max_parallel)
 
@@ -114,3 +120,69 @@ class CapacityMonitor:
             f"waiting for resources: each trial needs cpu: {needed.cpu:g}, gpu: {needed.gpu:g}, and this Ray "
             f"cluster has cpu: {cpu:g}, gpu: {gpu:g} free; trials start when its other jobs have finished"
         )
+
+
+class TaskMonitor:
+    """Notifies the user, once, if Ray tasks wait for what the workers of the sweep hold.
+
+    They can be tasks of the objective, which then waits forever: Ray itself does not say so.
+
+    Args:
+        worker: the resources of a worker by Ray's names.
+        machines: returns the resources of each machine by its Ray node ID.
+        observer: receives the message.
+    """
+
+    def __init__(
+        self,
+        worker: Mapping[str, float],
+        machines: Callable[[], Mapping[str, Mapping[str, float]]],
+        observer: Observer,
+    ) -> None:
+        self._worker = worker
+        self._machines = machines
+        self._observer = observer
+        self._next_check = 0.0
+        self._seen: list[str] = []
+
+    def check(self, workers: Sequence[str | None]) -> None:
+        """Check whether tasks wait. Called regularly.
+
+        Args:
+            workers: the node of each worker; None for one that is starting, and waits for resources itself.
+        """
+        now = time.monotonic()
+        if now < self._next_check or None in workers:
+            return
+        self._next_check = now + _CHECK_TASKS_EVERY
+        try:
+            waiting = [note for demand in waiting_demands() if (note := self._problem(demand, workers))]
+        except Exception:  # noqa: BLE001 - of private parts of Ray; the sweep does not depend on it
+            self._next_check = math.inf
+            return
+        for note in waiting:
+            if note in self._seen:  # not only for a moment
+                self._observer.on_note(note)
+                self._next_check = math.inf
+                return
+        self._seen = waiting
+
+    def _problem(self, demand: Mapping[str, float], workers: Sequence[str | None]) -> str:
+        """Why a demand cannot be satisfied while the workers of the sweep are alive; empty if it can."""
+        machines = self._machines()
+        free = [
+            {name: total - self._worker.get(name, 0.0) * workers.count(node) for name, total in has.items()}
+            for node, has in machines.items()
+        ]
+        if any(_fits(demand, has) for has in free):
+            return ""
+        needed = ", ".join(f"{name.lower()}: {amount:g}" for name, amount in demand.items())
+        if any(_fits(demand, has) for has in machines.values()):
+            cause = "the trials hold all of it; let fewer trials run at once: -p N (in Python max_parallel=N)"
+        else:
+            cause = "no machine has that"
+        return f"a Ray task, which the objective may have started, waits for {needed}, and {cause}"
+
+
+def _fits(demand: Mapping[str, float], free: Mapping[str, float]) -> bool:
+    return all(_units(amount) <= _units(free.get(name, 0.0)) for name, amount in demand.items())

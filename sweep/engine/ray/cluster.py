@@ -15,16 +15,22 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep.caller import caller
 from sweep.engine.ray import private
-from sweep.errors import InputError, SweepError
+from sweep.engine.ray.temporary import temporary_folder
+from sweep.errors import InputError, SweepError, SweepStopped
 from sweep.system import processes
+from sweep.system.cpus import usable_cpus
 from sweep.system.directory import SweepDirectory
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _KILL_TIMEOUT = 10.0
 _RESTART_TIMEOUT = 45.0
-_RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, ray.exceptions.RayError)
+_RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, psutil.Error, ray.exceptions.RayError)
 """The exceptions of `ray.init` if there is no cluster, or Ray cannot run."""
+
+_SLOT_CPU = "sweep_cpu"
+"""A resource of a Ray that a sweep has started: its CPUs, for workers."""
 
 _connection_lock = threading.Lock()
 """Held while this process has its own connection to Ray. Ray terminates with the thread that started it, so
@@ -56,6 +62,8 @@ class RayCluster:
         self._exits = ExitStack()
         self._daemons: list[psutil.Process] = []
         """Ray's daemons on this machine; empty if this process was already connected."""
+        self._temporary_folder: str | None = None
+        """Where Ray keeps its sockets; None for its default, or for another machine's cluster."""
 
     def __enter__(self) -> RayCluster:
         with self._exits:
@@ -67,11 +75,19 @@ class RayCluster:
                         "so that all sweeps use that Ray, or run the sweeps one after the other"
                     )
                 self._exits.callback(_connection_lock.release)
+                if self._address is None:
+                    self._temporary_folder = self._exits.enter_context(temporary_folder())
+                    private.provide_token()
                 try:
                     self._connect_or_clean_up()
                 except _StartTimeout:  # two in a row are rare
                     self._connect_or_clean_up()
                 self._exits.callback(_shut_down)
+            elif (folder := private.folder_that_hides_this_package()) is not None:
+                raise InputError(
+                    f"{folder}: has another module called sweep, which Ray's workers would import instead of "
+                    "this package; rename it, or do not call ray.init: sweep.run starts Ray itself"
+                )
             self._exits = self._exits.pop_all()  # nothing has failed: `__exit__` cleans up
         return self
 
@@ -101,6 +117,10 @@ class RayCluster:
                 log_to_driver=False,
                 logging_level="ERROR",
                 include_dashboard=None if self._address else False,
+                num_cpus=None if self._address else usable_cpus(),
+                resources=None if self._address else {_SLOT_CPU: usable_cpus()},
+                _temp_dir=self._temporary_folder,
+                job_config=private.SafeJobConfig(),
             )
         except _RAY_ERRORS as error:
             raise SweepError(self._describe(error)) from None
@@ -117,7 +137,7 @@ class RayCluster:
         text = " ".join(text.split())[:300]
         if self._address:
             return f"the Ray cluster at {self._address} cannot be reached: {text}"
-        return f"Ray did not start (is this machine busy?); run the same command again to retry: {text}"
+        return f"Ray did not start (is this machine busy?): {text}\ntry again with: {caller().again()}"
 
     def restart(self) -> None:
         """Start Ray again after its daemons died, or connect to the cluster again.
@@ -126,7 +146,7 @@ class RayCluster:
             SweepError: the connection was not made here, or the cluster cannot be reached.
         """
         if not self._daemons:
-            raise SweepError("Ray died; start it, then run the same command again to resume")
+            raise SweepStopped("Ray died; start it first")
         end = time.monotonic() + _RESTART_TIMEOUT
         while True:
             _shut_down()
@@ -152,11 +172,36 @@ class RayCluster:
 
     def machines(self) -> Sequence[Mapping[str, float]]:
         """The resources of each machine of the cluster that is alive."""
-        return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return list(self.machines_by_node().values())
+
+    def machines_by_node(self) -> Mapping[str, Mapping[str, float]]:
+        """The resources of each machine of the cluster that is alive, by its Ray node ID."""
+        return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+    def worker_resources(self, cpu: float, gpu: float) -> dict[str, float]:
+        """What a worker holds that requires these resources, by Ray's names.
+
+        On a Ray that this process has started, workers do not hold CPUs but as many of another resource. So
+        an objective can itself run Ray tasks, which would otherwise wait forever while it waits for them: Ray
+        does not lend them the CPU of an actor that waits.
+        """
+        if all(_SLOT_CPU in machine for machine in self.machines()):
+            return {"CPU": 0, "GPU": gpu, _SLOT_CPU: cpu}
+        return {"CPU": cpu, "GPU": gpu}
 
     def cores(self) -> int:
         """The number of CPUs of all machines; at least one."""
         return max(1, int(sum(machine.get("CPU", 0) for machine in self.machines())))
+
+    def cpu_limit(self) -> str:
+        """Why Ray has fewer CPUs than this machine, for messages; empty if it has all, or runs elsewhere."""
+        usable, all_cpus = usable_cpus(), os.cpu_count() or 1
+        if self._address is not None or not self._daemons or usable >= all_cpus:
+            return ""
+        return (
+            f"; this process can use {usable} of the machine's {all_cpus} CPUs (taskset, a container or "
+            "Slurm limits it)"
+        )
 
     def current_node(self) -> str:
         """The Ray node ID of this machine."""
@@ -195,7 +240,8 @@ def _resolve(address: str) -> str:
     """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
     if address == "auto":
         return private.find_running_cluster()
-    source = f"{'RAY_ADDRESS=' if address == os.environ.get('RAY_ADDRESS') else '--address '}{address}"
+    is_from_environment = address == os.environ.get("RAY_ADDRESS")
+    source = f"RAY_ADDRESS={address}" if is_from_environment else caller().option("address", address)
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():  # http:// is the address for `ray job`
         raise InputError(

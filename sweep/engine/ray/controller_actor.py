@@ -46,6 +46,7 @@ class RayController:
         keeps_report_events: bool,
     ) -> None:
         from sweep.controller.controller import Controller
+        from sweep.engine.controller_guard import ControllerGuard
         from sweep.engine.ray.private import is_restarted_actor
         from sweep.system.lock import join_run
         from sweep.system.processes import exit_with_parent
@@ -53,7 +54,10 @@ class RayController:
         exit_with_parent()
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
-        self._controller = Controller(spec, directory, slots, run_id, keeps_report_events)
+        # If this fails, the first call fails with the same error: Ray would report only that the actor died.
+        self._controller = ControllerGuard(
+            lambda: Controller(spec, directory, slots, run_id, keeps_report_events)
+        )
         self._is_recovered = not is_restarted_actor()
 
     # The arguments of these two are one tuple, because Ray serializes each argument separately.
@@ -66,21 +70,23 @@ class RayController:
 
         Raises:
             NotRecovered: `recover` has to be called first.
+            ControllerFailed: the controller has failed, in this call or in an earlier one.
         """
         if not self._is_recovered:
             raise NotRecovered
         method, arguments, options = call
-        return getattr(self._controller, method)(*arguments, **options)
+        return self._controller.call_by_name(method, *arguments, **options)
 
     def call_for_trial(self, call: tuple[str, tuple[Any, ...]]) -> Any:
         """Call a method of the controller for a trial: `report`, `suggest`, `should_prune` or `must_end`."""
         method, arguments = call
-        return getattr(self._controller, method)(*arguments)
+        return self._controller.call_by_name(method, *arguments)
 
     def recover(self, running: Iterable[RunningAttempt]) -> None:
         """Tell a restarted controller which attempts are running."""
-        self._controller.adopt(running)
+        self._controller.call_by_name("adopt", running)
         self._is_recovered = True
 
     def close(self) -> Progress:
-        return self._controller.close()
+        progress: Progress = self._controller.call_by_name("close")
+        return progress

@@ -11,7 +11,7 @@ from sweep.engine.observer import Observer
 from sweep.engine.ray.capacity import count_slots
 from sweep.engine.ray.cluster import RayCluster, RayLost
 from sweep.engine.ray.supervisor import Supervisor
-from sweep.errors import StartInterrupted, SweepError
+from sweep.errors import StartInterrupted, SweepStopped
 from sweep.messages import Progress
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -39,7 +39,9 @@ class RayEngine(Engine):
         self._cluster.__exit__(*error)
 
     def slots(self, spec: SweepSpec) -> int:
-        return count_slots(self._cluster.machines(), spec.resources, spec.max_parallel)
+        return count_slots(
+            self._cluster.machines(), spec.resources, spec.max_parallel, self._cluster.cpu_limit()
+        )
 
     def kill_leftover_processes(self, directory: SweepDirectory) -> None:
         self._cluster.kill_leftover_processes(directory)
@@ -62,10 +64,7 @@ class RayEngine(Engine):
                 if progress is not None and progress.finished > finished:
                     deaths, finished = 1, progress.finished
                 if deaths >= _MAX_DEATHS:
-                    raise SweepError(
-                        f"Ray died {deaths} times while no trial finished; "
-                        "run the same command again to resume"
-                    ) from None
+                    raise SweepStopped(f"Ray died {deaths} times while no trial finished") from None
                 observer.on_note("Ray died and is being restarted; the running trials will resume")
             finally:
                 supervisor.shut_down()

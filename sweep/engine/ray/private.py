@@ -2,6 +2,9 @@
 
 * Finding the cluster to which `address="auto"` refers (`ray._private.services`).
 * Switching authentication between token and no token (`ray._raylet`).
+* Creating the token of a new cluster (`ray._private.authentication`).
+* The folders that Ray puts first on the `sys.path` of workers.
+* What tasks wait for (`ray.autoscaler.v2`).
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
 * Facts that Ray reports only in the text or the type of an exception.
 """
@@ -9,20 +12,25 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 import ray
+from ray._private.authentication.authentication_token_setup import generate_and_save_token
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError
+from ray.job_config import JobConfig
 
 from sweep.messages import OutcomeKind
+from sweep.system.libraries import hides_this_package
 
 _PRINTING_THREAD = "ray_listen_error_messages"
 """The thread that prints a paragraph for each worker that dies, even with `log_to_driver=False`. The outcomes
@@ -62,10 +70,64 @@ def match_authentication(address: str) -> None:
         _set_authentication("token")
 
 
+def provide_token() -> None:
+    """Give Ray a token for a new cluster if it can neither read one from the home directory nor create one.
+
+    A container's user may have no home directory, or one that is read-only.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return
+    with _no_stderr():  # without HOME it prints a warning
+        has_token = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+    if has_token:
+        return
+    try:
+        if not Path.home().is_dir():
+            raise FileNotFoundError  # Ray would create it
+        generate_and_save_token()
+    except (OSError, RuntimeError):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 def _set_authentication(mode: str) -> None:
     os.environ["RAY_AUTH_MODE"] = mode
     Config.initialize("")  # reads the environment again
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+class SafeJobConfig(JobConfig):  # type: ignore[misc]
+    """Ray's settings of a job, whose workers can import this package.
+
+    Ray puts the current folder, and that of the script, first on the `sys.path` of workers. They would import
+    a `sweep.py` in it. Such a folder is left out; the loader of the objective adds it for its code.
+    """
+
+    _py_driver_sys_path: list[str]
+
+    def _serialize(self) -> str:
+        self._py_driver_sys_path = [
+            folder for folder in self._py_driver_sys_path if not hides_this_package(folder)
+        ]
+        serialized: str = super()._serialize()
+        return serialized
+
+
+def remove_driver_path() -> None:
+    """Remove the folders that Ray has put first on the `sys.path` of this worker. The loader of an objective
+    adds those that its code needs, and they hide libraries from nothing else."""
+    for folder in _driver_path():
+        while folder in sys.path:
+            sys.path.remove(folder)
+
+
+def folder_that_hides_this_package() -> str | None:
+    """A folder from which workers of the current connection to Ray would import another `sweep`."""
+    return next(filter(hides_this_package, _driver_path()), None)
+
+
+def _driver_path() -> list[str]:
+    return list(ray._private.worker.global_worker.core_worker.get_job_config().py_driver_sys_path)
 
 
 @contextmanager
@@ -121,6 +183,17 @@ def find_daemons(node_id: str | None) -> list[psutil.Process]:
         for process in psutil.process_iter(["name", "cmdline"])
         if process.info["name"] == "raylet" and socket in " ".join(process.info["cmdline"] or ())
     ]
+
+
+def waiting_demands() -> list[Mapping[str, float]]:
+    """The resources for which tasks and actors of the cluster wait, one item for each kind of request.
+
+    Ray's state API needs the dashboard. This is what its autoscaler sees, and takes some milliseconds.
+    """
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    demands = get_cluster_status(ray.get_runtime_context().gcs_address).resource_demands
+    return [request.bundle for demand in demands.ray_task_actor_demand for request in demand.bundles_by_count]
 
 
 def is_start_timeout(error: Exception) -> bool:

@@ -14,7 +14,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from sweep.controller.controller import Controller
 from sweep.controller.requests import Request, take_requests
 from sweep.engine.base import PreparedSweep
-from sweep.engine.classify import disk_full_error, study_write_error
+from sweep.engine.classify import disk_full_error
+from sweep.engine.controller_guard import ControllerFailed
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.engine.ray.cluster import RayCluster
@@ -24,7 +25,7 @@ from sweep.engine.ray.post_mortem import PostMortem
 from sweep.engine.ray.private import constructor_error
 from sweep.engine.ray.worker import FinishedAttempt
 from sweep.engine.ray.worker_pool import Slot, WorkerPool
-from sweep.errors import SweepError
+from sweep.errors import SweepError, SweepStopped
 from sweep.messages import (
     Assignment,
     AttemptResult,
@@ -78,6 +79,8 @@ class Supervisor:
         self._early: list[Slot] = []
         """Slots whose workers were ready before the controller."""
         self._is_ready = False
+        self._is_on_hold = False
+        """Whether the user has been notified that no trial is started because the first ones have failed."""
         self._draining_until: float | None = None
         self._stops_at_once = False
         self._end: float | None = None
@@ -115,11 +118,11 @@ class Supervisor:
             self._cluster.check_alive()
             if error.actor_init_failed:
                 raise SweepError(constructor_error(error)) from None
-            raise SweepError("the controller died; run the same command again to resume") from None
+            raise SweepStopped("the controller died") from None
         except RayTaskError as error:
-            raise study_write_error(error.cause) from None
+            raise ControllerFailed.of(error.cause or error).for_user(self._sweep.directory) from None
         if self.progress is None:
-            raise SweepError("the controller did not start; run the same command again to resume")
+            raise SweepStopped("the controller did not start")
         return self.progress
 
     def shut_down(self) -> None:
@@ -166,6 +169,7 @@ class Supervisor:
     def _tick(self, interruption: Interruption) -> None:
         self._cluster.check_alive()
         self._pool.monitor.check()
+        self._pool.task_monitor.check([slot.node_id for slot in self._pool.slots if slot.worker is not None])
         for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
             self._handle_request(request, interruption)
         if time.monotonic() >= self._next_progress:
@@ -179,6 +183,12 @@ class Supervisor:
         for running in progress.running:
             if running.is_cancelled:
                 self._kill_repeat(running)
+        if progress.common_failure is not None and progress.running and not self._is_on_hold:
+            self._is_on_hold = True
+            self._observer.on_note(
+                "the first trials have failed for the same reason; no trial is started until a running one "
+                "shows that trials can succeed"
+            )
         self._observer.on_reports(progress.report_events)
         self._observer.on_progress(progress)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psutil
@@ -14,8 +17,11 @@ import ray
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirect_output
 from sweep.engine.ray.channel import RayChannel
+from sweep.engine.ray.private import remove_driver_path
+from sweep.engine.threads import set_threads
 from sweep.errors import SweepError
 from sweep.messages import Assignment, Outcome
+from sweep.objective.pickled_function import PickledFunction
 from sweep.system import processes
 from sweep.system.lock import join_run
 
@@ -42,7 +48,8 @@ class RayWorker:
         settings: the settings that all attempts share.
         run_id: the id of the sweep's run.
         controller: the handle of the controller.
-        threads: how many threads numeric libraries may use: a trial's share of the cores.
+        share: a trial's share of the cores: how many threads numeric libraries use.
+        chosen_threads: the variables with which the user has set another number.
         max_attempts: the process is replaced after this many attempts; None for no limit.
         max_memory: the process is replaced when it uses this many bytes; None for no limit.
     """
@@ -52,7 +59,8 @@ class RayWorker:
         settings: AttemptSettings,
         run_id: str,
         controller: Any,
-        threads: int,
+        share: int,
+        chosen_threads: Mapping[str, str],
         max_attempts: int | None,
         max_memory: float | None,
     ) -> None:
@@ -63,14 +71,11 @@ class RayWorker:
         fence = join_run(settings.directory.fence, settings.directory.lock, run_id)
         os.dup2(fence, 0)
         os.close(fence)
-        # Before the import of NumPy or torch, which read these once. Ray has set OMP_NUM_THREADS to 1.
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-            os.environ[variable] = str(threads)
-        os.chdir(settings.working_directory)
+        set_threads(share, chosen_threads)
+        remove_driver_path()
         # What a trial prints goes to a file, which has every character whatever the locale is.
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-        sys.breakpointhook = _refuse_breakpoint  # Ray's hook would open a port and wait forever
         self._settings = settings
         self._controller = controller
         self._max_attempts = max_attempts
@@ -96,6 +101,8 @@ class RayWorker:
     def run(self, assignment: Assignment) -> FinishedAttempt:
         """Run one attempt. Its last reports are sent with the outcome."""
         assert self._runner is not None
+        # Ray's hook would open a port and wait forever.
+        sys.breakpointhook = partial(_refuse_breakpoint, self._how_to_debug(assignment))
         channel = RayChannel(self._controller, assignment)
         outcome = self._runner.run(assignment, channel)
         outcome = replace(outcome, reports=channel.close())
@@ -106,6 +113,12 @@ class RayWorker:
     def probe(self) -> None:
         """Do nothing: an answer shows that the process is alive."""
 
+    def _how_to_debug(self, assignment: Assignment) -> str:
+        if isinstance(self._settings.objective, PickledFunction):
+            return "pass inline=True to sweep.run"
+        directory = shlex.quote(str(self._settings.directory.root))
+        return f"run the trial with: sweep debug {directory} --trial {assignment.number}"
+
     def _is_spent(self, outcome: Outcome) -> bool:
         return (
             outcome.kind == "oom"  # the objects that filled the memory may still exist
@@ -115,8 +128,5 @@ class RayWorker:
         )
 
 
-def _refuse_breakpoint(*args: Any, **kwargs: Any) -> None:
-    raise RuntimeError(
-        "breakpoint() needs a terminal, and a worker has none; run the trial with "
-        "`sweep debug FILE --trial N`, or the sweep with --inline"
-    )
+def _refuse_breakpoint(advice: str, *args: Any, **kwargs: Any) -> None:
+    raise RuntimeError(f"breakpoint() needs a terminal, and a worker has none; {advice}")

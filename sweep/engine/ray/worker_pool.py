@@ -12,11 +12,12 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 
 from sweep.engine.base import PreparedSweep
 from sweep.engine.observer import Observer
-from sweep.engine.ray.capacity import CapacityMonitor
+from sweep.engine.ray.capacity import CapacityMonitor, TaskMonitor
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.pending import PendingCalls
 from sweep.engine.ray.private import cause_of_death, constructor_error
 from sweep.engine.ray.worker import RayWorker
+from sweep.engine.threads import chosen_threads
 from sweep.errors import SweepError
 from sweep.messages import Assignment
 
@@ -65,6 +66,7 @@ class WorkerPool:
     Attributes:
         slots: the slots that have been opened and not closed.
         monitor: notifies the user if no worker can start.
+        task_monitor: notifies the user if tasks of the objective cannot start.
     """
 
     def __init__(
@@ -78,12 +80,18 @@ class WorkerPool:
         on_ready: Callable[[Slot], None],
     ) -> None:
         resources, rules = sweep.spec.resources, sweep.spec.trial
+        held = cluster.worker_resources(resources.cpu, resources.gpu)
+        others = {name: amount for name, amount in held.items() if name not in ("CPU", "GPU") and amount > 0}
+        self.task_monitor = TaskMonitor(held, cluster.machines_by_node, observer)
         self._new_worker = partial(
-            ray.remote(RayWorker).options(num_cpus=resources.cpu, num_gpus=resources.gpu).remote,
+            ray.remote(RayWorker)
+            .options(num_cpus=held["CPU"], num_gpus=held["GPU"], resources=others)
+            .remote,
             sweep.attempt_settings,
             sweep.run_id,
             controller,
-            threads=max(1, int(resources.cpu)),
+            share=max(1, int(resources.cpu)),
+            chosen_threads=chosen_threads(sweep.spec.env),
             max_attempts=1 if rules.isolate else rules.recycle_after,
             max_memory=rules.recycle_at_gb * 1e9 if rules.recycle_at_gb else None,
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sweep.errors import suggestion
 from sweep.sweepfile.misplaced import CHECK_INDENTATION
-from sweep.sweepfile.types import same_value, short_repr
+from sweep.sweepfile.types import short_repr
 from sweep.sweepfile.wandb.values import WandbFileError, join_names, number, plain
 from sweep.sweepfile.yaml import Path
 
@@ -24,15 +26,26 @@ def _named(name: str) -> _Translation:
     return lambda values, path: {"distribution": name, **values}
 
 
+def _identity(value: Any) -> str:
+    """Equal for equal values, where true is not 1."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
 def _choice(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """A choice in which each value is unique and possible: equal values have their common share."""
     items, shares = values["values"], values.get("probabilities")
-    if not isinstance(items, list) or (shares is not None and len(shares) != len(items)):
-        return dict(values)  # an error of our own model
+    for key, value in values.items():
+        if not isinstance(value, list) or not value:
+            raise WandbFileError((*path, key), f"expected a list such as [1, 2], got {short_repr(value)}")
+    if shares is not None and len(shares) != len(items):
+        raise WandbFileError(
+            (*path, "probabilities"),
+            f"has {len(shares)} numbers for {len(items)} values; give one for each",
+        )
     weights: dict[str, int | float] = {}
     unique: dict[str, Any] = {}
     for item, share in zip(items, [1] * len(items) if shares is None else shares, strict=True):
-        key = json.dumps(item, sort_keys=True, default=str)
+        key = _identity(item)
         unique.setdefault(key, item)
         weights[key] = weights.get(key, 0) + share
     possible = [key for key in unique if weights[key] != 0]
@@ -132,6 +145,7 @@ PARAMETER_KEYS = (
 )
 _DEFAULTS = {"mu": 0, "sigma": 1, "q": 1, "a": 1, "b": 1}
 _IN_GRID = ("constant", "categorical", "int_uniform", "q_uniform")
+_NAME_IN_GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _OURS = ("when", "default")
 """Keys of our sweep file that a W&B file can use too."""
 
@@ -160,6 +174,8 @@ def read_parameters(
             raise WandbFileError(
                 here, f"expected a mapping, got {short_repr(entry)}; write {{{hint}}}{_hint(here)}"
             )
+        if len(path) > 1 and not _NAME_IN_GROUP.fullmatch(name):
+            notes.append(f"{'.'.join(map(str, here[1::2]))}: W&B rejects a group with such a name")
         translated[name] = _read_parameter(entry, here, for_grid, notes)
     return translated
 
@@ -237,8 +253,10 @@ def _notes(
         )
     if bounds and bounds[0] == bounds[1]:
         yield "min and max are equal, which W&B rejects; value: is a constant"
-    types = {isinstance(entry[key], int) for key in ("min", "max") if key in entry}
-    if "distribution" not in entry and len(types) == 2:
+    if kind == "int_uniform" and any(isinstance(entry[key], float) for key in ("min", "max")):
+        yield "W&B rejects bounds of int_uniform with a decimal point, also whole ones"
+    types = {isinstance(entry.get(key), int) for key in ("min", "max")}
+    if kind == "uniform" and "distribution" not in entry and len(types) == 2:
         yield (
             f"one of the bounds {bounds[0]:g} and {bounds[1]:g} is a whole number; read as floats (uniform), "
             "which not every version of W&B accepts; write distribution: uniform, or two whole numbers"
@@ -253,16 +271,13 @@ def _notes(
 
 def _choice_notes(values: Mapping[str, Any], possible: list[Any], for_grid: bool) -> Iterator[str]:
     given = values["values"]
-    repeated = [value for value in possible if sum(same_value(value, other) for other in given) > 1]
+    kept = set(map(_identity, possible))
+    counts = Counter(map(_identity, given))
+    repeated = [value for value in possible if counts[_identity(value)] > 1]
     if repeated:
         effect = "tried once" if for_grid else "chosen more often"
         yield f"{_listed(repeated)} in values is given more than once, and so {effect}"
-    never = [
-        value
-        for value, share in zip(given, values.get("probabilities", []), strict=False)
-        if share == 0 and not any(same_value(value, other) for other in possible)
-    ]
-    if never:
+    if never := list({key: value for value in given if (key := _identity(value)) not in kept}.values()):
         yield f"{_listed(never)} in values has the probability 0, and is never chosen"
 
 

@@ -45,7 +45,8 @@ def read_metric(metric: Any, method: str, notes: list[str]) -> tuple[Any, int | 
         notes.append(f"{join_names(ignored)}: ignored; failed trials do not influence the search")
     unknown = [f"metric.{key}" for key in metric if key not in METRIC_KEYS]
     if unknown:
-        notes.append(f"{join_names(unknown)}: W&B's metric has no such key; ignored")
+        effect = "ignored here, but W&B's bayes rejects it" if method == "bayes" else "ignored"
+        notes.append(f"{join_names(unknown)}: W&B's metric has no such key; {effect}")
     goal = "minimize" if metric.get("goal") is None else metric["goal"]
     if goal not in ("minimize", "maximize"):
         raise WandbFileError(

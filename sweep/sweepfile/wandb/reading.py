@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sweep.caller import caller
 from sweep.errors import nearest, suggestion
 from sweep.sweepfile.command import NO_PROGRAM
 from sweep.sweepfile.misplaced import misplaced_key
@@ -129,9 +130,9 @@ def _key_notes(raw: Mapping[Any, Any]) -> list[str]:
         if near is None or near in raw:
             unknown.append(str(key))
         else:
-            notes.append(f"{key}: not a key of W&B, ignored; did you mean {near!r}?")
+            notes.append(f"{key}: unknown to W&B, ignored; did you mean {near!r}?")
     if unknown:
-        notes.insert(0, f"{join_names(unknown)}: not a key of W&B, ignored")
+        notes.insert(0, f"{join_names(unknown)}: unknown to W&B, ignored")
     if ignored:
         notes.insert(0, f"{join_names(ignored)} of W&B: not used here, ignored")
     return notes
@@ -142,13 +143,14 @@ def _find_parameters(raw: Mapping[Any, Any]) -> Mapping[Any, Any]:
     if isinstance(parameters, dict) and parameters:
         return parameters
     if parameters is None:
-        if misplaced := misplaced_key(raw, ["parameters"]):
+        if misplaced := misplaced_key(raw, "parameters"):
             raise WandbFileError(*misplaced)
         near = nearest("parameters", [key for key in raw if isinstance(key, str) and key not in _TRANSLATED])
         if near is not None:
             raise WandbFileError((near,), "unknown key; did you mean 'parameters'?")
+    problem = "is missing" if parameters is None else f"expected a mapping, got {short_repr(parameters)}"
     raise WandbFileError(
-        ("parameters",), "is missing; write for example parameters: {lr: {min: 0.0, max: 0.1}}"
+        ("parameters",), f"{problem}; write for example parameters: {{lr: {{min: 0.0, max: 0.1}}}}"
     )
 
 
@@ -165,5 +167,8 @@ def _read_program(raw: Mapping[Any, Any], notes: list[str]) -> dict[str, Any]:
     command = entries.get("command", ["${program}"])
     if "program" not in entries and isinstance(command, list) and "${program}" in command:
         entries["program"] = NO_PROGRAM
-        notes.append("no program: to run it, add --set program=train.py or --set objective=train.py:train")
+        notes.append(
+            f"no program: to run it, add {caller().option('program', 'train.py')}, or "
+            f"{caller().option('objective', 'train.py:train')}"
+        )
     return entries

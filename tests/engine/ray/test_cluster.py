@@ -45,8 +45,8 @@ def test_a_ray_that_does_not_start_is_an_error_of_one_line(
     with pytest.raises(SweepError) as found:
         RayCluster(None).__enter__()
     assert str(found.value) == (
-        "Ray did not start (is this machine busy?); run the same command again to retry: "
-        "The current node timed out during startup. This could happen"
+        "Ray did not start (is this machine busy?): The current node timed out during startup. "
+        "This could happen\ntry again with: sweep.run(..., name=...)"
     )
     assert found.value.exit_status == 1
     assert len(calls) == (2 if error is Exception else 1), (

@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import sweep
+from tests.conftest import MakeSweep
 from tests.tensorboard_client import hparams, status, tensorboard
 
 TUTORIAL = Path(__file__).parent.parent.parent / "optuna_tutorial.py"
@@ -55,8 +56,8 @@ def swept(project: Path, ray_cluster: None, request: pytest.FixtureRequest) -> o
     return study
 
 
-def test_a_breakpoint_in_a_worker_is_an_error_that_names_sweep_debug(
-    project: Path, ray_cluster: None
+def test_a_breakpoint_in_a_worker_is_an_error_that_says_how_to_debug(
+    make_sweep: MakeSweep, ray_cluster: None
 ) -> None:
     """Ray's own hook would open a port and wait forever."""
 
@@ -66,7 +67,10 @@ def test_a_breakpoint_in_a_worker_is_an_error_that_names_sweep_debug(
 
     (row,) = sweep.run(objective, n_trials=1).trials
     assert row.state == "FAIL"
-    assert "run the trial with `sweep debug FILE --trial N`" in str(row.reason)
+    assert str(row.reason).endswith("pass inline=True to sweep.run")
+    result = sweep.run(make_sweep("def train(trial): breakpoint()", stop={"trials": 1}))
+    command = f"run the trial with: sweep debug {result.directory} --trial 0"
+    assert str(result.trials[0].reason).endswith(command)
 
 
 def test_the_tensorboard_row_of_a_killed_trial_has_all_suggested_parameters(

@@ -225,8 +225,9 @@ def test_with_half_a_gpu_each_eight_trials_run_on_four_gpus_and_see_only_their_o
 
 
 def test_a_worker_imports_torch_only_if_its_objective_does_and_has_as_many_threads_as_cores(
-    make_sweep: MakeSweep,
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
     file = make_sweep(
         """
         import json, os, pathlib, sys
@@ -250,6 +251,50 @@ def test_a_worker_imports_torch_only_if_its_objective_does_and_has_as_many_threa
     for trial in result.trials:
         seen = json.loads((trial.directory / "seen.json").read_text())
         assert seen == {"torch": False, "optuna": False, "threads": "3", "gpu": "", "device": "cpu"}
+
+
+@pytest.mark.parametrize("is_script", [False, True], ids=["function", "script"])
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_threads_that_the_user_has_set_count(
+    make_sweep: MakeSweep, project: Path, monkeypatch: pytest.MonkeyPatch, place: str, is_script: bool
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2" if place == "environment" else "1")
+    look = (
+        "import json, os, torch\n"
+        "names = ('OMP', 'MKL', 'OPENBLAS')\n"
+        "seen = [torch.get_num_threads(), *(os.environ.get(f'{name}_NUM_THREADS') for name in names)]\n"
+    )
+    keys: dict[str, object] = {"env": {"OMP_NUM_THREADS": 2}} if place == "file" else {}
+    if is_script:
+        (project / "script.py").write_text(look + "print(json.dumps({'loss': 1.0})); print(seen)")
+        keys |= {"objective": None, "program": "script.py"}
+    file = make_sweep(
+        f"{look}def train(trial):\n    print(seen)\n    return 1.0\n", **keys, stop={"trials": 1}
+    )
+    result = sweep.run(file)
+    output = (result.directory / "trial-0000/output.log").read_text()
+    assert output.splitlines()[-1] == "[2, '2', None, None]"
+
+
+def test_a_worker_is_replaced_if_a_trial_leaves_what_cannot_be_restored(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        """
+        import multiprocessing, os, threading, time
+
+        def wait():
+            time.sleep(300)
+
+        def train(trial):
+            multiprocessing.set_start_method("spawn")  # raises if it is set already
+            if trial.number == 1:
+                threading.Thread(target=wait, daemon=True).start()
+            return os.getpid()
+        """,
+        max_parallel=1,
+        stop={"trials": 4},
+    )
+    first, second, third, fourth = (trial.value for trial in sweep.run(file).trials)
+    assert first == second != third == fourth
 
 
 def test_trials_of_one_worker_are_isolated_from_each_other(make_sweep: MakeSweep) -> None:

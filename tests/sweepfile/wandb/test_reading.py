@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sweep.caller import CommandLine, called_by
 from sweep.errors import InputError
 from sweep.space import SearchSpace
 from sweep.sweepfile import SweepFile, parse_sweep_file
@@ -151,6 +152,9 @@ def test_without_a_metric_the_exit_status_counts_and_a_missing_program_is_noted(
     file = parse_sweep_file("method: random\nparameters: {x: {value: 1}}", Path("wb.yaml"))
     assert file.spec.metric.name == "exit_status"
     assert file.spec.program == NO_PROGRAM
+    assert any("program='train.py'" in note for note in file.notes)
+    with called_by(CommandLine(["run", "wb.yaml"])):
+        file = parse_sweep_file("method: random\nparameters: {x: {value: 1}}", Path("wb.yaml"))
     assert any("--set program=train.py" in note for note in file.notes)
 
 

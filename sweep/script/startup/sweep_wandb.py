@@ -36,8 +36,12 @@ _has_warned = False
 
 
 def modules() -> dict[str, Callable[[Any], None]]:
-    """W&B's modules that are adapted when they are imported; none if the sweep file's `env` sets a mode."""
-    if os.environ.get("SWEEP_WANDB_MODE") in _ONLINE:
+    """W&B's modules that are adapted when they are imported.
+
+    There are none if the sweep file's `env` sets an online mode, and in the child processes of a function.
+    """
+    mode = os.environ.get("SWEEP_WANDB_MODE")
+    if mode in _ONLINE or (mode is None and "SWEEP_TRIAL_DIR" in os.environ):
         return {}
     kept = {name: os.environ.get(name, value) for name, value in _KEPT.items()}
     kept["WANDB_MODE"] = "offline" if kept["WANDB_MODE"] in _ONLINE else kept["WANDB_MODE"]

@@ -1,0 +1,236 @@
+"""The global state of a process that a trial can change: a table of how each part is read and restored.
+
+A library's state is restored only if the library is imported. If the trial itself has imported it, the state
+becomes what it is after an import, where that is known.
+"""
+
+from __future__ import annotations
+
+import decimal  # noqa: F401 - the table reads the modules that are imported, and these are in each process
+import faulthandler  # noqa: F401
+import gc  # noqa: F401
+import locale  # noqa: F401
+import os
+import resource
+import socket  # noqa: F401
+import sys
+import tempfile  # noqa: F401
+import threading  # noqa: F401
+import time
+import warnings  # noqa: F401
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+Restore = Callable[[], None]
+"""Restores the state that was read when this function was created. It raises if that is impossible."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """A part of the state.
+
+    Args:
+        module: the module that it belongs to, which is passed to the functions.
+        read: returns its value.
+        restore: sets its value.
+        initial: returns its value after an import of the module; None if that is unknown.
+    """
+
+    module: str
+    read: Callable[[Any], Any]
+    restore: Callable[[Any, Any], object]
+    initial: Callable[[Any], Any] | None = None
+
+
+def _attributes(module: str, *names: str) -> _State:
+    def restore(owner: Any, values: list[Any]) -> None:
+        for name, value in zip(names, values, strict=True):
+            setattr(owner, name, value)
+
+    return _State(module, lambda owner: [getattr(owner, name) for name in names], restore)
+
+
+def _function_pair(module: str, getter: str, setter: str, initial: Any = None) -> _State:
+    def call(name: str, owner: Any, *arguments: Any) -> Any:
+        for part in name.split("."):
+            owner = getattr(owner, part)
+        return owner(*arguments)
+
+    known = None if initial is None else lambda owner: initial
+    return _State(module, partial(call, getter), partial(call, setter), known)
+
+
+def _flag(module: str, path: str, initial: bool) -> _State:
+    """An attribute of an object in a module, for example `backends.cudnn.benchmark` in torch."""
+    *parents, name = path.split(".")
+
+    def find(owner: Any) -> Any:
+        for part in parents:
+            owner = getattr(owner, part)
+        return owner
+
+    return _State(
+        module,
+        lambda owner: getattr(find(owner), name),
+        lambda owner, value: setattr(find(owner), name, value),
+        lambda owner: initial,
+    )
+
+
+def _read_umask(_: Any) -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _read_limits(_: Any) -> dict[int, tuple[int, int]]:
+    names = (name for name in dir(resource) if name.startswith("RLIMIT_"))
+    return {number: resource.getrlimit(number) for number in map(partial(getattr, resource), names)}
+
+
+def _restore_limits(_: Any, limits: dict[int, tuple[int, int]]) -> None:
+    for number, limit in limits.items():
+        if resource.getrlimit(number) != limit:
+            resource.setrlimit(number, limit)
+
+
+def _restore_environment(_: Any, before: dict[str, str]) -> None:
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    time.tzset()
+
+
+def _restore_argv(_: Any, saved: tuple[list[str], list[str]]) -> None:
+    sys.argv, arguments = saved
+    sys.argv[:] = arguments
+
+
+def _restore_warnings(module: Any, saved: tuple[list[Any], list[Any]]) -> None:
+    filters, before = saved
+    module.filters = filters
+    module.resetwarnings()  # also the record of the warnings that have been shown
+    module.filters[:] = before
+
+
+def _restore_gc(module: Any, saved: tuple[bool, Any, int]) -> None:
+    is_enabled, threshold, debug = saved
+    (module.enable if is_enabled else module.disable)()
+    module.set_threshold(*threshold)
+    module.set_debug(debug)
+
+
+def _read_rc(module: Any) -> dict[str, Any]:
+    # Reading the backend would choose one, and a process keeps it.
+    return {key: dict.__getitem__(module.rcParams, key) for key in module.rcParams if "backend" not in key}
+
+
+def _restore_device(torch: Any, device: Any) -> None:
+    # A default device of "cpu" costs time in each operation, unlike None.
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _has_group(module: Any) -> bool:
+    return bool(module.is_available() and module.is_initialized())
+
+
+def _refuse_group(module: Any, _: bool) -> None:
+    raise RuntimeError("a process group of torch.distributed is initialized")  # destroying it can hang
+
+
+_NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+_TABLE = (
+    _State("os", lambda _: os.getcwd(), lambda _, path: os.chdir(path)),
+    _State("os", lambda _: dict(os.environ), _restore_environment),
+    _State("os", _read_umask, lambda _, mask: os.umask(mask)),
+    _State(
+        "os", lambda _: os.getpriority(os.PRIO_PROCESS, 0), lambda _, v: os.setpriority(os.PRIO_PROCESS, 0, v)
+    ),
+    _State("os", lambda _: os.sched_getaffinity(0), lambda _, cores: os.sched_setaffinity(0, cores)),
+    _State("resource", _read_limits, _restore_limits),
+    _State("sys", lambda _: (sys.argv, list(sys.argv)), _restore_argv),
+    _State("sys", lambda _: list(sys.path), lambda _, path: sys.path.__setitem__(slice(None), path)),
+    _attributes(
+        "sys", "excepthook", "unraisablehook", "displayhook", "breakpointhook", "dont_write_bytecode"
+    ),
+    _function_pair("sys", "getrecursionlimit", "setrecursionlimit"),
+    _function_pair("sys", "getswitchinterval", "setswitchinterval"),
+    _attributes("threading", "excepthook"),
+    _attributes("tempfile", "tempdir"),
+    _attributes("warnings", "showwarning", "formatwarning"),
+    _State("warnings", lambda module: (module.filters, list(module.filters)), _restore_warnings),
+    _State("locale", lambda module: module.setlocale(module.LC_ALL), lambda m, v: m.setlocale(m.LC_ALL, v)),
+    _State("decimal", lambda module: module.getcontext().copy(), lambda m, context: m.setcontext(context)),
+    _State(
+        "gc", lambda module: (module.isenabled(), module.get_threshold(), module.get_debug()), _restore_gc
+    ),
+    _function_pair("socket", "getdefaulttimeout", "setdefaulttimeout"),
+    _State("faulthandler", lambda m: m.is_enabled(), lambda m, value: (m.enable if value else m.disable)()),
+    _State(
+        "multiprocessing",
+        lambda module: module.get_start_method(allow_none=True),
+        lambda module, method: module.set_start_method(method, force=True),
+    ),
+    _function_pair("random", "getstate", "setstate"),
+    _State("numpy", lambda m: m.geterr(), lambda m, value: m.seterr(**value), lambda _: _NUMPY_ERRORS),
+    _function_pair("numpy", "geterrcall", "seterrcall"),
+    _State("numpy", lambda m: m.get_printoptions(), lambda m, value: m.set_printoptions(**value)),
+    _function_pair("numpy.random", "get_state", "set_state"),
+    _State(
+        "matplotlib",
+        _read_rc,
+        lambda module, values: dict.update(module.rcParams, values),
+        lambda module: {key: module.rcParamsOrig[key] for key in module.rcParamsOrig if "backend" not in key},
+    ),
+    _function_pair("torch", "get_rng_state", "set_rng_state"),
+    _function_pair("torch", "is_grad_enabled", "set_grad_enabled", True),
+    _State(
+        "torch", lambda m: m.get_default_dtype(), lambda m, v: m.set_default_dtype(v), lambda m: m.float32
+    ),
+    _State("torch", lambda m: m.get_default_device(), _restore_device, lambda m: m.device("cpu")),
+    _function_pair("torch", "get_num_threads", "set_num_threads"),
+    _State(
+        "torch",
+        lambda m: (
+            m.are_deterministic_algorithms_enabled(),
+            m.is_deterministic_algorithms_warn_only_enabled(),
+        ),
+        lambda m, value: m.use_deterministic_algorithms(value[0], warn_only=value[1]),
+        lambda m: (False, False),
+    ),
+    _function_pair("torch", "is_anomaly_enabled", "set_anomaly_enabled", False),
+    _function_pair("torch", "get_float32_matmul_precision", "set_float32_matmul_precision", "highest"),
+    _flag("torch", "backends.cudnn.benchmark", False),
+    _flag("torch", "backends.cudnn.deterministic", False),
+    _flag("torch", "backends.cudnn.enabled", True),
+    _function_pair("torch.multiprocessing", "get_sharing_strategy", "set_sharing_strategy"),
+    _State("torch.distributed", _has_group, _refuse_group, lambda _: False),
+)
+
+
+def save_state() -> Iterator[Restore]:
+    """Read the state of this process; yields a function for each part that restores it."""
+    for state in _TABLE:
+        with suppress(AttributeError, OSError):  # this system has no such state
+            module = sys.modules.get(state.module)
+            yield partial(_restore, state, *([] if module is None else [state.read(module)]))
+
+
+def _restore(state: _State, *before: Any) -> None:
+    module = sys.modules.get(state.module)
+    if module is None or not (before or state.initial):
+        return
+    value = before[0] if before or state.initial is None else state.initial(module)
+    if not _equal(state.read(module), value):
+        state.restore(module, value)
+
+
+def _equal(first: Any, second: Any) -> bool:
+    try:
+        return bool(first == second)
+    except Exception:  # noqa: BLE001 - arrays and tensors have no single truth value
+        return False

@@ -1,0 +1,63 @@
+"""Where Ray on this machine keeps its sockets and its token, on systems without the usual folders."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from sweep.errors import InputError
+
+_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
+"""The longest path of a Unix socket, in bytes."""
+_LONGEST_NAME = len("/session_2026-11-29_00-34-58_024111_4194304/sockets/plasma_store")
+"""What Ray appends to its folder for the name of a socket."""
+_FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+def temporary_folder() -> AbstractContextManager[str | None]:
+    """The folder for `ray.init(_temp_dir=...)`; None if Ray's default can be used.
+
+    Ray uses RAY_TMPDIR, else TMPDIR, else /tmp. If it cannot write there, or the path is too long for its
+    sockets, it gets a private folder elsewhere, which is removed at the end of the block. Ray itself would
+    time out after half a minute, or raise an exception about a socket.
+
+    Raises:
+        InputError: no folder can be used, or RAY_TMPDIR cannot, which is for Ray alone.
+    """
+    named = os.environ.get("RAY_TMPDIR")
+    default = Path(named if named is not None else os.environ.get("TMPDIR", "/tmp")) / "ray"
+    problem = _problem(default, creates_parents=named is not None)
+    if problem is None:
+        return nullcontext(None)
+    if named is not None:
+        raise InputError(f"RAY_TMPDIR={named}: {problem}; set it to another folder, or unset it")
+    for folder in _FALLBACKS:
+        if _problem(Path(folder) / "ray-12345678") is None:
+            return tempfile.TemporaryDirectory(prefix="ray-", dir=folder, ignore_cleanup_errors=True)
+    raise InputError(
+        f"Ray has no folder for its sockets: {default.parent} {problem}, and none of {', '.join(_FALLBACKS)} "
+        "can be used; set RAY_TMPDIR to a folder with a short path, or use --inline (in Python inline=True)"
+    )
+
+
+def _problem(folder: Path, creates_parents: bool = False) -> str | None:
+    """Why Ray cannot use a folder, which it creates if it is missing; None if it can."""
+    if not folder.is_absolute():
+        return "is not an absolute path"
+    excess = len(os.fsencode(folder)) + _LONGEST_NAME - _SOCKET_PATH
+    if excess > 0:
+        return f"is too long for Ray's sockets, by {excess} characters"
+    existing = folder if os.path.lexists(folder) else folder.parent
+    while creates_parents and not os.path.lexists(existing):
+        existing = existing.parent
+    if not existing.is_dir():
+        return "is not a directory" if os.path.lexists(existing) else "does not exist"
+    # Not `os.access`, which says yes to root for /proc and for read-only file systems.
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return None
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
