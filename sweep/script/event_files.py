@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,15 +96,10 @@ class EventFiles:
                 accepted = {name: value for name, value in scalars.items() if accepts(name)}
                 if stream.is_in_run:
                     self.written_tags.update(scalars)
-                else:
+                    yield WrittenScalars(step, accepted, None)
+                elif without_scalars(event, scalars.keys() - accepted.keys()) is not None:
                     event.step = step
-                    values = event.summary.value
-                    for index in reversed(range(len(values))):
-                        if values[index].tag in scalars and values[index].tag not in accepted:
-                            del values[index]
-                if event.HasField("summary") and not event.summary.value:
-                    continue
-                yield WrittenScalars(step, accepted, None if stream.is_in_run else event)
+                    yield WrittenScalars(step, accepted, event)
 
     def hide(self) -> None:
         """Hide all files from TensorBoard, except those in the trial's own run. The attempt is over."""
@@ -150,6 +145,15 @@ class EventFiles:
             for name in sorted(files):
                 if is_event_file(name):
                     yield Path(os.path.realpath(os.path.join(folder, name)))
+
+
+def without_scalars(event: Any, names: Collection[str]) -> Any | None:
+    """Remove scalars from an event, and return it; None if nothing remains."""
+    values = event.summary.value
+    for index in reversed(range(len(values))):
+        if values[index].tag in names:
+            del values[index]
+    return None if event.HasField("summary") and not values else event
 
 
 class _TagNames:

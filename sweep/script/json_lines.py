@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,13 +14,17 @@ from sweep.trial.scalars import STEPS
 _STEP_NAMES = ("step", "_step")
 _LONGEST_QUOTED = 80
 _DECODER = json.JSONDecoder()
+_LAUNCHER = re.compile(r"(?:\[\w*\d(?:,\d+)?\](?:<stdout>)?|\d+): ?(?={)")
+"""What torchrun, srun and mpirun put before the lines of each process."""
 
 
 def read_line(text: str) -> list[MetricRecord]:
     """The metrics of a line of output: a JSON object with at least one number in addition to its step.
 
-    If several processes print at once, one line can contain several objects.
+    If several processes print at once, one line can contain several objects. The prefix of a launcher is
+    left out.
     """
+    text = _LAUNCHER.sub("", text, count=1) if _LAUNCHER.match(text) else text
     if not text.startswith("{") or not text.endswith("}"):
         return []
     objects = []
@@ -45,16 +50,25 @@ def _record(data: dict[str, Any]) -> MetricRecord | None:
     return MetricRecord(step, values) if values else None
 
 
-def explain_unread(text: str) -> str | None:
-    """Explain why a line that begins like a JSON object has no metrics; None for any other line."""
-    if not text.startswith("{") or read_line(text):
+def explain_unread(text: str, is_stdout: bool = True) -> str | None:
+    """Explain why a line that seems to contain a JSON object is not read; None for any other line."""
+    found = read_line(text)
+    begin = text.find('{"')
+    if found and not is_stdout:
+        problem = "was printed to stderr; only stdout is read"
+    elif found:
         return None
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        problem = "is not JSON on one line; print(json.dumps(...)) writes it"
+    elif begin > 0 and read_line(text[begin:]):
+        problem = "has text before the JSON object; print the object on a line of its own"
+    elif not text.startswith("{"):
+        return None
     else:
-        problem = "has no metric that is a number"
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            problem = "is not JSON on one line; print(json.dumps(...)) writes it"
+        else:
+            problem = "has no metric that is a number"
     return f"{text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + '...'} {problem}"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import sys
+from collections import deque
+from collections.abc import Container, Iterator, Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sweep.errors import nearest
 from sweep.trial.scalars import STEPS
@@ -21,7 +23,7 @@ class MetricRecord(NamedTuple):
 
 
 class MetricSource(IntEnum):
-    """A source of metrics. If two sources have the same metric, the lower one counts."""
+    """A source of metrics. If two sources have the same metric, the lower one takes precedence."""
 
     REPORT = 0
     """`sweep.report`."""
@@ -34,9 +36,51 @@ class MetricSource(IntEnum):
     EVENTS = 4
     """TensorBoard's event files."""
 
+    def __str__(self) -> str:
+        return _NAMES[self]
+
+
+_NAMES = {
+    MetricSource.REPORT: "sweep.report",
+    MetricSource.REGEX: "metrics_from",
+    MetricSource.JSON: "JSON lines",
+    MetricSource.WANDB: "W&B's run",
+    MetricSource.EVENTS: "event files",
+}
+_LINES_DELAY = 0.2
+_FILES_DELAY = 2.0
+"""W&B's package and the writers of event files write to disk every second."""
+_DELAYS = {
+    MetricSource.REPORT: 0.0,
+    MetricSource.REGEX: _LINES_DELAY,
+    MetricSource.JSON: _LINES_DELAY,
+    MetricSource.WANDB: _FILES_DELAY,
+    MetricSource.EVENTS: _FILES_DELAY,
+}
+"""Seconds after which a new metric is logged, so that sources that take precedence can give it too."""
+
+
+class Selected(NamedTuple):
+    """The part of a record that counts.
+
+    Args:
+        step: its step.
+        curve: the metrics whose curves come from its source.
+        values: the metrics for whose last value its source counts.
+    """
+
+    step: int
+    curve: dict[str, float]
+    values: dict[str, float]
+
 
 class MetricSources:
-    """Ensures that each metric comes from one source, and that each of its values has a step.
+    """Determines the source of each metric, and gives each of its values a step.
+
+    The curve of a metric has one source for the whole trial, because two sources can count steps differently.
+    A new metric is held for a short time. Then its curve belongs to the source that takes precedence among
+    those that have given it. If one that takes precedence gives it later (a script calls `sweep.report` once
+    at its end), the trial's value comes from that one, but the curve stays as it is.
 
     Args:
         reserved: names of the sweep's own metrics, which a script cannot report.
@@ -45,30 +89,68 @@ class MetricSources:
     def __init__(self, reserved: Container[str] = ()) -> None:
         self._reserved = reserved
         self._sources: dict[str, MetricSource] = {}
+        """The source that takes precedence among those that have given a metric so far."""
+        self._curves: dict[str, MetricSource] = {}
+        """The source of each curve that has begun."""
         self._next_steps = dict.fromkeys(MetricSource, 0)
+        self._held: dict[MetricSource, deque[tuple[float, MetricRecord, Any]]]
+        self._held = {source: deque() for source in MetricSource}
 
     @property
     def names(self) -> list[str]:
         """All metrics that have been reported, in the order of their first values."""
         return list(self._sources)
 
-    def accepts(self, source: MetricSource, name: str) -> bool:
-        """Register a value of a metric, and return whether this source counts for it."""
-        if name in self._reserved:
-            return False
-        current = self._sources.get(name)
-        if current is None or source < current:
-            self._sources[name] = source
-        return self._sources[name] == source
+    def add(self, source: MetricSource, record: MetricRecord, now: float, event: Any = None) -> None:
+        """Add what a source has given. `due` returns it later.
 
-    def select(self, source: MetricSource, record: MetricRecord) -> tuple[int, dict[str, float]] | None:
-        """The step of a record, and the values for which its source counts. Without a step it is numbered."""
+        Args:
+            source: the source.
+            record: the record.
+            now: the time in seconds.
+            event: the TensorBoard event that has these numbers.
+        """
+        delay = 0.0
+        for name in record.values:
+            if name in self._reserved:
+                continue
+            before = self._sources.setdefault(name, source)
+            self._sources[name] = min(before, source)
+            if name not in self._curves:
+                delay = _DELAYS[source]
+            elif source < before:
+                sys.stderr.write(
+                    f"sweep: {name!r} came from {self._curves[name]}, and now {source} gives it: its curve "
+                    f"is that of {self._curves[name]}, its last value that of {source}\n"
+                )
+        self._held[source].append((now + delay, record, event))
+
+    def due(self, source: MetricSource, now: float) -> Iterator[tuple[MetricRecord, Any]]:
+        """The records that are no longer held, with their events, in the order in which they were added.
+
+        Args:
+            source: its source.
+            now: the time in seconds.
+        """
+        held = self._held[source]
+        while held and held[0][0] <= now:
+            _, record, event = held.popleft()
+            yield record, event
+
+    def select(self, source: MetricSource, record: MetricRecord) -> Selected | None:
+        """The part of a record for which its source counts. Without a step it is numbered."""
         step = self._next_steps[source] if record.step is None else int(record.step)
         if not 0 <= step < STEPS:
             return None
         self._next_steps[source] = max(self._next_steps[source], step + 1)
-        values = {name: value for name, value in record.values.items() if self.accepts(source, name)}
-        return (step, values) if values else None
+        names = [name for name in record.values if name not in self._reserved]
+        curve = {
+            name: record.values[name]
+            for name in names
+            if self._curves.setdefault(name, self._sources[name]) == source
+        }
+        values = {name: record.values[name] for name in names if self._sources[name] == source}
+        return Selected(step, curve, values) if curve or values else None
 
 
 def explain_missing_metric(
@@ -77,6 +159,8 @@ def explain_missing_metric(
     has_patterns: bool = False,
     invalid_steps: Mapping[str, int] | None = None,
     unread: str | None = None,
+    ignored: Mapping[str, int] | None = None,
+    unread_match: str | None = None,
 ) -> str:
     """Create the message about a script that has not reported the sweep's metric.
 
@@ -86,11 +170,21 @@ def explain_missing_metric(
         has_patterns: whether the sweep file has regular expressions for its output.
         invalid_steps: steps that are out of range, by the names of the metrics that had them.
         unread: a printed line that may have been meant as a report, and what is wrong with it.
+        ignored: metrics that were logged only to W&B runs that do not count, and how many of them have each.
+        unread_match: the first match of the metric's regular expression that is not a number.
     """
     text = f"the script never reported {metric!r}; "
     if invalid_steps and metric in invalid_steps:
         step = invalid_steps[metric]
         return text + f"it was reported at step {step}, but steps are whole numbers from 0 to {STEPS - 1}"
+    if ignored and metric in ignored:
+        runs = "a W&B run" if ignored[metric] == 1 else f"{ignored[metric]} W&B runs"
+        return text + (
+            f"it was logged to {runs} without the trial's id: log it to the run that wandb.init() begins "
+            "without an id, while WANDB_RUN_ID is set, or call sweep.report"
+        )
+    if unread_match is not None:
+        return text + unread_match
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from sweep.script.bounded_log import BoundedLog
+from sweep.script.plain_text import plain
 
 _CLOSE_TIMEOUT = 60.0
 """Seconds for reading the rest of the pipes, which takes milliseconds if the machine is not busy."""
@@ -39,7 +40,7 @@ class Line(NamedTuple):
     """A line of output.
 
     Args:
-        text: the line without surrounding white space.
+        text: the line as a terminal shows it, without surrounding white space.
         is_stdout: whether it was printed to stdout.
         is_overwritten: whether it ends with a carriage return, like the states of a progress bar.
     """
@@ -57,7 +58,7 @@ class ScriptOutput:
     Args:
         process: the script.
         log: the file to which the output of this process is redirected.
-        wants_all: whether all lines are returned, or only those that can be JSON objects.
+        wants_all: whether all lines are returned, or only those that can contain a JSON object.
 
     Attributes:
         error: the exception that writing the output raised, or None.
@@ -150,7 +151,7 @@ class ScriptOutput:
             self.error = self.error or error
 
     def _add_line(self, line: bytes, is_overwritten: bool, is_stdout: bool) -> None:
-        whole = line.decode("utf-8", "replace").rstrip()
+        whole = plain(line.decode("utf-8", "replace")).rstrip()
         text = whole.strip()
         if not text:
             return
@@ -158,7 +159,7 @@ class ScriptOutput:
             self.tail.pop()  # a terminal would show this line in its place
         self.tail.append(whole[:_LONGEST_IN_TAIL])
         self._tail_is_overwritten = is_overwritten
-        if self._wants_all or (is_stdout and text.startswith("{")):
+        if self._wants_all or text.startswith("{") or text.endswith("}"):
             self._queue.put(Line(text, is_stdout, is_overwritten))
 
 
@@ -196,7 +197,8 @@ class _LineWriter:
             self._target.flush()
 
 
-_END = re.compile(rb"(\r\n|\n|\r)")
+_END = re.compile(rb"(\r\n|\n|\r|\x1b\[[01]?G)")
+"""The escape code moves the cursor to the beginning of the line."""
 
 
 class _LineSplitter:
@@ -213,7 +215,7 @@ class _LineSplitter:
         self._pending = rest[: _LONGEST_LINE + 1]
         for line, end in zip(parts[::2], parts[1::2], strict=True):
             if len(line) <= _LONGEST_LINE:
-                yield line, end == b"\r"
+                yield line, end not in (b"\n", b"\r\n")
 
     def rest(self) -> bytes:
         """The last line, if it is incomplete."""

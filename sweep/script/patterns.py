@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from types import FrameType
 
 from sweep.script.errors import ScriptError
 from sweep.script.metric_sources import MetricRecord
+from sweep.script.printed_number import READABLE, read_number, whole_number
 from sweep.sweepfile.patterns import STEP_GROUP, VALUE_GROUP, group_of_value
 from sweep.trial.scalars import STEPS
 
@@ -18,7 +20,9 @@ _LONGEST = 4096
 """Characters of a line that are searched."""
 _TIMEOUT = 5.0
 """CPU seconds per line. Some expressions backtrack forever."""
-_NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan\b|inf(?:inity)?\b)", re.IGNORECASE)
+_LONGEST_SHOWN = 80
+_OWN_SEPARATOR = re.compile(r"\)[?*+]?(?:\\s\*| )*(?:\\?[,'_ekKMGT]|\\\.|\[)|[-,'_.](?:\\s\*| )*\(")
+"""A part of a number outside the groups of an expression, which ends or begins numbers there itself."""
 
 
 class Patterns:
@@ -38,6 +42,8 @@ class Patterns:
         )
         self._patterns = [(name, re.compile(pattern)) for name, pattern in named]
         self._step: int | None = None
+        self.unread: dict[str, str] = {}
+        """Why a match is not a number, for the first such match of each group."""
         self._held: MetricRecord | None = None
         """The last state of a progress bar, while its step does not change."""
 
@@ -85,24 +91,35 @@ class Patterns:
             if match is None:
                 continue
             for name, text in _named_groups(metric, match):
-                number = _NUMBER.match(text.strip()) if text else None
+                number = read_number(text)
                 if number is None:
-                    continue
-                if name != STEP_GROUP:
-                    values[name] = float(number[0])
-                elif 0 <= (step := float(number[0])) < STEPS:
-                    self._step = int(step)
+                    self._say_unread(name, text, line)
+                elif name != STEP_GROUP:
+                    values[name] = number
+                elif 0 <= number < STEPS:
+                    self._step = int(number)
         return MetricRecord(self._step, values) if values else None
 
+    def _say_unread(self, name: str, text: str, line: str) -> None:
+        if name not in self.unread:
+            shown = line if len(line) <= _LONGEST_SHOWN else line[:_LONGEST_SHOWN] + "..."
+            self.unread[name] = (
+                f"{text[:_LONGEST_SHOWN]!r} in the line {shown!r} is not read as a number: {READABLE}"
+            )
+            sys.stderr.write(f"sweep: metrics_from.regex, {name}: {self.unread[name]}\n")
 
-def _named_groups(metric: str | None, match: re.Match[str]) -> Iterator[tuple[str, str | None]]:
-    groups = match.groupdict()
-    if metric is None:
-        yield from groups.items()
-        return
-    if STEP_GROUP in groups:
-        yield STEP_GROUP, groups[STEP_GROUP]
-    yield metric, groups[VALUE_GROUP] if VALUE_GROUP in groups else match[group_of_value(match.re)]
+
+def _named_groups(metric: str | None, match: re.Match[str]) -> Iterator[tuple[str, str]]:
+    """The texts of a match that have to be numbers, by metric."""
+    groups = dict(match.re.groupindex)
+    if metric is not None:
+        value = groups.get(VALUE_GROUP) or group_of_value(match.re)
+        groups = {name: group for name, group in groups.items() if name == STEP_GROUP} | {metric: value}
+    for name, group in groups.items():
+        if match[group] is not None:
+            start, end = match.span(group)
+            has_own_separator = _OWN_SEPARATOR.search(match.re.pattern)
+            yield name, match[group] if has_own_separator else whole_number(match.string, start, end)
 
 
 class _TimeLimitExceeded(Exception):

@@ -233,8 +233,10 @@ class ScriptReference:
         variables.setdefault("PYTHONUNBUFFERED", "1")
         variables.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hides the exception that is a trial's reason
         label = self.labels[trial.repeat]
-        wandb = wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed)
-        variables.update({name: value for name, value in wandb.items() if name not in self.variables})
+        env = {name: variables[name] for name in self.variables}
+        variables.update(
+            wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed, env)
+        )
         variables.pop("WANDB_SERVICE", None)  # of a W&B run in which the sweep was started
         invocation = Invocation(arguments, variables, cwd, self.is_attached)
         values = ScriptRun(trial, self.metric, Patterns(self.patterns), invocation).run()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweep.script.errors import NeverReported
-from sweep.script.event_files import EventFiles, EventStream
+from sweep.script.event_files import EventFiles, without_scalars
 from sweep.script.exit_status import check_exit_status
 from sweep.script.json_lines import explain_unread, read_line
 from sweep.script.metric_sources import MetricRecord, MetricSource, MetricSources, explain_missing_metric
@@ -54,8 +54,7 @@ class ScriptRun:
         directory = TrialDirectory(trial.directory)
         self._sources = MetricSources(reserved=(best_tag(metric), reported_tag(metric)))
         self._reports = ReportFile(directory.reports, metric)
-        run_id = invocation.variables.get(RUN_ID, "")
-        self._wandb = OfflineRuns(trial.directory, invocation.cwd or Path.cwd(), run_id)
+        self._wandb = OfflineRuns(trial.directory, invocation.cwd or Path.cwd(), invocation.variables[RUN_ID])
         self._events = EventFiles(trial.directory)
         self._next_file_poll = time.monotonic() + _POLL_FILES_INTERVAL
         self._next_stop_poll = time.monotonic() + _POLL_STOP_INTERVAL
@@ -66,8 +65,6 @@ class ScriptRun:
         self._is_interrupted = False
         self._values: dict[str, float] = {}
         """The last value of each metric."""
-        self._first_lines: list[Line] | None = None
-        """The first lines of output, until they have been processed."""
         self._unread: str | None = None
         """The first line that may have been meant as a report, and what is wrong with it."""
         self._log.continue_curves()
@@ -125,60 +122,90 @@ class ScriptRun:
         self._pruning_deadline = time.monotonic() + budget
         if self._output.error is not None:
             raise self._output.error
-        if self._first_lines is None and lines and not is_over:
-            self._first_lines = lines  # until the next poll: another source may be about to take precedence
-            return
-        if self._first_lines:
-            lines, self._first_lines = [*self._first_lines, *lines], []
-        is_file_poll = is_over or time.monotonic() >= self._next_file_poll
-        self._log_records(MetricSource.REPORT, self._reports.read())
+        now = time.monotonic()
+        is_file_poll = is_over or now >= self._next_file_poll
+        self._add(MetricSource.REPORT, self._reports.read(), now)
         for line in lines:
-            if self._patterns:
-                self._log_records(MetricSource.REGEX, self._patterns.read(line.text, line.is_overwritten))
-            if line.is_stdout:
-                if records := read_line(line.text):
-                    self._log_records(MetricSource.JSON, records)
-                else:
-                    self._unread = self._unread or explain_unread(line.text)
+            self._add_line(line, now)
         if is_file_poll:
-            family = self._process.descendants()
-            self._log_records(MetricSource.WANDB, self._wandb.read(family))
-            streams = self._events.find(family, is_over)
+            self._add_from_files(is_over, now)
             self._pruning_deadline = time.monotonic() + budget  # finding them may have taken long
-            self._log_events(streams)
             self._next_file_poll = time.monotonic() + _POLL_FILES_INTERVAL
+        self._log_due(math.inf if is_over else now, is_file_poll)
+
+    def _add_line(self, line: Line, now: float) -> None:
+        if self._patterns:
+            self._add(MetricSource.REGEX, self._patterns.read(line.text, line.is_overwritten), now)
+        if line.is_stdout and (records := read_line(line.text)):
+            self._add(MetricSource.JSON, records, now)
+        else:
+            self._unread = self._unread or explain_unread(line.text, line.is_stdout)
+
+    def _add_from_files(self, is_over: bool, now: float) -> None:
+        """Read W&B's runs before the event files, which they may repeat."""
+        family = self._process.descendants()
+        self._add(MetricSource.WANDB, self._wandb.read(family), now)
+        if is_over:
+            self._add(MetricSource.REGEX, self._patterns.rest(), now)
+            self._add(MetricSource.WANDB, self._wandb.rest(), now)
+        for found in self._events.read(self._events.find(family, is_over), accepts=lambda name: True):
+            record = MetricRecord(found.step, found.values)
+            self._sources.add(MetricSource.EVENTS, record, now, found.event)
+
+    def _add(self, source: MetricSource, records: Iterable[MetricRecord], now: float) -> None:
+        for record in records:
+            self._sources.add(source, record, now)
 
     def _poll_last(self) -> None:
         """Log the remaining metrics of a script that has exited, whatever its status."""
         self._poll(self._output.read_lines(0), is_over=True)
-        self._log_records(MetricSource.REGEX, self._patterns.rest())
-        self._log_records(MetricSource.WANDB, self._wandb.summary())
         self._events.hide()
         if self._events.written_tags:
             self._log.run.move_to_last_file()
 
-    def _log_records(self, source: MetricSource, records: Iterable[MetricRecord]) -> None:
-        for record in records:
-            selected = self._sources.select(source, record)
-            if selected is not None:
-                step, values = selected
-                written = {name: value for name, value in values.items() if name in self._events.written_tags}
-                others = {name: value for name, value in values.items() if name not in written}
-                if written:
-                    self._log_values(written, step, is_written=True)
-                if others:
-                    self._log_values(others, step, is_written=False)
+    def _log_due(self, now: float, is_file_poll: bool) -> None:
+        """Log what the sources have given, except new metrics that another source may be about to give."""
+        for source in MetricSource:
+            if is_file_poll or source not in (MetricSource.WANDB, MetricSource.EVENTS):
+                for record, event in self._sources.due(source, now):
+                    if source is MetricSource.EVENTS:
+                        self._log_event(record, event)
+                    else:
+                        self._log_record(source, record)
 
-    def _log_events(self, streams: Iterable[EventStream]) -> None:
-        """Log new events of the script's event files."""
-        accepts = partial(self._sources.accepts, MetricSource.EVENTS)
-        for found in self._events.read(streams, accepts):
-            self._log_values(found.values, found.step, True, found.event)
+    def _log_record(self, source: MetricSource, record: MetricRecord) -> None:
+        selected = self._sources.select(source, record)
+        if selected is None:
+            return
+        for is_written in (True, False):
+            values = {
+                name: value
+                for name, value in selected.curve.items()
+                if (name in self._events.written_tags) == is_written
+            }
+            if values:
+                self._log_values(values, selected.step, is_written)
+        self._values.update(selected.values)
+
+    def _log_event(self, record: MetricRecord, event: Any) -> None:
+        """Log an event of the script's event files.
+
+        Args:
+            record: its scalars.
+            event: the event to copy; None if the trial's directory has it.
+        """
+        assert record.step is not None
+        selected = self._sources.select(MetricSource.EVENTS, record)
+        curve = {} if selected is None else selected.curve
+        if event is not None:
+            event = without_scalars(event, record.values.keys() - curve.keys())
+        self._log_values(curve, record.step, True, event)
+        if selected is not None:
+            self._values.update(selected.values)
 
     def _log_values(
         self, values: Mapping[str, float], step: int, is_written: bool, event: Any = None
     ) -> None:
-        self._values.update(values)
         before = self._log.last_reported
         if is_written:
             self._log.log_written(values, step, event)
@@ -217,6 +244,8 @@ class ScriptRun:
                     bool(self._patterns),
                     self._events.invalid_steps,
                     self._unread,
+                    self._wandb.ignored,
+                    self._patterns.unread.get(self._metric),
                 ),
                 output_tail="\n".join(self._output.tail),
             )

@@ -67,7 +67,7 @@ _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 def _variable_name(name: str) -> str:
     if not re.fullmatch(_VARIABLE, name):
         raise invalid(f"{short_repr(name)} cannot name a variable; use letters, digits and '_'")
-    if name in ("SWEEP_TRIAL_DIR", "SWEEP_REPORTS"):
+    if name in ("SWEEP_TRIAL_DIR", "SWEEP_REPORTS", "SWEEP_WANDB_MODE"):
         raise invalid("is set by the sweep itself; choose another name")
     return name
 

@@ -10,6 +10,7 @@ import pytest
 
 import sweep
 from sweep.script.json_lines import read_line
+from sweep.script.metric_sources import MetricRecord, MetricSource, MetricSources, Selected
 from sweep.script.wandb_offline import OfflineRuns
 from tests.script.conftest import JSON_LINES, MakeScript, output, run
 
@@ -64,6 +65,35 @@ def test_json_lines_without_a_step_are_numbered(make_script: MakeScript) -> None
 )
 def test_a_json_line_has_at_least_one_number(line: str, expected: Any) -> None:
     assert read_line(line) == (expected if isinstance(expected, list) else [expected] if expected else [])
+
+
+@pytest.mark.parametrize("prefix", ["[rank0]: ", "[default12]:", "3: ", "[1,0]<stdout>: "])
+def test_a_json_line_has_the_prefix_of_a_launcher(prefix: str) -> None:
+    assert read_line(prefix + '{"a": 1}') == [(None, {"a": 1.0})]
+
+
+@pytest.mark.process
+def test_a_coloured_json_line_is_read(make_script: MakeScript) -> None:
+    file = make_script(r"""print('\x1b[32m{"step": 3, \x1b[1m"val_loss"\x1b[0m: 0.5}\x1b[0m')""")
+    assert run(file).study.trials[0].intermediate_values == {3: 0.5}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (
+            """print('INFO: {"val_loss": 1}')""",
+            'INFO: {"val_loss": 1} has text before the JSON object; print the object on a line of its own',
+        ),
+        (
+            """import sys; print('{"val_loss": 1}', file=sys.stderr)""",
+            '{"val_loss": 1} was printed to stderr; only stdout is read',
+        ),
+    ],
+)
+def test_a_json_line_that_is_not_read_is_shown(make_script: MakeScript, code: str, problem: str) -> None:
+    assert f"it reported nothing: {problem}; " in str(run(make_script(code)).trials[0].reason)
 
 
 @pytest.mark.process
@@ -147,6 +177,64 @@ def test_sweep_report_outside_a_sweep_only_validates(monkeypatch: pytest.MonkeyP
         sweep.report(1.0)
 
 
+def logged(sources: MetricSources, now: float) -> list[tuple[MetricSource, Selected | None]]:
+    """What is logged at this time, in the order of the sources."""
+    return [
+        (source, sources.select(source, record))
+        for source in MetricSource
+        for record, _ in sources.due(source, now)
+    ]
+
+
+@pytest.mark.parametrize("source", [source for source in MetricSource if source > MetricSource.REPORT])
+def test_a_new_metric_waits_for_a_source_that_takes_precedence(source: MetricSource) -> None:
+    sources = MetricSources()
+    sources.add(source, MetricRecord(1000, {"loss": 1.0, "acc": 0.5}), now=0)
+    assert logged(sources, now=0.1) == []
+    sources.add(MetricSource.REPORT, MetricRecord(3, {"loss": 2.0}), now=0.1)
+    assert logged(sources, now=3) == [
+        (MetricSource.REPORT, Selected(3, {"loss": 2.0}, {"loss": 2.0})),
+        (source, Selected(1000, {"acc": 0.5}, {"acc": 0.5})),
+    ]
+    sources.add(source, MetricRecord(2000, {"acc": 0.75}), now=4)
+    assert logged(sources, now=4) == [(source, Selected(2000, {"acc": 0.75}, {"acc": 0.75}))]
+
+
+def test_a_curve_has_one_source_for_the_whole_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    sources = MetricSources()
+    sources.add(MetricSource.EVENTS, MetricRecord(1000, {"loss": 1.0}), now=0)
+    assert logged(sources, now=3) == [(MetricSource.EVENTS, Selected(1000, {"loss": 1.0}, {"loss": 1.0}))]
+    for step in 1, 2:
+        sources.add(MetricSource.WANDB, MetricRecord(step, {"loss": 7.0}), now=4)
+        sources.add(MetricSource.EVENTS, MetricRecord(1000 * step + 1000, {"loss": 1.0}), now=4)
+    assert logged(sources, now=4) == [
+        (MetricSource.WANDB, Selected(1, {}, {"loss": 7.0})),
+        (MetricSource.WANDB, Selected(2, {}, {"loss": 7.0})),
+        (MetricSource.EVENTS, Selected(2000, {"loss": 1.0}, {})),
+        (MetricSource.EVENTS, Selected(3000, {"loss": 1.0}, {})),
+    ]
+    assert capsys.readouterr().err == (
+        "sweep: 'loss' came from event files, and now W&B's run gives it: its curve is that of event files, "
+        "its last value that of W&B's run\n"
+    )
+
+
+@pytest.mark.process
+def test_a_final_report_is_the_trials_value_and_leaves_the_curve_as_it_is(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        import sweep, time
+        for step in 100, 200:
+            print('{"step": %d, "val_loss": %d}' % (step, step))
+            time.sleep(0.5)
+        sweep.report(0.25)
+        """
+    )
+    result = run(file)
+    assert result.best_value == 0.25
+    assert result.study.trials[0].intermediate_values == {100: 100, 200: 200}
+
+
 def varint(value: int) -> bytes:
     return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + varint(value >> 7)
 
@@ -178,7 +266,7 @@ def wandb_file(messages: list[bytes]) -> bytes:
 
 
 def test_a_wandb_file_is_read_while_it_grows(tmp_path: Path) -> None:
-    runs = OfflineRuns(tmp_path)
+    runs = OfflineRuns(tmp_path, tmp_path, "id")
     history = [
         field(
             2, item(0.5, "val_loss") + item("x" * 40000, "long") + item(step, "_step") + item(7.0, "a", "b")
@@ -194,8 +282,8 @@ def test_a_wandb_file_is_read_while_it_grows(tmp_path: Path) -> None:
         file.write_bytes(data[:end])
         found += runs.read()
     assert found == [(step, {"val_loss": 0.5, "a.b": 7.0}) for step in range(5)]
-    assert runs.summary() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by the script afterwards"
-    assert OfflineRuns(tmp_path).read() == [], "the file of an earlier attempt"
+    assert runs.rest() == [(None, {"test_acc": 9.0, "val_loss": 1.0})], "set by the script afterwards"
+    assert OfflineRuns(tmp_path, tmp_path, "id").read() == [], "the file of an earlier attempt"
 
 
 @pytest.mark.process

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import sweep
+from sweep.script.patterns import Patterns
+from sweep.script.printed_number import read_number
 from tests.script.conftest import MakeScript, run
 
 
@@ -82,6 +84,112 @@ def test_an_invalid_expression_is_an_error_with_its_line(
         run(make_script("", metrics_from={"regex": regex}))
     assert re.match(r".*demo.yaml:\d+: ", str(error.value))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0.25,", 0.25),
+        ("1,234.5", 1234.5),
+        ("12,345,678 tokens", 12345678),
+        ("1_000", 1000),
+        ("1'234", 1234),
+        ("1\u202f234.5", 1234.5),
+        ("\u22120.5", -0.5),
+        ("+1e-3", 1e-3),
+        ("1.5D+03", 1500),
+        (".5.", 0.5),
+        ("-inf", float("-inf")),
+        ("NaN", float("nan")),
+        ("90%", 90),
+        ("0.5s", 0.5),
+        ("12.3k", 12300),
+        ("1.2M", 1.2e6),
+        ("12.3kB/s", 12.3),
+        ("3/10", 3),
+        ("5 100%", 5),
+        ("1.234", 1.234),
+        ("0.5,0.6", 0.5),
+        ("1,5", None),
+        ("0,250", None),
+        ("1,2345", None),
+        ("1234,567", None),
+        ("1.234,5", None),
+        ("1.234.567", None),
+        ("1 234", None),
+        ("1:23", None),
+        ("0x1f", None),
+        ("10B", None),
+        ("1.5x10^3", None),
+        ("none", None),
+        ("tensor(0.5)", None),
+        ("", None),
+    ],
+)
+def test_a_number_is_read_as_it_is_printed_and_an_ambiguous_one_is_not(
+    text: str, number: float | None
+) -> None:
+    assert read_number(text) == pytest.approx(number, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("regex", "line", "expected"),
+    [
+        (r"step (?P<step>\d+): loss=(?P<loss>[\d.]+)", "step 1,000: loss=1,234.5", None),
+        (r"step (?P<step>\d+).*loss=(?P<loss>[\d.]+)", "step 1,000: loss=1,234.5", (1000, 1234.5)),
+        (r"step (?P<step>[\d,]+): loss=(?P<loss>\S+)", "step 1,000: loss=1,234.5, acc", (1000, 1234.5)),
+        (r"(?P<step>\d+) steps loss=(?P<loss>[\d.]+)", "at 12,000 steps loss=0.5", (12000, 0.5)),
+        (r"(?P<step>\d+),\d+,(?P<loss>[\d.]+)", "5,100,0.25", (5, 0.25)),
+        (r"loss=(?P<loss>[\d.]+)", "loss=1.5e-05, acc", (None, 1.5e-05)),
+        (r"loss\D+(?P<loss>[\d.]+)", "loss: -0.5", (None, -0.5)),
+        (r"loss\D+(?P<loss>[\d.]+)", "loss - 0.5", (None, 0.5)),
+        (r"best-(?P<loss>[\d.]+)", "best -0.5, best-0.5", (None, 0.5)),
+        (r"loss (?P<loss>[\d.]+)", "loss 12.3k", (None, 12300)),
+        (r"loss (?P<loss>[\d.]+)k", "loss 12.3k", (None, 12.3)),
+        (r"loss (?P<loss>\d+).*", "loss 90.5%", (None, 90.5)),
+        (r"loss (?P<loss>\d+)\.\d", "loss 90.5%", (None, 90)),
+        (r"loss=(?P<loss>\d+)", "loss=1,5", None),
+        (r"loss=(?P<loss>-?\d+)", "loss=-1,234", (None, -1234)),
+    ],
+)
+def test_an_expression_that_matches_a_part_of_a_number_gets_all_of_it(
+    regex: str, line: str, expected: tuple[int | None, float] | None
+) -> None:
+    records = Patterns([regex]).read(line)
+    assert records == ([] if expected is None else [(expected[0], {"loss": expected[1]})])
+
+
+@pytest.mark.process
+def test_a_match_that_is_not_a_number_is_shown_with_its_line(
+    make_script: MakeScript, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = make_script(
+        "print('epoch 1: val_loss=0,25')", metrics_from={"regex": r"val_loss=(?P<val_loss>\S+)"}
+    )
+    reason = (
+        "'0,25' in the line 'epoch 1: val_loss=0,25' is not read as a number: numbers are printed as 1234.5, "
+        "1,234.5, 1e-3, 12.3k or nan, with a decimal point"
+    )
+    assert run(file).trials[0].reason == f"the script never reported 'val_loss'; {reason}"
+    assert f"sweep: metrics_from.regex, val_loss: {reason}\n" in capfd.readouterr().err
+
+
+@pytest.mark.process
+def test_coloured_output_and_progress_bars_are_read_as_a_terminal_shows_them(
+    make_script: MakeScript,
+) -> None:
+    file = make_script(
+        r"""
+        import sys
+        print("\x1b[1;32mepoch\x1b[0m 1: \x1b[38;5;4mval_loss\x1b[0m=\x1b[1m0.\x1b[4m5\x1b[0m, took 3 s")
+        print("\x1b]8;;file:///a\x1b\\epoch 2: val_loss=0.4\x1b]8;;\x1b\\")
+        print("\x1b]0;a title\x07epoch 3: val_loss=0.3\x1b[K")
+        print("epoch 4: val_loss=0.9" + "\b" * 3 + "0.2")
+        sys.stderr.write("\x1b[2K\x1b[1Gepoch 5: val_loss=0.8\x1b[2K\x1b[1Gepoch 5: val_loss=0.1\n\x1b[A")
+        """,
+        metrics_from={"regex": r"epoch (?P<step>\d+): val_loss=(?P<val_loss>\S+)"},
+    )
+    assert run(file).study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.3, 4: 0.2, 5: 0.1}
 
 
 @pytest.mark.process

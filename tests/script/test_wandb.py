@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tensorboardX import SummaryWriter
 
 import sweep
 from sweep.analysis.view import TrialRow
@@ -82,8 +84,40 @@ ONLINE = {
 }
 
 
-def run_one(project: Path, code: str, **others: Any) -> TrialRow:
-    (project / "train.py").write_text("import wandb\n" + textwrap.dedent(code))
+CHILD = """
+    import os
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        del os.environ[name]
+    import wandb
+    with wandb.init(project="p", mode="online") as run:
+        run.log({"val_loss": 1.0})
+"""
+WITHOUT_VARIABLES = {
+    "in the script itself": "import child",
+    "in a child process with another environment": """
+        import os, subprocess, sys
+        subprocess.run([sys.executable, "child.py"], env={"HOME": os.environ["HOME"]}, check=True)
+    """,
+    "after the environment was cleared": """
+        import multiprocessing, os, sys
+        home = os.environ["HOME"]
+        os.environ.clear()
+        os.environ["HOME"] = home
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("spawn").Process(target=__import__, args=["child"])
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+    """,
+    "in a process that replaces the script": """
+        import os, sys
+        os.execve(sys.executable, [sys.executable, "child.py"], {"HOME": os.environ["HOME"]})
+    """,
+}
+
+
+def run_one(project: Path, code: str, imports: str = "import wandb\n", **others: Any) -> TrialRow:
+    (project / "train.py").write_text(imports + textwrap.dedent(code))
     spec: dict[str, Any] = {
         "program": "train.py",
         "method": "random",
@@ -114,10 +148,16 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[s
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("WANDB_BASE_URL", url)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HOME", str(tmp_path))
+    settings = tmp_path / ".config" / "wandb" / "settings"  # for a script that removes the variables
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[default]\nbase_url = {url}\n")
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login user password {'0' * 40}\n")
+    (tmp_path / ".netrc").chmod(0o600)
     yield seen
     server.shutdown()
     server.server_close()
@@ -197,6 +237,53 @@ def test_nothing_is_sent_even_if_the_script_sets_mode_online(
     assert not requests
 
 
+@pytest.mark.parametrize("code", WITHOUT_VARIABLES.values(), ids=WITHOUT_VARIABLES)
+def test_nothing_is_sent_without_the_variables_of_the_sweep(
+    project: Path, requests: list[str], code: str
+) -> None:
+    (project / "child.py").write_text(textwrap.dedent(CHILD))
+    trial = run_one(project, code, imports="")
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == 1.0
+    assert not requests
+
+
+def test_what_needs_the_server_is_an_error_that_says_what_to_do(project: Path, requests: list[str]) -> None:
+    code = """
+        import subprocess
+        with wandb.init() as run:
+            run.log({"val_loss": 1.0})
+        found = subprocess.run(["wandb", "sync", run.dir + "/.."], stderr=subprocess.PIPE, text=True)
+        assert "a sweep keeps wandb offline, and logging in needs its server" in found.stderr, found
+        wandb.login(key="1" * 40, host="https://api.wandb.ai", relogin=True)
+        wandb.Api(overrides={"base_url": "https://api.wandb.ai"})
+    """
+    trial = run_one(project, code)
+    assert str(trial.reason).endswith("or write env: {WANDB_MODE: online} in the sweep file")
+    assert not requests
+
+
+def test_the_sweep_files_env_sends_to_the_server(project: Path, requests: list[str]) -> None:
+    run_one(project, "wandb.Api()", env={"WANDB_MODE": "online"})
+    assert requests
+
+
+def test_a_child_process_keeps_its_environment_except_for_the_sweeps_variables(project: Path) -> None:
+    code = """
+        import os, subprocess, sys
+        show = "import os; print(sorted(os.environ), os.environ['PYTHONPATH'].split(os.pathsep)[1:])"
+        for env in ({"A": "1", "PYTHONPATH": "mine"}, {b"A": b"1", b"PYTHONPATH": b"mine"}):
+            out = subprocess.check_output([sys.executable, "-c", show], env=env, text=True)
+            names = "['A', 'LC_CTYPE', 'PYTHONPATH', 'SWEEP_REPORTS', 'SWEEP_TRIAL_DIR', 'SWEEP_WANDB_MODE']"
+            assert out == f"{names} ['mine']\\n", out
+        os.environ["PYTHONPATH"] = "mine"
+        assert subprocess.check_output([sys.executable, "-c", show], text=True).endswith(" ['mine']\\n")
+        print('{"val_loss": 1}')
+    """
+    trial = run_one(project, code, imports="")
+    assert trial.state == "COMPLETE", trial.reason
+
+
 def test_a_run_that_the_script_disables_stays_disabled(project: Path) -> None:
     trial = run_one(project, "assert wandb.init(mode='disabled').disabled; print('{\"val_loss\": 1}')")
     assert trial.state == "COMPLETE", trial.reason
@@ -223,3 +310,178 @@ def test_a_run_has_the_names_of_the_sweep_the_trial_and_the_repeat(
     """
     trial = run_one(project, code, **({} if repeats is None else {"repeats": {"seeds": repeats}}))
     assert trial.state == "COMPLETE", trial.reason
+
+
+STEPS = {
+    "another metric": (
+        """
+        run.define_metric("train/step")
+        run.define_metric("*", step_metric="train/step")
+        for step in 4, 8, 12, 16:
+            run.log({"val_loss": 1 / step, "train/step": step})
+            run.log({"other": step})
+        """,
+        [4, 8, 12, 16],
+    ),
+    "the most specific definition": (
+        """
+        run.define_metric("val_*", step_metric="other", hidden=True)
+        run.define_metric("*", step_metric="train/step", summary="max")
+        for step in 0, 5, 7:
+            run.log({"train/step": step})
+            run.log({"val_loss": 1, "other": 2 * step})
+        """,
+        [0, 10, 14],
+    ),
+    "a value that was logged before": (
+        """
+        run.define_metric("val_loss", step_metric="epoch", step_sync=False)
+        for epoch in 3, 4:
+            run.log({"epoch": epoch})
+            run.log({"val_loss": 1})
+        """,
+        [3, 4],
+    ),
+    "fractions": (
+        """
+        run.define_metric("val_loss", step_metric="epoch")
+        for epoch in 0.5, 1.0, 1.5:
+            run.log({"val_loss": 1, "epoch": epoch})
+        """,
+        [0, 1, 2],
+    ),
+    "a step metric that is never logged": (
+        """
+        run.define_metric("val_loss", step_metric="epoch")
+        for step in 0, 2, 5:
+            run.log({"val_loss": 1}, step=step)
+        """,
+        [0, 2, 5],
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "steps"), STEPS.values(), ids=STEPS)
+def test_steps_are_those_of_the_step_metric(project: Path, code: str, steps: list[int]) -> None:
+    run_one(project, "run = wandb.init()\n" + textwrap.dedent(code))
+    study = sweep.load("demo").study
+    assert list(study.trials[0].intermediate_values) == steps
+
+
+K_FOLD = """
+    import multiprocessing, os, sys
+
+    def train(fold):
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            del os.environ[name]
+        with wandb.init(project="p", group="sweep", name="fold-%d" % fold, reinit=True) as run:
+            for step in range(3):
+                run.log({"val_loss": 10.0 * fold + step})
+            run.summary["val_loss"] = 99.0
+
+    def train_all():
+        for fold in 1, 2:
+            process = multiprocessing.get_context("fork").Process(target=train, args=[fold])
+            process.start()
+            process.join()
+"""
+SEVERAL_RUNS = {
+    "W&B's k-fold example": """
+        run = wandb.init()
+        run_id = run.id
+        run.finish()
+        train_all()
+        run = wandb.init(id=run_id, resume="must")
+        run.log({"val_loss": 0.5})
+        run.finish()
+    """,
+    "the folds first": """
+        train_all()
+        with wandb.init() as run:
+            run.log({"val_loss": 0.5})
+    """,
+    "the folds last": """
+        with wandb.init() as run:
+            run.log({"val_loss": 0.5})
+        train_all()
+    """,
+    "other runs in the same process": """
+        variables = dict(os.environ)
+        train(1)
+        os.environ.update(variables)
+        wandb.teardown()  # it has read the variables only once
+        with wandb.init() as run:
+            run.log({"val_loss": 0.5})
+    """,
+    "the same run, several times in one second": """
+        for value in 9, 8, 7, 0.5:
+            with wandb.init(reinit=True) as run:
+                run.log({"val_loss": value})
+    """,
+    "no run of the trial, and a metric that one run has": """
+        del os.environ["WANDB_RUN_ID"], os.environ["WANDB_SWEEP_ID"]
+        wandb.init(id="a").finish()
+        with wandb.init(id="b") as run:
+            run.log({"val_loss": 0.5})
+    """,
+}
+
+
+@pytest.mark.parametrize("code", SEVERAL_RUNS.values(), ids=SEVERAL_RUNS)
+def test_the_run_with_the_trials_id_counts(project: Path, code: str) -> None:
+    trial = run_one(project, textwrap.dedent(K_FOLD) + textwrap.dedent(code))
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.value == 0.5
+    values = sweep.load("demo").study.trials[0].intermediate_values.values()
+    assert not {10.0, 20.0, 99.0} & set(values), "values of other runs"
+
+
+def test_the_other_runs_are_kept_as_files(project: Path) -> None:
+    trial = run_one(project, textwrap.dedent(K_FOLD) + textwrap.dedent(SEVERAL_RUNS["the folds first"]))
+    assert len(list(trial.directory.glob("wandb/offline-run-*/run-*.wandb"))) == 3
+
+
+def test_several_runs_without_the_trials_id_are_an_error_that_says_which_counts(project: Path) -> None:
+    trial = run_one(project, textwrap.dedent(K_FOLD) + "train_all()")
+    assert trial.reason == (
+        "the script never reported 'val_loss'; it was logged to 2 W&B runs without the trial's id: log it to "
+        "the run that wandb.init() begins without an id, while WANDB_RUN_ID is set, or call sweep.report"
+    )
+    assert "does not have the trial's id (WANDB_RUN_ID=demo-0000-" in (project / OUTPUT).read_text()
+
+
+def test_what_wandb_copies_from_a_log_directory_is_not_a_source(project: Path) -> None:
+    code = """
+        import os, sys, threading, time
+        sys.modules["torch"] = None  # importing it takes two seconds
+        run = wandb.init(sync_tensorboard=True)
+        from tensorboardX import SummaryWriter
+        writer = SummaryWriter("logs", flush_secs=1)
+        run.log({"own": 3, "global_step": 1})
+        open("begun", "w").close()
+        time.sleep(3)  # the other trial's curve is copied first
+        for step in range(0, 500, 100):
+            writer.add_scalar("val_loss", step, step)
+        writer.close()
+        run.finish()
+    """
+
+    def write_as_another_trial() -> None:
+        end = time.monotonic() + 180
+        while not (project / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        with SummaryWriter(str(project / "logs"), filename_suffix=".other") as writer:
+            for step in range(10):
+                writer.add_scalar("val_loss", 1000 + step, step)
+                writer.add_scalar("of_another_trial", 1, step)
+
+    other = threading.Thread(target=write_as_another_trial)
+    other.start()
+    trial = run_one(project, code)
+    other.join()
+    assert trial.state == "COMPLETE", trial.reason
+    values = sweep.load("demo").study.trials[0].intermediate_values
+    assert values == {step: step for step in range(0, 500, 100)}
+    assert trial.metrics == {"val_loss": 400, "best/val_loss": 0, "own": 3, "global_step": 1}
+    (file,) = trial.directory.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"of_another_trial" in file.read_bytes(), "W&B has copied it"

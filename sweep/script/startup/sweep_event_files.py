@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # importing typing would slow down every Python process of a 
 
 _FLUSH_SECONDS = 1
 _TRIAL = "SWEEP_TRIAL_DIR"
+trial_of_script = ""
+"""The trial's directory in a process of a script, which may clear its environment."""
 _count = 0
 _pid = 0
 """The process that has created `_writers`."""
@@ -110,7 +112,7 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         self: Any, logdir: Any, max_queue_size: int = 10, flush_secs: float = 120, filename_suffix: str = ""
     ) -> None:
         global _count
-        trial = os.environ.get(_TRIAL)
+        trial = os.environ.get(_TRIAL) or trial_of_script
         if not trial or "://" in str(logdir):
             initialise(self, logdir, max_queue_size, flush_secs, filename_suffix)
             return
