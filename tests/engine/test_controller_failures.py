@@ -17,6 +17,9 @@ OWN = """
     import optuna
 
     class Sampler(optuna.samplers.RandomSampler):
+        def infer_relative_search_space(self, study, trial):
+            return optuna.search_space.intersection_search_space(study.get_trials(deepcopy=False))
+
         def sample_relative(self, study, trial, space):
             return self.choose(trial)
 
@@ -118,9 +121,9 @@ def test_the_log_of_an_error_is_removed_when_the_sweep_is_resumed(make_sweep: Ma
 
 
 def test_a_preview_shows_the_frames_of_the_user(make_sweep: MakeSweep, project: Path, own: str) -> None:
-    file = make_sweep(OBJECTIVE, sampler={"type": f"{own}:Sampler"})
+    file = make_sweep(OBJECTIVE, sampler={"type": f"{own}:Independent"})
     with pytest.raises(sweep.SweepError) as stopped:
         preview(read_sweep_file(file).spec, project)
     lines = str(stopped.value).splitlines()
     assert lines[:2] == ["ValueError: no such region", "Traceback (most recent call last):"]
-    assert lines[2].endswith(", in sample_relative")
+    assert lines[2].endswith(", in sample_independent")
