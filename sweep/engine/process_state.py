@@ -137,8 +137,11 @@ def _has_group(module: Any) -> bool:
     return bool(module.is_available() and module.is_initialized())
 
 
-def _refuse_group(module: Any, _: bool) -> None:
-    raise RuntimeError("a process group of torch.distributed is initialized")  # destroying it can hang
+def _impossible(reason: str) -> Callable[[Any, Any], None]:
+    def restore(module: Any, value: Any) -> None:
+        raise RuntimeError(reason)
+
+    return restore
 
 
 _NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
@@ -208,7 +211,17 @@ _TABLE = (
     _flag("torch", "backends.cudnn.deterministic", False),
     _flag("torch", "backends.cudnn.enabled", True),
     _function_pair("torch.multiprocessing", "get_sharing_strategy", "set_sharing_strategy"),
-    _State("torch.distributed", _has_group, _refuse_group, lambda _: False),
+    _State(
+        "torch",
+        lambda module: module.get_num_interop_threads(),
+        _impossible("torch.set_num_interop_threads was called, which works once in a process"),
+    ),
+    _State(
+        "torch.distributed",
+        _has_group,
+        _impossible("a process group of torch.distributed is initialized"),  # destroying it can hang
+        lambda _: False,
+    ),
 )
 
 

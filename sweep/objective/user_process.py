@@ -52,8 +52,8 @@ class UserProcess:
     def entered(self) -> Iterator[None]:
         """Set `sys.argv`, `sys.path`, `__main__` and the user's modules, and restore them after the block."""
         own_modules = _remove_modules(self._names)
-        sys.modules.update(self._user_modules)
         try:
+            sys.modules.update(self._user_modules)
             with searched_first(self._folders), program_without_arguments(self._program):
                 yield
         finally:

@@ -215,11 +215,15 @@ os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", RANK="0", WORLD_SIZE
 with isolated({}) as problems:
     torch.distributed.init_process_group("gloo")
 print(problems)
+with isolated({}) as problems:
+    torch.set_num_interop_threads(torch.get_num_interop_threads() + 1)
+print(problems)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    priority, group = done.stdout.splitlines()
+    priority, group, interop = done.stdout.splitlines()
     assert priority == "['PermissionError: only root can raise a priority']"
     assert group == "['RuntimeError: a process group of torch.distributed is initialized']"
+    assert "torch.set_num_interop_threads was called" in interop
 
 
 @pytest.mark.process
