@@ -17,6 +17,7 @@ from sweep.space import SearchSpace
 from sweep.space.columns import cells, columns
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
+from sweep.tracking.foreign import clean_up
 from sweep.tracking.hparams import Cell, Session, cells_of_suggested, group_name
 from sweep.tracking.read import has_ended
 from sweep.tracking.root import declare_experiment, end_session
@@ -107,6 +108,7 @@ class HParamsWriter:
 
     def _write_missing_end(self, run: LiveRun, is_success: bool, ended: float) -> None:
         with suppress(OSError):
+            clean_up(self._root(run))  # the end that another writer has recorded does not count
             if not has_ended(self._root(run)):
                 end_session(self._root(run), run.session, is_success, False, ended)
 

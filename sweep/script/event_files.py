@@ -19,9 +19,9 @@ from sweep.script.startup.sweep_event_files import is_in_sweep
 from sweep.tracking.events import Span, is_from_sweep
 from sweep.tracking.foreign import (
     HPARAMS,
+    clean_up,
     disable_hparams,
     hide,
-    hide_subdirectories,
     is_event_file,
     is_shown,
 )
@@ -67,7 +67,7 @@ class EventFiles:
         self._trial = trial.resolve()
         self._announced = trial / ANNOUNCED
         self._announced.unlink(missing_ok=True)
-        hide_subdirectories(self._trial)
+        clean_up(self._trial)
         earlier = [*self._files_in_directory(), *written_files(family, "tfevents")]
         self._known: dict[Path, EventStream | None] = dict.fromkeys(earlier)
         self._names = _TagNames()
@@ -103,7 +103,7 @@ class EventFiles:
 
     def hide(self) -> None:
         """Hide all files from TensorBoard, except those in the trial's own run. The attempt is over."""
-        hide_subdirectories(self._trial)
+        clean_up(self._trial)
         for path, stream in self._known.items():
             if stream is not None and not stream.is_in_run and is_shown(path) and self._is_in_sweep(path):
                 hide(path)

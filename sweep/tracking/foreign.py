@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sweep.tracking.events import Span, is_from_sweep
+from sweep.tracking.records import CorruptFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2, masked_crc32c
 
 _SHOWN, _HIDDEN = "tfevents", "collected"
@@ -24,6 +25,8 @@ _OTHER_PLUGIN = b"\n\x07ignored"
 _TAG, _OTHER_TAG = b"_hparams_/", b"_ignored_/"
 _HEAD = 12
 """Bytes before the content of a record."""
+_LARGE = 1 << 20
+"""Bytes. Larger records, such as images, have no parameters."""
 
 
 def is_event_file(name: str) -> bool:
@@ -42,13 +45,27 @@ def hide(path: Path) -> None:
         path.rename(path.with_name(path.name.replace(_SHOWN, _HIDDEN)))
 
 
-def hide_subdirectories(run: Path) -> None:
-    """Hide the event files in all subdirectories of a run. None of them is written to any more."""
+def clean_up(run: Path) -> None:
+    """Leave a run directory with one run and one row. No file of another writer in it is written to any more.
+
+    Files in subdirectories are hidden. HParams records are disabled in files that the run itself contains.
+    """
     for folder, _, names in os.walk(run):
-        if Path(folder) != run:
-            for path in (Path(folder, name) for name in names):
-                if is_shown(path):
-                    hide(path)
+        for path in (Path(folder, name) for name in names):
+            if is_shown(path) and Path(folder) == run:
+                _disable_all_hparams(path)
+            elif is_shown(path):
+                hide(path)
+
+
+def _disable_all_hparams(path: Path) -> None:
+    start = 0
+    with suppress(OSError, CorruptFileError):
+        if path.is_file():  # not a pipe
+            for content, end in read_records(path, largest=_LARGE):
+                if content is not None and _PLUGIN in content:
+                    disable_hparams(path, Span(start, end))
+                start = end
 
 
 def disable_hparams(path: Path, span: Span) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, event_files, last_event_file
-from sweep.tracking.foreign import hide_subdirectories
+from sweep.tracking.foreign import clean_up
 from sweep.tracking.hparams import Column, Session
 from sweep.tracking.row import update_row
 
@@ -44,7 +44,7 @@ def end_session(run: Path, session: Session, success: bool, is_whole: bool, ende
         ended: the end time in seconds since the epoch.
     """
     if not is_whole:
-        hide_subdirectories(run)
+        clean_up(run)
     end = hparams.session_end(success, ended)
     # The worker died before it wrote the row, or the objective removed its directory.
     if not event_files(run) or not (is_whole or update_row(run, session)):

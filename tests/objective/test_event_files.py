@@ -174,9 +174,14 @@ def test_a_killed_attempt_leaves_no_run(make_sweep: MakeSweep, ray_cluster: None
     def train(trial):
         import signal
         from tensorboardX.event_file_writer import EventsWriter
-        for place in ("logs", "more/logs"):
+        from tensorboardX.summary import hparams
+        from tensorboardX.proto.event_pb2 import Event
+        for place in (".", "logs", "more/logs"):
             (trial.directory / place).mkdir(parents=True, exist_ok=True)
-            EventsWriter(str(trial.directory / place / f"events.{time.time()}")).flush()
+            writer = EventsWriter(str(trial.directory / place / f"events.{time.time()}"))
+            for summary in hparams({"own": 1}, {"accuracy": 0.5}):
+                writer.write_event(Event(summary=summary))
+            writer.flush()
         if trial.number == 0 and not pathlib.Path("killed").exists():
             pathlib.Path("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -190,3 +195,8 @@ def test_a_killed_attempt_leaves_no_run(make_sweep: MakeSweep, ray_cluster: None
     shown = [path.parent for path in result.directory.rglob("*tfevents*")]
     assert set(shown) == {result.directory, *(trial.directory for trial in result.trials)}
     assert len(list(result.directory.rglob("*collected*"))) == 8
+    for trial in result.trials:
+        own = set(trial.directory.glob("*.sweep"))
+        events = [path.read_bytes() for path in {*trial.directory.glob("*tfevents*")} - own]
+        assert len(events) == 2
+        assert not any(b"_hparams_" in content for content in events)
