@@ -27,6 +27,10 @@ class Caller(ABC):
         """How an option is written: `--runs DIR`, or `runs='DIR'`."""
 
     @abstractmethod
+    def entry(self, key: str, value: Any) -> str:
+        """How an entry of the sweep file is changed: `--set KEY=VALUE`, or `overrides={'KEY': 'VALUE'}`."""
+
+    @abstractmethod
     def again(self, **changes: Any) -> str:
         """The command or call that resumes the sweep.
 
@@ -50,6 +54,9 @@ class CommandLine(Caller):
 
     def option(self, name: str, value: Any) -> str:
         return shlex.join(_options(name, value))
+
+    def entry(self, key: str, value: Any) -> str:
+        return shlex.join(["--set", f"{key}={value}"])
 
     def again(self, **changes: Any) -> str:
         arguments = [argument for argument in self.arguments if argument != "--fresh"]
@@ -106,6 +113,9 @@ class PythonCall(Caller):
             return f"n_trials={shown}"
         group, _, key = name.rpartition(".")
         return f"{group}={{{key!r}: {shown}}}" if group else f"{name}={shown}"
+
+    def entry(self, key: str, value: Any) -> str:
+        return f"overrides={{{key!r}: {value!r}}}"
 
     def again(self, **changes: Any) -> str:
         options = [self.option(name, value) for name, value in ({"name": self.name} | changes).items()]

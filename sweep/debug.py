@@ -25,6 +25,7 @@ from sweep.controller.runs import find_repeat, make_runs
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import PreparedSweep
 from sweep.engine.isolation import isolated
+from sweep.engine.threads import late_variables
 from sweep.engine.user_traceback import user_frames, user_traceback
 from sweep.errors import InputError
 from sweep.messages import Assignment, Outcome, Suggestion, TrialAttribute, TrialMessage
@@ -115,6 +116,8 @@ class DebugTrial:
         settings = PreparedSweep(
             spec, directory, objective, Path.cwd(), self._working_directory
         ).attempt_settings
+        if note := late_variables(settings.env):
+            _show(f"note: {note}")
         began, on_error = time.monotonic(), partial(self._explain, has_pdb=has_pdb)
         try:
             with isolated({}, kill_children=False):

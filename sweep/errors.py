@@ -44,6 +44,19 @@ class StartInterrupted(SweepError):
         self.exit_status = 128 + signal
 
 
+class OperationInterrupted(SweepError):
+    """A signal arrived while a request to a running sweep had not been carried out.
+
+    Args:
+        message: what becomes of the request.
+        signal: the number of the signal, if one was caught.
+    """
+
+    def __init__(self, message: str, signal: int | None) -> None:
+        super().__init__(f"interrupted: {message}")
+        self.exit_status = 128 + (signal or 2)
+
+
 class SpecError(InputError):
     """A sweep file is invalid. The message has one line for each mistake."""
 

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from sweep.analysis.resuming import name_for_commands, store_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import caller
+from sweep.controller.requests import has_requests
 from sweep.controller.stop_rules import stop_notes
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
@@ -35,7 +36,7 @@ from sweep.study.samplers import check_sampler, sampler_notes
 from sweep.study.storage import open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_writable, create_directory
-from sweep.system.durable import sync_path
+from sweep.system.durable import write_atomically
 from sweep.system.lock import SweepLock, has_locks, is_locked
 from sweep.system.processes import missing_guarantees
 
@@ -124,9 +125,9 @@ def launch(
                     "wait until all processes of a killed run have exited"
                 )
             engine.clean_up_previous_run(directory, observer)
-            _write(directory.spec, text)
+            write_atomically(directory.spec, text)
             if not directory.code.exists():
-                _write(directory.code, code)
+                write_atomically(directory.code, code)
             store_caller(directory)
             directory.error.unlink(missing_ok=True)
             progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, options.grace)
@@ -226,7 +227,8 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             + f"\n  undo the change to resume it; {_another_name()}\n  "
             f"to move the old one aside and start again: {caller().again(fresh=True)}"
         )
-    is_finished = not view.is_running and SweepView(directory, spec).stopped_by is not None
+    has_work = view.is_running or has_requests(directory.requests)
+    is_finished = not has_work and SweepView(directory, spec).stopped_by is not None
     return _StartMode.FINISHED if is_finished else _StartMode.RESUME
 
 
@@ -319,11 +321,3 @@ def _has_changed(stored: Path, code: str) -> bool:
         return differ(stored.read_text(encoding="utf-8"), code)
     except FileNotFoundError:
         return False
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file atomically."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    sync_path(temporary)  # otherwise a power failure can leave it empty although the journal is complete
-    temporary.replace(path)

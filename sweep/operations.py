@@ -1,80 +1,99 @@
 """Operations on an existing sweep, running or not: stop it, resubmit failed trials, enqueue configurations.
 
 A running sweep is sent a request, which its controller carries out. If no process runs the sweep, this one
-takes the sweep lock and writes to the study itself.
+takes the sweep lock and carries it out itself. A request whose sender does not wait any longer is withdrawn,
+or the sender says that it is carried out later.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-
-import optuna
 
 from sweep.analysis.resuming import stored_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import PLACEHOLDER, CommandLine
-from sweep.controller.requests import Request, write_request
+from sweep.controller.requests import Request, RequestInbox, SentRequest, find_equal, write_request
 from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
 from sweep.engine.inline import InlineEngine
+from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
-from sweep.errors import EntryError, InputError, SweepError
+from sweep.errors import EntryError, InputError, OperationInterrupted, SweepError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
+from sweep.study.attributes import TOKEN
 from sweep.study.constrained_sampler import check_feasible
-from sweep.study.enqueue import enqueue_configurations, is_enqueued
+from sweep.study.enqueue import enqueue_configurations
 from sweep.study.resubmission import enqueue_resubmissions, failed_trials
 from sweep.study.storage import create_or_load_study, open_storage
 from sweep.sweepfile.load import parse_override
-from sweep.system.lock import SweepLock, holder, is_locked
+from sweep.system.lock import SweepLock, current_session, is_locked
 
-_TIMEOUT = 60.0
-"""Seconds that a running sweep has to answer a request."""
+_TIMEOUT = 30.0
+"""How long the sender of a request waits for the running sweep, in seconds."""
+QUEUED = (
+    "queued: the running sweep has not answered yet, because its sampler or, with --inline, its trial takes "
+    "long. It carries out the request afterwards; if it is stopped before, the next `sweep run` does"
+)
+"""The message for a request that the running sweep has not carried out yet."""
+_POLL_INTERVAL = 0.1
+"""Time between two looks at the files of a sweep, in seconds."""
 
 
-def request_stop(view: SweepView) -> str:
-    """Ask a running sweep to stop, as Ctrl-C does.
+def stop(view: SweepView, on_sent: Callable[[], None]) -> bool:
+    """Ask a running sweep to stop, as Ctrl-C does, and wait until it has terminated.
+
+    Args:
+        view: the sweep.
+        on_sent: called when the request has been sent.
 
     Returns:
-        the id of the run, for `wait_until_stopped`.
+        whether the sweep took the request; otherwise it terminated for another reason.
 
     Raises:
         InputError: the sweep is not running.
+        OperationInterrupted: this process received a signal.
     """
-    run_id = _require_run(view)
-    write_request(view.directory.requests, Request(run_id, stop=True))
-    return run_id
-
-
-def wait_until_stopped(view: SweepView, run_id: str) -> None:
-    """Wait until a run of a sweep has terminated."""
-    while _run_id(view) == run_id:
-        time.sleep(0.1)
+    session = _require_session(view)
+    with _sending(view, Request(session, stop=True)) as sent:
+        on_sent()
+        while current_session(view.directory.lock) == session:
+            time.sleep(_POLL_INTERVAL)
+    return not sent.withdraw()
 
 
 def stop_trial(view: SweepView, number: int) -> str:
     """Stop a running trial.
 
     Returns:
-        the trial's state afterwards.
+        the trial's state afterwards. It is RUNNING if the sweep has taken the request and not recorded its
+        end yet.
 
     Raises:
         InputError: the trial or the sweep is not running.
-        SweepError: the trial did not stop in time.
+        SweepError: the sweep did not take the request, which is withdrawn.
+        OperationInterrupted: this process received a signal.
     """
-    run_id = _require_run(view)
+    session = _require_session(view)
     state = _state(view, number)
     if state != "RUNNING":
         raise InputError(f"trial {number} of {view.spec.name} is not running: it is {state}")
-    write_request(view.directory.requests, Request(run_id, stop_trial=number))
-    _wait(
-        lambda: _state(_reread(view), number) != "RUNNING",
-        f"trial {number} did not stop; with --inline a trial cannot be stopped from another process",
-    )
-    return _state(_reread(view), number)
+    with _sending(view, Request(session, stop_trial=number)) as sent:
+        deadline = time.monotonic() + _TIMEOUT
+        while not sent.is_done and time.monotonic() < deadline:
+            if current_session(view.directory.lock) != session:
+                break
+            time.sleep(_POLL_INTERVAL)
+        if sent.withdraw():
+            raise SweepError(
+                f"trial {number} is not stopped, and the request is withdrawn: the sweep did not take it in "
+                f"{_TIMEOUT:g} s; with --inline a trial cannot be stopped from another process"
+            )
+        while (state := _state(_reread(view), number)) == "RUNNING" and time.monotonic() < deadline:
+            time.sleep(_POLL_INTERVAL)
+    return state
 
 
 def trials_to_resubmit(view: SweepView, numbers: Sequence[int] | None) -> list[int]:
@@ -114,22 +133,19 @@ def resubmit(view: SweepView, numbers: Sequence[int]) -> tuple[dict[int, int], b
         numbers: the failed trials.
 
     Returns:
-        the number of the new trial by that of the failed one, and whether the sweep is running.
+        the number of the new trial by that of the failed one, and whether the sweep is running. It does not
+        contain all of them if the running sweep has not carried out the request yet.
 
     Raises:
-        SweepError: the running sweep did not answer.
+        OperationInterrupted: this process received a signal.
+        SweepError: the sweep was moved aside.
     """
-
-    def successors() -> dict[int, int]:
-        return {row.retry_of: row.number for row in _reread(view).rows() if row.retry_of is not None}
-
-    is_running = _deliver(
-        view,
-        Request("", resubmit=tuple(numbers)),
-        is_done=lambda: set(numbers) <= successors().keys(),
-        write=lambda study: enqueue_resubmissions(study, numbers),
-    )
-    return successors(), is_running
+    is_done = _deliver(view, Request(resubmit=tuple(numbers))).is_done
+    now = _reread(view)
+    successors = {row.retry_of: row.number for row in now.rows() if row.retry_of is not None}
+    if is_done and not successors.keys() >= set(numbers):
+        raise _lost(view)
+    return successors, now.is_running
 
 
 def read_configuration(view: SweepView, assignments: Sequence[str]) -> dict[str, Any]:
@@ -162,7 +178,7 @@ def read_configuration(view: SweepView, assignments: Sequence[str]) -> dict[str,
     return point
 
 
-def enqueue(view: SweepView, point: dict[str, Any]) -> tuple[int, bool]:
+def enqueue(view: SweepView, point: dict[str, Any]) -> tuple[int | None, bool]:
     """Enqueue a configuration, which runs before those that the sampler chooses.
 
     Args:
@@ -170,47 +186,81 @@ def enqueue(view: SweepView, point: dict[str, Any]) -> tuple[int, bool]:
         point: the configuration, in the form in which Optuna samples it.
 
     Returns:
-        the number of the new trial, and whether the sweep is running.
+        the number of the new trial, and whether the sweep is running. The number is None if the running sweep
+        has not carried out the request yet.
 
     Raises:
-        SweepError: the running sweep did not answer.
+        OperationInterrupted: this process received a signal.
+        SweepError: the sweep was moved aside.
     """
-    token = secrets.token_hex(8)
-    is_running = _deliver(
-        view,
-        Request("", enqueue=(point,), token=token),
-        is_done=lambda: is_enqueued(_reread(view).frozen_trials, token),
-        write=lambda study: enqueue_configurations(study, [point], token),
-    )
-    trials = _reread(view).frozen_trials
-    return next(trial.number for trial in trials if is_enqueued([trial], token)), is_running
+    sent = _deliver(view, Request(enqueue=(point,)))
+    is_done = sent.is_done
+    now = _reread(view)
+    tokens = {trial.user_attrs.get(TOKEN): trial.number for trial in now.frozen_trials}
+    if is_done and sent.request.token not in tokens:
+        raise _lost(view)
+    return tokens.get(sent.request.token), now.is_running
 
 
-def _deliver(
-    view: SweepView,
-    request: Request,
-    is_done: Callable[[], bool],
-    write: Callable[[optuna.Study], object],
-) -> bool:
-    """Have the running sweep carry out a request; if no process runs it, write to its study.
+def _lost(view: SweepView) -> SweepError:
+    return SweepError(f"{view.spec.name}: has been moved aside by `sweep run --fresh`; nothing was enqueued")
+
+
+def _deliver(view: SweepView, request: Request) -> SentRequest:
+    """Have the running sweep carry out a request; if no process runs it, this one does.
 
     Returns:
-        whether the running sweep carried it out.
+        the request, or an equal one that was sent before. It is carried out later if the running sweep did
+        not do so in time.
 
     Raises:
-        InputError: another process has just started to run the sweep.
-        SweepError: the running sweep did not answer.
+        OperationInterrupted: this process received a signal.
     """
-    run_id = _run_id(view)
-    if run_id is not None:
-        write_request(view.directory.requests, replace(request, run_id=run_id))
-        _wait(lambda: _run_id(view) != run_id or is_done(), "the sweep has not answered")
-        if is_done():
-            return True
-    with SweepLock(view.directory.lock, view.spec.name):
-        InlineEngine().clean_up_previous_run(view.directory, Observer())
-        write(create_or_load_study(view.spec, open_storage(view.spec, view.directory)))
-    return False
+    with _sending(view, request) as sent:
+        deadline = time.monotonic() + _TIMEOUT
+        while not sent.is_done and time.monotonic() < deadline:
+            if is_locked(view.directory.lock):
+                time.sleep(_POLL_INTERVAL)
+            else:
+                _carry_out_requests(view)
+    return sent
+
+
+@contextmanager
+def _sending(view: SweepView, request: Request) -> Iterator[SentRequest]:
+    """Send a request, unless an equal one is waiting. If the block is left early, it is withdrawn.
+
+    Raises:
+        OperationInterrupted: a signal has arrived. The message says what becomes of the request.
+    """
+    folder, interruption = view.directory.requests, Interruption()
+    with interruption.catch_signals():
+        earlier = None if request.session else find_equal(folder, request)
+        sent = earlier or write_request(folder, request)
+        try:
+            with interruption.raise_at_once():
+                yield sent
+        except BaseException as error:
+            is_withdrawn = earlier is None and sent.withdraw()
+            if isinstance(error, KeyboardInterrupt):
+                message = "the request is withdrawn" if is_withdrawn else "the request will be carried out"
+                raise OperationInterrupted(message, interruption.signal) from None
+            raise
+
+
+def _carry_out_requests(view: SweepView) -> None:
+    """Carry out the requests to a sweep that no process runs, unless one has just started to run it."""
+    try:
+        with SweepLock(view.directory.lock, view.spec.name):
+            InlineEngine().clean_up_previous_run(view.directory, Observer())
+            study = create_or_load_study(view.spec, open_storage(view.spec, view.directory))
+            for sent in RequestInbox(view.directory.requests, session="").take():
+                enqueue_resubmissions(study, sent.request.resubmit)
+                enqueue_configurations(study, sent.request.enqueue, sent.request.token)
+                sent.complete()
+    except InputError:
+        if not is_locked(view.directory.lock):
+            raise
 
 
 def _read_values(assignments: Sequence[str]) -> dict[str, Any]:
@@ -238,22 +288,8 @@ def _state(view: SweepView, number: int) -> str:
     return rows[number].state
 
 
-def _run_id(view: SweepView) -> str | None:
-    """The id of the current run, or None if the sweep is not running."""
-    process = holder(view.directory.lock) if is_locked(view.directory.lock) else None
-    return process.run_id if process is not None else None
-
-
-def _require_run(view: SweepView) -> str:
-    run_id = _run_id(view)
-    if run_id is None:
+def _require_session(view: SweepView) -> str:
+    session = current_session(view.directory.lock)
+    if session is None:
         raise InputError(f"{view.spec.name}: is not running")
-    return run_id
-
-
-def _wait(is_done: Callable[[], bool], message: str) -> None:
-    deadline = time.monotonic() + _TIMEOUT
-    while not is_done():
-        if time.monotonic() >= deadline:
-            raise SweepError(message)
-        time.sleep(0.2)
+    return session

@@ -10,7 +10,8 @@ import optuna
 
 from sweep.analysis import formatting as text
 from sweep.controller.stop_rules import stop_notes
-from sweep.errors import EntryError
+from sweep.engine.user_traceback import one_line, project_traceback
+from sweep.errors import EntryError, SweepError
 from sweep.objective.find import find_objective, working_directory
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
@@ -58,6 +59,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
 
     Raises:
         InputError: the sweep cannot run: its objective is missing, or its sampler does not support its space.
+        SweepError: its custom sampler has raised an exception.
     """
     notes = []
     try:
@@ -79,7 +81,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
     size = space.grid_size if spec.sampler.type in EXHAUSTIVE else None
     count = min(_SAMPLES, size or _SAMPLES)
-    samples = [] if space.is_define_by_run else [space.suggest(study.ask()) for _ in range(count)]
+    samples = [] if space.is_define_by_run else _sample(study, space, count)
     notes += stop_notes(spec)
     if space.is_define_by_run:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
@@ -90,6 +92,21 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
         command, problem = _first_command(spec, objective, samples)
         notes += problem
     return Preview(space.parameters, space.grid_size, samples, command, notes)
+
+
+def _sample(study: optuna.Study, space: SearchSpace, count: int) -> list[dict[str, Any]]:
+    """Sample some configurations.
+
+    Raises:
+        SweepError: a custom sampler has raised an exception.
+    """
+    try:
+        return [space.suggest(study.ask()) for _ in range(count)]
+    except Exception as error:
+        shown = project_traceback(error)
+        if isinstance(error, SweepError) or not shown:
+            raise
+        raise SweepError(f"{one_line(error)}\n{shown.rstrip()}") from None
 
 
 def _length_notes(spec: SweepSpec, space: SearchSpace) -> list[str]:

@@ -78,3 +78,9 @@ def test_options_are_written_as_the_caller_writes_them() -> None:
         with called_by(PythonCall("train", "demo")):
             assert caller().option("fresh", True) == "fresh=True", "the objective runs another sweep"
         assert caller().option("fresh", True) == "--fresh"
+
+
+def test_entries_of_a_sweep_file_are_changed_as_the_caller_changes_them() -> None:
+    assert caller().entry("program", "train.py") == "overrides={'program': 'train.py'}"
+    with called_by(CommandLine(["run", "s.yaml"])):
+        assert caller().entry("program", "a b.py") == "--set 'program=a b.py'"

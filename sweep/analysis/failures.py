@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.analysis.view import SweepView, TrialRow
-from sweep.controller.common_failure import failure_pattern
+from sweep.controller.common_failure import failure_patterns
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
     Args:
         rows: all trials.
     """
-    failed = [(failure_pattern(row.reason or "", row.params), row) for row in rows if row.state == "FAIL"]
-    if not failed:
+    failures = [row for row in rows if row.state == "FAIL"]
+    if not failures:
         return None
+    patterns = failure_patterns([(row.reason or "", row.params) for row in failures])
+    failed = list(zip(patterns, failures, strict=True))
     pattern, count = Counter(pattern for pattern, _ in failed).most_common(1)[0]
     similar = [row for other, row in failed if other == pattern]
     share = "all" if count == len(failed) else f"{count} of them"

@@ -19,7 +19,7 @@ from sweep.caller import caller
 from sweep.controller.runs import attempts, repeat_values
 from sweep.controller.statistics import TrialStats
 from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
-from sweep.controller.usage import Usage
+from sweep.controller.usage import Usage, stored_usage
 from sweep.errors import InputError, nearest, suggestion
 from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
@@ -180,8 +180,7 @@ class SweepView:
     @cached_property
     def usage(self) -> Usage:
         """Elapsed and busy time, as last recorded by the sweep."""
-        attribute = self.study.user_attrs.get(attributes.USAGE) if self.study is not None else None
-        return Usage.from_attribute(attribute)
+        return stored_usage(self.directory, self.study)
 
     @property
     def elapsed(self) -> float:

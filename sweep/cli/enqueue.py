@@ -32,6 +32,9 @@ def enqueue(
     view = SweepView.open(name, runs)
     point = operations.read_configuration(view, values or [])
     number, is_running = operations.enqueue(view, point)
+    if number is None:
+        print(operations.QUEUED)
+        return
     when = "next" if is_running else "when the sweep resumes"
     print(f"trial {number} is enqueued: it is tried {when}")
     if not is_running:

@@ -30,13 +30,16 @@ def retry(
     """
     from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
-    from sweep.operations import resubmit, trials_to_resubmit
+    from sweep.operations import QUEUED, resubmit, trials_to_resubmit
 
     if failed == bool(numbers):
         raise InputError("which trials? give their numbers, or --failed for all failed trials")
     view = SweepView.open(name, runs)
     chosen = trials_to_resubmit(view, None if failed else numbers)
     successors, is_running = resubmit(view, chosen)
+    if not successors.keys() >= set(chosen):
+        print(QUEUED)
+        return
     when = "now" if is_running else "when the sweep resumes"
     for number in chosen:
         print(f"trial {number} runs again as trial {successors[number]}, {when}")

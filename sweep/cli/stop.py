@@ -26,19 +26,25 @@ def stop(
       sweep stop digits-cnn
       sweep stop digits-cnn --trial 7
     """
+    from sweep import operations
     from sweep.analysis.resuming import stored_caller
     from sweep.analysis.view import SweepView
-    from sweep.operations import request_stop, stop_trial, wait_until_stopped
 
     view = SweepView.open(name, runs)
     if trial is not None:
-        print(f"trial {trial} is stopped: {stop_trial(view, trial)}")
+        state = operations.stop_trial(view, trial)
+        if state == "RUNNING":
+            print(
+                f"trial {trial} is being stopped; its state will be recorded when the sweep has time for it"
+            )
+        else:
+            print(f"trial {trial} is stopped: {state}")
         return
-    run_id = request_stop(view)
-    print(
+    message = (
         f"stopping {view.spec.name}: running trials have some time to reach a checkpoint; "
-        "a second `sweep stop` terminates them at once ...",
-        flush=True,
+        "a second `sweep stop` terminates them at once ..."
     )
-    wait_until_stopped(view, run_id)
-    print(f"stopped. Resume with: {stored_caller(view.directory).again()}")
+    if operations.stop(view, on_sent=lambda: print(message, flush=True)):
+        print(f"stopped. Resume with: {stored_caller(view.directory).again()}")
+    else:
+        print(f"{view.spec.name} terminated before it took the request; see `sweep status {name}`")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -21,7 +21,8 @@ _VARIABLE_PARTS = (
     (re.compile(r"0x[0-9a-f]+|\b(?=[a-f]*\d)[0-9a-f]{6,}\b", re.IGNORECASE), "#"),
     (
         re.compile(
-            r"(?<!exit status )[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?(?: ?[kmgt]i?b\b)?|\b(?:nan|inf)\b",
+            r"(?<!exit status )[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?(?: ?[kmgt]i?b\b)?"
+            r"|\b(?:nan|inf|true|false|none)\b",
             re.IGNORECASE,
         ),
         "#",
@@ -32,19 +33,23 @@ _VARIABLE_PARTS = (
 rejects, quoted strings, paths, addresses, numbers and sizes."""
 
 
-def failure_pattern(reason: str, params: Mapping[str, Any]) -> str:
-    """What a reason has in common with the reasons of other trials that failed in the same way.
+def failure_patterns(failures: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """What each reason has in common with the reasons of other trials that failed in the same way.
 
     Args:
-        reason: why a trial failed.
-        params: the trial's parameters, whose values the reason can contain.
+        failures: the reason and the parameters of each trial. A reason can contain values of parameters. The
+            values of all trials are removed from all reasons, because a value can also be an ordinary word.
     """
-    for value in params.values():
-        if isinstance(value, str) and value:
-            reason = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "#", reason)
-    for pattern, replacement in _VARIABLE_PARTS:
-        reason = pattern.sub(replacement, reason)
-    return reason
+    texts = {value for _, params in failures for value in params.values() if isinstance(value, str)}
+    values = "|".join(map(re.escape, sorted(filter(None, texts), key=len, reverse=True)))
+    value = re.compile(rf"(?<!\w)(?:{values})(?!\w)") if values else None
+    patterns = []
+    for reason, _ in failures:
+        pattern = reason if value is None else value.sub("#", reason)
+        for variable, replacement in _VARIABLE_PARTS:
+            pattern = variable.sub(replacement, pattern)
+        patterns.append(pattern)
+    return patterns
 
 
 class FirstTrials:
@@ -66,11 +71,10 @@ class FirstTrials:
         """The failure of all of them; None if they are too few or differ."""
         if len(self._trials) < SAMPLE or any(trial.state != TrialState.FAIL for trial in self._trials):
             return None
-        reasons = [trial.user_attrs.get(attributes.REASON, "") for trial in self._trials]
-        patterns = {
-            failure_pattern(reason, trial.params) for reason, trial in zip(reasons, self._trials, strict=True)
-        }
-        return CommonFailure(reasons[0], self._trials[0].number) if len(patterns) == 1 else None
+        failures = [(trial.user_attrs.get(attributes.REASON, ""), trial.params) for trial in self._trials]
+        if len(set(failure_patterns(failures))) > 1:
+            return None
+        return CommonFailure(failures[0][0], self._trials[0].number)
 
     @property
     def have_reported(self) -> bool:

@@ -15,7 +15,7 @@ A sweep's life, in the order of the calls:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +92,7 @@ class Controller:
         has_workers = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
         self._hparams = hparams = HParamsWriter(spec, space, directory)
         hparams.declare_columns()
-        self._meter = UsageMeter(self._study, slots)
+        self._meter = UsageMeter(directory, self._study, slots)
         self._stats = stats = TrialStats(spec, space, trials)
         self._live = live = LiveTrials(spec, space, study.seed, hparams, self._meter)
         self._reports = reports = Reports(spec, study.pruning, live, keeps_report_events)
@@ -277,7 +277,6 @@ class Controller:
 
     def progress(self) -> Progress:
         """The current state of the sweep."""
-        self._meter.save_if_due()
         usage, best = self._meter.now(), None
         if (trial := self._stats.best) is not None:
             best = BestTrial(trial.number, trial.values[0], self._space.complete(trial.params))
@@ -324,6 +323,10 @@ class Controller:
         """The reports since the last call, if `keeps_report_events`."""
         return self._reports.take_events()
 
+    def saving_usage(self) -> AbstractContextManager[None]:
+        """While the block runs, store every two seconds how long the sweep has run."""
+        return self._meter.saving()
+
     def close(self) -> Progress:
         """End the session. Live trials stay as they are; the next session continues them."""
         self._meter.save()
@@ -332,7 +335,6 @@ class Controller:
     @contextmanager
     def _changes(self) -> Iterator[None]:
         """Batch changes of the study: write them to the journal together, then show them in TensorBoard."""
-        self._meter.save_if_due()
         with self._sweep_study.batch():
             yield
         self._hparams.write_ends()

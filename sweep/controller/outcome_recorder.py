@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from optuna.trial import TrialState
 
@@ -193,7 +194,10 @@ class OutcomeRecorder:
             live.trial.set_user_attr(attributes.METRICS, metrics)
         if reason:
             live.trial.set_user_attr(attributes.REASON, reason)
-        if not live.is_single_attempt:  # Optuna's own times include waiting and downtime
+        # Optuna's own times include sampling, waiting and downtime.
+        assert live.trial.datetime_start is not None
+        since_creation = (datetime.now() - live.trial.datetime_start).total_seconds()
+        if not live.is_single_attempt or since_creation > live.duration_s + 1:
             live.trial.set_user_attr(attributes.DURATION, round(live.duration_s, 3))
 
     @staticmethod

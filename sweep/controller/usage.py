@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import optuna
 
 from sweep.study.attributes import USAGE
+from sweep.system.directory import SweepDirectory
+from sweep.system.durable import write_atomically
 
 _SAVE_EVERY = 2.0  # seconds
 
@@ -34,27 +39,36 @@ class Usage:
         """The share of the slots' time that was spent on trials, 0 to 1; None at the very start."""
         return min(1.0, self.busy / self.capacity) if self.capacity > 0 else None
 
-    @classmethod
-    def from_attribute(cls, attribute: dict[str, Any] | None) -> Usage:
-        """The usage that is stored in a study; zero if none is stored."""
-        return cls(**attribute) if attribute else cls()
+
+def stored_usage(directory: SweepDirectory, study: optuna.Study | None) -> Usage:
+    """The usage of a sweep as it was last stored; zero if it has not been stored yet."""
+    found = Usage(**(study.user_attrs.get(USAGE, {}) if study is not None else {}))
+    with suppress(OSError, ValueError, TypeError):
+        stored = Usage(**json.loads(directory.usage.read_text(encoding="utf-8")))
+        found = max(found, stored, key=lambda usage: usage.until)
+    return found
 
 
 class UsageMeter:
-    """Measures the usage of a session, and adds it to that of earlier sessions, which is in the study.
+    """Measures the usage of a session, and adds it to that of earlier sessions.
+
+    It is stored in a small file, which is replaced: in the study's journal, which only grows, a line every
+    two seconds would be 57 MB a week.
 
     Args:
-        study: stores the usage.
+        directory: the sweep's directory.
+        study: the sweep's study.
         slots: the number of slots of this session.
     """
 
-    def __init__(self, study: optuna.Study, slots: int) -> None:
-        self._study = study
+    def __init__(self, directory: SweepDirectory, study: optuna.Study, slots: int) -> None:
+        self._path = directory.usage
         self._slots = slots
-        self._before = Usage.from_attribute(study.user_attrs.get(USAGE))
+        self._before = stored_usage(directory, study)
         self._began = time.monotonic()
         self._finished_busy = 0.0
         self._running: dict[tuple[int, int], float] = {}
+        self._writing = threading.Lock()
         self.save()
 
     def start(self, run: tuple[int, int], ago: float = 0.0) -> None:
@@ -72,7 +86,7 @@ class UsageMeter:
         """The usage of all sessions so far."""
         now = time.monotonic()
         # Time before this session is part of the usage of earlier sessions.
-        running = sum(now - max(started, self._began) for started in self._running.values())
+        running = sum(now - max(started, self._began) for started in list(self._running.values()))
         busy = self._finished_busy + running
         return Usage(
             elapsed=self._before.elapsed + now - self._began,
@@ -82,12 +96,24 @@ class UsageMeter:
         )
 
     def save(self) -> None:
-        """Store the usage in the study."""
-        self._saved = time.monotonic()
+        """Store the usage. If that fails, the next time counts: a full disk also stops the journal."""
         usage = {name: round(value, 3) for name, value in asdict(self.now()).items()}
-        self._study.set_user_attr(USAGE, usage)
+        with self._writing, suppress(OSError):
+            write_atomically(self._path, json.dumps(usage))
 
-    def save_if_due(self) -> None:
-        """Store the usage, at most every two seconds."""
-        if time.monotonic() - self._saved >= _SAVE_EVERY:
-            self.save()
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Store the usage every two seconds in a thread, also while a sampler or an inline trial runs."""
+        is_over = threading.Event()
+
+        def save_regularly() -> None:
+            while not is_over.wait(_SAVE_EVERY):
+                self.save()
+
+        thread = threading.Thread(target=save_regularly, name="sweep-usage", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()

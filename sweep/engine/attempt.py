@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+import time
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
@@ -92,7 +95,7 @@ class AttemptRunner:
         on_error: called with the exception that the objective raised, before the process state is restored.
 
     Attributes:
-        is_clean: whether the state of this process was restored completely after the last attempt.
+        left: what the last attempt has left in this process and could not be restored.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
@@ -118,11 +121,11 @@ class AttemptRunner:
             if isinstance(objective, ScriptReference)
             else objective.user_process().entered
         )
-        os.environ.update(settings.env)
         os.chdir(settings.trial_directory)
+        _set_environment(settings.env)
         with self._enter_user_process():
             self._objective = _load_objective(objective)
-        self.is_clean = True
+        self.left: list[str] = []
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
         """Run the objective once. Any exception that it raises becomes the outcome."""
@@ -133,7 +136,7 @@ class AttemptRunner:
             env = {TRIAL_DIRECTORY: str(directory.root)}
             if not self._is_script:
                 env |= child_variables(settings.env)
-            problems = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
+            self.left = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
             exits.enter_context(self._redirect_output(directory.output))
             exits.enter_context(self._enter_user_process())
             os.chdir(settings.trial_directory)
@@ -162,7 +165,6 @@ class AttemptRunner:
                 settings.study,
             )
             outcome = self._call_objective(assignment, trial, run, directory.root)
-        self.is_clean = not problems
         metrics = {tag: value for tag, (_, value) in run.last.items()}
         return replace(outcome, metrics=metrics, notes=tuple(trial.notes.values()))
 
@@ -200,6 +202,16 @@ class AttemptRunner:
                     print("resources.gpu: this machine has no GPU; trial.device is cpu", flush=True)
                     return "cpu"
         return device
+
+
+def _set_environment(env: Mapping[str, str]) -> None:
+    """Set environment variables, also those that this process has read before, where that is possible."""
+    os.environ.update(env)
+    time.tzset()
+    if env.keys() & {"TMPDIR", "TEMP", "TMP"}:
+        tempfile.tempdir = None
+    folders = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:0] = map(os.path.abspath, folders)
 
 
 def _load_objective(objective: ObjectiveReference) -> Objective:

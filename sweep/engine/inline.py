@@ -7,13 +7,13 @@ import signal
 import threading
 import time
 from bdb import BdbQuit
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution
 
 from sweep.controller.controller import Controller
-from sweep.controller.requests import take_requests
+from sweep.controller.requests import RequestInbox
 from sweep.engine.attempt import AttemptRunner, ObjectiveImportError
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.classify import disk_full_error
@@ -22,11 +22,12 @@ from sweep.engine.interruption import Interruption
 from sweep.engine.isolation import isolated
 from sweep.engine.observer import Observer
 from sweep.engine.output import tee_output
+from sweep.engine.threads import late_variables
 from sweep.errors import InputError, SweepError
 from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
-from sweep.system.lock import join_run
+from sweep.system.lock import current_session, join_run
 
 _POLL_INTERVAL = 0.25  # seconds
 _process_lock = threading.RLock()
@@ -60,34 +61,44 @@ class InlineEngine(Engine):
             except ObjectiveImportError as error:
                 raise SweepError(str(error)) from None
             os.chdir(sweep.working_directory)
-            fence = join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id)
-            try:
-                return self._run(runner, sweep, observer, interruption)
-            except (ControllerFailed, OSError) as error:
-                failure = ControllerFailed.of(error)
-                if isinstance(error, OSError) and not failure.is_disk_full:
-                    raise
-                raise failure.for_user(sweep.directory) from None
-            finally:
-                os.close(fence)
+            with ExitStack() as exits:
+                exits.callback(os.close, join_run(sweep.directory.fence, sweep.directory.lock, sweep.run_id))
+                try:
+                    return self._run(runner, sweep, observer, interruption, exits)
+                except (ControllerFailed, OSError) as error:
+                    failure = ControllerFailed.of(error)
+                    if isinstance(error, OSError) and not failure.is_disk_full:
+                        raise
+                    raise failure.for_user(sweep.directory) from None
 
     def _run(
-        self, runner: AttemptRunner, sweep: PreparedSweep, observer: Observer, interruption: Interruption
+        self,
+        runner: AttemptRunner,
+        sweep: PreparedSweep,
+        observer: Observer,
+        interruption: Interruption,
+        exits: ExitStack,
     ) -> Progress:
         keeps_reports = observer.wants_reports
         controller = ControllerGuard(
             lambda: Controller(sweep.spec, sweep.directory, slots=1, keeps_report_events=keeps_reports)
         )
+        if note := late_variables(sweep.attempt_settings.env):
+            observer.on_note(note)
+        exits.enter_context(controller.call(Controller.saving_usage))
+        inbox = RequestInbox(sweep.directory.requests, current_session(sweep.directory.lock) or "")
         observer.on_ready(1, controller.call(Controller.progress))
+        has_warned = False
         try:
             while interruption.signal is None:
-                _handle_requests(controller, sweep, interruption)
+                _handle_requests(controller, inbox, interruption)
                 next_step = controller.call(Controller.next_step, None)
                 assignment = next_step.assignment
                 if assignment is None:
-                    if next_step.ask_again_in is None:
+                    wait = next_step.ask_again_in
+                    if wait is None and not _handle_requests(controller, inbox, interruption):
                         break
-                    time.sleep(min(next_step.ask_again_in, _POLL_INTERVAL))
+                    time.sleep(min(wait or 0.0, _POLL_INTERVAL))
                     continue
                 observer.on_attempt_start(assignment)
                 channel = _DirectChannel(controller, assignment, interruption, observer)
@@ -96,6 +107,12 @@ class InlineEngine(Engine):
                 is_script = isinstance(sweep.objective, ScriptReference)
                 with nullcontext() if is_script else interruption.raise_at_once():
                     outcome = runner.run(assignment, channel)
+                if runner.left and not has_warned:
+                    observer.on_note(
+                        f"trial {assignment.number} changed this process for the later ones: "
+                        f"{'; '.join(runner.left)}; on Ray its worker would be replaced"
+                    )
+                    has_warned = True
                 if interruption.signal is not None and not is_script:
                     break  # the objective may have caught KeyboardInterrupt: its result is not an outcome
                 result = controller.call(Controller.finish, outcome)
@@ -111,13 +128,19 @@ class InlineEngine(Engine):
         return controller.call(Controller.close)
 
 
-def _handle_requests(controller: ControllerGuard, sweep: PreparedSweep, interruption: Interruption) -> None:
-    """Handle requests of other processes. No trial is running, so a request to stop one is too late."""
-    for request in take_requests(sweep.directory.requests, sweep.run_id):
-        if request.stop:
+def _handle_requests(controller: ControllerGuard, inbox: RequestInbox, interruption: Interruption) -> bool:
+    """Carry out requests of other processes; returns whether there were any.
+
+    No trial is running, so a request to stop one is too late.
+    """
+    taken = inbox.take()
+    for sent in taken:
+        if sent.request.stop:
             interruption.request(signal.SIGINT)
-        controller.call(Controller.resubmit, request.resubmit)
-        controller.call(Controller.enqueue, request.enqueue, request.token)
+        controller.call(Controller.resubmit, sent.request.resubmit)
+        controller.call(Controller.enqueue, sent.request.enqueue, sent.request.token)
+        sent.complete()
+    return bool(taken)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 import psutil
@@ -19,6 +20,17 @@ def chosen_threads(env: Mapping[str, str]) -> dict[str, str]:
         env: the sweep file's `env`. Values for scripts can contain macros, which differ by trial.
     """
     return {name: value for name, value in {**os.environ, **env}.items() if name in _VARIABLES}
+
+
+def late_variables(env: Mapping[str, str]) -> str:
+    """A note if the sweep file sets variables that this process has already read; empty if not."""
+    names = ", ".join(sorted(env.keys() & {*_VARIABLES}))
+    if not names or "numpy" not in sys.modules:
+        return ""
+    return (
+        f"env: {names}: numpy is imported already, and keeps its threads in this process; set the variable "
+        "in the shell instead"
+    )
 
 
 def set_threads(share: int, chosen: Mapping[str, str]) -> None:

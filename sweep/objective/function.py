@@ -160,13 +160,18 @@ class FunctionReference:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
+        if name == CHILDREN_MAIN:  # other children than multiprocessing's do not import it under this name
+            for pickler in ("cloudpickle", "ray.cloudpickle", "joblib.externals.cloudpickle"):
+                if pickler in sys.modules:
+                    sys.modules[pickler].register_pickle_by_value(module)
         return module
 
     def _import_name(self) -> str:
         """The name of the module of a file: one that its objects can be pickled by, for child processes."""
         library = find_library(self.module)
         is_taken = library is not None and library.origin != self.source
-        return CHILDREN_MAIN if "." in self.module or is_taken else self.module
+        # The guard of a file `__main__.py` must not hold.
+        return CHILDREN_MAIN if "." in self.module or is_taken or self.module == "__main__" else self.module
 
 
 def parse_module(path: Path) -> ast.Module:

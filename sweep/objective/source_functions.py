@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.errors import InputError
 from sweep.objective.callables import Bindings, bindings_of, required_arguments
-from sweep.objective.source_study import StudyCalls
+from sweep.objective.source_study import StudyCalls, is_main_guard
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -40,7 +40,9 @@ def find_objective(tree: ast.Module, place: str, studies: list[StudyCalls]) -> F
     """
     bindings = bindings_of(tree)
     if studies:
-        found = [_passed_to_study(study, tree, bindings, place) for study in studies]
+        imported = [node for node in tree.body if not is_main_guard(node)]
+        top_level = bindings_of(ast.Module(imported, type_ignores=[]))
+        found = [_passed_to_study(study, tree, top_level, place) for study in studies]
         _check_single([each.name for each in found], place)
         return found[0]
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and takes_trial(node.args)]

@@ -95,7 +95,7 @@ _LONGEST_CHAIN = 10
 
 
 class _Evaluated(ast.NodeTransformer):
-    """Replaces names by their expressions, and sums and products of numbers by their results."""
+    """Replaces names by their expressions, and sums and products by their results."""
 
     def __init__(self, bound_once: dict[str, ast.expr], depth: int = 0) -> None:
         self._bound_once = bound_once
@@ -116,6 +116,10 @@ class _Evaluated(ast.NodeTransformer):
                 right=ast.Constant(value=int() | float() as right),
             ) if type(op) in _OPERATORS and abs(right) < 1000:
                 return ast.Constant(_OPERATORS[type(op)](left, right))
+            case ast.BinOp(
+                left=ast.List(elts=elements), op=ast.Mult(), right=ast.Constant(value=int(count))
+            ) if count < 1000:
+                return ast.List(elements * count, ast.Load())
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:

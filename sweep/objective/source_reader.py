@@ -77,6 +77,7 @@ def _read_named(target: str, found: FoundObjective | None = None) -> Source:
 
 def _read_objective(tree: ast.Module, target: str, found: FoundObjective) -> Source:
     source = Source("objective", target, found.to_do, bound_once=bound_once(tree))
+    source.has_suggestions = found.study is not None  # wherever they are
     bindings = {**_local_bindings(tree), **bindings_of(tree)}
     name = (found.function or target.rpartition(":")[2]).split(".")[0]
     start: list[ast.AST] = [] if found.study is None else [found.study.objective]

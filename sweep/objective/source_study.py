@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.objective.source_info import Source, arguments_of, bound_once, in_order
+from sweep.objective.source_info import Source, arguments_of, bound_once, imports_of, in_order
 from sweep.sweepfile.model import Stop
 from sweep.sweepfile.pruners import Pruner
 from sweep.sweepfile.samplers import Sampler
@@ -77,9 +77,10 @@ def find_studies(tree: ast.Module) -> list[StudyCalls]:
             created.append(node)
     studies: dict[str, StudyCalls] = {}
     names, run = bound_once(tree), _run_by_import(tree)
+    uses_optuna = any(name.split(".")[0] == "optuna" for name in imports_of(tree).values())
     for method, owner, call in calls:
         objective = arguments_of(call, _OPTIMIZE).get("func")
-        if method != "optimize" or objective is None or not created:
+        if method != "optimize" or objective is None or not (created or uses_optuna):
             continue
         direct = [other for other in created if other is getattr(call.func, "value", None)]
         candidates = direct or by_name.get(owner) or created
@@ -93,6 +94,11 @@ def find_studies(tree: ast.Module) -> list[StudyCalls]:
     return list(studies.values())
 
 
+def is_main_guard(node: ast.AST) -> bool:
+    """Whether a statement is `if __name__ == "__main__":`, whose body no import runs."""
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
 def _run_by_import(tree: ast.Module) -> list[ast.AST]:
     """The nodes of a file that run when it is imported, those of functions that it calls included."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -100,8 +106,7 @@ def _run_by_import(tree: ast.Module) -> list[ast.AST]:
     for node in todo:  # the list grows meanwhile
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
             todo += functions.pop(node.func.id).body
-        is_main = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
-        if not is_main and not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+        if not is_main_guard(node) and not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
             todo += ast.iter_child_nodes(node)
     return todo
 

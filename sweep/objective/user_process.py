@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
-from sweep.system.importing import searched_first
+from sweep.system.importing import program_without_arguments, searched_first
 from sweep.system.libraries import find_library
 
 CHILDREN_MAIN = "__mp_main__"
@@ -51,16 +51,12 @@ class UserProcess:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Set `sys.argv`, `sys.path`, `__main__` and the user's modules, and restore them after the block."""
-        argv, arguments = sys.argv, list(sys.argv)
         own_modules = _remove_modules(self._names)
         sys.modules.update(self._user_modules)
-        sys.argv = [self._program]
         try:
-            with searched_first(self._folders):
+            with searched_first(self._folders), program_without_arguments(self._program):
                 yield
         finally:
-            sys.argv = argv
-            sys.argv[:] = arguments
             self._user_modules = _remove_modules(self._names)
             sys.modules.update(own_modules)
 

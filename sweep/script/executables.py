@@ -83,10 +83,18 @@ def why_not_executable(file: Path, directory: Path, path: str, by_env: bool = Fa
         return f"its first line names the interpreter {interpreter}, which does not exist; write another"
     if not os.access(directory / interpreter, os.X_OK):
         return f"its first line names {interpreter}, which is not executable; write another"
-    command = next((each for each in arguments if not each.startswith("-") and "=" not in each), None)
-    if Path(interpreter).name == "env" and command is not None and shutil.which(command, path=path) is None:
-        return f"its first line names the interpreter {command!r}, which is not on PATH; write another"
-    return ""
+    return _why_not_by_env(arguments, path) if Path(interpreter).name == "env" and arguments else ""
+
+
+def _why_not_by_env(arguments: list[str], path: str) -> str:
+    """Why /usr/bin/env cannot execute what a first line names, if that is certain."""
+    if len(arguments) > 1 and not arguments[0].startswith("-"):
+        text = " ".join(arguments)
+        return f"its first line passes {text!r} to env as one argument; write #!/usr/bin/env -S {text}"
+    command = next((each for each in arguments if each != "-S" and "=" not in each), "-")
+    if command.startswith("-") or shutil.which(command, path=path) is not None:
+        return ""
+    return f"its first line names the interpreter {command!r}, which is not on PATH; write another"
 
 
 def _without_interpreter(file: Path, first: bytes) -> str:

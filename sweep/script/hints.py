@@ -17,6 +17,9 @@ _HINTS = {
     r"Cannot use artifact when in offline mode|not supported in offline mode": (
         "wandb runs offline here: download what the script needs before the sweep"
     ),
+    r"\\r.: (command not found|No such file or directory)": (
+        "a script has CRLF line ends: convert it with sed -i 's/\\r$//' SCRIPT"
+    ),
     # argparse; BooleanOptionalAction
     r"argument \S*--no-\S+: ignored explicit argument": _write("args_tyro", "the flag is --x or --no-x"),
     r"ignored explicit argument '(True|False)'": _write("args_argparse", _FLAGS),

@@ -87,7 +87,7 @@ class ScriptReference:
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
-            add = caller().option
+            add = caller().entry
             raise EntryError(
                 "program",
                 f"is missing; add {add('program', 'train.py')}, or {add('objective', 'train.py:train')}",

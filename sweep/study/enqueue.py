@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
@@ -66,14 +65,10 @@ def enqueue_configurations(study: optuna.Study, points: Iterable[Mapping[str, An
         points: the configurations, as Optuna would have sampled them.
         token: the id of the request. A second request with the same id has no effect.
     """
-    if is_enqueued(study.get_trials(deepcopy=False), token):
-        return 0
-    points = list(points)
+    enqueued = sum(
+        trial.user_attrs.get(attributes.TOKEN) == token for trial in study.get_trials(deepcopy=False)
+    )
+    points = list(points)[enqueued:]
     for point in points:
         study.enqueue_trial(dict(point), user_attrs={attributes.TOKEN: token})
     return len(points)
-
-
-def is_enqueued(trials: Iterable[FrozenTrial], token: str) -> bool:
-    """Whether the configurations of the request with this id have been enqueued."""
-    return any(trial.user_attrs.get(attributes.TOKEN) == token for trial in trials)

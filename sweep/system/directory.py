@@ -51,6 +51,8 @@ class SweepDirectory:
     """Lock shared by all processes of a run of the sweep (`lock.py`)."""
     requests = _Entry(".requests")
     """Requests of other processes to the one that runs the sweep."""
+    usage = _Entry(".usage")
+    """How long the sweep has run and how busy its slots were (`controller/usage.py`)."""
     error = _Entry("error.txt")
     """The traceback of the error that stopped the last run, if it was not the error of a trial."""
     command = _Entry(".command")

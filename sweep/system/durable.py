@@ -51,6 +51,14 @@ def remove_unfinished(directory: Path) -> None:
         remove_tree(path)
 
 
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file, which is replaced once the text is on disk."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    sync_path(temporary)  # otherwise a power failure can leave it empty
+    temporary.replace(path)
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or a directory with its contents, is on disk. A later rename could be earlier."""
     for item in [*path.rglob("*"), path]:

@@ -35,6 +35,18 @@ def searched_first(folders: Sequence[str]) -> Iterator[None]:
         sys.path[:] = [*added, *before, *(folder for folder in folders if folder not in before)]
 
 
+@contextmanager
+def program_without_arguments(program: str) -> Iterator[None]:
+    """Show the user's code `sys.argv` as for `python program`: this process has another command line."""
+    argv, arguments = sys.argv, list(sys.argv)
+    sys.argv = [program]
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        sys.argv[:] = arguments
+
+
 def find_module(name: str, folder: str) -> ModuleSpec | None:
     """Find a module by its dotted name, in `folder` first, without importing its parent packages.
 
@@ -69,7 +81,7 @@ def load_class(key: str, text: str, base: type[T]) -> type[T]:
     """
     name, _, class_name = text.partition(":")
     try:
-        with searched_first([os.getcwd()]):
+        with searched_first([os.getcwd()]), program_without_arguments(name):
             module = import_as_user(name)
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything
         raise EntryError(key, _import_problem(text, name, error)) from None

@@ -45,11 +45,14 @@ class Holder:
         pid: its process id.
         host: its machine.
         run_id: identifies the run; unique among the runs of the sweep.
+        session: identifies the session: the id of its first run. If Ray dies, another run follows in the same
+            process.
     """
 
     pid: int
     host: str
     run_id: str
+    session: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -83,7 +86,7 @@ class SweepLock:
             )
         _held.add(file)
         self._file = file
-        return renew_run_id(self._path)
+        return _write_holder(self._path, session=None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -108,18 +111,24 @@ os.register_at_fork(after_in_child=_forget_locks)
 
 
 def renew_run_id(path: Path) -> str:
-    """Write a new run id; from now on `join_run` refuses processes with the old one.
+    """Write a new run id; from now on `join_run` refuses processes with the old one. The session continues.
 
     Args:
         path: the sweep lock's file, which this process has locked.
     """
-    current = Holder(os.getpid(), socket.gethostname(), secrets.token_hex(8))
+    before = holder(path)
+    return _write_holder(path, before.session if before is not None else None)
+
+
+def _write_holder(path: Path, session: str | None) -> str:
+    run_id = secrets.token_hex(8)
+    current = Holder(os.getpid(), socket.gethostname(), run_id, run_id if session is None else session)
     file = _open(path)
     try:  # one write over the old contents: other processes may be reading
         os.pwrite(file, json.dumps(asdict(current)).ljust(_FILE_SIZE).encode(), 0)
     finally:
         os.close(file)
-    return current.run_id
+    return run_id
 
 
 def has_locks(path: Path) -> bool:
@@ -152,6 +161,12 @@ def holder(path: Path) -> Holder | None:
         return Holder(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def current_session(path: Path) -> str | None:
+    """The session of the process that runs the sweep; None if no process runs it."""
+    process = holder(path) if is_locked(path) else None
+    return process.session if process is not None else None
 
 
 def join_run(fence: Path, lock: Path, run_id: str) -> int:

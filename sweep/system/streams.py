@@ -78,6 +78,8 @@ def _open_descriptors() -> None:
         except OSError:
             null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
             os.set_inheritable(null, True)
+        with suppress(OSError):
+            os.set_blocking(descriptor, True)  # another process that shares a pipe can have changed that
         if getattr(sys, name) is None:
             mode = "w" if descriptor else "r"
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))

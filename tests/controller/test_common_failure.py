@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.controller.common_failure import failure_pattern
+from sweep.controller.common_failure import failure_patterns
 from sweep.controller.controller import Controller
 from sweep.messages import Assignment, NextStep, Outcome, Report
 from sweep.sweepfile import SweepSpec
@@ -152,6 +152,8 @@ def test_a_running_trial_that_has_come_further_than_those_that_failed_is_differe
         ),
         ("Error: No such option: --lr", "Error: No such option: --batch"),
         ("KeyError: 'sgd'", "KeyError: 'adam'"),
+        ("ValueError: amp=True", "ValueError: amp=False"),
+        ("{'lr': 0.1, 'opt': 'sgd'} is invalid", "{'lr': 0.1} is invalid"),
         ("unknown optimizer sgd", "unknown optimizer adam"),
         ("No such file: /tmp/runs/demo/trial-0001/x.pt", "No such file: /tmp/runs/demo/trial-0012/x.pt"),
         ("[Errno 2] /tmp/tmpab3/a", "[Errno 2] /tmp/tmpzz/b"),
@@ -170,7 +172,8 @@ def test_a_running_trial_that_has_come_further_than_those_that_failed_is_differe
     ],
 )
 def test_messages_of_the_same_failure_are_equal(one: str, other: str) -> None:
-    assert failure_pattern(one, {"opt": "sgd", "x": 1}) == failure_pattern(other, {"opt": "adam", "x": 2})
+    first, second = failure_patterns([(one, {"opt": "sgd", "x": 1}), (other, {"opt": "adam", "x": 2})])
+    assert first == second
 
 
 @pytest.mark.parametrize(
@@ -187,4 +190,11 @@ def test_messages_of_the_same_failure_are_equal(one: str, other: str) -> None:
     ],
 )
 def test_messages_of_different_failures_differ(one: str, other: str) -> None:
-    assert failure_pattern(one, {}) != failure_pattern(other, {})
+    first, second = failure_patterns([(one, {}), (other, {})])
+    assert first != second
+
+
+def test_a_value_of_a_parameter_can_be_a_word_of_the_message() -> None:
+    reason = "train.py: error: no data"
+    first, second = failure_patterns([(reason, {"mode": "train"}), (reason, {"mode": "error"})])
+    assert first == second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from sweep.controller.controller import Controller
 from sweep.messages import Assignment, Outcome, Report
+from sweep.study import attributes
 from sweep.study.percentile_pruner import LastValuePercentilePruner
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.expressions import Expression
@@ -109,8 +111,13 @@ def test_a_trial_whose_sampling_was_killed_is_sampled_on_resume_and_has_had_no_a
     with pytest.raises(KeyboardInterrupt):
         controller.next_step(None)
     monkeypatch.undo()
+    journal = directory.journal.read_text()
+    year = str(datetime.now().year)  # when the trial was created
+    directory.journal.write_text(journal.replace(f'"datetime_start":"{year}', '"datetime_start":"2020'))
     resumed = Controller(make_spec(), directory, slots=1)
     run = assigned(resumed)
     assert (run.number, run.attempt) == (0, 1)
     assert 0 <= run.params["x"] <= 1
     assert assigned(resumed).number == 1
+    resumed.finish(Outcome(0, 1, "returned", value=1.0))
+    assert resumed._study.trials[0].user_attrs[attributes.DURATION] < 3600

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import sweep
+from sweep.preview import preview
+from sweep.sweepfile import read_sweep_file
 from tests.conftest import MakeSweep
 
 OWN = """
@@ -113,3 +115,12 @@ def test_the_log_of_an_error_is_removed_when_the_sweep_is_resumed(make_sweep: Ma
     result = sweep.run(file, inline=True, sampler="random")
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * 6
     assert not (result.directory / "error.txt").exists()
+
+
+def test_a_preview_shows_the_frames_of_the_user(make_sweep: MakeSweep, project: Path, own: str) -> None:
+    file = make_sweep(OBJECTIVE, sampler={"type": f"{own}:Sampler"})
+    with pytest.raises(sweep.SweepError) as stopped:
+        preview(read_sweep_file(file).spec, project)
+    lines = str(stopped.value).splitlines()
+    assert lines[:2] == ["ValueError: no such region", "Traceback (most recent call last):"]
+    assert lines[2].endswith(", in sample_relative")

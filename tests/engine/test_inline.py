@@ -251,3 +251,31 @@ def test_repeats_run_one_after_another(make_sweep: MakeSweep) -> None:
     assert len(set(first.repeats)) == 2, "each was seeded with its own seed"
     assert [trial.state for trial in (first, second, third)] == ["COMPLETE", "PRUNED", "PRUNED"]
     assert [path.name for path in second.directory.iterdir()] == ["seed-11"]
+
+
+def test_a_note_says_what_a_trial_has_left_in_this_process_and_which_variables_come_too_late(
+    make_sweep: MakeSweep,
+) -> None:
+    code = """
+        import threading, time
+
+        def wait():
+            time.sleep(5)
+
+        def train(trial):
+            threading.Thread(target=wait, name="mine", daemon=True).start()
+            return 1.0
+    """
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+
+    file = make_sweep(code, stop={"trials": 2}, env={"OMP_NUM_THREADS": 2, "OTHER": 3})
+    sweep.run(file, inline=True, observer=Notes())
+    variables, left = notes
+    assert variables.startswith("env: OMP_NUM_THREADS: numpy is imported already")
+    assert left.startswith(
+        "trial 0 changed this process for the later ones: RuntimeError: the thread mine is"
+    )

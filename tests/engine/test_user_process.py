@@ -7,10 +7,11 @@ import os
 import string
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ def look():
         "env": {name: value for name, value in os.environ.items() if name.startswith("MY_")},
         "path": os.path.realpath(sys.path[0]),
     }
+
+assert __name__ != "__main__"
 
 AT_IMPORT = look()
 
@@ -93,7 +96,9 @@ def _write(code: str, target: str, **keys: Any) -> Path:
     return file
 
 
-STEMS = st.sampled_from(["train", "code", "random", "01-train.v2", "my train", "sweep", "optuna", "a.b"])
+STEMS = st.sampled_from(
+    ["train", "__main__", "code", "random", "01-train.v2", "my train", "sweep", "optuna", "a.b"]
+)
 FOLDERS = st.sampled_from(["", "lib/", "lib.v1/deep/"])
 NAMES = st.text(string.ascii_uppercase, min_size=1, max_size=5).map("MY_{}".format)
 VALUES = st.text(string.ascii_letters + string.digits + " =:,#'\"{}[]é\t", max_size=12)
@@ -174,7 +179,11 @@ if __name__ == "__main__":
 def test_a_function_of_a_script_sees_the_script_without_its_arguments(project: Path, inline: bool) -> None:
     """The script itself keeps them."""
     (project / "work").mkdir()
-    objective = LOOK.replace("AT_IMPORT = look()", "").replace("AT_IMPORT", "look()")
+    objective = (
+        LOOK.replace("AT_IMPORT = look()", "")
+        .replace("assert __name__", "__name__")
+        .replace("AT_IMPORT", "look()")
+    )
     (project / "tune.py").write_text(SCRIPT.format(objective=objective, inline=inline))
     done = _run_script("tune.py", "--lr", "3")
     assert done.stdout.splitlines()[-1] == f"['tune.py', '--lr', '3'] {project} None"
@@ -189,6 +198,36 @@ def _run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+EARLY = """
+import os, tempfile, time
+import from_pythonpath
+
+def train(trial):
+    assert time.tzname == ("JST", "JST"), time.tzname
+    assert tempfile.gettempdir() == os.environ['TMPDIR']
+    return 1.0
+"""
+
+
+def _write_early(project: Path) -> Path:
+    (project / "lib").mkdir()
+    (project / "lib/from_pythonpath.py").touch()
+    env = {"TZ": "Asia/Tokyo", "TMPDIR": str(project), "PYTHONPATH": "lib"}
+    return _write(EARLY, "train.py:train", env=env, stop={"trials": 1})
+
+
+@pytest.mark.parametrize("way", [_run_inline, _debug])
+def test_variables_that_python_has_read_before_count_where_that_is_possible(project: Path, way: Way) -> None:
+    before = time.tzname, gettempdir(), list(sys.path)
+    directory = way(_write_early(project))
+    assert not list(directory.glob("*/error.txt"))
+    assert (time.tzname, gettempdir(), sys.path[: len(before[2])]) == before
+
+
+def test_they_count_on_ray(project: Path, ray_cluster: None) -> None:
+    assert sweep.run(_write_early(project)).best_value == 1.0
 
 
 LIBRARIES = ("sweep", "optuna", "ray", "tensorboardX", "yaml", "rich", "typer", "statistics", "code", "queue")
@@ -398,3 +437,13 @@ def test_a_module_below_a_folder_with_the_name_of_a_library_in_use_is_refused(pr
         sweep.InputError, match=r"rename your optuna, or write the file: optuna/train\.py:tra"
     ):
         sweep.run(file, inline=True)
+
+
+@pytest.mark.process
+def test_the_module_of_a_custom_sampler_does_not_see_the_command_line_either(project: Path) -> None:
+    (project / "samplers.py").write_text(
+        "import argparse, optuna\n"
+        "argparse.ArgumentParser().parse_args()\nclass Own(optuna.samplers.RandomSampler): ...\n"
+    )
+    file = _write("def train(trial): return 1.0", "train.py:train", sampler={"type": "samplers:Own"})
+    call("run", file, "--inline")

@@ -73,6 +73,10 @@ UNNAMED = {
     "study.optimize(functools.partial(objective, data=4))": ("tuned", "tuned = functools.partial(objective"),
     "study.optimize(Objective(4))": ("tuned", "tuned = Objective(4)"),
     "def main():\n    made = Objective(4)\n    study.optimize(made)": ("made", "made = Objective(4)"),
+    "if __name__ == '__main__':\n    made = Objective(4)\n    study.optimize(made)": (
+        "made",
+        "move this to the top level of train.py: made = Objective(4)",
+    ),
     "def main():\n    def inner(trial):\n        return objective(trial, 1)\n    study.optimize(inner)": (
         "inner",
         "inner is inside a function: move it to the top level of train.py",
@@ -124,6 +128,8 @@ STUDIES: dict[str, dict[str, Any]] = {
     "create_study(direction=ARGS.direction)": {},
     "create_study(**OPTIONS)": {},
     "create_study(directions=['minimize', 'maximize'])": {"goals": ["minimize", "maximize"]},
+    "create_study(directions=['minimize'] * 2)": {"goals": ["minimize", "minimize"]},
+    "load_study(study_name='x', storage='y')": {},
     "create_study(sampler=TPESampler(seed=SEED, n_startup_trials=5, multivariate=True))": {
         "goals": ["minimize"],
         "sampler": {"type": "tpe", "seed": 3, "n_startup_trials": 5, "multivariate": True},

@@ -182,6 +182,7 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
             "exit status 1: ValueError: no data$",
         ),
         (["Stopping", ""], 255, "exit status 255"),
+        (["run.sh: line 2: $'\\r': command not found"], 127, "CRLF line ends: convert it with sed"),
         (["epoch 1", "bad data", "a.py:3: UserWarning: old", "  warnings.warn('old')"], 3, "3: bad data$"),
         (["no data", '{"loss": 0.5}'], 3, "exit status 3: no data$"),
         (['{"loss": 0.5}'], 3, "exit status 3$"),

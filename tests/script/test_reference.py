@@ -108,6 +108,7 @@ UNRUNNABLE = {
     "#!/no/such/sh\n": r"its first line names the interpreter /no/such/sh, which does not exist",
     "#!/usr/bin/env no-such-python\n": r"names the interpreter 'no-such-python', which is not on PATH",
     "#!/usr/bin/env -S no-such-python -u\n": r"names the interpreter 'no-such-python', which is not on PATH",
+    "#!/usr/bin/env python3 -u\n": r"passes 'python3 -u' to env as one argument; write #!/usr/bin/env -S",
     "#!/etc/passwd\n": r"its first line names /etc/passwd, which is not executable",
     "#!\n": r"its first line is #! without an interpreter",
     "\ufeff#!/bin/sh\n": r"a byte order mark precedes #!",
@@ -138,7 +139,10 @@ def test_a_script_whose_interpreter_vanishes_later_says_so_too(
     assert reason.startswith("./train.sh cannot be run: No such file or directory: its first line names")
 
 
-@pytest.mark.parametrize("code", ["#!/bin/sh\n", "#! /usr/bin/env -S python3 -u\n", "\x7fELF\0", "#!./sh\n"])
+@pytest.mark.parametrize(
+    "code",
+    ["#!/bin/sh\n", "#! /usr/bin/env -S python3 -u\n", "#!/usr/bin/env -u X y\n", "\x7fELF\0", "#!./sh\n"],
+)
 def test_a_program_with_an_interpreter_can_be_run(project: Path, code: str) -> None:
     for name in ("program", "sh"):
         (project / name).write_text(code)

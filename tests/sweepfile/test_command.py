@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +91,40 @@ STYLES = {
 @pytest.mark.parametrize(("macro", "expected"), STYLES.items())
 def test_a_macro_passes_parameters_as_its_library_reads_them(macro: str, expected: list[str]) -> None:
     assert ours("x", macro, "y") == ["x", *expected, "y"]
+
+
+def test_argparse_receives_flags_lists_and_null() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--amp", action="store_true")
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--betas", nargs="+", type=float)
+    parser.add_argument("--tags", nargs="*")
+    parser.add_argument("--name")
+    parser.add_argument("--depth", type=int, default=3)
+    params = {"amp": True, "fast": False, "betas": [0.9, -1.0], "tags": ["a b", "="], "name": "-x"}
+    passed = ours("${args_argparse}", params={**params, "depth": None})
+    assert vars(parser.parse_args(passed)) == {**params, "depth": 3}
+
+
+def test_optional_flags_receive_their_negative_form() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--amp", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--fast", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--betas", nargs=2, type=float)
+    params = {"amp": False, "fast": True, "betas": [0.9, 0.99]}
+    assert vars(parser.parse_args(ours("${args_tyro}", params=params))) == params
+
+
+def test_click_receives_flags_and_lists() -> None:
+    @click.command()
+    @click.option("--amp/--no-amp", default=True)
+    @click.option("--betas", multiple=True, type=float)
+    @click.option("--depth", type=int, default=3)
+    def command(**options: Any) -> dict[str, Any]:
+        return options
+
+    passed = ours("${args_click}", params={"amp": False, "betas": [0.9, 0.99], "depth": None})
+    assert command(passed, standalone_mode=False) == {"amp": False, "betas": (0.9, 0.99), "depth": 3}
 
 
 def test_a_negative_flag_of_a_group_is_named_as_tyro_does() -> None:

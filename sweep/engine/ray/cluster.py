@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.caller import caller
 from sweep.engine.ray import private
-from sweep.engine.ray.temporary import temporary_folder
+from sweep.engine.ray.temporary import object_store_folder, temporary_folder
 from sweep.errors import InputError, SweepError, SweepStopped
 from sweep.system import processes
 from sweep.system.cpus import usable_cpus
@@ -120,6 +120,7 @@ class RayCluster:
                 num_cpus=None if self._address else usable_cpus(),
                 resources=None if self._address else {_SLOT_CPU: usable_cpus()},
                 _temp_dir=self._temporary_folder,
+                _plasma_directory=None if self._address else object_store_folder(self._temporary_folder),
                 job_config=private.SafeJobConfig(),
             )
         except _RAY_ERRORS as error:

@@ -47,17 +47,23 @@ class RayController:
     ) -> None:
         from sweep.controller.controller import Controller
         from sweep.engine.controller_guard import ControllerGuard
-        from sweep.engine.ray.private import is_restarted_actor
+        from sweep.engine.ray.private import is_restarted_actor, remove_driver_path
         from sweep.system.lock import join_run
         from sweep.system.processes import exit_with_parent
 
         exit_with_parent()
+        remove_driver_path()
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
+
+        def start() -> Controller:
+            controller = Controller(spec, directory, slots, run_id, keeps_report_events)
+            self._saving = controller.saving_usage()
+            self._saving.__enter__()  # until this process terminates
+            return controller
+
         # If this fails, the first call fails with the same error: Ray would report only that the actor died.
-        self._controller = ControllerGuard(
-            lambda: Controller(spec, directory, slots, run_id, keeps_report_events)
-        )
+        self._controller = ControllerGuard(start)
         self._is_recovered = not is_restarted_actor()
 
     # The arguments of these two are one tuple, because Ray serializes each argument separately.

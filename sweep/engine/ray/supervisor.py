@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from sweep.controller.controller import Controller
-from sweep.controller.requests import Request, take_requests
+from sweep.controller.requests import RequestInbox, SentRequest
 from sweep.engine.base import PreparedSweep
 from sweep.engine.classify import disk_full_error
 from sweep.engine.controller_guard import ControllerFailed
@@ -37,11 +37,12 @@ from sweep.messages import (
     RunningTrial,
 )
 from sweep.script.reference import ScriptReference
+from sweep.system.lock import current_session
 
 _TICK = 0.25
 """Time between two checks of Ray, the requests and the progress, in seconds."""
 _PROGRESS_INTERVAL = 2.0
-"""The longest time between two requests for the progress, in seconds. The controller saves the usage then."""
+"""The longest time between two requests for the progress, in seconds."""
 _STOPPED_BY_USER = "stopped by the user"
 
 
@@ -74,6 +75,9 @@ class Supervisor:
         )
         self._post_mortem = PostMortem(sweep.directory, cluster, self._pool, self._report)
         self._repeats = len(sweep.spec.run_labels)
+        self._inbox = RequestInbox(sweep.directory.requests, current_session(sweep.directory.lock) or "")
+        self._open_requests = 0
+        """The number of requests that the controller has not answered."""
         self.progress: Progress | None = None
         self._next_progress = math.inf
         self._early: list[Slot] = []
@@ -103,7 +107,7 @@ class Supervisor:
             trials = self._sweep.spec.stop.trials
             self._pool.open_slots(None if trials is None else trials * self._repeats)
             next_tick = time.monotonic()
-            while self._pool.slots:
+            while self._pool.slots or self._open_requests or self._take_requests(interruption):
                 if interruption.signal is not None and self._draining_until is None:
                     self._drain(grace)
                 if self._is_over():
@@ -170,8 +174,7 @@ class Supervisor:
         self._cluster.check_alive()
         self._pool.monitor.check()
         self._pool.task_monitor.check([slot.node_id for slot in self._pool.slots if slot.worker is not None])
-        for request in take_requests(self._sweep.directory.requests, self._sweep.run_id):
-            self._handle_request(request, interruption)
+        self._take_requests(interruption)
         if time.monotonic() >= self._next_progress:
             self._next_progress = math.inf  # until there is an answer
             self._controller.call(Controller.progress, self._on_progress)
@@ -215,18 +218,28 @@ class Supervisor:
 
     # Requests of other processes.
 
-    def _handle_request(self, request: Request, interruption: Interruption) -> None:
+    def _take_requests(self, interruption: Interruption) -> bool:
+        """Carry out the requests since the last call; returns whether there were any."""
+        taken = self._inbox.take()
+        for sent in taken:
+            self._handle_request(sent, interruption)
+        return bool(taken)
+
+    def _handle_request(self, sent: SentRequest, interruption: Interruption) -> None:
+        request, then = sent.request, partial(self._on_enqueued, sent)
         if request.stop:
             self._stops_at_once = interruption.signal is not None  # this is the second request
             interruption.request(signal.SIGINT)
         if request.stop_trial is not None:
             self._stop_trial(request.stop_trial)
         if request.resubmit:
-            self._controller.call(
-                Controller.resubmit, lambda numbers: self._on_enqueued(len(numbers)), request.resubmit
-            )
-        if request.enqueue:
-            self._controller.call(Controller.enqueue, self._on_enqueued, request.enqueue, request.token)
+            self._controller.call(Controller.resubmit, then, request.resubmit)
+        elif request.enqueue:
+            self._controller.call(Controller.enqueue, then, request.enqueue, request.token)
+        else:
+            sent.complete()
+            return
+        self._open_requests += 1
 
     def _stop_trial(self, number: int) -> None:
         slots = [slot for slot in self._pool.slots if slot.assignment and slot.assignment.number == number]
@@ -239,12 +252,16 @@ class Supervisor:
         if result is not None:
             self._observer.on_attempt_end(result)
 
-    def _on_enqueued(self, count: int) -> None:
+    def _on_enqueued(self, sent: SentRequest, result: object) -> None:
         """Run trials that have been enqueued: waiting slots ask for work, and closed slots are reopened."""
+        self._open_requests -= 1
+        sent.complete()
         if self._draining_until is None:
             for slot in self._pool.slots:
                 if slot.next_request is not None:
                     slot.next_request = time.monotonic()
+            # Not what the controller returns: it may have enqueued them, died, and answered only now.
+            count = len(sent.request.resubmit or sent.request.enqueue)
             self._pool.extend(count * self._repeats)
 
     # A slot's cycle: next step, attempt, outcome.

@@ -14,6 +14,7 @@ _SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 """The longest path of a Unix socket, in bytes."""
 _LONGEST_NAME = len("/session_2026-11-29_00-34-58_024111_4194304/sockets/plasma_store")
 """What Ray appends to its folder for the name of a socket."""
+_SHARED_MEMORY = Path("/dev/shm")
 _FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
@@ -41,6 +42,17 @@ def temporary_folder() -> AbstractContextManager[str | None]:
         f"Ray has no folder for its sockets: {default.parent} {problem}, and none of {', '.join(_FALLBACKS)} "
         "can be used; set RAY_TMPDIR to a folder with a short path, or use --inline (in Python inline=True)"
     )
+
+
+def object_store_folder(temporary: str | None) -> str | None:
+    """The folder for `ray.init(_plasma_directory=...)`; None for Ray's default, which is shared memory.
+
+    Args:
+        temporary: Ray's temporary folder; None for its default.
+    """
+    if sys.platform != "linux" or _problem(_SHARED_MEMORY / "ray") is None:
+        return None
+    return temporary or tempfile.gettempdir()
 
 
 def _problem(folder: Path, creates_parents: bool = False) -> str | None:

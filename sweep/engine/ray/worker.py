@@ -107,7 +107,7 @@ class RayWorker:
         outcome = self._runner.run(assignment, channel)
         outcome = replace(outcome, reports=channel.close())
         self._attempts += 1
-        is_spent = not self._runner.is_clean or self._is_spent(outcome)
+        is_spent = bool(self._runner.left) or self._is_spent(outcome)
         return FinishedAttempt(outcome, is_spent, processes.count_kernel_kills())
 
     def probe(self) -> None:

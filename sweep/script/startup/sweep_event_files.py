@@ -14,10 +14,10 @@ the writers work as usual. What is adapted, and why:
   first moment on: each curve is shown once.
 * HParams records would add rows and columns to the sweep's table. In the sweep's directory they are left out.
 
-Only the standard library is used, because it runs in any Python environment. Private attributes, because
-there are no public ones: tensorboardX's `EventFileWriter._ev_writer` and the `_file_name` in it, torch's
-`_file_name` and `_general_file_writer` (whose `filename` is used for each write, unless TensorFlow is
-installed: its file stays open).
+Only the standard library is used, because it runs in any Python environment. Private attributes are used,
+because there are no public ones: tensorboardX's `EventFileWriter._ev_writer` with its `_file_name` and open
+file, torch's `_file_name` and `_general_file_writer` (whose `filename` is used for each write, unless
+TensorFlow is installed: its file stays open).
 """
 
 from __future__ import annotations
@@ -75,18 +75,31 @@ def install() -> None:
 
 
 def finish_writers(is_over: bool = True) -> None:
-    """Write to disk what the writers of this process have received.
+    """Pass to the operating system what the writers of this process have received.
+
+    tensorboardX's have done so with each event. Their own `flush` would wait for the disk.
 
     Args:
         is_over: whether the trial is over, so that these writers are forgotten.
     """
     for writer in list(_writers):
-        try:  # noqa: SIM105 - importing contextlib takes time
-            writer.flush()
-        except Exception:  # noqa: BLE001 - it has been closed, or its disk is full
-            pass
+        if not hasattr(writer, "_ev_writer"):
+            _try(writer.flush)
     if is_over:
         _writers.clear()
+
+
+def _finish_at_exit(pid: int) -> None:
+    if os.getpid() == pid:  # a forked child has the writers, but not their threads
+        for writer in _writers:
+            _try(writer.close if hasattr(writer, "_ev_writer") else writer.flush)
+
+
+def _try(finish: Any) -> None:
+    try:  # noqa: SIM105 - importing contextlib takes time
+        finish()
+    except Exception:  # noqa: BLE001 - it has been closed, or its disk is full
+        pass
 
 
 def _adapt(cls: Any, is_tensorboardx: bool) -> None:
@@ -124,7 +137,7 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
             # tensorboardX's queue cannot be waited for. A forked process has the queue, but must not write.
             if is_tensorboardx and not self._closed and self._sweep_pid == os.getpid():
                 self._ev_writer.write_event(event)
-                self._ev_writer.flush()
+                self._ev_writer._py_recordio_writer._writer.flush()  # its own flush waits for the disk
                 return
         put_event(self, event)
 
@@ -172,11 +185,6 @@ def _announce(trial: str, path: str) -> None:
             file.write(os.fsencode(path) + b"\n")
     except OSError:
         return
-
-
-def _finish_at_exit(pid: int) -> None:
-    if os.getpid() == pid:  # a forked child has the writers, but not their threads
-        finish_writers()
 
 
 MODULES: dict[str, Any] = {

@@ -168,7 +168,7 @@ def _read_program(raw: Mapping[Any, Any], notes: list[str]) -> dict[str, Any]:
     if "program" not in entries and isinstance(command, list) and "${program}" in command:
         entries["program"] = NO_PROGRAM
         notes.append(
-            f"no program: to run it, add {caller().option('program', 'train.py')}, or "
-            f"{caller().option('objective', 'train.py:train')}"
+            f"no program: to run it, add {caller().entry('program', 'train.py')}, or "
+            f"{caller().entry('objective', 'train.py:train')}"
         )
     return entries

@@ -297,6 +297,28 @@ def test_one_trial_can_be_stopped_while_the_others_continue(make_sweep: MakeSwee
     assert (result.trials[1].reason, result.trials[1].value) == ("stopped by the user", 0.25)
 
 
+def test_a_request_that_arrives_during_the_last_trial_is_carried_out(
+    make_sweep: MakeSweep, project: Path
+) -> None:
+    file = make_sweep(
+        """
+        from sweep.controller.requests import Request, write_request
+
+        def train(trial):
+            if trial.number == 0:
+                raise RuntimeError
+            if trial.number == 2:
+                write_request(trial.directory.parent / ".requests", Request(resubmit=(0,)))
+            return trial.params.x
+        """,
+        stop={"trials": 3},
+        max_parallel=1,
+    )
+    result = sweep.run(file)
+    assert [trial.state for trial in result.trials] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert not list((project / "runs/demo/.requests").iterdir())
+
+
 @pytest.mark.parametrize(
     ("rules", "workers"),
     [({}, 1), ({"isolate": True}, 6), ({"recycle_after": 2}, 3), ({"recycle_at_gb": 0.45}, 3)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,12 @@ def test_a_sweep_runs_without_home_and_with_a_long_temporary_folder(
     call("run", make_sweep(code, stop={"trials": 1}), env=env)
     assert sweep.load("demo").best_value == len(str(folder)), "the trial has the user's folder"
     assert not Path("/nonexistent").exists()
+
+
+def test_objects_are_in_a_file_if_shared_memory_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert temporary.object_store_folder(None) is None
+    monkeypatch.setattr(temporary, "_SHARED_MEMORY", Path("/proc"))
+    assert temporary.object_store_folder("/tmp/ray-1") == "/tmp/ray-1"
+    assert temporary.object_store_folder(None) == tempfile.gettempdir()

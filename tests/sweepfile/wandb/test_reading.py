@@ -152,10 +152,12 @@ def test_without_a_metric_the_exit_status_counts_and_a_missing_program_is_noted(
     file = parse_sweep_file("method: random\nparameters: {x: {value: 1}}", Path("wb.yaml"))
     assert file.spec.metric.name == "exit_status"
     assert file.spec.program == NO_PROGRAM
-    assert any("program='train.py'" in note for note in file.notes)
+    assert any(
+        "add overrides={'program': 'train.py'}, or overrides={'objective'" in note for note in file.notes
+    )
     with called_by(CommandLine(["run", "wb.yaml"])):
         file = parse_sweep_file("method: random\nparameters: {x: {value: 1}}", Path("wb.yaml"))
-    assert any("--set program=train.py" in note for note in file.notes)
+    assert any("add --set program=train.py, or --set objective=" in note for note in file.notes)
 
 
 @pytest.mark.parametrize(
