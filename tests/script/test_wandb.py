@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -16,6 +18,7 @@ from tensorboardX import SummaryWriter
 
 import sweep
 from sweep.analysis.view import TrialRow
+from sweep.script.run import STARTUP
 
 pytestmark = pytest.mark.process
 
@@ -485,3 +488,21 @@ def test_what_wandb_copies_from_a_log_directory_is_not_a_source(project: Path) -
     assert trial.metrics == {"val_loss": 400, "best/val_loss": 0, "own": 3, "global_step": 1}
     (file,) = trial.directory.glob("wandb/offline-run-*/run-*.wandb")
     assert b"of_another_trial" in file.read_bytes(), "W&B has copied it"
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [
+        ({"SWEEP_TRIAL_DIR": "x", "SWEEP_WANDB_MODE": "offline", "WANDB_MODE": "online"}, "offline"),
+        ({"SWEEP_TRIAL_DIR": "x", "SWEEP_WANDB_MODE": "disabled", "WANDB_MODE": "shared"}, "offline"),
+        ({"SWEEP_TRIAL_DIR": "x", "SWEEP_WANDB_MODE": "online"}, "online"),
+        ({"SWEEP_TRIAL_DIR": "x"}, "online"),
+        ({}, "offline"),
+    ],
+    ids=["offline", "disabled", "online by the sweep file", "a function's child", "a cleared environment"],
+)
+def test_the_mode_is_that_of_the_sweep_file(variables: dict[str, str], mode: str) -> None:
+    code = "import wandb; print(wandb.setup().settings.mode)"
+    environment = {"PYTHONPATH": str(STARTUP), "HOME": "/nonexistent", **variables}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, env=environment, text=True).splitlines()[-1] == mode
