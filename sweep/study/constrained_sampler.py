@@ -69,11 +69,7 @@ class ConstrainedSampler(BaseSampler):
         repetitions = 0
         for attempt in range(_TRIES + _RANDOM_TRIES):
             sampler = self._sampler if attempt < _TRIES else self._random
-            joint = (
-                self._sampler.sample_relative(study, trial, self._joint)
-                if attempt < _TRIES and self._joint
-                else {}
-            )
+            joint = sampler.sample_relative(study, trial, self._joint)
             sampled, params = _draw(self._space, sampler, study, trial, {**joint, **given})
             violated = [constraint.text for constraint in self._space.violated(params)]
             violations.update(violated)
