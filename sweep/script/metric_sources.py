@@ -176,6 +176,7 @@ def explain_missing_metric(
     unread: str | None = None,
     ignored: Mapping[str, int] | None = None,
     unread_match: str | None = None,
+    refused: str = "",
 ) -> str:
     """Create the message about a script that has not reported the sweep's metric.
 
@@ -187,6 +188,7 @@ def explain_missing_metric(
         unread: a printed line that may have been meant as a report, and what is wrong with it.
         ignored: metrics that were logged only to W&B runs that do not count, and how many of them have each.
         unread_match: the first match of the metric's regular expression that is not a number.
+        refused: what W&B has refused to log.
     """
     if invalid_steps and metric in invalid_steps:
         step = invalid_steps[metric]
@@ -203,6 +205,8 @@ def explain_missing_metric(
         )
     if unread_match is not None:
         return text + unread_match
+    if refused:
+        return text + refused
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:

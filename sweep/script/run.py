@@ -251,6 +251,7 @@ class ScriptRun:
                     self._unread,
                     self._wandb.ignored,
                     self._patterns.unread.get(self._metric),
+                    self._wandb.refused,
                 ),
                 output_tail="\n".join(self._output.tail),
             )
