@@ -175,9 +175,11 @@ class AttemptRunner:
         outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)
         try:
             seed_generators(assignment.seed)
-            with nullcontext() if self._is_script else OwnEventFiles(trial):
+            written = None if self._is_script else OwnEventFiles(trial)
+            with written or nullcontext():
                 result = self._objective(trial)
-            value, metrics = read_result(result, settings.goals, trial.last_value)
+            problem = written.problem if written else ""
+            value, metrics = read_result(result, settings.goals, trial.last_value, problem)
             run.add_final({settings.metric: value, **metrics})
         except BaseException as error:  # user code can raise anything
             self._on_error(error)

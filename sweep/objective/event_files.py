@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from sweep.script.event_files import EventFiles
+from sweep.script.metric_sources import explain_invalid_step
 from sweep.script.run import STARTUP
 from sweep.script.startup.sweep_event_files import finish_writers
 from sweep.system import processes
@@ -38,6 +39,7 @@ class OwnEventFiles:
 
     def __init__(self, trial: Trial) -> None:
         self._log = metric_log(trial)
+        self._metric = trial.metric
         self._directory = Path(trial.directory)
         self._reserved = (best_tag(trial.metric), reported_tag(trial.metric))
         self._files = EventFiles(self._directory, _processes())
@@ -58,6 +60,14 @@ class OwnEventFiles:
         self._files.hide()
         if self._files.written_tags:
             self._log.run.move_to_last_file()
+
+    @property
+    def problem(self) -> str:
+        """Why the last value that the function has written does not count; empty if it does."""
+        step = self._files.invalid_steps.get(self._metric)
+        if step is None or self._log.has_logged(self._metric):
+            return ""
+        return explain_invalid_step(self._metric, step)
 
     def _collect_regularly(self) -> None:
         while not self._is_over.wait(_INTERVAL):

@@ -14,7 +14,7 @@ class BadResultError(ValueError):
 
 
 def read_result(
-    result: Any, goals: Sequence[str], last_reported: float | None
+    result: Any, goals: Sequence[str], last_reported: float | None, problem: str = ""
 ) -> tuple[float, dict[str, float]]:
     """The value of the metric and of all other metrics that an objective returned.
 
@@ -23,6 +23,7 @@ def read_result(
             The last reported value counts for None, and for a mapping without the metric.
         goals: the names of the metrics that are optimized; the first one is the metric.
         last_reported: the last reported value of the metric.
+        problem: why that value does not count; empty if it does.
 
     Returns:
         the value of the metric, and the returned metrics by name.
@@ -48,6 +49,8 @@ def read_result(
         metrics = {metric: as_number(result, "what the objective returned")}
     if metric in metrics:
         return metrics[metric], metrics
+    if problem:
+        raise BadResultError(problem)
     if last_reported is not None:
         return last_reported, metrics
     if metrics:

@@ -168,6 +168,14 @@ class MetricSources:
         return Selected(step, curve, values) if curve or values else None
 
 
+def explain_invalid_step(metric: str, step: int) -> str:
+    """Create the message about a metric whose last value has a step that is out of range."""
+    return (
+        f"the last value of {metric!r} was reported at step {step}, but steps are whole numbers from 0 "
+        f"to {STEPS - 1}"
+    )
+
+
 def explain_missing_metric(
     metric: str,
     names: list[str],
@@ -191,11 +199,7 @@ def explain_missing_metric(
         refused: what W&B has refused to log.
     """
     if invalid_steps and metric in invalid_steps:
-        step = invalid_steps[metric]
-        return (
-            f"the last value of {metric!r} was reported at step {step}, but steps are whole numbers from 0 "
-            f"to {STEPS - 1}"
-        )
+        return explain_invalid_step(metric, invalid_steps[metric])
     text = f"the script never reported {metric!r}; "
     if ignored and metric in ignored:
         runs = "a W&B run" if ignored[metric] == 1 else f"{ignored[metric]} W&B runs"

@@ -40,6 +40,30 @@ def test_the_metric_counts_as_reported(make_sweep: MakeSweep) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("end", "value"),
+    [("pass", None), ("return {'other': 1.0}", None), ("return 3.0", 3.0), ("trial.report(5.0, 2)", 5.0)],
+)
+def test_a_last_value_at_an_invalid_step_is_an_error_unless_the_function_gives_another(
+    make_sweep: MakeSweep, end: str, value: float | None
+) -> None:
+    code = f"""
+    def train(trial):
+        writer = SummaryWriter(trial.directory / "logs")
+        for step in 0, 2**31:
+            writer.add_scalar("loss", 4.0, step)
+        writer.flush()
+        {end}
+    """
+    (trial,) = run(make_sweep, code).trials
+    assert trial.value == value
+    invalid = (
+        "BadResultError: the last value of 'loss' was reported at step 2147483648, but steps are whole "
+        "numbers from 0 to 2147483647"
+    )
+    assert trial.reason == (None if value else invalid)
+
+
 def test_a_trial_is_pruned_by_what_it_has_just_written(make_sweep: MakeSweep) -> None:
     code = """
     def train(trial):
