@@ -204,6 +204,13 @@ class RayCluster:
             "Slurm limits it)"
         )
 
+    def gpu_limit(self) -> str:
+        """What can hide GPUs of this machine, for messages; empty if nothing does, or Ray runs elsewhere."""
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if self._address is not None or not self._daemons or visible is None:
+            return ""
+        return f"; the environment has CUDA_VISIBLE_DEVICES={visible!r}"
+
     def current_node(self) -> str:
         """The Ray node ID of this machine."""
         return str(ray.get_runtime_context().get_node_id())

@@ -39,9 +39,10 @@ class RayEngine(Engine):
         self._cluster.__exit__(*error)
 
     def slots(self, spec: SweepSpec) -> int:
-        return count_slots(
-            self._cluster.machines(), spec.resources, spec.max_parallel, self._cluster.cpu_limit()
-        )
+        limit = self._cluster.cpu_limit()
+        if spec.resources.gpu > 0:
+            limit += self._cluster.gpu_limit()
+        return count_slots(self._cluster.machines(), spec.resources, spec.max_parallel, limit)
 
     def kill_leftover_processes(self, directory: SweepDirectory) -> None:
         self._cluster.kill_leftover_processes(directory)

@@ -10,6 +10,7 @@ import sweep
 from sweep.engine.observer import Observer
 from sweep.engine.ray import capacity
 from sweep.engine.ray.capacity import TaskMonitor, count_slots
+from sweep.engine.ray.cluster import RayCluster
 from sweep.errors import InputError
 from sweep.sweepfile.model import Resources
 from tests.commands import call
@@ -48,6 +49,27 @@ def test_a_trial_that_fits_on_no_machine_is_an_error() -> None:
         count_slots(TWO_MACHINES, Resources(gpu=8), None)
     with pytest.raises(InputError, match="set max_parallel to limit how many run at once"):
         count_slots(TWO_MACHINES, Resources(cpu=0), None)
+
+
+@pytest.mark.parametrize(
+    ("address", "visible", "expected"),
+    [
+        (None, "", "; the environment has CUDA_VISIBLE_DEVICES=''"),
+        (None, "1", "; the environment has CUDA_VISIBLE_DEVICES='1'"),
+        (None, None, ""),
+        ("auto", "", ""),
+    ],
+)
+def test_the_variable_that_hides_gpus_of_this_machine_is_named(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, visible: str | None, expected: str
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    cluster = RayCluster(address)
+    monkeypatch.setattr(cluster, "_daemons", ["a daemon of a Ray that the sweep has started"])
+    assert cluster.gpu_limit() == expected
 
 
 class Notes(Observer):
