@@ -79,3 +79,33 @@ def test_a_note_says_that_argparse_reads_false_as_true(
     )
     notes = [found for found in preview(spec, project).notes if "type=bool" in found]
     assert notes == ([] if argument is None else [note])
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("args.py", "from args import get_parser, parser"),
+        ("lib/args.py", "import lib.args"),
+        ("lib/args.py", "from lib.args import parser"),
+        ("lib/args.py", "from lib import args"),
+    ],
+)
+def test_options_that_a_module_beside_the_script_declares_are_read(
+    project: Path, file: str, statement: str
+) -> None:
+    (project / file).parent.mkdir(exist_ok=True)
+    (project / file).write_text(
+        'import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument("--aug", type=bool)\n'
+    )
+    (project / "train.py").write_text(f"{statement}\nimport json, not_there\n")
+    spec = SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "program": "train.py",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"aug": {"values": [True, False]}},
+            "stop": {"trials": 1},
+        }
+    )
+    (note,) = [found for found in preview(spec, project).notes if "type=bool" in found]
+    assert note.startswith("args.py:3: argparse's type=bool reads --aug=False as True")

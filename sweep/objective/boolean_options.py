@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,41 @@ def boolean_option_notes(objective: Any, parameters: Mapping[str, Leaf]) -> list
     `bool("False")` is True, as for every text but the empty one, so all trials would train with True.
 
     Args:
-        objective: the sweep's objective. Only the file of a Python script is read, not what it imports.
+        objective: the sweep's objective. Of a Python script, its file and the modules beside it that it
+            imports are read.
         parameters: the search space.
     """
     if not isinstance(objective, ScriptReference) or objective.file is None or objective.file.suffix != ".py":
         return []
+    return [
+        f"{file.name}:{line}: argparse's type=bool reads {argument} as True: declare it with "
+        'action="store_true", and write command: ["${interpreter}", "${program}", "${args_argparse}"]'
+        for file, tree in _modules(objective.file)
+        for name, line in _boolean_options(tree).items()
+        if name in parameters and (argument := _passed_as_false(objective, name, parameters[name]))
+    ]
+
+
+def _modules(program: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """A program and the modules beside it that it imports, with their syntax trees."""
+    found = {program}
     with suppress(InputError):
-        declared = _boolean_options(objective.file)
-        return [
-            f"{objective.file.name}:{line}: argparse's type=bool reads {argument} as True: declare it with "
-            'action="store_true", and write command: ["${interpreter}", "${program}", "${args_argparse}"]'
-            for name, line in declared.items()
-            if name in parameters and (argument := _passed_as_false(objective, name, parameters[name]))
-        ]
-    return []
+        tree = parse_module(program)
+        yield program, tree
+        imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import))
+        names = [alias.name for node in imports for alias in node.names]
+        for name in (*names, *imports_of(tree).values()):  # of a module, or of what is imported from one
+            parts = name.split(".")
+            paths = [program.parent.joinpath(*parts[:end]) for end in range(len(parts), 0, -1)]
+            file = next((path for path in (p.with_suffix(".py") for p in paths) if path.is_file()), program)
+            if file not in found:
+                found.add(file)
+                with suppress(InputError):
+                    yield file, parse_module(file)
 
 
-def _boolean_options(file: Path) -> dict[str, int]:
+def _boolean_options(tree: ast.Module) -> dict[str, int]:
     """The names of the options with `type=bool`, and the lines in which they are declared."""
-    tree = parse_module(file)
     if "argparse" not in {module.partition(".")[0] for module in imports_of(tree).values()}:
         return {}
     found = {}
