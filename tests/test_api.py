@@ -213,6 +213,18 @@ def test_several_goals_make_a_multi_objective_sweep(project: Path) -> None:
     assert {"loss", "size"} <= named.trials[0].metrics.keys()
 
 
+@pytest.mark.parametrize("logged", [{}, {"size": 3.0}])
+def test_a_metric_that_is_returned_as_nan_fails_the_trial_whatever_was_logged_before(
+    project: Path, logged: dict[str, float]
+) -> None:
+    def train(trial: sweep.Trial) -> dict[str, float]:
+        trial.log({"loss": 1.0, **logged}, 0)
+        return {"loss": trial.suggest_float("x", 0, 1), "size": float("nan")}
+
+    result = sweep.run(train, metrics=["loss", "size"], goals=["minimize"] * 2, n_trials=1, inline=True)
+    assert [(row.state, row.reason) for row in result.trials] == [("FAIL", "the metric 'size' is NaN")]
+
+
 @pytest.mark.parametrize(
     "space",
     [
