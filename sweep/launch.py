@@ -25,8 +25,9 @@ from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.messages import Progress
+from sweep.objective.boolean_options import boolean_option_notes
 from sweep.objective.digest import differ, digest
-from sweep.objective.find import find_objective, working_directory
+from sweep.objective.find import ObjectiveReference, find_objective, working_directory
 from sweep.objective.pickled_function import PickledFunction
 from sweep.space import SearchSpace
 from sweep.study.compatibility import incompatible_changes
@@ -109,7 +110,7 @@ def launch(
     if mode is _StartMode.FINISHED:
         return Launch(directory, None)
     _check_directory(directory)
-    for note in _notes(spec, options):
+    for note in _notes(spec, reference, options):
         observer.on_note(note)
     interruption = Interruption()
     with interruption.catch_signals(), _started_engine(options, observer, interruption) as engine:
@@ -160,8 +161,10 @@ def _another_name() -> str:
     return f"for another sweep: {caller().again(name='NAME')}"
 
 
-def _notes(spec: SweepSpec, options: LaunchOptions) -> list[str]:
-    notes = [*stop_notes(spec), *sampler_notes(spec, SearchSpace.of(spec)), *pruner_notes(spec.pruner)]
+def _notes(spec: SweepSpec, reference: ObjectiveReference, options: LaunchOptions) -> list[str]:
+    space = SearchSpace.of(spec)
+    notes = [*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes += boolean_option_notes(reference, space.parameters)
     if options.inline and (ignored := _ignored_inline(spec, options)):
         what = ", ".join(ignored)
         notes.insert(0, f"inline, trials run one after another in this process, which ignores {what}")

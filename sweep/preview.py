@@ -12,6 +12,7 @@ from sweep.analysis import formatting as text
 from sweep.controller.stop_rules import stop_notes
 from sweep.engine.user_traceback import one_line, project_traceback
 from sweep.errors import EntryError, SweepError
+from sweep.objective.boolean_options import boolean_option_notes
 from sweep.objective.find import find_objective, working_directory
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
@@ -87,6 +88,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
     notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
     notes += [*first_report_note(spec.pruner), *_length_notes(spec, space)]
+    notes += boolean_option_notes(objective, space.parameters)
     command = None
     if isinstance(objective, ScriptReference):
         command, problem = _first_command(spec, objective, samples)

@@ -41,3 +41,41 @@ def test_a_note_says_if_trials_are_too_short_for_the_pruner(
     notes = [note for note in preview(spec, project).notes if "first looks at a trial" in note]
     assert len(notes) == (first is not None)
     assert all(f"after {first} reports" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("option", "changes", "argument"),
+    [
+        ('"--augment", type=bool', {}, "--augment=False"),
+        ('"-a", "--augment", default=True, type=bool', {}, "--augment=False"),
+        ('"--augment", type=bool', {"parameters": {"augment": False}}, "--augment=False"),
+        ('"--augment", type=bool', {"parameters": {"augment": {"values": [0, 1]}}}, "--augment=0"),
+        ('"--augment", type=bool', {"parameters": {"augment": True}}, None),
+        ('"--augment", type=bool', {"command": ["${interpreter}", "${program}", "${args_argparse}"]}, None),
+        ('"--augment", type=bool', {"command": ["${interpreter}", "${program}", "${args_json}"]}, None),
+        ('"--augment", type=lambda text: text == "True"', {}, None),
+        ('"--other", type=bool', {}, None),
+    ],
+)
+def test_a_note_says_that_argparse_reads_false_as_true(
+    project: Path, option: str, changes: dict[str, Any], argument: str | None
+) -> None:
+    (project / "train.py").write_text(
+        f"import argparse\n\nparser = argparse.ArgumentParser()\nparser.add_argument({option})\n"
+    )
+    spec = SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "program": "train.py",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"augment": {"values": [True, False]}},
+            "stop": {"trials": 1},
+            **changes,
+        }
+    )
+    note = (
+        f"train.py:4: argparse's type=bool reads {argument} as True: declare it with "
+        'action="store_true", and write command: ["${interpreter}", "${program}", "${args_argparse}"]'
+    )
+    notes = [found for found in preview(spec, project).notes if "type=bool" in found]
+    assert notes == ([] if argument is None else [note])

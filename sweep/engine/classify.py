@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -28,6 +29,12 @@ _OUT_OF_MEMORY = (
 )
 _OUT_OF_MEMORY_IN_SCRIPTS = (*_OUT_OF_MEMORY, "MemoryError", "OutOfMemoryError")
 """For a script only the output is known, not the type of the exception."""
+_KILLED_CHILD = re.compile(
+    r"killed by signal: (?:Killed|Aborted|Bus error|Segmentation fault)"  # torch's DataLoader
+    r"|terminated with signal SIG(?:KILL|ABRT|BUS|SEGV)"  # torch.multiprocessing.spawn
+    r"|\{.*SIG(?:KILL|ABRT|BUS|SEGV)\(-\d+\)"  # joblib
+)
+"""How libraries report that a signal killed one of their processes, for example when memory ran out."""
 
 
 def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
@@ -55,7 +62,9 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
         return "disk_full"
     if isinstance(error, NeverReported):
         return "unreported"
-    return "crash" if isinstance(error, ScriptCrash) else "error"
+    if isinstance(error, ScriptCrash) or any(_KILLED_CHILD.search(str(link)) for link in chain):
+        return "crash"
+    return "error"
 
 
 def disk_full_error(outcome: Outcome) -> SweepStopped:

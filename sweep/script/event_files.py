@@ -60,7 +60,7 @@ class EventFiles:
 
     Attributes:
         written_tags: the tags of scalars in files of the trial's own run, which are not copied.
-        invalid_steps: steps that are out of range, by metric.
+        invalid_steps: the steps of last values that are out of range, by metric.
     """
 
     def __init__(self, trial: Path, family: Iterable[psutil.Process] = ()) -> None:
@@ -93,6 +93,8 @@ class EventFiles:
                 if not 0 <= step < STEPS:  # TensorBoard's HParams tab answers HTTP 500 to such a step
                     self.invalid_steps.update(dict.fromkeys(scalars, step))
                     continue
+                for name in scalars:
+                    self.invalid_steps.pop(name, None)
                 accepted = {name: value for name, value in scalars.items() if accepts(name)}
                 if stream.is_in_run:
                     self.written_tags.update(scalars)

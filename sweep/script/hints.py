@@ -20,6 +20,10 @@ _HINTS = {
     r"\\r.: (command not found|No such file or directory)": (
         "a script has CRLF line ends: convert it with sed -i 's/\\r$//' SCRIPT"
     ),
+    r"EADDRINUSE|[Aa]ddress already in use": (
+        "another trial or program uses this port: let the system choose a free one (torchrun --standalone, "
+        "port 0), or write max_parallel: 1"
+    ),
     # argparse; BooleanOptionalAction
     r"argument \S*--no-\S+: ignored explicit argument": _write("args_tyro", "the flag is --x or --no-x"),
     r"ignored explicit argument '(True|False)'": _write("args_argparse", _FLAGS),

@@ -84,9 +84,13 @@ class MetricSources:
 
     Args:
         reserved: names of the sweep's own metrics, which a script cannot report.
+
+    Attributes:
+        invalid_steps: the steps of last values that are out of range, by metric.
     """
 
     def __init__(self, reserved: Container[str] = ()) -> None:
+        self.invalid_steps: dict[str, int] = {}
         self._reserved = reserved
         self._sources: dict[str, MetricSource] = {}
         """The source that takes precedence among those that have given a metric so far."""
@@ -137,9 +141,20 @@ class MetricSources:
             _, record, event = held.popleft()
             yield record, event
 
+    def counts(self, source: MetricSource, name: str) -> bool:
+        """Whether a trial's value of a metric would come from a source, given the sources so far."""
+        return source <= self._sources.get(name, source)
+
     def select(self, source: MetricSource, record: MetricRecord) -> Selected | None:
         """The part of a record for which its source counts. Without a step it is numbered."""
         step = self._next_steps[source] if record.step is None else int(record.step)
+        for name in record.values:
+            if not self.counts(source, name):
+                continue
+            if 0 <= step < STEPS:
+                self.invalid_steps.pop(name, None)
+            else:
+                self.invalid_steps[name] = step
         if not 0 <= step < STEPS:
             return None
         self._next_steps[source] = max(self._next_steps[source], step + 1)
@@ -161,6 +176,7 @@ def explain_missing_metric(
     unread: str | None = None,
     ignored: Mapping[str, int] | None = None,
     unread_match: str | None = None,
+    refused: str = "",
 ) -> str:
     """Create the message about a script that has not reported the sweep's metric.
 
@@ -168,15 +184,19 @@ def explain_missing_metric(
         metric: the metric's name.
         names: the metrics that the script did report.
         has_patterns: whether the sweep file has regular expressions for its output.
-        invalid_steps: steps that are out of range, by the names of the metrics that had them.
+        invalid_steps: the steps of last values that are out of range, by metric.
         unread: a printed line that may have been meant as a report, and what is wrong with it.
         ignored: metrics that were logged only to W&B runs that do not count, and how many of them have each.
         unread_match: the first match of the metric's regular expression that is not a number.
+        refused: what W&B has refused to log.
     """
-    text = f"the script never reported {metric!r}; "
     if invalid_steps and metric in invalid_steps:
         step = invalid_steps[metric]
-        return text + f"it was reported at step {step}, but steps are whole numbers from 0 to {STEPS - 1}"
+        return (
+            f"the last value of {metric!r} was reported at step {step}, but steps are whole numbers from 0 "
+            f"to {STEPS - 1}"
+        )
+    text = f"the script never reported {metric!r}; "
     if ignored and metric in ignored:
         runs = "a W&B run" if ignored[metric] == 1 else f"{ignored[metric]} W&B runs"
         return text + (
@@ -185,6 +205,8 @@ def explain_missing_metric(
         )
     if unread_match is not None:
         return text + unread_match
+    if refused:
+        return text + refused
     if not names and has_patterns:
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:

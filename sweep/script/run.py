@@ -87,7 +87,7 @@ class ScriptRun:
         Raises:
             optuna.TrialPruned: the script was terminated because the pruner stopped the trial.
             Interrupted: the script was terminated because the sweep is being stopped.
-            ScriptError: the script failed, or never reported the metric.
+            ScriptError: the script failed, or has not reported the metric at a valid step.
         """
         try:
             while not (self._is_pruned or self._process.has_exited()):
@@ -235,17 +235,23 @@ class ScriptRun:
                 self._is_interrupted = self._process.interrupt()
 
     def _check_reported(self) -> None:
-        is_reported = self._metric in self._values or self._log.last_value is not None
+        invalid_steps = dict(self._sources.invalid_steps)
+        if self._sources.counts(MetricSource.EVENTS, self._metric):
+            invalid_steps |= self._events.invalid_steps
+        is_reported = self._metric not in invalid_steps and (
+            self._metric in self._values or self._log.last_value is not None
+        )
         if not is_reported and self._metric != EXIT_STATUS:
             raise NeverReported(
                 explain_missing_metric(
                     self._metric,
                     self._sources.names,
                     bool(self._patterns),
-                    self._events.invalid_steps,
+                    invalid_steps,
                     self._unread,
                     self._wandb.ignored,
                     self._patterns.unread.get(self._metric),
+                    self._wandb.refused,
                 ),
                 output_tail="\n".join(self._output.tail),
             )

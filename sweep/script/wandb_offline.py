@@ -7,9 +7,10 @@ is written to `wandb/offline-run-*/run-*.wandb` (`wandb_file`).
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from operator import itemgetter
@@ -76,6 +77,10 @@ def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
     (directory / _PARAMETERS).write_text(f"wandb_version: 1\n\n{text}", encoding="utf-8")
 
 
+_REFUSED = "ignoring partial history record"
+"""W&B's message about a row whose step is lower than an earlier one's."""
+
+
 class OfflineRuns:
     """Reads the metrics that a trial's script logs with W&B's package.
 
@@ -93,6 +98,7 @@ class OfflineRuns:
 
     Attributes:
         ignored: the metrics that the script has logged only to other runs, and how many of them have each.
+        refused: what W&B has refused to log, once `rest` has been called; empty if nothing.
     """
 
     def __init__(self, directory: Path, cwd: Path, run_id: str) -> None:
@@ -106,6 +112,7 @@ class OfflineRuns:
         self._bases = {cwd.resolve(): None}
         """Directories to which a path in a run's file can be relative."""
         self.ignored: dict[str, int] = {}
+        self.refused = ""
 
     def read(self, family: Iterable[psutil.Process] = ()) -> list[MetricRecord]:
         """The metrics that have been logged to the trial's run since the last call.
@@ -133,6 +140,9 @@ class OfflineRuns:
         These are the values that were set in the summary of the trial's run and differ from the last logged
         ones, or without such a run the metrics of the other ones.
         """
+        self.refused = next(filter(None, map(_refused, [*self._runs, *self._others])), "")
+        if self.refused:
+            sys.stderr.write(f"sweep: {self.refused}\n")
         others = {run: [record for _, record in run.read()] for run in self._others.values()}
         names = Counter(name for run in others for name in {**run.logged, **run.set_values})
         if self._runs:
@@ -159,12 +169,25 @@ class OfflineRuns:
         return sorted(set(files))
 
 
-def _set_values(runs: Collection[RunFile]) -> list[MetricRecord]:
-    """The values that were set in the summaries of several runs, unless another one has logged the metric."""
+def _set_values(runs: Sequence[RunFile]) -> list[MetricRecord]:
+    """The values that were set in the summaries of several runs, unless a later one has logged the metric."""
     found = []
-    for run in runs:
-        logged = {name for other in runs if other is not run for name in other.logged}
+    for index, run in enumerate(runs):
+        logged = {name for later in runs[index + 1 :] for name in later.logged}
         values = {name: value for name, value in run.set_values.items() if name not in logged}
         if values:
             found.append(MetricRecord(None, values))
     return found
+
+
+def _refused(file: Path) -> str:
+    """What W&B has refused to log to a run. In a sweep it says so only in its own log."""
+    with suppress(OSError, ValueError, KeyError):
+        for line in (file.parent / "logs" / "debug-internal.log").read_text(errors="replace").splitlines():
+            if _REFUSED in line:
+                row = json.loads(line)
+                return (
+                    f"wandb.log refused what was logged with step={row['step']}, because the run was at step "
+                    f"{row['current']}: pass step in all calls, or use define_metric with a step_metric"
+                )
+    return ""

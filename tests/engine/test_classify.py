@@ -9,9 +9,12 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from sweep.engine import classify as module
 from sweep.engine.classify import classify_exception
+from sweep.script.errors import ScriptError
 from sweep.trial.channel import Interrupted
 
 
@@ -38,6 +41,16 @@ def caused_by(cause: BaseException) -> RuntimeError:
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full"),
         (caused_by(OSError(errno.ENOSPC, "No space left on device")), "disk_full"),
         (OSError(errno.ENOENT, "No such file"), "error"),
+        (RuntimeError("DataLoader worker (pid 46794) is killed by signal: Bus error. It is"), "crash"),
+        (RuntimeError("DataLoader worker (pid 46794) is killed by signal: Killed. "), "crash"),
+        (RuntimeError("DataLoader worker (pid 46794) is killed by signal: Terminated. "), "error"),
+        (ProcessExitedException("process 0 terminated with signal SIGKILL", 0, 1, -9), "crash"),
+        (caused_by(TerminatedWorkerError("The exit codes of the workers are {SIGKILL(-9)}")), "crash"),
+        (
+            ScriptError("exit status 1", "RuntimeError: DataLoader worker killed by signal: Killed."),
+            "crash",
+        ),
+        (ScriptError("exit status 1", "the server was killed by a signal"), "error"),
     ],
 )
 def test_exceptions_are_classified(error: BaseException, kind: str, tmp_path: Path) -> None:

@@ -370,14 +370,23 @@ def test_a_run_named_train_is_recognized_by_its_other_files(make_script: MakeScr
     assert [trial.value for trial in result.trials] == [1.0, 1.0]
 
 
-def test_an_invalid_step_is_named_in_the_reason(make_script: MakeScript) -> None:
-    code = QUICK + "    SummaryWriter().add_scalar('val/loss', 1.0, -1)\n"
+@pytest.mark.parametrize("steps", [[-1], [0, 2**31], [1, 2**40]])
+def test_a_last_value_at_an_invalid_step_is_an_error_that_names_it(
+    make_script: MakeScript, steps: list[int]
+) -> None:
+    """Otherwise an earlier value would be the trial's."""
+    code = f"{QUICK}    for step in {steps}: SummaryWriter().add_scalar('val/loss', 1.0, step)\n"
     result = sweep.run(make_script(code, TENSORBOARDX, stop={"trials": 5}), inline=True)
     (trial,) = result.trials  # the sweep stops after the first one
     assert trial.reason == (
-        "the script never reported 'val/loss'; it was reported at step -1, but steps are whole "
+        f"the last value of 'val/loss' was reported at step {steps[-1]}, but steps are whole "
         "numbers from 0 to 2147483647"
     )
+
+
+def test_an_earlier_value_at_an_invalid_step_is_ignored(make_script: MakeScript) -> None:
+    code = QUICK + "    for step in (-1, 0): SummaryWriter().add_scalar('val/loss', 1.0 + step, step)\n"
+    assert run(make_script(code, TENSORBOARDX)).best_value == 1.0
 
 
 def test_event_files_in_any_subdirectory_of_the_trial_are_found(

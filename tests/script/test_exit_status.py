@@ -117,6 +117,19 @@ def test_the_reason_of_a_torchrun_failure_is_the_exception_of_the_child_process(
     assert crash.attempts == 1
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: Address already in use",
+        "torch.distributed.DistNetworkError: port: 12355, code: -98, name: EADDRINUSE, message: in use",
+        "OSError: [Errno 98] Address already in use",
+    ],
+)
+def test_a_port_that_another_trial_uses_is_an_error_that_says_what_to_do(line: str) -> None:
+    with pytest.raises(ScriptError, match=r"choose a free one .*, or write max_parallel: 1"):
+        check_exit_status(1, ["Traceback (most recent call last):", "  ...", line])
+
+
 @pytest.mark.process
 def test_a_metric_that_the_first_trial_never_reports_stops_the_sweep(
     make_script: MakeScript, project: Path

@@ -341,3 +341,16 @@ def test_a_second_attempt_that_reports_nothing_keeps_the_metrics_of_the_first(
     (trial,) = run(file).trials
     assert (trial.state, trial.value, trial.attempts) == ("COMPLETE", 7.0, 2)
     assert trial.metrics == {"val_loss": 7.0, "best/val_loss": 7.0}
+
+
+def test_a_step_that_is_out_of_range_is_remembered_until_the_next_value_that_counts() -> None:
+    sources = MetricSources()
+    for source, step, invalid in [
+        (MetricSource.WANDB, 2**31, {"loss": 2**31}),
+        (MetricSource.JSON, 3, {}),
+        (MetricSource.WANDB, 2**31, {}),  # JSON lines take precedence
+    ]:
+        record = MetricRecord(step, {"loss": 1.0})
+        sources.add(source, record, now=0.0)
+        sources.select(source, record)
+        assert sources.invalid_steps == invalid

@@ -421,6 +421,13 @@ SEVERAL_RUNS = {
             with wandb.init(reinit=True) as run:
                 run.log({"val_loss": value})
     """,
+    "the summary of a run that is resumed": """
+        for value, best in (9, 8), (7, 0.5):
+            run = wandb.init(resume="allow")
+            run.log({"val_loss": value})
+            run.summary["val_loss"] = best
+            run.finish()
+    """,
     "no run of the trial, and a metric that one run has": """
         del os.environ["WANDB_RUN_ID"], os.environ["WANDB_SWEEP_ID"]
         wandb.init(id="a").finish()
@@ -451,6 +458,25 @@ def test_several_runs_without_the_trials_id_are_an_error_that_says_which_counts(
         "the run that wandb.init() begins without an id, while WANDB_RUN_ID is set, or call sweep.report"
     )
     assert "does not have the trial's id (WANDB_RUN_ID=demo-0000-" in (project / OUTPUT).read_text()
+
+
+def test_what_wandb_refuses_because_its_step_goes_back_is_said(project: Path) -> None:
+    """W&B's own warning is not printed, because it is silent in a sweep."""
+    code = """
+        run = wandb.init()
+        for epoch in range(2):
+            for batch in range(3):
+                run.log({"train_loss": 1.0})
+            run.log({"val_loss": 1.0}, step=epoch)
+        run.finish()
+    """
+    trial = run_one(project, textwrap.dedent(code))
+    refused = (
+        "wandb.log refused what was logged with step=0, because the run was at step 3: pass step in all "
+        "calls, or use define_metric with a step_metric"
+    )
+    assert trial.reason == f"the script never reported 'val_loss'; {refused}"
+    assert f"sweep: {refused}" in (project / OUTPUT).read_text()
 
 
 def test_what_wandb_copies_from_a_log_directory_is_not_a_source(project: Path) -> None:
