@@ -20,6 +20,10 @@ _HINTS = {
     r"\\r.: (command not found|No such file or directory)": (
         "a script has CRLF line ends: convert it with sed -i 's/\\r$//' SCRIPT"
     ),
+    # Hydra's usage is that of argparse.
+    r"--hydra-help(.*\n)+.*unrecognized arguments: -": _write(
+        "args_hydra", "Hydra reads name=value, without --"
+    ),
     # argparse; BooleanOptionalAction
     r"argument \S*--no-\S+: ignored explicit argument": _write("args_tyro", "the flag is --x or --no-x"),
     r"ignored explicit argument '(True|False)'": _write("args_argparse", _FLAGS),
@@ -42,7 +46,7 @@ _HINTS = {
     r"force-add of config groups is not supported": _write("args_hydra", "a config group has no ++"),
     r"OverrideParseException": _write("args_hydra", "this macro quotes values for Hydra"),
     r"Could not override '": _write(
-        "args_override_hydra", "this macro adds keys that the config does not have"
+        "args_override_hydra", "the config has no such key: correct its name, or, to add it"
     ),
 }
 """Hints by regular expressions for the last lines of the output. The first that is found counts."""
