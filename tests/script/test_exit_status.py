@@ -35,18 +35,21 @@ from tests.script.conftest import MakeScript, run
         (
             "pass",
             "the script never reported 'val_loss'; it reported nothing: have it print lines such as "
-            '{"step": 1, "val_loss": 0.5}',
+            '{"step": 1, "val_loss": 0.5}, '
+            "or read what it prints with metrics_from",
         ),
         (
             "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
             "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON on one "
             "line; "
-            'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}',
+            'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}, '
+            "or read what it prints with metrics_from",
         ),
         (
             'print(\'{"val_loss": "1"}\')',
             'the script never reported \'val_loss\'; it reported nothing: {"val_loss": "1"} has no metric '
-            'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}',
+            'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}, '
+            "or read what it prints with metrics_from",
         ),
     ],
 )
@@ -216,6 +219,20 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
             ["Usage: t.py", "╭─ Error ─────╮", "│ No such command 'x'. │", "│ ─── │", "╰──────╯"],
             2,
             "exit status 2: No such command 'x'.$",
+        ),
+        (
+            [
+                "usage: t.py [--hydra-help]",
+                "  [overrides ...]",
+                "t.py: error: unrecognized arguments: --x=True",
+            ],
+            2,
+            "--x=True; Hydra reads name=value, without --: write command: .*{args_hydra}",
+        ),
+        (
+            ["hydra.errors.ConfigCompositionException: Could not override 'lrr'."],
+            1,
+            "has no such key: correct its name, or, to add it: write command: .*{args_override_hydra}",
         ),
     ],
 )
