@@ -40,7 +40,7 @@ _HINTS = {
         "args_click", "a flag is --x or --no-x, without a value"
     ),
     r"Invalid value for '\S+': '\[": _write("args_click", _LISTS),
-    r"Option '\S+' requires \d+ arguments": _write("args_tyro", _LISTS),
+    r"Invalid value for '(--\S+)': '\1=|Option '\S+' requires \d+ arguments": _write("args_tyro", _LISTS),
     # tyro
     r"Unrecognized options: (.* )?(True|False)": _write("args_tyro", "a flag is --x or --no-x"),
     r"valid parse for arguments: \['\[": _write("args_tyro", _LISTS),

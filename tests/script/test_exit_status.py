@@ -256,6 +256,7 @@ def test_the_reason_depends_on_status_and_output(tail: list[str], status: int, r
         ("Error: Got unexpected extra argument (True)", "args_click"),
         ("Error: Invalid value for '--betas': '[0.9]' is not a valid float.", "args_click"),
         ("Error: Option '--pair' requires 2 arguments.", "args_tyro"),
+        ("Error: Invalid value for '--pair': '--pair=2' is not a valid integer.", "args_tyro"),
         ("Error: No such option '--no-amp'.", "args_no_boolean_flags"),
         ("│ Unrecognized options: True │", "args_tyro"),
         ("hydra.errors.OverrideParseException: no viable alternative at input '{'k''", "args_hydra"),
