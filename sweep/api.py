@@ -26,6 +26,7 @@ from sweep.caller import PLACEHOLDER, PythonCall, called_by, caller
 from sweep.engine.observer import Observer
 from sweep.errors import InputError, StartInterrupted
 from sweep.launch import LaunchOptions, launch
+from sweep.objective.callables import why_not_called
 from sweep.objective.pickled_function import PickledFunction
 from sweep.result import SweepResult
 from sweep.study.storage import quiet_optuna
@@ -147,6 +148,8 @@ def _read_call(
         if not callable(what):
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")
         function = PickledFunction(what)
+        if (why := why_not_called(what)) is not None:
+            raise InputError(f"sweep.run: {function.name} {why}")
         options = {key: value for key, value in options.items() if value is not None}
         named = {"name": _new_name(function.name), **options}
         spec = build_spec(

@@ -213,6 +213,18 @@ def test_several_goals_make_a_multi_objective_sweep(project: Path) -> None:
     assert {"loss", "size"} <= named.trials[0].metrics.keys()
 
 
+@pytest.mark.parametrize("logged", [{}, {"size": 3.0}])
+def test_a_metric_that_is_returned_as_nan_fails_the_trial_whatever_was_logged_before(
+    project: Path, logged: dict[str, float]
+) -> None:
+    def train(trial: sweep.Trial) -> dict[str, float]:
+        trial.log({"loss": 1.0, **logged}, 0)
+        return {"loss": trial.suggest_float("x", 0, 1), "size": float("nan")}
+
+    result = sweep.run(train, metrics=["loss", "size"], goals=["minimize"] * 2, n_trials=1, inline=True)
+    assert [(row.state, row.reason) for row in result.trials] == [("FAIL", "the metric 'size' is NaN")]
+
+
 @pytest.mark.parametrize(
     "space",
     [
@@ -358,6 +370,52 @@ def test_invalid_arguments_are_refused_before_anything_is_written(
     with pytest.raises(error, match=message):
         sweep.run(parabola, inline=True, **{"n_trials": None, **call})
     assert not Path("runs").exists()
+
+
+class Model:
+    """A class whose instances are objectives."""
+
+    def __call__(self, trial: Any) -> float:
+        return 1.0
+
+
+async def later(trial: Any) -> float:
+    return 1.0
+
+
+def each(trial: Any) -> Any:
+    yield 1.0
+
+
+@functools.wraps(later)
+def now(trial: Any) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda: 1.0, "cannot be called with the trial only: too many positional arguments"),
+        (
+            lambda trial, data: 1.0,
+            "cannot be called with the trial only: missing a required argument: 'data'",
+        ),
+        (Model, "tests.test_api:Model is a class; give an instance of it, or a function"),
+        (later, "later is async, .*; write a function that calls asyncio.run"),
+        (functools.partial(each), "each contains yield, .*; return the metric"),
+    ],
+)
+def test_what_cannot_be_called_with_a_trial_is_refused_before_anything_is_written(
+    project: Path, function: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        sweep.run(function, inline=True)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("function", [Model(), now, functools.partial(lambda data, trial: data, 1.0)])
+def test_any_callable_that_takes_a_trial_is_an_objective(project: Path, function: Any) -> None:
+    assert sweep.run(function, inline=True, n_trials=1).best_value == 1.0
 
 
 def test_foreign_keys_are_recognised_with_a_file_or_a_spec(project: Path) -> None:

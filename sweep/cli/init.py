@@ -31,6 +31,7 @@ _TEMPLATE = """\
 {enqueue}
 {stop}
 resources: {{cpu: 1}}                   # per trial; {{cpu: 2, gpu: 0.5}} puts two trials on a GPU
+{max_parallel}
 # trial: {{timeout: 30m, retries: 2}}   # per attempt; retries are for crashes
 """
 _DEFAULTS = {
@@ -38,6 +39,7 @@ _DEFAULTS = {
     "pruner": "# pruner: median                      # stops bad trials early; or asha, hyperband",
     "enqueue": "# enqueue: defaults                   # the first trial has the defaults",
     "stop": "stop: {trials: 50}                    # or hours: 12, target: 0.9; the first one reached counts",
+    "max_parallel": "# max_parallel: 2                     # trials at once; default: as many as fit",
 }
 """The entries of a file for a source that has no study."""
 

@@ -205,7 +205,8 @@ class Controller:
     def _finish(self, outcome: Outcome) -> AttemptResult | None:
         run = self._live.current(outcome.number, outcome.attempt, outcome.repeat)
         result = self._recovery.repeat_result(outcome) if run is None else self._recorder.record(run, outcome)
-        notes = tuple(note for note in outcome.notes if note not in self._given_notes)
+        found = outcome.notes if result is None else (*outcome.notes, *result.notes)
+        notes = tuple(note for note in found if note not in self._given_notes)
         self._given_notes.update(notes)
         return result if result is None else replace(result, notes=notes)
 

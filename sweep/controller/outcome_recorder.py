@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.live_trials import LiveTrials
@@ -21,6 +21,7 @@ from sweep.messages import AttemptResult, Outcome, TrialStateName
 from sweep.study import attributes
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.types import short_repr
 from sweep.tracking.run_logger import best_tag
 
 
@@ -178,6 +179,18 @@ class OutcomeRecorder:
             is_best=is_best,
             duration_s=duration,
             params=live.params,
+            notes=self._unused_values(finished),
+        )
+
+    def _unused_values(self, trial: FrozenTrial) -> tuple[str, ...]:
+        """Notes about enqueued values for which a define-by-run objective has not asked."""
+        if not self.spec.is_define_by_run or trial.state != TrialState.COMPLETE:
+            return ()
+        given = trial.system_attrs.get("fixed_params", {})
+        return tuple(
+            f"the enqueued {name}={short_repr(value)} was not used: the objective suggests no {name!r}"
+            for name, value in given.items()
+            if name not in trial.params
         )
 
     def _store_attributes(self, live: LiveTrial, outcome: Outcome, reason: str) -> None:

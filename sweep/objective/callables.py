@@ -1,8 +1,14 @@
-"""Finds what the names of a Python module are bound to, and whether these can be called with a trial."""
+"""Whether an object, or what a name of a Python module is bound to, can be called with a trial."""
 
 from __future__ import annotations
 
 import ast
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_ASYNC = "is async, so that a call returns before it has run; write a function that calls asyncio.run"
+_GENERATOR = "contains yield, so that a call runs nothing; return the metric, and report it with trial.report"
 
 Bindings = dict[str, list[ast.AST]]
 
@@ -46,6 +52,10 @@ def why_no_objective(name: str, bindings: Bindings) -> str | None:
     match bindings.get(name):
         case [ast.ClassDef() as node] if _makes_instances(node):
             return f"{name} is a class; name an instance of it, or a function"
+        case [ast.AsyncFunctionDef(decorator_list=[])]:
+            return f"{name} {_ASYNC}"
+        case [ast.FunctionDef(decorator_list=[]) as node] if any(map(_is_yield, _own_nodes(node))):
+            return f"{name} {_GENERATOR}"
         case [ast.FunctionDef(decorator_list=[], args=args)] | [ast.Lambda(args=args)]:
             required = required_arguments(args)
             if not [*args.posonlyargs, *args.args] and args.vararg is None:
@@ -55,6 +65,24 @@ def why_no_objective(name: str, bindings: Bindings) -> str | None:
                 return f"{name} takes {len(required)} arguments ({names}); it is called with the trial only"
         case [ast.Constant() | ast.JoinedStr() | ast.List() | ast.Tuple() | ast.Dict() | ast.Set()]:
             return f"{name} is not a function; name one that takes a trial"
+    return None
+
+
+def why_not_called(function: Callable[..., Any]) -> str | None:
+    """Why an object cannot be called with a trial; None if it can be, or if that is uncertain."""
+    if isinstance(function, type) and any("__call__" in vars(base) for base in function.__mro__):
+        return "is a class; give an instance of it, or a function"
+    called = (function, type(function).__call__)
+    if any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in called):
+        return _ASYNC
+    if any(map(inspect.isgeneratorfunction, called)):
+        return _GENERATOR
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        return f"cannot be called with the trial only: {error}"
+    except ValueError:  # a function in C can have no signature
+        return None
     return None
 
 
@@ -73,3 +101,15 @@ def _makes_instances(node: ast.ClassDef) -> bool:
     methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
     can_be_special = node.decorator_list or node.keywords or methods & {"__new__", "__float__", "__index__"}
     return (not node.bases or "__call__" in methods) and not can_be_special
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function's body, without those of functions and classes in it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield child
+            yield from _own_nodes(child)
+
+
+def _is_yield(node: ast.AST) -> bool:
+    return isinstance(node, ast.Yield | ast.YieldFrom)

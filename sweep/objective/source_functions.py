@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from dataclasses import dataclass
 
 from sweep.errors import InputError
@@ -111,7 +112,18 @@ def _passed_to_study(study: StudyCalls, tree: ast.Module, bindings: Bindings, pl
     name = _free_name(bindings)
     if isinstance(root, ast.Name):
         return FoundObjective(name, study, f"give {text} a name at the top level of {place}")
-    return FoundObjective(name, study, f"add at the top level of {place}: {name} = {text}")
+    missing = " and ".join(_unknown_names(expression, bindings))
+    where = f"{place}, where {missing} must be defined first" if missing else place
+    return FoundObjective(name, study, f"add at the top level of {where}: {name} = {text}")
+
+
+def _unknown_names(expression: ast.expr, bindings: Bindings) -> list[str]:
+    """The names that an expression uses and that do not exist at the top level."""
+    nodes = list(ast.walk(expression))
+    own = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    used = dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name))
+    return [name for name in used if name not in own and name not in bindings and not hasattr(builtins, name)]
 
 
 def _free_name(bindings: Bindings) -> str:

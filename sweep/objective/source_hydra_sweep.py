@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from sweep.errors import InputError
 from sweep.objective.source_info import Source, arguments_of
-from sweep.objective.source_study import SAMPLERS, store
+from sweep.objective.source_study import SAMPLERS, note_storage, store, store_jobs
 from sweep.sweepfile.files import find_file
 from sweep.sweepfile.model import Stop
 from sweep.sweepfile.samplers import Sampler
@@ -59,8 +59,12 @@ def read_hydra_sweep(target: str) -> Source:
         del source.study["goals"]
     metric = config.get("optimized_metric")
     source.metrics = [metric] if isinstance(metric, str) else []
-    source.notes.append("Hydra takes what the program returns; here it is what the program logs or prints")
+    source.notes.append(
+        "metric: a value that the program logs or prints under this name, not what it returns to Hydra"
+    )
     store("stop", {"trials": sweeper.get("n_trials", 20)}, TypeAdapter(Stop), source)
+    store_jobs([sweeper.get("n_jobs")], source)
+    note_storage(sweeper.get("storage"), source)
     sampler = _at(sweeper, "sampler")
     type_ = SAMPLERS.get(str(sampler.pop("_target_", "")).split(".")[-1])
     options = {key: option for key, option in sampler.items() if option is not None}

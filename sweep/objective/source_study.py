@@ -35,7 +35,7 @@ _PRUNERS = {
     "PatientPruner": "patient",
 }
 _METHODS = ("optimize", "enqueue_trial")
-_OPTIMIZE = ("func", "n_trials", "timeout")
+_OPTIMIZE = ("func", "n_trials", "timeout", "n_jobs")
 _CREATE = ("storage", "sampler", "pruner", "study_name", "direction", "load_if_exists", "directions")
 _POINTS: TypeAdapter[Any] = TypeAdapter(list[dict[str, PlainValue]])
 
@@ -131,7 +131,11 @@ def read_study(study: StudyCalls, source: Source, prunes: bool) -> None:
         _read_class("pruner", given.get("pruner"), _PRUNERS, Pruner, source)
         if prunes and "pruner" not in given and None not in given:
             source.study["pruner"] = "median"  # Optuna's default
+        note_storage(source.literal(given.get("storage")), source)
     _read_stop(study, source)
+    store_jobs(
+        [source.literal(arguments_of(call, _OPTIMIZE).get("n_jobs")) for call in study.optimize], source
+    )
     if study.is_run_by_import:
         source.notes.append(
             f"line {study.optimize[0].lineno} runs the study when a worker imports the file: "
@@ -176,7 +180,7 @@ def _read_class(
         entry = entry["type"] if len(entry) == 1 and key == "pruner" else entry
     if entry is None or not store(key, entry, TypeAdapter(annotation), source):
         source.study[key] = None
-        source.notes.append(f"{key}: the file has {_shown(node)}, which is not certain to mean one here")
+        source.notes.append(f"{key}: the file has {_shown(node)}, which cannot be translated")
 
 
 def _class_entry(node: ast.AST, types: dict[str, str], source: Source) -> dict[str, Any] | None:
@@ -191,6 +195,11 @@ def _class_entry(node: ast.AST, types: dict[str, str], source: Source) -> dict[s
         value = source.resolve(value) or value
         found = _class_entry(value, types, source) if option == "wrapped_pruner" else source.literal(value)
         if isinstance(value, ast.Constant) and value.value is None:
+            continue
+        if option == "constraints_func":
+            source.notes.append(
+                "constraints_func: instead, call trial.set_constraint(name, value) in the objective"
+            )
             continue
         if option is None or found is None:
             return None
@@ -212,6 +221,19 @@ def _read_stop(study: StudyCalls, source: Source) -> None:
                 source.notes.append(f"stop: line {call.lineno} says {option}={_shown(node)}")
     if stop and "stop" not in source.study:
         store("stop", stop, TypeAdapter(Stop), source)
+
+
+def store_jobs(counts: list[Any], source: Source) -> None:
+    """Add the largest of these numbers of parallel trials, if it is more than one."""
+    jobs = max((count for count in counts if type(count) is int), default=1)
+    if jobs > 1:
+        source.study["max_parallel"] = jobs
+
+
+def note_storage(url: Any, source: Source) -> None:
+    """Note the storage of the study that the source has: a sweep has its own study, by default in `runs/`."""
+    if isinstance(url, str):
+        source.notes.append(f"storage: {url}    # the source's; default: a journal in the sweep's directory")
 
 
 def store(key: str, value: Any, adapter: TypeAdapter[Any], source: Source) -> bool:

@@ -24,6 +24,10 @@ _HINTS = {
         "another trial or program uses this port: let the system choose a free one (torchrun --standalone, "
         "port 0), or write max_parallel: 1"
     ),
+    # Hydra's usage is that of argparse.
+    r"--hydra-help(.*\n)+.*unrecognized arguments: -": _write(
+        "args_hydra", "Hydra reads name=value, without --"
+    ),
     # argparse; BooleanOptionalAction
     r"argument \S*--no-\S+: ignored explicit argument": _write("args_tyro", "the flag is --x or --no-x"),
     r"ignored explicit argument '(True|False)'": _write("args_argparse", _FLAGS),
@@ -36,7 +40,7 @@ _HINTS = {
         "args_click", "a flag is --x or --no-x, without a value"
     ),
     r"Invalid value for '\S+': '\[": _write("args_click", _LISTS),
-    r"Option '\S+' requires \d+ arguments": _write("args_tyro", _LISTS),
+    r"Invalid value for '(--\S+)': '\1=|Option '\S+' requires \d+ arguments": _write("args_tyro", _LISTS),
     # tyro
     r"Unrecognized options: (.* )?(True|False)": _write("args_tyro", "a flag is --x or --no-x"),
     r"valid parse for arguments: \['\[": _write("args_tyro", _LISTS),
@@ -46,7 +50,7 @@ _HINTS = {
     r"force-add of config groups is not supported": _write("args_hydra", "a config group has no ++"),
     r"OverrideParseException": _write("args_hydra", "this macro quotes values for Hydra"),
     r"Could not override '": _write(
-        "args_override_hydra", "this macro adds keys that the config does not have"
+        "args_override_hydra", "the config has no such key: correct its name, or, to add it"
     ),
 }
 """Hints by regular expressions for the last lines of the output. The first that is found counts."""

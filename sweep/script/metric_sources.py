@@ -215,8 +215,9 @@ def explain_missing_metric(
         return text + "no line of its output matches an expression of metrics_from (output.log has the lines)"
     if not names:
         problem = f"{unread}; " if unread else ""
-        return (
-            text + f'it reported nothing: {problem}have it print lines such as {{"step": 1, "{metric}": 0.5}}'
+        return text + (
+            f'it reported nothing: {problem}have it print lines such as {{"step": 1, "{metric}": 0.5}}, '
+            "or read what it prints with metrics_from"
         )
     near = nearest(metric, names)
     if near is not None:

@@ -21,8 +21,15 @@ _LONGEST = 4096
 _TIMEOUT = 5.0
 """CPU seconds per line. Some expressions backtrack forever."""
 _LONGEST_SHOWN = 80
-_OWN_SEPARATOR = re.compile(r"\)[?*+]?(?:\\s\*| )*(?:\\?[,'_ekKMGT]|\\\.|\[)|[-,'_.](?:\\s\*| )*\(")
-"""A part of a number outside the groups of an expression, which ends or begins numbers there itself."""
+_OWN_SEPARATOR = re.compile(
+    r"""\)[?*+]?(?:\\s\*|[ ])*(?:\\?[,'_](?!$|[ $)|A-Za-z]|\\s)|\\?[ekKMGT]|\\\.|\[(?!\W*$))
+      | -(?:\\s\*|[ ])*\( | [,'_.](?:\\s\*)?\(""",
+    re.VERBOSE,
+)
+"""A part of a number outside the groups of an expression, which ends or begins numbers there itself.
+
+A comma that ends the expression, or that a space or a letter follows, is not in a number.
+"""
 
 
 class Patterns:

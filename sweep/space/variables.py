@@ -100,29 +100,52 @@ class _Range(Variable):
             self.axis = LazySequence(int(width // Fraction(str(step))) + 1, self._nth)
         # Optuna would cut a range to whole steps too, but with a warning in every trial.
         last = high if self.axis is None else self.axis[-1]
+        self._sampled_low, self._sampled_step = float(low), step
+        if self.axis is not None and step is not None and not parameter.is_int:
+            self._sampled_low, last, self._sampled_step = _exact_steps(low, step, len(self.axis) - 1)
         self.distribution = (
             IntDistribution(int(low), int(last), log=parameter.log, step=int(step or 1))
             if parameter.is_int
-            else FloatDistribution(float(low), float(last), log=parameter.log, step=step)
+            else FloatDistribution(self._sampled_low, float(last), log=parameter.log, step=self._sampled_step)
         )
 
     def decode(self, sampled: Any) -> Any:
-        if self._parameter.step is None or self._parameter.is_int:
+        if self._sampled_step is None or self._parameter.is_int:
             return sampled
         # Optuna multiplies floats: 3 steps of 0.1 are 0.30000000000000004, which no condition equals.
-        return self._nth(round((sampled - self._parameter.min) / self._parameter.step))
+        return self._nth(round((sampled - self._sampled_low) / self._sampled_step))
 
     def encode(self, value: Any) -> Any:
         parameter = self._parameter
         if not parameter.allows(value):
             raise ValueError
-        if parameter.is_int or parameter.step is None:
+        if self._sampled_step is None or parameter.step is None or parameter.is_int:
             return int(value) if parameter.is_int else float(value)
-        return self._nth(round((value - parameter.min) / parameter.step))
+        index = round((value - parameter.min) / parameter.step)
+        return _after_steps(self._sampled_low, self._sampled_step, index)
 
     def _nth(self, index: int) -> float:
-        """The value `index` steps above min, in decimals: 3 steps of 0.1 are 0.3."""
-        return float(Decimal(str(self._parameter.min)) + index * Decimal(str(self._parameter.step)))
+        return _after_steps(self._parameter.min, self._parameter.step, index)
+
+
+def _after_steps(low: Any, step: Any, index: int) -> float:
+    """The value `index` steps above `low`, in decimals: 3 steps of 0.1 are 0.3."""
+    return float(Decimal(str(low)) + index * Decimal(str(step)))
+
+
+def _exact_steps(low: float, step: float, count: int) -> tuple[float, float, float]:
+    """The lowest value, the highest one and the step of a range as Optuna samples it.
+
+    Optuna divides a range by its step in decimals. Where the highest value has more digits than a float, the
+    division leaves a rest, and Optuna warns in every trial or never samples that value. Such a range is
+    sampled with bounds and a step of 15 digits.
+    """
+    high = _after_steps(low, step, count)
+    exact_low, exact_step = Decimal(str(low)), Decimal(str(step))
+    if Decimal(str(high)) != exact_low + count * exact_step:
+        digit = Decimal(1).scaleb(max(exact_low.adjusted(), Decimal(str(high)).adjusted()) - 14)
+        low, step = float(exact_low.quantize(digit)), float(exact_step.quantize(digit))
+    return low, _after_steps(low, step, count), step
 
 
 class _Choice(Variable):

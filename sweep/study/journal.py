@@ -206,6 +206,13 @@ def _repair(path: Path) -> None:
             file.write(b"\n")
 
 
+def damaged_line(path: Path) -> int | None:
+    """The number of the first line of a journal that is not a record; None if there is none."""
+    with suppress(OSError), path.open("rb") as file:
+        return next((number for number, line in enumerate(file, 1) if not _is_complete(line)), None)
+    return None
+
+
 def _is_complete(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)

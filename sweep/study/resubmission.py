@@ -39,5 +39,8 @@ def enqueue_resubmissions(study: optuna.Study, numbers: Iterable[int]) -> list[i
     failed = set(failed_trials(trials))
     chosen = [number for number in dict.fromkeys(numbers) if number in failed]
     for number in chosen:
-        study.enqueue_trial(trials[number].params, user_attrs={RESUBMISSION_OF: number})
+        trial = trials[number]
+        # A trial that failed early has not asked for all parameters that were enqueued with it.
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        study.enqueue_trial(params, user_attrs={RESUBMISSION_OF: number})
     return chosen

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from optuna import samplers
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, nsgaii
 from optuna.samplers.nsgaii import BaseCrossover
@@ -31,6 +31,8 @@ _REQUIRED_PACKAGES = {"gp": ("torch", "scipy"), "cmaes": ("cmaes", "scipy"), "qm
 _JOINT_ONLY = (spec.GpSampler, spec.CmaEsSampler, spec.Nsga2Sampler, spec.Nsga3Sampler, spec.QmcSampler)
 _IGNORES_LIMITS = (spec.CmaEsSampler, spec.QmcSampler, spec.RandomSampler)
 _IGNORES_PRUNED = (spec.GpSampler, spec.Nsga2Sampler, spec.Nsga3Sampler)
+_MOST_GP_VALUES = 10**8
+"""Whole numbers in a range: Optuna's GPSampler takes 2.5 GB for these."""
 _CROSSOVERS: dict[str, type[BaseCrossover]] = {
     "uniform": nsgaii.UniformCrossover,
     "blxalpha": nsgaii.BLXAlphaCrossover,
@@ -96,6 +98,20 @@ def check_sampler(sampler: Sampler, space: SearchSpace, objectives: int = 1) -> 
             space.check_grid()
         case spec.CmaEsSampler():
             _check_cmaes(space, objectives)
+        case spec.GpSampler():
+            _check_gp(space)
+
+
+def _check_gp(space: SearchSpace) -> None:
+    for name, distribution in space.distributions.items():
+        if isinstance(distribution, IntDistribution):
+            size = (distribution.high - distribution.low) // distribution.step + 1
+            if size > _MOST_GP_VALUES:
+                raise EntryError(
+                    f"parameters.{name}",
+                    f"has {size:,} values, and gp needs memory for each; write min: "
+                    f"{float(distribution.low)} for floats, a larger step, or another sampler, such as tpe",
+                )
 
 
 def _check_cmaes(space: SearchSpace, objectives: int) -> None:

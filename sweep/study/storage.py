@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep.errors import EntryError, InputError
-from sweep.study.journal import Journal
+from sweep.study.journal import Journal, damaged_line
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
@@ -76,7 +76,9 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     except KeyError:
         return None
     except (ValueError, TypeError, OSError) as error:
-        raise InputError(f"{directory.journal}: cannot be read: {error}") from None
+        number = damaged_line(directory.journal) if spec.storage is None else None
+        why = error if number is None else f"line {number} is damaged; restore the file from a copy"
+        raise InputError(f"{directory.journal}: cannot be read: {why}") from None
 
 
 def open_url(url: str) -> BaseStorage:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from sweep.errors import suggestion
+from sweep.errors import nearest, suggestion
 from sweep.sweepfile.types import python_literal
 from sweep.sweepfile.yaml import write_yaml
 
@@ -77,6 +77,9 @@ def parameter_key_error(key: Any, data: Mapping[Any, Any], keys: Iterable[str]) 
         return (
             "unknown key: a comma ends an entry; write numbers without one, and put text with one in quotes"
         )
+    keys = list(keys)
+    if isinstance(data[key], Mapping) and not set(keys) & data.keys() and nearest(key, keys) is None:
+        return f"unknown key; for a group write {{{_yaml('parameters', dict(data))}}}"
     if key not in _PARAMETER_KEYS and not (key == "type" and _PARAMETER_KEYS.keys() & data.keys()):
         return f"unknown key; {suggestion(key, keys)}"
     renamed = {_PARAMETER_KEYS.get(name, name): value for name, value in data.items() if name != "type"}

@@ -233,7 +233,7 @@ class RunLogger:
         training has reported the AUC. Then the curve gets another tag, and the metric's tag has only the
         value that the study has.
 
-        NaN is left out, because a NaN makes the mean of a row with several sessions NaN.
+        NaN is the last value, but is not written: it makes the mean of a row with several sessions NaN.
         """
         step = max((step for step, _ in self.last.values()), default=-1) + 1
         changed = {
@@ -249,6 +249,7 @@ class RunLogger:
                 # TensorBoard's data server drops points of the tag that it has read from this step on.
                 self.add_scalars({tag: changed.pop(tag)}, min(curves[tag]))
         self.add_scalars(changed, step)
+        self.last.update({tag: (step, value) for tag, value in metrics.items() if math.isnan(value)})
 
     def _separate_curve(self, tag: str) -> None:
         tags = {tag: reported_tag(tag)}

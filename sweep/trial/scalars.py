@@ -14,7 +14,7 @@ class BadNumberError(ValueError):
 
 
 def as_number(value: Any, what: str) -> float:
-    """Convert a number of Python or numpy, or a tensor with one element, to a float.
+    """Convert a number of Python or numpy, or an array or tensor with one element, to a float.
 
     Args:
         value: the number.
@@ -28,6 +28,8 @@ def as_number(value: Any, what: str) -> float:
     if hasattr(value, "detach"):
         value = value.detach()  # torch warns if a tensor that requires a gradient is converted
     try:
+        if getattr(value, "size", None) == 1 and getattr(value, "ndim", 0) and value.dtype.kind in "biuf":
+            return float(value.item())  # float() of an array with a dimension fails, or warns in older NumPy
         return float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadNumberError(f"{what} is {_short(value)}; it must be a number") from error

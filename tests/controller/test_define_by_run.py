@@ -171,6 +171,20 @@ def test_configurations_can_be_enqueued_without_declared_parameters(directory: S
     assert ask(controller, trial, "x", X) == 3.5
 
 
+def test_a_note_names_an_enqueued_value_that_the_objective_does_not_ask_for(
+    directory: SweepDirectory,
+) -> None:
+    controller = Controller(make_spec(enqueue=[{"x": 3.5, "lr": 1}, {"x": 2.5, "lr": 1}]), directory, slots=1)
+    notes = []
+    for _ in range(2):
+        trial = assigned(controller)
+        ask(controller, trial, "x", X)
+        result = controller.next_step(Outcome(trial.number, 1, "returned", value=0.5)).result
+        assert result is not None
+        notes.append(result.notes)
+    assert notes == [("the enqueued lr=1 was not used: the objective suggests no 'lr'",), ()]
+
+
 def test_rows_have_the_types_of_their_distributions_without_an_experiment_record(
     directory: SweepDirectory,
 ) -> None:

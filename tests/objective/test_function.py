@@ -44,6 +44,8 @@ REFUSED = {
     "def Objective(trial, *, data): ...": r"takes 2 arguments \(trial, data\)",
     "Objective = lambda trial, data: 0": "takes 2 arguments",
     "Objective = 3": "Objective is not a function",
+    "async def Objective(trial): return 1.0": "Objective is async, .* calls asyncio.run",
+    "def Objective(trial):\n    for x in 1, 2:\n        yield x": "Objective contains yield, .*; return",
     "def Objective(): ...": r"takes no argument; it is called with the trial: write def Objective\(trial\)",
 }
 
@@ -58,6 +60,8 @@ def test_what_cannot_be_called_with_a_trial_is_refused_before_anything_runs(proj
 ACCEPTED = [
     "def Objective(trial, data=None, *rest, width=3, **more): ...",
     "def Objective(*anything): ...",
+    "@asyncio.run\nasync def Objective(trial): ...",
+    "def Objective(trial):\n    def each():\n        yield 1\n    return sum(each())",
     "@given(data=1)\ndef Objective(trial, data): ...",
     "class Objective:\n    def __call__(self, trial): ...\nObjective = Objective()",
     "@functools.cache\nclass Objective: ...",

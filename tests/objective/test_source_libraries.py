@@ -180,6 +180,8 @@ hydra:
     _target_: hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper
     direction: maximize
     n_trials: 30
+    n_jobs: 4
+    storage: sqlite:///study.db
     sampler: {_target_: optuna.samplers.TPESampler, seed: 12, n_startup_trials: 5, multivariate: null}
     search_space: {old: {type: int, low: 1, high: 8, log: true}}
     params: PARAMS
@@ -216,8 +218,10 @@ def test_a_configuration_of_hydras_sweeper_is_translated(project: Path, sweep: s
     assert source.study == {
         "goals": ["maximize"],
         "stop": {"trials": 30},
+        "max_parallel": 4,
         "sampler": {"type": "tpe", "seed": 12, "n_startup_trials": 5},
     }
+    assert any(note.startswith("storage: sqlite:///study.db") for note in source.notes)
     assert source.parameters.pop("old") == {"min": 1, "max": 8, "log": True}
     assert source.parameters == ({} if SWEEPS[sweep] is None else {"model.x": SWEEPS[sweep]})
     assert (f"model.x: {sweep} cannot be translated" in source.notes) == (SWEEPS[sweep] is None)

@@ -66,6 +66,14 @@ def test_without_a_study_the_function_that_no_other_uses_is_the_objective(read: 
 
 
 UNNAMED = {
+    "def main():\n    data = load()\n    study.optimize(lambda trial: objective(trial, data), N)": (
+        "tuned",
+        "train.py, where data must be defined first: tuned = lambda trial: objective(trial, data)",
+    ),
+    "study.optimize(lambda trial: max(objective(trial, n) for n in range(3)))": (
+        "tuned",
+        "add at the top level of train.py: tuned = lambda trial: max(",
+    ),
     "study.optimize(lambda trial: objective(trial, 4))": (
         "tuned",
         "tuned = lambda trial: objective(trial, 4)",
@@ -197,6 +205,24 @@ def test_literal_and_named_numbers_of_trials_are_stop_rules(read: Any, given: st
         f"study = optuna.create_study()\nstudy.optimize(objective, {given})\n"
     )
     assert source.study.get("stop", "absent") == STOPS[given]
+
+
+def test_jobs_storage_and_constraints_are_not_lost(read: Any) -> None:
+    source = read(
+        f"{OBJECTIVE}\nURL = 'sqlite:///db'\n"
+        "study = optuna.create_study(storage=URL, sampler=TPESampler(constraints_func=print))\n"
+        "study.optimize(objective, n_jobs=4)\n"
+    )
+    assert (source.study["max_parallel"], source.study["sampler"]) == (4, {"type": "tpe"})
+    notes = "\n".join(source.notes)
+    assert "storage: sqlite:///db" in notes
+    assert "call trial.set_constraint(name, value) in the objective" in notes
+
+
+@pytest.mark.parametrize("jobs", ["1", "-1", "count()"])
+def test_jobs_that_set_no_limit_are_left_out(read: Any, jobs: str) -> None:
+    source = read(f"{OBJECTIVE}\nstudy = optuna.create_study()\nstudy.optimize(objective, n_jobs={jobs})\n")
+    assert "max_parallel" not in source.study
 
 
 def test_enqueued_trials_are_kept_in_their_order(read: Any) -> None:

@@ -35,18 +35,21 @@ from tests.script.conftest import MakeScript, run
         (
             "pass",
             "the script never reported 'val_loss'; it reported nothing: have it print lines such as "
-            '{"step": 1, "val_loss": 0.5}',
+            '{"step": 1, "val_loss": 0.5}, '
+            "or read what it prints with metrics_from",
         ),
         (
             "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
             "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON on one "
             "line; "
-            'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}',
+            'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}, '
+            "or read what it prints with metrics_from",
         ),
         (
             'print(\'{"val_loss": "1"}\')',
             'the script never reported \'val_loss\'; it reported nothing: {"val_loss": "1"} has no metric '
-            'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}',
+            'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}, '
+            "or read what it prints with metrics_from",
         ),
     ],
 )
@@ -217,6 +220,20 @@ def test_the_reason_is_the_first_line_of_the_exception_and_error_txt_has_the_tra
             2,
             "exit status 2: No such command 'x'.$",
         ),
+        (
+            [
+                "usage: t.py [--hydra-help]",
+                "  [overrides ...]",
+                "t.py: error: unrecognized arguments: --x=True",
+            ],
+            2,
+            "--x=True; Hydra reads name=value, without --: write command: .*{args_hydra}",
+        ),
+        (
+            ["hydra.errors.ConfigCompositionException: Could not override 'lrr'."],
+            1,
+            "has no such key: correct its name, or, to add it: write command: .*{args_override_hydra}",
+        ),
     ],
 )
 def test_the_reason_depends_on_status_and_output(tail: list[str], status: int, reason: str) -> None:
@@ -239,6 +256,7 @@ def test_the_reason_depends_on_status_and_output(tail: list[str], status: int, r
         ("Error: Got unexpected extra argument (True)", "args_click"),
         ("Error: Invalid value for '--betas': '[0.9]' is not a valid float.", "args_click"),
         ("Error: Option '--pair' requires 2 arguments.", "args_tyro"),
+        ("Error: Invalid value for '--pair': '--pair=2' is not a valid integer.", "args_tyro"),
         ("Error: No such option '--no-amp'.", "args_no_boolean_flags"),
         ("│ Unrecognized options: True │", "args_tyro"),
         ("hydra.errors.OverrideParseException: no viable alternative at input '{'k''", "args_hydra"),

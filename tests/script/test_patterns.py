@@ -150,6 +150,10 @@ def test_a_number_is_read_as_it_is_printed_and_an_ambiguous_one_is_not(
         (r"loss (?P<loss>\d+)\.\d", "loss 90.5%", (None, 90)),
         (r"loss=(?P<loss>\d+)", "loss=1,5", None),
         (r"loss=(?P<loss>-?\d+)", "loss=-1,234", (None, -1234)),
+        (r"loss=(?P<loss>.+?),", "loss=1,234.5, acc=3", (None, 1234.5)),
+        (r"loss=(?P<loss>[^,\]]+)[,\]]", "[acc=3, loss=1,234.5]", (None, 1234.5)),
+        (r"(?P<step>\d+), (?P<loss>[\d.]+)", "1,500, 2,500.25", (1500, 2500.25)),
+        (r"(?P<step>\d+),(?P<loss>\d+)", "3,12,500", (3, 12)),
     ],
 )
 def test_an_expression_that_matches_a_part_of_a_number_gets_all_of_it(

@@ -527,8 +527,8 @@ def test_what_wandb_copies_from_a_log_directory_is_not_a_source(project: Path) -
     ],
     ids=["offline", "disabled", "online by the sweep file", "a function's child", "a cleared environment"],
 )
-def test_the_mode_is_that_of_the_sweep_file(variables: dict[str, str], mode: str) -> None:
+def test_the_mode_is_that_of_the_sweep_file(variables: dict[str, str], mode: str, tmp_path: Path) -> None:
     code = "import wandb; print(wandb.setup().settings.mode)"
-    environment = {"PYTHONPATH": str(STARTUP), "HOME": "/nonexistent", **variables}
+    environment = {"PYTHONPATH": str(STARTUP), "HOME": str(tmp_path), **variables}
     command = [sys.executable, "-c", code]
     assert subprocess.check_output(command, env=environment, text=True).splitlines()[-1] == mode

@@ -8,7 +8,13 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
 from pydantic import ValidationError
 
 from sweep.errors import EntryError, InputError
@@ -150,3 +156,22 @@ def test_a_column_has_one_type_for_all_its_values(
     assert (shown.kind, shown.domain) == (kind, domain)
     values = parameter.values if isinstance(parameter, Choice) else [shown.domain[0]]
     assert len({type(cell(value, shown.kind)) for value in values}) == 1
+
+
+@given(st.floats(-1000, 1000), st.floats(1e-3, 10), st.integers(1, 50))
+def test_every_value_of_a_stepped_range_can_be_sampled_whatever_digits_it_has(
+    low: float, step: float, steps: int
+) -> None:
+    parameter = Range(min=low, max=low + (steps + 0.3) * step, step=step)
+    variable = SearchSpace({"x": parameter}).variables["x"]
+    axis = list(variable.axis or [])
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "error"
+        )  # Optuna warns when it has to cut a range, also when it reads a journal
+        read = json_to_distribution(distribution_to_json(variable.distribution))
+    assert isinstance(read, FloatDistribution)
+    assert read == variable.distribution
+    assert round((read.high - read.low) / (read.step or 1)) == len(axis) - 1 == steps
+    assert all(read._contains(variable.encode(value)) for value in axis)
+    assert [variable.decode(variable.encode(value)) for value in axis] == axis

@@ -55,6 +55,17 @@ def test_enqueued_configurations_come_first_and_are_completed_by_the_sampler(
     assert 1 <= second.params["layers"] <= 9
 
 
+def test_a_trial_that_failed_before_it_asked_keeps_its_enqueued_parameters_when_it_is_resubmitted(
+    directory: SweepDirectory,
+) -> None:
+    spec = make_spec(parameters="define-by-run", constraints=[], enqueue=[{"lr": 0.02, "depth": 3}])
+    controller = Controller(spec, directory, 1)
+    controller.next_step(None)
+    controller.finish(Outcome(0, 1, "error", reason="it failed"))
+    assert controller.resubmit([0]) == [0]
+    assert controller._study.trials[1].system_attrs["fixed_params"] == {"lr": 0.02, "depth": 3}
+
+
 def test_each_configuration_is_enqueued_once_and_new_ones_are_added_on_resume(
     directory: SweepDirectory,
 ) -> None:

@@ -37,6 +37,7 @@ from sweep.study.pruning import Pruning
 from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.samplers import check_sampler, make_sampler, sampler_notes
 from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.parameters import Range
 from sweep.system.directory import SweepDirectory
 
 NUMBERS = {"x": {"min": 0.0, "max": 1.0}, "n": {"min": 1, "max": 6}}
@@ -294,6 +295,16 @@ def test_cmaes_rejects_choices_by_name() -> None:
 def test_cmaes_rejects_several_objectives() -> None:
     with pytest.raises(EntryError, match=r"sampler\.type: cmaes supports one objective, not 2"):
         make("cmaes", objectives=2)
+
+
+def test_gp_refuses_a_range_of_more_whole_numbers_than_fit_into_the_memory() -> None:
+    sampler = make_spec("gp").sampler
+    with pytest.raises(
+        EntryError, match=r"^parameters\.x: has 1,000,000,001 values, .* write min: 0\.0 for "
+    ):
+        check_sampler(sampler, SearchSpace({"x": Range(min=0, max=10**9)}))
+    for parameter in (Range(min=0, max=10**9, step=100), Range(min=0.0, max=1e9)):
+        check_sampler(sampler, SearchSpace({"x": parameter}))
 
 
 @pytest.mark.parametrize("sampler", ["grid", "brute_force"])

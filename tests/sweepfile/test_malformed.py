@@ -92,6 +92,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.p",
         "possible: when",
     ),
+    "a group without parameters": (
+        parameter("model: {width: {values: [8, 16]}}"),
+        9,
+        "parameters.model.width",
+        "for a group write {parameters: {width: {values: [8, 16]}}}",
+    ),
     "an unknown key in a group": (
         parameter("g: {parameters: {a: {mni: 1, max: 2}}}"),
         9,

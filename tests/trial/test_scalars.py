@@ -15,7 +15,17 @@ HUGE = pytest.param(10**400, id="huge")
 
 
 @pytest.mark.parametrize(
-    "value", [1, 1.0, True, np.float32(1), np.array(1), torch.ones(1, requires_grad=True)]
+    "value",
+    [
+        1,
+        1.0,
+        True,
+        np.float32(1),
+        np.array(1),
+        np.array([1]),
+        np.ones((1, 1)),
+        torch.ones(1, requires_grad=True),
+    ],
 )
 @pytest.mark.filterwarnings("error")
 def test_numbers_of_python_numpy_and_torch_are_numbers(value: Any) -> None:
@@ -23,7 +33,9 @@ def test_numbers_of_python_numpy_and_torch_are_numbers(value: Any) -> None:
     assert type(as_number(value, "it")) is float
 
 
-@pytest.mark.parametrize("value", ["1", b"1", None, [1], 1j, torch.ones(2), HUGE])
+@pytest.mark.parametrize(
+    "value", ["1", b"1", None, [1], 1j, torch.ones(2), np.ones(2), np.array(["1"]), np.array([None]), HUGE]
+)
 def test_a_value_that_is_not_a_float_is_an_error(value: Any) -> None:
     with pytest.raises(BadNumberError, match=r"^it is .{1,80}; it must be a number$"):
         as_number(value, "it")
