@@ -125,7 +125,7 @@ def _target(source: Source, file: Path) -> list[str]:
         lines.append(_entry("command", source.command))
     if source.key == "program":
         lines.append(
-            "# cwd: ${trial_dir}                    # each trial runs in its own folder, where nothing is overwritten"
+            "# cwd: ${trial_dir}                    # each trial runs in, and writes to, its own folder"
         )
     return lines
 
