@@ -225,7 +225,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
         return _StartMode.REPLACE  # no trial has or will have a result that could be mixed up
     if differences:
         raise InputError(
-            f"{spec.name}: cannot be resumed: its file differs from the sweep in {directory.root}:\n  "
+            f"{spec.name}: cannot be resumed: it differs from the sweep in {directory.root}:\n  "
             + "\n  ".join(differences)
             + f"\n  undo the change to resume it; {_another_name()}\n  "
             f"to move the old one aside and start again: {caller().again(fresh=True)}"

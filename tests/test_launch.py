@@ -30,7 +30,7 @@ def test_one_of_two_different_sweeps_started_under_one_name_is_refused(
         return make_engine(address, inline)
 
     monkeypatch.setattr(launch, "_engine", make_engine_slowly)
-    with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
+    with pytest.raises(sweep.InputError, match="it differs from the sweep in"):
         sweep.run(slow, inline=True)
     again = sweep.run(fast, overrides={"name": "demo"}, inline=True)
     assert [list(trial.params) for trial in again.trials] == [["y"]] * 6
@@ -111,7 +111,7 @@ def test_a_sweep_whose_trials_all_failed_can_be_replaced(make_sweep: MakeSweep, 
         sweep.run(file, inline=True, overrides=corrected)
         assert [path.name[:5] for path in Path("runs/.old").iterdir()] == ["demo-"]
     else:
-        with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
+        with pytest.raises(sweep.InputError, match="it differs from the sweep in"):
             sweep.run(file, inline=True, overrides=corrected)
 
 
@@ -120,7 +120,7 @@ def test_a_failed_sweep_with_a_waiting_trial_is_not_replaced(make_sweep: MakeSwe
     sweep.run(file, inline=True)
     directory = SweepDirectory.of(Path("runs"), "demo")
     operations.resubmit(SweepView(directory), [0])
-    with pytest.raises(sweep.InputError, match="its file differs from the sweep in"):
+    with pytest.raises(sweep.InputError, match="it differs from the sweep in"):
         sweep.run(file, inline=True, overrides={"metric.name": "other"})
 
 

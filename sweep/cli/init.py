@@ -123,6 +123,10 @@ def _target(source: Source, file: Path) -> list[str]:
     lines.append(f"{'# ' if source.to_do else ''}{_entry(source.key, source.target)}")
     if source.command:
         lines.append(_entry("command", source.command))
+    if source.key == "program":
+        lines.append(
+            "# cwd: ${trial_dir}                    # each trial runs in, and writes to, its own folder"
+        )
     return lines
 
 

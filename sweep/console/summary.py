@@ -64,7 +64,7 @@ def _print_state(view: SweepView, launched: Launch) -> None:
         for what, how in how_to_continue(view).items():
             print(f"For {what}: {how}")
     elif launched.signal is not None:
-        print(f"interrupted after {elapsed}: {counts}.")
+        print(f"interrupted after {elapsed}: {counts if view.frozen_trials else 'no trial had started'}.")
         print(f"Resume with: {caller().again()}")
     else:
         trials = text.plural(view.finished_trials, "trial")

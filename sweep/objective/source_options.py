@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from sweep.objective.source_info import Source, arguments_of, dotted_name, in_order
@@ -120,8 +121,11 @@ def add_option(source: Source, name: str, type_: str, default: Any, choices: Any
         source.add_example(name, {"values": [list(default)]})
     elif isinstance(default, str):
         source.add_example(name, default)
+    elif type(default) not in (int, float) and not re.search(r"\b(int|float)\b", type_):
+        source.notes.append(f"{name} has no default: for example {name}: {{values: [...]}}")
     elif type(default) not in (int, float) or default <= 0:
-        source.add_example(name, {"min": 1, "max": 10} if type_ == "int" else {"min": 0.0, "max": 1.0})
+        is_integer = re.search(r"\bint\b", type_)
+        source.add_example(name, {"min": 1, "max": 10} if is_integer else {"min": 0.0, "max": 1.0})
     elif isinstance(default, int) and not type_.endswith("float"):
         source.add_example(name, {"min": max(1, default // 2), "max": default * 2, "default": default})
     else:  # two decades; without the last digits of the product, for 0.0003 * 10 is 0.003

@@ -21,16 +21,28 @@ _ENTRIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("direction", "mode", "goal"), ("metric.goal",)),
     "seed": ("sampler.seed",),
     **dict.fromkeys(("scheduler", "early_terminate"), ("pruner",)),
+    "grace_period": ("pruner.min_resource",),
+    "max_t": ("pruner.max_resource",),
 }
 _EXAMPLES: dict[str, Any] = {"parameters": {"lr": {"min": 1e-4, "max": 1e-1, "log": True}}, "pruner": "asha"}
 """Values to show; all other entries keep the value of the foreign key."""
 _SCOPES = {"stop.time": " for the whole sweep", "trial.timeout": " for each trial"}
 _UNNEEDED = {
-    "callbacks": "sweep.run takes them, in Python",
-    "gc_after_trial": "trial.isolate gives each trial a separate process",
-    "catch": "a trial that raises fails, and the sweep continues",
+    "SweepSpec": {
+        "callbacks": "sweep.run takes them, in Python",
+        "gc_after_trial": "trial.isolate gives each trial a separate process",
+        "catch": "a trial that raises fails, and the sweep continues",
+    },
+    "AshaPruner": {"max_t": "a trial ends when its objective does"},
 }
-_SECTIONS = {"SweepSpec": "", "Metric": "metric.", "ListedMetric": "metric.", "Stop": "stop."}
+_SECTIONS = {
+    "SweepSpec": "",
+    "Metric": "metric.",
+    "ListedMetric": "metric.",
+    "Stop": "stop.",
+    "AshaPruner": "pruner.",
+    "HyperbandPruner": "pruner.",
+}
 _PARAMETER_KEYS = {"low": "min", "lower": "min", "high": "max", "upper": "max", "choices": "values"}
 
 
@@ -46,8 +58,11 @@ def foreign_key_hint(
         arguments: for a call of `sweep.run`, its arguments by the entries they set; None for a file.
     """
     section = _SECTIONS.get(model)
-    if section == "" and (key in _UNNEEDED or (key == "n_jobs" and data[key] == -1)):
-        return f"leave it out: {_UNNEEDED.get(key, 'as many trials as fit run at once')}"
+    unneeded = _UNNEEDED.get(model, {})
+    if key in unneeded:
+        return f"leave it out: {unneeded[key]}"
+    if section == "" and key == "n_jobs" and data[key] == -1:
+        return "leave it out: as many trials as fit run at once"
     if section == "" and str(key).lower() == "method":
         return "a W&B file has method in small letters"
     hints = []

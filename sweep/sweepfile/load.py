@@ -136,6 +136,7 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
             raise SpecError(f"{file}:{duplicate.line}: invalid YAML: {problem}")
         notes = text_notes(document)
     name = path.stem if is_directory_name(path.stem) else as_directory_name(path.stem)
+    has_name = document.data.get("name") is not None
     data = _without_nulls({"name": name, **document.data})
     for origin, key, value in overrides:
         origins[_set(data, key, value, origin)] = origin
@@ -152,7 +153,7 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
         rename = wandb.name_in_file if is_wandb else lambda path: path
         raise spec_error(error, document, file, origins, rename) from None
     notes += (*_name_notes(spec), *split_notes(spec))
-    if name != path.stem and spec.name == name:
+    if name != path.stem and spec.name == name and not has_name:
         notes += (f"name: {name}, from the name of the file",)
     return SweepFile(spec, path, document, origins, notes, is_wandb)
 

@@ -227,6 +227,22 @@ def test_a_configuration_of_hydras_sweeper_is_translated(project: Path, sweep: s
     assert (f"model.x: {sweep} cannot be translated" in source.notes) == (SWEEPS[sweep] is None)
 
 
+def test_an_option_without_a_default_has_an_example_of_its_type(project: Path) -> None:
+    (project / "train.py").write_text(
+        "import argparse\nfrom lightning.pytorch.cli import LightningCLI\n"
+        "class Net:\n    def __init__(\n        self, act: str | None = None, n: int | None = None, "
+        "p: Optional[float] = None\n    ): ...\nLightningCLI(Net)\n"
+    )
+    source = read_source("train.py")
+    del source.examples["trainer.max_epochs"]
+    assert source.examples == {"model.n": {"min": 1, "max": 10}, "model.p": {"min": 0.0, "max": 1.0}}
+    assert source.notes == ["model.act has no default: for example model.act: {values: [...]}"]
+    (project / "plain.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--data', required=True)\n"
+    )
+    assert read_source("plain.py").examples == {}
+
+
 def test_a_yaml_file_without_hydras_sweeper_is_an_error(project: Path) -> None:
     (project / "space.yaml").write_text("method: grid\n")
     with pytest.raises(InputError, match=r"space\.yaml: has no hydra.sweeper.params; .* sweep convert"):

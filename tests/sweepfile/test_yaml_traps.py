@@ -217,6 +217,13 @@ def test_the_name_of_any_file_becomes_a_valid_name(file: str, name: str, method:
     assert f"name: {name}, from the name of the file" in found.notes
 
 
+def test_a_name_in_the_file_is_not_noted_as_the_files_name() -> None:
+    text = "method: random\nname: my sweep\nprogram: t.py\nmetric: {name: a, goal: minimize}\n"
+    found = parse_sweep_file(text + "parameters: {x: {value: 1}}\n", Path("my sweep.yaml"))
+    assert found.spec.name == "my-sweep"
+    assert not [note for note in found.notes if note.startswith("name: ")]
+
+
 @pytest.mark.parametrize("file", ["a.b.yaml", "_x-.yaml", "space"])
 def test_a_valid_name_of_a_file_is_kept(file: str) -> None:
     found = parse_sweep_file(HEAD, Path(file))
