@@ -36,7 +36,7 @@ def arguments(file: SweepFile, params: dict[str, Any]) -> list[str]:
 def samples(file: SweepFile, count: int) -> list[dict[str, Any]]:
     """Configurations of a random sweep."""
     space = SearchSpace.of(file.spec)
-    sampler = make_sampler(file.spec.sampler, space, seed=1, trials_so_far=0, objectives=1)
+    sampler = make_sampler(file.spec.sampler, space, seed=1, sampled_so_far=0, objectives=1)
     study = optuna.create_study(sampler=sampler)
     return [space.suggest(study.ask()) for _ in range(count)]
 
