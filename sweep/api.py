@@ -32,7 +32,7 @@ from sweep.result import SweepResult
 from sweep.study.storage import quiet_optuna
 from sweep.sweepfile import SweepSpec, read_sweep_file
 from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
-from sweep.sweepfile.types import read_delay
+from sweep.sweepfile.types import UNLIMITED, read_delay
 from sweep.system.directory import SweepDirectory, create_directory
 from sweep.system.paths import check_current_directory, home_path
 from sweep.system.streams import guarded_streams
@@ -230,7 +230,10 @@ def _run_named(
 
         summarise(launched)
     elif launched.progress is not None and launched.progress.stopped_by in ("metric", "same_failure"):
-        _log.warning("the sweep has stopped early: %s", explain_no_best(SweepView(directory)))
+        ways = f"after you have corrected the cause, resume with {caller().again()}"
+        if launched.progress.stopped_by == "same_failure":
+            ways += f"; to continue in spite of it: {caller().again(**{'stop.failures': UNLIMITED})}"
+        _log.warning("the sweep has stopped early: %s; %s", explain_no_best(SweepView(directory)), ways)
     if launched.signal is not None:
         raise _interrupted(f"{spec.name} was interrupted")
     return result

@@ -771,3 +771,5 @@ def test_a_failure_of_all_trials_is_logged_if_nothing_is_displayed(
     result = sweep.run(train, name="demo", n_trials=20, inline=True)
     assert len(result.trials) == 5
     assert "demo: no trial is complete yet; 5 failed, all with a message like: ValueError" in caplog.text
+    assert "resume with sweep.run(" in caplog.text
+    assert "stop={'failures': 'unlimited'})" in caplog.text

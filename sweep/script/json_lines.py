@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from sweep.script.metric_sources import MetricRecord
+from sweep.script.printed_number import read_number
 from sweep.trial.scalars import STEPS
 
 _STEP_NAMES = ("step", "_step")
@@ -43,7 +44,8 @@ def read_line(text: str) -> list[MetricRecord]:
 def _record(data: dict[str, Any]) -> MetricRecord | None:
     step = None
     for name in _STEP_NAMES:
-        number = to_float(data.pop(name, None))
+        raw = data.pop(name, None)
+        number = read_number(raw) if isinstance(raw, str) else to_float(raw)  # f"{step:,}"
         if step is None and number is not None and 0 <= number < STEPS and number.is_integer():
             step = int(number)
     values = dict(numbers(data))

@@ -16,6 +16,7 @@ from sweep.trial.channel import Channel, Interrupted
 from sweep.trial.checkpoints import Checkpoints
 from sweep.trial.metric_log import MetricLog
 from sweep.trial.optuna_trial import OptunaTrial, StudyInfo
+from sweep.trial.scalars import BadNumberError
 
 
 class Trial(OptunaTrial):
@@ -82,6 +83,10 @@ class Trial(OptunaTrial):
         Raises:
             ValueError: `value` is not a number or `step` is out of range.
         """
+        if isinstance(value, Mapping):
+            raise BadNumberError(
+                "trial.report takes the metric; for several metrics call trial.log(values, step)"
+            )
         self.log({self._metric: value}, step)
 
     def log(self, values: Mapping[str, float], step: int) -> None:

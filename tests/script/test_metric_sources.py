@@ -50,6 +50,8 @@ def test_json_lines_without_a_step_are_numbered(make_script: MakeScript) -> None
         ('{"a": 1}', (None, {"a": 1.0})),
         ('{"a": 1, "step": 3, "_step": 9}', (3, {"a": 1.0})),
         ('{"a": 1, "step": -1}', (None, {"a": 1.0})),
+        ('{"a": 1, "step": "1,000"}', (1000, {"a": 1.0})),
+        ('{"a": 1, "step": "0,5"}', (None, {"a": 1.0})),
         ('{"a": 1, "step": 1.5}', (None, {"a": 1.0})),
         ('{"a": 1, "step": 3}{"a": 2, "step": 3}', [(3, {"a": 1.0}), (3, {"a": 2.0})]),
         ('{"a": 1} {"b": "x"} {"c": 2}', [(None, {"a": 1.0}), (None, {"c": 2.0})]),

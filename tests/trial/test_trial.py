@@ -117,6 +117,11 @@ def test_a_value_that_is_not_a_number_is_an_error(trial: Trial, value: Any) -> N
         trial.report(value, 0)
 
 
+def test_several_metrics_are_logged_and_not_reported(trial: Trial) -> None:
+    with pytest.raises(ValueError, match=r"call trial\.log\(values, step\)"):
+        trial.report({"loss": 0.5, "acc": 1.0}, 0)  # type: ignore[arg-type]
+
+
 def test_the_writer_is_a_tensorboardx_writer_and_can_be_closed(trial: Trial) -> None:
     from tensorboardX import SummaryWriter
 

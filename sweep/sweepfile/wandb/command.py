@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from sweep.sweepfile.command import (
     macro_values,
 )
 
+_MACRO_IN_TEXT = re.compile(r"\$\{[^:}]*\}")
+"""`${lr}`, but not a resolver of OmegaConf such as `${oc.env:HOME}`, which is meant for the program."""
 MACROS = (*LIST_MACROS, *TEXT_MACROS, "args_dict")
 """The macros of W&B's agent."""
 
@@ -58,7 +61,7 @@ def command_notes(items: Iterable[str]) -> list[str]:
         if item.startswith("${") and item.endswith("}"):
             if item[2:-1] not in MACROS and not ENVVAR.search(item):
                 notes.append(f"command: W&B has no macro {item}, and leaves it out")
-        elif "${" in ENVVAR.sub("", item):
+        elif _MACRO_IN_TEXT.search(item):
             notes.append(
                 f"command: {item!r} is passed as it is, because W&B replaces a macro only if it is a whole "
                 "item; parameters are passed by ${args} and its variants (or translate the file with "

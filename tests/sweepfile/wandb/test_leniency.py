@@ -36,7 +36,7 @@ def arguments(file: SweepFile, params: dict[str, Any]) -> list[str]:
 def samples(file: SweepFile, count: int) -> list[dict[str, Any]]:
     """Configurations of a random sweep."""
     space = SearchSpace.of(file.spec)
-    sampler = make_sampler(file.spec.sampler, space, seed=1, trials_so_far=0, objectives=1)
+    sampler = make_sampler(file.spec.sampler, space, seed=1, sampled_so_far=0, objectives=1)
     study = optuna.create_study(sampler=sampler)
     return [space.suggest(study.ask()) for _ in range(count)]
 
@@ -194,10 +194,12 @@ def test_what_wandb_would_reject_is_noted(parameter: str, note: str) -> None:
 def test_a_command_is_passed_as_wandb_passes_it_and_macros_that_it_ignores_are_noted() -> None:
     file = read(
         METRIC + "parameters: {lr: {value: 0.1}}\n"
-        "command: ['${env}', python, '${program}', '--lr=${lr}', '${lr}', 3, true, null, '${envvar:NONE}x',"
-        " '${args}']"
+        "command: ['${env}', python, '${program}', '--lr=${lr}', 'a=${oc.env:HOME}', '${lr}', 3, true,"
+        " null, '${envvar:NONE}x', '${args}']"
     )
-    assert arguments(file, {"lr": 0.1}) == ["--lr=${lr}", "3", "True", "None", "NONEx", "--lr=0.1"]
+    assert arguments(file, {"lr": 0.1}) == [
+        *("--lr=${lr}", "a=${oc.env:HOME}", "3", "True", "None", "NONEx", "--lr=0.1")
+    ]
     found = [note for note in file.notes if note.startswith("command: ")]
     assert [note.split(",")[0] for note in found] == [
         "command: '--lr=${lr}' is passed as it is",
