@@ -62,7 +62,7 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
         return "disk_full"
     if isinstance(error, NeverReported):
         return "unreported"
-    if isinstance(error, ScriptCrash) or any(_KILLED_CHILD.search(str(link)) for link in chain):
+    if isinstance(error, ScriptCrash) or any(_KILLED_CHILD.search(_text(link)) for link in chain):
         return "crash"
     return "error"
 
@@ -87,7 +87,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of torch and CuPy
         return True
     texts = _OUT_OF_MEMORY_IN_SCRIPTS if isinstance(error, ScriptError) else _OUT_OF_MEMORY
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+    return isinstance(error, RuntimeError) and any(text in _text(error) for text in texts)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the method of a user's exception
+        return ""
 
 
 def _is_full(directory: Path) -> bool:

@@ -119,7 +119,7 @@ def test_the_sweep_continues_whatever_an_objective_raises_or_deletes(make_sweep:
         """
         import asyncio, shutil
 
-        class Mute(Exception):
+        class Mute(RuntimeError):
             def __str__(self):
                 raise RuntimeError
 
