@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.caller import CommandLine
 
 
 def main() -> None:
@@ -30,6 +34,8 @@ def _call_app() -> int:
         with called_by(command):
             app()
     except SystemExit as error:
+        if isinstance(getattr(error.__context__, "__cause__", None), KeyboardInterrupt):  # typer replaces it
+            return _interrupted(command, is_run)
         if error.code is None or isinstance(error.code, int):
             return error.code or 0
         return _fail(str(error.code))
@@ -48,9 +54,13 @@ def _call_app() -> int:
         hint = f"\nresume with: {command.again()}" if is_run else ""
         return _fail(f"error: {error}{hint}")
     except KeyboardInterrupt:
-        hint = f"; resume with: {command.again()}" if is_run else ""
-        return _fail(f"interrupted{hint}", 130)
+        return _interrupted(command, is_run)
     return 0
+
+
+def _interrupted(command: CommandLine, is_run: bool) -> int:
+    hint = f"; resume with: {command.again()}" if is_run else ""
+    return _fail(f"interrupted{hint}", 130)
 
 
 def _fail(message: str, status: int = 1) -> int:

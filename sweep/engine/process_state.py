@@ -10,6 +10,7 @@ import decimal  # noqa: F401 - the table reads the modules that are imported, an
 import faulthandler  # noqa: F401
 import gc  # noqa: F401
 import locale  # noqa: F401
+import logging  # noqa: F401
 import os
 import resource
 import socket  # noqa: F401
@@ -162,6 +163,10 @@ _TABLE = (
     ),
     _function_pair("sys", "getrecursionlimit", "setrecursionlimit"),
     _function_pair("sys", "getswitchinterval", "setswitchinterval"),
+    _function_pair("sys", "get_int_max_str_digits", "set_int_max_str_digits"),
+    # Training code of several processes replaces `print` in all but one. New names can be those of a library
+    # that the trial has imported, which installs them once.
+    _State("builtins", lambda module: dict(vars(module)), lambda module, before: vars(module).update(before)),
     _attributes("threading", "excepthook"),
     _attributes("tempfile", "tempdir"),
     _attributes("warnings", "showwarning", "formatwarning"),
@@ -172,6 +177,8 @@ _TABLE = (
         "gc", lambda module: (module.isenabled(), module.get_threshold(), module.get_debug()), _restore_gc
     ),
     _function_pair("socket", "getdefaulttimeout", "setdefaulttimeout"),
+    _attributes("logging", "raiseExceptions"),
+    _function_pair("logging", "getLoggerClass", "setLoggerClass"),
     _State("faulthandler", lambda m: m.is_enabled(), lambda m, value: (m.enable if value else m.disable)()),
     _State(
         "multiprocessing",
@@ -181,6 +188,7 @@ _TABLE = (
     _function_pair("random", "getstate", "setstate"),
     _State("numpy", lambda m: m.geterr(), lambda m, value: m.seterr(**value), lambda _: _NUMPY_ERRORS),
     _function_pair("numpy", "geterrcall", "seterrcall"),
+    _function_pair("numpy", "getbufsize", "setbufsize", 8192),
     _State("numpy", lambda m: m.get_printoptions(), lambda m, value: m.set_printoptions(**value)),
     _function_pair("numpy.random", "get_state", "set_state"),
     _State(

@@ -102,7 +102,7 @@ class TrialStorage:
 
 
 class OptunaTrial:
-    """The interface of an Optuna trial, as a virtual subclass of `optuna.trial.BaseTrial`.
+    """The interface of an Optuna trial, as a virtual subclass of `optuna.trial.Trial`.
 
     It does not inherit from it, because a worker whose objective does not need Optuna does not import it.
 
@@ -140,9 +140,9 @@ class OptunaTrial:
         self._process = os.getpid()
         self._is_define_by_run = is_define_by_run
         if is_define_by_run or "optuna" in sys.modules:
-            from optuna.trial import BaseTrial
+            from optuna.trial import Trial
 
-            BaseTrial.register(type(self))
+            Trial.register(type(self))
 
     @property
     def _channel(self) -> Channel:

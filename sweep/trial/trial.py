@@ -22,7 +22,7 @@ from sweep.trial.scalars import BadNumberError
 class Trial(OptunaTrial):
     """One attempt of a trial, as its objective sees it.
 
-    It is an `optuna.trial.BaseTrial` too: Optuna's objectives run unchanged (`optuna_trial.py`). It belongs
+    It is an `optuna.trial.Trial` too: Optuna's objectives run unchanged (`optuna_trial.py`). It belongs
     to the process in which the objective was called. In a forked process its methods raise RuntimeError, and
     it cannot be pickled. A copy of it is the trial itself.
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import sweep
+from sweep import cli
 from sweep.analysis.view import SweepView
 from sweep.cli.app import app
 from tests.commands import PATIENCE, call, sweep_command
@@ -677,3 +678,15 @@ def test_the_program_can_be_a_parameter_in_a_group(project: Path) -> None:
     )
     Path("train.py").touch()
     assert "train.py" in call("check", "demo.yaml").stdout
+
+
+def test_an_interruption_anywhere_says_how_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sweep.sweepfile.read_sweep_file", interrupted)
+    monkeypatch.setattr("sys.argv", ["sweep", "run", "my space.yaml", "-p", "2"])
+    assert cli._call_app() == 130
+    assert capsys.readouterr().err == "interrupted; resume with: sweep run 'my space.yaml' -p 2\n"

@@ -111,6 +111,7 @@ earlier.kill()
 
 MODULES = ["os", "resource", "sys", "threading", "tempfile", "warnings", "decimal", "locale", "gc", "socket"]
 MODULES += ["multiprocessing", "numpy", "signal", "time", "faulthandler", "logging", "logging.config"]
+MODULES += ["builtins"]
 CHANGES = {
     "umask": ("(lambda mask: (os.umask(mask), mask)[1])(os.umask(0))", "os.umask(0o77)"),
     "affinity": ("os.sched_getaffinity(0)", "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"),
@@ -145,6 +146,13 @@ CHANGES = {
     "a logger": (
         "(logging.getLogger('early').level, logging.getLogger('early').handlers[:])",
         "logging.getLogger('early').level = 50; logging.getLogger('early').addHandler(logging.NullHandler())",
+    ),
+    "print": ("builtins.print", "builtins.print = lambda *texts, **options: None"),
+    "digits of integers": ("sys.get_int_max_str_digits()", "sys.set_int_max_str_digits(0)"),
+    "numpy's buffer": ("numpy.getbufsize()", "numpy.setbufsize(16384)"),
+    "logging": (
+        "(logging.raiseExceptions, logging.getLoggerClass())",
+        "logging.raiseExceptions = False\nlogging.setLoggerClass(type('Own', (logging.Logger,), {}))",
     ),
     "disabled loggers": (
         "logging.getLogger('early').disabled",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.terminator import CrossValidationErrorEvaluator, report_cross_validation_scores
 
 import sweep
@@ -277,6 +278,24 @@ def test_helpers_of_optuna_store_system_attributes(run: Callable[..., sweep.Swee
         warnings.simplefilter("ignore")
         evaluator = CrossValidationErrorEvaluator()
     assert evaluator.evaluate([trial], optuna.study.StudyDirection.MAXIMIZE) > 0
+
+
+def test_an_artifact_is_uploaded_to_a_store_of_optuna(
+    tmp_path: Path, run: Callable[..., sweep.SweepResult]
+) -> None:
+    store = FileSystemArtifactStore(tmp_path)
+    model = tmp_path / "model.txt"
+    model.write_text("weights")
+
+    def objective(trial: Any) -> float:
+        upload_artifact(artifact_store=store, file_path=str(model), study_or_trial=trial)
+        return 0.0
+
+    study = run(objective, n_trials=1).study
+    (artifact,) = get_all_artifact_meta(study.trials[0], storage=study._storage)
+    assert artifact.filename == "model.txt"
+    with store.open_reader(artifact.artifact_id) as file:
+        assert file.read() == b"weights"
 
 
 def test_what_only_the_study_knows_is_an_error_that_names_the_way(
