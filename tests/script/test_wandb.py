@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tensorboardX import SummaryWriter
 
 import sweep
 from sweep.analysis.view import TrialRow
@@ -495,19 +493,21 @@ def test_what_wandb_copies_from_a_log_directory_is_not_a_source(project: Path) -
         run.finish()
     """
 
-    def write_as_another_trial() -> None:
+    # In a process of its own: the writers of this one are adapted once it has run a function.
+    other_trial = """
+        import os, time
+        from tensorboardX import SummaryWriter
         end = time.monotonic() + 180
-        while not (project / "begun").exists() and time.monotonic() < end:
+        while not os.path.exists("begun") and time.monotonic() < end:
             time.sleep(0.05)
-        with SummaryWriter(str(project / "logs"), filename_suffix=".other") as writer:
+        with SummaryWriter("logs", filename_suffix=".other") as writer:
             for step in range(10):
                 writer.add_scalar("val_loss", 1000 + step, step)
                 writer.add_scalar("of_another_trial", 1, step)
-
-    other = threading.Thread(target=write_as_another_trial)
-    other.start()
+    """
+    other = subprocess.Popen([sys.executable, "-c", textwrap.dedent(other_trial)], cwd=project)
     trial = run_one(project, code)
-    other.join()
+    assert other.wait(60) == 0
     assert trial.state == "COMPLETE", trial.reason
     values = sweep.load("demo").study.trials[0].intermediate_values
     assert values == {step: step for step in range(0, 500, 100)}

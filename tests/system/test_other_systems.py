@@ -17,6 +17,7 @@ import pytest
 import sweep
 from sweep.engine.observer import Observer
 from sweep.launch import LaunchOptions, _notes
+from sweep.objective.find import find_objective
 from sweep.sweepfile import read_sweep_file
 from sweep.system import lock, processes
 from tests.conftest import MakeSweep
@@ -89,11 +90,13 @@ def test_functions_and_scripts_run_inline_and_are_read(make_sweep: MakeSweep, pr
 
 @pytest.mark.usefixtures("_not_linux")
 def test_the_ray_engine_says_in_one_line_what_it_cannot_promise(make_sweep: MakeSweep) -> None:
-    spec = read_sweep_file(make_sweep(LOSS_IS_X)).spec
-    (note,) = _notes(spec, LaunchOptions(Path("runs")))
+    file = make_sweep(LOSS_IS_X)
+    spec = read_sweep_file(file).spec
+    objective = find_objective(spec, file.parent)
+    (note,) = _notes(spec, objective, LaunchOptions(Path("runs")))
     assert "on this system (darwin) processes that a trial leaves in the background can survive it" in note
     assert "\n" not in note
-    assert _notes(spec, LaunchOptions(Path("runs"), inline=True)) == []
+    assert _notes(spec, objective, LaunchOptions(Path("runs"), inline=True)) == []
 
 
 def test_linux_has_all_guarantees() -> None:
