@@ -19,7 +19,7 @@ root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**"]
 exclude_patterns = [".*", "build", "dist", "runs", "sweep", "tests"]  # not searched for pages
 
-myst_heading_anchors = 3  # links to headings, with the anchors of GitHub
+myst_heading_anchors = 4  # links to headings, with the anchors of GitHub
 
 autodoc_mock_imports = ["lightning", "pytorch_lightning", "transformers"]  # optional, and slow to import
 autodoc_member_order = "bysource"
