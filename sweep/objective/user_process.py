@@ -63,7 +63,11 @@ class UserProcess:
 
 def _remove_modules(names: set[str]) -> dict[str, ModuleType]:
     """Remove modules with their submodules from `sys.modules`, and return them."""
-    found = [name for name in sys.modules if name in names or name.partition(".")[0] in names]
+    found = [name for name in names if name in sys.modules]
+    if any(
+        "__path__" in getattr(sys.modules[name], "__dict__", ()) for name in found
+    ):  # only packages have submodules
+        found = [name for name in sys.modules if name in names or name.partition(".")[0] in names]
     return {name: sys.modules.pop(name) for name in found}
 
 
