@@ -25,8 +25,12 @@ def is_continuous(distribution: BaseDistribution) -> bool:
 
 def is_tried(study: optuna.Study, number: int, params: Mapping[str, Any]) -> bool:
     """Whether a trial other than this one has these parameters, and possibly others."""
+    if not params:
+        return False
+    # One number from a continuous range is enough to tell nearly all trials apart.
+    name = next((name for name, value in params.items() if isinstance(value, float)), next(iter(params)))
     return any(
-        params.items() <= trial.params.items()
+        trial.params.get(name) == params[name] and params.items() <= trial.params.items()
         for trial in study.get_trials(deepcopy=False)
         if trial.number != number
     )
