@@ -9,11 +9,13 @@ from typing import Any
 import optuna
 import pytest
 
+import sweep
 from sweep.controller.controller import Controller
 from sweep.messages import Assignment, Outcome
 from sweep.study.attributes import RESUBMISSION_OF
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
+from tests.conftest import MakeSweep
 
 UNSEEDED = """
 import optuna
@@ -175,3 +177,26 @@ def test_choices_are_sampled_with_repetition(directory: SweepDirectory) -> None:
     found = [controller.next_step(None).assignment for _ in range(40)]
     ones = sum(run is not None and run.params["a"] == 1 for run in found)
     assert 8 <= ones <= 32
+
+
+def _run_in_two_parts(make_sweep: MakeSweep, sampler: str, inline: bool) -> None:
+    file = make_sweep(
+        "def train(trial):\n    return trial.params.x\n",
+        parameters={"x": {"min": -6.0, "max": 6.0}, "z": {"min": -6.0, "max": 6.0}},
+        constraints=["abs(z - x) <= 0.5"],
+        sampler={"type": sampler, "seed": 3},
+        stop={"trials": 15},
+    )
+    sweep.run(file, inline=inline)
+    rows = sweep.run(file, inline=inline, n_trials=30).trials
+    assert len(rows) == 30
+    assert len({tuple(row.params.values()) for row in rows}) == 30
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "qmc", "cmaes", "gp"])
+def test_no_two_trials_are_equal_inline(make_sweep: MakeSweep, sampler: str) -> None:
+    _run_in_two_parts(make_sweep, sampler, inline=True)
+
+
+def test_no_two_trials_are_equal_on_ray(make_sweep: MakeSweep, ray_cluster: None) -> None:
+    _run_in_two_parts(make_sweep, "tpe", inline=False)
