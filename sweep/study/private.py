@@ -2,6 +2,7 @@
 
 * The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
   objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
+* The rules of the percentile pruner, and the attributes in which successive halving stores its rungs.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 
 Another one is the method that `multi_objective_tpe.py` overrides.
@@ -9,10 +10,13 @@ Another one is the method that `multi_objective_tpe.py` overrides.
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from typing import Any, TypeVar
 
 import optuna
+from optuna.pruners import _percentile
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
@@ -50,3 +54,31 @@ def replace_random_sampler(sampler: _Sampler, random: RandomSampler) -> _Sampler
     """Have a sampler use this one for parameters that it samples at random."""
     sampler._random_sampler = random
     return sampler
+
+
+def rung_key(rung: int) -> str:
+    """The attribute in which Optuna's successive halving stores the value of a trial at a rung."""
+    return f"completed_rung_{rung}"
+
+
+def rung_of(trial: FrozenTrial) -> int:
+    """The first rung at which successive halving has not stored a value of the trial."""
+    rung = 0
+    while rung_key(rung) in trial.system_attrs:
+        rung += 1
+    return rung
+
+
+def store_rung(study: optuna.Study, trial: FrozenTrial, rung: int, value: float) -> None:
+    """Store the value of a trial at a rung of successive halving."""
+    study._storage.set_trial_system_attr(trial._trial_id, rung_key(rung), value)
+
+
+def best_report(trial: FrozenTrial, direction: StudyDirection) -> float:
+    """The best reported value of a trial, as Optuna's percentile pruner takes it; NaN if all are."""
+    return float(_percentile._get_best_intermediate_result_over_steps(trial, direction))
+
+
+def is_first_in_interval(step: int, reported: KeysView[int], warmup_steps: int, interval_steps: int) -> bool:
+    """Whether a step is the first reported one of its interval, as Optuna's percentile pruner counts them."""
+    return _percentile._is_first_in_interval_step(step, reported, warmup_steps, interval_steps)
