@@ -7,6 +7,7 @@ from array import array
 from bisect import insort
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from optuna import Study
@@ -15,7 +16,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.finished_trials import FinishedTrials
-from sweep.study.private import best_report, is_first_in_interval
 
 _MAX_CACHED = 4_000_000
 """How many values of complete trials are kept sorted by step: 32 MB."""
@@ -33,17 +33,17 @@ class LastValuePercentilePruner(PercentilePruner):
     def __init__(self, percentile: float, **options: int) -> None:
         super().__init__(percentile, **options)
         self._complete = _CompleteTrials()
+        self._running: dict[int, _RunningTrial] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        self._complete.collect(study)
-        step = trial.last_step
-        if step is None or self._complete.count < max(self._n_startup_trials, 1):
+        for finished in self._complete.collect(study):
+            self._running.pop(finished.number, None)
+        if not trial.intermediate_values or self._complete.count < max(self._n_startup_trials, 1):
             return False
-        warmup = self._n_warmup_steps
-        reported = trial.intermediate_values.keys()
-        if step < warmup or not is_first_in_interval(step, reported, warmup, self._interval_steps):
+        step, previous, best = self._summary(trial, study.direction)
+        warmup, interval = self._n_warmup_steps, self._interval_steps
+        if step < warmup or previous >= (step - warmup) // interval * interval + warmup:
             return False
-        best = best_report(trial, study.direction)
         if math.isnan(best):
             return True
         at_step = self._complete.at(step)
@@ -53,6 +53,44 @@ class LastValuePercentilePruner(PercentilePruner):
         if study.direction == StudyDirection.MAXIMIZE:
             return best < _percentile(at_step.values, 100 - self._percentile)
         return best > _percentile(at_step.values, self._percentile)
+
+    def _summary(self, trial: FrozenTrial, direction: StudyDirection) -> tuple[int, int, float]:
+        """The highest step of a trial, the one before it (-1 if there is none), and its best value."""
+        reports = trial.intermediate_values
+        running = self._running.get(trial.number)
+        if running is None or running.reports is not reports:
+            running = self._running[trial.number] = _RunningTrial(reports)
+        running.update(direction == StudyDirection.MAXIMIZE)
+        return running.last, running.previous, running.best
+
+
+@dataclass(eq=False)
+class _RunningTrial:
+    """What the pruner knows of a running trial. Only reports that are new in its dictionary are looked at.
+
+    Attributes:
+        reports: the dictionary, to which Optuna only adds.
+        last: the highest step.
+        previous: the one before it; -1 if there is none.
+        best: the best value; NaN if there is none.
+    """
+
+    reports: dict[int, float]
+    last: int = -1
+    previous: int = -1
+    best: float = math.nan
+    _seen: int = 0
+
+    def update(self, maximize: bool) -> None:
+        """Look at the new reports."""
+        for step, value in islice(reversed(self.reports.items()), len(self.reports) - self._seen):
+            if step > self.last:
+                self.last, self.previous = step, self.last
+            else:
+                self.previous = max(self.previous, step)
+            if math.isnan(self.best) or (value > self.best if maximize else value < self.best):
+                self.best = value
+        self._seen = len(self.reports)
 
 
 @dataclass(eq=False)
@@ -87,14 +125,16 @@ class _CompleteTrials:
         self._at: OrderedDict[int, _AtStep] = OrderedDict()
         self._cached = 0
 
-    def collect(self, study: Study) -> None:
-        """Add the trials that have completed since the last call."""
-        for trial in self._finished.new(study):
+    def collect(self, study: Study) -> list[FrozenTrial]:
+        """Add the trials that have completed since the last call; returns those that have finished."""
+        finished = self._finished.new(study)
+        for trial in finished:
             if trial.state == TrialState.COMPLETE:
                 for step, value in sorted(trial.intermediate_values.items()):
                     self._places.append(_place(self.count, step))
                     self._values.append(value)
                 self.count += 1
+        return finished
 
     def at(self, step: int) -> _AtStep:
         """The last values of complete trials that are not later than a step."""

@@ -2,7 +2,7 @@
 
 * The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
   objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
-* The rules of the percentile pruner, and the attributes in which successive halving stores its rungs.
+* The attributes in which successive halving stores its rungs.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 
 Another one is the method that `multi_objective_tpe.py` overrides.
@@ -10,13 +10,10 @@ Another one is the method that `multi_objective_tpe.py` overrides.
 
 from __future__ import annotations
 
-from collections.abc import KeysView
 from typing import Any, TypeVar
 
 import optuna
-from optuna.pruners import _percentile
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
@@ -72,13 +69,3 @@ def rung_of(trial: FrozenTrial) -> int:
 def store_rung(study: optuna.Study, trial: FrozenTrial, rung: int, value: float) -> None:
     """Store the value of a trial at a rung of successive halving."""
     study._storage.set_trial_system_attr(trial._trial_id, rung_key(rung), value)
-
-
-def best_report(trial: FrozenTrial, direction: StudyDirection) -> float:
-    """The best reported value of a trial, as Optuna's percentile pruner takes it; NaN if all are."""
-    return float(_percentile._get_best_intermediate_result_over_steps(trial, direction))
-
-
-def is_first_in_interval(step: int, reported: KeysView[int], warmup_steps: int, interval_steps: int) -> bool:
-    """Whether a step is the first reported one of its interval, as Optuna's percentile pruner counts them."""
-    return _percentile._is_first_in_interval_step(step, reported, warmup_steps, interval_steps)

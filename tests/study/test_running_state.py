@@ -259,3 +259,28 @@ def test_the_view_of_a_pruner_does_not_look_at_finished_trials_again(
     pruning.report(running, 1, 1.0)
     pruning.should_prune(running)
     assert not VISITS
+
+
+class CountingReports(dict[int, float]):
+    """Reports that count how many of them are read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def items(self) -> Any:
+        return self
+
+    def __reversed__(self) -> Iterator[Any]:
+        for step in reversed(list(self.keys())):
+            self.read += 1
+            yield step, self[step]
+
+
+def test_a_verdict_of_the_percentile_pruner_looks_at_new_reports_only() -> None:
+    study, pruner = ListStudy(20), LastValuePercentilePruner(50)
+    trial = study.add_running()
+    trial.intermediate_values = reports = CountingReports()
+    for step in range(300):
+        reports[step] = -1.0
+        assert not pruner.prune(study, trial)  # type: ignore[arg-type]
+    assert reports.read == 300
