@@ -1,4 +1,4 @@
-"""`FinishedTrials`: the trials of a study that have finished since one last looked, without a walk through all."""
+"""`FinishedTrials`: the trials of a study that have finished since the last call, without a walk."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ class FinishedTrials:
         self._seen = len(trials)
         self._unfinished = [number for number in candidates if not trials[number].state.is_finished()]
         return [trials[number] for number in candidates if trials[number].state.is_finished()]
+
+    def unfinished(self, study: optuna.Study) -> list[FrozenTrial]:
+        """The trials that had not finished at the last call of `new`, as they are now. Do not change them."""
+        trials = study.get_trials(deepcopy=False)
+        return [trials[number] for number in self._unfinished]
