@@ -33,6 +33,8 @@ _IGNORES_LIMITS = (spec.CmaEsSampler, spec.QmcSampler, spec.RandomSampler)
 _IGNORES_PRUNED = (spec.GpSampler, spec.Nsga2Sampler, spec.Nsga3Sampler)
 _MOST_GP_VALUES = 10**8
 """Whole numbers in a range: Optuna's GPSampler takes 2.5 GB for these."""
+_MANY_FOR_GP = 1000
+"""So many trials: the next suggestion of Optuna's GPSampler takes 9 seconds."""
 _CROSSOVERS: dict[str, type[BaseCrossover]] = {
     "uniform": nsgaii.UniformCrossover,
     "blxalpha": nsgaii.BLXAlphaCrossover,
@@ -150,6 +152,11 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
                 f"{sampler.type} samples its first generation at random: all {sweep.stop.trials} trials; "
                 f"set population_size (now {size}) to a fraction of stop.trials"
             )
+    if isinstance(sampler, spec.GpSampler) and (sweep.stop.trials or 0) > _MANY_FOR_GP:
+        notes.append(
+            f"gp takes seconds for each suggestion after {_MANY_FOR_GP} trials, and longer with each trial; "
+            "tpe stays quick"
+        )
     if sweep.limits and isinstance(sampler, _IGNORES_LIMITS):
         notes.append(f"{sampler.type} learns nothing from limits on metrics; tpe does")
     ignores_pruned = isinstance(sampler, _IGNORES_PRUNED) or (

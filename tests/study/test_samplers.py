@@ -370,6 +370,12 @@ def test_samplers_that_sample_conditional_parameters_at_random_are_noted(sampler
     assert bool(found) == bool(said)
 
 
+def test_a_long_sweep_with_gp_is_noted() -> None:
+    assert "tpe stays quick" in note("gp", stop={"trials": 1001})
+    assert note("gp", stop={"trials": 1000}) == ""
+    assert note("tpe", stop={"trials": 10_000}) == ""
+
+
 def test_a_population_larger_than_the_sweep_is_noted() -> None:
     assert "at random: all 50 trials" in note("nsga2", stop={"trials": 50})
     assert note({"type": "nsga2", "population_size": 10}, stop={"trials": 50}) == ""
