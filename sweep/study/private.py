@@ -4,16 +4,18 @@
   objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
 * The attributes in which successive halving stores its rungs.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
+* How TPE splits trials into good ones and others, and the part of a study that Hyperband shows to samplers.
 
-Another one is the method that `multi_objective_tpe.py` overrides.
+Another one is the method of a study by which TPE reads trials, which `bounded_tpe.py` provides.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import optuna
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers._tpe import sampler as tpe
 from optuna.trial import FrozenTrial
 
 _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
@@ -69,3 +71,23 @@ def rung_of(trial: FrozenTrial) -> int:
 def store_rung(study: optuna.Study, trial: FrozenTrial, rung: int, value: float) -> None:
     """Store the value of a trial at a rung of successive halving."""
     study._storage.set_trial_system_attr(trial._trial_id, rung_key(rung), value)
+
+
+def split_trials(
+    study: Any, trials: list[FrozenTrial], history: int
+) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+    """The good trials and the others, each ordered by number, as TPE splits them in a study of this length.
+
+    Args:
+        study: a study with directions, and a direction by which pruned trials are ranked.
+        trials: finished trials.
+        history: the length.
+    """
+    single = len(study.directions) == 1
+    good = (tpe.default_gamma if single else tpe.default_gamma_multiobjective)(history)
+    return tpe._split_trials(study, trials, good)
+
+
+def whole_study(study: optuna.Study) -> optuna.Study:
+    """The study of which Optuna shows a sampler the trials of one Hyperband bracket only."""
+    return cast("optuna.Study", getattr(study, "_study", study)) if hasattr(study, "_bracket_id") else study
