@@ -1,4 +1,4 @@
-"""`FinishedTrials`: the trials of a study that have finished since one last looked, without a walk through all."""
+"""`FinishedTrials`: the trials that have finished since the last look, without a walk through all."""
 
 from __future__ import annotations
 
