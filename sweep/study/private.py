@@ -7,7 +7,8 @@
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 * How TPE splits trials into good ones and others, and the part of a study that Hyperband shows to samplers.
 
-Others are the records of Optuna's journal storage, which `replay.py` and `snapshot.py` read and extend, and the method of a study by which TPE reads trials, which `bounded_tpe.py` provides.
+Others are the replay of Optuna's journal, which `replay.py` and `snapshot.py` extend, and the method of a
+study by which TPE reads trials, which `bounded_tpe.py` provides.
 """
 
 from __future__ import annotations
