@@ -189,8 +189,9 @@ class NextStep:
     Args:
         result: the result of the attempt that the slot executed; None if there was none, or it is unknown.
         assignment: the next attempt; None if nothing can start.
-        ask_again_in: seconds until an attempt can start, because a trial waits for its retry; None if none
-            will start unless trials are enqueued.
+        ask_again_in: seconds until an attempt can start, because a trial waits for its retry, or until to ask
+            again, because its configuration is being sampled; None if none will start unless trials are
+            enqueued.
         report_events: the reports since the last answer, if the observer wants them.
     """
 

@@ -73,6 +73,8 @@ class Controller:
         run_id: the id of this run of the sweep. If the study was last used by the same run, this controller
             replaces one that died while its workers continue to run.
         keeps_report_events: whether reports are passed on to the engine.
+        samples_ahead: whether configurations are sampled in a thread, before trials need them. Then a slow
+            sampler delays only the slot that waits for it.
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class Controller:
         slots: int,
         run_id: str = "",
         keeps_report_events: bool = False,
+        samples_ahead: bool = False,
     ) -> None:
         self._spec = spec
         self._given_notes: set[str] = set()
         self._space = space = SearchSpace.of(spec)
-        self._sweep_study = study = SweepStudy(spec, space, directory)
+        self._sweep_study = study = SweepStudy(spec, space, directory, samples_ahead)
         self._study = study.optuna_study
         trials = study.trials
         has_workers = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id
@@ -106,6 +109,7 @@ class Controller:
         with self._changes():
             self._recovery.restore(self._study, trials)
             self._study.set_user_attr(attributes.RUN, run_id)
+        self._scheduler.sample_next()
 
     # Called for a running trial, by its engine.
 
@@ -190,7 +194,11 @@ class Controller:
             result = self._finish(outcome) if outcome is not None else None
             run = self._scheduler.next_run() if has_worker else None
             assignment = self._start(run) if run is not None else None
-        wait = None if assignment is not None else self._scheduler.seconds_until_next()
+        wait = None
+        if assignment is not None:
+            self._scheduler.sample_next()
+        else:
+            wait = self._scheduler.seconds_until_next()
         return NextStep(result, assignment, wait, self.take_report_events())
 
     def finish(self, outcome: Outcome) -> AttemptResult | None:

@@ -14,6 +14,7 @@ from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import UsageMeter
 from sweep.messages import CommonFailure, OutcomeKind, TrialStateName
 from sweep.study import attributes
+from sweep.study.sampling_ahead import SamplingAhead
 from sweep.sweepfile import SweepSpec
 
 _HOLD_INTERVAL = 1.0
@@ -51,25 +52,36 @@ class Scheduler:
             if run.ready_at <= now:
                 self.live.waiting.remove(run)
                 return run
-        if self.stats.has_all_trials(len(self.live.trials)):
+        if self._has_all_trials:
             return None
-        live = self.live.add(self.study.ask())
+        trial = self.study.ask() if self._ahead is None else self._ahead.ask(self.study)
+        if trial is None:
+            return None
+        live = self.live.add(trial)
         if self.stats.enqueued:  # Optuna returns enqueued trials first
             self.stats.enqueued -= 1
         self.live.waiting.extend(live.runs[1:])
         return live.runs[0]
 
+    def sample_next(self) -> None:
+        """Have the configuration of the next trial sampled, if there will be one."""
+        if self._ahead is not None and not self._is_stopping() and not self._has_all_trials:
+            self._ahead.prepare(self.study)
+
     def seconds_until_next(self) -> float | None:
-        """Seconds until an attempt can start; None if none will start unless trials are enqueued."""
+        """Seconds until an attempt can start, or until to ask again because a configuration is being sampled.
+
+        Returns:
+            None if none will start unless trials are enqueued.
+        """
         if self._is_stopping():
             return None
         if self.common_failure is not None:
             return _HOLD_INTERVAL
-        if not self.stats.has_all_trials(len(self.live.trials)):
-            return 0.0
-        if not self.live.waiting:
-            return None
-        return max(0.0, min(run.ready_at for run in self.live.waiting) - time.monotonic())
+        moments = [run.ready_at - time.monotonic() for run in self.live.waiting]
+        if not self._has_all_trials:
+            moments.append(0.0 if self._ahead is None else self._ahead.seconds_until_done())
+        return max(0.0, min(moments)) if moments else None
 
     def schedule_retry(self, run: LiveRun, state: TrialStateName | None, kind: OutcomeKind) -> float | None:
         """Decide whether another attempt of a run follows, and when it can start.
@@ -112,6 +124,14 @@ class Scheduler:
         if not self.stats.first.have_reported and any(run.last_report for run in self._running()):
             return None
         return self.stats.first.common_failure
+
+    @property
+    def _ahead(self) -> SamplingAhead | None:
+        return self.study.sampler if isinstance(self.study.sampler, SamplingAhead) else None
+
+    @property
+    def _has_all_trials(self) -> bool:
+        return self.stats.has_all_trials(len(self.live.trials))
 
     def _running(self) -> list[LiveRun]:
         return [run for live in self.live.trials.values() for run in live.runs if run.state == "running"]

@@ -25,10 +25,12 @@ class FinishedTrials:
         """The trials that have finished since the last call, ordered by number. Do not change them.
 
         Args:
-            study: the study; the same one, or another view of it, in each call.
+            study: the study; the same one, or another view of it, in each call. A trial that is being sampled
+                ahead is in the sampler's view only.
         """
         trials = study.get_trials(deepcopy=False)
-        candidates = [*(trials[trial.number] for trial in self.unfinished), *trials[self._seen :]]
+        known = (trial.number for trial in self.unfinished if trial.number < len(trials))
+        candidates = [*(trials[number] for number in known), *trials[self._seen :]]
         self._seen = len(trials)
         finished: list[FrozenTrial] = []
         self.unfinished = []

@@ -1,7 +1,8 @@
 """The private parts of Optuna on which this package depends, in one module. Checked with Optuna 5.0.
 
-* The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
-  objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
+* The storage behind a study and a trial, and their ids: Optuna's trials do not accept reports in a study with
+  several objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has
+  started.
 * The attributes in which successive halving stores its rungs.
 * The search for the Pareto front of many trials, whose public form walks through a whole study.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
@@ -28,6 +29,11 @@ _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
 def storage_of(study: optuna.Study) -> Any:
     """The storage of a study, without the cache of its trials."""
     return study._storage
+
+
+def id_of(item: optuna.Study | optuna.Trial | FrozenTrial) -> int:
+    """The id of a study or a trial in its storage."""
+    return item._study_id if isinstance(item, optuna.Study) else item._trial_id
 
 
 def reopen_trial(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:

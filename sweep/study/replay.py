@@ -127,7 +127,7 @@ class IndexedReplay(JournalStorageReplayResult):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         # Optuna's `Trial` changes the trial that it is given, which can be in lists that were returned.
         trial = super().get_trial(trial_id)
-        return trial if trial.state.is_finished() else _copy(trial)
+        return trial if trial.state.is_finished() else copy_trial(trial)
 
     def _study_of(self, trial_id: int) -> _StudyTrials:
         return self._by_study.setdefault(self._trial_id_to_study_id[trial_id], _StudyTrials())
@@ -135,7 +135,7 @@ class IndexedReplay(JournalStorageReplayResult):
     def _editable(self, trial_id: int) -> FrozenTrial:
         """A trial that can be changed: a copy if its object was returned to somebody."""
         if trial_id not in self._unshared:
-            self._trials[trial_id] = _copy(self._trials[trial_id])
+            self._trials[trial_id] = copy_trial(self._trials[trial_id])
             self._unshared.add(trial_id)
             self._study_of(trial_id).set(self._trials[trial_id])
         return self._trials[trial_id]
@@ -201,7 +201,7 @@ def _note_distributions(study: _StudyTrials, trial: FrozenTrial) -> None:
         study.distributions.setdefault(name, distribution)
 
 
-def _copy(trial: FrozenTrial) -> FrozenTrial:
+def copy_trial(trial: FrozenTrial) -> FrozenTrial:
     """A trial with its own parameters, reports and attributes."""
     other = FrozenTrial.__new__(FrozenTrial)
     vars(other).update(

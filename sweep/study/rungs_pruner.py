@@ -89,6 +89,7 @@ class BracketsPruner(HyperbandPruner):
         super().__init__(**options)
         self._finished = FinishedTrials()
         self._last_steps = _LastStep()
+        self._is_initialized = False
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         if not self._pruners:
@@ -106,6 +107,11 @@ class BracketsPruner(HyperbandPruner):
             self._max_resource = self._last_steps.highest + 1
         super()._try_initialization(study)
         self._pruners = [self._bracket(study, index) for index in range(len(self._pruners))]
+        self._is_initialized = True
+
+    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
+        # A sampler can ask in another thread at the moment of the initialization.
+        return super()._get_bracket_id(study, trial) if self._is_initialized else 0
 
     def _bracket(self, study: Study, index: int) -> RungsPruner:
         return RungsPruner(

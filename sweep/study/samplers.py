@@ -21,6 +21,7 @@ from sweep.study.custom_sampler import make_custom_sampler
 from sweep.study.distinct import DistinctSampler
 from sweep.study.grid_sampler import GridSampler
 from sweep.study.private import replace_random_sampler
+from sweep.study.sampling_ahead import SamplingAhead
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile import samplers as spec
@@ -52,6 +53,7 @@ def make_sampler(
     sampled_so_far: int,
     objectives: int = 1,
     reported: int = 0,
+    ahead: bool = False,
 ) -> BaseSampler:
     """Create the sampler for a session of a sweep. It repeats no configuration of a continuous space.
 
@@ -64,6 +66,8 @@ def make_sampler(
             number changes the seed.
         objectives: the number of objectives.
         reported: the index of the objective that trials report and are pruned by.
+        ahead: whether to sample in a thread, before a trial needs its configuration. A sampler that takes no
+            time is asked directly all the same.
 
     Raises:
         EntryError: the sampler does not support the search space, or a package that it needs is missing.
@@ -73,9 +77,15 @@ def make_sampler(
     created = _make_optuna_sampler(sampler, space, seed, sampled_so_far, reported)
     if sampler.type in EXHAUSTIVE:  # the grid contains each feasible configuration once
         return created
+    chosen: BaseSampler
     if space.is_define_by_run:
-        return DistinctSampler(created)
-    return ConstrainedSampler(created, space, derive_seed(seed, "constraints", sampled_so_far))
+        chosen = DistinctSampler(created)
+    else:
+        chosen = ConstrainedSampler(created, space, derive_seed(seed, "constraints", sampled_so_far))
+    if not ahead or (isinstance(sampler, spec.RandomSampler) and not space.constraints):
+        return chosen
+    is_optunas = created.after_trial.__module__.startswith("optuna.")  # it only stores constraints
+    return SamplingAhead(chosen, learns_in_after_trial=not is_optunas)
 
 
 def check_sampler(sampler: Sampler, space: SearchSpace, objectives: int = 1) -> None:

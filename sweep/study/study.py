@@ -28,6 +28,7 @@ class SweepStudy:
         spec: the sweep.
         space: its search space.
         directory: its directory.
+        samples_ahead: whether configurations are sampled in a thread, before trials need them.
 
     Attributes:
         optuna_study: Optuna's study.
@@ -36,7 +37,9 @@ class SweepStudy:
         pruning: the study's pruner.
     """
 
-    def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
+    def __init__(
+        self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory, samples_ahead: bool = False
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
         self._journal = Journal(directory.journal) if spec.storage is None else None
         self._storage = (
@@ -53,7 +56,7 @@ class SweepStudy:
         # An enqueued trial exists before its parameters are sampled.
         sampled_so_far = sum(1 + len(trial.params) for trial in self.trials)
         self.optuna_study.sampler = make_sampler(
-            spec.sampler, space, self.seed, sampled_so_far, len(spec.goals), pruning_goal
+            spec.sampler, space, self.seed, sampled_so_far, len(spec.goals), pruning_goal, samples_ahead
         )
 
     @property

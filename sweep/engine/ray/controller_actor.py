@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 RESTART_TIMEOUT = 60.0
 """How long supervisor and workers wait for a controller that is being restarted, in seconds."""
+
+
+_SWITCH_INTERVAL = 0.0005
+"""How long a thread of the controller keeps the others waiting, in seconds; 0.005 is Python's default."""
 
 
 class NotRecovered(Exception):
@@ -52,12 +57,14 @@ class RayController:
         from sweep.system.processes import exit_with_parent
 
         exit_with_parent()
+        # Whenever this thread has waited for the disk, it waits for a sampler that computes in another one.
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         remove_driver_path()
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
 
         def start() -> Controller:
-            controller = Controller(spec, directory, slots, run_id, keeps_report_events)
+            controller = Controller(spec, directory, slots, run_id, keeps_report_events, samples_ahead=True)
             self._saving = controller.saving_usage()
             self._saving.__enter__()  # until this process terminates
             return controller

@@ -420,3 +420,42 @@ def test_ray_and_dying_workers_print_nothing_to_the_terminal(
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == ""
+
+
+def test_trials_get_verdicts_while_the_sampler_is_busy(make_sweep: MakeSweep, project: Path) -> None:
+    """The sampler waits until a trial has its verdict, and that trial waits until the sampler is busy."""
+    wait = f"""
+import time
+from pathlib import Path
+
+BUSY, VERDICT = Path({str(project)!r}, "busy"), Path({str(project)!r}, "verdict")
+
+
+def wait_for(path):
+    end = time.monotonic() + {PATIENCE}
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+"""
+    sampler = """
+import optuna
+
+
+class Waiting(optuna.samplers.RandomSampler):
+    def sample_independent(self, study, trial, name, distribution):
+        if trial.number == 2:
+            BUSY.touch()
+            wait_for(VERDICT)
+        return super().sample_independent(study, trial, name, distribution)
+"""
+    objective = """
+def train(trial):
+    wait_for(BUSY)
+    trial.report(trial.params.x, 0)
+    trial.should_prune()
+    VERDICT.touch()
+    return trial.params.x
+"""
+    (project / "waiting_sampler.py").write_text(wait + sampler)
+    file = make_sweep(wait + objective, sampler="waiting_sampler:Waiting", stop={"trials": 4})
+    assert [trial.state for trial in sweep.run(file).trials] == ["COMPLETE"] * 4

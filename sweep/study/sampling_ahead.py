@@ -1,0 +1,152 @@
+"""`SamplingAhead`: samples the next configuration in a thread, before a trial needs it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from queue import Queue
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.study.private import id_of
+from sweep.study.study_snapshot import StudySnapshot
+
+_PATIENCE = 0.02
+"""How long `ask` waits for a quick sampler, in seconds: another call would take longer."""
+_LONGEST_INTERVAL = 0.25  # seconds
+
+
+class SamplingAhead(BaseSampler):
+    """A study's sampler that has asked another sampler for the next configuration before a trial needs it.
+
+    The other sampler runs in a thread, on a snapshot of the study. So a slow sampler does not hold up reports
+    and verdicts, and a slot does not wait for its next configuration unless the sampler takes longer than a
+    trial. The sampler sees which trials are running; the result of the trial that ends next, it does not see.
+    What it samples does not depend on when it finishes: with one slot and a seed, a sweep is reproducible.
+
+    The other methods wait until the thread has finished, so the sampler is never called by two threads.
+
+    Args:
+        sampler: the other sampler.
+        learns_in_after_trial: whether its `after_trial` must not be called while it samples.
+    """
+
+    def __init__(self, sampler: BaseSampler, learns_in_after_trial: bool = False) -> None:
+        self._sampler = sampler
+        self._learns_in_after_trial = learns_in_after_trial
+        self._next: _Request | None = None
+        self._asked: _Request | None = None
+        """The request whose trial is being started."""
+        self._started: dict[int, optuna.Trial] = {}
+        """The sampled trials, by the numbers of the study's trials whose parameters are not read yet."""
+        self._requests: Queue[_Request] = Queue()
+        threading.Thread(target=self._work, name="sampler", daemon=True).start()
+
+    def prepare(self, study: optuna.Study) -> None:
+        """Sample the configuration of the trial that `study.ask` would start now, unless it has been done."""
+        waiting = next(iter(study.get_trials(deepcopy=False, states=(TrialState.WAITING,))), None)
+        number = None if waiting is None else waiting.number
+        if self._next is None or self._next.waiting != number:
+            self._next = _Request(StudySnapshot(study, waiting), number)
+            self._requests.put(self._next)
+
+    def ask(self, study: optuna.Study) -> optuna.Trial | None:
+        """Start the next trial with the prepared configuration; None while it is being sampled.
+
+        Raises:
+            BaseException: what the sampler has raised.
+        """
+        self.prepare(study)
+        assert self._next is not None
+        if not self._next.is_done.wait(_PATIENCE):
+            return None
+        self._asked, self._next = self._next, None
+        try:
+            if self._asked.error is not None:
+                raise self._asked.error
+            return study.ask()
+        finally:
+            self._asked = None
+
+    def seconds_until_done(self) -> float:
+        """In how many seconds to ask again: after a tenth of the time that the sampler has taken so far."""
+        if self._next is None:
+            return 0.0
+        return min(_LONGEST_INTERVAL, max(_PATIENCE, (time.monotonic() - self._next.since) / 10))
+
+    def _work(self) -> None:
+        while True:
+            request = self._requests.get()
+            try:
+                request.trial = request.snapshot.ask(self._sampler)
+            except BaseException as error:  # noqa: BLE001 - raised again by `ask`
+                request.error = error
+            request.is_done.set()
+            self._requests.task_done()
+
+    def _idle_sampler(self) -> BaseSampler:
+        self._requests.join()
+        return self._sampler
+
+    # Called by Optuna for a trial of the study.
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        if self._asked is None or self._asked.trial is None:
+            self._idle_sampler().before_trial(study, trial)
+        else:
+            self._asked.snapshot.apply(id_of(trial))
+            self._started[trial.number] = self._asked.trial
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        if trial.number in self._started:
+            return self._started[trial.number].relative_search_space or {}
+        return self._idle_sampler().infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if trial.number in self._started:
+            return self._started.pop(trial.number).relative_params
+        return self._idle_sampler().sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._idle_sampler().sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        self._started.pop(trial.number, None)
+        sampler = self._idle_sampler() if self._learns_in_after_trial else self._sampler
+        sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self._idle_sampler().reseed_rng()
+
+
+class _Request:
+    """A configuration that is sampled, or has been.
+
+    Attributes:
+        snapshot: the study, with the trial that is sampled.
+        waiting: the number of the enqueued trial that is sampled; None for a new trial.
+        since: when it was requested, on the monotonic clock.
+        is_done: set when it has a sampled trial, or an error.
+    """
+
+    def __init__(self, snapshot: StudySnapshot, waiting: int | None) -> None:
+        self.snapshot = snapshot
+        self.waiting = waiting
+        self.since = time.monotonic()
+        self.trial: optuna.Trial | None = None
+        self.error: BaseException | None = None
+        self.is_done = threading.Event()
