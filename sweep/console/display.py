@@ -31,6 +31,7 @@ class Display(Observer):
     """
 
     def __init__(self, spec: SweepSpec) -> None:
+        self._name = spec.name
         self._metric = spec.metric.name
         self._varied = None if spec.is_define_by_run else set(spec.varied)
 
@@ -178,6 +179,7 @@ class LiveDisplay(Display):
     def __enter__(self) -> LiveDisplay:
         self._exits.enter_context(_no_echo())
         self._exits.enter_context(self._live)
+        self.on_startup(self._name)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -185,7 +187,7 @@ class LiveDisplay(Display):
 
     def on_startup(self, what: str) -> None:
         spinner = "dots" if self._console.encoding.lower().startswith("utf") else "line"
-        self._live.update(Spinner(spinner, f" starting {what} ..."))
+        self._live.update(Spinner(spinner, f" starting {what} ..."), refresh=True)
 
     def on_note(self, text: str) -> None:
         self._live.console.print(f"note: {text}", highlight=False, markup=False)
