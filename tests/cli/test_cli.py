@@ -557,7 +557,7 @@ def test_a_joined_cluster_is_left_running_and_its_gpus_are_used(make_sweep: Make
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert {row["value"] for row in rows} == {0.0, 1.0}
     done = call("run", file, "-n", "5", env={"RAY_ADDRESS": cluster})
-    assert f"starting Ray at {cluster} ..." in done.stdout
+    assert f"joining Ray at {cluster} ..." in done.stdout
     assert done.stderr == ""
 
 

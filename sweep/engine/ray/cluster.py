@@ -154,9 +154,10 @@ class RayCluster:
             _shut_down()
             try:
                 return self._connect()
-            except SweepError:  # for some time Ray may still return the daemon that died
+            except SweepError as error:  # for some time Ray may still return the daemon that died
                 if time.monotonic() >= end:
-                    raise
+                    # The address was valid when the sweep started.
+                    raise SweepStopped(str(error)) if isinstance(error, InputError) else error from None
                 time.sleep(1)
 
     def is_alive(self) -> bool:
@@ -247,10 +248,12 @@ def _shut_down() -> None:
 
 def _resolve(address: str) -> str:
     """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
+    from_environment = os.environ.get("RAY_ADDRESS")
+    if address == "auto" and from_environment:  # Ray prefers it, too
+        address = from_environment
+    source = f"RAY_ADDRESS={address}" if address == from_environment else caller().option("address", address)
     if address == "auto":
-        return private.find_running_cluster()
-    is_from_environment = address == os.environ.get("RAY_ADDRESS")
-    source = f"RAY_ADDRESS={address}" if is_from_environment else caller().option("address", address)
+        return _find_running_cluster(source)
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():  # http:// is the address for `ray job`
         raise InputError(
@@ -258,10 +261,27 @@ def _resolve(address: str) -> str:
             "or local, to start Ray on this machine"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()
+        _check_listens(host, port)
     except (OSError, OverflowError) as error:
         raise SweepError(
             f"{source}: the Ray cluster cannot be reached: {error}; `ray start --head` prints the address of "
             "a cluster, local starts Ray on this machine"
         ) from None
     return address
+
+
+def _find_running_cluster(source: str) -> str:
+    try:
+        address = private.find_running_cluster()
+        host, _, port = address.rpartition(":")
+        _check_listens(host, port)  # Ray remembers the address of one that was killed
+    except OSError:
+        raise InputError(
+            f"{source}: no Ray is running on this machine; start one with: ray start --head; or leave the "
+            "address out, to start Ray for this sweep alone"
+        ) from None
+    return address
+
+
+def _check_listens(host: str, port: str) -> None:
+    socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()
