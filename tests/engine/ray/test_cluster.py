@@ -76,6 +76,22 @@ def test_joining_the_running_ray_is_one_error_at_once_if_none_is_running(
     )
 
 
+def test_the_ray_of_another_sweep_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = [{"node:__internal_head__": 1.0, "CPU": 2.0, "sweep_cpu": 2.0}]
+    shut_down = Mock()
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", shut_down)
+    monkeypatch.setattr(RayCluster, "_connect", lambda cluster: None)
+    monkeypatch.setattr(RayCluster, "machines", lambda cluster: machines)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match="address='auto': is the Ray of a running sweep, which ends with"):
+        RayCluster("auto").__enter__()
+    assert shut_down.called
+    del machines[0]["sweep_cpu"]
+    with RayCluster("auto"):
+        pass
+
+
 def test_a_ray_that_was_joined_and_does_not_come_back_stops_the_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
