@@ -118,7 +118,8 @@ class RayCluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         try:
             if self._address is not None:
-                private.match_authentication(_resolve(self._address))
+                self._address = _resolve(self._address)  # of several that run, it stays this one
+                private.match_authentication(self._address)
             with private.only_needed_daemons():
                 ray.init(
                     address=self._address or "local",
@@ -161,10 +162,9 @@ class RayCluster:
             _shut_down()
             try:
                 return self._connect()
-            except SweepError as error:  # for some time Ray may still return the daemon that died
+            except SweepError:  # for some time Ray may still return the daemon that died
                 if time.monotonic() >= end:
-                    # The address was valid when the sweep started.
-                    raise SweepStopped(str(error)) if isinstance(error, InputError) else error from None
+                    raise
                 time.sleep(1)
 
     def is_alive(self) -> bool:

@@ -17,7 +17,7 @@ from sweep.engine.ray import cluster as ray_cluster
 from sweep.engine.ray import private
 from sweep.engine.ray.cluster import RayCluster, RayLost
 from sweep.engine.ray.engine import RayEngine
-from sweep.errors import InputError, SweepError, SweepStopped
+from sweep.errors import InputError, SweepError
 from tests.commands import PATIENCE
 
 
@@ -92,16 +92,21 @@ def test_the_ray_of_another_sweep_is_not_joined(monkeypatch: pytest.MonkeyPatch)
         pass
 
 
-def test_a_ray_that_was_joined_and_does_not_come_back_stops_the_sweep(
+def test_a_sweep_that_has_joined_the_running_ray_does_not_change_to_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ray_cluster, "_RESTART_TIMEOUT", 0.0)
-    monkeypatch.setattr(private, "find_running_cluster", Mock(side_effect=ConnectionError))
+    joined = []
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(private, "find_running_cluster", Mock(side_effect=["10.0.0.1:1", "10.0.0.2:2"]))
+    monkeypatch.setattr(private, "match_authentication", lambda address: None)
+    monkeypatch.setattr(private, "find_daemons", lambda node_id: [Mock()])
+    monkeypatch.setattr(ray_cluster, "_check_listens", lambda host, port: None)
+    monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
+    monkeypatch.setattr(RayCluster, "current_node", lambda cluster: "node")
     cluster = RayCluster("auto")
-    cluster._daemons = [Mock()]
-    with pytest.raises(SweepStopped, match=r"no Ray is running on this machine(.|\n)*\nresume with: "):
-        cluster.restart()
+    cluster._connect()
+    cluster.restart()
+    assert joined == ["10.0.0.1:1", "10.0.0.1:1"]
 
 
 class _Node:
