@@ -139,8 +139,8 @@ class Callbacks(Observer):
         self.wants_reports = self._has("on_report") or observer.wants_reports
         self.wants_frequent_progress = self._has("on_report") or observer.wants_frequent_progress
 
-    def on_startup(self, what: str) -> None:
-        self._observer.on_startup(what)
+    def on_startup(self, activity: str) -> None:
+        self._observer.on_startup(activity)
 
     def on_note(self, text: str) -> None:
         self._observer.on_note(text)

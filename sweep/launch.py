@@ -266,8 +266,7 @@ def _started_engine(
     address = options.address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
     if address in ("", "local"):
         address = None
-    ray = f"Ray at {address}" if address else "Ray"
-    observer.on_startup("the objective" if options.inline else ray)
+    observer.on_startup(_activity(address, options.inline))
     with ExitStack() as exits:
         try:
             with interruption.raise_at_once():
@@ -278,6 +277,14 @@ def _started_engine(
         except SystemExit:  # Ray's own signal handler raises it while Ray is being started
             raise StartInterrupted(signal.SIGTERM) from None
         yield engine
+
+
+def _activity(address: str | None, inline: bool) -> str:
+    if inline:
+        return "starting the objective"
+    if address is None:
+        return "starting Ray"
+    return "joining the running Ray" if address == "auto" else f"joining Ray at {address}"
 
 
 def _engine(address: str | None, inline: bool) -> Engine:

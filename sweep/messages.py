@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sweep.tracking.hparams import Session
+if TYPE_CHECKING:  # it imports tensorboardX and numpy
+    from sweep.tracking.hparams import Session
 
 RESERVED_PREFIX = "sweep:"
 """The prefix of trial attributes that the sweep sets itself; the objective must not use it."""

@@ -13,6 +13,32 @@ from pathlib import Path
 
 PATIENCE = 180
 """Seconds after which something that takes a few seconds hangs: test machines are slow and busy."""
+UNNEEDED_LIBRARIES = frozenset(
+    [
+        "aiohttp",
+        "alembic",
+        "cmaes",
+        "fastapi",
+        "grpc",
+        "IPython",
+        "jax",
+        "lightning",
+        "matplotlib",
+        "opentelemetry",
+        "pandas",
+        "plotly",
+        "pyarrow",
+        "scipy",
+        "sklearn",
+        "sqlalchemy",
+        "tensorboard",
+        "tensorflow",
+        "torch",
+        "transformers",
+        "wandb",
+    ]
+)
+"""Libraries that take long to import, and that a sweep needs only if its objective or its file uses them."""
 
 
 def sweep_command(*arguments: object) -> list[str]:

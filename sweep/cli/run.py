@@ -60,25 +60,28 @@ def run(
     Exit status: 0 if at least one trial is complete or pruned; 1 if none is, or after an error; 2 invalid
     input; 130 or 143 interrupted.
     """
-    from sweep.engine.observer import Observer
     from sweep.sweepfile import read_sweep_file
     from sweep.sweepfile.types import read_delay
 
     seconds = read_delay(float(grace) if grace.replace(".", "", 1).isdigit() else grace, "--grace")
     sweep_file = read_sweep_file(file, overrides(changes, name, trials, parallel))
 
-    from sweep.analysis.failures import explain_no_best
-    from sweep.analysis.view import SweepView
     from sweep.console.display import make_display
-    from sweep.console.summary import exit_status, summarise
-    from sweep.launch import LaunchOptions, launch
+    from sweep.engine.observer import Observer
 
-    options = LaunchOptions(runs, address, inline, fresh, seconds)
     display = nullcontext(Observer()) if quiet else make_display(sweep_file.spec, is_plain=plain or inline)
     with display as observer, sweep_file.locating():
+        from sweep.launch import LaunchOptions, launch  # takes longer than all the above
+
         for note in sweep_file.notes:
             observer.on_note(note)
+        options = LaunchOptions(runs, address, inline, fresh, seconds)
         launched = launch(sweep_file.spec, observer, options, near=file.parent)
+
+    from sweep.analysis.failures import explain_no_best
+    from sweep.analysis.view import SweepView
+    from sweep.console.summary import exit_status, summarise
+
     status = exit_status(launched)
     if not quiet:
         summarise(launched, sweep_file.metric_place)

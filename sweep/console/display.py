@@ -31,6 +31,7 @@ class Display(Observer):
     """
 
     def __init__(self, spec: SweepSpec) -> None:
+        self._name = spec.name
         self._metric = spec.metric.name
         self._varied = None if spec.is_define_by_run else set(spec.varied)
 
@@ -54,8 +55,8 @@ class LineDisplay(Display):
         super().__init__(spec)
         self._last_line = time.monotonic()
 
-    def on_startup(self, what: str) -> None:
-        _print(f"starting {what} ...")
+    def on_startup(self, activity: str) -> None:
+        _print(f"{activity} ...")
 
     def on_note(self, text: str) -> None:
         _print(f"note: {text}")
@@ -178,14 +179,15 @@ class LiveDisplay(Display):
     def __enter__(self) -> LiveDisplay:
         self._exits.enter_context(_no_echo())
         self._exits.enter_context(self._live)
+        self.on_startup(f"starting {self._name}")
         return self
 
     def __exit__(self, *error: object) -> None:
         self._exits.close()
 
-    def on_startup(self, what: str) -> None:
+    def on_startup(self, activity: str) -> None:
         spinner = "dots" if self._console.encoding.lower().startswith("utf") else "line"
-        self._live.update(Spinner(spinner, f" starting {what} ..."))
+        self._live.update(Spinner(spinner, f" {activity} ..."), refresh=True)
 
     def on_note(self, text: str) -> None:
         self._live.console.print(f"note: {text}", highlight=False, markup=False)

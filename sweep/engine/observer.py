@@ -15,8 +15,8 @@ class Observer:
     wants_reports = False
     """Whether `on_reports` should be called."""
 
-    def on_startup(self, what: str) -> None:
-        """Something that takes seconds is being started: Ray, the workers."""
+    def on_startup(self, activity: str) -> None:
+        """Something that takes seconds begins, such as `starting Ray`."""
 
     def on_note(self, text: str) -> None:
         """A message for the user, given once."""

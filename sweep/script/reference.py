@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,6 @@ from sweep.sweepfile.command import (
     CommandError,
     depends_on_trial,
 )
-from sweep.sweepfile.tree import flatten
 from sweep.sweepfile.wandb.command import make_command, nest
 from sweep.system.directory import TrialDirectory
 from sweep.trial.trial import Objective, Trial
@@ -84,6 +83,9 @@ class ScriptReference:
         Raises:
             EntryError: the script does not exist or cannot be run.
         """
+        from sweep.sweepfile.tree import flatten  # imports the models, which no worker needs
+
+        parameters = flatten(spec.parameters)
         command = make_command(spec.command or DEFAULT_COMMAND, spec.arguments)
         program = spec.program
         if program == NO_PROGRAM:
@@ -114,9 +116,9 @@ class ScriptReference:
                 command = direct
                 if path is not None and os.sep not in program:
                     program = f"./{program}"
-        command = command.with_hydra_dirs(flatten(spec.parameters), path is not None and _uses_hydra(path))
+        command = command.with_hydra_dirs(parameters, path is not None and _uses_hydra(path))
         reference = replace(cls.of(spec), command=command, program=program, file=path)
-        reference._check_executable(spec, directory)
+        reference._check_executable(parameters, directory)
         return reference
 
     @classmethod
@@ -136,13 +138,13 @@ class ScriptReference:
             launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )
 
-    def _check_executable(self, spec: SweepSpec, directory: Path) -> None:
+    def _check_executable(self, parameters: Iterable[str], directory: Path) -> None:
         """Check that the command's executable exists, unless it depends on the trial."""
         variables = _known_variables(self.variables)
         context = CommandContext(
             self.interpreter(), self.program, "args.json", variables, "trial", 0, 0, str(directory)
         )
-        of_trial = {f"${{{name}}}" for name in [*flatten(spec.parameters), *TRIAL_MACROS]}
+        of_trial = {f"${{{name}}}" for name in [*parameters, *TRIAL_MACROS]}
         by_env = False
         for item in self.command.items:
             if not self.command.as_wandb and any(macro in item for macro in of_trial):

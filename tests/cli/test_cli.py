@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import sweep
 from sweep import cli
 from sweep.analysis.view import SweepView
 from sweep.cli.app import app
-from tests.commands import PATIENCE, call, sweep_command
+from tests.commands import PATIENCE, UNNEEDED_LIBRARIES, call, sweep_command
 from tests.conftest import REPOSITORY, MakeSweep
 
 LOSS_IS_X = "def train(trial):\n    trial.report(trial.params.x, 0)\n    return trial.params.x\n"
@@ -55,6 +55,34 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "sweep run space.yaml" in done.stdout
     assert done.stdout.endswith("[]\n")
+
+
+def _imported(code: str, names: Collection[str]) -> set[str]:
+    """Which of the modules a new process has imported after it has run `code`."""
+    code = f"import atexit, sys\natexit.register(lambda: print('modules:', *sys.modules))\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
+    _, found, modules = done.stdout.partition("modules: ")
+    assert found, done.stderr
+    return set(modules.split()) & set(names)
+
+
+@pytest.mark.process
+def test_an_invalid_sweep_file_is_reported_before_optuna_ray_and_tensorboardx_are_imported(
+    make_sweep: MakeSweep,
+) -> None:
+    file = make_sweep(LOSS_IS_X, parameters={"x": {"min": 1.0, "max": 0.0}})
+    code = f"from sweep.cli import main\nsys.argv = ['sweep', 'run', {str(file)!r}]\nsys.exit(main())"
+    assert _imported(code, {"ray", "optuna", "tensorboardX", "numpy", "sweep.controller"}) == set()
+
+
+@pytest.mark.process
+def test_a_sweep_imports_no_library_that_it_does_not_need(make_sweep: MakeSweep) -> None:
+    file = make_sweep(LOSS_IS_X, stop={"trials": 2})
+    code = (
+        "import sweep.engine.ray.engine, sweep.engine.ray.worker\n"
+        f"from sweep.cli import main\nsys.argv = ['sweep', 'run', {str(file)!r}, '--inline']\nmain()"
+    )
+    assert _imported(code, {*UNNEEDED_LIBRARIES, "optuna"}) == {"optuna"}
 
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -529,7 +557,7 @@ def test_a_joined_cluster_is_left_running_and_its_gpus_are_used(make_sweep: Make
     rows = json.loads(call("trials", "demo", "--format", "json").stdout)
     assert {row["value"] for row in rows} == {0.0, 1.0}
     done = call("run", file, "-n", "5", env={"RAY_ADDRESS": cluster})
-    assert f"starting Ray at {cluster} ..." in done.stdout
+    assert f"joining Ray at {cluster} ..." in done.stdout
     assert done.stderr == ""
 
 

@@ -128,3 +128,9 @@ def test_failures_stay_on_the_screen() -> None:
     live.on_attempt_end(AttemptResult(4, 1, "FAIL", "error", reason="ValueError: [bold]no"))
     live.on_attempt_end(AttemptResult(5, 1, "COMPLETE", "returned", 0.5))
     assert file.getvalue() == "trial 4 failed: ValueError: [bold]no\n"
+
+
+def test_the_terminal_shows_that_the_sweep_is_being_started_from_the_beginning() -> None:
+    file = io.StringIO()
+    with LiveDisplay(SPEC, Console(file=file, width=80, force_terminal=True)):
+        assert "starting demo ..." in file.getvalue()

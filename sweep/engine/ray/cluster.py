@@ -32,6 +32,8 @@ _RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, psutil.E
 _SLOT_CPU = "sweep_cpu"
 """A resource of a Ray that a sweep has started: its CPUs, for workers."""
 
+_START_ONE = "start one with: ray start --head; or leave the address out, to start Ray for this sweep alone"
+
 _connection_lock = threading.Lock()
 """Held while this process has its own connection to Ray. Ray terminates with the thread that started it, so
 threads cannot share it."""
@@ -83,6 +85,11 @@ class RayCluster:
                 except _StartTimeout:  # two in a row are rare
                     self._connect_or_clean_up()
                 self._exits.callback(_shut_down)
+                if self._address is not None and self._is_of_a_sweep():
+                    raise InputError(
+                        f"{_source(self._address)}: is the Ray of a running sweep, which ends with it; "
+                        f"{_START_ONE}"
+                    )
             elif (folder := private.folder_that_hides_this_package()) is not None:
                 raise InputError(
                     f"{folder}: has another module called sweep, which Ray's workers would import instead of "
@@ -111,7 +118,8 @@ class RayCluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         try:
             if self._address is not None:
-                private.match_authentication(_resolve(self._address))
+                self._address = _resolve(self._address)  # of several that run, it stays this one
+                private.match_authentication(self._address)
             with private.only_needed_daemons():
                 ray.init(
                     address=self._address or "local",
@@ -187,9 +195,13 @@ class RayCluster:
         an objective can itself run Ray tasks, which would otherwise wait forever while it waits for them: Ray
         does not lend them the CPU of an actor that waits.
         """
-        if all(_SLOT_CPU in machine for machine in self.machines()):
+        if self._is_of_a_sweep():
             return {"CPU": 0, "GPU": gpu, _SLOT_CPU: cpu}
         return {"CPU": cpu, "GPU": gpu}
+
+    def _is_of_a_sweep(self) -> bool:
+        """Whether a sweep has started this Ray, for itself alone."""
+        return all(_SLOT_CPU in machine for machine in self.machines())
 
     def cores(self) -> int:
         """The number of CPUs of all machines; at least one."""
@@ -245,12 +257,20 @@ def _shut_down() -> None:
         ray.shutdown()
 
 
+def _source(address: str) -> str:
+    """How the user has set an address."""
+    if address == os.environ.get("RAY_ADDRESS"):
+        return f"RAY_ADDRESS={address}"
+    return caller().option("address", address)
+
+
 def _resolve(address: str) -> str:
     """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
+    if address == "auto":  # Ray prefers its variable, too
+        address = os.environ.get("RAY_ADDRESS") or address
+    source = _source(address)
     if address == "auto":
-        return private.find_running_cluster()
-    is_from_environment = address == os.environ.get("RAY_ADDRESS")
-    source = f"RAY_ADDRESS={address}" if is_from_environment else caller().option("address", address)
+        return _find_running_cluster(source)
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():  # http:// is the address for `ray job`
         raise InputError(
@@ -258,10 +278,24 @@ def _resolve(address: str) -> str:
             "or local, to start Ray on this machine"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()
+        _check_listens(host, port)
     except (OSError, OverflowError) as error:
         raise SweepError(
             f"{source}: the Ray cluster cannot be reached: {error}; `ray start --head` prints the address of "
             "a cluster, local starts Ray on this machine"
         ) from None
     return address
+
+
+def _find_running_cluster(source: str) -> str:
+    try:
+        address = private.find_running_cluster()
+        host, _, port = address.rpartition(":")
+        _check_listens(host, port)  # Ray remembers the address of one that was killed
+    except OSError:
+        raise InputError(f"{source}: no Ray is running on this machine; {_START_ONE}") from None
+    return address
+
+
+def _check_listens(host: str, port: str) -> None:
+    socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()

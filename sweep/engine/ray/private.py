@@ -46,7 +46,7 @@ def find_running_cluster() -> str:
         Its address, HOST:PORT.
 
     Raises:
-        ConnectionError: there is no cluster, or more than one.
+        ConnectionError: there is no cluster.
     """
     return str(canonicalize_bootstrap_address_or_die("auto"))
 
@@ -222,7 +222,7 @@ def only_needed_daemons() -> Iterator[None]:
             setattr(Node, name, method)
 
 
-def _start_nothing(node: Node, **options: object) -> None:
+def _start_nothing(*arguments: object, **options: object) -> None:
     """In place of a method of Ray's node that starts a daemon."""
 
 

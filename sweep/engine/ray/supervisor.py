@@ -140,7 +140,7 @@ class Supervisor:
 
     def _on_controller_ready(self, progress: Progress) -> None:
         self.progress = progress
-        self._observer.on_startup("workers")
+        self._observer.on_startup("starting workers")
         if progress.seconds_left is not None:
             self._end = time.monotonic() + progress.seconds_left
         if progress.total is not None:

@@ -14,9 +14,10 @@ import ray
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.engine.ray import cluster as ray_cluster
+from sweep.engine.ray import private
 from sweep.engine.ray.cluster import RayCluster, RayLost
 from sweep.engine.ray.engine import RayEngine
-from sweep.errors import SweepError
+from sweep.errors import InputError, SweepError
 from tests.commands import PATIENCE
 
 
@@ -52,6 +53,82 @@ def test_a_ray_that_does_not_start_is_an_error_of_one_line(
     assert len(calls) == (2 if error is Exception else 1), (
         "only its own timeout of half a minute is worth a second try"
     )
+
+
+@pytest.mark.parametrize("is_remembered", [False, True])
+def test_joining_the_running_ray_is_one_error_at_once_if_none_is_running(
+    monkeypatch: pytest.MonkeyPatch, is_remembered: bool
+) -> None:
+    def find(address: str) -> str:
+        if is_remembered:  # Ray keeps the address of one that was killed in a file
+            return "127.0.0.1:1"
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(private, "canonicalize_bootstrap_address_or_die", find)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray retries for minutes"))
+    with pytest.raises(InputError) as found:
+        RayCluster("auto").__enter__()
+    assert str(found.value) == (
+        "address='auto': no Ray is running on this machine; start one with: ray start --head; or leave the "
+        "address out, to start Ray for this sweep alone"
+    )
+
+
+def test_the_ray_of_another_sweep_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = [{"node:__internal_head__": 1.0, "CPU": 2.0, "sweep_cpu": 2.0}]
+    shut_down = Mock()
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", shut_down)
+    monkeypatch.setattr(RayCluster, "_connect", lambda cluster: None)
+    monkeypatch.setattr(RayCluster, "machines", lambda cluster: machines)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match="address='auto': is the Ray of a running sweep, which ends with"):
+        RayCluster("auto").__enter__()
+    assert shut_down.called
+    del machines[0]["sweep_cpu"]
+    with RayCluster("auto"):
+        pass
+
+
+def test_a_sweep_that_has_joined_the_running_ray_does_not_change_to_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    joined = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(private, "find_running_cluster", Mock(side_effect=["10.0.0.1:1", "10.0.0.2:2"]))
+    monkeypatch.setattr(private, "match_authentication", lambda address: None)
+    monkeypatch.setattr(private, "find_daemons", lambda node_id: [Mock()])
+    monkeypatch.setattr(ray_cluster, "_check_listens", lambda host, port: None)
+    monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
+    monkeypatch.setattr(RayCluster, "current_node", lambda cluster: "node")
+    cluster = RayCluster("auto")
+    cluster._connect()
+    cluster.restart()
+    assert joined == ["10.0.0.1:1", "10.0.0.1:1"]
+
+
+class _Node:
+    """A later Ray's class, in which two methods have new names."""
+
+    def start_monitor(self, *arguments: object) -> str:
+        return "started"
+
+    def start_other(self) -> str:
+        return "started"
+
+
+def test_a_later_ray_that_starts_its_daemons_in_another_way_starts_those_daemons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(private, "Node", _Node)
+    node = _Node()
+    with private.only_needed_daemons():
+        assert node.start_monitor("a", "b") is None
+        assert node.start_other() == "started"
+        assert not hasattr(node, "start_log_monitor")
+    assert node.start_monitor("a", "b") == "started"
 
 
 def test_ray_is_started_again_after_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
