@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,14 @@ class TrialRow:
         present only if they are set.
         """
         optional = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
-        data = asdict(self) | {"directory": str(self.directory)}
-        present = [key for key, value in data.items() if value is not None or key not in optional]
-        return {"dir" if key == "directory" else key: data[key] for key in present}
+        data = {
+            key: dict(value) if isinstance(value, dict) else value
+            for key, value in vars(self).items()
+            if value is not None or key not in optional
+        }
+        return {"dir" if key == "directory" else key: value for key, value in data.items()} | {
+            "dir": str(self.directory)
+        }
 
 
 class SweepView:
@@ -226,6 +231,7 @@ class SweepView:
 
     def row(self, trial: FrozenTrial) -> TrialRow:
         """The row of one of `frozen_trials`."""
+        root = self.directory.trial(trial.number).root
         duration = trial.duration.total_seconds() if trial.duration is not None else None
         duration = trial.user_attrs.get(attributes.DURATION, duration)
         return TrialRow(
@@ -239,7 +245,7 @@ class SweepView:
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
-            directory=self.directory.trial(trial.number).root,
+            directory=root,
             retry_of=trial.user_attrs.get(attributes.RESUBMISSION_OF),
             values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
             feasible=self._ranking.is_feasible(trial)
@@ -250,11 +256,10 @@ class SweepView:
                 key: value for key, value in trial.user_attrs.items() if not key.startswith(RESERVED_PREFIX)
             }
             or None,
-            artifacts=self._artifacts(trial.number) or None,
+            artifacts=self._artifacts(trial.number, root) or None,
         )
 
-    def _artifacts(self, number: int) -> list[str]:
-        root = self.directory.trial(number).root
+    def _artifacts(self, number: int, root: Path) -> list[str]:
         folders = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
         return [str(folder.relative_to(root) / name) for folder in folders for name in find_artifacts(folder)]
 
