@@ -24,9 +24,10 @@ from sweep.errors import InputError, nearest, suggestion
 from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
 from sweep.study import attributes
+from sweep.study.private import storage_of
 from sweep.study.ranking import Ranking
 from sweep.study.resubmission import failed_trials
-from sweep.study.storage import load_study
+from sweep.study.storage import IndexedJournalStorage, load_study, reading
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
@@ -125,15 +126,41 @@ class SweepView:
             hint = suggestion(name, names if nearest(name, names) else names[:10])
         raise InputError(f"{name}: there is no such sweep in {runs}; {hint}")
 
+    def again(self) -> SweepView:
+        """The sweep as it is now. Only what is new in its study is read."""
+        return self._with_study(SweepView(self.directory))
+
+    def as_spec(self, spec: SweepSpec) -> SweepView:
+        """The same sweep, as another spec describes it."""
+        return self._with_study(SweepView(self.directory, spec))
+
+    def _with_study(self, other: SweepView) -> SweepView:
+        if self.study is not None and not (self.storage is not None and self.storage.is_replaced):
+            other.study = self.study
+        return other
+
     @cached_property
     def study(self) -> optuna.Study | None:
         """The Optuna study; None if the sweep was killed before it was created."""
         return load_study(self.spec, self.directory)
 
+    @property
+    def storage(self) -> IndexedJournalStorage | None:
+        """The storage of the study if it is a journal; what it has read need not be read again."""
+        storage = storage_of(self.study) if self.study is not None else None
+        return storage if isinstance(storage, IndexedJournalStorage) else None
+
     @cached_property
     def frozen_trials(self) -> list[FrozenTrial]:
-        """The Optuna trials, ordered by number. Do not modify them."""
-        return self.study.get_trials(deepcopy=False) if self.study is not None else []
+        """The Optuna trials, ordered by number. Do not modify them.
+
+        Raises:
+            InputError: the journal is damaged.
+        """
+        if self.study is None:
+            return []
+        with reading(self.spec, self.directory):
+            return self.study.get_trials(deepcopy=False)
 
     @cached_property
     def is_running(self) -> bool:
@@ -150,7 +177,7 @@ class SweepView:
     @property
     def counts(self) -> dict[str, int]:
         """The number of trials by state. In a sweep that is not running, unfinished trials are waiting."""
-        counts = Counter(self._state(trial) for trial in self.frozen_trials)
+        counts = Counter(self.state_of(trial) for trial in self.frozen_trials)
         return {"failed" if state == "FAIL" else state.lower(): counts[state] for state in _COUNTED}
 
     @property
@@ -236,7 +263,7 @@ class SweepView:
         duration = trial.user_attrs.get(attributes.DURATION, duration)
         return TrialRow(
             number=trial.number,
-            state=self._state(trial),
+            state=self.state_of(trial),
             value=trial.values[0] if trial.values and trial.state.is_finished() else None,
             params=self.params(trial),
             metrics=self._metrics(trial),
@@ -272,7 +299,8 @@ class SweepView:
         decision = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
         return self.directory.trial(number, self.spec.run_labels[decision["repeat"]]).error
 
-    def _state(self, trial: FrozenTrial) -> str:
+    def state_of(self, trial: FrozenTrial) -> str:
+        """The state of a trial. In a sweep that is not running, unfinished trials are waiting."""
         if trial.state == TrialState.RUNNING and not self.is_running:
             return "WAITING"
         return str(trial.state.name)

@@ -68,7 +68,6 @@ def run(
     sweep_file = read_sweep_file(file, overrides(changes, name, trials, parallel))
 
     from sweep.analysis.failures import explain_no_best
-    from sweep.analysis.view import SweepView
     from sweep.console.display import make_display
     from sweep.console.summary import exit_status, summarise
     from sweep.launch import LaunchOptions, launch
@@ -83,5 +82,5 @@ def run(
     if not quiet:
         summarise(launched, sweep_file.metric_place)
     elif status == 1:
-        print(f"error: {explain_no_best(SweepView(launched.directory))}", file=sys.stderr)
+        print(f"error: {explain_no_best(launched.view)}", file=sys.stderr)
     raise Exit(status)

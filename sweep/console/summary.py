@@ -20,7 +20,7 @@ def exit_status(launched: Launch) -> int:
     """The exit status of `sweep run`: 0 if a trial has a result, 1 if none has, 128 + n after signal n."""
     if launched.signal is not None:
         return 128 + launched.signal
-    counts = SweepView(launched.directory).counts
+    counts = launched.view.counts
     return 0 if counts["complete"] + counts["pruned"] else 1
 
 
@@ -31,8 +31,8 @@ def summarise(launched: Launch, metric_place: str | None = None) -> None:
         launched: the outcome of the run.
         metric_place: where the metric's name is set: the sweep file and the line, or an option.
     """
-    view = SweepView(launched.directory)
-    root, name = launched.directory.root, name_for_commands(launched.directory)
+    view = launched.view
+    root, name = view.directory.root, name_for_commands(view.directory)
     _print_state(view, launched)
     print_best(view, has_lines=True)
     stopped_by = launched.progress.stopped_by if launched.progress is not None else None

@@ -51,6 +51,7 @@ from sweep.study import attributes
 from sweep.study.custom_sampler import raised_by_custom_sampler
 from sweep.study.enqueue import enqueue_configurations
 from sweep.study.resubmission import enqueue_resubmissions
+from sweep.study.storage import IndexedJournalStorage
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -73,6 +74,7 @@ class Controller:
         run_id: the id of this run of the sweep. If the study was last used by the same run, this controller
             replaces one that died while its workers continue to run.
         keeps_report_events: whether reports are passed on to the engine.
+        known: a storage of this process that has read the study's journal.
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class Controller:
         slots: int,
         run_id: str = "",
         keeps_report_events: bool = False,
+        known: IndexedJournalStorage | None = None,
     ) -> None:
         self._spec = spec
         self._given_notes: set[str] = set()
         self._space = space = SearchSpace.of(spec)
-        self._sweep_study = study = SweepStudy(spec, space, directory)
+        self._sweep_study = study = SweepStudy(spec, space, directory, known)
         self._study = study.optuna_study
         trials = study.trials
         has_workers = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id

@@ -40,6 +40,8 @@ class JournalReader(BaseJournalBackend):
         """How many lines `read_logs` has returned."""
         self._position = 0
         """Where the first line that it has not returned starts in the file, in bytes."""
+        self._file: tuple[int, int] | None = None
+        """The device and the number of the file that was read last."""
         self._skipped: deque[tuple[int, int]] = deque()
         """Where lines start and end in the file, after `_position`, that it returned from a batch."""
 
@@ -47,6 +49,14 @@ class JournalReader(BaseJournalBackend):
     def place(self) -> tuple[int, int] | None:
         """How many lines were returned, and where they end in the file, if no other lines are before that."""
         return (self._returned, self._position) if not self._skipped else None
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether there is another file at the path than the one that was read, or none."""
+        try:
+            return _identity(os.stat(self.path)) != self._file
+        except OSError:
+            return True
 
     def skip_to(self, lines: int, position: int) -> None:
         """Go on after this many lines, which end at this position, as if they had been returned."""
@@ -73,7 +83,8 @@ class JournalReader(BaseJournalBackend):
         assert log_number_from == self._returned
 
     def _read(self, descriptor: int) -> Iterator[dict[str, Any]]:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        self._file, size = _identity(status), status.st_size
         while True:
             if self._skipped and self._skipped[0][0] == self._position:
                 _, self._position = self._skipped.popleft()
@@ -94,6 +105,10 @@ class JournalReader(BaseJournalBackend):
                 self._returned += 1
                 self._position += len(line) + 1
                 yield record
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _read_lines(descriptor: int, start: int, end: int) -> list[bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator, suppress
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -53,9 +54,12 @@ class IndexedJournalStorage(JournalStorage):
     Args:
         journal: the journal.
         snapshot: the path of the snapshot, which need not exist.
+        known: a storage of this process that has read the same journal: only what is new is read again.
     """
 
-    def __init__(self, journal: JournalReader, snapshot: Path) -> None:
+    def __init__(
+        self, journal: JournalReader, snapshot: Path, known: IndexedJournalStorage | None = None
+    ) -> None:
         # Optuna's own constructor replays the journal into a result without indices.
         super().__setstate__({"_backend": journal})
         self._journal = journal
@@ -65,14 +69,17 @@ class IndexedJournalStorage(JournalStorage):
         self._writer: threading.Thread | None = None
         self._indexed = self._replay_result = IndexedReplay(self._worker_id_prefix)
         with self._thread_lock, without_collections():
-            self._restore(read_snapshot(snapshot, journal.path))
+            found = known._take_snapshot() if known is not None else read_snapshot(snapshot, journal.path)
+            if found is not None:
+                self._indexed.restore(found.studies, found.trials)
+                self._journal.skip_to(found.lines, found.position)
+                self._covered = known._covered if known is not None else found.position
             self._sync_with_backend()
 
-    def _restore(self, found: Snapshot | None) -> None:
-        if found is not None:
-            self._indexed.restore(found.studies, found.trials)
-            self._journal.skip_to(found.lines, found.position)
-            self._covered = found.position
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the journal that it has read was moved away."""
+        return self._journal.is_replaced
 
     def _sync_with_backend(self) -> None:
         with self._journal.mutex:
@@ -122,12 +129,20 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     )
 
 
-def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here."""
+def open_storage(
+    spec: SweepSpec, directory: SweepDirectory, known: IndexedJournalStorage | None = None
+) -> BaseStorage:
+    """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here.
+
+    Args:
+        spec: the sweep.
+        directory: its directory.
+        known: a storage of this process that has read the journal.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if spec.storage is not None:
         return open_url(spec.storage)
-    return IndexedJournalStorage(Journal(directory.journal), directory.snapshot)
+    return IndexedJournalStorage(Journal(directory.journal), directory.snapshot, known)
 
 
 @quiet_optuna
@@ -139,15 +154,26 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     """
     if spec.storage is None and not directory.journal.exists():
         return None
-    try:
+    with reading(spec, directory):
         storage = (
             IndexedJournalStorage(JournalReader(directory.journal), directory.snapshot)
             if spec.storage is None
             else open_url(spec.storage)
         )
-        return optuna.load_study(study_name=spec.name, storage=storage)
-    except KeyError:
-        return None
+        with suppress(KeyError):
+            return optuna.load_study(study_name=spec.name, storage=storage)
+    return None
+
+
+@contextmanager
+def reading(spec: SweepSpec, directory: SweepDirectory) -> Iterator[None]:
+    """A context in which the study of a sweep is read.
+
+    Raises:
+        InputError: its journal is damaged.
+    """
+    try:
+        yield
     except (ValueError, TypeError, OSError) as error:
         number = damaged_line(directory.journal) if spec.storage is None else None
         why = error if number is None else f"line {number} is damaged; restore the file from a copy"
