@@ -252,9 +252,9 @@ class SweepView:
             return list(dict.fromkeys(name for trial in self.frozen_trials for name in self.params(trial)))
         return self.spec.varied
 
-    def rows(self) -> list[TrialRow]:
-        """All trials."""
-        return [self.row(trial) for trial in self.frozen_trials]
+    def rows(self, state: TrialState | None = None) -> list[TrialRow]:
+        """All trials, or those with a final state."""
+        return [self.row(trial) for trial in self.frozen_trials if state in (None, trial.state)]
 
     def row(self, trial: FrozenTrial) -> TrialRow:
         """The row of one of `frozen_trials`."""

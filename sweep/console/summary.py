@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optuna.trial import TrialState
+
 from sweep.analysis import formatting as text
 from sweep.analysis.failures import most_frequent_failure
 from sweep.analysis.resuming import how_to_continue, name_for_commands, stored_caller
@@ -122,7 +124,7 @@ def _print_common_failure(view: SweepView, failure: CommonFailure, retry: str) -
 
 
 def _print_failures(view: SweepView, advice: str) -> None:
-    reason = most_frequent_failure(view.rows())
+    reason = most_frequent_failure(view.rows(TrialState.FAIL))
     if reason is not None:
         print(reason.summary)
         print(f"  {_relative(view.error_file(reason.trial))}{advice}")

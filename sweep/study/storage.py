@@ -44,8 +44,10 @@ quiet_optuna = _Quiet()
 """For processes of the user's program, which may use Optuna itself and needs its log level restored."""
 
 
-_SNAPSHOT_AFTER = 16 << 20
-"""How much a journal grows, in bytes, before a running sweep writes a snapshot. It also has to double."""
+_SNAPSHOT_AFTER = 4 << 20
+"""The size of a journal, in bytes, at which a running sweep writes the first snapshot."""
+_GROWTH = 1.25
+"""By which factor the journal grows until the next one. So a snapshot costs the same for each trial."""
 
 
 class IndexedJournalStorage(JournalStorage):
@@ -55,25 +57,32 @@ class IndexedJournalStorage(JournalStorage):
         journal: the journal.
         snapshot: the path of the snapshot, which need not exist.
         known: a storage of this process that has read the same journal: only what is new is read again.
+        snapshot_after: the size of the journal, in bytes, at which the first snapshot is due.
     """
 
     def __init__(
-        self, journal: JournalReader, snapshot: Path, known: IndexedJournalStorage | None = None
+        self,
+        journal: JournalReader,
+        snapshot: Path,
+        known: IndexedJournalStorage | None = None,
+        snapshot_after: int = _SNAPSHOT_AFTER,
     ) -> None:
         # Optuna's own constructor replays the journal into a result without indices.
         super().__setstate__({"_backend": journal})
         self._journal = journal
         self._snapshot = snapshot
+        self._snapshot_after = snapshot_after
         self._covered = 0
-        """How many bytes of the journal the last snapshot covers."""
+        """How many bytes of the journal the last snapshot covers, or what it started from."""
         self._writer: threading.Thread | None = None
         self._indexed = self._replay_result = IndexedReplay(self._worker_id_prefix)
         with self._thread_lock, without_collections():
-            found = known._take_snapshot() if known is not None else read_snapshot(snapshot, journal.path)
+            found = known._take_snapshot() if known is not None else None
+            found = found or read_snapshot(snapshot, journal.path)
             if found is not None:
                 self._indexed.restore(found.studies, found.trials)
                 self._journal.skip_to(found.lines, found.position)
-                self._covered = known._covered if known is not None else found.position
+                self._covered = found.position
             self._sync_with_backend()
 
     @property
@@ -86,12 +95,11 @@ class IndexedJournalStorage(JournalStorage):
             super()._sync_with_backend()
 
     def write_snapshot_if_due(self) -> None:
-        """Write a snapshot in a thread if the journal has doubled, so that it costs a share of the trials."""
-        place = self._journal.place
-        if place is None or place[1] < max(_SNAPSHOT_AFTER, 2 * self._covered):
+        """Write a snapshot in a thread if the journal has grown by a share since the last one."""
+        if self._journal.end < max(self._snapshot_after, _GROWTH * self._covered):
             return
-        if self._writer is None or not self._writer.is_alive():
-            snapshot = self._take_snapshot()
+        is_writing = self._writer is not None and self._writer.is_alive()
+        if not is_writing and (snapshot := self._take_snapshot()) is not None:
             self._writer = threading.Thread(
                 target=self._write, args=[snapshot], name="sweep-snapshot", daemon=True
             )
@@ -102,15 +110,16 @@ class IndexedJournalStorage(JournalStorage):
         if self._writer is not None:
             self._writer.join()
         snapshot = self._take_snapshot()
-        if snapshot.position != self._covered:
+        if snapshot is not None and snapshot.position != self._covered:
             self._write(snapshot)
 
-    def _take_snapshot(self) -> Snapshot:
-        """A snapshot, for which no batch may be open."""
+    def _take_snapshot(self) -> Snapshot | None:
+        """A snapshot; None if a batch is open, or a line before what was read is not yet complete."""
         with self._thread_lock:
             self._sync_with_backend()
             place = self._journal.place
-            assert place is not None
+            if place is None:
+                return None
             return Snapshot(*place, self._indexed.studies(), self._indexed.every_trial())
 
     def _write(self, snapshot: Snapshot) -> None:
