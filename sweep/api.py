@@ -222,8 +222,8 @@ def _run_named(
         except StartInterrupted as error:
             raise _interrupted(str(error)) from None
         if launched.progress is None and not is_shown:
-            events.on_note(_finished_note(SweepView(directory)))
-    result = SweepResult(SweepView(directory))
+            events.on_note(_finished_note(launched.view))
+    result = SweepResult(launched.view)
     events.finish(result)
     if is_shown:
         from sweep.console.summary import summarise
@@ -233,7 +233,7 @@ def _run_named(
         ways = f"after you have corrected the cause, resume with {caller().again()}"
         if launched.progress.stopped_by == "same_failure":
             ways += f"; to continue in spite of it: {caller().again(**{'stop.failures': UNLIMITED})}"
-        _log.warning("the sweep has stopped early: %s; %s", explain_no_best(SweepView(directory)), ways)
+        _log.warning("the sweep has stopped early: %s; %s", explain_no_best(launched.view), ways)
     if launched.signal is not None:
         raise _interrupted(f"{spec.name} was interrupted")
     return result

@@ -67,12 +67,12 @@ class Launch:
     """The outcome of a call to `launch`.
 
     Args:
-        directory: the sweep's directory.
+        view: the sweep on disk, afterwards.
         progress: the final progress; None if the sweep was already finished and nothing was run.
         signal: the signal that interrupted the sweep, if any.
     """
 
-    directory: SweepDirectory
+    view: SweepView
     progress: Progress | None
     signal: int | None = None
 
@@ -104,11 +104,12 @@ def launch(
     sweep = PreparedSweep(spec, directory, reference, Path.cwd(), working_directory(spec))
     _check_search(spec)
     text, code = spec.to_yaml(), digest(reference)
-    mode = _check_start(spec, directory, options.fresh)
+    view = _open(directory)
+    mode = _check_start(spec, directory, view, options.fresh)
     if mode in (_StartMode.FINISHED, _StartMode.RESUME) and _has_changed(directory.code, code):
         observer.on_note("the objective's code has changed since the sweep started; earlier trials are kept")
-    if mode is _StartMode.FINISHED:
-        return Launch(directory, None)
+    if view is not None and mode is _StartMode.FINISHED:
+        return Launch(view, None)
     _check_directory(directory)
     for note in _notes(spec, reference, options):
         observer.on_note(note)
@@ -117,9 +118,11 @@ def launch(
         engine.slots(spec)  # raises before anything is written if no machine has room for a trial
         if mode is _StartMode.REPLACE:
             observer.on_note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
+            view = None
         create_directory(directory.root)
         with _lock(directory) as run_id:
-            _check_start(spec, directory, fresh=False)  # again: another process may have been faster
+            view = _open(directory, view)  # again: another process may have been faster
+            _check_start(spec, directory, view, fresh=False)
             if not has_locks(directory.lock):
                 observer.on_note(
                     "this file system has no file locks: do not run the sweep twice at the same time, and "
@@ -131,8 +134,22 @@ def launch(
                 write_atomically(directory.code, code)
             store_caller(directory)
             directory.error.unlink(missing_ok=True)
-            progress = engine.run(replace(sweep, run_id=run_id), observer, interruption, options.grace)
-    return Launch(directory, progress, interruption.signal)
+            known = view.storage if view is not None else None
+            sweep = replace(sweep, run_id=run_id, known=known)
+            progress = engine.run(sweep, observer, interruption, options.grace)
+    return Launch((view or SweepView(directory)).again(), progress, interruption.signal)
+
+
+def _open(directory: SweepDirectory, earlier: SweepView | None = None) -> SweepView | None:
+    """The sweep on disk as it is now; None if there is none.
+
+    Args:
+        directory: the sweep's directory.
+        earlier: the sweep as it was opened before; what is known from then is not read again.
+    """
+    if not directory.exists():
+        return None
+    return SweepView(directory) if earlier is None else earlier.again()
 
 
 def _check_search(spec: SweepSpec) -> None:
@@ -201,13 +218,21 @@ class _StartMode(Enum):
     """A stop rule is reached: nothing is run."""
 
 
-def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _StartMode:
+def _check_start(
+    spec: SweepSpec, directory: SweepDirectory, view: SweepView | None, fresh: bool
+) -> _StartMode:
     """Decide how a sweep is started. Changes nothing.
+
+    Args:
+        spec: the sweep.
+        directory: its directory.
+        view: the sweep that is there.
+        fresh: whether that one is moved aside.
 
     Raises:
         InputError: the directory or the study belongs to another sweep, or the sweep cannot be resumed.
     """
-    if not directory.exists():
+    if view is None:
         _check_free(spec, directory)
         return _StartMode.NEW
     if fresh:
@@ -217,7 +242,6 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
                 f"database; {_another_name()}"
             )
         return _StartMode.REPLACE
-    view = SweepView(directory)
     _check_same_study(spec, view)
     differences = incompatible_changes(view.spec, spec)
     has_no_result = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
@@ -231,7 +255,7 @@ def _check_start(spec: SweepSpec, directory: SweepDirectory, fresh: bool) -> _St
             f"to move the old one aside and start again: {caller().again(fresh=True)}"
         )
     has_work = view.is_running or has_requests(directory.requests)
-    is_finished = not has_work and SweepView(directory, spec).stopped_by is not None
+    is_finished = not has_work and view.as_spec(spec).stopped_by is not None
     return _StartMode.FINISHED if is_finished else _StartMode.RESUME
 
 

@@ -23,7 +23,7 @@ from sweep.engine.observer import Observer
 from sweep.errors import EntryError, InputError, OperationInterrupted, SweepError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
-from sweep.study.attributes import TOKEN
+from sweep.study.attributes import RESUBMISSION_OF, TOKEN
 from sweep.study.constrained_sampler import check_feasible
 from sweep.study.enqueue import enqueue_configurations
 from sweep.study.resubmission import enqueue_resubmissions, failed_trials
@@ -91,7 +91,7 @@ def stop_trial(view: SweepView, number: int) -> str:
                 f"trial {number} is not stopped, and the request is withdrawn: the sweep did not take it in "
                 f"{_TIMEOUT:g} s; with --inline a trial cannot be stopped from another process"
             )
-        while (state := _state(_reread(view), number)) == "RUNNING" and time.monotonic() < deadline:
+        while (state := _state(view.again(), number)) == "RUNNING" and time.monotonic() < deadline:
             time.sleep(_POLL_INTERVAL)
     return state
 
@@ -141,8 +141,12 @@ def resubmit(view: SweepView, numbers: Sequence[int]) -> tuple[dict[int, int], b
         SweepError: the sweep was moved aside.
     """
     is_done = _deliver(view, Request(resubmit=tuple(numbers))).is_done
-    now = _reread(view)
-    successors = {row.retry_of: row.number for row in now.rows() if row.retry_of is not None}
+    now = view.again()
+    successors = {
+        trial.user_attrs[RESUBMISSION_OF]: trial.number
+        for trial in now.frozen_trials
+        if RESUBMISSION_OF in trial.user_attrs
+    }
     if is_done and not successors.keys() >= set(numbers):
         raise _lost(view)
     return successors, now.is_running
@@ -195,7 +199,7 @@ def enqueue(view: SweepView, point: dict[str, Any]) -> tuple[int | None, bool]:
     """
     sent = _deliver(view, Request(enqueue=(point,)))
     is_done = sent.is_done
-    now = _reread(view)
+    now = view.again()
     tokens = {trial.user_attrs.get(TOKEN): trial.number for trial in now.frozen_trials}
     if is_done and sent.request.token not in tokens:
         raise _lost(view)
@@ -253,7 +257,8 @@ def _carry_out_requests(view: SweepView) -> None:
     try:
         with SweepLock(view.directory.lock, view.spec.name):
             InlineEngine().clean_up_previous_run(view.directory, Observer())
-            study = create_or_load_study(view.spec, open_storage(view.spec, view.directory))
+            now = view.again()
+            study = create_or_load_study(now.spec, open_storage(now.spec, now.directory, now.storage))
             for sent in RequestInbox(view.directory.requests, session="").take():
                 enqueue_resubmissions(study, sent.request.resubmit)
                 enqueue_configurations(study, sent.request.enqueue, sent.request.token)
@@ -277,15 +282,11 @@ def _how_to_extend(view: SweepView, assignments: Sequence[str]) -> str:
     return f"extend it and enqueue this configuration: {command}"
 
 
-def _reread(view: SweepView) -> SweepView:
-    return SweepView(view.directory)
-
-
 def _state(view: SweepView, number: int) -> str:
-    rows = view.rows()
-    if not 0 <= number < len(rows):
-        raise InputError(f"{view.spec.name}: has no trial {number}; it has {len(rows)} trials")
-    return rows[number].state
+    trials = view.frozen_trials
+    if not 0 <= number < len(trials):
+        raise InputError(f"{view.spec.name}: has no trial {number}; it has {len(trials)} trials")
+    return view.state_of(trials[number])
 
 
 def _require_session(view: SweepView) -> str:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from optuna.trial import TrialState
+
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.controller.common_failure import failure_patterns
 
@@ -27,7 +29,7 @@ def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
     """The most frequent reason for which trials failed; None if none failed.
 
     Args:
-        rows: all trials.
+        rows: trials, among them all that failed.
     """
     failures = [row for row in rows if row.state == "FAIL"]
     if not failures:
@@ -44,6 +46,6 @@ def most_frequent_failure(rows: Sequence[TrialRow]) -> FailureReason | None:
 
 def explain_no_best(view: SweepView) -> str:
     """Why a sweep has no best trial, in one line."""
-    reason = None if view.counts["complete"] else most_frequent_failure(view.rows())
+    reason = None if view.counts["complete"] else most_frequent_failure(view.rows(TrialState.FAIL))
     why = f"; {reason.summary}" if reason is not None else ""
     return f"{view.spec.name}: {view.why_no_best}{why}"

@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from sweep.errors import InputError, nearest, suggestion
 from sweep.messages import RESERVED_PREFIX
 from sweep.space import SearchSpace
 from sweep.study import attributes
+from sweep.study.private import storage_of
 from sweep.study.ranking import Ranking
 from sweep.study.resubmission import failed_trials
-from sweep.study.storage import load_study
+from sweep.study.storage import IndexedJournalStorage, load_study, reading
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
@@ -85,9 +86,14 @@ class TrialRow:
         present only if they are set.
         """
         optional = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
-        data = asdict(self) | {"directory": str(self.directory)}
-        present = [key for key, value in data.items() if value is not None or key not in optional]
-        return {"dir" if key == "directory" else key: data[key] for key in present}
+        data = {
+            key: dict(value) if isinstance(value, dict) else value
+            for key, value in vars(self).items()
+            if value is not None or key not in optional
+        }
+        return {"dir" if key == "directory" else key: value for key, value in data.items()} | {
+            "dir": str(self.directory)
+        }
 
 
 class SweepView:
@@ -120,15 +126,41 @@ class SweepView:
             hint = suggestion(name, names if nearest(name, names) else names[:10])
         raise InputError(f"{name}: there is no such sweep in {runs}; {hint}")
 
+    def again(self) -> SweepView:
+        """The sweep as it is now. Only what is new in its study is read."""
+        return self._with_study(SweepView(self.directory))
+
+    def as_spec(self, spec: SweepSpec) -> SweepView:
+        """The same sweep, as another spec describes it."""
+        return self._with_study(SweepView(self.directory, spec))
+
+    def _with_study(self, other: SweepView) -> SweepView:
+        if self.study is not None and not (self.storage is not None and self.storage.is_replaced):
+            other.study = self.study
+        return other
+
     @cached_property
     def study(self) -> optuna.Study | None:
         """The Optuna study; None if the sweep was killed before it was created."""
         return load_study(self.spec, self.directory)
 
+    @property
+    def storage(self) -> IndexedJournalStorage | None:
+        """The storage of the study if it is a journal; what it has read need not be read again."""
+        storage = storage_of(self.study) if self.study is not None else None
+        return storage if isinstance(storage, IndexedJournalStorage) else None
+
     @cached_property
     def frozen_trials(self) -> list[FrozenTrial]:
-        """The Optuna trials, ordered by number. Do not modify them."""
-        return self.study.get_trials(deepcopy=False) if self.study is not None else []
+        """The Optuna trials, ordered by number. Do not modify them.
+
+        Raises:
+            InputError: the journal is damaged.
+        """
+        if self.study is None:
+            return []
+        with reading(self.spec, self.directory):
+            return self.study.get_trials(deepcopy=False)
 
     @cached_property
     def is_running(self) -> bool:
@@ -145,7 +177,7 @@ class SweepView:
     @property
     def counts(self) -> dict[str, int]:
         """The number of trials by state. In a sweep that is not running, unfinished trials are waiting."""
-        counts = Counter(self._state(trial) for trial in self.frozen_trials)
+        counts = Counter(self.state_of(trial) for trial in self.frozen_trials)
         return {"failed" if state == "FAIL" else state.lower(): counts[state] for state in _COUNTED}
 
     @property
@@ -220,17 +252,18 @@ class SweepView:
             return list(dict.fromkeys(name for trial in self.frozen_trials for name in self.params(trial)))
         return self.spec.varied
 
-    def rows(self) -> list[TrialRow]:
-        """All trials."""
-        return [self.row(trial) for trial in self.frozen_trials]
+    def rows(self, state: TrialState | None = None) -> list[TrialRow]:
+        """All trials, or those with a final state."""
+        return [self.row(trial) for trial in self.frozen_trials if state in (None, trial.state)]
 
     def row(self, trial: FrozenTrial) -> TrialRow:
         """The row of one of `frozen_trials`."""
+        root = self.directory.trial(trial.number).root
         duration = trial.duration.total_seconds() if trial.duration is not None else None
         duration = trial.user_attrs.get(attributes.DURATION, duration)
         return TrialRow(
             number=trial.number,
-            state=self._state(trial),
+            state=self.state_of(trial),
             value=trial.values[0] if trial.values and trial.state.is_finished() else None,
             params=self.params(trial),
             metrics=self._metrics(trial),
@@ -239,7 +272,7 @@ class SweepView:
             started=_iso(trial.datetime_start),
             finished=_iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
-            directory=self.directory.trial(trial.number).root,
+            directory=root,
             retry_of=trial.user_attrs.get(attributes.RESUBMISSION_OF),
             values=tuple(trial.values) if trial.values and len(self.spec.goals) > 1 else None,
             feasible=self._ranking.is_feasible(trial)
@@ -250,11 +283,10 @@ class SweepView:
                 key: value for key, value in trial.user_attrs.items() if not key.startswith(RESERVED_PREFIX)
             }
             or None,
-            artifacts=self._artifacts(trial.number) or None,
+            artifacts=self._artifacts(trial.number, root) or None,
         )
 
-    def _artifacts(self, number: int) -> list[str]:
-        root = self.directory.trial(number).root
+    def _artifacts(self, number: int, root: Path) -> list[str]:
         folders = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
         return [str(folder.relative_to(root) / name) for folder in folders for name in find_artifacts(folder)]
 
@@ -267,7 +299,8 @@ class SweepView:
         decision = self.frozen_trials[number].user_attrs.get(attributes.DECISION, {"repeat": 0})
         return self.directory.trial(number, self.spec.run_labels[decision["repeat"]]).error
 
-    def _state(self, trial: FrozenTrial) -> str:
+    def state_of(self, trial: FrozenTrial) -> str:
+        """The state of a trial. In a sweep that is not running, unfinished trials are waiting."""
         if trial.state == TrialState.RUNNING and not self.is_running:
             return "WAITING"
         return str(trial.state.name)

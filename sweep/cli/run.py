@@ -79,12 +79,11 @@ def run(
         launched = launch(sweep_file.spec, observer, options, near=file.parent)
 
     from sweep.analysis.failures import explain_no_best
-    from sweep.analysis.view import SweepView
     from sweep.console.summary import exit_status, summarise
 
     status = exit_status(launched)
     if not quiet:
         summarise(launched, sweep_file.metric_place)
     elif status == 1:
-        print(f"error: {explain_no_best(SweepView(launched.directory))}", file=sys.stderr)
+        print(f"error: {explain_no_best(launched.view)}", file=sys.stderr)
     raise Exit(status)

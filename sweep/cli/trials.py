@@ -74,7 +74,11 @@ def _print_csv(rows: Sequence[TrialRow]) -> None:
 def _cell(value: Any) -> Any:
     """A value as JSON has it, except that null is empty and a string has no quotes."""
     value = finite(value)
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return ""
+    if isinstance(value, str) or type(value) in (int, float):  # `csv` writes these numbers as JSON has them
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _entries(record: Mapping[str, Any], group: str) -> dict[str, Any]:

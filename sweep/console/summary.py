@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optuna.trial import TrialState
+
 from sweep.analysis import formatting as text
 from sweep.analysis.failures import most_frequent_failure
 from sweep.analysis.resuming import how_to_continue, name_for_commands, stored_caller
@@ -20,7 +22,7 @@ def exit_status(launched: Launch) -> int:
     """The exit status of `sweep run`: 0 if a trial has a result, 1 if none has, 128 + n after signal n."""
     if launched.signal is not None:
         return 128 + launched.signal
-    counts = SweepView(launched.directory).counts
+    counts = launched.view.counts
     return 0 if counts["complete"] + counts["pruned"] else 1
 
 
@@ -31,8 +33,8 @@ def summarise(launched: Launch, metric_place: str | None = None) -> None:
         launched: the outcome of the run.
         metric_place: where the metric's name is set: the sweep file and the line, or an option.
     """
-    view = SweepView(launched.directory)
-    root, name = launched.directory.root, name_for_commands(launched.directory)
+    view = launched.view
+    root, name = view.directory.root, name_for_commands(view.directory)
     _print_state(view, launched)
     print_best(view, has_lines=True)
     stopped_by = launched.progress.stopped_by if launched.progress is not None else None
@@ -122,7 +124,7 @@ def _print_common_failure(view: SweepView, failure: CommonFailure, retry: str) -
 
 
 def _print_failures(view: SweepView, advice: str) -> None:
-    reason = most_frequent_failure(view.rows())
+    reason = most_frequent_failure(view.rows(TrialState.FAIL))
     if reason is not None:
         print(reason.summary)
         print(f"  {_relative(view.error_file(reason.trial))}{advice}")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 _UNLIMITED = 100_000
 """The width of output that is not a terminal: nothing is cut off."""
+_GAP = "  "
+"""What separates the columns of the trials."""
+_LEFT = ("state", "why")
+"""The columns of the trials that are aligned to the left."""
+_LEAST_WIDTH = 10
+"""The least width of a column that is cut off."""
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
 
 
@@ -45,19 +52,17 @@ def print_trials(view: SweepView) -> None:
     best = {trial.number for trial in view.front}
     goals = [goal.name for goal in view.spec.goals]
     limits = [name for name in view.spec.limits if name not in goals]
-    console = _console()
-    table = _table(expand=console.width < _UNLIMITED)
-    for name in ("trial", "state", *goals, *limits, "time", *varied):
-        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    titles = ["trial", "state", *goals, *limits, "time", *varied]
     if any(row.reason for row in rows):
-        table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=1)
+        titles.append("why")
+    table: list[list[str]] = []
     for row in rows:
         missing = [None] * (len(goals) - 1)
         values = list(row.values) if row.values else [row.value, *missing]
         mark = " *" if row.number in best else ""
-        cells: list[str | Text] = [
+        cells = [
             str(row.number),
-            Text(row.state, style=_STYLES[row.state]),
+            row.state,
             text.number(values[0]) + mark,
             *map(text.number, values[1:]),
             *(text.number(row.metrics.get(name)) for name in limits),
@@ -65,8 +70,48 @@ def print_trials(view: SweepView) -> None:
             *(text.parameter(row.params.get(name, "-")) for name in varied),
             row.reason or "",
         ]
-        table.add_row(*cells[: len(table.columns)])
-    console.print(table)
+        table.append(cells[: len(titles)])
+    _print_trials(titles, table)
+
+
+def _print_trials(titles: list[str], rows: list[list[str]]) -> None:
+    """Print a table with a row for each trial. `rich` takes a second for a thousand rows."""
+    console = _console()
+    columns = [list(map(_one_line, column)) for column in zip(titles, *rows, strict=True)]
+    widths = [max(map(cell_len, column)) for column in columns]
+    if titles[-1] == "why":
+        rest = max(console.width - sum(widths[:-1]) - len(_GAP) * len(widths[:-1]), _LEAST_WIDTH)
+        columns[-1] = [_cut(cell, rest) for cell in columns[-1]]
+    for index, (title, width) in enumerate(zip(titles, widths, strict=True)):
+        spaces = [" " * (width - cell_len(cell)) for cell in columns[index]]
+        if title in _LEFT:
+            columns[index] = list(map(str.__add__, columns[index], spaces))
+        else:
+            columns[index] = list(map(str.__add__, spaces, columns[index]))
+    styled = {cell: _styled(console, cell, _STYLES[cell.strip()]) for cell in set(columns[1][1:])}
+    columns[1][1:] = [styled[cell] for cell in columns[1][1:]]
+    header, *lines = (_GAP.join(cells).rstrip() for cells in zip(*columns, strict=True))
+    print("\n".join([_styled(console, header, "bold"), *lines]))
+
+
+def _one_line(cell: str) -> str:
+    return cell if cell.isprintable() else " ".join(cell.split())
+
+
+def _cut(cell: str, width: int) -> str:
+    """A cell that is not wider than this."""
+    if cell_len(cell) <= width:
+        return cell
+    line = Text(cell)
+    line.truncate(width, overflow="ellipsis")
+    return line.plain
+
+
+def _styled(console: Console, content: str, style: str) -> str:
+    """A text with the escape sequences of a style, if the output is a terminal."""
+    with console.capture() as capture:
+        console.print(content, style=style, end="", soft_wrap=True)
+    return capture.get()
 
 
 def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> None:

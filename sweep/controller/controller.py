@@ -51,6 +51,7 @@ from sweep.study import attributes
 from sweep.study.custom_sampler import raised_by_custom_sampler
 from sweep.study.enqueue import enqueue_configurations
 from sweep.study.resubmission import enqueue_resubmissions
+from sweep.study.storage import IndexedJournalStorage
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -75,6 +76,7 @@ class Controller:
         keeps_report_events: whether reports are passed on to the engine.
         samples_ahead: whether configurations are sampled in a thread, before trials need them. Then a slow
             sampler delays only the slot that waits for it.
+        known: a storage of this process that has read the study's journal.
     """
 
     def __init__(
@@ -85,11 +87,12 @@ class Controller:
         run_id: str = "",
         keeps_report_events: bool = False,
         samples_ahead: bool = False,
+        known: IndexedJournalStorage | None = None,
     ) -> None:
         self._spec = spec
         self._given_notes: set[str] = set()
         self._space = space = SearchSpace.of(spec)
-        self._sweep_study = study = SweepStudy(spec, space, directory, samples_ahead)
+        self._sweep_study = study = SweepStudy(spec, space, directory, samples_ahead, known)
         self._study = study.optuna_study
         trials = study.trials
         has_workers = run_id != "" and self._study.user_attrs.get(attributes.RUN) == run_id

@@ -14,6 +14,7 @@ from sweep.errors import SweepError
 from sweep.messages import Progress
 from sweep.objective.find import ObjectiveReference
 from sweep.script.reference import ScriptReference
+from sweep.study.storage import IndexedJournalStorage
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.tree import domains
 from sweep.system import processes
@@ -35,6 +36,7 @@ class PreparedSweep:
         working_directory: where `sweep run` was called, absolute.
         trial_directory: the working directory of objectives, absolute.
         run_id: the id of this run of the sweep (`system/lock.py`); empty until the run starts.
+        known: the storage with which this process has read the study of a sweep that is resumed.
     """
 
     spec: SweepSpec
@@ -43,6 +45,7 @@ class PreparedSweep:
     working_directory: Path
     trial_directory: Path
     run_id: str = ""
+    known: IndexedJournalStorage | None = None
 
     @property
     def attempt_settings(self) -> AttemptSettings:

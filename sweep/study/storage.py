@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator, suppress
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -43,8 +44,10 @@ quiet_optuna = _Quiet()
 """For processes of the user's program, which may use Optuna itself and needs its log level restored."""
 
 
-_SNAPSHOT_AFTER = 16 << 20
-"""How much a journal grows, in bytes, before a running sweep writes a snapshot. It also has to double."""
+_SNAPSHOT_AFTER = 4 << 20
+"""The size of a journal, in bytes, at which a running sweep writes the first snapshot."""
+_GROWTH = 1.25
+"""By which factor the journal grows until the next one. So a snapshot costs the same for each trial."""
 
 
 class IndexedJournalStorage(JournalStorage):
@@ -53,38 +56,50 @@ class IndexedJournalStorage(JournalStorage):
     Args:
         journal: the journal.
         snapshot: the path of the snapshot, which need not exist.
+        known: a storage of this process that has read the same journal: only what is new is read again.
+        snapshot_after: the size of the journal, in bytes, at which the first snapshot is due.
     """
 
-    def __init__(self, journal: JournalReader, snapshot: Path) -> None:
+    def __init__(
+        self,
+        journal: JournalReader,
+        snapshot: Path,
+        known: IndexedJournalStorage | None = None,
+        snapshot_after: int = _SNAPSHOT_AFTER,
+    ) -> None:
         # Optuna's own constructor replays the journal into a result without indices.
         super().__setstate__({"_backend": journal})
         self._journal = journal
         self._snapshot = snapshot
+        self._snapshot_after = snapshot_after
         self._covered = 0
-        """How many bytes of the journal the last snapshot covers."""
+        """How many bytes of the journal the last snapshot covers, or what it started from."""
         self._writer: threading.Thread | None = None
         self._indexed = self._replay_result = IndexedReplay(self._worker_id_prefix)
         with self._thread_lock, without_collections():
-            self._restore(read_snapshot(snapshot, journal.path))
+            found = known._take_snapshot() if known is not None else None
+            found = found or read_snapshot(snapshot, journal.path)
+            if found is not None:
+                self._indexed.restore(found.studies, found.trials)
+                self._journal.skip_to(found.lines, found.position)
+                self._covered = found.position
             self._sync_with_backend()
 
-    def _restore(self, found: Snapshot | None) -> None:
-        if found is not None:
-            self._indexed.restore(found.studies, found.trials)
-            self._journal.skip_to(found.lines, found.position)
-            self._covered = found.position
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the journal that it has read was moved away."""
+        return self._journal.is_replaced
 
     def _sync_with_backend(self) -> None:
         with self._journal.mutex:
             super()._sync_with_backend()
 
     def write_snapshot_if_due(self) -> None:
-        """Write a snapshot in a thread if the journal has doubled, so that it costs a share of the trials."""
-        place = self._journal.place
-        if place is None or place[1] < max(_SNAPSHOT_AFTER, 2 * self._covered):
+        """Write a snapshot in a thread if the journal has grown by a share since the last one."""
+        if self._journal.end < max(self._snapshot_after, _GROWTH * self._covered):
             return
-        if self._writer is None or not self._writer.is_alive():
-            snapshot = self._take_snapshot()
+        is_writing = self._writer is not None and self._writer.is_alive()
+        if not is_writing and (snapshot := self._take_snapshot()) is not None:
             self._writer = threading.Thread(
                 target=self._write, args=[snapshot], name="sweep-snapshot", daemon=True
             )
@@ -95,15 +110,16 @@ class IndexedJournalStorage(JournalStorage):
         if self._writer is not None:
             self._writer.join()
         snapshot = self._take_snapshot()
-        if snapshot.position != self._covered:
+        if snapshot is not None and snapshot.position != self._covered:
             self._write(snapshot)
 
-    def _take_snapshot(self) -> Snapshot:
-        """A snapshot, for which no batch may be open."""
+    def _take_snapshot(self) -> Snapshot | None:
+        """A snapshot; None if a batch is open, or a line before what was read is not yet complete."""
         with self._thread_lock:
             self._sync_with_backend()
             place = self._journal.place
-            assert place is not None
+            if place is None:
+                return None
             return Snapshot(*place, self._indexed.studies(), self._indexed.every_trial())
 
     def _write(self, snapshot: Snapshot) -> None:
@@ -122,12 +138,20 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     )
 
 
-def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
-    """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here."""
+def open_storage(
+    spec: SweepSpec, directory: SweepDirectory, known: IndexedJournalStorage | None = None
+) -> BaseStorage:
+    """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here.
+
+    Args:
+        spec: the sweep.
+        directory: its directory.
+        known: a storage of this process that has read the journal.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if spec.storage is not None:
         return open_url(spec.storage)
-    return IndexedJournalStorage(Journal(directory.journal), directory.snapshot)
+    return IndexedJournalStorage(Journal(directory.journal), directory.snapshot, known)
 
 
 @quiet_optuna
@@ -139,15 +163,26 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     """
     if spec.storage is None and not directory.journal.exists():
         return None
-    try:
+    with reading(spec, directory):
         storage = (
             IndexedJournalStorage(JournalReader(directory.journal), directory.snapshot)
             if spec.storage is None
             else open_url(spec.storage)
         )
-        return optuna.load_study(study_name=spec.name, storage=storage)
-    except KeyError:
-        return None
+        with suppress(KeyError):
+            return optuna.load_study(study_name=spec.name, storage=storage)
+    return None
+
+
+@contextmanager
+def reading(spec: SweepSpec, directory: SweepDirectory) -> Iterator[None]:
+    """A context in which the study of a sweep is read.
+
+    Raises:
+        InputError: its journal is damaged.
+    """
+    try:
+        yield
     except (ValueError, TypeError, OSError) as error:
         number = damaged_line(directory.journal) if spec.storage is None else None
         why = error if number is None else f"line {number} is damaged; restore the file from a copy"

@@ -29,6 +29,7 @@ class SweepStudy:
         space: its search space.
         directory: its directory.
         samples_ahead: whether configurations are sampled in a thread, before trials need them.
+        known: a storage of this process that has read the journal.
 
     Attributes:
         optuna_study: Optuna's study.
@@ -38,12 +39,19 @@ class SweepStudy:
     """
 
     def __init__(
-        self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory, samples_ahead: bool = False
+        self,
+        spec: SweepSpec,
+        space: SearchSpace,
+        directory: SweepDirectory,
+        samples_ahead: bool = False,
+        known: IndexedJournalStorage | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
         self._journal = Journal(directory.journal) if spec.storage is None else None
         self._storage = (
-            IndexedJournalStorage(self._journal, directory.snapshot) if self._journal is not None else None
+            IndexedJournalStorage(self._journal, directory.snapshot, known)
+            if self._journal is not None
+            else None
         )
         storage = self._storage or open_url(str(spec.storage))
         self.optuna_study: optuna.Study = create_or_load_study(spec, storage)

@@ -73,7 +73,8 @@ class SweepDirectory:
 
     def trial(self, number: int, label: str = "") -> TrialDirectory:
         """The directory of a trial, or of its repeat with this label."""
-        return TrialDirectory(self.root / f"trial-{number:04d}" / label)
+        root = self.root / f"trial-{number:04d}"
+        return TrialDirectory(root / label if label else root)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""The table of trials."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from sweep.analysis.view import SweepView
+from sweep.console.tables import print_trials
+from sweep.controller.controller import Controller
+from sweep.messages import Outcome
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
+
+REASON = "ValueError: no data " + "for this configuration " * 10
+
+
+@pytest.fixture
+def view(directory: SweepDirectory) -> SweepView:
+    """A sweep of twelve trials, of which the first has failed."""
+    spec = SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "objective": "a.py:f",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "sampler": "grid",
+            "parameters": {"text": {"values": ["a\nb", "語語", "plain"]}, "x": {"values": [1, 2, 3, 4]}},
+        }
+    )
+    directory.spec.write_text(spec.to_yaml())
+    controller = Controller(spec, directory, slots=1)
+    for number in range(12):
+        assert controller.next_step(None).assignment is not None
+        outcome = Outcome(number, 1, "returned", 12.345678901 + number)
+        controller.finish(Outcome(number, 1, "failed", reason=REASON) if number == 0 else outcome)
+    return SweepView(directory)
+
+
+def shown(view: SweepView, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    print_trials(view)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_each_trial_has_a_line_and_the_columns_are_aligned(
+    view: SweepView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *lines = shown(view, capsys)
+    assert header.split() == ["trial", "state", "loss", "time", "text", "x", "why"]
+    assert [line.split()[0] for line in lines] == [str(number) for number in range(12)]
+    assert lines[0].endswith(REASON.strip())
+    assert lines[1].split()[1:3] == ["COMPLETE", "13.3457"]
+    assert lines[1].split()[3] == "*"
+    texts = {line[: line.index(row.state)] for line, row in zip(lines, view.rows(), strict=True)}
+    assert {len(text) for text in texts} == {len("trial  ")}
+    assert len({cell_len(line) for line in lines[1:]}) == 1  # they end with x, and wide characters count
+    assert sum(" a b " in line for line in lines) == 4
+
+
+def test_on_a_terminal_reasons_are_cut_off_and_numbers_never(
+    view: SweepView, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(stream, name)
+
+        def isatty(self) -> bool:
+            return True
+
+    stream = sys.stdout
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    widths = {}
+    for columns in (80, 30):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        _, *lines = shown(view, capsys)
+        assert "\x1b[31mFAIL" in lines[0]
+        assert lines[0].endswith("…")
+        assert "13.3457 *" in lines[1]
+        widths[columns] = len(lines[0])
+    assert widths[30] < widths[80]
