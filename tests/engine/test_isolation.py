@@ -15,7 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from sweep.engine.isolation import isolated
+from sweep.engine.isolation import isolated, seed_generators
 
 SCRIPT = """
 import sys
@@ -62,7 +62,7 @@ def test_what_a_trial_changes_is_restored(tmp_path: Path) -> None:
 import logging, os, random, signal, subprocess, sys
 import numpy, psutil, torch
 from sweep.system import processes
-from sweep.engine.isolation import isolated
+from sweep.engine.isolation import isolated, seed_generators
 
 processes.adopt_orphans()
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_restored_is_returned() -> None:
 def test_a_lowered_priority_and_a_process_group_are_returned() -> None:
     script = """
 import os, torch.distributed
-from sweep.engine.isolation import isolated
+from sweep.engine.isolation import isolated, seed_generators
 
 def refuse(*arguments):  # as for a user who is not root
     raise PermissionError("only root can raise a priority")
@@ -263,7 +263,7 @@ def test_helper_processes_of_python_are_kept_and_errors_of_the_restoration_are_r
 ) -> None:
     script = """
 import logging, multiprocessing, sys
-from sweep.engine.isolation import isolated
+from sweep.engine.isolation import isolated, seed_generators
 
 def work():
     pass
@@ -305,7 +305,7 @@ if __name__ == "__main__":
 def test_joblib_stops_its_processes_after_a_trial_and_starts_new_ones_in_the_next(tmp_path: Path) -> None:
     code = """
 import joblib, psutil
-from sweep.engine.isolation import isolated
+from sweep.engine.isolation import isolated, seed_generators
 
 for trial in range(2):
     with isolated({}) as problems:
@@ -342,7 +342,7 @@ def objective():
 def test_libraries_that_reuse_processes_work_in_the_next_trial(tmp_path: Path, code: str) -> None:
     code += """
 from sweep.system import processes
-from sweep.engine.isolation import isolated
+from sweep.engine.isolation import isolated, seed_generators
 
 processes.adopt_orphans()
 for trial in range(2):
@@ -365,3 +365,18 @@ def test_the_torch_compiler_is_shut_down_after_each_trial(monkeypatch: pytest.Mo
             pass
         assert not problems
     assert compiler.shutdown_compile_workers.call_count == 2
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+def test_the_generators_of_torch_are_seeded_those_of_devices_only_if_there_are_any(
+    devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = types.ModuleType("torch")
+    calls: list[str] = []
+    fake.manual_seed = lambda seed: calls.append(f"all {seed}")  # type: ignore[attr-defined]
+    fake.default_generator = Mock(manual_seed=lambda seed: calls.append(f"cpu {seed}"))  # type: ignore[attr-defined]
+    fake.accelerator = Mock(device_count=lambda: devices)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    seed_generators(1)
+    seed_generators(2)
+    assert calls == (["all 1", "all 2"] if devices else ["cpu 1", "cpu 2"])

@@ -85,7 +85,7 @@ class WorkerPool:
         self.task_monitor = TaskMonitor(held, cluster.machines_by_node, observer)
         self._new_worker = partial(
             ray.remote(RayWorker)
-            .options(num_cpus=held["CPU"], num_gpus=held["GPU"], resources=others)
+            .options(num_cpus=held["CPU"], num_gpus=held["GPU"], resources=others, enable_task_events=False)
             .remote,
             sweep.attempt_settings,
             sweep.run_id,
