@@ -36,7 +36,7 @@ def table(titles: Mapping[str, str], columns: Sequence[Column], runs: Runs) -> s
     """A table with a row for each contestant, and a footnote for each cell without a value.
 
     Args:
-        titles: the titles of all contestants by their names; the first is the one that others are compared to.
+        titles: the titles of all contestants by their names. Ratios are to the first one.
         columns: the columns.
         runs: the measurements.
     """
