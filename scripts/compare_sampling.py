@@ -1,9 +1,13 @@
 #!/usr/bin/env python
-"""Compares the best values of a sweep with `parameters: define-by-run` with those of plain Optuna.
+"""Compares the search of a sweep with that of plain Optuna. The output is a table of the best values.
 
-Both run the same objectives with TPE and the same number of parallel trials: the sweep in its workers, plain
-Optuna in processes that share a journal. The output is a table of the best values, with the p-value of a
-difference.
+Without `--workers`, it compares the sweep's TPE, which learns from a bounded number of trials, with Optuna's,
+which learns from all. For two objectives, the value is the hypervolume, with a minus.
+
+    python scripts/compare_sampling.py --repetitions 20 --trials 1000
+
+With `--workers`, it compares a sweep with `parameters: define-by-run`, in its workers, with plain Optuna in
+as many processes that share a journal.
 
     python scripts/compare_sampling.py --repetitions 20 --workers 4
 """
@@ -11,20 +15,28 @@ difference.
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import multiprocessing
 import os
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
+from optuna._hypervolume import compute_hypervolume
+from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from scipy.stats import mannwhitneyu
+
+from sweep.study.bounded_tpe import BoundedTPESampler
 
 _SECONDS = 0.03
 """The duration of an objective, long enough for trials to overlap."""
@@ -47,7 +59,6 @@ _C = [1.0, 1.2, 3.0, 3.2]
 def hartmann6(trial: Any) -> float:
     """The six-dimensional Hartmann function (Dixon and Szego 1978); its minimum is -3.32237."""
     x = [trial.suggest_float(f"x{index}", 0, 1) for index in range(6)]
-    time.sleep(_SECONDS)
     distances = [
         sum(a * (v - p) ** 2 for a, v, p in zip(*row, strict=True))
         for row in zip(_A, [x] * 4, _P, strict=True)
@@ -64,11 +75,76 @@ def conditional(trial: Any) -> float:
         value = 100 * (y - x * x) ** 2 + (1 - x) ** 2
     else:
         value = 0.2 + abs(trial.suggest_int("n", 1, 1000, log=True) - 30) / 10
-    time.sleep(_SECONDS)
     return float(value)
 
 
+def rosenbrock(trial: Any) -> float:
+    """A curved valley in five dimensions; its minimum is 0."""
+    x = [trial.suggest_float(f"x{index}", -2, 2) for index in range(5)]
+    return sum(100 * (right - left**2) ** 2 + (1 - left) ** 2 for left, right in pairwise(x))
+
+
+def ackley(trial: Any) -> float:
+    """Many local minima in six dimensions; the minimum is 0."""
+    x = [trial.suggest_float(f"x{index}", -32, 24) for index in range(6)]
+    root = math.sqrt(statistics.mean(value * value for value in x))
+    waves = statistics.mean(math.cos(2 * math.pi * value) for value in x)
+    return -20 * math.exp(-0.2 * root) - math.exp(waves) + 20 + math.e
+
+
+def zdt1(trial: Any) -> tuple[float, float]:
+    """Two objectives (Zitzler, Deb and Thiele 2000), six parameters."""
+    x = [trial.suggest_float(f"x{index}", 0, 1) for index in range(6)]
+    g = 1 + 9 * statistics.mean(x[1:])
+    return x[0], g * (1 - math.sqrt(x[0] / g))
+
+
 OBJECTIVES: dict[str, Callable[[Any], float]] = {"hartmann6": hartmann6, "conditional": conditional}
+LONG: dict[str, Callable[[Any], Any]] = {
+    **OBJECTIVES,
+    "rosenbrock": rosenbrock,
+    "ackley": ackley,
+    "zdt1": zdt1,
+}
+
+
+def slow(objective: str, trial: Any) -> float:
+    """An objective that takes long enough for trials to overlap."""
+    time.sleep(_SECONDS)
+    return OBJECTIVES[objective](trial)
+
+
+def with_tpe(class_: type[TPESampler], objective: str, seed: int, trials: int) -> tuple[float, float]:
+    """The best value, and the CPU time of a trial in milliseconds."""
+    options: dict[str, Any] = {"multivariate": True, "group": True} if objective == "conditional" else {}
+    directions = ["minimize"] * (2 if objective == "zdt1" else 1)
+    study = optuna.create_study(sampler=class_(seed=seed, **options), directions=directions)
+    started = time.process_time()
+    study.optimize(LONG[objective], n_trials=trials)
+    milliseconds = (time.process_time() - started) / trials * 1000
+    if len(directions) == 1:
+        return study.best_value, milliseconds
+    values = np.array([trial.values for trial in study.trials])
+    return -float(compute_hypervolume(values, np.array([1.1, 11.0]))), milliseconds
+
+
+def compare_tpe(repetitions: int, trials: int) -> None:
+    """Print how well and how quickly the bounded and Optuna's TPE search."""
+    print(f"best of {trials} trials, {repetitions} repetitions\n")
+    print("| objective | by | median | mean | worst | p (differ) | CPU time of a trial |")
+    print("|---|---|---|---|---|---|---|")
+    for objective in LONG:
+        found = {
+            class_: [with_tpe(class_, objective, seed, trials) for seed in range(repetitions)]
+            for class_ in (BoundedTPESampler, TPESampler)
+        }
+        best = {class_: [value for value, _ in runs] for class_, runs in found.items()}
+        p = mannwhitneyu(*best.values()).pvalue
+        for class_, values in best.items():
+            row = (statistics.median(values), statistics.mean(values), max(values))
+            cells = " | ".join(f"{value:.4f}" for value in row)
+            cost = statistics.mean(milliseconds for _, milliseconds in found[class_])
+            print(f"| {objective} | {class_.__name__} | {cells} | {p:.2f} | {cost:.1f} ms |", flush=True)
 
 
 def with_sweep(objective: str, seed: int, trials: int, workers: int, folder: Path) -> float:
@@ -76,7 +152,7 @@ def with_sweep(objective: str, seed: int, trials: int, workers: int, folder: Pat
     import sweep
 
     result = sweep.run(
-        OBJECTIVES[objective],
+        functools.partial(slow, objective),
         name=f"{objective}-{seed}",
         runs=folder,
         n_trials=trials,
@@ -111,16 +187,21 @@ def _optuna_worker(objective: str, path: Path, seed: int, trials: int) -> None:
     sampler = optuna.samplers.TPESampler(seed=seed)
     study = optuna.load_study(study_name="study", storage=storage, sampler=sampler)
     enough = optuna.study.MaxTrialsCallback(trials, states=None)
-    study.optimize(OBJECTIVES[objective], callbacks=[enough])
+    study.optimize(functools.partial(slow, objective), callbacks=[enough])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--trials", type=int, help="1000, or 60 with --workers")
+    parser.add_argument("--workers", type=int)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if options.workers is None:
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        compare_tpe(options.repetitions, options.trials or 1000)
+        return
+    options.trials = options.trials or 60
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
     import ray

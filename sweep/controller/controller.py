@@ -331,6 +331,7 @@ class Controller:
     def close(self) -> Progress:
         """End the session. Live trials stay as they are; the next session continues them."""
         self._meter.save()
+        self._sweep_study.close()
         return self.progress()
 
     @contextmanager

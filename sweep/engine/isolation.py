@@ -11,14 +11,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from _signal import getsignal  # type: ignore[import-not-found]  # that of `signal` looks up enum members
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import psutil
 
-from sweep.engine.process_state import Restore, save_state
+from sweep.engine.process_state import restore_state, save_state
 from sweep.system import processes
 from sweep.system.libraries import is_library
 
@@ -26,7 +27,9 @@ _CHILD_GRACE = 0.5
 """Time between SIGTERM and SIGKILL for child processes that a trial has left behind, in seconds."""
 _THREAD_GRACE = 1.0
 """How long threads that a trial has started may run on, in seconds."""
-_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+_SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
+Restore = Callable[[], None]
+"""Restores the state that was read when this function was created. It raises if that is impossible."""
 
 
 def seed_generators(seed: int) -> None:
@@ -53,17 +56,21 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
     """
     problems: list[str] = []
 
+    def note(error: Exception) -> None:
+        problems.append(f"{type(error).__name__}: {error}")
+
     def run(restore: Restore) -> None:
         try:
             restore()
         except Exception as error:  # noqa: BLE001 - logging handlers and the like are user code
-            problems.append(f"{type(error).__name__}: {error}")
+            note(error)
 
     with ExitStack() as exits:
         exits.callback(run, partial(_release_memory, processes.count_descriptors()))
         exits.callback(run, _save_threads())
-        for restore in (*save_state(), _save_logging(), _save_signals()):
-            exits.callback(run, restore)
+        exits.callback(restore_state, save_state(), note)
+        exits.callback(run, _save_logging())
+        exits.callback(run, _save_signals())
         if kill_children:
             exits.callback(run, _save_figures())
             exits.callback(run, _save_children())
@@ -74,10 +81,12 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
 def _save_logging() -> Restore:
     """Save the settings of loggers: a trial's log file must not receive the messages of later trials."""
     manager = logging.root.manager
-    before = {logger: _settings(logger) for logger in _loggers()}
+    before = _logger_settings()
     disabled = manager.disable
 
     def restore() -> None:
+        if manager.disable == disabled and _logger_settings() == before:
+            return
         logging.disable(disabled)
         for logger in _loggers():
             if logger not in before and _is_of_library(logger.name):
@@ -98,8 +107,11 @@ def _loggers() -> list[logging.Logger]:
     return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
-def _settings(logger: logging.Logger) -> tuple[list[logging.Handler], int, bool, bool]:
-    return list(logger.handlers), logger.level, logger.propagate, logger.disabled
+def _logger_settings() -> dict[logging.Logger, tuple[list[logging.Handler], int, bool, bool]]:
+    return {
+        logger: (logger.handlers.copy(), logger.level, logger.propagate, logger.disabled)
+        for logger in _loggers()
+    }
 
 
 def _is_of_library(name: str) -> bool:
@@ -111,7 +123,7 @@ def _save_signals() -> Restore:
     """Save signal handlers and timers: an alarm that a trial has set must not terminate a later trial."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = [(number, getsignal(number)) for number in _SIGNALS]
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def restore() -> None:
@@ -119,8 +131,8 @@ def _save_signals() -> Restore:
             signal.setitimer(timer, 0)
         faulthandler.cancel_dump_traceback_later()
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in before.items():
-            if signal.getsignal(number) is not handler:
+        for number, handler in before:
+            if getsignal(number) is not handler:
                 if handler is None:  # it was not set from Python
                     raise RuntimeError(f"the handler of {signal.Signals(number).name} was replaced")
                 signal.signal(number, handler)

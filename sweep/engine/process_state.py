@@ -19,14 +19,13 @@ import tempfile  # noqa: F401
 import threading  # noqa: F401
 import time
 import warnings  # noqa: F401
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from operator import attrgetter
 from typing import Any
 
-Restore = Callable[[], None]
-"""Restores the state that was read when this function was created. It raises if that is impossible."""
+_UNKNOWN = object()
+"""In place of the value of a module that was not imported."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,14 @@ class _State:
         read: returns its value.
         restore: sets its value.
         initial: returns its value after an import of the module; None if that is unknown.
+        is_compared: whether it is only set if it differs. A generator of random numbers always does.
     """
 
     module: str
     read: Callable[[Any], Any]
     restore: Callable[[Any, Any], object]
     initial: Callable[[Any], Any] | None = None
+    is_compared: bool = True
 
 
 def _attributes(module: str, *names: str) -> _State:
@@ -54,28 +55,23 @@ def _attributes(module: str, *names: str) -> _State:
     return _State(module, lambda owner: [getattr(owner, name) for name in names], restore)
 
 
-def _function_pair(module: str, getter: str, setter: str, initial: Any = None) -> _State:
-    def call(name: str, owner: Any, *arguments: Any) -> Any:
-        for part in name.split("."):
-            owner = getattr(owner, part)
-        return owner(*arguments)
-
+def _function_pair(
+    module: str, getter: str, setter: str, initial: Any = None, is_compared: bool = True
+) -> _State:
+    get, set_ = attrgetter(getter), attrgetter(setter)
     known = None if initial is None else lambda owner: initial
-    return _State(module, partial(call, getter), partial(call, setter), known)
+    return _State(
+        module, lambda owner: get(owner)(), lambda owner, value: set_(owner)(value), known, is_compared
+    )
 
 
 def _flag(module: str, path: str, initial: bool) -> _State:
     """An attribute of an object in a module, for example `backends.cudnn.benchmark` in torch."""
-    *parents, name = path.split(".")
-
-    def find(owner: Any) -> Any:
-        for part in parents:
-            owner = getattr(owner, part)
-        return owner
-
+    parent, _, name = path.rpartition(".")
+    find = attrgetter(parent)
     return _State(
         module,
-        lambda owner: getattr(find(owner), name),
+        attrgetter(path),
         lambda owner, value: setattr(find(owner), name, value),
         lambda owner: initial,
     )
@@ -87,9 +83,11 @@ def _read_umask(_: Any) -> int:
     return mask
 
 
+_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+
+
 def _read_limits(_: Any) -> dict[int, tuple[int, int]]:
-    names = (name for name in dir(resource) if name.startswith("RLIMIT_"))
-    return {number: resource.getrlimit(number) for number in map(partial(getattr, resource), names)}
+    return {number: resource.getrlimit(number) for number in _LIMITS}
 
 
 def _restore_limits(_: Any, limits: dict[int, tuple[int, int]]) -> None:
@@ -98,10 +96,17 @@ def _restore_limits(_: Any, limits: dict[int, tuple[int, int]]) -> None:
             resource.setrlimit(number, limit)
 
 
-def _restore_environment(_: Any, before: dict[str, str]) -> None:
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
+def _read_environment(_: Any) -> dict[bytes, bytes]:
+    # Reading the items would decode each of them, and most attempts change none.
+    return dict(os.environ._data)  # type: ignore[attr-defined]
+
+
+def _restore_environment(_: Any, before: dict[bytes, bytes]) -> None:
+    for name in os.environb.keys() - before.keys():
+        del os.environb[name]
+    for name, value in before.items():
+        if os.environb.get(name) != value:
+            os.environb[name] = value
     time.tzset()
 
 
@@ -149,7 +154,7 @@ _NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid":
 
 _TABLE = (
     _State("os", lambda _: os.getcwd(), lambda _, path: os.chdir(path)),
-    _State("os", lambda _: dict(os.environ), _restore_environment),
+    _State("os", _read_environment, _restore_environment),
     _State("os", _read_umask, lambda _, mask: os.umask(mask)),
     _State(
         "os", lambda _: os.getpriority(os.PRIO_PROCESS, 0), lambda _, v: os.setpriority(os.PRIO_PROCESS, 0, v)
@@ -185,19 +190,19 @@ _TABLE = (
         lambda module: module.get_start_method(allow_none=True),
         lambda module, method: module.set_start_method(method, force=True),
     ),
-    _function_pair("random", "getstate", "setstate"),
+    _function_pair("random", "getstate", "setstate", is_compared=False),
     _State("numpy", lambda m: m.geterr(), lambda m, value: m.seterr(**value), lambda _: _NUMPY_ERRORS),
     _function_pair("numpy", "geterrcall", "seterrcall"),
     _function_pair("numpy", "getbufsize", "setbufsize", 8192),
     _State("numpy", lambda m: m.get_printoptions(), lambda m, value: m.set_printoptions(**value)),
-    _function_pair("numpy.random", "get_state", "set_state"),
+    _function_pair("numpy.random", "get_state", "set_state", is_compared=False),
     _State(
         "matplotlib",
         _read_rc,
         lambda module, values: dict.update(module.rcParams, values),
         lambda module: {key: module.rcParamsOrig[key] for key in module.rcParamsOrig if "backend" not in key},
     ),
-    _function_pair("torch", "get_rng_state", "set_rng_state"),
+    _function_pair("torch", "get_rng_state", "set_rng_state", is_compared=False),
     _function_pair("torch", "is_grad_enabled", "set_grad_enabled", True),
     _State(
         "torch", lambda m: m.get_default_dtype(), lambda m, v: m.set_default_dtype(v), lambda m: m.float32
@@ -233,20 +238,45 @@ _TABLE = (
 )
 
 
-def save_state() -> Iterator[Restore]:
-    """Read the state of this process; yields a function for each part that restores it."""
+Saved = list[tuple[_State, Any]]
+"""The parts of the state that this system has, with their values."""
+
+
+def save_state() -> Saved:
+    """Read the state of this process."""
+    saved: Saved = []
     for state in _TABLE:
-        with suppress(AttributeError, OSError):  # this system has no such state
-            module = sys.modules.get(state.module)
-            yield partial(_restore, state, *([] if module is None else [state.read(module)]))
+        module = sys.modules.get(state.module)
+        try:
+            saved.append((state, _UNKNOWN if module is None else state.read(module)))
+        except (AttributeError, OSError):
+            continue  # this system has no such state
+    return saved
 
 
-def _restore(state: _State, *before: Any) -> None:
+def restore_state(saved: Saved, on_error: Callable[[Exception], None]) -> None:
+    """Restore the state of this process.
+
+    Args:
+        saved: the result of `save_state`.
+        on_error: called with the exception of each part that cannot be restored.
+    """
+    for state, value in reversed(saved):
+        try:
+            _restore(state, value)
+        except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
+            on_error(error)
+
+
+def _restore(state: _State, value: Any) -> None:
     module = sys.modules.get(state.module)
-    if module is None or not (before or state.initial):
+    if module is None:
         return
-    value = before[0] if before or state.initial is None else state.initial(module)
-    if not _equal(state.read(module), value):
+    if value is _UNKNOWN:
+        if state.initial is None:
+            return
+        value = state.initial(module)
+    if not (state.is_compared and _equal(state.read(module), value)):
         state.restore(module, value)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left, insort
 
 from optuna import Study
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
+
+from sweep.study.finished_trials import FinishedTrials
 
 _MAX_BANDS = 100
 
@@ -45,8 +47,9 @@ class BandsPruner(BasePruner):
             raise ValueError("there is no band: give min_iter, or max_iter of at least eta, and s")
         self._eta = eta
         self._strict = strict
-        self._finished: dict[int, list[float]] = {}
-        """The values of finished trials at the bands, by trial number. They no longer change."""
+        self._finished = FinishedTrials()
+        self._values: list[list[float]] = [[] for _ in self.bands]
+        """The sorted values of finished trials at each band."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
@@ -56,21 +59,22 @@ class BandsPruner(BasePruner):
             return False
         last = passed[-1]
         value = history[self.bands[last] - 1] if self._strict else min(history)
-        return value > self._threshold(study, last, sign)
+        return self._is_above_threshold(study, last, value, sign)
 
-    def _threshold(self, study: Study, index: int, sign: float) -> float:
-        at_bands = [self._at_bands(other, sign) for other in study.get_trials(deepcopy=False)]
-        values = sorted(values[index] for values in at_bands if len(values) > index)
-        return values[int(1.0 / self._eta * len(values))] if values else math.inf
+    def _is_above_threshold(self, study: Study, index: int, value: float, sign: float) -> bool:
+        for trial in self._finished.new(study):
+            for values, at_band in zip(self._values, self._at_bands(trial, sign), strict=False):
+                insort(values, at_band)
+        finished = self._values[index]
+        at_bands = [self._at_bands(trial, sign) for trial in self._finished.unfinished]
+        running = [values[index] for values in at_bands if len(values) > index]
+        threshold = int(1.0 / self._eta * (len(finished) + len(running)))
+        better = bisect_left(finished, value) + sum(other < value for other in running)
+        return better > threshold
 
-    def _at_bands(self, trial: FrozenTrial, sign: float) -> Sequence[float]:
-        if (cached := self._finished.get(trial.number)) is not None:
-            return cached
+    def _at_bands(self, trial: FrozenTrial, sign: float) -> list[float]:
         history = _history(trial, sign)
-        values = [history[band - 1] for band in self.bands if band <= len(history)]
-        if trial.state.is_finished():
-            self._finished[trial.number] = values
-        return values
+        return [history[band - 1] for band in self.bands if band <= len(history)]
 
 
 def _bands(min_iter: int | None, max_iter: int | None, s: int | None, eta: float) -> list[int]:

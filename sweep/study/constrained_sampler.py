@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.variables import Variable
-from sweep.study.distinct import is_continuous, is_tried
+from sweep.study.distinct import TriedConfigurations, is_continuous
 
 _TRIES = 20
 """How often the sampler itself is asked. If it learns from trials, it soon proposes feasible ones."""
@@ -49,6 +49,7 @@ class ConstrainedSampler(BaseSampler):
         self._sampler = sampler
         self._space = space
         self._random = RandomSampler(seed)
+        self._tried = TriedConfigurations()
         self._joint: dict[str, BaseDistribution] = {}
 
     def reseed_rng(self) -> None:
@@ -84,8 +85,8 @@ class ConstrainedSampler(BaseSampler):
     ) -> bool:
         """Whether numbers from a continuous range were sampled, and an earlier trial has the same."""
         distributions = self._space.distributions
-        can_differ = any(is_continuous(distributions[key]) for key in sampled.keys() - given.keys())
-        return can_differ and is_tried(study, trial.number, sampled)
+        by = next((key for key in sampled if key not in given and is_continuous(distributions[key])), None)
+        return by is not None and self._tried.contain(study, trial.number, sampled, by)
 
     def sample_independent(
         self,

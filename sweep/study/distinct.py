@@ -1,14 +1,17 @@
-"""`DistinctSampler`: keeps define-by-run trials from repeating each other; what counts as a repetition."""
+"""`DistinctSampler`: keeps define-by-run trials from repeating each other; how repetitions are found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
+
+from sweep.study.finished_trials import FinishedTrials
+from sweep.study.private import whole_study
 
 _TRIES = 20
 """How often the sampler is asked for parameters that no earlier trial has."""
@@ -23,17 +26,48 @@ def is_continuous(distribution: BaseDistribution) -> bool:
     )
 
 
-def is_tried(study: optuna.Study, number: int, params: Mapping[str, Any]) -> bool:
-    """Whether a trial other than this one has these parameters, and possibly others."""
-    if not params:
-        return False
-    # One number from a continuous range is enough to tell nearly all trials apart.
-    name = next((name for name, value in params.items() if isinstance(value, float)), next(iter(params)))
-    return any(
-        trial.params.get(name) == params[name] and params.items() <= trial.params.items()
-        for trial in study.get_trials(deepcopy=False)
-        if trial.number != number
-    )
+class TriedConfigurations:
+    """Finds the trials that have given parameters, among any number of trials.
+
+    Trials that have finished are found by their value of one parameter. A continuous one tells nearly all
+    apart.
+    """
+
+    def __init__(self) -> None:
+        self._finished = FinishedTrials()
+        self._numbers: dict[str, dict[Any, list[int]]] = {}
+        """The numbers of the finished trials, by parameter and value."""
+
+    def contain(self, study: optuna.Study, number: int, params: Mapping[str, Any], by: str) -> bool:
+        """Whether a trial other than this one has these parameters, and possibly others.
+
+        Args:
+            study: the study; the same one, or another view of it, in each call.
+            number: the number of this trial.
+            params: the parameters.
+            by: the name of the one by which trials are found.
+        """
+        study = whole_study(study)
+        new = self._finished.new(study)
+        trials = study.get_trials(deepcopy=False)
+        for name, numbers in self._numbers.items():
+            _add(numbers, name, new)
+        if by not in self._numbers:
+            unfinished = {trial.number for trial in self._finished.unfinished}
+            self._numbers[by] = {}
+            _add(self._numbers[by], by, (trial for trial in trials if trial.number not in unfinished))
+        same = [trials[other] for other in self._numbers[by].get(params[by], ())]
+        return any(
+            params.items() <= trial.params.items()
+            for trial in (*same, *self._finished.unfinished)
+            if trial.number != number
+        )
+
+
+def _add(numbers: dict[Any, list[int]], name: str, trials: Iterable[FrozenTrial]) -> None:
+    for trial in trials:
+        if name in trial.params:
+            numbers.setdefault(trial.params[name], []).append(trial.number)
 
 
 class DistinctSampler(BaseSampler):
@@ -48,6 +82,7 @@ class DistinctSampler(BaseSampler):
 
     def __init__(self, sampler: BaseSampler) -> None:
         self._sampler = sampler
+        self._tried = TriedConfigurations()
 
     def reseed_rng(self) -> None:
         self._sampler.reseed_rng()
@@ -62,8 +97,8 @@ class DistinctSampler(BaseSampler):
     ) -> dict[str, Any]:
         for _ in range(_TRIES):
             params = self._sampler.sample_relative(study, trial, search_space)
-            can_differ = any(is_continuous(search_space[name]) for name in params)
-            if not can_differ or not is_tried(study, trial.number, params):
+            by = next((name for name in params if is_continuous(search_space[name])), None)
+            if by is None or not self._tried.contain(study, trial.number, params, by):
                 return params
         return {}  # they are sampled independently
 
@@ -77,7 +112,9 @@ class DistinctSampler(BaseSampler):
         for _ in range(_TRIES):
             value = self._sampler.sample_independent(study, trial, param_name, param_distribution)
             params = {**trial.params, param_name: value}
-            if not is_continuous(param_distribution) or not is_tried(study, trial.number, params):
+            if not is_continuous(param_distribution):
+                break
+            if not self._tried.contain(study, trial.number, params, param_name):
                 break
         return value
 

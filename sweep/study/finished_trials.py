@@ -1,4 +1,4 @@
-"""`FinishedTrials`: the trials of a study that have finished since one last looked, without a walk through all."""
+"""`FinishedTrials`: the trials of a study that have finished since the last call, without a walk."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ class FinishedTrials:
 
     It looks only at trials that are new or were unfinished the last time. So whatever is computed from the
     trials that it returns costs the same for the first trial of a sweep as for the last.
+
+    Attributes:
+        unfinished: the trials that had not finished at the last call, ordered by number, as they were then.
     """
 
     def __init__(self) -> None:
         self._seen = 0
         """How many trials of the study existed the last time."""
-        self._unfinished: list[int] = []
-        """The numbers of those that had not finished."""
+        self.unfinished: list[FrozenTrial] = []
 
     def new(self, study: optuna.Study) -> list[FrozenTrial]:
         """The trials that have finished since the last call, ordered by number. Do not change them.
@@ -26,7 +28,10 @@ class FinishedTrials:
             study: the study; the same one, or another view of it, in each call.
         """
         trials = study.get_trials(deepcopy=False)
-        candidates = [*self._unfinished, *range(self._seen, len(trials))]
+        candidates = [*(trials[trial.number] for trial in self.unfinished), *trials[self._seen :]]
         self._seen = len(trials)
-        self._unfinished = [number for number in candidates if not trials[number].state.is_finished()]
-        return [trials[number] for number in candidates if trials[number].state.is_finished()]
+        finished: list[FrozenTrial] = []
+        self.unfinished = []
+        for trial in candidates:
+            (finished if trial.state.is_finished() else self.unfinished).append(trial)
+        return finished

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +21,93 @@ _GRACE_PERIOD = 3
 """Seconds after which a lock counts as left by a killed process. Optuna's default is 30; it warns below 3."""
 
 
-class Journal(BaseJournalBackend):
+_BLOCK = 1 << 20
+"""How much of the file is read at once, in bytes."""
+
+
+class JournalReader(BaseJournalBackend):
+    """Reads the lines that any process has appended to a journal, in blocks.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mutex = threading.RLock()
+        """Held while lines are read and applied, or a batch is written, which threads can do at once."""
+        self._returned = 0
+        """How many lines `read_logs` has returned."""
+        self._position = 0
+        """Where the first line that it has not returned starts in the file, in bytes."""
+        self._skipped: deque[tuple[int, int]] = deque()
+        """Where lines start and end in the file, after `_position`, that it returned from a batch."""
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """How many lines were returned, and where they end in the file, if no other lines are before that."""
+        return (self._returned, self._position) if not self._skipped else None
+
+    def skip_to(self, lines: int, position: int) -> None:
+        """Go on after this many lines, which end at this position, as if they had been returned."""
+        self._returned, self._position = lines, position
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The lines that were not returned before.
+
+        Args:
+            log_number_from: how many lines were returned before; 0 starts again.
+        """
+        self._start_again(log_number_from)
+        # Opened each time: a network file system only then asks for what other machines have written.
+        with open(self.path, "rb", buffering=0) as file:
+            yield from self._read(file.fileno())
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise NotImplementedError("the journal is opened for reading")
+
+    def _start_again(self, log_number_from: int) -> None:
+        if log_number_from == 0:
+            self._returned = self._position = 0
+            self._skipped.clear()
+        assert log_number_from == self._returned
+
+    def _read(self, descriptor: int) -> Iterator[dict[str, Any]]:
+        size = os.fstat(descriptor).st_size
+        while True:
+            if self._skipped and self._skipped[0][0] == self._position:
+                _, self._position = self._skipped.popleft()
+                continue
+            end = self._skipped[0][0] if self._skipped else size
+            if end <= self._position:
+                break
+            lines = _read_lines(descriptor, self._position, end)
+            if not lines:
+                break  # another process is writing it
+            for line in lines:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    if self._position + len(line) + 1 == size:
+                        return  # the last line, left by a machine that died: the next writer moves it away
+                    raise
+                self._returned += 1
+                self._position += len(line) + 1
+                yield record
+
+
+def _read_lines(descriptor: int, start: int, end: int) -> list[bytes]:
+    """The next complete lines of a file; at least one if there is any between `start` and `end`."""
+    length = _BLOCK
+    while True:
+        block = os.pread(descriptor, min(length, end - start), start)
+        *lines, _ = block.split(b"\n")
+        if lines or len(block) < length:
+            return lines
+        length *= 2
+
+
+class Journal(JournalReader):
     """Writes the same file as Optuna's `JournalFileBackend`, under the same lock, at a third of the cost.
 
     Optuna opens, locks, syncs and closes the file for every line: a trial with six parameters and ten reports
@@ -39,22 +128,23 @@ class Journal(BaseJournalBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         self._lock = JournalFileSymlinkLock(str(path), grace_period=_GRACE_PERIOD)
         path.touch()
         with self._locked():
             _repair(path)
-        self._returned = 0
-        """How many lines `read_logs` has returned."""
-        self._position = 0
-        """Where the first line that it has not returned starts in the file, in bytes."""
-        self._skipped: deque[tuple[int, int]] = deque()
-        """Where lines start and end in the file, after `_position`, that it returned from a batch."""
+        self._descriptor = os.open(path, os.O_RDONLY)
+        """The open file: each change of the study first reads what others have written."""
+        weakref.finalize(self, os.close, self._descriptor)
         self._batch: list[dict[str, Any]] | None = None
         self._returned_of_batch = 0
         """How many lines of the batch it has returned."""
         self._must_sync = False
         self._failed_write: OSError | None = None
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        return super().place if self._batch is None else None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The lines that were not returned before: first those of the file, then those of the batch.
@@ -63,28 +153,13 @@ class Journal(BaseJournalBackend):
             log_number_from: how many lines were returned before; 0 starts again.
         """
         if log_number_from == 0:
-            self._returned = self._position = self._returned_of_batch = 0
-            self._skipped.clear()
-        assert log_number_from == self._returned
-        for line in self._read_file():
-            self._returned += 1
-            yield line
+            self._returned_of_batch = 0
+        self._start_again(log_number_from)
+        yield from self._read(self._descriptor)
         while self._batch is not None and self._returned_of_batch < len(self._batch):
             self._returned_of_batch += 1
             self._returned += 1
             yield self._batch[self._returned_of_batch - 1]
-
-    def _read_file(self) -> Iterator[dict[str, Any]]:
-        with open(self._path, "rb") as file:
-            while True:
-                if self._skipped and self._skipped[0][0] == self._position:
-                    _, self._position = self._skipped.popleft()
-                file.seek(self._position)
-                line = file.readline()
-                if not line.endswith(b"\n"):
-                    break  # the end, or another process is writing it
-                self._position += len(line)
-                yield json.loads(line)
 
     def sync(self) -> None:
         """Sync the current batch to the disk at its end, as if it contained an outcome."""
@@ -92,13 +167,14 @@ class Journal(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, or add them to the batch. Outcomes are on the disk afterwards, or after the batch."""
-        if self._batch is None:
-            self._write(logs)
-            self._sync()
-            return
-        self._batch.extend(logs)
-        if any(_depends_on_order(log) for log in logs):
-            self._flush()
+        with self.mutex:
+            if self._batch is None:
+                self._write(logs)
+                self._sync()
+                return
+            self._batch.extend(logs)
+            if any(_depends_on_order(log) for log in logs):
+                self._flush()
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -111,11 +187,12 @@ class Journal(BaseJournalBackend):
         try:
             yield
         finally:
-            try:
-                self._flush()
-            finally:
-                self._batch = None
-            self._sync()
+            with self.mutex:
+                try:
+                    self._flush()
+                finally:
+                    self._batch = None
+                self._sync()
 
     def _flush(self) -> None:
         """Write the lines of the batch, and go on with an empty batch."""
@@ -132,7 +209,7 @@ class Journal(BaseJournalBackend):
             message = (
                 f"{self._failed_write.strerror}: an earlier write failed; later changes were not recorded"
             )
-            raise OSError(self._failed_write.errno, message, str(self._path))
+            raise OSError(self._failed_write.errno, message, str(self.path))
         lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
         with self._locked():
             start = self._append(b"".join(lines))
@@ -142,9 +219,9 @@ class Journal(BaseJournalBackend):
 
     def _append(self, content: bytes) -> int:
         """Append to the file; returns where it starts in the file, in bytes."""
-        size = os.path.getsize(self._path)
+        size = os.path.getsize(self.path)
         try:
-            with open(self._path, "ab") as file:
+            with open(self.path, "ab") as file:
                 file.write(content)
                 file.flush()
                 return file.tell() - len(content)
@@ -152,7 +229,7 @@ class Journal(BaseJournalBackend):
             # For example, the disk is full. Half a line would corrupt the next one, and Optuna's memory is
             # ahead of the file from now on, so this process must not write any more.
             self._failed_write = error
-            os.truncate(self._path, size)
+            os.truncate(self.path, size)
             raise
 
     def _sync(self) -> None:
@@ -160,7 +237,7 @@ class Journal(BaseJournalBackend):
             return
         self._must_sync = False
         try:
-            sync_path(self._path)
+            sync_path(self.path)
         except OSError as error:
             self._failed_write = error
             raise
@@ -188,22 +265,26 @@ def _repair(path: Path) -> None:
     A process that is killed can leave half a line, and a machine that dies can leave bytes that were never
     written, usually zeros. If only the newline is missing, it is added.
     """
-    content = path.read_bytes()
-    end = len(content)
-    while end > 0:
-        start = content.rfind(b"\n", 0, end - 1) + 1
-        if _is_complete(content[start:end]):
-            break
-        end = start
-    if end < len(content):
+    size = path.stat().st_size
+    if size == 0:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = size
+        while end > 0:
+            start = content.rfind(b"\n", 0, end - 1) + 1
+            if _is_complete(content[start:end]):
+                break
+            end = start
+        rest, has_newline = content[end:], content[end - 1 : end] == b"\n"
+    if rest:
         with open(path.with_name(f"{path.name}.torn"), "ab") as torn:
-            torn.write(content[end:] + b"\n")
+            torn.write(rest + b"\n")
             torn.flush()
             os.fsync(torn.fileno())
         os.truncate(path, end)
-    if end > 0 and content[end - 1 : end] != b"\n":
-        with open(path, "ab") as file:
-            file.write(b"\n")
+    if end > 0 and not has_newline:
+        with open(path, "ab") as last:
+            last.write(b"\n")
 
 
 def damaged_line(path: Path) -> int | None:

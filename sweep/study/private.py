@@ -2,17 +2,24 @@
 
 * The storage behind a study and a trial: Optuna's trials do not accept reports in a study with several
   objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has started.
+* The attributes in which successive halving stores its rungs.
+* The search for the Pareto front of many trials, whose public form walks through a whole study.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
+* How TPE splits trials into good ones and others, and the part of a study that Hyperband shows to samplers.
 
-Another one is the method that `multi_objective_tpe.py` overrides.
+Others are the replay of Optuna's journal, which `replay.py` and `snapshot.py` extend, and the method of a
+study by which TPE reads trials, which `bounded_tpe.py` provides.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import numpy as np
 import optuna
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers._tpe import sampler as tpe
+from optuna.study._multi_objective import _is_pareto_front
 from optuna.trial import FrozenTrial
 
 _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
@@ -46,7 +53,50 @@ def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: flo
         reported[step] = value
 
 
+def is_on_front(losses: np.ndarray) -> np.ndarray:
+    """Which rows of an array of losses no other row dominates. Equal rows do not dominate each other."""
+    return _is_pareto_front(losses, assume_unique_lexsorted=False) if len(losses) else np.zeros(0, bool)
+
+
 def replace_random_sampler(sampler: _Sampler, random: RandomSampler) -> _Sampler:
     """Have a sampler use this one for parameters that it samples at random."""
     sampler._random_sampler = random
     return sampler
+
+
+def rung_key(rung: int) -> str:
+    """The attribute in which Optuna's successive halving stores the value of a trial at a rung."""
+    return f"completed_rung_{rung}"
+
+
+def rung_of(trial: FrozenTrial) -> int:
+    """The first rung at which successive halving has not stored a value of the trial."""
+    rung = 0
+    while rung_key(rung) in trial.system_attrs:
+        rung += 1
+    return rung
+
+
+def store_rung(study: optuna.Study, trial: FrozenTrial, rung: int, value: float) -> None:
+    """Store the value of a trial at a rung of successive halving."""
+    study._storage.set_trial_system_attr(trial._trial_id, rung_key(rung), value)
+
+
+def split_trials(
+    study: Any, trials: list[FrozenTrial], history: int
+) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+    """The good trials and the others, each ordered by number, as TPE splits them in a study of this length.
+
+    Args:
+        study: a study with directions, and a direction by which pruned trials are ranked.
+        trials: finished trials.
+        history: the length.
+    """
+    single = len(study.directions) == 1
+    good = (tpe.default_gamma if single else tpe.default_gamma_multiobjective)(history)
+    return tpe._split_trials(study, trials, good)
+
+
+def whole_study(study: optuna.Study) -> optuna.Study:
+    """The study of which Optuna shows a sampler the trials of one Hyperband bracket only."""
+    return cast("optuna.Study", getattr(study, "_study", study)) if hasattr(study, "_bracket_id") else study

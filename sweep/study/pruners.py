@@ -12,6 +12,8 @@ from optuna.pruners import BasePruner
 from sweep.errors import EntryError
 from sweep.study.bands_pruner import BandsPruner
 from sweep.study.percentile_pruner import LastValuePercentilePruner
+from sweep.study.rungs_pruner import BracketsPruner, RungsPruner
+from sweep.study.wilcoxon_pruner import BestTrialWilcoxonPruner
 from sweep.sweepfile import pruners as spec
 from sweep.sweepfile.base import optuna_options
 from sweep.system.importing import construct, load_class
@@ -19,10 +21,10 @@ from sweep.system.importing import construct, load_class
 _CLASSES: dict[type, type[BasePruner]] = {
     spec.NoPruner: pruners.NopPruner,
     spec.PercentilePruner: LastValuePercentilePruner,
-    spec.AshaPruner: pruners.SuccessiveHalvingPruner,
-    spec.HyperbandPruner: pruners.HyperbandPruner,
+    spec.AshaPruner: RungsPruner,
+    spec.HyperbandPruner: BracketsPruner,
     spec.ThresholdPruner: pruners.ThresholdPruner,
-    spec.WilcoxonPruner: pruners.WilcoxonPruner,
+    spec.WilcoxonPruner: BestTrialWilcoxonPruner,
     spec.BandsPruner: BandsPruner,
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy as copying
 from collections.abc import Container
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.study.finished_trials import FinishedTrials
 from sweep.study.private import read_trial, storage_of, store_report
 
 
@@ -38,7 +39,7 @@ class Pruning:
         self._storage: _PrunerStorage | None = None
         study.pruner = pruner
         if len(study.directions) > 1 or counted:
-            self._storage = _PrunerStorage(storage_of(study), objective, counted)
+            self._storage = _PrunerStorage(study, objective, counted)
             storage: Any = self._storage
             self._view = optuna.Study(study_name=study.study_name, storage=storage, pruner=pruner)
         if len(study.directions) > 1:
@@ -62,33 +63,36 @@ class Pruning:
 class _PrunerStorage:
     """The storage of a study as its pruner sees it: with one objective, and with its kind of steps."""
 
-    storage: BaseStorage
+    study: optuna.Study
     objective: int
     counted: bool
-    _complete: dict[int, FrozenTrial] = field(default_factory=dict)
+    _finished: FinishedTrials = field(default_factory=FinishedTrials)
+    _trials: list[FrozenTrial] = field(default_factory=list)
+    """All trials, reduced. Finished ones no longer change."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.storage, name)
+        return getattr(storage_of(self.study), name)
 
     get_best_trial = BaseStorage.get_best_trial  # from the trials and the direction below
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return [self.storage.get_study_directions(study_id)[self.objective]]
+        return [self.study.directions[self.objective]]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        return [self.reduced(trial) for trial in self.storage.get_all_trials(study_id, deepcopy, states)]
+        changed = [*self._finished.new(self.study), *self._finished.unfinished]
+        for trial in sorted(changed, key=lambda trial: trial.number):
+            self._trials[trial.number : trial.number + 1] = [self.reduced(trial)]
+        trials = [t for t in self._trials if t.state in states] if states is not None else [*self._trials]
+        return copying.deepcopy(trials) if deepcopy else trials
 
     def reduced(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial with one value, and its reports at the pruner's steps."""
-        if trial.number in self._complete:  # it no longer changes
-            return self._complete[trial.number]
-        seen = copy(trial)
+        seen = copying.copy(trial)
         if self.counted:
             reports = trial.intermediate_values
             seen.intermediate_values = dict(enumerate(reports[step] for step in sorted(reports)))
         if trial.state == TrialState.COMPLETE:
             seen.values = [trial.values[self.objective]]
-            self._complete[trial.number] = seen
         return seen

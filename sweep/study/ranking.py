@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import compress
 
+import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.study.private import is_on_front
 from sweep.sweepfile import SweepSpec
 
 
@@ -54,12 +57,8 @@ class Ranking:
         """
         good = [trial for trial in trials if trial.state == TrialState.COMPLETE and self.is_feasible(trial)]
         if len(self._goals) > 1:
-            scores = {trial.number: self._losses(trial) for trial in good}
-            return [
-                trial
-                for trial in good
-                if not any(_dominates(other, scores[trial.number]) for other in scores.values())
-            ]
+            losses = np.array([self._losses(trial) for trial in good]).reshape(-1, len(self._goals))
+            return list(compress(good, is_on_front(losses)))
         return [min(good, key=self._losses)] if good else []
 
     def _losses(self, trial: FrozenTrial) -> list[float]:
@@ -67,7 +66,3 @@ class Ranking:
             -value if goal.goal == "maximize" else value
             for goal, value in zip(self._goals, trial.values, strict=True)
         ]
-
-
-def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    return a != b and all(x <= y for x, y in zip(a, b, strict=True))

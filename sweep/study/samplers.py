@@ -15,11 +15,11 @@ from optuna.samplers.nsgaii import BaseCrossover
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
+from sweep.study.bounded_tpe import BoundedTPESampler
 from sweep.study.constrained_sampler import ConstrainedSampler, check_feasible
 from sweep.study.custom_sampler import make_custom_sampler
 from sweep.study.distinct import DistinctSampler
 from sweep.study.grid_sampler import GridSampler
-from sweep.study.multi_objective_tpe import MultiObjectiveTPESampler
 from sweep.study.private import replace_random_sampler
 from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
@@ -33,6 +33,8 @@ _IGNORES_LIMITS = (spec.CmaEsSampler, spec.QmcSampler, spec.RandomSampler)
 _IGNORES_PRUNED = (spec.GpSampler, spec.Nsga2Sampler, spec.Nsga3Sampler)
 _MOST_GP_VALUES = 10**8
 """Whole numbers in a range: Optuna's GPSampler takes 2.5 GB for these."""
+_MANY_FOR_GP = 1000
+"""So many trials: the next suggestion of Optuna's GPSampler takes 9 seconds."""
 _CROSSOVERS: dict[str, type[BaseCrossover]] = {
     "uniform": nsgaii.UniformCrossover,
     "blxalpha": nsgaii.BLXAlphaCrossover,
@@ -68,7 +70,7 @@ def make_sampler(
     """
     if not isinstance(sampler, spec.CustomSampler):  # a custom sampler is checked when it is constructed
         check_sampler(sampler, space, objectives)
-    created = _make_optuna_sampler(sampler, space, seed, sampled_so_far, reported if objectives > 1 else None)
+    created = _make_optuna_sampler(sampler, space, seed, sampled_so_far, reported)
     if sampler.type in EXHAUSTIVE:  # the grid contains each feasible configuration once
         return created
     if space.is_define_by_run:
@@ -150,6 +152,11 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
                 f"{sampler.type} samples its first generation at random: all {sweep.stop.trials} trials; "
                 f"set population_size (now {size}) to a fraction of stop.trials"
             )
+    if isinstance(sampler, spec.GpSampler) and (sweep.stop.trials or 0) > _MANY_FOR_GP:
+        notes.append(
+            f"gp takes seconds for each suggestion after {_MANY_FOR_GP} trials, and longer with each trial; "
+            "tpe stays quick"
+        )
     if sweep.limits and isinstance(sampler, _IGNORES_LIMITS):
         notes.append(f"{sampler.type} learns nothing from limits on metrics; tpe does")
     ignores_pruned = isinstance(sampler, _IGNORES_PRUNED) or (
@@ -161,7 +168,7 @@ def sampler_notes(sweep: SweepSpec, space: SearchSpace) -> list[str]:
 
 
 def _make_optuna_sampler(
-    sampler: Sampler, space: SearchSpace, seed: int, sampled_so_far: int, reported: int | None = None
+    sampler: Sampler, space: SearchSpace, seed: int, sampled_so_far: int, reported: int = 0
 ) -> BaseSampler:
     """Create the sampler that `make_sampler` asks for configurations.
 
@@ -172,7 +179,7 @@ def _make_optuna_sampler(
         space: the search space.
         seed: the sweep's seed.
         sampled_so_far: as for `make_sampler`.
-        reported: the index of the objective that trials report, if there are several objectives.
+        reported: the index of the objective that trials report.
     """
     session_seed = derive_seed(seed, "sampler", sampled_so_far)
     random = samplers.RandomSampler(derive_seed(seed, "random", sampled_so_far))
@@ -187,7 +194,7 @@ def _make(
     seed: int,
     session_seed: int,
     random: samplers.RandomSampler,
-    reported: int | None,
+    reported: int,
 ) -> BaseSampler:
     if isinstance(sampler, spec.CustomSampler):
         return make_custom_sampler(sampler, session_seed)
@@ -217,15 +224,13 @@ def _make(
 
 
 def _make_tpe(
-    sampler: spec.TpeSampler, space: SearchSpace, options: dict[str, Any], reported: int | None
+    sampler: spec.TpeSampler, space: SearchSpace, options: dict[str, Any], reported: int
 ) -> samplers.TPESampler:
     if space.is_conditional and sampler.group is None and sampler.multivariate is not False:
         options["group"] = True
     if options.get("group"):
         options["multivariate"] = True  # implied; with several objectives Optuna would warn
-    return (
-        samplers.TPESampler(**options) if reported is None else MultiObjectiveTPESampler(reported, **options)
-    )
+    return BoundedTPESampler(reported, **options)
 
 
 def _with_operators(options: dict[str, Any]) -> dict[str, Any]:

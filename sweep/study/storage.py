@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
+from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
 from sweep.errors import EntryError, InputError
-from sweep.study.journal import Journal, damaged_line
+from sweep.study.journal import Journal, JournalReader, damaged_line
+from sweep.study.replay import IndexedReplay
+from sweep.study.snapshot import Snapshot, read_snapshot, without_collections
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
@@ -41,6 +43,75 @@ quiet_optuna = _Quiet()
 """For processes of the user's program, which may use Optuna itself and needs its log level restored."""
 
 
+_SNAPSHOT_AFTER = 16 << 20
+"""How much a journal grows, in bytes, before a running sweep writes a snapshot. It also has to double."""
+
+
+class IndexedJournalStorage(JournalStorage):
+    """Optuna's journal storage, whose work does not grow with the trials, with a snapshot beside the journal.
+
+    Args:
+        journal: the journal.
+        snapshot: the path of the snapshot, which need not exist.
+    """
+
+    def __init__(self, journal: JournalReader, snapshot: Path) -> None:
+        # Optuna's own constructor replays the journal into a result without indices.
+        super().__setstate__({"_backend": journal})
+        self._journal = journal
+        self._snapshot = snapshot
+        self._covered = 0
+        """How many bytes of the journal the last snapshot covers."""
+        self._writer: threading.Thread | None = None
+        self._indexed = self._replay_result = IndexedReplay(self._worker_id_prefix)
+        with self._thread_lock, without_collections():
+            self._restore(read_snapshot(snapshot, journal.path))
+            self._sync_with_backend()
+
+    def _restore(self, found: Snapshot | None) -> None:
+        if found is not None:
+            self._indexed.restore(found.studies, found.trials)
+            self._journal.skip_to(found.lines, found.position)
+            self._covered = found.position
+
+    def _sync_with_backend(self) -> None:
+        with self._journal.mutex:
+            super()._sync_with_backend()
+
+    def write_snapshot_if_due(self) -> None:
+        """Write a snapshot in a thread if the journal has doubled, so that it costs a share of the trials."""
+        place = self._journal.place
+        if place is None or place[1] < max(_SNAPSHOT_AFTER, 2 * self._covered):
+            return
+        if self._writer is None or not self._writer.is_alive():
+            snapshot = self._take_snapshot()
+            self._writer = threading.Thread(
+                target=self._write, args=[snapshot], name="sweep-snapshot", daemon=True
+            )
+            self._writer.start()
+
+    def write_snapshot(self) -> None:
+        """Write a snapshot now, unless there is one that covers the whole journal."""
+        if self._writer is not None:
+            self._writer.join()
+        snapshot = self._take_snapshot()
+        if snapshot.position != self._covered:
+            self._write(snapshot)
+
+    def _take_snapshot(self) -> Snapshot:
+        """A snapshot, for which no batch may be open."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            place = self._journal.place
+            assert place is not None
+            return Snapshot(*place, self._indexed.studies(), self._indexed.every_trial())
+
+    def _write(self, snapshot: Snapshot) -> None:
+        self._covered = snapshot.position
+        with suppress(OSError):  # it is only a cache
+            snapshot.write(self._snapshot, self._journal.path)
+
+
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     """Create or load the study of a sweep for writing. Its sampler and pruner are not set."""
     return optuna.create_study(
@@ -54,7 +125,9 @@ def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
 def open_storage(spec: SweepSpec, directory: SweepDirectory) -> BaseStorage:
     """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return JournalStorage(Journal(directory.journal)) if spec.storage is None else open_url(spec.storage)
+    if spec.storage is not None:
+        return open_url(spec.storage)
+    return IndexedJournalStorage(Journal(directory.journal), directory.snapshot)
 
 
 @quiet_optuna
@@ -68,7 +141,7 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
         return None
     try:
         storage = (
-            JournalStorage(JournalFileBackend(str(directory.journal)))
+            IndexedJournalStorage(JournalReader(directory.journal), directory.snapshot)
             if spec.storage is None
             else open_url(spec.storage)
         )

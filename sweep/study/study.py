@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import optuna
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial
 
 from sweep.space import SearchSpace
@@ -16,7 +16,7 @@ from sweep.study.pruning import Pruning
 from sweep.study.ranking import Ranking
 from sweep.study.samplers import make_sampler
 from sweep.study.seeds import sweep_seed
-from sweep.study.storage import create_or_load_study, open_url
+from sweep.study.storage import IndexedJournalStorage, create_or_load_study, open_url
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
@@ -39,7 +39,10 @@ class SweepStudy:
     def __init__(self, spec: SweepSpec, space: SearchSpace, directory: SweepDirectory) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
         self._journal = Journal(directory.journal) if spec.storage is None else None
-        storage = JournalStorage(self._journal) if self._journal is not None else open_url(str(spec.storage))
+        self._storage = (
+            IndexedJournalStorage(self._journal, directory.snapshot) if self._journal is not None else None
+        )
+        storage = self._storage or open_url(str(spec.storage))
         self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
         self.ranking = Ranking(spec)
         self.seed = sweep_seed(spec, self.optuna_study)
@@ -58,9 +61,18 @@ class SweepStudy:
         """Optuna's own trials, not copies. Do not change them."""
         return self.optuna_study.get_trials(deepcopy=False)
 
-    def batch(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def batch(self) -> Iterator[None]:
         """Collect changes in the block, and write them to the journal together at its end."""
-        return self._journal.batch() if self._journal is not None else nullcontext()
+        with self._journal.batch() if self._journal is not None else nullcontext():
+            yield
+        if self._storage is not None:
+            self._storage.write_snapshot_if_due()
+
+    def close(self) -> None:
+        """Write a snapshot, from which the study is opened the next time."""
+        if self._storage is not None:
+            self._storage.write_snapshot()
 
     def sync(self) -> None:
         """Ensure that the current batch is on the disk at its end, even if it contains no final state."""

@@ -45,6 +45,8 @@ class SweepDirectory:
     """The resolved sweep file. A directory that contains it is a sweep."""
     journal = _Entry("journal.log")
     """Optuna's journal storage."""
+    snapshot = _Entry(".snapshot")
+    """The study as of a place in the journal, a cache (`study/snapshot.py`)."""
     lock = _Entry(".lock")
     """Locked exclusively by the process that runs the sweep."""
     fence = _Entry(".fence")

@@ -188,9 +188,6 @@ def terminate_trial(trial: Path, output: Path) -> None:
 
 def count_kernel_kills() -> int:
     """The number of processes that the kernel of this machine killed because memory ran out; 0 if unknown."""
-    with suppress(OSError, ValueError), open("/proc/vmstat") as file:
-        for line in file:
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
+    with suppress(OSError, ValueError, IndexError), open("/proc/vmstat", "rb", buffering=0) as file:
+        return int(file.read().split(b"\noom_kill ", 1)[1].split(b"\n", 1)[0])
     return 0

@@ -7,12 +7,13 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler
 
 from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Assignment, Outcome, Report, RunningAttempt, TrialAttribute
 from sweep.space import SearchSpace
+from sweep.study.bounded_tpe import BoundedTPESampler
 from sweep.study.distinct import DistinctSampler
 from sweep.study.samplers import make_sampler
 from sweep.sweepfile import SweepSpec
@@ -96,7 +97,7 @@ def new_sampler(controller: Controller) -> BaseSampler:
     spec = make_spec()
     made = make_sampler(spec.sampler, SearchSpace.of(spec), controller._sweep_study.seed, 0)
     assert isinstance(made, DistinctSampler)
-    assert type(made._sampler) is TPESampler
+    assert type(made._sampler) is BoundedTPESampler
     return made._sampler
 
 

@@ -13,6 +13,7 @@ import sweep
 from sweep.controller.controller import Controller
 from sweep.messages import Assignment, Outcome
 from sweep.study.attributes import RESUBMISSION_OF
+from sweep.study.distinct import TriedConfigurations
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from tests.conftest import MakeSweep
@@ -200,3 +201,40 @@ def test_no_two_trials_are_equal_inline(make_sweep: MakeSweep, sampler: str) -> 
 
 def test_no_two_trials_are_equal_on_ray(make_sweep: MakeSweep, ray_cluster: None) -> None:
     _run_in_two_parts(make_sweep, "tpe", inline=False)
+
+
+class _CountedTrial(optuna.trial.FrozenTrial):
+    """A trial that counts how often its parameters are read."""
+
+    reads = 0
+
+    @property
+    def params(self) -> dict[str, Any]:
+        _CountedTrial.reads += 1
+        return super().params
+
+    @params.setter
+    def params(self, params: dict[str, Any]) -> None:
+        self._params = params
+
+
+def test_a_repetition_is_found_without_a_look_at_the_finished_trials() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 2), 500)
+    running = study.ask()
+    running_x = running.suggest_float("x", 0, 1)
+    tried, number = TriedConfigurations(), running.number + 1
+    trials = study.get_trials(deepcopy=False)
+    assert not tried.contain(study, number, {"x": 2.0, "n": 1}, "x")
+
+    _CountedTrial.reads = 0
+    for trial in trials[:500]:
+        trial.__class__ = _CountedTrial
+    first = {"x": trials[0]._params["x"], "n": trials[0]._params["n"]}
+    assert tried.contain(study, number, first, "x")
+    assert tried.contain(study, number, {"x": first["x"]}, "x")
+    assert not tried.contain(study, 0, first, "x")
+    assert not tried.contain(study, number, {**first, "n": 3 - first["n"]}, "x")
+    assert tried.contain(study, number, {"x": running_x}, "x")
+    assert not tried.contain(study, running.number, {"x": running_x}, "x")
+    assert _CountedTrial.reads <= 3

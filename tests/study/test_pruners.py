@@ -18,6 +18,8 @@ from sweep.study import pruners
 from sweep.study.bands_pruner import BandsPruner
 from sweep.study.percentile_pruner import LastValuePercentilePruner
 from sweep.study.pruners import first_report_note, make_pruner, pruner_notes
+from sweep.study.rungs_pruner import BracketsPruner, RungsPruner
+from sweep.study.wilcoxon_pruner import BestTrialWilcoxonPruner
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.pruners import PRUNERS, Pruner
 from sweep.system.directory import SweepDirectory
@@ -51,30 +53,30 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
     ),
     ({"type": "percentile", "percentile": 75}, LastValuePercentilePruner, lambda p: p._percentile, 75),
     ("median", LastValuePercentilePruner, lambda p: p._percentile, 50),
-    ({"type": "asha", "min_resource": 3}, optunas.SuccessiveHalvingPruner, lambda p: p._min_resource, 3),
-    ({"type": "asha"}, optunas.SuccessiveHalvingPruner, lambda p: p._min_resource, None),
+    ({"type": "asha", "min_resource": 3}, RungsPruner, lambda p: p._min_resource, 3),
+    ({"type": "asha"}, RungsPruner, lambda p: p._min_resource, None),
     (
         {"type": "asha", "reduction_factor": 3},
-        optunas.SuccessiveHalvingPruner,
+        RungsPruner,
         lambda p: p._reduction_factor,
         3,
     ),
     (
         {"type": "asha", "min_early_stopping_rate": 1},
-        optunas.SuccessiveHalvingPruner,
+        RungsPruner,
         lambda p: p._min_early_stopping_rate,
         1,
     ),
     (
         {"type": "asha", "min_resource": 1, "bootstrap_count": 2},
-        optunas.SuccessiveHalvingPruner,
+        RungsPruner,
         lambda p: p._bootstrap_count,
         2,
     ),
     *(
         (
             {"type": "hyperband", "max_resource": 9, **options},
-            optunas.HyperbandPruner,
+            BracketsPruner,
             lambda p: (p._min_resource, p._max_resource, p._reduction_factor, p._bootstrap_count),
             values,
         )
@@ -101,7 +103,7 @@ OPTIONS: list[tuple[Any, type, Look, Any]] = [
     ),
     (
         {"type": "wilcoxon", "p_threshold": 0.2, "n_startup_steps": 4},
-        optunas.WilcoxonPruner,
+        BestTrialWilcoxonPruner,
         lambda p: (p._p_threshold, p._n_startup_steps),
         (0.2, 4),
     ),

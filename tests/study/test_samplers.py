@@ -30,6 +30,7 @@ from sweep.messages import Outcome
 from sweep.space import SearchSpace
 from sweep.space.grid import Grid
 from sweep.study import grid_sampler, samplers
+from sweep.study.bounded_tpe import BoundedTPESampler
 from sweep.study.constrained_sampler import ConstrainedSampler
 from sweep.study.grid_sampler import GridSampler
 from sweep.study.pruners import make_pruner
@@ -73,11 +74,11 @@ def note(sampler: Any, parameters: Any = NUMBERS, **keys: Any) -> str:
 Look = Callable[[Any], Any]
 
 OPTIONS: list[tuple[dict[str, Any], type, Look, Any]] = [
-    ({"type": "tpe", "startup_trials": 3}, TPESampler, lambda s: s._n_startup_trials, 3),
-    ({"type": "tpe", "ei_candidates": 5}, TPESampler, lambda s: s._n_ei_candidates, 5),
-    ({"type": "tpe", "multivariate": False}, TPESampler, lambda s: s._multivariate, False),
-    ({"type": "tpe", "group": True}, TPESampler, lambda s: s._group, True),
-    ({"type": "tpe", "constant_liar": False}, TPESampler, lambda s: s._constant_liar, False),
+    ({"type": "tpe", "startup_trials": 3}, BoundedTPESampler, lambda s: s._n_startup_trials, 3),
+    ({"type": "tpe", "ei_candidates": 5}, BoundedTPESampler, lambda s: s._n_ei_candidates, 5),
+    ({"type": "tpe", "multivariate": False}, BoundedTPESampler, lambda s: s._multivariate, False),
+    ({"type": "tpe", "group": True}, BoundedTPESampler, lambda s: s._group, True),
+    ({"type": "tpe", "constant_liar": False}, BoundedTPESampler, lambda s: s._constant_liar, False),
     ({"type": "gp", "startup_trials": 3}, GPSampler, lambda s: s._n_startup_trials, 3),
     ({"type": "gp", "deterministic_objective": True}, GPSampler, lambda s: s._deterministic, True),
     ({"type": "cmaes", "startup_trials": 3}, CmaEsSampler, lambda s: s._n_startup_trials, 3),
@@ -367,6 +368,12 @@ def test_samplers_that_sample_conditional_parameters_at_random_are_noted(sampler
     found = note(sampler)
     assert found.startswith(said)
     assert bool(found) == bool(said)
+
+
+def test_a_long_sweep_with_gp_is_noted() -> None:
+    assert "tpe stays quick" in note("gp", stop={"trials": 1001})
+    assert note("gp", stop={"trials": 1000}) == ""
+    assert note("tpe", stop={"trials": 10_000}) == ""
 
 
 def test_a_population_larger_than_the_sweep_is_noted() -> None:

@@ -112,17 +112,18 @@ class RayCluster:
         try:
             if self._address is not None:
                 private.match_authentication(_resolve(self._address))
-            ray.init(
-                address=self._address or "local",
-                log_to_driver=False,
-                logging_level="ERROR",
-                include_dashboard=None if self._address else False,
-                num_cpus=None if self._address else usable_cpus(),
-                resources=None if self._address else {_SLOT_CPU: usable_cpus()},
-                _temp_dir=self._temporary_folder,
-                _plasma_directory=None if self._address else object_store_folder(self._temporary_folder),
-                job_config=private.SafeJobConfig(),
-            )
+            with private.only_needed_daemons():
+                ray.init(
+                    address=self._address or "local",
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    include_dashboard=None if self._address else False,
+                    num_cpus=None if self._address else usable_cpus(),
+                    resources=None if self._address else {_SLOT_CPU: usable_cpus()},
+                    _temp_dir=self._temporary_folder,
+                    _plasma_directory=None if self._address else object_store_folder(self._temporary_folder),
+                    job_config=private.SafeJobConfig(),
+                )
         except _RAY_ERRORS as error:
             raise SweepError(self._describe(error)) from None
         except Exception as error:

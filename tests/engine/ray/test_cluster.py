@@ -100,6 +100,38 @@ def test_sigterm_while_ray_is_being_restarted_stops_the_sweep(
     assert interruption.signal == signal.SIGTERM
 
 
+_LIST_DAEMONS = """
+import psutil
+import ray
+from sweep.engine.ray.cluster import RayCluster
+
+class Actor:
+    def answer(self):
+        return 1
+
+with RayCluster(None) as cluster:
+    actor = cluster.on_node(Actor, cluster.current_node()).remote()
+    print("an actor:", ray.get(actor.answer.remote()))
+    for daemon in psutil.Process().children(recursive=True):
+        print(*daemon.cmdline())
+"""
+
+
+@pytest.mark.ray
+def test_the_ray_of_a_sweep_has_no_daemon_that_sweeps_do_not_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LIST_DAEMONS],
+        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_ADDRESS": ""},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert "raylet" in done.stdout, done.stderr
+    for unneeded in ("monitor.py", "log_monitor.py", "dashboard.py"):
+        assert unneeded not in done.stdout
+    assert "an actor: 1" in done.stdout
+
+
 _CLUSTER = """
 from ray.cluster_utils import Cluster
 cluster = Cluster()
