@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import psutil
 
-from benchmark.case import CannotError, Case, Values
+from benchmark.case import Case, Values
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 
@@ -27,40 +26,41 @@ def environment() -> dict[str, str]:
     }
 
 
-def measure(case: Case, limit: float) -> Values | str:
+def measure(case: Case, folder: Path, limit: float) -> Values | str:
     """Measure a case in a new process.
 
     Args:
         case: what to measure.
+        folder: the directory for its files.
         limit: the time limit in seconds.
 
     Returns:
         the values, or why there are none.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-        result, output = Path(name) / "result.json", Path(name) / "output"
-        with open(output, "wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "benchmark.job", case.to_json(), name],
-                cwd=name,
-                env=environment(),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            return f"not finished within {limit:.0f} s"
-        finally:
-            kill_tree(process.pid)
-            process.wait()
-        if not result.exists():
-            lines = output.read_text(errors="replace").strip().splitlines()
-            print("\n".join(lines[-30:]), file=sys.stderr)
-            return f"failed: {lines[-1] if lines else process.returncode}"
-        found = json.loads(result.read_text())
-        return found if isinstance(found, str) else dict(found)
+    folder.mkdir(parents=True, exist_ok=True)
+    result, output = folder / "result.json", folder / "output"
+    result.unlink(missing_ok=True)
+    with open(output, "wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmark.job", case.to_json(), str(folder)],
+            cwd=folder,
+            env=environment(),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return f"not finished within {limit:.0f} s"
+    finally:
+        kill_tree(process.pid)
+        process.wait()
+    if result.exists():
+        return dict(json.loads(result.read_text()))
+    lines = output.read_text(errors="replace").strip().splitlines()
+    print("\n".join(lines[-30:]), file=sys.stderr)
+    return f"failed: {lines[-1] if lines else process.returncode}"
 
 
 def kill_tree(pid: int) -> None:
@@ -82,12 +82,7 @@ def main() -> None:
     from benchmark.measurements import MEASUREMENTS
 
     case, folder = Case.from_json(sys.argv[1]), Path(sys.argv[2])
-    work_folder = folder / "work"
-    work_folder.mkdir()
-    try:
-        found: Values | str = MEASUREMENTS[case.measurement].measure(case, work_folder)
-    except CannotError as error:
-        found = str(error)
+    found = MEASUREMENTS[case.measurement].measure(case, folder)
     (folder / "result.json").write_text(json.dumps(found))
 
 

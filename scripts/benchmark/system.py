@@ -41,17 +41,16 @@ def free_port() -> int:
 
 
 def memory(pid: int) -> dict[str, float]:
-    """The memory of a process and its descendants in MB, by kind: `driver`, `controller`, `workers` (the
-    largest), `other`. It is USS, what would be free without the process, or RSS where that is not known."""
-    found = {"driver": 0.0, "controller": 0.0, "workers": 0.0, "other": 0.0}
+    """The memory of a process and its descendants in MB, by kind: `driver`, `controller`, `worker` (the
+    largest). It is USS, what would be free without the process, or RSS where that is not known."""
+    found: dict[str, float] = {}
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
         try:
             kind = "driver" if process.pid == pid else _kind(process.cmdline())
-            megabytes = _bytes(process) / 1e6
+            found[kind] = max(found.get(kind, 0.0), _bytes(process) / 1e6)
         except psutil.Error:
             continue
-        found[kind] = max(found[kind], megabytes) if kind == "workers" else found[kind] + megabytes
     return found
 
 
@@ -60,7 +59,7 @@ def _kind(command: list[str]) -> str:
     if title.startswith("ray::") and "Controller" in title:
         return "controller"
     is_worker = title.startswith("ray::") and not title.startswith("ray::IDLE")
-    return "workers" if is_worker or "benchmark.contestants" in title else "other"
+    return "worker" if is_worker or "benchmark.contestants" in title else "other"
 
 
 def _bytes(process: psutil.Process) -> int:

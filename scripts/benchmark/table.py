@@ -4,29 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from benchmark.case import Case, Values
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Args:
-        heading: its heading.
-        label: the label of the cases whose values it shows.
-        value: the name of the value.
-        form: the format of its median.
-        ratio: whether to show how many times the first contestant's value each other one is.
-    """
-
-    heading: str
-    label: str
-    value: str
-    form: str = ".1f"
-    ratio: bool = False
-
+from benchmark.case import Case, Column, Values
 
 Runs = Mapping[Case, Sequence[Values | str]]
 """The repetitions of each case: values by name, or why there are none."""

@@ -7,6 +7,7 @@ They are imported by name, so that a process imports only the one that it measur
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +31,15 @@ _MODULES = {
     "syne": "syne",
     "ray": "bare_ray",
 }
+_TUNE = ("ray[tune]", "pyarrow")
+_PACKAGES = {"tune": _TUNE, "tune-reuse": _TUNE, "syne": ("syne-tune", "syne_tune")}
+"""The packages of the extra `bench`, and a module that comes with each."""
+
+
+def missing(name: str) -> str:
+    """Which package the contestant cannot run without and is not installed; empty if it can run."""
+    package, module = _PACKAGES.get(name, ("optuna", "optuna"))
+    return "" if find_spec(module) else f"{package} is not installed: `pip install -e '.[bench]'`"
 
 
 def _module(name: str) -> ModuleType:
@@ -37,11 +47,7 @@ def _module(name: str) -> ModuleType:
 
 
 def run(name: str, work: Work, folder: Path) -> Result:
-    """Do the work in this process (and those which the contestant starts).
-
-    Raises:
-        CannotError: the contestant cannot do it.
-    """
+    """Do the work in this process (and those which the contestant starts)."""
     options = {"reuse": True} if name == "tune-reuse" else {}
     result: Result = _module(name).run(work, folder, **options)
     return result

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-from benchmark.case import CannotError
 from benchmark.work import Result, Work
 
 
@@ -16,10 +15,7 @@ def run(work: Work, folder: Path) -> Result:
     # Both are read when the package is imported.
     os.environ["SYNETUNE_FOLDER"] = str(folder / "syne-tune")
     os.environ["BENCH_FOLDER"] = str(folder)
-    try:
-        from syne_tune import StoppingCriterion, Tuner
-    except ImportError as error:
-        raise CannotError(f"Syne Tune is not installed: {error}") from None
+    from syne_tune import StoppingCriterion, Tuner
     from syne_tune.backend import LocalBackend
     from syne_tune.config_space import uniform
     from syne_tune.experiments import load_experiment

@@ -1,19 +1,15 @@
-"""The measurements. Each module has
-
-* `TITLE` and `LIMIT`, the seconds that one case may take;
-* `cases(quick)`, what to measure of whom;
-* `measure(case, folder)`, which measures one case in a process of its own;
-* `COLUMNS` of its table.
-"""
+"""The measurements, by their letters."""
 
 from __future__ import annotations
 
-from benchmark.measurements import busy, cost, first_step, growth, reports
+from benchmark.measurements import busy, cost, first_step, growth, opening, reports, tensorboard
 
 MEASUREMENTS = {
-    "a": cost,
-    "b": busy,
-    "c": first_step,
-    "d": reports,
-    "e": growth,
+    "a": cost.MEASUREMENT,
+    "b": busy.MEASUREMENT,
+    "c": first_step.MEASUREMENT,
+    "d": reports.MEASUREMENT,
+    "e": growth.MEASUREMENT,
+    "f": opening.MEASUREMENT,
+    "g": tensorboard.MEASUREMENT,
 }

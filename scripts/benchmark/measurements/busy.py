@@ -5,35 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.case import Case, Values
+from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import PEERS, run
-from benchmark.table import Column
 from benchmark.work import Span, Work, read_spans
 
-TITLE = "Slots busy: trials of one second, on slots of a quarter core"
-LIMIT = 1800
 _SLOTS = (8, 16)
-COLUMNS = [
-    Column(f"{slots} slots{heading}, {value}", f"{slots}{suffix}", value, ".1%")
-    for slots in _SLOTS
-    for suffix, heading in (("", ""), (" verdicts", ", ten verdicts a trial"))
-    for value in ("overall", "steady")
-]
+_STARTS_PROCESSES = {"tune": 16, "syne": 48}
+"""How many trials those contestants run that start a process for each: the others run 96."""
 
 
-def cases(quick: bool) -> list[Case]:
-    trials = 16 if quick else 96
+def cases(quick: bool, trials: int | None) -> list[Case]:
     return [
-        Case(
-            "b",
-            name,
-            f"{slots} verdicts" if verdicts else f"{slots}",
-            Work(trials, slots, 0.25, 10, True, 0.1) if verdicts else Work(trials, slots, 0.25, 1, pause=1.0),
-        )
+        _case(name, slots, verdicts, 8 if quick else _STARTS_PROCESSES.get(name, 96))
         for slots in (_SLOTS[:1] if quick else _SLOTS)
         for verdicts in (False, True)
         for name in PEERS
     ]
+
+
+def _case(name: str, slots: int, verdicts: bool, trials: int) -> Case:
+    more = {"reports": 10, "verdicts": True, "pause": 0.1} if verdicts else {"reports": 1, "pause": 1.0}
+    reason = ""
+    if name in _STARTS_PROCESSES and slots > 8:
+        reason = "on 8 slots only: it starts a process for each trial, which keeps the cores busy"
+    return Case("b", name, _label(slots, verdicts), Work(trials, slots, 0.25, **more), reason)
+
+
+def _label(slots: int, verdicts: bool) -> str:
+    return f"{slots} slots, ten verdicts a trial" if verdicts else f"{slots} slots"
 
 
 def measure(case: Case, folder: Path) -> Values:
@@ -60,3 +59,18 @@ def shares(spans: Sequence[Span], slots: int, seconds: float) -> Values:
         "overall": sum(span.trained for span in spans) / (slots * seconds),
         "steady": inside / (slots * (end - begin)) if end > begin else 1.0,
     }
+
+
+MEASUREMENT = Measurement(
+    "Slots busy: trials that train for one second, on slots of a quarter core",
+    cases,
+    measure,
+    {
+        "With the start of the workers, and once all slots have started": [
+            Column(heading, _label(slots, verdicts), value, ".1%")
+            for slots in _SLOTS
+            for verdicts in (False, True)
+            for heading, value in ((_label(slots, verdicts), "overall"), ("steady", "steady"))
+        ]
+    },
+)

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.case import Case, Values
+from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import PEERS, run
-from benchmark.table import Column
 from benchmark.work import Work
 
-TITLE = "Cost per trial: empty trials with ten reports, on two slots"
-LIMIT = 1800
-_TRIALS = {"tune": 16, "syne": 50}
-"""Of contestants that start a process for each trial."""
+_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 300, "optuna": 500, "syne": 20}
+"""As many as take some seconds."""
+_TORCH_TRIALS = {**_TRIALS, "tune-reuse": 30}
 _LABELS = {
     "random": {"sampler": "random"},
-    "tpe": {"sampler": "tpe"},
-    "random, torch": {"sampler": "random", "torch": True},
+    "TPE": {"sampler": "tpe"},
+    "random, with torch imported": {"sampler": "random", "torch": True},
 }
-COLUMNS = [Column("trials", "random", "trials", ".0f")] + [
-    Column(f"{heading}, ms a trial", label, "ms", ".1f", ratio=True)
-    for label, heading in zip(_LABELS, ["random", "TPE", "random, with torch imported"], strict=True)
-]
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool, trials: int | None) -> list[Case]:
     return [
-        Case("a", name, label, Work(4 if quick else _TRIALS.get(name, 1000), **options))
+        Case("a", name, label, Work(4 if quick else _count(name, "torch" in options), **options))
         for label, options in _LABELS.items()
         for name in PEERS
     ]
 
 
+def _count(name: str, torch: bool) -> int:
+    return (_TORCH_TRIALS if torch else _TRIALS)[name]
+
+
 def measure(case: Case, folder: Path) -> Values:
     result = run(case.contestant, case.work, folder)
     return {"ms": 1000 * result.seconds / case.work.trials, "trials": case.work.trials}
+
+
+MEASUREMENT = Measurement(
+    "Cost per trial: empty trials with ten reports, on two slots",
+    cases,
+    measure,
+    {
+        "Milliseconds a trial, and how many trials": [
+            column
+            for label in _LABELS
+            for column in (
+                Column(label, label, "ms", ratio=True),
+                Column("trials", label, "trials", ".0f"),
+            )
+        ]
+    },
+)

@@ -10,31 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from benchmark.case import Case, Values
+from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import command
 from benchmark.job import kill_tree
 from benchmark.system import free_port
-from benchmark.table import Column
 from benchmark.work import Work, first_start, times_file
 
-TITLE = "From the command to the first training step, in seconds"
-LIMIT = 300
-_JOIN = "joining a Ray"
-COLUMNS = [
-    Column("starting", "starting", "seconds", ".2f", ratio=True),
-    Column("second run, on a Ray that stays", _JOIN, "seconds", ".2f", ratio=True),
-]
+_START, _JOIN = "starting", "joining a Ray that stays"
 _USERS_OF_RAY = ("sweep", "ray", "tune")
 
 
-def cases(quick: bool) -> list[Case]:
-    names = (*_USERS_OF_RAY, "optuna", "syne")
-    starting = [Case("c", name, "starting", Work(1, 1)) for name in names]
-    return starting + [Case("c", name, _JOIN, Work(1, 1)) for name in _USERS_OF_RAY]
+def cases(quick: bool, trials: int | None) -> list[Case]:
+    names = {_START: (*_USERS_OF_RAY, "optuna", "syne"), _JOIN: _USERS_OF_RAY}
+    return [Case("c", name, label, Work(1, 1)) for label in names for name in names[label]]
 
 
 def measure(case: Case, folder: Path) -> Values:
-    with _standing_ray() if case.label == _JOIN else nullcontext():
+    with _standing_ray(folder / "ray") if case.label == _JOIN else nullcontext():
         if case.label == _JOIN:
             _run(case, folder / "first")
         return {"seconds": _run(case, folder / "measured")}
@@ -51,14 +43,14 @@ def _run(case: Case, folder: Path) -> float:
 
 
 @contextmanager
-def _standing_ray() -> Iterator[None]:
+def _standing_ray(folder: Path) -> Iterator[None]:
     """A Ray of its own, whose address is in RAY_ADDRESS. Other Rays of the machine are left alone."""
     port = free_port()
-    ray = str(Path(sys.executable).with_name("ray"))
-    process = subprocess.Popen(
-        [ray, "start", "--head", "--block", f"--port={port}", "--include-dashboard=false", "--num-cpus=2"],
-        stdout=sys.stderr,
-    )
+    # Without this it demands the token that an earlier local Ray of this user has made.
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
+    command += ["--include-dashboard=false", "--num-cpus=2", f"--temp-dir={folder}"]
+    process = subprocess.Popen(command, stdout=sys.stderr)
     try:
         os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         _wait_for_ray(port)
@@ -75,3 +67,12 @@ def _wait_for_ray(port: int) -> None:
             return
         time.sleep(1)
     raise RuntimeError("ray start: no Ray after ten attempts to join it")
+
+
+MEASUREMENT = Measurement(
+    "Start-up: from the command to the first training step",
+    cases,
+    measure,
+    {"Seconds": [Column(label, label, "seconds", ".2f", ratio=True) for label in (_START, _JOIN)]},
+    limit=300,
+)

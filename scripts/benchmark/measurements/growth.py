@@ -4,64 +4,43 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.case import Case, Values
+from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import run
 from benchmark.system import memory
-from benchmark.table import Column
 from benchmark.work import Work, read_spans, times_file
 
-TITLE = "Growth: the first and the last thousand of 10,000 trials"
-LIMIT = 7200
+_TRIALS, _PEERS_TRIALS = 10_000, 2_000
 _CASES = {
-    "TPE": {"sampler": "tpe", "verdicts": True},
-    "random": {"sampler": "random"},
-    "no reports": {"sampler": "random", "reports": 0},
+    "TPE, median pruner, ten reports with verdicts": {"sampler": "tpe", "verdicts": True},
+    "Random, ten reports": {"sampler": "random"},
+    "Random, no reports": {"sampler": "random", "reports": 0},
 }
-_HEADINGS = {
-    "TPE": "TPE, median pruner, ten reports with verdicts",
-    "random": "random, ten reports",
-    "no reports": "random, no reports",
-}
-_MEMORY = {
-    "controller": "controller",
-    "driver": "driver",
-    "workers": "worker",
-}
-COLUMNS = []
-for _label, _heading in _HEADINGS.items():
-    COLUMNS += [
-        Column(f"{_heading}: trials", _label, "trials", ",.0f"),
-        Column("first thousand, ms a trial", _label, "first", ".1f", ratio=True),
-        Column("last thousand, ms a trial", _label, "last", ".1f", ratio=True),
-        Column("last / first", _label, "ratio", ".2f"),
-        *(
-            Column(f"{name}, {when}", _label, f"{kind} {key}", ".0f")
-            for kind, name in _MEMORY.items()
-            for when, key in (("MB after the first thousand", "first"), ("MB at the end", "last"))
-        ),
-    ]
 
 
-def cases(quick: bool, trials: int | None = None) -> list[Case]:
+def cases(quick: bool, trials: int | None) -> list[Case]:
     """With `trials`, only sweeps of so many trials without reports."""
-    count = trials or (60 if quick else 10_000)
-    labels = ["no reports"] if trials else [label for label in _CASES if label != "no reports"]
+    *usual, no_reports = _CASES
+    counts = {"sweep": trials or _TRIALS}
+    for name in ("tune-reuse", "optuna"):
+        counts[name] = min(counts["sweep"], _PEERS_TRIALS)
     return [
-        Case("e", name, label, Work(count, parameters=5, **_CASES[label]))
-        for label in labels
-        for name in ("sweep", "tune-reuse", "optuna")
+        Case("e", name, label, Work(40 if quick else count, parameters=5, **_CASES[label]))
+        for label in ([no_reports] if trials else usual)
+        for name, count in counts.items()
     ]
 
 
 def measure(case: Case, folder: Path) -> Values:
     work = case.work
     window = max(2, min(1000, work.trials // 10))
-    first: dict[str, float] = {}
-    last: dict[str, float] = {}
+    times = times_file(folder)
+    counts = {"first": window, "last": work.trials - window // 10}
+    used: dict[str, dict[str, float]] = {}
     ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(folder, work.trials, window, first, last, ended))
+    watching = threading.Thread(target=_watch, args=(times, counts, used, ended))
     watching.start()
     try:
         run(case.contestant, work, folder)
@@ -69,34 +48,25 @@ def measure(case: Case, folder: Path) -> Values:
         ended.set()
         watching.join()
     starts = [span.start for span in read_spans(folder)]
-    times = {
-        "first": 1000 * (starts[window - 1] - starts[0]) / (window - 1),
-        "last": 1000 * (starts[-1] - starts[-window]) / (window - 1),
-    }
-    return {
-        "trials": work.trials,
-        **times,
-        "ratio": times["last"] / times["first"],
-        **{f"{kind} first": value for kind, value in first.items() if value},
-        **{f"{kind} last": value for kind, value in last.items() if value},
-    }
+    first = 1000 * (starts[window - 1] - starts[0]) / (window - 1)
+    last = 1000 * (starts[-1] - starts[-window]) / (window - 1)
+    values = {"trials": work.trials, "first": first, "last": last, "ratio": last / first}
+    for kind, megabytes in used.get("last", {}).items():
+        values[f"{kind} last"] = megabytes
+        if kind in used["first"]:
+            kilobytes = 1000 * (megabytes - used["first"][kind])
+            values[f"{kind} growth"] = kilobytes / (counts["last"] - counts["first"])
+    return values
 
 
 def _watch(
-    folder: Path,
-    trials: int,
-    window: int,
-    first: dict[str, float],
-    last: dict[str, float],
-    ended: threading.Event,
+    times: Path, counts: Mapping[str, int], used: dict[str, dict[str, float]], ended: threading.Event
 ) -> None:
-    """Measure the memory after the first trials, and again and again near the end of the sweep."""
-    while not ended.wait(0.2):
-        count = _count(times_file(folder))
-        if count >= window and not first:
-            first.update(memory(os.getpid()))
-        if count >= trials - max(2, window // 10):
-            last.update(memory(os.getpid()))
+    """Measure the memory once when as many trials have ended as each of `counts` says."""
+    while not ended.wait(0.1):
+        for name, count in counts.items():
+            if name not in used and _count(times) >= count:
+                used[name] = memory(os.getpid())
 
 
 def _count(path: Path) -> int:
@@ -107,3 +77,27 @@ def _count(path: Path) -> int:
             return path.stat().st_size // line if line else 0
     except FileNotFoundError:
         return 0
+
+
+def _columns(label: str) -> list[Column]:
+    return [
+        Column("trials", label, "trials", ",.0f"),
+        Column("first tenth, ms a trial", label, "first", ratio=True),
+        Column("last tenth", label, "last", ratio=True),
+        Column("last / first", label, "ratio", ".2f"),
+        *(
+            Column(f"{kind}, {heading}", label, f"{kind} {value}", form)
+            for kind in ("controller", "driver", "worker")
+            for heading, value, form in (("MB at the end", "last", ".0f"), ("KB a trial", "growth", ".1f"))
+        ),
+    ]
+
+
+MEASUREMENT = Measurement(
+    "Growth: time and memory as the number of trials grows, at most a thousand trials at each end",
+    cases,
+    measure,
+    {label: _columns(label) for label in _CASES},
+    limit=7200,
+    is_repeated=False,
+)
