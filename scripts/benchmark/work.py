@@ -26,6 +26,7 @@ class Work:
         sampler: `random` or `tpe`.
         torch: whether the module of the objective imports torch.
         parameters: the number of parameters, all from 0 to 1.
+        together: whether the trials, one for each slot, begin only when all of them have started.
     """
 
     trials: int
@@ -37,6 +38,7 @@ class Work:
     sampler: str = "random"
     torch: bool = False
     parameters: int = 2
+    together: bool = False
 
     @property
     def cores(self) -> int:
@@ -92,6 +94,8 @@ def train(
     times: Path,
 ) -> float:
     """Do the work of one trial, and append its span to the file `times`; returns the trial's value."""
+    if work.together:
+        _wait_for_all(work.trials, times.with_name("ready"))
     start = time.time()
     trained = 0.0
     for step in range(work.reports):
@@ -102,11 +106,21 @@ def train(
         report((1.0 if work.verdicts else x) / (step + 1), step)
         if work.verdicts and should_stop():
             break
-    line = f"{start!r} {time.time()!r} {trained!r}\n".encode()
-    file = os.open(times, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, line)
-    os.close(file)
+    _append(times, f"{start!r} {time.time()!r} {trained!r}\n".encode())
     return x
+
+
+def _wait_for_all(trials: int, ready: Path) -> None:
+    _append(ready, b".")
+    while ready.stat().st_size < trials:
+        time.sleep(0.01)
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append to a file in one call, because other processes do so, too."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, content)
+    os.close(file)
 
 
 def times_file(folder: Path) -> Path:
@@ -127,7 +141,7 @@ def first_start(folder: Path) -> float:
 
 def lost_reports(work: Work, histories: list[list[float]]) -> int:
     """How many reports are missing, or not at their place."""
-    expected = work.trials * work.reports
+    expected = len(histories) * work.reports
     found = sum(
         abs(value * (step + 1) - history[0]) < 1e-9
         for history in histories

@@ -31,7 +31,8 @@ def run(work: Work, folder: Path) -> Result:
     tuner = Tuner(
         trial_backend=LocalBackend(str(Path(__file__).with_name("syne_trial.py"))),
         scheduler=scheduler,
-        stop_criterion=StoppingCriterion(max_num_trials_completed=work.trials),
+        # It stops at "more than": some more can have started by then.
+        stop_criterion=StoppingCriterion(max_num_trials_started=work.trials - 1),
         n_workers=work.slots,
         # The default of 5 s is for long trials: a slot would wait for that long after each.
         sleep_time=0.01,

@@ -21,7 +21,7 @@ _LABELS = {
 def cases(quick: bool, trials: int | None) -> list[Case]:
     return [
         Case("a", name, label, Work(4 if quick else _count(name, "torch" in options), **options))
-        for label, options in _LABELS.items()
+        for label, options in list(_LABELS.items())[: 1 if quick else None]
         for name in PEERS
     ]
 
@@ -32,7 +32,8 @@ def _count(name: str, torch: bool) -> int:
 
 def measure(case: Case, folder: Path) -> Values:
     result = run(case.contestant, case.work, folder)
-    return {"ms": 1000 * result.seconds / case.work.trials, "trials": case.work.trials}
+    trials = len(result.histories)
+    return {"ms": 1000 * result.seconds / trials, "trials": trials}
 
 
 MEASUREMENT = Measurement(

@@ -21,7 +21,7 @@ _USERS_OF_RAY = ("sweep", "ray", "tune")
 
 
 def cases(quick: bool, trials: int | None) -> list[Case]:
-    names = {_START: (*_USERS_OF_RAY, "optuna", "syne"), _JOIN: _USERS_OF_RAY}
+    names = {_START: (*_USERS_OF_RAY, "optuna", "syne"), _JOIN: _USERS_OF_RAY[: 1 if quick else None]}
     return [Case("c", name, label, Work(1, 1)) for label in names for name in names[label]]
 
 

@@ -28,7 +28,7 @@ def cases(quick: bool, trials: int | None) -> list[Case]:
         counts[name] = min(counts["sweep"], _PEERS_TRIALS)
     return [
         Case("e", name, label, Work(40 if quick else count, parameters=5, **_CASES[label]))
-        for label in ([no_reports] if trials else usual)
+        for label in ([no_reports] if trials else usual[: 1 if quick else None])
         for name, count in counts.items()
     ]
 
