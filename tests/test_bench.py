@@ -13,6 +13,7 @@ from benchmark.case import Case, Column, Values
 from benchmark.contestants import TITLES
 from benchmark.measurements import MEASUREMENTS
 from benchmark.measurements.busy import shares
+from benchmark.measurements.cost import cost
 from benchmark.table import table
 from benchmark.work import Span, Work, lost_reports, read_spans, times_file, train
 
@@ -51,6 +52,12 @@ def test_a_cell_without_a_value_has_a_footnote_that_says_why() -> None:
 
 def test_a_repetition_that_failed_does_not_count_for_the_median() -> None:
     assert "| sweep | 11.0 |" in table(TITLES, [MS], {case("sweep"): [{"ms": 10.0}, "failed", {"ms": 12.0}]})
+
+
+def test_the_cost_of_a_trial_does_not_contain_the_start_of_the_workers() -> None:
+    # Two slots, a trial each second on both of them.
+    spans = [Span(start, start + 0.9, 0.0) for start in (0, 0, 1, 1, 2, 2)]
+    assert cost(spans, slots=2) == {"ms": 500.0, "trials": 6}
 
 
 def test_the_share_of_training_counts_the_slots_start_and_the_steady_share_does_not() -> None:

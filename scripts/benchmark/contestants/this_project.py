@@ -49,9 +49,10 @@ def sweep_file(work: Work, folder: Path) -> Path:
 
 def run(work: Work, folder: Path) -> Result:
     import sweep
+    from sweep.engine.ray.private import only_needed_daemons
 
     file = sweep_file(work, folder)
-    with start_ray(work):
+    with only_needed_daemons(), start_ray(work):  # as the command starts it
         began = time.perf_counter()
         result = sweep.run(file, runs=folder / "runs", progress=False)
         seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ from benchmark.contestants import PEERS, run
 from benchmark.work import Span, Work, read_spans
 
 _SLOTS = (8, 16)
-_STARTS_PROCESSES = {"tune": 16, "syne": 48}
+_STARTS_PROCESSES = {"tune": 8, "syne": 24}
 """How many trials those contestants run that start a process for each: the others run 96."""
 
 

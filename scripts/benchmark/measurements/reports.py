@@ -9,7 +9,7 @@ from benchmark.contestants import run
 from benchmark.work import Work, first_start, lost_reports
 
 _WORKERS = (1, 4, 16)
-_REPORTS = {"sweep": 2000, "tune": 500, "optuna": 200, "syne": 2000}
+_REPORTS = {"sweep": 2000, "tune": 100, "optuna": 200, "syne": 500}
 """Reports of each worker: as many as take some seconds. (Here Tune's `reuse_actors` changes nothing.)"""
 
 
