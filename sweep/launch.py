@@ -41,6 +41,11 @@ from sweep.system.durable import write_atomically
 from sweep.system.lock import SweepLock, has_locks, is_locked
 from sweep.system.processes import missing_guarantees
 
+_NO_LOCKS = (
+    "this file system has no file locks: do not run the sweep twice at the same time, and wait until all "
+    "processes of a killed run have exited"
+)
+
 
 @dataclass(frozen=True)
 class LaunchOptions:
@@ -124,10 +129,7 @@ def launch(
             view = _open(directory, view)  # again: another process may have been faster
             _check_start(spec, directory, view, fresh=False)
             if not has_locks(directory.lock):
-                observer.on_note(
-                    "this file system has no file locks: do not run the sweep twice at the same time, and "
-                    "wait until all processes of a killed run have exited"
-                )
+                observer.on_note(_NO_LOCKS)
             engine.clean_up_previous_run(directory, observer)
             write_atomically(directory.spec, text)
             if not directory.code.exists():

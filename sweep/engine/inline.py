@@ -9,6 +9,7 @@ import time
 from bdb import BdbQuit
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from optuna.distributions import BaseDistribution
 
@@ -79,16 +80,7 @@ class InlineEngine(Engine):
         interruption: Interruption,
         exits: ExitStack,
     ) -> Progress:
-        keeps_reports = observer.wants_reports
-        controller = ControllerGuard(
-            lambda: Controller(
-                sweep.spec,
-                sweep.directory,
-                slots=1,
-                keeps_report_events=keeps_reports,
-                known=sweep.known,
-            )
-        )
+        controller = ControllerGuard(partial(_open_controller, sweep, observer))
         if note := late_variables(sweep.attempt_settings.env):
             observer.on_note(note)
         exits.enter_context(controller.call(Controller.saving_usage))
@@ -132,6 +124,16 @@ class InlineEngine(Engine):
             if interruption.signal is None:  # raised by the objective, not by a signal
                 raise
         return controller.call(Controller.close)
+
+
+def _open_controller(sweep: PreparedSweep, observer: Observer) -> Controller:
+    return Controller(
+        sweep.spec,
+        sweep.directory,
+        slots=1,
+        keeps_report_events=observer.wants_reports,
+        known=sweep.known,
+    )
 
 
 def _handle_requests(controller: ControllerGuard, inbox: RequestInbox, interruption: Interruption) -> bool:
