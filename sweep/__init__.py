@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sweep.errors import SweepError as SweepError
     from sweep.result import SweepResult as SweepResult
     from sweep.result import load as load
-    from sweep.sweepfile import SweepSpec as SweepSpec
+    from sweep.sweepfile.model import SweepSpec as SweepSpec
     from sweep.trial.channel import Interrupted as Interrupted
     from sweep.trial.params import Params as Params
     from sweep.trial.reporting import report as report
@@ -42,7 +42,7 @@ _MODULES = {
     "Params": "sweep.trial.params",
     "SweepError": "sweep.errors",
     "SweepResult": "sweep.result",
-    "SweepSpec": "sweep.sweepfile",
+    "SweepSpec": "sweep.sweepfile.model",
     "Trial": "sweep.trial.trial",
     "TrialPruned": "optuna",
     "load": "sweep.result",

@@ -242,7 +242,10 @@ def cause_of_death(error: RayError) -> tuple[OutcomeKind, str]:
 
 def constructor_error(error: RayActorError) -> str:
     """The exception that an actor's constructor raised: the last line of Ray's message."""
-    return str(error).strip().splitlines()[-1]
+    text = str(error).strip().splitlines()[-1]
+    if text.startswith("ModuleNotFoundError: No module named 'sweep"):
+        text += "; run `ray start` in the environment in which this package is installed"
+    return text
 
 
 def is_restarted_actor() -> bool:

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
@@ -107,6 +108,15 @@ def test_a_sweep_that_has_joined_the_running_ray_does_not_change_to_another_one(
     cluster._connect()
     cluster.restart()
     assert joined == ["10.0.0.1:1", "10.0.0.1:1"]
+
+
+@pytest.mark.parametrize("name", ["sweep", "sweep.engine", "numpy"])
+def test_a_ray_of_another_environment_is_an_error_that_says_what_to_do(name: str) -> None:
+    text = f"ModuleNotFoundError: No module named '{name}'"
+    error = RayActorError()
+    error.error_msg = f"The actor died because of an error raised in its creation task.\n{text}\n"
+    advice = "; run `ray start` in the environment in which this package is installed"
+    assert private.constructor_error(error) == text + (advice if name.startswith("sweep") else "")
 
 
 class _Node:
