@@ -8,6 +8,8 @@ from operator import attrgetter
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.study.private import look_at_trials
+
 
 class FinishedTrials:
     """Returns each finished trial of a study once.
@@ -35,7 +37,7 @@ class FinishedTrials:
         Args:
             study: the study; the same one, or another view of it, in each call.
         """
-        trials = study.get_trials(deepcopy=False)
+        trials = look_at_trials(study)
         changed = {trial.number: trials[trial.number] for trial in self.unfinished}
         for trial in trials[self._seen :]:
             changed[trial.number] = trial

@@ -13,6 +13,7 @@ study by which TPE reads trials, which `bounded_tpe.py` provides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -22,12 +23,25 @@ from optuna.samplers._tpe import sampler as tpe
 from optuna.study._multi_objective import _is_pareto_front
 from optuna.trial import FrozenTrial
 
+from sweep.study.storage import IndexedJournalStorage
+
 _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
 
 
 def storage_of(study: optuna.Study) -> Any:
     """The storage of a study, without the cache of its trials."""
     return study._storage
+
+
+def look_at_trials(study: optuna.Study) -> Sequence[FrozenTrial]:
+    """The trials of a study, ordered by number. Do not change them, and do not keep the list.
+
+    A list of the trials of a long study takes longer to copy than anything else that is done for a report.
+    """
+    storage = study._storage
+    if isinstance(storage, IndexedJournalStorage):
+        return storage.look_at_trials(study._study_id)
+    return study.get_trials(deepcopy=False)
 
 
 def reopen_trial(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
