@@ -25,8 +25,8 @@ from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
 from sweep.study.attributes import RESUBMISSION_OF, TOKEN
 from sweep.study.constrained_sampler import check_feasible
-from sweep.study.enqueue import enqueue_configurations
-from sweep.study.resubmission import enqueue_resubmissions, failed_trials
+from sweep.study.requested import RequestedTrials
+from sweep.study.resubmission import failed_trials
 from sweep.study.storage import create_or_load_study, open_storage
 from sweep.sweepfile.load import parse_override
 from sweep.system.lock import SweepLock, current_session, is_locked
@@ -259,9 +259,10 @@ def _carry_out_requests(view: SweepView) -> None:
             InlineEngine().clean_up_previous_run(view.directory, Observer())
             now = view.again()
             study = create_or_load_study(now.spec, open_storage(now.spec, now.directory, now.storage))
+            requested = RequestedTrials(study)
             for sent in RequestInbox(view.directory.requests, session="").take():
-                enqueue_resubmissions(study, sent.request.resubmit)
-                enqueue_configurations(study, sent.request.enqueue, sent.request.token)
+                requested.resubmit(sent.request.resubmit)
+                requested.enqueue(sent.request.enqueue, sent.request.token)
                 sent.complete()
     except InputError:
         if not is_locked(view.directory.lock):

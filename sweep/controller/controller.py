@@ -49,8 +49,6 @@ from sweep.space import SearchSpace
 from sweep.space.space import suggest
 from sweep.study import attributes
 from sweep.study.custom_sampler import raised_by_custom_sampler
-from sweep.study.enqueue import enqueue_configurations
-from sweep.study.resubmission import enqueue_resubmissions
 from sweep.study.storage import IndexedJournalStorage
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
@@ -271,7 +269,7 @@ class Controller:
             before, are skipped.
         """
         with self._changes():
-            chosen = enqueue_resubmissions(self._study, numbers)
+            chosen = self._sweep_study.requested.resubmit(numbers)
         self._stats.add_resubmissions(len(chosen))
         return chosen
 
@@ -283,7 +281,7 @@ class Controller:
             token: the id of the request. A second request with the same id has no effect.
         """
         with self._changes():
-            count = enqueue_configurations(self._study, points, token)
+            count = self._sweep_study.requested.enqueue(points, token)
         self._stats.enqueued += count
         return count
 

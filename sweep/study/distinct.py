@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.finished_trials import FinishedTrials
-from sweep.study.private import whole_study
+from sweep.study.private import look_at_trials, whole_study
 
 _TRIES = 20
 """How often the sampler is asked for parameters that no earlier trial has."""
@@ -49,7 +49,7 @@ class TriedConfigurations:
         """
         study = whole_study(study)
         new = self._finished.new(study)
-        trials = study.get_trials(deepcopy=False)
+        trials = look_at_trials(study)
         for name, numbers in self._numbers.items():
             _add(numbers, name, new)
         if by not in self._numbers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -55,20 +54,3 @@ def enqueue_spec_configurations(study: optuna.Study, spec: SweepSpec, space: Sea
         study.enqueue_trial(point)
     if new:
         study.set_user_attr(attributes.ENQUEUED, stored + new)
-
-
-def enqueue_configurations(study: optuna.Study, points: Iterable[Mapping[str, Any]], token: str) -> int:
-    """Enqueue the configurations of a user's request; returns how many.
-
-    Args:
-        study: the sweep's study.
-        points: the configurations, as Optuna would have sampled them.
-        token: the id of the request. A second request with the same id has no effect.
-    """
-    enqueued = sum(
-        trial.user_attrs.get(attributes.TOKEN) == token for trial in study.get_trials(deepcopy=False)
-    )
-    points = list(points)[enqueued:]
-    for point in points:
-        study.enqueue_trial(dict(point), user_attrs={attributes.TOKEN: token})
-    return len(points)

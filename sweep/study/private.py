@@ -14,6 +14,7 @@ study by which TPE reads trials, which `bounded_tpe.py` provides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -22,6 +23,8 @@ from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESam
 from optuna.samplers._tpe import sampler as tpe
 from optuna.study._multi_objective import _is_pareto_front
 from optuna.trial import FrozenTrial
+
+from sweep.study.storage import IndexedJournalStorage
 
 _Sampler = TypeVar("_Sampler", TPESampler, NSGAIISampler, NSGAIIISampler)
 
@@ -34,6 +37,17 @@ def storage_of(study: optuna.Study) -> Any:
 def id_of(item: optuna.Study | optuna.Trial | FrozenTrial) -> int:
     """The id of a study or a trial in its storage."""
     return item._study_id if isinstance(item, optuna.Study) else item._trial_id
+
+
+def look_at_trials(study: optuna.Study) -> Sequence[FrozenTrial]:
+    """The trials of a study, ordered by number. Do not change them, and do not keep the list.
+
+    A list of the trials of a long study takes longer to copy than anything else that is done for a report.
+    """
+    storage = study._storage
+    if isinstance(storage, IndexedJournalStorage):
+        return storage.look_at_trials(study._study_id)
+    return study.get_trials(deepcopy=False)
 
 
 def reopen_trial(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:

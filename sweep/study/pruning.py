@@ -81,8 +81,8 @@ class _PrunerStorage:
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        changed = [*self._finished.new(self.study), *self._finished.unfinished]
-        for trial in sorted(changed, key=lambda trial: trial.number):
+        self._finished.new(self.study)
+        for trial in self._finished.changed:
             self._trials[trial.number : trial.number + 1] = [self.reduced(trial)]
         trials = [t for t in self._trials if t.state in states] if states is not None else [*self._trials]
         return copying.deepcopy(trials) if deepcopy else trials

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from bisect import bisect_left
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -123,6 +123,15 @@ class IndexedReplay(JournalStorageReplayResult):
         self.get_study(study_id)  # raises an exception if there is none
         self._unshared.clear()
         return self._by_study[study_id].select(states) if study_id in self._by_study else []
+
+    def look_at_trials(self, study_id: int) -> Sequence[FrozenTrial]:
+        """The trials of a study, ordered by number, without the copy of the list that grows with them.
+
+        The list changes with the study, so the caller must not keep it.
+        """
+        self.get_study(study_id)
+        self._unshared.clear()
+        return self._by_study[study_id].trials if study_id in self._by_study else ()
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         # Optuna's `Trial` changes the trial that it is given, which can be in lists that were returned.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ContextDecorator, contextmanager, suppress
 from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FrozenTrial
 
 from sweep.errors import EntryError, InputError
 from sweep.study.journal import Journal, JournalReader, damaged_line
@@ -93,6 +94,12 @@ class IndexedJournalStorage(JournalStorage):
     def _sync_with_backend(self) -> None:
         with self._journal.mutex:
             super()._sync_with_backend()
+
+    def look_at_trials(self, study_id: int) -> Sequence[FrozenTrial]:
+        """The trials of a study, ordered by number. The caller must not keep the list, which changes."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            return self._indexed.look_at_trials(study_id)
 
     def write_snapshot_if_due(self) -> None:
         """Write a snapshot in a thread if the journal has grown by a share since the last one."""

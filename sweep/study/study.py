@@ -14,6 +14,7 @@ from sweep.study.journal import Journal
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
 from sweep.study.ranking import Ranking
+from sweep.study.requested import RequestedTrials
 from sweep.study.samplers import make_sampler
 from sweep.study.seeds import sweep_seed
 from sweep.study.storage import IndexedJournalStorage, create_or_load_study, open_url
@@ -36,6 +37,7 @@ class SweepStudy:
         ranking: compares trials by the goals and limits.
         seed: the seed from which all seeds of the sweep are derived.
         pruning: the study's pruner.
+        requested: enqueues trials at the request of users.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class SweepStudy:
         self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
         self.ranking = Ranking(spec)
         self.seed = sweep_seed(spec, self.optuna_study)
+        self.requested = RequestedTrials(self.optuna_study)
         enqueue_spec_configurations(self.optuna_study, spec, space)
         pruning_goal = spec.goals.index(spec.pruning_metric)
         counted = getattr(spec.pruner, "steps", None) == "counted"

@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.journal import Journal, JournalReader
-from sweep.study.private import is_on_front
+from sweep.study.private import is_on_front, look_at_trials
 from sweep.study.snapshot import read_snapshot
 from sweep.study.storage import IndexedJournalStorage
 
@@ -117,3 +117,17 @@ def test_the_front_is_what_no_other_point_dominates(points: list[tuple[float, ..
 
     expected = [not any(dominates(other, point) for other in points) for point in points]
     assert list(is_on_front(np.array(points).reshape(-1, 3))) == expected
+
+
+def test_the_trials_of_a_study_are_looked_at_without_a_copy(tmp_path: Path) -> None:
+    study, _ = open_study(tmp_path)
+    assert list(look_at_trials(study)) == []
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    running = study.ask(X)
+    looked = look_at_trials(study)
+    assert look_at_trials(study) is looked
+    assert list(looked) == study.get_trials(deepcopy=False)
+    kept = looked[3]
+    running.report(1.0, 0)
+    assert kept.intermediate_values == {}
+    assert look_at_trials(study)[3].intermediate_values == {0: 1.0}

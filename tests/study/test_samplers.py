@@ -35,7 +35,7 @@ from sweep.study.constrained_sampler import ConstrainedSampler
 from sweep.study.grid_sampler import GridSampler
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
-from sweep.study.resubmission import enqueue_resubmissions
+from sweep.study.requested import RequestedTrials
 from sweep.study.samplers import check_sampler, make_sampler, sampler_notes
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.parameters import Range
@@ -262,7 +262,7 @@ def test_a_grid_continues_after_resubmissions_in_every_study() -> None:
     one = optuna.create_study(study_name="demo", storage=storage, sampler=sampler)
     found = [ask_grid(one, space)["n"]]
     one.tell(0, state=TrialState.FAIL)
-    assert enqueue_resubmissions(one, [0]) == [0]
+    assert RequestedTrials(one).resubmit([0]) == [0]
     found += [ask_grid(one, space)["n"] for _ in range(2)]
     assert found == [1, 1, 2]
     resumed = optuna.load_study(study_name="demo", storage=storage, sampler=GridSampler(space))
@@ -278,7 +278,7 @@ def test_a_trial_keeps_its_place_in_the_grid_when_others_are_sampled_first() -> 
     failed, slow = study.ask(), study.ask()
     space.suggest(failed)
     study.tell(failed, state=TrialState.FAIL)
-    enqueue_resubmissions(study, [0])
+    RequestedTrials(study).resubmit([0])
     found = [ask_grid(study, space)["n"] for _ in range(2)]
     assert found == [1, 3]
     assert space.suggest(slow) == {"n": 2}
