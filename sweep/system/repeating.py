@@ -45,10 +45,10 @@ class RepeatedCall:
         while True:
             time.sleep(wait)
             with self._lock:
-                if self._function is None:
-                    self._thread = None
-                    return
                 if time.monotonic() >= self._due:
+                    if self._function is None:  # and no other one has followed
+                        self._thread = None
+                        return
                     self._call(self._function)
                 wait = max(0.0, self._due - time.monotonic())
 
