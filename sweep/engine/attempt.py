@@ -17,7 +17,7 @@ from sweep.engine.classify import classify_exception
 from sweep.engine.isolation import isolated, seed_generators
 from sweep.engine.user_traceback import one_line, user_traceback
 from sweep.messages import Assignment, Outcome
-from sweep.objective.event_files import OwnEventFiles, child_variables
+from sweep.objective.event_files import OwnEventFiles, child_variables, new_collector
 from sweep.objective.find import ObjectiveReference
 from sweep.objective.pickled_function import PickledFunction
 from sweep.objective.result import read_result
@@ -125,6 +125,7 @@ class AttemptRunner:
         _set_environment(settings.env)
         with self._enter_user_process():
             self._objective = _load_objective(objective)
+        self._collector = new_collector()
         self.left: list[str] = []
 
     def run(self, assignment: Assignment, channel: Channel) -> Outcome:
@@ -175,7 +176,7 @@ class AttemptRunner:
         outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)
         try:
             seed_generators(assignment.seed)
-            written = None if self._is_script else OwnEventFiles(trial)
+            written = None if self._is_script else OwnEventFiles(trial, self._collector)
             with written or nullcontext():
                 result = self._objective(trial)
             problem = written.problem if written else ""

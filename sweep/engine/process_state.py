@@ -102,11 +102,11 @@ def _read_environment(_: Any) -> dict[bytes, bytes]:
 
 
 def _restore_environment(_: Any, before: dict[bytes, bytes]) -> None:
-    for name in os.environb.keys() - before.keys():
+    now = _read_environment(_)
+    for name in now.keys() - before.keys():
         del os.environb[name]
-    for name, value in before.items():
-        if os.environb.get(name) != value:
-            os.environb[name] = value
+    for name, value in before.items() - now.items():
+        os.environb[name] = value
     time.tzset()
 
 

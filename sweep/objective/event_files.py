@@ -15,6 +15,7 @@ from sweep.script.metric_sources import explain_invalid_step
 from sweep.script.run import STARTUP
 from sweep.script.startup.sweep_event_files import finish_writers
 from sweep.system import processes
+from sweep.system.repeating import RepeatedCall
 from sweep.tracking.run_logger import best_tag, reported_tag
 from sweep.trial.trial import Trial, metric_log
 
@@ -27,6 +28,11 @@ def child_variables(variables: Mapping[str, str]) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(STARTUP), path]))}
 
 
+def new_collector() -> RepeatedCall:
+    """The thread in which the event files of one attempt after another are read."""
+    return RepeatedCall(_INTERVAL, "sweep-event-files")
+
+
 class OwnEventFiles:
     """Logs the scalars in the event files of one attempt while its context is entered.
 
@@ -35,25 +41,24 @@ class OwnEventFiles:
 
     Args:
         trial: the attempt.
+        collector: the other thread.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, collector: RepeatedCall) -> None:
+        self._collector = collector
         self._log = metric_log(trial)
         self._metric = trial.metric
         self._directory = Path(trial.directory)
         self._reserved = (best_tag(trial.metric), reported_tag(trial.metric))
         self._files = EventFiles(self._directory, _processes())
         self._lock = threading.Lock()
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._collect_regularly, name="sweep-event-files", daemon=True)
 
     def __enter__(self) -> None:
         self._log.collect = self._collect_now
-        self._thread.start()
+        self._collector.start(self._collect_meanwhile)
 
     def __exit__(self, *error: object) -> None:
-        self._is_over.set()
-        self._thread.join()
+        self._collector.stop()
         finish_writers()
         self._collect(is_over=True)
         self._log.send_held()
@@ -69,11 +74,10 @@ class OwnEventFiles:
             return ""
         return explain_invalid_step(self._metric, step)
 
-    def _collect_regularly(self) -> None:
-        while not self._is_over.wait(_INTERVAL):
-            if self._log.run.is_start_known:
-                # The function may be about to log what it has just written to an event file.
-                self._collect(is_delayed=True)
+    def _collect_meanwhile(self) -> None:
+        if self._log.run.is_start_known:
+            # The function may be about to log what it has just written to an event file.
+            self._collect(is_delayed=True)
 
     def _collect_now(self) -> None:
         finish_writers(is_over=False)

@@ -107,7 +107,12 @@ class EventFiles:
         """Hide all files from TensorBoard, except those in the trial's own run. The attempt is over."""
         clean_up(self._trial)
         for path, stream in self._known.items():
-            if stream is not None and not stream.is_in_run and is_shown(path) and self._is_in_sweep(path):
+            if (
+                stream is not None
+                and not stream.is_in_run
+                and is_shown(path.name)
+                and self._is_in_sweep(path)
+            ):
                 hide(path)
 
     def _is_in_sweep(self, path: Path) -> bool:
@@ -123,9 +128,9 @@ class EventFiles:
         """
         opened = written_files(family, "tfevents")
         for path in [*self._announced_files(), *self._files_in_directory(), *opened]:
-            if path not in self._known and not (path.parent == self._trial and is_from_sweep(path)):
-                is_in_run = path.parent == self._trial and is_shown(path)
-                is_run = is_shown(path) and self._is_in_sweep(path)
+            if path not in self._known and not (path.parent == self._trial and is_from_sweep(path.name)):
+                is_in_run = path.parent == self._trial and is_shown(path.name)
+                is_run = is_shown(path.name) and self._is_in_sweep(path)
                 self._known[path] = EventStream(path, is_in_run, is_run, self._names)
                 self._names.add(path.parent)
         streams = [stream for stream in self._known.values() if stream is not None]
@@ -140,12 +145,12 @@ class EventFiles:
 
     def _files_in_directory(self) -> Iterator[Path]:
         for folder, subfolders, files in os.walk(self._trial):
-            is_top = Path(folder) == self._trial
+            is_top = folder == str(self._trial)
             subfolders[:] = sorted(
                 name for name in subfolders if not (is_top and name in _SKIPPED_DIRECTORIES)
             )
             for name in sorted(files):
-                if is_event_file(name):
+                if is_event_file(name) and not (is_top and is_from_sweep(name)):
                     yield Path(os.path.realpath(os.path.join(folder, name)))
 
 

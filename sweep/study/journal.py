@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,9 @@ class Journal(JournalReader):
 
     Optuna opens, locks, syncs and closes the file for every line: a trial with six parameters and ten reports
     waits for the disk eighteen times. Here the lines of a `batch` are collected and written together, with
-    one sync if an outcome is among them. Parameters and reports alone are passed to the operating system,
-    which keeps them if this process is killed; they reach the disk with the next outcome.
+    one sync if an outcome is among them. It goes on while the next trial is sampled in the same batch.
+    Parameters and reports alone are passed to the operating system, which keeps them if this process is
+    killed; they reach the disk with the next outcome.
 
     Other Optuna tools can read and write the file at the same time. The lock is held only for the write,
     never while samplers and pruners run or the disk is waited for: a process that waits for it breaks it
@@ -171,6 +173,8 @@ class Journal(JournalReader):
         self._returned_of_batch = 0
         """How many lines of the batch it has returned."""
         self._must_sync = False
+        self._syncing: Future[None] | None = None
+        self._sync_thread = ThreadPoolExecutor(1, "sweep-journal")
         self._failed_write: OSError | None = None
 
     @property
@@ -193,7 +197,7 @@ class Journal(JournalReader):
             yield self._batch[self._returned_of_batch - 1]
 
     def sync(self) -> None:
-        """Sync the current batch to the disk at its end, as if it contained an outcome."""
+        """Have what the current batch contains on the disk at its end, as if it were an outcome."""
         self._must_sync = self._batch is not None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -206,6 +210,7 @@ class Journal(JournalReader):
             self._batch.extend(logs)
             if any(_depends_on_order(log) for log in logs):
                 self._flush()
+                self._start_sync()
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -263,12 +268,21 @@ class Journal(JournalReader):
             os.truncate(self.path, size)
             raise
 
+    def _start_sync(self) -> None:
+        """Have the disk work on the outcomes so far while the batch goes on: the next trial is sampled."""
+        if self._must_sync and self._syncing is None:
+            self._must_sync = False
+            self._syncing = self._sync_thread.submit(sync_path, self.path)
+
     def _sync(self) -> None:
-        if not self._must_sync:
-            return
-        self._must_sync = False
+        """Wait until all outcomes are on the disk."""
+        syncing, self._syncing = self._syncing, None
+        must_sync, self._must_sync = self._must_sync, False
         try:
-            sync_path(self.path)
+            if syncing is not None:
+                syncing.result()
+            if must_sync:
+                sync_path(self.path)
         except OSError as error:
             self._failed_write = error
             raise

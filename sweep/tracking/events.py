@@ -37,9 +37,9 @@ def event_files(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(names)]
 
 
-def is_from_sweep(path: Path) -> bool:
-    """Whether the sweep itself has written an event file, judging by its name."""
-    return path.name.endswith(_SUFFIX)
+def is_from_sweep(name: str) -> bool:
+    """Whether the sweep itself has written an event file with this name."""
+    return name.endswith(_SUFFIX)
 
 
 def next_event_file(directory: Path) -> Path:
@@ -71,7 +71,7 @@ def last_event_file(directory: Path) -> EventFile:
     A second file per trial would double the number of files that TensorBoard opens.
     """
     last = event_files(directory)[-1]
-    if not is_from_sweep(last):
+    if not is_from_sweep(last.name):
         return EventFile(directory)  # the objective's own file, which is not modified
     return EventFile(directory, path=last)
 
@@ -104,7 +104,7 @@ def rename_tags(run: Path, tags: Mapping[str, str]) -> None:
         tags: the new names by the old ones; values whose new name is empty are removed.
     """
     needles = [tag.encode() for tag in tags]
-    for path in filter(is_from_sweep, event_files(run)):
+    for path in (path for path in event_files(run) if is_from_sweep(path.name)):
         with _replacement(path) as (_, records), suppress(CorruptFileError):
             for content, _ in read_records(path):
                 assert content is not None

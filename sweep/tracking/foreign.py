@@ -34,9 +34,9 @@ def is_event_file(name: str) -> bool:
     return _SHOWN in name or f"events.out.{_HIDDEN}." in name
 
 
-def is_shown(path: Path) -> bool:
-    """Whether TensorBoard reads a file, and the sweep has not written it."""
-    return _SHOWN in path.name and not is_from_sweep(path)
+def is_shown(name: str) -> bool:
+    """Whether TensorBoard reads a file with this name, and the sweep has not written it."""
+    return _SHOWN in name and not is_from_sweep(name)
 
 
 def hide(path: Path) -> None:
@@ -51,10 +51,10 @@ def clean_up(run: Path) -> None:
     Files in subdirectories are hidden. HParams records are disabled in files that the run itself contains.
     """
     for folder, _, names in os.walk(run):
-        for path in (Path(folder, name) for name in names):
-            if is_shown(path) and Path(folder) == run:
+        for path in (Path(folder, name) for name in names if is_shown(name)):
+            if path.parent == run:
                 _disable_all_hparams(path)
-            elif is_shown(path):
+            else:
                 hide(path)
 
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -203,6 +204,66 @@ def test_a_failed_write_leaves_the_file_unchanged_and_later_writes_fail(tmp_path
     again = make_study(Journal(path))
     again.tell(0, 2.0)
     assert read(path).best_value == 2.0
+
+
+def test_an_outcome_goes_to_the_disk_while_the_next_trial_is_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "journal.log")
+    study = make_study(journal)
+    trial = study.ask(X)
+    begun, sampled, synced = threading.Event(), threading.Event(), []
+
+    def sync(descriptor: int) -> None:
+        begun.set()
+        assert sampled.wait(30)
+        synced.append((tmp_path / "journal.log").read_text())
+
+    monkeypatch.setattr("os.fsync", sync)
+    with journal.batch():
+        study.tell(trial, 0.125)
+        following = study.ask()
+        assert begun.wait(30)
+        following.suggest_float("x", 0, 1)
+        sampled.set()
+    assert len(synced) == 1
+    assert "0.125" in synced[0]
+
+
+def test_an_outcome_that_follows_a_new_trial_in_a_batch_is_on_the_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    first, second = study.ask(X), study.ask(X)
+    synced: list[str] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(path.read_text()))
+    with journal.batch():
+        study.tell(first, 0.125)
+        study.ask()
+        study.tell(second, 0.25)
+    assert synced[-1] == path.read_text()
+
+
+def test_a_disk_that_fails_while_the_next_trial_is_sampled_stops_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "journal.log")
+    study = make_study(journal)
+    trial = study.ask(X)
+
+    def take_turn() -> None:
+        with journal.batch():
+            study.tell(trial, 0.125)
+            study.ask()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", Mock(side_effect=OSError(5, "Input/output error")))
+        with pytest.raises(OSError, match="Input/output error"):
+            take_turn()
+    with pytest.raises(OSError, match="an earlier write failed"):
+        study.ask()
 
 
 def test_a_lock_left_by_a_killed_process_is_released(tmp_path: Path) -> None:

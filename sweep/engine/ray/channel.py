@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -12,11 +13,17 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from sweep.engine.ray.controller_actor import RESTART_TIMEOUT
 from sweep.messages import Assignment, Suggestion, TrialMessage
+from sweep.system.repeating import RepeatedCall
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 _SEND_INTERVAL = 0.1  # seconds
+
+
+def new_sender() -> RepeatedCall:
+    """The thread in which the channels of a worker send reports."""
+    return RepeatedCall(_SEND_INTERVAL, "sweep-reports")
 
 
 class RayChannel:
@@ -29,41 +36,45 @@ class RayChannel:
     Args:
         controller: the handle of the controller.
         assignment: the attempt.
+        sender: the thread that sends reports.
     """
 
-    def __init__(self, controller: Any, assignment: Assignment) -> None:
+    def __init__(self, controller: Any, assignment: Assignment, sender: RepeatedCall) -> None:
         self._controller = controller
         self._assignment = assignment
+        self._sender = sender
         self._unsent: deque[TrialMessage] = deque()
         # Held until a call is answered: calls are made in order, and `close` waits for the last one.
         self._call_lock = threading.Lock()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._is_closed = False
+        self._is_sending = False
 
     def report(self, message: TrialMessage) -> None:
         """Send a message soon. Messages of a thread that outlives its attempt are discarded."""
-        if self._closed.is_set():
+        if self._is_closed:
             return
         self._unsent.append(message)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._send_regularly, name="sweep-reports", daemon=True)
-            self._thread.start()
+        if not self._is_sending:
+            self._is_sending = True
+            self._sender.start(self._send_unsent)
 
     def should_prune(self) -> bool:
-        return self._closed.is_set() or bool(self._call("should_prune"))
+        return self._is_closed or bool(self._call("should_prune"))
 
     def must_end(self) -> bool:
-        return self._closed.is_set() or bool(self._call("must_end"))
+        return self._is_closed or bool(self._call("must_end"))
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Suggestion:
-        if self._closed.is_set():
+        if self._is_closed:
             return Suggestion(problem="the trial is over")
         suggestion: Suggestion = self._call("suggest", name, distribution)
         return suggestion
 
     def close(self) -> tuple[TrialMessage, ...]:
         """Close the channel; returns the messages that have not been sent. All others have arrived."""
-        self._closed.set()
+        self._is_closed = True
+        if self._is_sending:
+            self._sender.stop()
         with self._call_lock:
             return self._take_unsent()
 
@@ -93,12 +104,9 @@ class RayChannel:
         # Other threads can add messages meanwhile, but only the thread that holds the lock takes them.
         return tuple(self._unsent.popleft() for _ in range(len(self._unsent)))
 
-    def _send_regularly(self) -> None:
-        while not self._closed.wait(_SEND_INTERVAL):
-            if self._unsent:
-                try:
-                    self._send("report")
-                except ActorUnavailableError:  # the controller is being restarted
-                    continue
-                except RayError:  # it has failed: the supervisor handles that
-                    return
+    def _send_unsent(self) -> None:
+        if self._unsent and not self._is_closed:
+            # If the controller is being restarted, they are sent later. If it has failed, the supervisor
+            # handles that.
+            with suppress(RayError):
+                self._send("report")

@@ -16,7 +16,7 @@ import ray
 
 from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImportError
 from sweep.engine.output import redirect_output
-from sweep.engine.ray.channel import RayChannel
+from sweep.engine.ray.channel import RayChannel, new_sender
 from sweep.engine.ray.private import remove_driver_path
 from sweep.engine.threads import set_threads
 from sweep.errors import SweepError
@@ -82,6 +82,7 @@ class RayWorker:
         self._max_memory = max_memory
         self._runner: AttemptRunner | None = None
         self._attempts = 0
+        self._sender = new_sender()
 
     def load(self) -> tuple[str, int]:
         """Import the objective.
@@ -103,7 +104,7 @@ class RayWorker:
         assert self._runner is not None
         # Ray's hook would open a port and wait forever.
         sys.breakpointhook = partial(_refuse_breakpoint, self._how_to_debug(assignment))
-        channel = RayChannel(self._controller, assignment)
+        channel = RayChannel(self._controller, assignment, self._sender)
         outcome = self._runner.run(assignment, channel)
         outcome = replace(outcome, reports=channel.close())
         self._attempts += 1
