@@ -99,7 +99,7 @@ def markdown(letter: str, runs: Runs) -> str:
     measurement = MEASUREMENTS[letter]
     labels = {case.label for case in runs}
     repetitions = max(len(values) for values in runs.values())
-    lines = [f"## ({letter}) {measurement.title}", ""]
+    lines = [f"## ({letter}) {measurement.title}", "", measurement.about, ""]
     for heading, columns in measurement.tables.items():
         shown = [column for column in columns if column.label in labels]
         if shown:

@@ -68,6 +68,7 @@ class Measurement:
 
     Args:
         title: the title of its tables.
+        about: what the contestants do, and what is measured.
         cases: its cases, given whether the counts are tiny, and the number of trials if the user has set it.
         measure: measures a case, in a process of its own, with a directory for its files.
         tables: the columns of its tables, by their headings.
@@ -77,6 +78,7 @@ class Measurement:
     """
 
     title: str
+    about: str
     cases: Callable[[bool, int | None], Sequence[Case]]
     measure: Callable[[Case, Path], Values]
     tables: Mapping[str, Sequence[Column]]

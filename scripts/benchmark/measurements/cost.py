@@ -42,7 +42,11 @@ def cost(spans: Sequence[Span], slots: int) -> Values:
 
 
 MEASUREMENT = Measurement(
-    "Cost per trial: empty trials with ten reports, on two slots",
+    "Cost per trial",
+    """\
+Trials that only report ten values, on two slots of one core. The cost is the time from the first start of
+a trial to the last one, divided by the trials in between. The next column is the time of the whole sweep
+without the start of Ray, divided by all trials.""",
     cases,
     measure,
     {

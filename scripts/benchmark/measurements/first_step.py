@@ -70,7 +70,11 @@ def _wait_for_ray(port: int) -> None:
 
 
 MEASUREMENT = Measurement(
-    "Start-up: from the command to the first training step",
+    "Start-up",
+    """\
+The time from the command to the first training step, with a new Ray and with one that is running already
+(`RAY_ADDRESS`), which an earlier sweep has used. The commands are `sweep run` and a script that each of
+the others recommends. Bare Ray is a script that starts Ray and calls one actor.""",
     cases,
     measure,
     {"Seconds": [Column(label, label, "seconds", ".2f", ratio=True) for label in (_START, _JOIN)]},

@@ -94,7 +94,11 @@ def _columns(label: str) -> list[Column]:
 
 
 MEASUREMENT = Measurement(
-    "Growth: time and memory as the number of trials grows, at most a thousand trials at each end",
+    "Growth",
+    """\
+Sweeps with five parameters on two slots: time per trial among the first and the last tenth of all trials
+(at most 1,000), and the memory that each process has for itself. Peers run at most 2,000 trials, because
+they need hours for more. In Ray Tune the driver does what a controller does.""",
     cases,
     measure,
     {label: _columns(label) for label in _CASES},
