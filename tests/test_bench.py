@@ -15,7 +15,7 @@ from benchmark.measurements import MEASUREMENTS
 from benchmark.measurements.busy import shares
 from benchmark.measurements.cost import cost
 from benchmark.table import table
-from benchmark.work import Span, Work, lost_reports, read_spans, times_file, train
+from benchmark.work import Span, Work, count_spans, lost_reports, read_spans, times_file, train
 
 MS = Column("random", "random", "ms", ratio=True)
 
@@ -86,7 +86,7 @@ def test_a_trial_reports_as_often_as_the_work_says_and_stops_when_it_is_pruned(t
     train(work, 0.5, lambda *report: reports.append(report), lambda: len(reports) == 2, times)
     train(replace(work, verdicts=False), 0.5, lambda *report: None, lambda: True, times)
     assert reports == [(1.0, 0), (0.5, 1)]
-    assert len(read_spans(tmp_path)) == 2
+    assert len(read_spans(tmp_path)) == count_spans(tmp_path) == 2
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import command, this_project
-from benchmark.work import Work, read_spans
+from benchmark.work import Work, count_spans, read_spans
 
 _COMMANDS = ("status", "best", "trials")
 
@@ -32,7 +32,7 @@ def measure(case: Case, folder: Path) -> Values:
         arguments = {"sweep": _sweep, "optuna": _optuna}[case.contestant](name, mine)
         values[name] = _seconds(_run, arguments)
     # A trial more: this project's command names the number of all trials, Optuna's script that of its own.
-    trials = len(read_spans(ours)) + 1 if case.contestant == "sweep" else 1
+    trials = count_spans(ours) + 1 if case.contestant == "sweep" else 1
     arguments = command(case.contestant, replace(case.work, trials=trials), mine)
     began = time.time()
     _run(arguments)
