@@ -18,7 +18,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,15 +52,35 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     titles = "; ".join(f"{letter}: {measurement.title}" for letter, measurement in MEASUREMENTS.items())
     parser.add_argument("letters", nargs="*", metavar="LETTER", help=f"measurements (default: all). {titles}")
     parser.add_argument("--quick", action="store_true", help="tiny counts, one repetition")
-    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of all but e (default: 3)")
-    parser.add_argument("--trials", type=int, metavar="N", help="e: only sweeps of N trials without reports")
+    parser.add_argument(
+        "--repetitions", type=at_least(1), default=3, metavar="N", help="of all but e (default: 3)"
+    )
+    parser.add_argument(
+        "--trials", type=at_least(20), metavar="N", help="e: only sweeps of N trials without reports"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values into a file, too")
     options = parser.parse_args(arguments)
     options.letters = options.letters or list(MEASUREMENTS)
     for letter in options.letters:
         if letter not in MEASUREMENTS:
             parser.error(f"{letter}: is not a measurement; choose from {', '.join(MEASUREMENTS)}")
+    if options.json:
+        try:
+            options.json.touch()
+        except OSError as error:
+            parser.error(f"--json {options.json}: cannot be written ({error.strerror}); name another file")
     return options
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number."""
+
+    def number(text: str) -> int:
+        if int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text}: has to be at least {minimum}")
+        return int(text)
+
+    return number
 
 
 def measure(letter: str, options: argparse.Namespace, folder: Path) -> dict[Case, list[Values | str]]:

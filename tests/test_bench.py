@@ -151,11 +151,22 @@ def test_all_values_are_written_as_json(measured: list[Case], tmp_path: Path) ->
     assert found["cases"][0]["values"] == [{"seconds": 1.0}, {"seconds": 8.0}]
 
 
-def test_an_unknown_measurement_is_one_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", "z"], "z: is not a measurement; choose from a, b, c, d, e, f, g"),
+        (["--repetitions", "0"], "--repetitions: 0: has to be at least 1"),
+        (["--trials", "many"], "--trials: invalid number value: 'many'"),
+        (["--json", "no/such/folder"], "--json no/such/folder: cannot be written"),
+    ],
+)
+def test_a_wrong_argument_is_one_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as error:
-        bench.parse(["a", "z"])
+        bench.parse(arguments)
     assert error.value.code == 2
-    assert "z: is not a measurement; choose from a, b, c, d, e, f, g" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.process
