@@ -50,15 +50,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     titles = "; ".join(f"{letter}: {measurement.title}" for letter, measurement in MEASUREMENTS.items())
-    parser.add_argument("letters", nargs="*", metavar="LETTER", help=f"measurements (default: all). {titles}")
-    parser.add_argument("--quick", action="store_true", help="tiny counts, one repetition")
-    parser.add_argument(
-        "--repetitions", type=at_least(1), default=3, metavar="N", help="of all but e (default: 3)"
-    )
-    parser.add_argument(
-        "--trials", type=at_least(20), metavar="N", help="e: only sweeps of N trials without reports"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values into a file, too")
+    add = parser.add_argument
+    add("letters", nargs="*", metavar="LETTER", help=f"measurements (default: all). {titles}")
+    add("--quick", action="store_true", help="tiny counts, one repetition")
+    add("--repetitions", type=at_least(1), default=3, metavar="N", help="of all but e (default: 3)")
+    add("--trials", type=at_least(20), metavar="N", help="e: only sweeps of N trials without reports")
+    add("--json", type=Path, metavar="FILE", help="write all values into a file, too")
     options = parser.parse_args(arguments)
     options.letters = options.letters or list(MEASUREMENTS)
     for letter in options.letters:
