@@ -11,7 +11,6 @@ from pathlib import Path
 from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import this_project
 from benchmark.work import Work
-from tests.tensorboard_client import tensorboard
 
 
 def cases(quick: bool, trials: int | None) -> list[Case]:
@@ -20,6 +19,8 @@ def cases(quick: bool, trials: int | None) -> list[Case]:
 
 
 def measure(case: Case, folder: Path) -> Values:
+    from tests.tensorboard_client import tensorboard  # found only by the processes of cases
+
     ours, bare = folder / "sweep", folder / "bare"
     if not ours.exists():
         _build(case.work, ours, bare)
