@@ -70,7 +70,7 @@ class Measurement:
         title: the title of its tables.
         about: what the contestants do, and what is measured.
         cases: its cases, given whether the counts are tiny, and the number of trials if the user has set it.
-        measure: measures a case, in a process of its own, with a directory for its files.
+        measure: measures a case, in a separate process, with a directory for its files.
         tables: the columns of its tables, by their headings.
         limit: the seconds that one case can take.
         is_repeated: whether there are several repetitions: not of what takes long.

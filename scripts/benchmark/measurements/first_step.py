@@ -44,7 +44,7 @@ def _run(case: Case, folder: Path) -> float:
 
 @contextmanager
 def _standing_ray(folder: Path) -> Iterator[None]:
-    """A Ray of its own, whose address is in RAY_ADDRESS. Other Rays of the machine are left alone."""
+    """A separate Ray, whose address is in RAY_ADDRESS. Other Rays of the machine are left alone."""
     port = free_port()
     # Without this it demands the token that an earlier local Ray of this user has made.
     os.environ["RAY_AUTH_MODE"] = "disabled"
