@@ -9,9 +9,9 @@ from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import PEERS, run
 from benchmark.work import Span, Work, read_spans
 
-_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 200, "optuna": 300, "syne": 16}
+_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 500, "optuna": 500, "syne": 16}
 """As many as take some seconds."""
-_TORCH_TRIALS = {**_TRIALS, "tune": 4, "tune-reuse": 20, "syne": 8}
+_TORCH_TRIALS = {**_TRIALS, "tune": 4, "tune-reuse": 100, "syne": 8}
 _CASES = {
     "Random sampling": {"sampler": "random"},
     "TPE": {"sampler": "tpe"},
