@@ -171,9 +171,9 @@ def test_a_wrong_argument_is_one_error(
 
 @pytest.mark.process
 def test_a_case_runs_in_a_process_and_returns_its_values(tmp_path: Path) -> None:
-    found = job.measure(Case("a", "sweep", "random", Work(2)), tmp_path, 300)
+    found = job.measure(Case("a", "sweep", "random", Work(4)), tmp_path, 300)
     assert isinstance(found, dict), found
-    assert found["trials"] == 2
+    assert found["trials"] == 4
     assert found["ms"] > 0
 
 
