@@ -18,7 +18,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,17 +50,34 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     titles = "; ".join(f"{letter}: {measurement.title}" for letter, measurement in MEASUREMENTS.items())
-    parser.add_argument("letters", nargs="*", metavar="LETTER", help=f"measurements (default: all). {titles}")
-    parser.add_argument("--quick", action="store_true", help="tiny counts, one repetition")
-    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of all but e (default: 3)")
-    parser.add_argument("--trials", type=int, metavar="N", help="e: only sweeps of N trials without reports")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values into a file, too")
+    add = parser.add_argument
+    add("letters", nargs="*", metavar="LETTER", help=f"measurements (default: all). {titles}")
+    add("--quick", action="store_true", help="tiny counts, one repetition")
+    add("--repetitions", type=at_least(1), default=3, metavar="N", help="of all but e (default: 3)")
+    add("--trials", type=at_least(20), metavar="N", help="e: only sweeps of N trials without reports")
+    add("--json", type=Path, metavar="FILE", help="write all values into a file, too")
     options = parser.parse_args(arguments)
     options.letters = options.letters or list(MEASUREMENTS)
     for letter in options.letters:
         if letter not in MEASUREMENTS:
             parser.error(f"{letter}: is not a measurement; choose from {', '.join(MEASUREMENTS)}")
+    if options.json:
+        try:
+            options.json.touch()
+        except OSError as error:
+            parser.error(f"--json {options.json}: cannot be written ({error.strerror}); name another file")
     return options
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number."""
+
+    def number(text: str) -> int:
+        if int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text}: has to be at least {minimum}")
+        return int(text)
+
+    return number
 
 
 def measure(letter: str, options: argparse.Namespace, folder: Path) -> dict[Case, list[Values | str]]:
@@ -99,7 +116,7 @@ def markdown(letter: str, runs: Runs) -> str:
     measurement = MEASUREMENTS[letter]
     labels = {case.label for case in runs}
     repetitions = max(len(values) for values in runs.values())
-    lines = [f"## ({letter}) {measurement.title}", ""]
+    lines = [f"## ({letter}) {measurement.title}", "", measurement.about, ""]
     for heading, columns in measurement.tables.items():
         shown = [column for column in columns if column.label in labels]
         if shown:

@@ -15,7 +15,7 @@ from benchmark.measurements import MEASUREMENTS
 from benchmark.measurements.busy import shares
 from benchmark.measurements.cost import cost
 from benchmark.table import table
-from benchmark.work import Span, Work, lost_reports, read_spans, times_file, train
+from benchmark.work import Span, Work, count_spans, lost_reports, read_spans, times_file, train
 
 MS = Column("random", "random", "ms", ratio=True)
 
@@ -86,7 +86,7 @@ def test_a_trial_reports_as_often_as_the_work_says_and_stops_when_it_is_pruned(t
     train(work, 0.5, lambda *report: reports.append(report), lambda: len(reports) == 2, times)
     train(replace(work, verdicts=False), 0.5, lambda *report: None, lambda: True, times)
     assert reports == [(1.0, 0), (0.5, 1)]
-    assert len(read_spans(tmp_path)) == 2
+    assert len(read_spans(tmp_path)) == count_spans(tmp_path) == 2
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -151,18 +151,29 @@ def test_all_values_are_written_as_json(measured: list[Case], tmp_path: Path) ->
     assert found["cases"][0]["values"] == [{"seconds": 1.0}, {"seconds": 8.0}]
 
 
-def test_an_unknown_measurement_is_one_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", "z"], "z: is not a measurement; choose from a, b, c, d, e, f, g"),
+        (["--repetitions", "0"], "--repetitions: 0: has to be at least 1"),
+        (["--trials", "many"], "--trials: invalid number value: 'many'"),
+        (["--json", "no/such/folder"], "--json no/such/folder: cannot be written"),
+    ],
+)
+def test_a_wrong_argument_is_one_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as error:
-        bench.parse(["a", "z"])
+        bench.parse(arguments)
     assert error.value.code == 2
-    assert "z: is not a measurement; choose from a, b, c, d, e, f, g" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.process
 def test_a_case_runs_in_a_process_and_returns_its_values(tmp_path: Path) -> None:
-    found = job.measure(Case("a", "sweep", "random", Work(2)), tmp_path, 300)
+    found = job.measure(Case("a", "sweep", "random", Work(4)), tmp_path, 300)
     assert isinstance(found, dict), found
-    assert found["trials"] == 2
+    assert found["trials"] == 4
     assert found["ms"] > 0
 
 

@@ -68,8 +68,9 @@ class Measurement:
 
     Args:
         title: the title of its tables.
+        about: what the contestants do, and what is measured.
         cases: its cases, given whether the counts are tiny, and the number of trials if the user has set it.
-        measure: measures a case, in a process of its own, with a directory for its files.
+        measure: measures a case, in a separate process, with a directory for its files.
         tables: the columns of its tables, by their headings.
         limit: the seconds that one case can take.
         is_repeated: whether there are several repetitions: not of what takes long.
@@ -77,6 +78,7 @@ class Measurement:
     """
 
     title: str
+    about: str
     cases: Callable[[bool, int | None], Sequence[Case]]
     measure: Callable[[Case, Path], Values]
     tables: Mapping[str, Sequence[Column]]

@@ -1,4 +1,4 @@
-"""Measures one case in a process of its own, with a time limit. Run as a module, it is that process."""
+"""Measures one case in a separate process, with a time limit. Run as a module, it is that process."""
 
 from __future__ import annotations
 

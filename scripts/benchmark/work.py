@@ -86,6 +86,10 @@ class Result:
     histories: list[list[float]]
 
 
+_SPAN = "{:17.6f} {:17.6f} {:10.6f}\n"
+"""A line of the file with the times of trials. All have the same length, by which they are counted."""
+
+
 def train(
     work: Work,
     x: float,
@@ -106,7 +110,7 @@ def train(
         report((1.0 if work.verdicts else x) / (step + 1), step)
         if work.verdicts and should_stop():
             break
-    _append(times, f"{start!r} {time.time()!r} {trained!r}\n".encode())
+    _append(times, _SPAN.format(start, time.time(), trained).encode())
     return x
 
 
@@ -126,6 +130,12 @@ def _append(path: Path, content: bytes) -> None:
 def times_file(folder: Path) -> Path:
     """Where the trials of a sweep in `folder` write their spans."""
     return folder / "times"
+
+
+def count_spans(folder: Path) -> int:
+    """How many trials have ended."""
+    file = times_file(folder)
+    return file.stat().st_size // len(_SPAN.format(0, 0, 0)) if file.exists() else 0
 
 
 def read_spans(folder: Path) -> list[Span]:

@@ -62,11 +62,17 @@ def shares(spans: Sequence[Span], slots: int, seconds: float) -> Values:
 
 
 MEASUREMENT = Measurement(
-    "Slots busy: trials that train for one second, on slots of a quarter core",
+    "Slots busy",
+    """\
+The share of the slots' time that is spent training: in the whole sweep without the start of Ray, and
+(steady) from the moment at which all slots run to the last start of a trial. A slot has a quarter of a
+core. A trial trains for one second; one with verdicts reports after each tenth of it, and asks a median
+pruner, which stops none of them. There are 96 trials, but 8 of Ray Tune without `reuse_actors` and 24 of
+Syne Tune, which start a process for each.""",
     cases,
     measure,
     {
-        "With the start of the workers, and once all slots have started": [
+        "Share of the slots' time": [
             Column(heading, _label(slots, verdicts), value, ".1%")
             for slots in _SLOTS
             for verdicts in (False, True)

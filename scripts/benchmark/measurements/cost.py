@@ -9,9 +9,9 @@ from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import PEERS, run
 from benchmark.work import Span, Work, read_spans
 
-_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 200, "optuna": 300, "syne": 16}
+_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 500, "optuna": 500, "syne": 16}
 """As many as take some seconds."""
-_TORCH_TRIALS = {**_TRIALS, "tune": 4, "tune-reuse": 20, "syne": 8}
+_TORCH_TRIALS = {**_TRIALS, "tune": 4, "tune-reuse": 100, "syne": 8}
 _CASES = {
     "Random sampling": {"sampler": "random"},
     "TPE": {"sampler": "tpe"},
@@ -42,7 +42,11 @@ def cost(spans: Sequence[Span], slots: int) -> Values:
 
 
 MEASUREMENT = Measurement(
-    "Cost per trial: empty trials with ten reports, on two slots",
+    "Cost per trial",
+    """\
+Trials that only report ten values, on two slots of one core. The cost is the time from the first start of
+a trial to the last one, divided by the trials in between. The next column is the time of the whole sweep
+without the start of Ray, divided by all trials.""",
     cases,
     measure,
     {

@@ -44,7 +44,7 @@ def _run(case: Case, folder: Path) -> float:
 
 @contextmanager
 def _standing_ray(folder: Path) -> Iterator[None]:
-    """A Ray of its own, whose address is in RAY_ADDRESS. Other Rays of the machine are left alone."""
+    """A separate Ray, whose address is in RAY_ADDRESS. Other Rays of the machine are left alone."""
     port = free_port()
     # Without this it demands the token that an earlier local Ray of this user has made.
     os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -70,7 +70,11 @@ def _wait_for_ray(port: int) -> None:
 
 
 MEASUREMENT = Measurement(
-    "Start-up: from the command to the first training step",
+    "Start-up",
+    """\
+The time from the command to the first training step, with a new Ray and with one that is running already
+(`RAY_ADDRESS`), which an earlier sweep has used. The commands are `sweep run` and a script that each of
+the others recommends. Bare Ray is a script that starts Ray and calls one actor.""",
     cases,
     measure,
     {"Seconds": [Column(label, label, "seconds", ".2f", ratio=True) for label in (_START, _JOIN)]},

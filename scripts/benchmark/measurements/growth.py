@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import run
 from benchmark.system import memory
-from benchmark.work import Work, read_spans, times_file
+from benchmark.work import Work, count_spans, read_spans
 
 _TRIALS, _PEERS_TRIALS = 10_000, 2_000
 _CASES = {
@@ -36,11 +36,10 @@ def cases(quick: bool, trials: int | None) -> list[Case]:
 def measure(case: Case, folder: Path) -> Values:
     work = case.work
     window = max(2, min(1000, work.trials // 10))
-    times = times_file(folder)
     counts = {"first": window, "last": work.trials - window // 10}
     used: dict[str, dict[str, float]] = {}
     ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(times, counts, used, ended))
+    watching = threading.Thread(target=_watch, args=(folder, counts, used, ended))
     watching.start()
     try:
         run(case.contestant, work, folder)
@@ -60,23 +59,13 @@ def measure(case: Case, folder: Path) -> Values:
 
 
 def _watch(
-    times: Path, counts: Mapping[str, int], used: dict[str, dict[str, float]], ended: threading.Event
+    folder: Path, counts: Mapping[str, int], used: dict[str, dict[str, float]], ended: threading.Event
 ) -> None:
     """Measure the memory once when as many trials have ended as each of `counts` says."""
     while not ended.wait(0.1):
         for name, count in counts.items():
-            if name not in used and _count(times) >= count:
+            if name not in used and count_spans(folder) >= count:
                 used[name] = memory(os.getpid())
-
-
-def _count(path: Path) -> int:
-    """How many trials have ended, from the size of their file: a line has about the length of the first."""
-    try:
-        with open(path, "rb") as file:
-            line = len(file.readline())
-            return path.stat().st_size // line if line else 0
-    except FileNotFoundError:
-        return 0
 
 
 def _columns(label: str) -> list[Column]:
@@ -94,7 +83,11 @@ def _columns(label: str) -> list[Column]:
 
 
 MEASUREMENT = Measurement(
-    "Growth: time and memory as the number of trials grows, at most a thousand trials at each end",
+    "Growth",
+    """\
+Sweeps with five parameters on two slots: time per trial among the first and the last tenth of all trials
+(at most 1,000), and the memory that each process has for itself. Peers run at most 2,000 trials, because
+they need hours for more. In Ray Tune the driver does what a controller does.""",
     cases,
     measure,
     {label: _columns(label) for label in _CASES},

@@ -32,7 +32,11 @@ def measure(case: Case, folder: Path) -> Values:
 
 
 MEASUREMENT = Measurement(
-    "Reports a second, from the first report until all are stored",
+    "Reports a second",
+    """\
+One trial for each worker. All begin at once and report as quickly as they can. The time ends when the
+contestant has stored all reports. Lost reports are those that are missing in its storage, or not in their
+order.""",
     cases,
     measure,
     {
