@@ -20,6 +20,8 @@ from sweep.study.tpe_history import TPEHistory, internal_values
 
 HISTORY = 1000
 """From how many finished trials TPE learns. Up to so many, its suggestions are those of Optuna's TPE."""
+HISTORY_OF_SEVERAL = 500
+"""The same with several objectives, where the choice of the good trials takes longer."""
 _LEARNS_FROM = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -39,15 +41,16 @@ class BoundedTPESampler(TPESampler):
 
     Args:
         reported: the index of the objective that trials report.
-        history: from how many finished trials it learns.
+        history: from how many finished trials it learns; None: from `HISTORY` or `HISTORY_OF_SEVERAL`.
         options: Optuna's options.
     """
 
-    def __init__(self, reported: int = 0, history: int = HISTORY, **options: Any) -> None:
+    def __init__(self, reported: int = 0, history: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._reported = reported
         self._finished = FinishedTrials()
-        self._history = TPEHistory(history)
+        self._history = TPEHistory()
+        self._limit = history
         self._new: list[FrozenTrial] = []
         """The trials that have finished since the search space was inferred."""
         self._running: list[FrozenTrial] = []
@@ -95,7 +98,8 @@ class BoundedTPESampler(TPESampler):
     def _update(self, study: optuna.Study) -> None:
         new = [each for each in self._finished.new(whole_study(study)) if each.state in _LEARNS_FROM]
         if new:
-            self._history.add(self._view(study, []), new)
+            limit = self._limit or (HISTORY if len(study.directions) == 1 else HISTORY_OF_SEVERAL)
+            self._history.add(self._view(study, []), new, limit)
             self._fitted.clear()
         self._new.extend(new)
 

@@ -22,45 +22,40 @@ class TPEHistory:
     Optuna's TPE sorts all trials and converts all their parameters for each suggestion. That takes longer
     than its arithmetic.
 
-    Args:
-        limit: how many trials it keeps.
-
     Attributes:
         numbers: the numbers of the trials that it keeps, in order.
         trials: the trials with these numbers.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self.numbers: list[int] = []
         self.trials: list[FrozenTrial] = []
         self._ranked: list[tuple[Any, int]] = []
         """The rank and the number of each trial, the best one first; empty with several objectives."""
+        self._candidates: set[int] | None = None
+        """With several objectives, the trials that can be good ones once some have been dropped."""
         self._tables: dict[tuple[str, ...], _Table] = {}
         """By the names of parameters."""
         self._good: np.ndarray | None = None
 
-    def add(self, study: Any, trials: list[FrozenTrial]) -> None:
-        """Add finished trials, and drop those that exceed the limit.
+    def add(self, study: Any, trials: list[FrozenTrial], limit: int) -> None:
+        """Add finished trials, and drop those that exceed a limit.
 
         Args:
             study: a study with directions, and a direction by which pruned trials are ranked.
             trials: the trials, ordered by number.
+            limit: how many trials to keep.
         """
-        for start in range(0, len(trials), self._limit):
-            for trial in trials[start : start + self._limit]:
+        for start in range(0, len(trials), limit):
+            for trial in trials[start : start + limit]:
                 self._insert(study, trial)
-            self._drop_excess(study)
+            if len(self.trials) > limit:
+                self._drop(study, limit)
 
     def good(self, study: Any) -> np.ndarray:
         """Which of the trials are good ones."""
         if self._good is None:
-            count = number_of_good_trials(study, min(len(self.trials), self._limit))
-            if self._ranked:
-                good = {number for _, number in self._ranked[:count]}
-            else:
-                good = good_trials(study, self.trials, count)
-            self._good = np.array([number in good for number in self.numbers], bool)
+            self._good = self._find_good(study, len(self.trials))
         return self._good
 
     def values(self, space: dict[str, BaseDistribution]) -> np.ndarray:
@@ -82,14 +77,29 @@ class TPEHistory:
             table.insert(position, trial)
         if len(study.directions) == 1:
             insort(self._ranked, (tpe_rank(study, trial), trial.number))
+        if self._candidates is not None:
+            self._candidates.add(trial.number)
         self._good = None
 
-    def _drop_excess(self, study: Any) -> None:
-        excess = len(self.trials) - self._limit
-        if excess <= 0:
-            return
-        good = self.good(study)
-        dropped = np.flatnonzero(~good)[:excess]
+    def _find_good(self, study: Any, length: int) -> np.ndarray:
+        """Which trials are good ones, as many as in a study of this length."""
+        count = number_of_good_trials(study, length)
+        if self._ranked:
+            good = {number for _, number in self._ranked[:count]}
+        elif self._candidates is None:
+            good = good_trials(study, self.trials, count)
+        else:
+            good = good_trials(
+                study, [each for each in self.trials if each.number in self._candidates], count
+            )
+        return np.array([number in good for number in self.numbers], bool)
+
+    def _drop(self, study: Any, limit: int) -> None:
+        good = self._find_good(study, limit)
+        if not self._ranked:
+            # If most trials do not dominate each other, the choice among all of them takes long.
+            self._candidates = set(np.array(self.numbers)[good].tolist())
+        dropped = np.flatnonzero(~good)[: len(self.trials) - limit]
         for position in reversed(dropped.tolist()):
             trial = self.trials.pop(position)
             del self.numbers[position]
