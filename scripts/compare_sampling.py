@@ -1,10 +1,16 @@
 #!/usr/bin/env python
 """Compares the search of a sweep with that of plain Optuna. The output is a table of the best values.
 
-Without `--workers`, it compares the sweep's TPE, which learns from a bounded number of trials, with Optuna's,
-which learns from all. For two objectives, the value is the hypervolume, with a minus.
+Without `--workers`, it compares the sweep's TPE, which learns from a bounded number of trials, with TPE
+that learns from all: Optuna's, whose suggestions the sweep's TPE returns in less time if it is not bounded.
+The seeds are the same; "better" counts those with the better value, and p is the p-value of a Wilcoxon
+test. For two objectives, the value is the hypervolume, with a minus.
 
-    python scripts/compare_sampling.py --repetitions 20 --trials 1000
+    python scripts/compare_sampling.py --repetitions 20 --trials 2500 --offset 1000
+
+With `--costs`, it measures the CPU time of a suggestion after a number of trials.
+
+    python scripts/compare_sampling.py --costs
 
 With `--workers`, it compares a sweep with `parameters: define-by-run`, in its workers, with plain Optuna in
 as many processes that share a journal.
@@ -31,15 +37,33 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna._hypervolume import compute_hypervolume
-from optuna.samplers import TPESampler
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from scipy.stats import mannwhitneyu
+from optuna.study import StudyDirection
+from optuna.trial import create_trial
+from scipy.stats import mannwhitneyu, wilcoxon
 
 from sweep.study.bounded_tpe import BoundedTPESampler
 
 _SECONDS = 0.03
 """The duration of an objective, long enough for trials to overlap."""
+
+_SUGGESTIONS = 10
+_LENGTHS = (100, 1_000, 10_000, 100_000)
+_MOST_FOR_OPTUNA = 10_000
+"""After more trials, Optuna's suggestions take seconds."""
+KINDS: dict[str, BaseDistribution] = {
+    "floats": FloatDistribution(0, 1),
+    "whole numbers": IntDistribution(1, 10_000, log=True),
+    "choices": CategoricalDistribution(["a", "b", "c"]),
+}
 
 _A = [
     [10, 3, 17, 3.5, 1.7, 8],
@@ -114,37 +138,72 @@ def slow(objective: str, trial: Any) -> float:
     return OBJECTIVES[objective](trial)
 
 
-def with_tpe(class_: type[TPESampler], objective: str, seed: int, trials: int) -> tuple[float, float]:
-    """The best value, and the CPU time of a trial in milliseconds."""
+def with_tpe(history: int | None, objective: str, seed: int, trials: int) -> float:
+    """The best value that TPE finds if it learns from so many trials."""
     options: dict[str, Any] = {"multivariate": True, "group": True} if objective == "conditional" else {}
-    directions = ["minimize"] * (2 if objective == "zdt1" else 1)
-    study = optuna.create_study(sampler=class_(seed=seed, **options), directions=directions)
-    started = time.process_time()
+    directions = [StudyDirection.MINIMIZE] * (2 if objective == "zdt1" else 1)
+    sampler = BoundedTPESampler(seed=seed, history=history, **options)
+    study = optuna.create_study(sampler=sampler, directions=directions)
     study.optimize(LONG[objective], n_trials=trials)
-    milliseconds = (time.process_time() - started) / trials * 1000
     if len(directions) == 1:
-        return study.best_value, milliseconds
+        return study.best_value
     values = np.array([trial.values for trial in study.trials])
-    return -float(compute_hypervolume(values, np.array([1.1, 11.0]))), milliseconds
+    return -float(compute_hypervolume(values, np.array([1.1, 11.0])))
 
 
-def compare_tpe(repetitions: int, trials: int) -> None:
-    """Print how well and how quickly the bounded and Optuna's TPE search."""
-    print(f"best of {trials} trials, {repetitions} repetitions\n")
-    print("| objective | by | median | mean | worst | p (differ) | CPU time of a trial |")
+def compare_tpe(repetitions: int, trials: int, offset: int) -> None:
+    """Print how well TPE searches if it learns from a bounded number of trials, and from all."""
+    print(f"best of {trials} trials, {repetitions} repetitions, learning from some trials or from all\n")
+    print("| objective | from | median | mean | worst | better | p |")
     print("|---|---|---|---|---|---|---|")
     for objective in LONG:
-        found = {
-            class_: [with_tpe(class_, objective, seed, trials) for seed in range(repetitions)]
-            for class_ in (BoundedTPESampler, TPESampler)
-        }
-        best = {class_: [value for value, _ in runs] for class_, runs in found.items()}
-        p = mannwhitneyu(*best.values()).pvalue
-        for class_, values in best.items():
+        bounded, unbounded = (
+            [with_tpe(history, objective, offset + index, trials) for index in range(repetitions)]
+            for history in (None, trials)
+        )
+        p = wilcoxon(bounded, unbounded).pvalue if bounded != unbounded else 1
+        for name, values, others in (("some", bounded, unbounded), ("all", unbounded, bounded)):
             row = (statistics.median(values), statistics.mean(values), max(values))
             cells = " | ".join(f"{value:.4f}" for value in row)
-            cost = statistics.mean(milliseconds for _, milliseconds in found[class_])
-            print(f"| {objective} | {class_.__name__} | {cells} | {p:.2f} | {cost:.1f} ms |", flush=True)
+            better = sum(value < other for value, other in zip(values, others, strict=True))
+            print(f"| {objective} | {name} | {cells} | {better} | {p:.2f} |", flush=True)
+
+
+def suggestion_cost(sampler: TPESampler, kind: str, trials: int, objectives: int) -> float:
+    """The CPU time of a suggestion after so many trials, in milliseconds."""
+    generator = np.random.default_rng(0)
+    space: dict[str, BaseDistribution] = {f"x{index}": KINDS[kind] for index in range(5)}
+    study = optuna.create_study(sampler=sampler, directions=[StudyDirection.MINIMIZE] * objectives)
+    random = RandomSampler(seed=0)
+    rows = (
+        {name: random.sample_independent(study, None, name, each) for name, each in space.items()}  # type: ignore[arg-type]
+        for _ in range(trials)
+    )
+    study.add_trials(
+        create_trial(params=row, distributions=space, values=generator.random(objectives).tolist())
+        for row in rows
+    )
+    study.tell(study.ask(space), [0.5] * objectives)
+    started = time.process_time()
+    for _ in range(_SUGGESTIONS):
+        study.tell(study.ask(space), generator.random(objectives).tolist())
+    return (time.process_time() - started) / _SUGGESTIONS * 1000
+
+
+def print_costs() -> None:
+    """Print the CPU time of a suggestion by the sweep's TPE and by Optuna's."""
+    print("CPU time of a suggestion of five parameters, in milliseconds\n")
+    print("| parameters | objectives | by | " + " | ".join(f"{trials:,}" for trials in _LENGTHS) + " |")
+    print("|---|---|---" + "|---" * len(_LENGTHS) + "|")
+    for kind, objectives in (*((kind, 1) for kind in KINDS), ("floats", 2), ("floats", 3)):
+        for name, class_ in (("sweep", BoundedTPESampler), ("Optuna", TPESampler)):
+            cells = []
+            for trials in _LENGTHS:
+                if class_ is TPESampler and trials > _MOST_FOR_OPTUNA:
+                    cells.append("")
+                else:
+                    cells.append(f"{suggestion_cost(class_(seed=1), kind, trials, objectives):.1f}")
+            print(f"| {kind} | {objectives} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 def with_sweep(objective: str, seed: int, trials: int, workers: int, folder: Path) -> float:
@@ -193,13 +252,18 @@ def _optuna_worker(objective: str, path: Path, seed: int, trials: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=20)
-    parser.add_argument("--trials", type=int, help="1000, or 60 with --workers")
+    parser.add_argument("--trials", type=int, help="2500, or 60 with --workers")
+    parser.add_argument("--offset", type=int, default=0, help="the first seed")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--costs", action="store_true")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if options.workers is None:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        compare_tpe(options.repetitions, options.trials or 1000)
+        if options.costs:
+            print_costs()
+        else:
+            compare_tpe(options.repetitions, options.trials or 2500, options.offset)
         return
     options.trials = options.trials or 60
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -6,10 +6,11 @@
 * The attributes in which successive halving stores its rungs.
 * The search for the Pareto front of many trials, whose public form walks through a whole study.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
-* How TPE splits trials into good ones and others, and the part of a study that Hyperband shows to samplers.
+* How TPE ranks trials and splits them into good ones and others, and the part of a study that Hyperband shows
+  to samplers.
 
-Others are the replay of Optuna's journal, which `replay.py` and `snapshot.py` extend, and the method of a
-study by which TPE reads trials, which `bounded_tpe.py` provides.
+Others are the replay of Optuna's journal, which `replay.py` and `snapshot.py` extend; TPE's sampling of one
+trial, which `bounded_tpe.py` replaces; and its density, which `parzen.py` evaluates.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 import optuna
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers._tpe import sampler as tpe
+from optuna.study import StudyDirection
 from optuna.study._multi_objective import _is_pareto_front
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.storage import IndexedJournalStorage
 
@@ -102,19 +104,32 @@ def store_rung(study: optuna.Study, trial: FrozenTrial, rung: int, value: float)
     study._storage.set_trial_system_attr(trial._trial_id, rung_key(rung), value)
 
 
-def split_trials(
-    study: Any, trials: list[FrozenTrial], history: int
-) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
-    """The good trials and the others, each ordered by number, as TPE splits them in a study of this length.
+def number_of_good_trials(study: optuna.Study, trials: int) -> int:
+    """How many of so many trials TPE takes for good ones."""
+    single = len(study.directions) == 1
+    return (tpe.default_gamma if single else tpe.default_gamma_multiobjective)(trials)
+
+
+def good_trials(study: Any, trials: list[FrozenTrial], count: int) -> set[int]:
+    """The numbers of the trials that TPE takes for good ones.
 
     Args:
         study: a study with directions, and a direction by which pruned trials are ranked.
-        trials: finished trials.
-        history: the length.
+        trials: finished trials, ordered by number.
+        count: how many are good.
     """
-    single = len(study.directions) == 1
-    good = (tpe.default_gamma if single else tpe.default_gamma_multiobjective)(history)
-    return tpe._split_trials(study, trials, good)
+    return {trial.number for trial in tpe._split_trials(study, trials, count)[0]}
+
+
+def tpe_rank(study: Any, trial: FrozenTrial) -> Any:
+    """The key by which TPE sorts finished trials of one objective, the good ones first."""
+    penalty = tpe._get_infeasible_trial_score(trial)
+    if penalty > 0:
+        return 2, penalty
+    if trial.state == TrialState.PRUNED:
+        return 1, tpe._get_pruned_trial_score(trial, study)
+    value = cast("float", trial.value)
+    return 0, value if study.direction == StudyDirection.MINIMIZE else -value
 
 
 def whole_study(study: optuna.Study) -> optuna.Study:

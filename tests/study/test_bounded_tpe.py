@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from sweep.study import tpe_history
 from sweep.study.bounded_tpe import BoundedTPESampler
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -21,6 +22,11 @@ SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(1e-5, 1, log=True)
 
 def joint(trial: Trial) -> float:
     return trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 100)
+
+
+def integers(trial: Trial) -> float:
+    steps = trial.suggest_float("rate", 0, 1, step=0.1) + trial.suggest_categorical("c", [1, 2, 3])
+    return trial.suggest_int("n", 1, 100_000) / 1000 + trial.suggest_int("m", 1, 512, log=True) * steps
 
 
 def conditional(trial: Trial) -> float:
@@ -83,6 +89,8 @@ def optimize(
         (joint, {}, {}),
         (joint, {"multivariate": False}, {"direction": "maximize"}),
         (joint, {"constant_liar": False}, {}),
+        (integers, {}, {}),
+        (integers, {"multivariate": False}, {}),
         (conditional, {"group": True}, {}),
         (conditional, {}, {}),
         (constrained, {}, {}),
@@ -106,9 +114,9 @@ def test_in_a_short_study_its_suggestions_are_those_of_optunas_tpe(
 class _Seen(BoundedTPESampler):
     """Notes the trials from which each suggestion was made."""
 
-    def _sample(self, study: Any, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
-        self.seen = study._get_trials(deepcopy=False)
-        return super()._sample(study, trial, search_space)
+    def _fit_anew(self, study: Any, running: list[FrozenTrial], space: Any) -> Any:
+        self.seen = [*self._history.trials, *running]
+        return super()._fit_anew(study, running, space)
 
 
 def finished(count: int, *, directions: int = 1, pruned: bool = False) -> list[FrozenTrial]:
@@ -151,6 +159,61 @@ def test_it_keeps_the_best_and_the_latest_trials() -> None:
     kept = {trial.value for trial in seen(trials, _Seen(seed=1, history=100), at_once=50)}
     assert {trial.value for trial in sorted(trials, key=lambda trial: trial.values[0])[:10]} <= kept
     assert {trial.value for trial in trials[-90:]} <= kept
+
+
+@pytest.mark.parametrize("options", [{}, {"multivariate": False}])
+def test_trials_that_sample_one_parameter_in_turn_know_each_other_as_with_optunas_tpe(
+    options: dict[str, Any],
+) -> None:
+    def interleave(sampler: TPESampler) -> list[Any]:
+        study = optuna.create_study(sampler=sampler)
+        for _ in range(30):
+            first, second = study.ask(), study.ask()
+            values = [trial.suggest_float(name, 0, 1) for name in "xy" for trial in (first, second)]
+            study.tell(second, values[1])
+            study.tell(first, values[0] + first.suggest_float("z", 0, 1))
+        return [trial.params for trial in study.get_trials(deepcopy=False)]
+
+    ours = interleave(BoundedTPESampler(seed=3, history=60, **options))
+    assert ours == interleave(TPESampler(seed=3, **options))
+
+
+def test_further_suggestions_for_the_same_trial_are_optunas_without_being_fitted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A constraint can reject many configurations in turn."""
+
+    def suggestions(sampler: TPESampler) -> list[Any]:
+        study = optuna.create_study(sampler=sampler)
+        study.add_trials(finished(40))
+        number = study.ask(SPACE).number
+        trial = study.trials[number]
+        return [sampler.sample_relative(study, trial, SPACE) for _ in range(20)]
+
+    fits: list[Any] = []
+    fit = BoundedTPESampler._fit_anew
+    monkeypatch.setattr(
+        BoundedTPESampler, "_fit_anew", lambda *arguments: fits.append(arguments) or fit(*arguments)
+    )
+    ours = suggestions(BoundedTPESampler(seed=3))
+    assert ours == suggestions(TPESampler(seed=3))
+    assert len(fits) == 1
+
+
+def test_a_finished_trial_is_ranked_and_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    for name in ("tpe_rank", "internal_values"):
+        function = getattr(tpe_history, name)
+        monkeypatch.setattr(
+            tpe_history, name, lambda *given, function=function: seen.append(1) or function(*given)
+        )
+    study = optuna.create_study(sampler=BoundedTPESampler(seed=1))
+    study.add_trials(finished(300))
+    study.tell(study.ask(SPACE), 1.0)
+    seen.clear()
+    for _ in range(10):
+        study.tell(study.ask(SPACE), 1.0)
+    assert len(seen) == 20
 
 
 def test_all_running_trials_are_known_however_old_they_are() -> None:
