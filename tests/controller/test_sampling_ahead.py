@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 import pytest
-from optuna.samplers import TPESampler
 
 from sweep.controller.controller import Controller
 from sweep.messages import Assignment, NextStep, Outcome, Report
+from sweep.study.constrained_sampler import ConstrainedSampler
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from tests.commands import PATIENCE
@@ -31,13 +31,13 @@ class Permission:
 @pytest.fixture
 def permission(monkeypatch: pytest.MonkeyPatch) -> Permission:
     permission = Permission()
-    original = TPESampler.sample_independent
+    original = ConstrainedSampler.sample_relative
 
     def sample(*arguments: Any) -> Any:
         permission.take()
         return original(*arguments)
 
-    monkeypatch.setattr(TPESampler, "sample_independent", sample)
+    monkeypatch.setattr(ConstrainedSampler, "sample_relative", sample)
     return permission
 
 
