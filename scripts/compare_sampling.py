@@ -6,7 +6,7 @@ that learns from all: Optuna's, whose suggestions the sweep's TPE returns in les
 The seeds are the same; "better" counts those with the better value, and p is the p-value of a Wilcoxon
 test. For two objectives, the value is the hypervolume, with a minus.
 
-    python scripts/compare_sampling.py --repetitions 20 --trials 2500 --offset 1000
+    python scripts/compare_sampling.py --repetitions 20 --trials 4000 --offset 1000
 
 With `--costs`, it measures the CPU time of a suggestion after a number of trials.
 
@@ -252,7 +252,7 @@ def _optuna_worker(objective: str, path: Path, seed: int, trials: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=20)
-    parser.add_argument("--trials", type=int, help="2500, or 60 with --workers")
+    parser.add_argument("--trials", type=int, help="4000, or 60 with --workers")
     parser.add_argument("--offset", type=int, default=0, help="the first seed")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--costs", action="store_true")
@@ -263,7 +263,7 @@ def main() -> None:
         if options.costs:
             print_costs()
         else:
-            compare_tpe(options.repetitions, options.trials or 2500, options.offset)
+            compare_tpe(options.repetitions, options.trials or 4000, options.offset)
         return
     options.trials = options.trials or 60
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
