@@ -81,13 +81,7 @@ class InlineEngine(Engine):
     ) -> Progress:
         keeps_reports = observer.wants_reports
         controller = ControllerGuard(
-            lambda: Controller(
-                sweep.spec,
-                sweep.directory,
-                slots=1,
-                keeps_report_events=keeps_reports,
-                known=sweep.known,
-            )
+            lambda: Controller(sweep.spec, sweep.directory, 1, "", keeps_reports, sweep.known)
         )
         if note := late_variables(sweep.attempt_settings.env):
             observer.on_note(note)
