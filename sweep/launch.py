@@ -136,8 +136,7 @@ def launch(
                 write_atomically(directory.code, code)
             store_caller(directory)
             directory.error.unlink(missing_ok=True)
-            known = view.storage if view is not None else None
-            sweep = replace(sweep, run_id=run_id, known=known)
+            sweep = replace(sweep, run_id=run_id, known=view.storage if view is not None else None)
             progress = engine.run(sweep, observer, interruption, options.grace)
     return Launch((view or SweepView(directory)).again(), progress, interruption.signal)
 

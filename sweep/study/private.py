@@ -4,7 +4,6 @@
   several objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has
   started.
 * The attributes in which successive halving stores its rungs.
-* The search for the Pareto front of many trials, whose public form walks through a whole study.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 * How TPE ranks trials and splits them into good ones and others, and the part of a study that Hyperband shows
   to samplers.
@@ -18,12 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-import numpy as np
 import optuna
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers._tpe import sampler as tpe
 from optuna.study import StudyDirection
-from optuna.study._multi_objective import _is_pareto_front
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.storage import IndexedJournalStorage
@@ -73,11 +70,6 @@ def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: flo
     if step not in reported:
         study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
         reported[step] = value
-
-
-def is_on_front(losses: np.ndarray) -> np.ndarray:
-    """Which rows of an array of losses no other row dominates. Equal rows do not dominate each other."""
-    return _is_pareto_front(losses, assume_unique_lexsorted=False) if len(losses) else np.zeros(0, bool)
 
 
 def replace_random_sampler(sampler: _Sampler, random: RandomSampler) -> _Sampler:

@@ -9,7 +9,7 @@ from itertools import compress
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study.private import is_on_front
+from sweep.study.pareto import is_on_front
 from sweep.sweepfile import SweepSpec
 
 

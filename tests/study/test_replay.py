@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.journal import Journal, JournalReader
-from sweep.study.private import is_on_front, look_at_trials
+from sweep.study.private import look_at_trials
 from sweep.study.snapshot import read_snapshot
 from sweep.study.storage import IndexedJournalStorage
 
@@ -108,15 +107,6 @@ def test_a_snapshot_that_does_not_fit_is_ignored(tmp_path: Path, damage: str) ->
         journal.write_bytes(journal.read_bytes().replace(b'"x"', b'"y"'))
     assert read_snapshot(path, journal) is None
     assert by_state(read_by_us(tmp_path)) == by_state(read_by_optuna(tmp_path))
-
-
-@given(st.lists(st.tuples(*[st.sampled_from([-np.inf, -1.0, 0.0, 1.0, np.inf])] * 3), max_size=12))
-def test_the_front_is_what_no_other_point_dominates(points: list[tuple[float, ...]]) -> None:
-    def dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-        return a != b and all(x <= y for x, y in zip(a, b, strict=True))
-
-    expected = [not any(dominates(other, point) for other in points) for point in points]
-    assert list(is_on_front(np.array(points).reshape(-1, 3))) == expected
 
 
 def test_the_trials_of_a_study_are_looked_at_without_a_copy(tmp_path: Path) -> None:
