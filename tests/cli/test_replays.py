@@ -97,6 +97,15 @@ def test_a_command_reads_each_line_of_the_journal_once(
     assert {lines[line] for line in stored} == {0 if "--fresh" in arguments else 1}
 
 
+def test_resuming_on_ray_reads_each_line_once_in_the_process_of_the_command(
+    file: Path, lines: Counter[str], ray_cluster: None
+) -> None:
+    stored = Path("runs", "demo", "journal.log").read_text().splitlines()
+    result = sweep.run(file, n_trials=6, progress=True)
+    assert len(result.trials) == 6
+    assert {lines[repr(json.loads(line))] for line in stored} == {1}
+
+
 def test_a_trial_that_is_being_stopped_is_watched_without_reading_the_journal_again(
     file: Path, lines: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
