@@ -29,7 +29,7 @@ def reported_tag(metric: str) -> str:
 
 
 class RunLogger:
-    """Writes the event file of one attempt. The row has been written when the constructor returns.
+    """Writes the event file of one attempt. The row is durable when the constructor returns.
 
     With `parameters: define-by-run` the row is written with the first scalar instead, when the parameters
     are usually known, because TensorBoard keeps the first row of a run. If the trial suggests more parameters
@@ -82,6 +82,7 @@ class RunLogger:
     def _write_row(self) -> None:
         self._has_row = True
         self._file.add_summary(hparams.session_start(self._session))
+        self._file.sync()
 
     @property
     def state(self) -> dict[str, Any]:
