@@ -49,6 +49,7 @@ def sweep_file(work: Work, folder: Path) -> Path:
 
 def run(work: Work, folder: Path) -> Result:
     import sweep
+    import sweep.launch  # what `sweep.run` imports; the others' imports are not measured either
     from sweep.engine.ray.private import only_needed_daemons
 
     file = sweep_file(work, folder)
