@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.private import id_of
-from sweep.study.study_snapshot import StudySnapshot
+from sweep.study.sampler_storage import SamplerStorage
 
 _PATIENCE = 0.02
 """How long `ask` waits for a quick sampler, in seconds: another call would take longer."""
@@ -51,7 +51,7 @@ class SamplingAhead(BaseSampler):
         waiting = next(iter(study.get_trials(deepcopy=False, states=(TrialState.WAITING,))), None)
         number = None if waiting is None else waiting.number
         if self._next is None or self._next.waiting != number:
-            self._next = _Request(StudySnapshot(study, waiting), number)
+            self._next = _Request(SamplerStorage(study, waiting), number)
             self._requests.put(self._next)
 
     def ask(self, study: optuna.Study) -> optuna.Trial | None:
@@ -82,7 +82,7 @@ class SamplingAhead(BaseSampler):
         while True:
             request = self._requests.get()
             try:
-                request.trial = request.snapshot.ask(self._sampler)
+                request.trial = request.storage.ask(self._sampler)
             except BaseException as error:  # noqa: BLE001 - raised again by `ask`
                 request.error = error
             request.is_done.set()
@@ -98,7 +98,7 @@ class SamplingAhead(BaseSampler):
         if self._asked is None or self._asked.trial is None:
             self._idle_sampler().before_trial(study, trial)
         else:
-            self._asked.snapshot.apply(id_of(trial))
+            self._asked.storage.apply(id_of(trial))
             self._started[trial.number] = self._asked.trial
 
     def infer_relative_search_space(
@@ -137,14 +137,14 @@ class _Request:
     """A configuration that is sampled, or has been.
 
     Attributes:
-        snapshot: the study, with the trial that is sampled.
+        storage: the study, with the trial that is sampled.
         waiting: the number of the enqueued trial that is sampled; None for a new trial.
         since: when it was requested, on the monotonic clock.
         is_done: set when it has a sampled trial, or an error.
     """
 
-    def __init__(self, snapshot: StudySnapshot, waiting: int | None) -> None:
-        self.snapshot = snapshot
+    def __init__(self, storage: SamplerStorage, waiting: int | None) -> None:
+        self.storage = storage
         self.waiting = waiting
         self.since = time.monotonic()
         self.trial: optuna.Trial | None = None

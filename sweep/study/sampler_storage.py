@@ -1,4 +1,4 @@
-"""`StudySnapshot`: a study as it was at one moment, for a sampler in another thread."""
+"""`SamplerStorage`: a study as it was at one moment, for a sampler in another thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEW = -1
 """The id of a trial that the study does not have yet."""
 
 
-class StudySnapshot(BaseStorage):
+class SamplerStorage(BaseStorage):
     """The storage of a study at the moment of its creation, with one more running trial, which is sampled.
 
     The other trials are those of the study, not copies: a storage never changes trials that it has returned
