@@ -375,7 +375,8 @@ def test_a_last_value_at_an_invalid_step_is_an_error_that_names_it(
     make_script: MakeScript, steps: list[int]
 ) -> None:
     """Otherwise an earlier value would be the trial's."""
-    code = f"{QUICK}    for step in {steps}: SummaryWriter().add_scalar('val/loss', 1.0, step)\n"
+    code = f"{QUICK}    writer = SummaryWriter()\n"  # its directory is named after the second
+    code += f"    for step in {steps}: writer.add_scalar('val/loss', 1.0, step)\n"
     result = sweep.run(make_script(code, TENSORBOARDX, stop={"trials": 5}), inline=True)
     (trial,) = result.trials  # the sweep stops after the first one
     assert trial.reason == (
@@ -385,7 +386,8 @@ def test_a_last_value_at_an_invalid_step_is_an_error_that_names_it(
 
 
 def test_an_earlier_value_at_an_invalid_step_is_ignored(make_script: MakeScript) -> None:
-    code = QUICK + "    for step in (-1, 0): SummaryWriter().add_scalar('val/loss', 1.0 + step, step)\n"
+    code = QUICK + "    writer = SummaryWriter()\n"  # its directory is named after the second
+    code += "    for step in (-1, 0): writer.add_scalar('val/loss', 1.0 + step, step)\n"
     assert run(make_script(code, TENSORBOARDX)).best_value == 1.0
 
 

@@ -103,6 +103,7 @@ def test_a_sweep_that_has_joined_the_running_ray_does_not_change_to_another_one(
     monkeypatch.setattr(private, "find_daemons", lambda node_id: [Mock()])
     monkeypatch.setattr(ray_cluster, "_check_listens", lambda host, port: None)
     monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests use the Ray of this process
     monkeypatch.setattr(RayCluster, "current_node", lambda cluster: "node")
     cluster = RayCluster("auto")
     cluster._connect()
