@@ -4,7 +4,7 @@
     pip install -e '.[bench]'
     python scripts/bench.py                     # everything
     python scripts/bench.py a c                 # two of the measurements
-    python scripts/bench.py --quick             # to see that everything works: the figures mean nothing
+    python scripts/bench.py --quick             # tiny counts, which only show that everything runs
     python scripts/bench.py e --trials 100000   # trials without reports
 
 Each case (a measurement of a contestant) runs in a separate process. In each repetition, all contestants of a
