@@ -1,14 +1,53 @@
-"""Formats numbers, durations, parameters and counts of trials for display."""
+"""Formats numbers, durations, parameters, counts of trials and the user's texts for display."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from html import escape as html_escape
 from typing import Any
+
+_CONTROLS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal would carry out: control characters, and those that change the direction of writing. The
+rest are separators of lines, and halves of characters, which cannot be encoded. Newline is not among them."""
+_BREAK = re.compile(r"[ \t]*[\t\n\r\v\f\x85\u2028\u2029][\s]*")
+
+
+def printable(text: str) -> str:
+    """A text from a user (a name, a choice, a message) on one line, as a terminal can safely show it.
+
+    Line breaks and tabs become blanks, and other control characters escapes such as `\\u001b`.
+    """
+    return text if text.isprintable() else escaped(_BREAK.sub(" ", text))
+
+
+def escaped(text: str) -> str:
+    """A text of several lines, with escapes in place of control characters. They are valid in JSON."""
+    return text if text.isprintable() else _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def html(text: str) -> str:
+    """A text from a user as HTML that shows it."""
+    return html_escape(printable(text))
 
 
 def number(value: float | None) -> str:
     """A metric's value, with six significant digits."""
     return "-" if value is None else f"{value:.6g}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval: 0.043 to 0.12, with as many digits as its width deserves."""
+    width, largest = abs(high - low), max(abs(low), abs(high))
+    if not 0 < width < math.inf:
+        return f"{number(low)} to {number(high)}"
+    places = 1 - math.floor(math.log10(width))
+    significant = math.floor(math.log10(largest)) + 1 + places
+    significant = min(max(significant, 6), 15)  # with 6, the ends of a narrow interval can look alike
+    return " to ".join(f"{round(end, min(max(places, 0), 12)):.{significant}g}" for end in (low, high))
 
 
 def plural(count: int, noun: str) -> str:
@@ -23,12 +62,12 @@ def run(number: int, label: str) -> str:
 
 def parameter(value: Any) -> str:
     """A parameter's value; floats with four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
 
 
 def parameters(params: Mapping[str, Any]) -> str:
     """All parameters on one line."""
-    return " ".join(f"{name}={parameter(value)}" for name, value in params.items())
+    return " ".join(f"{printable(name)}={parameter(value)}" for name, value in params.items())
 
 
 def duration(seconds: float) -> str:

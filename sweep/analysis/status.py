@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
+from sweep.analysis.cost import Cost
 from sweep.analysis.view import SweepView
 from sweep.errors import InputError
 from sweep.system.directory import SweepDirectory
+from sweep.system.remote.fetch import refresh_overview
 
 
 def find_sweeps(runs: Path) -> dict[str, SweepView | InputError]:
@@ -19,6 +22,7 @@ def find_sweeps(runs: Path) -> dict[str, SweepView | InputError]:
     Raises:
         InputError: the folder does not exist.
     """
+    refresh_overview(runs)
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; choose the folder that contains the sweeps with --runs")
     sweeps: dict[str, SweepView | InputError] = {}
@@ -62,3 +66,18 @@ def front_records(view: SweepView) -> list[dict[str, Any]]:
         {"number": trial.number, "values": view.values(trial), "params": view.params(trial)}
         for trial in view.front
     ]
+
+
+def started_at(view: SweepView) -> float:
+    """When a sweep was started, in seconds since the epoch: when its first trial did, if there is one."""
+    starts = [trial.datetime_start for trial in view.frozen_trials[:1] if trial.datetime_start is not None]
+    return starts[0].timestamp() if starts else view.directory.spec.stat().st_mtime
+
+
+def listing_record(view: SweepView) -> dict[str, Any]:
+    """A sweep as `sweep ls --json` prints it: its status, when it started, and its cost."""
+    return {
+        **status_record(view),
+        "started": datetime.datetime.fromtimestamp(started_at(view)).astimezone().isoformat("T", "seconds"),
+        "slot_hours": round(Cost.of(view).slot_hours, 4),
+    }

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.caller import caller
-from sweep.controller.runs import attempts, repeat_values
+from sweep.controller.runs import attempts, larger_share, repeat_values, trial_seconds
 from sweep.controller.statistics import TrialStats
 from sweep.controller.stop_rules import IGNORES_RESUBMISSIONS
 from sweep.controller.usage import Usage, stored_usage
@@ -31,6 +31,7 @@ from sweep.study.storage import IndexedJournalStorage, load_study, reading
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
+from sweep.system.remote.fetch import keep_refreshed, refresh, runner_elsewhere
 from sweep.tracking.numbers import is_in_curve
 from sweep.tracking.run_logger import best_tag
 from sweep.trial.artifacts import find_artifacts
@@ -61,6 +62,7 @@ class TrialRow:
         repeats: the value of each repeat.
         user_attrs: the attributes that the objective stored with `set_user_attr`.
         artifacts: the paths of the saved artifacts, relative to `directory`.
+        gpu: its share of a GPU, if that is larger than other trials' because it ran out of memory.
     """
 
     number: int
@@ -80,12 +82,13 @@ class TrialRow:
     repeats: Sequence[float | None] | None = None
     user_attrs: Mapping[str, Any] | None = None
     artifacts: Sequence[str] | None = None
+    gpu: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The trial as `sweep trials --format json` prints it: `directory` is `dir`; optional keys are
         present only if they are set.
         """
-        optional = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts")
+        optional = ("retry_of", "values", "feasible", "repeats", "user_attrs", "artifacts", "gpu")
         data = {
             key: dict(value) if isinstance(value, dict) else value
             for key, value in vars(self).items()
@@ -118,7 +121,9 @@ class SweepView:
             InputError: there is no such sweep.
         """
         for directory in (SweepDirectory.of(runs, name), SweepDirectory(Path(name).resolve())):
+            refresh(directory)
             if directory.exists():
+                keep_refreshed(directory)
                 return cls(directory)
         names = [path.parent.name for path in sorted(runs.glob("*/sweep.yaml"))]
         hint = f"start one with {caller().start}, or choose its folder with {caller().option('runs', 'DIR')}"
@@ -165,7 +170,7 @@ class SweepView:
     @cached_property
     def is_running(self) -> bool:
         """Whether a process is running the sweep."""
-        return is_locked(self.directory.lock)
+        return is_locked(self.directory.lock) or runner_elsewhere(self.directory) is not None
 
     @property
     def state(self) -> str:
@@ -203,6 +208,10 @@ class SweepView:
     def front(self) -> list[FrozenTrial]:
         """The best trials: one, or with several goals the Pareto front."""
         return self._ranking.best(self.frozen_trials)
+
+    def is_feasible(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is within all limits on the metrics."""
+        return self._ranking.is_feasible(trial)
 
     def values(self, trial: FrozenTrial) -> dict[str, float]:
         """The value of each metric with a goal, for a complete trial."""
@@ -259,8 +268,7 @@ class SweepView:
     def row(self, trial: FrozenTrial) -> TrialRow:
         """The row of one of `frozen_trials`."""
         root = self.directory.trial(trial.number).root
-        duration = trial.duration.total_seconds() if trial.duration is not None else None
-        duration = trial.user_attrs.get(attributes.DURATION, duration)
+        duration = trial_seconds(trial)
         return TrialRow(
             number=trial.number,
             state=self.state_of(trial),
@@ -284,6 +292,10 @@ class SweepView:
             }
             or None,
             artifacts=self._artifacts(trial.number, root) or None,
+            gpu=max(
+                (share for label in self.spec.run_labels if (share := larger_share(trial.user_attrs, label))),
+                default=None,
+            ),
         )
 
     def _artifacts(self, number: int, root: Path) -> list[str]:

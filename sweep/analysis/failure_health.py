@@ -1,0 +1,192 @@
+"""`failure_statements`: which trials failed, why, and in which region of the search space."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.analysis import formatting as text_of
+from sweep.analysis.failure_regions import LEAST, Region, columns_of, find_regions
+from sweep.analysis.statement import Statement
+from sweep.analysis.view import SweepView
+from sweep.controller.common_failure import failure_patterns
+from sweep.study import attributes
+
+CHANCE = 0.05
+"""The probability that any region is found although failures do not depend on the parameters."""
+_MOSTLY = 0.5
+"""The share of failed trials from which on a region is to be left out."""
+_REASONS = 3
+"""For how many of the most frequent reasons a region is looked for."""
+_NOT_ADAPTIVE = ("random", "grid", "brute_force", "qmc")
+"""Samplers whose configurations do not depend on results."""
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """Failures with the same cause.
+
+    Args:
+        text: the reason of the first.
+        numbers: the numbers of the trials.
+        first: the number of the first.
+    """
+
+    text: str
+    numbers: frozenset[int]
+    first: int
+
+    def record(self) -> dict[str, Any]:
+        return {"reason": self.text, "count": len(self.numbers), "trial": self.first}
+
+
+def failure_statements(view: SweepView) -> list[Statement]:
+    """How many trials failed and why, and in which regions of the search space they fail."""
+    resubmitted = {trial.user_attrs.get(attributes.RESUBMISSION_OF) for trial in view.frozen_trials}
+    trials = [
+        trial for trial in view.frozen_trials if trial.state.is_finished() and trial.number not in resubmitted
+    ]
+    failures = [trial for trial in trials if trial.state == TrialState.FAIL]
+    if not failures:
+        return []
+    reasons = _reasons(failures)
+    statements = [_summary(failures, len(trials), reasons)]
+    if len(failures) < len(trials):
+        statements += _region_statements(view, trials, reasons)
+    return statements
+
+
+def _reasons(failures: Sequence[FrozenTrial]) -> list[_Reason]:
+    """The reasons of failures, the most frequent first."""
+    groups: dict[str, list[FrozenTrial]] = {}
+    for trial in failures:  # most differ in numbers only, and the patterns take 0.1 s for a thousand
+        reason = trial.user_attrs.get(attributes.REASON, "")
+        groups.setdefault(re.sub(r"\d+", "0", reason), []).append(trial)
+    texts = {value for trial in failures for value in trial.params.values() if isinstance(value, str)}
+    values = {str(index): text for index, text in enumerate(texts)}
+    first_reasons = [
+        (group[0].user_attrs.get(attributes.REASON, ""), values if index == 0 else {})
+        for index, group in enumerate(groups.values())
+    ]
+    merged: dict[str, list[FrozenTrial]] = {}
+    for pattern, group in zip(failure_patterns(first_reasons), groups.values(), strict=True):
+        merged.setdefault(pattern, []).extend(group)
+    found = []
+    for group in merged.values():
+        first = min(group, key=lambda trial: trial.number)
+        text = " ".join(first.user_attrs.get(attributes.REASON, "").split()) or "no reason is recorded"
+        found.append(_Reason(text, frozenset(trial.number for trial in group), first.number))
+    return sorted(found, key=lambda reason: (-len(reason.numbers), reason.first))
+
+
+def _summary(failures: Sequence[FrozenTrial], finished: int, reasons: Sequence[_Reason]) -> Statement:
+    """How many trials failed, and the most frequent reasons."""
+    count, top = len(failures), reasons[0]
+    subject = (
+        f"All {count} trials" if count == finished > 1 else f"{count} of {text_of.plural(finished, 'trial')}"
+    )
+    if count == finished == 1:
+        subject = "The only trial"
+    text = f"{subject} failed: {_short(top.text)}"
+    if len(reasons) > 1:
+        parts = [f"{len(reason.numbers)} with {_short(reason.text)}" for reason in reasons[:2]]
+        rest = count - sum(len(reason.numbers) for reason in reasons[:2])
+        text = f"{subject} failed: {'; '.join(parts)}" + (f"; {rest} for other reasons" if rest else "")
+    return Statement(
+        "health",
+        "failures",
+        text.rstrip(".") + ".",
+        f"trial {top.first} is the first with the most frequent reason",
+        {"failed": count, "finished": finished, "reasons": [reason.record() for reason in reasons[:20]]},
+    )
+
+
+def _region_statements(
+    view: SweepView, trials: Sequence[FrozenTrial], reasons: Sequence[_Reason]
+) -> Iterator[Statement]:
+    """The regions in which trials fail for any reason, then those in which they fail for one reason."""
+    columns = columns_of([view.params(trial) for trial in trials])
+    is_adaptive = view.spec.sampler.type not in _NOT_ADAPTIVE
+    numbers = np.array([trial.number for trial in trials])
+    failed = np.array([trial.state == TrialState.FAIL for trial in trials])
+    frequent = [reason for reason in reasons[:_REASONS] if LEAST <= len(reason.numbers) < failed.sum()]
+    chance = CHANCE / (1 + len(frequent))
+    known = set()
+    for region in find_regions(columns, failed, np.ones_like(failed), chance, is_adaptive):
+        known.add(region.name)
+        members = set(numbers[region.members & failed].tolist())
+        cause = max(reasons, key=lambda reason: len(reason.numbers & members))
+        yield _region_statement(region, cause, is_only=cause.numbers >= members)
+    for reason in frequent:
+        has_reason = np.isin(numbers, list(reason.numbers))
+        for region in find_regions(columns, has_reason, has_reason | ~failed, chance, is_adaptive):
+            if region.name not in known:
+                known.add(region.name)
+                yield _region_statement(region, reason, is_only=True)
+    if not known:
+        yield _no_region(len(failed), int(failed.sum()), len(columns))
+
+
+def _region_statement(region: Region, reason: _Reason, is_only: bool) -> Statement:
+    where = condition(region.name, region.relation, region.value)
+    others = f"{region.failed_elsewhere} of the {region.trials_elsewhere} others"
+    is_choice = region.relation == "="
+    advice = "leave it out" if is_choice else f"bound {text_of.printable(region.name)} there"
+    if region.failed == region.trials:
+        every = "Both" if region.trials == 2 else f"All {region.trials}"
+        text = f"{every} trials with {where} failed, and {others}: {advice}"
+    elif region.share >= _MOSTLY:
+        text = f"{region.failed} of {region.trials} trials with {where} failed, and {others}: {advice}"
+    else:
+        text = f"Trials with {where} fail more often: {region.failed} of {region.trials}, and {others}"
+    share = "their reason is" if is_only else "their most frequent reason is"
+    return Statement(
+        "health",
+        "failing_choice" if is_choice else "failing_range",
+        text + ".",
+        "Fisher's exact test, corrected for all choices and thresholds that were compared: "
+        f"p {'< 1e-99' if region.p < 1e-99 else f'= {region.p:.1g}'}; {share} {_short(reason.text)}",
+        {
+            "name": region.name,
+            "relation": region.relation,
+            "value": region.value,
+            "failed": region.failed,
+            "trials": region.trials,
+            "share": region.share,
+            "failed_elsewhere": region.failed_elsewhere,
+            "trials_elsewhere": region.trials_elsewhere,
+            "p": region.p,
+            "reason": reason.text,
+            "trial": reason.first,
+        },
+    )
+
+
+def _no_region(trials: int, failed: int, parameters: int) -> Statement:
+    """That no region was found, or that the failures are too few to find one."""
+    tried = 2 * trials * max(1, parameters)
+    data = {"failed": failed, "trials": trials}
+    if math.comb(trials, failed) < tried / CHANCE:  # an int of thousands of digits does not fit a float
+        text = f"Whether failures depend on the parameters cannot be told from {failed} of {trials} trials."
+        return Statement("health", "failures_unclear", text, "", data)
+    text = "No choice or range of a parameter is known in which trials fail more often than elsewhere."
+    evidence = "each choice and each threshold was compared with the rest by Fisher's exact test"
+    return Statement("health", "failures_without_region", text, evidence, data)
+
+
+def condition(name: str, relation: str, value: Any) -> str:
+    """A condition on a parameter as text: optimizer=lion, lr > 0.03."""
+    name, shown = text_of.printable(name), _short(str(value), 40)
+    return f"{name}={shown}" if relation == "=" else f"{name} {relation} {shown}"
+
+
+def _short(text: str, length: int = 80) -> str:
+    """A text on one line that is not too long for a sentence."""
+    line = text_of.printable(text)
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"

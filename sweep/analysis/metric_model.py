@@ -1,0 +1,277 @@
+"""`MetricModel`: what the trials say about one metric, by a surrogate that is fitted once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from sweep.analysis.dimensions import Dimension
+from sweep.analysis.observations import HUGE, Observations, observe
+from sweep.analysis.shares import Shares, shares
+from sweep.analysis.surrogate import Surrogate
+from sweep.analysis.view import SweepView
+from sweep.space import SearchSpace
+
+_FEWEST = 20
+"""The number of complete trials from which on anything is said about parameters."""
+_FEWEST_PER_PARAMETER = 4
+_FEWEST_COMPLETE = 10
+_WORTH_OF_PRUNED = 1 / 3
+"""A pruned trial counts as a third of a complete one, if there are enough complete ones to compare with."""
+_MOST = 200
+"""How many trials the surrogate is fitted to: it takes 0.3 s with so many."""
+_NEIGHBOURS = 50
+_MISLED, _BY = 0.75, 4.0
+"""Pruned trials do not count if the R² with them is below the first, and the mean squared error for the
+complete ones is so many times as large as without them: twice the error. Where early steps rank the trials,
+it was less than 2.5 times as large."""
+_MOST_PARAMETERS = 15
+
+
+class MetricModel:
+    """One metric of a sweep.
+
+    Args:
+        view: the sweep.
+        goal: the index of the metric among those with a goal.
+        counts_pruned: whether pruned trials count.
+
+    Attributes:
+        goal: its index.
+        name: the metric.
+        sign: -1 if it is maximized: a loss is the value times the sign.
+        observations: its values.
+    """
+
+    def __init__(self, view: SweepView, goal: int = 0, counts_pruned: bool = True) -> None:
+        self.view = view
+        self.goal = goal
+        self.name = view.spec.goals[goal].name
+        self.sign = -1.0 if view.spec.goals[goal].goal == "maximize" else 1.0
+        self.counts_pruned = counts_pruned
+        self.observations: Observations = observe(view, goal, counts_pruned)
+
+    @property
+    def dimensions(self) -> list[Dimension]:
+        """The parameters in the columns of the rows. Of very many, those that the values correlate with."""
+        return [self.observations.dimensions[column] for column in self._columns]
+
+    @cached_property
+    def _columns(self) -> list[int]:
+        rows, losses = self.observations.rows, self.observations.losses
+        columns = [column for column in range(rows.shape[1]) if _varies(rows[:, column])]
+        if len(columns) <= _MOST_PARAMETERS:
+            return columns
+        scores = {column: _correlation(rows[:, column], losses) for column in columns}
+        return sorted(sorted(columns, key=scores.__getitem__)[-_MOST_PARAMETERS:])
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The positions of all observed trials."""
+        return self.observations.rows[:, self._columns]
+
+    @property
+    def needed(self) -> int:
+        """From how many complete trials on anything is said about parameters."""
+        return max(_FEWEST, _FEWEST_PER_PARAMETER * len(self.dimensions))
+
+    @cached_property
+    def is_enough(self) -> bool:
+        """Whether there are enough trials with different values to say anything about parameters."""
+        complete = self.observations.losses[~self.observations.is_pruned]
+        return bool(self.dimensions) and self.has_enough_trials and bool(np.ptp(complete) > 0)
+
+    @property
+    def has_enough_trials(self) -> bool:
+        """Whether there are as many trials as are `needed`."""
+        complete = self.observations.complete
+        pruned = len(self.observations.losses) - complete if complete >= _FEWEST_COMPLETE else 0
+        return complete + _WORTH_OF_PRUNED * pruned >= self.needed
+
+    @property
+    def why_not_enough(self) -> str:
+        """Why it is not `is_enough`, without a final period."""
+        complete = self.observations.complete
+        if not self.dimensions:
+            return "no parameter varies"
+        if not self.has_enough_trials:
+            verb = "is" if complete == 1 else "are"
+            return f"it takes {self.needed} complete trials with a finite value, and there {verb} {complete}"
+        if np.abs(self.observations.losses).max() >= HUGE:
+            return f"the values of {self.name} are too large"
+        return f"all trials have the same {self.name}"
+
+    @cached_property
+    def index_of_best(self) -> int:
+        """The index of the sweep's best trial among the observations; of one metric's, with several goals."""
+        if len(self.view.spec.goals) == 1 and self.view.best is not None:
+            numbers = [trial.number for trial in self.observations.trials]
+            if self.view.best.number in numbers:
+                return numbers.index(self.view.best.number)
+        return int(np.argmin(np.where(self.observations.is_pruned, np.inf, self.observations.losses)))
+
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """The indices of the trials to which the surrogate is fitted.
+
+        Of many trials these are the nearest to the best one and an even sample of the others, without the
+        best: trials that were chosen for their values would seem better than they are.
+        """
+        count = len(self.rows)
+        if count <= _MOST:
+            return np.arange(count)
+        distances = _distances(self.choices, self.rows[self.index_of_best], self.rows)
+        near = np.argsort(distances, kind="stable")[1 : _NEIGHBOURS + 1]
+        even = np.linspace(0, count - 1, _MOST - _NEIGHBOURS).astype(int)
+        return np.setdiff1d(np.union1d(near, even), [self.index_of_best])
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the surrogate is fitted to some of the trials only."""
+        return len(self.fitted) < len(self.rows)
+
+    @cached_property
+    def deciding(self) -> frozenset[str]:
+        """The parameters on whose values it depends whether others are active."""
+        rows = self.rows
+        missing = np.isnan(rows)
+        others = [column for column in range(rows.shape[1]) if missing[:, column].any()]
+        return frozenset(
+            dimension.name
+            for column, dimension in enumerate(self.dimensions)
+            if any(decides(rows[:, column], missing[:, other]) for other in others if other != column)
+        )
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The number of choices of each parameter, 0 for numbers."""
+        return tuple(len(one.choices) if one.choices is not None else 0 for one in self.dimensions)
+
+    @cached_property
+    def surrogate(self) -> Surrogate:
+        """The surrogate, if `is_enough`."""
+        seen, of = self.observations, self.fitted
+        return Surrogate(
+            self.choices,
+            self.rows[of],
+            seen.losses[of],
+            noise=None if seen.noise is None else seen.noise[of],
+            groups=(seen.is_pruned | seen.is_limited)[of].astype(int),
+        )
+
+    @cached_property
+    def shares(self) -> Shares:
+        """How the metric's variation over the space is divided, if `is_enough`."""
+        return shares(self.surrogate)
+
+    @cached_property
+    def best_tenth(self) -> np.ndarray:
+        """The indices of the best tenth of the complete trials, at least five, the best first."""
+        losses = np.where(self.observations.is_pruned, np.inf, self.observations.losses)
+        return np.argsort(losses, kind="stable")[: max(5, round(self.observations.complete / 10))]
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any] | None:
+        """The configuration of all defaults; None if some parameter has none."""
+        if self.view.spec.is_define_by_run:
+            return None
+        space = SearchSpace.of(self.view.spec)
+        values = space.defaults()
+        active = (
+            space.walk(lambda variable: space.encode_one(variable.name, values[variable.name], ""))
+            if values
+            else {}
+        )
+        return (
+            active if values and all(name in active for name in values) and self._is_whole(active) else None
+        )
+
+    def _is_whole(self, params: Mapping[str, Any]) -> bool:
+        space = SearchSpace.of(self.view.spec)
+        return all(
+            name in params or any(not condition.holds(params) for condition in space.conditions(name))
+            for name in space.variables
+        )
+
+    def row_of(self, params: Mapping[str, Any]) -> np.ndarray:
+        """The row of a configuration, given as the parameters of a trial."""
+        space = SearchSpace.of(self.view.spec)
+        row = [
+            one.encode(space.encode_one(one.name, params[one.name], "")) if one.name in params else np.nan
+            for one in self.dimensions
+        ]
+        return np.array(row, dtype=float)
+
+    def trial(self, index: int) -> FrozenTrial:
+        """One of the observed trials."""
+        return self.observations.trials[index]
+
+    def value(self, loss: float) -> float:
+        """The metric's value for a loss."""
+        return float(self.sign * loss)
+
+
+def decides(column: np.ndarray, is_missing: np.ndarray) -> bool:
+    """Whether another parameter is inactive for some values of a parameter, and active for the others."""
+    values, places = np.unique(column, return_inverse=True)
+    counts = np.bincount(places.reshape(-1))
+    shares = np.bincount(places.reshape(-1), weights=is_missing) / counts
+    is_pure = bool(((shares == 0) | (shares == 1)).all())
+    return is_pure and 1 < len(values) < len(column) / 2 and bool(np.ptp(shares) > 0)
+
+
+@lru_cache(maxsize=2)  # the report and its explanation share a model; one can occupy 70 MB
+def metric_model(view: SweepView, goal: int = 0) -> MetricModel:
+    """The model of one metric of a sweep, which is fitted once.
+
+    A pruned trial counts by its rank at its last step. Where early steps say nothing about the end, that is a
+    wrong value, often the worst of all, next to complete trials whose values are right. So pruned trials only
+    count if the complete ones can be predicted with them.
+    """
+    model = MetricModel(view, goal)
+    if not model.observations.is_pruned.any() or not model.is_enough:
+        return model
+    if model.surrogate.predictability >= _MISLED:
+        return model
+    without = MetricModel(view, goal, counts_pruned=False)
+    before, after = _squared_errors(model), _squared_errors(without)
+    common = before.keys() & after.keys()
+    is_misled = sum(before[number] for number in common) >= _BY * sum(after[number] for number in common)
+    return without if is_misled else model
+
+
+def _squared_errors(model: MetricModel) -> Mapping[int, float]:
+    """The squared error of the prediction of each complete trial by the others, by its number."""
+    seen = model.observations
+    counts = ~(seen.is_pruned | seen.is_limited)
+    return {
+        model.trial(index).number: float(residual**2)
+        for index, residual in zip(model.fitted, model.surrogate.residuals, strict=True)
+        if counts[index]
+    }
+
+
+def _varies(column: np.ndarray) -> bool:
+    active = column[~np.isnan(column)]
+    return len(active) > 1 and bool(np.ptp(active) > 0)
+
+
+def _correlation(column: np.ndarray, losses: np.ndarray) -> float:
+    active = ~np.isnan(column)
+    if active.sum() < 3 or np.ptp(losses[active]) == 0 or np.ptp(column[active]) == 0:
+        return 0.0
+    ranks = np.argsort(np.argsort(losses[active]))
+    centred = (column[active] - column[active].mean()) ** 2
+    linear = abs(float(np.corrcoef(column[active], ranks)[0, 1]))
+    return max(linear, abs(float(np.corrcoef(centred, ranks)[0, 1])) if np.ptp(centred) > 0 else 0.0)
+
+
+def _distances(choices: tuple[int, ...], row: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The squared distance of each row to one."""
+    different = np.where(np.array(choices) > 0, rows != row, (rows - row) ** 2)
+    missing = np.isnan(rows) != np.isnan(row)
+    return np.asarray(np.where(missing, 1.0, np.nan_to_num(different)).sum(axis=1))

@@ -1,0 +1,157 @@
+"""`NextSpace`: the search space for a following sweep, narrowed to what is good and widened at its bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.analysis import formatting
+from sweep.analysis.directions import Direction, direction
+from sweep.analysis.importance import Importance, importances
+from sweep.analysis.metric_health import is_without_effect
+from sweep.analysis.metric_model import MetricModel
+from sweep.analysis.parameter_statements import is_predictable
+from sweep.sweepfile.parameter_forms import dump_parameters
+from sweep.sweepfile.parameters import Choice, Range
+from sweep.sweepfile.tree import FlatParameter, flatten
+
+_MARGIN = 0.5
+"""A narrowed range has so much of the good range's width on each side of it."""
+_WORTHWHILE = 0.75
+"""A range is narrowed only if the new one is at most this part of it."""
+_WIDER = 0.5
+"""A range is widened at a bound by so much of its width."""
+_NATURAL_BOUNDS = (0, 1)
+"""Bounds that are often the limits of what a parameter can be: they are not moved."""
+
+
+@dataclass(frozen=True)
+class NextSpace:
+    """A suggested search space.
+
+    Args:
+        parameters: the parameters as in a sweep file.
+        changes: what differs from the sweep's own space and why, a sentence for each.
+    """
+
+    parameters: dict[str, Any]
+    changes: Sequence[str]
+
+
+def next_space(model: MetricModel) -> NextSpace:
+    """The search space for the next sweep; the same one if too little is known, none with define-by-run."""
+    if model.view.spec.is_define_by_run:
+        return NextSpace({}, [])
+    parameters = dump_parameters(model.view.spec.parameters.items())
+    if not model.is_enough or not is_predictable(model):
+        return NextSpace(parameters, [])
+    nodes = flatten(model.view.spec.parameters)
+    columns = {dimension.name: column for column, dimension in enumerate(model.dimensions)}
+    changes = []
+    for one in importances(model):
+        node = nodes[one.name]
+        if one.name in model.deciding:
+            continue  # without one of its values, other parameters would never be active
+        changed = _changed(model, one, node, columns[one.name])
+        if changed is not None:
+            entry, change = changed
+            _replace(parameters, node.path, entry)
+            changes.append(change)
+    return NextSpace(parameters, changes)
+
+
+def _changed(
+    model: MetricModel, one: Importance, node: FlatParameter, column: int
+) -> tuple[dict[str, Any], str] | None:
+    """The new entry of a parameter, and the sentence that says so; None if it stays."""
+    if is_without_effect(one):
+        best = model.view.params(model.trial(model.index_of_best)).get(one.name)
+        if best is None:
+            return None
+        return {"value": best}, f"{one.name} has no visible effect: fixed at {formatting.parameter(best)}."
+    found = direction(model, column) if one.matters else None
+    if found is None:
+        return None
+    if isinstance(node.parameter, Choice) and len(found.good) < len(node.parameter.values):
+        weights = node.parameter.probabilities
+        kept = [index for index, value in enumerate(node.parameter.values) if _is_in(value, found.good)]
+        entry: dict[str, Any] = {"values": [node.parameter.values[index] for index in kept]}
+        if weights is not None:
+            entry["probabilities"] = [weights[index] for index in kept]
+        names = ", ".join(formatting.parameter(value) for value in entry["values"])
+        return entry, f"{one.name} keeps {names}: the other choices were worse."
+    if isinstance(node.parameter, Range) and node.parameter.alternatives is None:
+        return _range(node.parameter, found)
+    return None
+
+
+def _is_in(value: Any, others: Sequence[Any]) -> bool:
+    return any(type(value) is type(other) and value == other for other in others)
+
+
+def _range(parameter: Range, found: Direction) -> tuple[dict[str, Any], str] | None:
+    scale = _Scale(parameter)
+    low, high = scale.position(found.low), scale.position(found.high)
+    margin = _MARGIN * (high - low)
+    first, last = max(0.0, low - margin), min(1.0, high + margin)
+    if last - first > _WORTHWHILE:
+        first, last = 0.0, 1.0
+    why = "narrowed to where it is good"
+    if found.at_bound == "upper" and parameter.max not in _NATURAL_BOUNDS:
+        last, why = 1 + _WIDER, f"wider, because the best lies at its upper bound {parameter.max}"
+    elif found.at_bound == "lower" and parameter.min not in _NATURAL_BOUNDS:
+        first, why = -_WIDER, f"wider, because the best lies at its lower bound {parameter.min}"
+    if (first, last) == (0.0, 1.0):
+        return None
+    new_low, new_high = scale.value(first), scale.value(last)
+    if new_low >= new_high:
+        return None
+    entry: dict[str, Any] = {"min": new_low, "max": new_high}
+    if parameter.log:
+        entry["log"] = True
+    if parameter.step is not None and parameter.step <= new_high - new_low:
+        entry["step"] = parameter.step
+    between = f"{formatting.parameter(new_low)} to {formatting.parameter(new_high)}"
+    return entry, f"{found.name} is searched from {between}: {why}."
+
+
+class _Scale:
+    """Positions on a range: 0 is its lower bound and 1 its upper one; others lie beyond them."""
+
+    def __init__(self, parameter: Range) -> None:
+        self._parameter = parameter
+        low, high = float(parameter.min), float(parameter.max)
+        self._low, self._high = (math.log(low), math.log(high)) if parameter.log else (low, high)
+
+    def position(self, value: float) -> float:
+        scaled = math.log(value) if self._parameter.log else value
+        return (scaled - self._low) / (self._high - self._low)
+
+    def value(self, position: float) -> Any:
+        parameter = self._parameter
+        if position in (0, 1):
+            return parameter.max if position else parameter.min
+        scaled = self._low + position * (self._high - self._low)
+        value = math.exp(scaled) if parameter.log else scaled
+        if parameter.min >= 0 and not parameter.log:
+            value = max(value, 0.0)
+        if parameter.is_int:
+            step = int(parameter.step or 1)
+            whole = int(parameter.min) + round((value - parameter.min) / step) * step
+            return max(whole, 1) if parameter.min >= 1 else whole
+        if parameter.step is not None:
+            value = float(parameter.min) + round((value - parameter.min) / parameter.step) * parameter.step
+        return float(f"{value:.3g}") if parameter.step is None else float(f"{value:.12g}")
+
+
+def _replace(parameters: dict[str, Any], path: Sequence[str], entry: dict[str, Any]) -> None:
+    """Put a new entry into the place of a parameter, which keeps its condition."""
+    inside = parameters
+    for name in path[:-1]:
+        inside = inside[name]["parameters"]
+    old = inside[path[-1]]
+    if isinstance(old, dict) and "when" in old:
+        entry = {**entry, "when": old["when"]}
+    inside[path[-1]] = entry

@@ -1,0 +1,30 @@
+"""`Statement`: one thing that a sweep has taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Topic = Literal["best", "parameters", "health", "cost", "next"]
+"""The section to which a statement belongs, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that a sweep has taught.
+
+    Args:
+        topic: the section to which it belongs.
+        key: what kind of statement it is, for programs: `best`, `importance`, `at_bound`. A key can occur
+            several times, for example once for each parameter.
+        text: one sentence in plain text.
+        evidence: what the sentence is based on, in plain text, without a final period; can be empty.
+        data: the numbers of the sentence, as JSON has them.
+    """
+
+    topic: Topic
+    key: str
+    text: str
+    evidence: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,225 @@
+"""`explain` on sweeps that are odd: a plain sentence, whatever the trials are."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from sweep.analysis.explanation import Explanation, explain
+from sweep.analysis.view import SweepView
+from sweep.sweepfile import SweepSpec
+from sweep.system.directory import SweepDirectory
+
+SPACE = {"x": {"min": 0.0, "max": 1.0}, "n": {"min": 1, "max": 9}, "kind": {"values": ["a", "b"]}}
+DISTRIBUTIONS = {
+    "x": FloatDistribution(0, 1),
+    "n": IntDistribution(1, 9),
+    "kind": CategoricalDistribution(["a", "b"]),
+}
+
+
+def trial(number: int, value: Any, state: str = "COMPLETE", **options: Any) -> FrozenTrial:
+    params = {"x": (number * 0.618) % 1, "n": 1 + number * 7 % 9, "kind": "ab"[number % 2]}
+    values = value if isinstance(value, list) or value is None else [value]
+    return create_trial(
+        state=TrialState[state], values=values, params=params, distributions=DISTRIBUTIONS, **options
+    )
+
+
+def explained(trials: list[FrozenTrial], folder: Path, **entries: Any) -> Explanation:
+    raw = {
+        "objective": "objective.py:train",
+        "parameters": SPACE,
+        "metric": {"name": "loss", "goal": "minimize"},
+        **entries,
+    }
+    spec = SweepSpec.model_validate(
+        {"name": "demo", **{key: raw[key] for key in raw if raw[key] is not None}}
+    )
+    study = optuna.create_study(directions=[goal.goal for goal in spec.goals])
+    study.add_trials(trials)
+    view = SweepView(SweepDirectory(folder), spec)
+    view.__dict__["study"] = study
+    return explain(view)
+
+
+def effect(number: int) -> float:
+    return float(((number * 0.618) % 1 - 0.4) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("trials", "text"),
+    [
+        ([], "There is no best trial: no trial is complete yet."),
+        ([trial(0, None, "FAIL")], "There is no best trial: no trial is complete yet."),
+        ([trial(0, None, "PRUNED", intermediate_values={0: 1.0})], "There is no best trial: no trial is"),
+        ([trial(0, 0.5)], "Trial 0 is the best: loss = 0.5 with x=0 n=1 kind=a."),
+        ([trial(n, 2.0) for n in range(30)], "Trial 0 is the best: loss = 2 with x=0 n=1 kind=a."),
+        ([trial(n, (n + 1) * 1e300) for n in range(30)], "Trial 0 is the best: loss = 1e+300 with x=0"),
+    ],
+    ids=["empty", "failed", "pruned", "one", "constant", "huge"],
+)
+def test_a_sweep_without_much_to_learn_from_gets_a_sentence(
+    trials: list[FrozenTrial], text: str, tmp_path: Path
+) -> None:
+    found = explained(trials, tmp_path)
+    assert found.statements[0].text.startswith(text)
+    assert not found.of("importance", "interaction", "at_bound", "no_effect")
+    is_constant = len({one.value for one in trials}) == 1 < len(trials)
+    assert ("all trials have the same loss" in str(found)) is is_constant
+
+
+def test_infinite_values_and_divergence_do_not_hide_what_matters(tmp_path: Path) -> None:
+    trials = [trial(n, math.inf if n % 10 == 3 else 1e9 if n % 10 == 6 else effect(n)) for n in range(80)]
+    found = explained(trials, tmp_path)
+    first = found.of("importance")[0]
+    assert first.data["name"] == "x"
+    assert first.data["good"][0] <= 0.4 <= first.data["good"][1]
+    assert not found.of("noisy")  # the values that did not diverge have no noise
+    assert "diverged" in first.evidence
+
+
+def test_pruned_trials_count_by_their_rank_at_their_last_step(tmp_path: Path) -> None:
+    """Their last reports are far worse than the ends of complete trials, which says nothing about them."""
+
+    def curve(number: int, steps: int) -> dict[int, float]:
+        return {step: effect(number) + 10 / (step + 1) for step in range(steps)}
+
+    trials = [
+        trial(n, effect(n), intermediate_values=curve(n, 100))
+        if effect(n) < 0.1 or n < 10
+        else trial(n, None, "PRUNED", intermediate_values=curve(n, 1 + n % 2))
+        for n in range(60)
+    ]
+    found = explained(trials, tmp_path)
+    first = found.of("importance")[0]
+    assert first.data["name"] == "x"
+    assert first.data["good"][0] <= 0.4 <= first.data["good"][1]
+    assert "pruned ones count by the rank at the last step" in first.evidence
+    best = found.of("best")[0].data
+    assert best["low"] <= best["value"] + 0.05
+    assert best["high"] < 1
+
+
+def test_pruned_trials_count_as_no_better_than_the_median_if_no_complete_trial_has_reported(
+    tmp_path: Path,
+) -> None:
+    trials = [
+        trial(n, effect(n))
+        if effect(n) < 0.1
+        else trial(n, None, "PRUNED", intermediate_values={0: effect(n) / 2})
+        for n in range(60)
+    ]
+    found = explained(trials, tmp_path)
+    assert found.of("importance")[0].data["name"] == "x"
+
+
+def test_the_best_whole_number_lies_at_its_bound_if_the_best_trials_have_it(tmp_path: Path) -> None:
+    space = {"n": {"min": 1, "max": 4}}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for number in range(60):
+        asked = study.ask({"n": IntDistribution(1, 4)})
+        study.tell(asked, -0.1 * asked.params["n"] + 0.01 * math.sin(number))
+    found = explained(study.trials, tmp_path, parameters=space)
+    assert found.of("importance")[0].text.endswith(": higher is better, best at 4.")
+    [bound] = found.of("at_bound")
+    assert bound.text == "n's best tenth lies at its upper bound 4: widen it."
+    assert bound.evidence.startswith("6 of the best 6 trials")
+
+
+def test_the_sentence_about_the_best_of_very_many_parameters_is_short(tmp_path: Path) -> None:
+    names = [f"p{number}" for number in range(300)]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.tell(study.ask({name: FloatDistribution(0, 1) for name in names}), 1.0)
+    [best] = explained(
+        study.trials, tmp_path, parameters={name: {"min": 0.0, "max": 1.0} for name in names}
+    ).of("best")
+    assert best.text.endswith(" and 285 others.")
+    assert list(best.data["params"]) == names
+
+
+def test_the_best_choice_is_the_one_whose_own_parameters_make_it_the_best(tmp_path: Path) -> None:
+    space = {
+        "kind": {"values": ["sgd", "adam"]},
+        "momentum": {"min": 0.0, "max": 1.0, "when": {"kind": "sgd"}},
+    }
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(60):
+        asked = study.ask()
+        loss = 0.2
+        if asked.suggest_categorical("kind", ["sgd", "adam"]) == "sgd":
+            loss = 0.1 + 0.3 * (1 - asked.suggest_float("momentum", 0, 1))
+        study.tell(asked, loss)
+    found = explained(study.trials, tmp_path, parameters=space)
+    texts = {one.data["name"]: one.text for one in found.of("importance")}
+    assert texts["kind"].endswith(": sgd is the best choice.")
+    assert ": higher is better" in texts["momentum"]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"x": {"min": 0.0, "max": 1.0}},
+        {"kind": {"values": [f"choice-{n}" for n in range(1000)]}},
+        {"x": {"min": 0.0, "max": 1.0}, "kind": {"values": [f"choice-{n}" for n in range(1000)]}},
+    ],
+    ids=["number", "choices-seen-once", "both"],
+)
+def test_an_only_parameter_and_choices_seen_once_do_not_explain_noise(
+    space: dict[str, Any], tmp_path: Path
+) -> None:
+    claims = 0
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        kinds = CategoricalDistribution([f"choice-{n}" for n in range(1000)])
+        possible: dict[str, Any] = {"x": FloatDistribution(0, 1), "kind": kinds}
+        for _ in range(60):
+            study.tell(study.ask({name: possible[name] for name in space}), generator.normal())
+        found = explained(study.trials, tmp_path, parameters=space)
+        claims += bool(found.of("importance", "at_bound"))
+    assert claims <= 1  # by chance, choices that were seen twice have similar values
+
+
+def test_each_metric_with_a_goal_has_its_own_parameters(tmp_path: Path) -> None:
+    goals = [{"name": "loss", "goal": "minimize"}, {"name": "score", "goal": "maximize"}]
+    trials = [trial(n, [effect(n), float(n * 7 % 9)]) for n in range(60)]
+    found = explained(trials, tmp_path, metric=None, metrics=goals)
+    assert {one.data["metric"]: one.data["name"] for one in found.of("importance")} == {
+        "loss": "x",
+        "score": "n",
+    }
+    assert "Pareto front" in found.of("front")[0].text
+    assert not found.of("best")
+
+
+def test_the_gain_is_measured_from_the_defaults_if_there_are_some(tmp_path: Path) -> None:
+    space = {
+        "x": {"min": 0.0, "max": 1.0, "default": 1.0},
+        "n": {"min": 1, "max": 9, "default": 3},
+        "kind": {"values": ["a", "b"], "default": "a"},
+    }
+    found = explained([trial(n, effect(n)) for n in range(60)], tmp_path, parameters=space)
+    (gain,) = found.of("gain")
+    assert gain.data["than"] == "the defaults"
+    assert gain.data["low"] - 0.01 <= 0.36 <= gain.data["high"] + 0.01
+
+
+def test_the_distributions_of_the_trials_are_the_space_with_define_by_run(tmp_path: Path) -> None:
+    found = explained([trial(n, effect(n)) for n in range(60)], tmp_path, parameters="define-by-run")
+    assert found.of("importance")[0].data["name"] == "x"
+
+
+def test_only_feasible_trials_are_best_and_its_rivals(tmp_path: Path) -> None:
+    limits = [{"name": "loss", "goal": "minimize"}, {"name": "size", "constraint": "<= 2"}]
+    trials = [trial(n, effect(n), constraints={"size": 1.0 if n % 3 else -1.0}) for n in range(60)]
+    found = explained(trials, tmp_path, metric=None, metrics=limits)
+    assert found.of("best")[0].data["number"] % 3 == 0
+    assert all(number % 3 == 0 for number in found.of("sureness")[0].data["rivals"])

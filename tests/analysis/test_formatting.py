@@ -1,0 +1,52 @@
+"""Texts for display: a terminal shows what a user has written, and carries out none of it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from sweep.analysis.formatting import escaped, parameters, printable, span
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\u202egnp\rover\x00"
+
+
+@pytest.mark.parametrize("text", ["plain", "  indented", "a/b c", "語 é 👩\u200d👧", "<b> 'x' \"y\""])
+def test_a_text_without_control_characters_stays_as_it_is(text: str) -> None:
+    assert printable(text) == escaped(text) == text
+
+
+def test_line_breaks_and_tabs_become_blanks() -> None:
+    assert printable("a\nb\tc \r\n\n d\u2028e") == "a b c d e"
+    assert escaped("a\nb") == "a\nb"
+
+
+def test_control_characters_become_escapes() -> None:
+    assert printable(HOSTILE) == r"\u001b]0;title\u0007\u001b[2J\u009b31m\u202egnp over\u0000"
+    assert printable(printable(HOSTILE)).isprintable()
+    assert parameters({"a\x1bb": HOSTILE, "x": 0.5}).isprintable()
+
+
+def test_escapes_keep_json_equal() -> None:
+    content = json.dumps({HOSTILE: "a\nb"}, ensure_ascii=False, indent=2)
+    assert json.loads(escaped(content)) == {HOSTILE: "a\nb"}
+    assert "\x9b" not in escaped(content)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.0431, 0.1234, "0.043 to 0.123"),
+        (1e9 + 0.0002, 1e9 + 0.0048, "1000000000.0002 to 1000000000.0048"),
+        (123456.7, 123457.9, "123456.7 to 123457.9"),
+        (1e9 + 100, 1e9 + 300, "1.0000001e+09 to 1.0000003e+09"),
+        (math.nan, math.inf, "nan to inf"),
+        (-7.39405912e99, 9.34100612e99, "-7.39406e+99 to 9.34101e+99"),
+        (1 / 3, 1 / 3, "0.333333 to 0.333333"),
+    ],
+)
+def test_the_ends_of_an_interval_have_as_many_digits_as_its_width_deserves(
+    low: float, high: float, text: str
+) -> None:
+    assert span(low, high) == text
