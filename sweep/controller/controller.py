@@ -22,6 +22,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
+from sweep.controller.gpu_shares import GpuShares
 from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.live_trials import LiveTrials
 from sweep.controller.outcome_recorder import OutcomeRecorder
@@ -35,7 +36,6 @@ from sweep.controller.usage import UsageMeter
 from sweep.messages import (
     Assignment,
     AttemptResult,
-    BestTrial,
     NextStep,
     Outcome,
     Progress,
@@ -89,7 +89,7 @@ class Controller:
     ) -> None:
         self._spec = spec
         self._given_notes: set[str] = set()
-        self._space = space = SearchSpace.of(spec)
+        space = SearchSpace.of(spec)
         self._sweep_study = study = SweepStudy(spec, space, directory, samples_ahead, known)
         self._study = study.optuna_study
         trials = study.trials
@@ -102,8 +102,9 @@ class Controller:
         self._reports = reports = Reports(spec, study.pruning, live, keeps_report_events)
         self._scheduler = Scheduler(spec, self._study, live, stats, self._meter)
         files = TrialFiles(directory, spec.pruning_metric.name)
+        self._gpus = GpuShares(spec, self._study, live)
         self._recorder = recorder = OutcomeRecorder(
-            spec, study, live, reports, self._scheduler, stats, files, hparams
+            spec, study, live, reports, self._scheduler, self._gpus, stats, files, hparams
         )
         self._recovery = Recovery(spec, space, live, reports, recorder, stats, files, hparams, has_workers)
         hparams.restore_last_end(trials, study.seed)
@@ -152,7 +153,9 @@ class Controller:
     def must_end(self, number: int, attempt: int, reports: Iterable[TrialMessage], repeat: int = 0) -> bool:
         """Store `reports`, then return whether the trial must stop at its next checkpoint."""
         run = self._store(number, attempt, reports, repeat)
-        return self._scheduler.is_draining or (run is not None and self._live.of(run).decision is not None)
+        if self._scheduler.is_draining:
+            return True
+        return run is not None and (run.must_move or self._live.of(run).decision is not None)
 
     def suggest(
         self,
@@ -200,7 +203,7 @@ class Controller:
             self._scheduler.sample_next()
         else:
             wait = self._scheduler.seconds_until_next()
-        return NextStep(result, assignment, wait, self.take_report_events())
+        return NextStep(result, assignment, wait, self.take_report_events(), self._gpus.share)
 
     def finish(self, outcome: Outcome) -> AttemptResult | None:
         """Record the outcome of an attempt.
@@ -214,7 +217,7 @@ class Controller:
     def _finish(self, outcome: Outcome) -> AttemptResult | None:
         run = self._live.current(outcome.number, outcome.attempt, outcome.repeat)
         result = self._recovery.repeat_result(outcome) if run is None else self._recorder.record(run, outcome)
-        found = outcome.notes if result is None else (*outcome.notes, *result.notes)
+        found = outcome.notes if result is None else (*outcome.notes, *result.notes, *self._gpus.take_notes())
         notes = tuple(note for note in found if note not in self._given_notes)
         self._given_notes.update(notes)
         return result if result is None else replace(result, notes=notes)
@@ -229,6 +232,7 @@ class Controller:
             seed=run.seed,
             repeat=run.repeat,
             label=run.label,
+            gpu=self._gpus.of(run),
         )
 
     def return_assignment(self, number: int, attempt: int, repeat: int = 0) -> None:
@@ -248,9 +252,22 @@ class Controller:
         with self._changes():
             self._recovery.adopt(running)
 
+    def move(self, number: int, attempt: int, repeat: int = 0) -> None:
+        """Tell a running attempt to stop at its next checkpoint, because it cannot stay where it runs.
+
+        Its outcome, `interrupted`, is not a failure: the next attempt can start at once.
+        """
+        run = self._live.current(number, attempt, repeat)
+        if run is not None:
+            run.must_move = True
+
     def drain(self) -> None:
         """Stop the sweep: start nothing new, and tell running trials to stop at their next checkpoint."""
         self._scheduler.is_draining = True
+
+    def set_slots(self, slots: int) -> None:
+        """Record how many trials can run at once from now on."""
+        self._meter.set_slots(slots)
 
     def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
         """Prune a trial on the user's request. The engine must stop the repeats that are running.
@@ -287,9 +304,7 @@ class Controller:
 
     def progress(self) -> Progress:
         """The current state of the sweep."""
-        usage, best = self._meter.now(), None
-        if (trial := self._stats.best) is not None:
-            best = BestTrial(trial.number, trial.values[0], self._space.complete(trial.params))
+        usage = self._meter.now()
         live = sorted(self._live.trials.items())
         busy = sum(trial.is_running for _, trial in live)
         running = tuple(
@@ -316,13 +331,14 @@ class Controller:
                 "waiting": len(live) - busy + self._stats.enqueued,
             },
             total=self._stats.total,
-            best=best,
+            best=self._stats.best_trial,
             running=running,
             elapsed=usage.elapsed,
             seconds_left=self._stats.seconds_left(usage.elapsed),
             stopped_by=self._scheduler.stopped_by(),
             common_failure=self._scheduler.common_failure,
             report_events=self.take_report_events(),
+            slots=usage.slots,
         )
 
     def ask_again_in(self) -> float | None:

@@ -13,6 +13,7 @@ import optuna
 from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.runs import LiveRun, LiveTrial, make_runs
 from sweep.controller.usage import UsageMeter
+from sweep.messages import RunningAttempt
 from sweep.space import SearchSpace
 from sweep.study import attributes
 from sweep.sweepfile import SweepSpec
@@ -75,21 +76,30 @@ class LiveTrials:
         run.state = "running"
         run.attempt += 1
         run.last_report = None
+        run.must_move = False
         run.published_steps.clear()
-        run.session = replace(run.session, started=time.time())
+        now = time.time()
+        run.session = replace(run.session, started=now)
+        run.times.append((round(now, 3), None))
         is_recorded = run.attribute(attributes.ATTEMPTS) in live.trial.user_attrs
         if live.has_repeats or run.attempt > 1 or is_recorded:
             live.store(run, attributes.ATTEMPTS, run.attempt)
+            live.store(run, attributes.TIMES, [*run.times])
         self.meter.start(run.key)
 
-    def resume(self, run: LiveRun, started: float) -> None:
-        """Continue an attempt that an earlier controller started, at `started` in seconds since the epoch."""
+    def resume(self, run: LiveRun, attempt: RunningAttempt) -> None:
+        """Continue an attempt that an earlier controller started."""
+        started = attempt.started
         self.meter.start(run.key, time.time() - started)
         run.session = replace(run.session, started=started)
+        run.times = run.times or [(round(started, 3), None)]
+        run.must_move = attempt.must_move
 
     def wait(self, run: LiveRun) -> None:
         """Put a run into the queue, and store that its last attempt has ended."""
         self.of(run).store(run, attributes.ENDED, run.attempt)
+        if run.times:
+            self.of(run).store(run, attributes.TIMES, [*run.times])
         run.state = "waiting"
         self.waiting.append(run)
 
@@ -97,9 +107,12 @@ class LiveTrials:
         """Undo the start of an attempt that no worker executes."""
         self.meter.end(run.key)
         run.attempt -= 1
+        del run.times[-1:]
         self.of(run).store(run, attributes.ATTEMPTS, run.attempt)
         self.wait(run)
 
     def end_attempt(self, run: LiveRun) -> float:
         """Stop measuring an attempt; returns its duration in seconds."""
+        if run.times:
+            run.times[-1] = (run.times[-1][0], round(time.time(), 3))
         return self.meter.end(run.key)

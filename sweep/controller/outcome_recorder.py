@@ -9,6 +9,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.controller.gpu_shares import GpuShares
 from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.live_trials import LiveTrials
 from sweep.controller.outcomes import final_metrics, resolve_state
@@ -35,6 +36,7 @@ class OutcomeRecorder:
         live: the live trials.
         reports: stores the reports that came with an outcome.
         scheduler: schedules retries.
+        gpus: gives runs that ran out of GPU memory a larger share.
         stats: counts trials.
         files: the files of the trials.
         hparams: writes the ends of runs for TensorBoard.
@@ -45,6 +47,7 @@ class OutcomeRecorder:
     live: LiveTrials
     reports: Reports
     scheduler: Scheduler
+    gpus: GpuShares
     stats: TrialStats
     files: TrialFiles
     hparams: HParamsWriter
@@ -59,12 +62,17 @@ class OutcomeRecorder:
         state, reason = resolve_state(outcome, self.study.ranking, self.spec.metric.name)
         if state == "FAIL":
             self.files.write_error(run, outcome.traceback or reason + "\n")
-        delay = self.scheduler.schedule_retry(run, state, outcome.kind) if live.decision is None else None
+        share, shared = run.gpu, self.gpus.record(run, outcome)
+        delay = None
+        if live.decision is None:
+            delay = self.scheduler.schedule_retry(run, state, outcome.kind, is_free=shared)
         if delay is None and state != "FAIL":
             self.files.set_error_aside(run)
         if delay is None:
             return self._finish_run(run, outcome, state, reason, duration)
         self.live.wait(run)
+        if run.gpu != share:
+            reason += f"; the next attempt has gpu: {run.gpu:g}"
         return AttemptResult.of(outcome, run.label, reason=reason, duration_s=duration, retry_in=delay)
 
     def _finish_run(
@@ -166,10 +174,12 @@ class OutcomeRecorder:
                 live.trial.set_constraint(name, excess)
         values = self.study.ranking.values(metrics) if state == "COMPLETE" else None
         finished = self.study.optuna_study.tell(live.trial, values, TrialState[state])
+        live.finished = finished
         del self.live.trials[outcome.number]
         self.stats.is_metric_missing |= outcome.kind == "unreported"
         # With several goals, none of the best trials is better than the others.
         is_best = self.stats.add(finished) and len(self.spec.goals) == 1
+        last = live.runs[outcome.repeat].last_report
         return AttemptResult.of(
             outcome,
             self.spec.run_labels[outcome.repeat],
@@ -178,6 +188,7 @@ class OutcomeRecorder:
             reason=reason,
             is_best=is_best,
             duration_s=duration,
+            step=None if last is None else last.step,
             params=live.params,
             notes=self._unused_values(finished),
         )

@@ -12,7 +12,7 @@ from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.live_trials import LiveTrials
 from sweep.controller.outcome_recorder import OutcomeRecorder
 from sweep.controller.reports import Reports
-from sweep.controller.runs import Decision, LiveRun, LiveTrial, attempts
+from sweep.controller.runs import Decision, LiveRun, LiveTrial, attempts, trial_seconds
 from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.messages import AttemptResult, Outcome, RunningAttempt, TrialStateName
@@ -101,7 +101,7 @@ class Recovery:
         for run in runs:
             attempt = by_run.get(run.key)
             if attempt is not None and attempt.attempt == run.attempt:
-                self.live.resume(run, attempt.started)
+                self.live.resume(run, attempt)
             else:
                 self.recorder.undo_start(run)
 
@@ -120,9 +120,6 @@ class Recovery:
             return None
         del self._finished_trials[outcome.number]
         state: TrialStateName = trial.state.name  # type: ignore[assignment]
-        duration = trial.user_attrs.get(attributes.DURATION)
-        if duration is None and trial.duration is not None:
-            duration = trial.duration.total_seconds()
         return AttemptResult.of(
             outcome,
             label,
@@ -130,6 +127,6 @@ class Recovery:
             value=trial.values[0] if trial.values else None,
             reason=trial.user_attrs.get(attributes.REASON, ""),
             is_best=trial is self.stats.best and len(self.spec.goals) == 1,
-            duration_s=duration or 0.0,
+            duration_s=trial_seconds(trial) or 0.0,
             params=self.space.complete(trial.params),
         )

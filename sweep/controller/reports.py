@@ -13,6 +13,11 @@ from sweep.study.pruning import Pruning
 from sweep.sweepfile import SweepSpec
 
 
+def compares_results(spec: SweepSpec) -> bool:
+    """Whether the pruner compares the results of repeats, which the study has in place of their reports."""
+    return spec.repeats is not None and str(spec.pruner.type) == "wilcoxon"
+
+
 @dataclass(eq=False)
 class Reports:
     """Stores the reports of live trials in the study, and asks the pruner about them.
@@ -35,8 +40,7 @@ class Reports:
 
     @property
     def _compares_results(self) -> bool:
-        """Whether the pruner compares the results of repeats instead of their reports."""
-        return self.spec.repeats is not None and str(self.spec.pruner.type) == "wilcoxon"
+        return compares_results(self.spec)
 
     def store(self, run: LiveRun, messages: Iterable[TrialMessage]) -> None:
         """Store the messages of a run. A step that was reported before keeps its first value."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from sweep.errors import InputError
 from sweep.messages import AttemptResult, Outcome, Report, TrialStateName
@@ -55,14 +56,18 @@ class LiveRun:
             `LiveTrial`, and restored by `Recovery`.
         attempt: the number of attempts so far.
         failures: the number of attempts that count against the trial's retries.
+        gpu: its share of a GPU, if that is larger than other runs' because it ran out of memory.
         ready_at: when the next attempt can start, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
         highest_step: the highest step reported so far; -1 if there is none.
         published_steps: the steps of the current attempt that were passed on as report events.
         last_report: the last report of the current attempt.
+        must_move: whether the current attempt has to stop at its next checkpoint (`Controller.move`).
         value: the result, once it has finished and has one.
         metrics: the last value of every logged metric, once it has finished; None for NaN.
         duration_s: the duration of its last attempt, in seconds.
+        times: the start and the end of each attempt, in seconds since the epoch; the end is None while it
+            runs and if it is unknown.
     """
 
     number: int
@@ -73,14 +78,17 @@ class LiveRun:
     state: Literal["waiting", "running", "finished"] = "waiting"
     attempt: int = 0
     failures: int = 0
+    gpu: float | None = None
     ready_at: float = 0.0
     steps: set[int] = field(default_factory=set)
     highest_step: int = -1
     published_steps: set[int] = field(default_factory=set)
     last_report: Report | None = None
+    must_move: bool = False
     value: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     duration_s: float = 0.0
+    times: list[tuple[float, float | None]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -102,17 +110,29 @@ class LiveRun:
 
     def attribute(self, name: str) -> str:
         """The name under which the trial stores this attribute of the run."""
-        return _attribute(self.label, name)
+        return attribute(self.label, name)
 
 
-def _attribute(label: str, name: str) -> str:
+def attribute(label: str, name: str) -> str:
+    """The name under which a trial stores an attribute of its repeat with this label, or of its only run."""
     return f"{name}/{label}" if label else name
 
 
 def attempts(user_attrs: Mapping[str, Any], label: str) -> int:
     """How many attempts of a run have started, from the attributes of its trial."""
     # The first attempt of a trial without repeats starts when the trial is created.
-    return int(user_attrs.get(_attribute(label, attributes.ATTEMPTS), 0 if label else 1))
+    return int(user_attrs.get(attribute(label, attributes.ATTEMPTS), 0 if label else 1))
+
+
+def larger_share(user_attrs: Mapping[str, Any], label: str) -> float | None:
+    """A run's share of a GPU, if that is larger than other runs', from the attributes of its trial."""
+    return user_attrs.get(attribute(label, attributes.GPU))
+
+
+def trial_seconds(trial: FrozenTrial) -> float | None:
+    """How long a finished trial took in seconds: its last attempt, or those of all its repeats together."""
+    duration = trial.duration.total_seconds() if trial.duration is not None else None
+    return trial.user_attrs.get(attributes.DURATION, duration)
 
 
 @dataclass(eq=False)
@@ -126,12 +146,14 @@ class LiveTrial:
         params: all parameters, constants included.
         runs: its repeats in order, or its only run.
         decision: its final state, if that was decided before all runs finished.
+        finished: Optuna's record of the trial, once it has its final state.
     """
 
     trial: optuna.Trial
     params: dict[str, Any]
     runs: list[LiveRun]
     decision: Decision | None = None
+    finished: FrozenTrial | None = None
 
     @property
     def has_repeats(self) -> bool:
@@ -228,6 +250,8 @@ def make_runs(
         if user_attrs is not None:
             run.attempt = attempts(user_attrs, label)
             run.failures = user_attrs.get(run.attribute(attributes.FAILURES), 0)
+            run.gpu = larger_share(user_attrs, label)
+            run.times = [tuple(times) for times in user_attrs.get(run.attribute(attributes.TIMES), [])]
         if user_attrs is not None and label:
             run.value = repeat_values(user_attrs, spec.repeats)[repeat]
             run.state = "waiting" if run.value is None else "finished"

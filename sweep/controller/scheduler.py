@@ -54,7 +54,12 @@ class Scheduler:
                 return run
         if self._has_all_trials:
             return None
+        began = time.monotonic()
         trial = self.study.ask() if self._ahead is None else self._ahead.ask(self.study)
+        waited = time.monotonic() - began
+        if trial is None and self._ahead is not None:
+            waited += self._ahead.seconds_until_done()  # the slot asks again then
+        self.meter.add_sampling(waited)
         if trial is None:
             return None
         live = self.live.add(trial)
@@ -83,19 +88,25 @@ class Scheduler:
             moments.append(0.0 if self._ahead is None else self._ahead.seconds_until_done())
         return max(0.0, min(moments)) if moments else None
 
-    def schedule_retry(self, run: LiveRun, state: TrialStateName | None, kind: OutcomeKind) -> float | None:
+    def schedule_retry(
+        self, run: LiveRun, state: TrialStateName | None, kind: OutcomeKind, is_free: bool = False
+    ) -> float | None:
         """Decide whether another attempt of a run follows, and when it can start.
 
         Args:
             run: the run.
             state: the state that its last attempt gives to the trial; None after an interruption.
             kind: how its last attempt ended.
+            is_free: whether that was not the trial's own failure: another attempt follows in any case.
 
         Returns:
             the delay in seconds; None if no attempt follows.
         """
         if state != "FAIL":
             return 0.0 if state is None else None
+        if is_free and self.stopped_by() is None:
+            run.ready_at = time.monotonic()
+            return 0.0
         retries = RetryRules(self.spec.trial)
         if retries.counts(kind):
             run.failures += 1

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.controller.common_failure import FirstTrials
 from sweep.controller.stop_rules import StopRules, StopState
+from sweep.messages import BestTrial
 from sweep.space import SearchSpace
 from sweep.study.resubmission import count_resubmissions
 from sweep.sweepfile import SweepSpec
@@ -30,6 +31,7 @@ class TrialStats:
 
     def __init__(self, spec: SweepSpec, space: SearchSpace, trials: Iterable[FrozenTrial]) -> None:
         trials = list(trials)
+        self._space = space
         self._rules = StopRules(spec, space)
         self._state = StopState(spec.metric)
         self._resubmissions = count_resubmissions(trials)
@@ -56,6 +58,20 @@ class TrialStats:
         """Count failed trials that were enqueued again."""
         self._resubmissions += count
         self.enqueued += count
+
+    @property
+    def best_trial(self) -> BestTrial | None:
+        """The best trial so far, as the progress shows it."""
+        trial = self.best
+        if trial is None:
+            return None
+        return BestTrial(
+            trial.number,
+            trial.values[0],
+            self._space.complete(trial.params),
+            finished=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
+            values=tuple(trial.values) if len(trial.values) > 1 else (),
+        )
 
     def count(self, state: TrialState) -> int:
         """The number of trials with this final state."""

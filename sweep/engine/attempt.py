@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from sweep.engine.classify import classify_exception
+from sweep.engine.follower import FollowerChannel
 from sweep.engine.isolation import isolated, seed_generators
+from sweep.engine.resource_watch import ResourceWatch
 from sweep.engine.user_traceback import one_line, user_traceback
 from sweep.messages import Assignment, Outcome
 from sweep.objective.event_files import OwnEventFiles, child_variables, new_collector
@@ -23,8 +25,11 @@ from sweep.objective.pickled_function import PickledFunction
 from sweep.objective.result import read_result
 from sweep.script.reference import ScriptReference
 from sweep.script.startup import sweep_event_files
-from sweep.system.directory import SweepDirectory
+from sweep.system.directory import SweepDirectory, TrialDirectory
+from sweep.system.paths import moved
+from sweep.system.ports import reserved_port
 from sweep.system.processes import TRIAL_DIRECTORY
+from sweep.system.ranks import Rank
 from sweep.tracking.run_logger import RunLogger
 from sweep.trial.channel import Channel
 from sweep.trial.checkpoints import find_checkpoints
@@ -52,6 +57,11 @@ class AttemptSettings:
         keep_checkpoints: how many of the latest checkpoints of a trial are kept.
         is_define_by_run: whether the objective suggests its parameters itself.
         study: the information about the study that trials can read.
+        code: the digest of the objective's file (`objective/digest.py`); empty if it has none.
+        gpu: the GPUs of an attempt, or its share of one, unless its worker has another one.
+        is_gpu_measured: whether the GPU memory that attempts use decides how many share a GPU.
+        writes_system_scalars: whether the use of CPU, GPU and memory is written to the run directory.
+        workers: how many workers run each trial together.
     """
 
     directory: SweepDirectory
@@ -66,6 +76,16 @@ class AttemptSettings:
     keep_checkpoints: int
     is_define_by_run: bool
     study: StudyInfo
+    gpu: float = 0.0
+    is_gpu_measured: bool = False
+    writes_system_scalars: bool = False
+    code: str = ""
+    workers: int = 1
+
+    def moved(self, old: Path, new: Path) -> AttemptSettings:
+        """The same settings for a machine that has a copy of the folder `old` in `new`."""
+        objective = self.objective.moved(old, new)
+        return replace(self, objective=objective, trial_directory=moved(self.trial_directory, old, new))
 
 
 class ObjectiveImportError(Exception):
@@ -93,9 +113,12 @@ class AttemptRunner:
             worker. Then KeyboardInterrupt and quitting the debugger stop the sweep, and child processes that
             an attempt leaves behind are not killed, because other code may have started them.
         on_error: called with the exception that the objective raised, before the process state is restored.
+        gpu: the GPUs of this process, or its share of one; None for that of the settings.
 
     Attributes:
         left: what the last attempt has left in this process and could not be restored.
+        watch: watches what attempts use.
+        ended: when the objective ended in the last attempt, in seconds since the epoch.
 
     Raises:
         ObjectiveImportError: the objective cannot be imported.
@@ -107,6 +130,7 @@ class AttemptRunner:
         redirect_output: RedirectOutput,
         in_user_process: bool = False,
         on_error: Callable[[BaseException], None] = lambda error: None,
+        gpu: float | None = None,
     ) -> None:
         self._settings = settings
         self._redirect_output = redirect_output
@@ -126,26 +150,43 @@ class AttemptRunner:
         with self._enter_user_process():
             self._objective = _load_objective(objective)
         self._collector = new_collector()
+        self.watch = ResourceWatch(
+            settings.gpu if gpu is None else gpu, settings.is_gpu_measured, settings.writes_system_scalars
+        )
         self.left: list[str] = []
+        self.ended = 0.0
 
-    def run(self, assignment: Assignment, channel: Channel) -> Outcome:
-        """Run the objective once. Any exception that it raises becomes the outcome."""
+    def run(self, assignment: Assignment, channel: Channel, rank: Rank | None = None) -> Outcome:
+        """Run the objective once. Any exception that it raises becomes the outcome.
+
+        Args:
+            assignment: the attempt.
+            channel: the trial's connection to the controller.
+            rank: the place of this worker, if several run the trial. What it saves is discarded unless it is
+                rank 0.
+        """
         settings = self._settings
         directory = settings.directory.trial(assignment.number, assignment.label)
         directory.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as exits:
-            env = {TRIAL_DIRECTORY: str(directory.root)}
+            if rank is None and settings.workers > 1:  # inline: there is no other one
+                rank = Rank.only(exits.enter_context(reserved_port()))
+            env = {TRIAL_DIRECTORY: str(directory.root), **({} if rank is None else rank.variables)}
             if not self._is_script:
                 env |= child_variables(settings.env)
             self.left = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
-            exits.enter_context(self._redirect_output(directory.output))
+            number = 0 if rank is None else rank.rank
+            exits.enter_context(self._redirect_output(directory.output_of(number)))
+            discarded = Path(exits.enter_context(tempfile.TemporaryDirectory())) if number > 0 else None
+            if discarded is not None:
+                channel = FollowerChannel(channel, self._is_script)
             exits.enter_context(self._enter_user_process())
             os.chdir(settings.trial_directory)
             if assignment.attempt > 1:
                 print(f"--- attempt {assignment.attempt} ---", flush=True)
             checkpoints = find_checkpoints(directory.checkpoints)
             run = RunLogger(
-                directory.root,
+                discarded or directory.root,
                 assignment.session,
                 settings.metric,
                 settings.maximize,
@@ -164,35 +205,55 @@ class AttemptRunner:
                 settings.pruning_metric,
                 settings.is_define_by_run,
                 settings.study,
+                discarded,
             )
-            outcome = self._call_objective(assignment, trial, run, directory.root)
+            call = (
+                partial(self._follow, trial) if discarded else partial(self._evaluate, trial, run, directory)
+            )
+            outcome = self._call_objective(assignment, call, directory)
+        if discarded:
+            return outcome
         metrics = {tag: value for tag, (_, value) in run.last.items()}
         return replace(outcome, metrics=metrics, notes=tuple(trial.notes.values()))
 
     def _call_objective(
-        self, assignment: Assignment, trial: Trial, run: RunLogger, directory: Path
+        self, assignment: Assignment, call: Callable[[], float | None], directory: TrialDirectory
     ) -> Outcome:
-        settings = self._settings
         outcome = partial(Outcome, assignment.number, assignment.attempt, repeat=assignment.repeat)
         try:
             seed_generators(assignment.seed)
-            written = None if self._is_script else OwnEventFiles(trial, self._collector)
-            with written or nullcontext():
-                result = self._objective(trial)
-            problem = written.problem if written else ""
-            value, metrics = read_result(result, settings.goals, trial.last_value, problem)
-            run.add_final({settings.metric: value, **metrics})
+            value = call()
         except BaseException as error:  # user code can raise anything
             self._on_error(error)
             if isinstance(error, (KeyboardInterrupt, BdbQuit)) and self._in_user_process:
                 raise
-            kind = classify_exception(error, directory)
+            kind, gpu = classify_exception(error, directory.root), self.watch.gpu_use(error)
             if kind == "pruned":
-                return outcome(kind)
+                return outcome(kind, gpu=gpu)
             if kind == "interrupted":
                 return outcome(kind, reason=str(error))
-            return outcome(kind, reason=one_line(error), traceback=user_traceback(error))
-        return outcome("returned", value=value)
+            return outcome(kind, reason=one_line(error), traceback=user_traceback(error), gpu=gpu)
+        finally:
+            self.ended = time.time()
+        return outcome("returned", value=value, gpu=self.watch.gpu_use())
+
+    def _evaluate(self, trial: Trial, run: RunLogger, directory: TrialDirectory) -> float:
+        """Run the objective; returns the value of the metric."""
+        settings = self._settings
+        written = None if self._is_script else OwnEventFiles(trial, self._collector)
+        with self.watch.watching(directory.system), written or nullcontext():
+            result = self._objective(trial)
+        problem = written.problem if written else ""
+        value, metrics = read_result(result, settings.goals, trial.last_value, problem)
+        run.add_final({settings.metric: value, **metrics})
+        return value
+
+    def _follow(self, trial: Trial) -> None:
+        """Run the objective in a worker that is not rank 0: its result does not count."""
+        try:
+            self._objective(trial)
+        finally:
+            sweep_event_files.finish_writers()
 
     def _device(self) -> str:
         """The device of the settings; "cpu" if Ray has not assigned a GPU and the machine has none."""

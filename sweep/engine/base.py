@@ -12,7 +12,9 @@ from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.errors import SweepError
 from sweep.messages import Progress
+from sweep.objective.digest import digest
 from sweep.objective.find import ObjectiveReference
+from sweep.objective.pickled_function import PickledFunction
 from sweep.script.reference import ScriptReference
 from sweep.study.storage import IndexedJournalStorage
 from sweep.sweepfile import SweepSpec
@@ -20,6 +22,7 @@ from sweep.sweepfile.tree import domains
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import wait_for_fence
+from sweep.system.trees import remove_tree
 from sweep.trial.optuna_trial import StudyInfo
 
 _FENCE_TIMEOUT = 60.0  # seconds
@@ -60,12 +63,18 @@ class PreparedSweep:
             goals=tuple(goal.name for goal in self.spec.goals),
             pruning_metric=self.spec.pruning_metric.name,
             maximize=self.spec.metric.goal == "maximize",
-            device="cuda" if self.spec.resources.gpu > 0 else "cpu",
+            device="cuda" if self.spec.resources.gpus > 0 else "cpu",
             keep_checkpoints=self.spec.trial.keep_checkpoints,
             is_define_by_run=self.spec.is_define_by_run,
             study=StudyInfo(
                 self.spec.name, tuple(goal.goal for goal in self.spec.goals), domains(self.spec.parameters)
             ),
+            workers=self.spec.resources.workers,
+            code="" if isinstance(self.objective, PickledFunction) else digest(self.objective),
+            gpu=self.spec.resources.gpus,
+            is_gpu_measured=self.spec.resources.is_auto,
+            # With columns that TensorBoard infers, it would take all scalars for metrics.
+            writes_system_scalars=self.spec.trial.system_metrics and not self.spec.is_define_by_run,
         )
 
 
@@ -95,6 +104,7 @@ class Engine(AbstractContextManager["Engine"]):
         if not wait_for_fence(directory.fence, patience=0):
             observer.on_note("waiting for processes of the previous run to terminate")
         self.kill_leftover_processes(directory)  # also those that have closed the fence
+        remove_tree(directory.arriving)
         if not wait_for_fence(directory.fence, _FENCE_TIMEOUT):
             raise SweepError(
                 f"{directory.name}: processes of its previous run are alive, on this machine or another, "

@@ -19,13 +19,16 @@ _DISK_FULL_BELOW = 1 << 16
 
 FREE_SPACE = "Free some disk space first"
 
-_OUT_OF_MEMORY = (
+_OUT_OF_GPU_MEMORY = (
     "CUDA out of memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "RESOURCE_EXHAUSTED",  # JAX
+)
+_OUT_OF_MEMORY = (
+    *_OUT_OF_GPU_MEMORY,
     "DefaultCPUAllocator: can't allocate memory",  # torch on the CPU
     "DefaultCPUAllocator: not enough memory",
-    "RESOURCE_EXHAUSTED",  # JAX
 )
 _OUT_OF_MEMORY_IN_SCRIPTS = (*_OUT_OF_MEMORY, "MemoryError", "OutOfMemoryError")
 """For a script only the output is known, not the type of the exception."""
@@ -65,6 +68,18 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
     if isinstance(error, ScriptCrash) or any(_KILLED_CHILD.search(_text(link)) for link in chain):
         return "crash"
     return "error"
+
+
+def is_gpu_memory_error(error: BaseException) -> bool:
+    """Whether an exception says that a GPU, and not the machine, ran out of memory."""
+    return any(
+        type(link).__name__ == "OutOfMemoryError"
+        or (
+            isinstance(link, RuntimeError)
+            and any(text in _text(link) for text in (*_OUT_OF_GPU_MEMORY, "OutOfMemoryError"))
+        )
+        for link in _chain(error)
+    )
 
 
 def disk_full_error(outcome: Outcome) -> SweepStopped:

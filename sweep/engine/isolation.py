@@ -28,6 +28,8 @@ _CHILD_GRACE = 0.5
 """Time between SIGTERM and SIGKILL for child processes that a trial has left behind, in seconds."""
 _THREAD_GRACE = 1.0
 """How long threads that a trial has started may run on, in seconds."""
+_PROCESS_GROUP_GRACE = 3.0
+"""How long torch may take to leave a process group, in seconds."""
 _SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
 _HANDLERS = attrgetter("handlers")
 _FLAGS = [attrgetter(name) for name in ("level", "propagate", "disabled")]
@@ -88,6 +90,7 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
         if kill_children:
             exits.callback(run, _save_figures())
             exits.callback(run, _save_children())
+        exits.callback(run, _save_process_group())
         os.environ.update(env)
         yield problems
 
@@ -240,6 +243,33 @@ def _helper_pids() -> set[Any]:
         getattr(getattr(sys.modules.get(module), owner, None), attribute, None)
         for module, (owner, attribute) in helpers.items()
     }
+
+
+def _save_process_group() -> Restore:
+    """Leave torch's process group that the trial has not destroyed: the next trial would get its error.
+
+    The ranks that wait for this one get an error, too, instead of waiting for it until they are killed.
+    """
+    had_one = _distributed() is not None
+
+    def restore() -> None:
+        distributed = None if had_one else _distributed()
+        if distributed is not None:  # with NCCL it can wait for other ranks that no longer answer
+            thread = threading.Thread(target=distributed.destroy_process_group, daemon=True)
+            thread.start()
+            thread.join(_PROCESS_GROUP_GRACE)
+            if thread.is_alive():
+                raise RuntimeError("torch's process group cannot be destroyed")
+
+    return restore
+
+
+def _distributed() -> Any:
+    """The module `torch.distributed` if this process is in a process group; otherwise None."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return distributed
 
 
 def _release_memory(descriptors: int) -> None:

@@ -232,7 +232,7 @@ _TABLE = (
     _State(
         "torch.distributed",
         _has_group,
-        _impossible("a process group of torch.distributed is initialized"),  # destroying it can hang
+        _impossible("a process group of torch.distributed is initialized"),  # could not be destroyed
         lambda _: False,
     ),
 )

@@ -33,6 +33,11 @@ def late_variables(env: Mapping[str, str]) -> str:
     )
 
 
+def thread_variables(share: int, chosen: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a process with this share of the cores, unless the user has set some of them."""
+    return {} if chosen else dict.fromkeys(_VARIABLES, str(share))
+
+
 def set_threads(share: int, chosen: Mapping[str, str]) -> None:
     """Set the variables of a worker's process, before it imports a numeric library.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 from weakref import WeakSet
 
 from sweep.errors import suggestion
+from sweep.system.ranks import WORKER_RANK
 from sweep.trial.checkpoints import Checkpoint, Checkpoints
 from sweep.trial.trial import Trial
 
@@ -37,15 +39,16 @@ def check_count(count: Any, name: str) -> None:
 
 
 def check_one_process(processes: int) -> None:
-    """Check that the training runs in this process only.
+    """Check that the training runs in this process only, or in workers that Ray has started for the trial.
 
     Raises:
-        RuntimeError: it is distributed, and each process would report to the trial.
+        RuntimeError: it has other processes, and each would report to the trial.
     """
-    if processes > 1:
+    if processes > 1 and WORKER_RANK not in os.environ:
         raise RuntimeError(
             f"SweepCallback supports training in one process, and this training has {processes}; for several "
-            "GPUs per trial write a script that calls sweep.report, and use torchrun in its command"
+            f"GPUs per trial write resources: {{gpu: 1, workers: {processes}}}, or a script that calls "
+            "sweep.report, with torchrun in its command"
         )
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from sweep.objective.user_process import (
 from sweep.sweepfile.files import find_file
 from sweep.system.importing import find_module, searched_first
 from sweep.system.libraries import find_library, import_as_user
+from sweep.system.paths import moved
 from sweep.trial.trial import Objective
 
 _PASSED_TO_RUN = (
@@ -127,6 +128,12 @@ class FunctionReference:
         spec = None if self.source else find_module(self.module, self.folders[0])
         path = Path(self.source or (spec.origin if spec is not None else None) or "")
         return path if path.is_file() else None
+
+    def moved(self, old: Path, new: Path) -> FunctionReference:
+        """The same function in a copy of a folder."""
+        source = None if self.source is None else str(moved(Path(self.source), old, new))
+        folders = tuple(str(moved(Path(folder), old, new)) for folder in self.folders)
+        return replace(self, source=source, folders=folders)
 
     def user_process(self) -> UserProcess:
         """The process that the function and its module see."""

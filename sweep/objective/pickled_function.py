@@ -14,6 +14,7 @@ from typing import Any
 from sweep.errors import InputError
 from sweep.objective.user_process import UserProcess, replaced_libraries
 from sweep.system.libraries import is_library
+from sweep.system.paths import moved
 from sweep.trial.trial import Objective
 
 
@@ -44,6 +45,12 @@ class PickledFunction:
             InputError: it cannot be pickled.
         """
         self._pickle()
+
+    def moved(self, old: Path, new: Path) -> PickledFunction:
+        """The same function, whose modules are in a copy of a folder."""
+        path = tuple(str(moved(Path(entry), old, new)) for entry in self._path)
+        file = None if self._file is None else moved(self._file, old, new)
+        return _received(self._pickle(), path, self._program, file, self.name)
 
     def user_process(self) -> UserProcess:
         """The process that the function sees: the caller's, without the arguments of its command line."""

@@ -16,6 +16,7 @@ import psutil
 
 from sweep.script.process import written_files
 from sweep.script.startup.sweep_event_files import is_in_sweep
+from sweep.system.directory import TrialDirectory
 from sweep.tracking.events import Span, is_from_sweep
 from sweep.tracking.foreign import (
     HPARAMS,
@@ -32,6 +33,8 @@ from sweep.trial.scalars import STEPS
 
 ANNOUNCED = ".event-files"
 """The file in the trial's directory to which `sweep_event_files.py` appends the paths of event files."""
+_ANNOUNCED_BY_OTHERS = ".other-event-files"
+"""The same for the files of other ranks than 0 of a distributed training."""
 
 _SKIPPED_DIRECTORIES = ("checkpoint", "artifacts", "wandb", ".wandb")
 _SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
@@ -66,7 +69,9 @@ class EventFiles:
     def __init__(self, trial: Path, family: Iterable[psutil.Process] = ()) -> None:
         self._trial = trial.resolve()
         self._announced = trial / ANNOUNCED
+        self._announced_by_others = trial / _ANNOUNCED_BY_OTHERS
         self._announced.unlink(missing_ok=True)
+        self._announced_by_others.unlink(missing_ok=True)
         clean_up(self._trial)
         earlier = [*self._files_in_directory(), *written_files(family, "tfevents")]
         self._known: dict[Path, EventStream | None] = dict.fromkeys(earlier)
@@ -124,11 +129,17 @@ class EventFiles:
         Args:
             family: the trial's processes.
             is_over: whether the attempt is over. Before that, files of `add_hparams` are left out: they
-                repeat the last value of each metric, which can be on disk before its curve.
+                repeat the last value of each metric, which can be on disk before its curve. The files of
+                other ranks than 0 count then, if rank 0 has none.
         """
         opened = written_files(family, "tfevents")
-        for path in [*self._announced_files(), *self._files_in_directory(), *opened]:
-            if path not in self._known and not (path.parent == self._trial and is_from_sweep(path.name)):
+        others = set(_paths_in(self._announced_by_others))
+        found = [*_paths_in(self._announced), *self._files_in_directory(), *opened]
+        found = [path for path in found if path not in others]
+        if is_over and not found and not any(self._known.values()):
+            found = sorted(others)
+        for path in found:
+            if path not in self._known and not self._is_of_sweep(path):
                 is_in_run = path.parent == self._trial and is_shown(path.name)
                 is_run = is_shown(path.name) and self._is_in_sweep(path)
                 self._known[path] = EventStream(path, is_in_run, is_run, self._names)
@@ -138,10 +149,8 @@ class EventFiles:
             stream for stream in streams if stream.is_of_add_hparams and is_over
         ]
 
-    def _announced_files(self) -> Iterator[Path]:
-        with suppress(OSError):
-            for line in self._announced.read_bytes().splitlines():
-                yield Path(os.path.realpath(os.fsdecode(line)))
+    def _is_of_sweep(self, path: Path) -> bool:
+        return is_from_sweep(path.name) and path.parent in (self._trial, TrialDirectory(self._trial).system)
 
     def _files_in_directory(self) -> Iterator[Path]:
         for folder, subfolders, files in os.walk(self._trial):
@@ -150,8 +159,17 @@ class EventFiles:
                 name for name in subfolders if not (is_top and name in _SKIPPED_DIRECTORIES)
             )
             for name in sorted(files):
-                if is_event_file(name) and not (is_top and is_from_sweep(name)):
-                    yield Path(os.path.realpath(os.path.join(folder, name)))
+                if is_event_file(name):
+                    path = Path(os.path.realpath(os.path.join(folder, name)))
+                    if not self._is_of_sweep(path):
+                        yield path
+
+
+def _paths_in(announced: Path) -> Iterator[Path]:
+    """The paths in a file to which the trial's processes append them."""
+    with suppress(OSError):
+        for line in announced.read_bytes().splitlines():
+            yield Path(os.path.realpath(os.fsdecode(line)))
 
 
 def without_scalars(event: Any, names: Collection[str]) -> Any | None:

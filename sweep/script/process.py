@@ -18,6 +18,7 @@ from sweep.script.errors import ScriptError
 from sweep.script.executables import why_not_executable
 from sweep.system import processes
 from sweep.system.directory import TrialDirectory
+from sweep.system.ranks import WORKER_RANK
 
 _GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -57,9 +58,10 @@ class ScriptProcess:
 
     def __init__(self, directory: Path, invocation: Invocation) -> None:
         self._directory = directory
+        self._rank = invocation.variables.get(WORKER_RANK)
         arguments = invocation.arguments
         try:
-            with _output_descriptor(TrialDirectory(directory).output) as inherited:
+            with _output_descriptor(TrialDirectory(directory).output_of(int(self._rank or 0))) as inherited:
                 self.popen = subprocess.Popen(
                     arguments,
                     env=invocation.variables,
@@ -138,7 +140,10 @@ class ScriptProcess:
         return []
 
     def _all(self) -> list[psutil.Process]:
-        members = [*processes.find([self._directory], group=self.popen.pid), *self.descendants()]
+        members = [
+            *processes.find([self._directory], group=self.popen.pid, rank=self._rank),
+            *self.descendants(),
+        ]
         return list(dict.fromkeys(members))
 
 

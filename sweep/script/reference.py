@@ -15,9 +15,11 @@ from sweep.caller import caller
 from sweep.errors import EntryError
 from sweep.script.errors import ScriptError
 from sweep.script.executables import check_executable
+from sweep.script.follower import follow
 from sweep.script.patterns import Patterns
 from sweep.script.process import Invocation
 from sweep.script.program import find_program
+from sweep.script.ranks import example_rank, own_rank, rank_macros, rank_variables, starts_ranks
 from sweep.script.run import ScriptRun
 from sweep.script.wandb_offline import wandb_variables, write_parameters
 from sweep.sweepfile.command import (
@@ -34,6 +36,8 @@ from sweep.sweepfile.command import (
 )
 from sweep.sweepfile.wandb.command import make_command, nest
 from sweep.system.directory import TrialDirectory
+from sweep.system.paths import moved
+from sweep.system.ranks import Rank
 from sweep.trial.trial import Objective, Trial
 
 if TYPE_CHECKING:
@@ -55,6 +59,8 @@ class ScriptReference:
         groups: the names of the groups of each parameter in one, which W&B's commands pass as one mapping.
         labels: the names of each trial's repeats; one empty name without repeats.
         is_attached: whether the script reads from the terminal of this process and receives its Ctrl-C.
+        gpus: the number of GPUs of each worker of a trial; 1 for a share of one, or for none.
+        workers: how many workers run a trial together. Each runs the command.
         launch_variables: the variables that `${envvar:NAME}` refers to, from the environment in which the
             sweep was started. The machines of a cluster may have other values.
     """
@@ -69,6 +75,8 @@ class ScriptReference:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: tuple[str, ...] = ("",)
     is_attached: bool = False
+    gpus: int = 1
+    workers: int = 1
     launch_variables: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -135,6 +143,8 @@ class ScriptReference:
             patterns=() if spec.metrics_from is None else spec.metrics_from.regex,
             groups=spec.groups,
             labels=spec.run_labels,
+            gpus=max(1, int(spec.resources.gpus)),
+            workers=spec.resources.workers,
             launch_variables={name: os.environ[name] for name in names if name in os.environ},
         )
 
@@ -157,6 +167,18 @@ class ScriptReference:
                     check_executable(argument, directory, variables.get("PATH", os.defpath), by_env)
                 return
 
+    def moved(self, old: Path, new: Path) -> ScriptReference:
+        """The same script in a copy of a folder."""
+        program = self.program
+        if program is not None and os.path.isabs(program):  # others are relative to the working directory
+            program = str(moved(Path(program), old, new))
+        return replace(self, program=program, file=None if self.file is None else moved(self.file, old, new))
+
+    @property
+    def starts_ranks(self) -> bool:
+        """Whether the command starts the ranks of its machine itself, as torchrun does, and is not one."""
+        return starts_ranks(self.command)
+
     def load(self) -> Objective:
         """The objective: runs the script for a trial and returns the metrics that it has reported."""
         return self._run
@@ -177,7 +199,7 @@ class ScriptReference:
         Raises:
             CommandError: the command uses a parameter that this trial does not have.
         """
-        return self._expand(params, directory, number, seed)[0]
+        return self._expand(params, directory, number, seed, example_rank(self.workers))[0]
 
     def as_arguments(self, params: Mapping[str, Any]) -> list[str]:
         """Parameters as command-line arguments.
@@ -189,19 +211,21 @@ class ScriptReference:
         return passing.arguments(params, Path(), 0, 0)
 
     def _expand(
-        self, params: Mapping[str, Any], directory: Path, number: int, seed: int
+        self, params: Mapping[str, Any], directory: Path, number: int, seed: int, rank: Rank
     ) -> tuple[list[str], dict[str, str]]:
-        """A trial's command line and environment."""
+        """A worker's command line and environment for a trial."""
         passed = self.prepare(params)
+        of_rank = rank_variables(self.command, rank)
         context = CommandContext(
             interpreter=self.interpreter(),
             program=self.program,
-            args_json_file=str(TrialDirectory(directory).arguments),
-            variables={**self.launch_variables, **_inherited()},
+            args_json_file=str(TrialDirectory(directory).of_rank(rank.rank).arguments),
+            variables={**self.launch_variables, **_inherited(), **of_rank},
             trial_dir=str(directory),
             number=number,
             seed=seed,
             cwd=os.getcwd(),
+            ranks=rank_macros(self.gpus, rank),
         )
         flat = {**params, **passed}  # in `env` each parameter has its own name, even with W&B's groups
         env = {name: Command((text,)).arguments(flat, context)[0] for name, text in self.variables.items()}
@@ -219,28 +243,37 @@ class ScriptReference:
         return sys.executable
 
     def _run(self, trial: Trial) -> dict[str, float]:
+        with own_rank(self.workers) as rank:
+            return self._run_as(rank, trial)
+
+    def _run_as(self, rank: Rank, trial: Trial) -> dict[str, float]:
         try:
-            arguments, variables = self._expand(trial.params, trial.directory, trial.number, trial.seed)
+            arguments, variables = self._expand(trial.params, trial.directory, trial.number, trial.seed, rank)
         except CommandError as error:
             raise ScriptError(str(error)) from None
         params = self.prepare(trial.params)
+        own = TrialDirectory(trial.directory).of_rank(rank.rank)
+        own.root.mkdir(exist_ok=True)
         if self.command.uses("args_json_file"):
-            TrialDirectory(trial.directory).arguments.write_text(json.dumps(params))
+            own.arguments.write_text(json.dumps(params))
         cwd = None
         if self.cwd is not None:
             cwd = Path(self.cwd.replace(TRIAL_DIR, str(trial.directory)))
             cwd.mkdir(parents=True, exist_ok=True)
-        write_parameters(trial.directory, params)
+        write_parameters(own.root, params)
         # With buffered output, metrics would arrive too late for pruning.
         variables.setdefault("PYTHONUNBUFFERED", "1")
         variables.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hides the exception that is a trial's reason
         label = self.labels[trial.repeat]
         env = {name: variables[name] for name in self.variables}
         variables.update(
-            wandb_variables(trial.directory, trial.study.study_name, trial.number, label, trial.seed, env)
+            wandb_variables(own.root, trial.study.study_name, trial.number, label, trial.seed, env)
         )
         variables.pop("WANDB_SERVICE", None)  # of a W&B run in which the sweep was started
         invocation = Invocation(arguments, variables, cwd, self.is_attached)
+        if rank.rank > 0:
+            follow(trial, invocation, rank.rank)
+            return {}
         values = ScriptRun(trial, self.metric, Patterns(self.patterns), invocation).run()
         return {**values, EXIT_STATUS: 0.0} if self.metric == EXIT_STATUS else values
 

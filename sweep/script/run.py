@@ -36,6 +36,24 @@ _PRUNING_BUDGET = 1.0
 STARTUP = Path(__file__).parent / "startup"
 
 
+def observed(invocation: Invocation, trial: Path, reports: str | os.PathLike[str]) -> Invocation:
+    """An invocation with the variables by which the processes of a script belong to their trial.
+
+    Args:
+        invocation: how the script is started.
+        trial: the trial's directory.
+        reports: the file to which `sweep.report` writes.
+    """
+    path = os.pathsep.join(filter(None, [str(STARTUP), invocation.variables.get("PYTHONPATH")]))
+    variables = {
+        **invocation.variables,
+        processes.TRIAL_DIRECTORY: str(trial),
+        REPORTS: os.fspath(reports),
+        "PYTHONPATH": path,
+    }
+    return replace(invocation, variables=variables)
+
+
 class ScriptRun:
     """Runs a script for a trial and logs its metrics while it runs.
 
@@ -68,14 +86,9 @@ class ScriptRun:
         self._unread: str | None = None
         """The first line that may have been meant as a report, and what is wrong with it."""
         self._log.continue_curves()
-        path = os.pathsep.join(filter(None, [str(STARTUP), invocation.variables.get("PYTHONPATH")]))
-        variables = {
-            **invocation.variables,
-            processes.TRIAL_DIRECTORY: str(trial.directory),
-            REPORTS: str(self._reports.path),
-            "PYTHONPATH": path,
-        }
-        self._process = ScriptProcess(trial.directory, replace(invocation, variables=variables))
+        self._process = ScriptProcess(
+            trial.directory, observed(invocation, trial.directory, self._reports.path)
+        )
         self._output = ScriptOutput(self._process.popen, directory.output, bool(patterns))
 
     def run(self) -> dict[str, float]:
@@ -124,7 +137,7 @@ class ScriptRun:
             raise self._output.error
         now = time.monotonic()
         is_file_poll = is_over or now >= self._next_file_poll
-        self._add(MetricSource.REPORT, self._reports.read(), now)
+        self._add(MetricSource.REPORT, self._reports.read(is_over), now)
         for line in lines:
             self._add_line(line, now)
         if is_file_poll:

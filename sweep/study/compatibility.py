@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.space.space import EXHAUSTIVE
 from sweep.sweepfile import SweepSpec
+from sweep.system.urls import hide_passwords
 
 _FIXED_KEYS = (
     "objective",
@@ -42,6 +43,7 @@ def _identity(spec: SweepSpec) -> dict[str, Any]:
     data: dict[str, Any] = spec.model_dump(mode="json")
     data["metric" if spec.metrics is not None else "metrics"] = None
     data["parameters"] = _without_defaults(data["parameters"])
+    data["storage"] = spec.storage and hide_passwords(spec.storage)
     return data
 
 

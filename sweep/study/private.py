@@ -5,6 +5,7 @@
   started.
 * The attributes in which successive halving stores its rungs.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
+* The module of PED-ANOVA without the package around it, which imports scikit-learn.
 * How TPE ranks trials and splits them into good ones and others, and the part of a study that Hyperband shows
   to samplers.
 
@@ -14,7 +15,12 @@ trial, which `bounded_tpe.py` replaces; and its density, which `parzen.py` evalu
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import optuna
@@ -127,3 +133,23 @@ def tpe_rank(study: Any, trial: FrozenTrial) -> Any:
 def whole_study(study: optuna.Study) -> optuna.Study:
     """The study of which Optuna shows a sampler the trials of one Hyperband bracket only."""
     return cast("optuna.Study", getattr(study, "_study", study)) if hasattr(study, "_bracket_id") else study
+
+
+@cache
+def ped_anova_evaluator() -> Any:
+    """The class `optuna.importance.PedAnovaImportanceEvaluator`.
+
+    Its package also imports scikit-learn, if it is installed, for other evaluators: that takes 1 to 2 s. An
+    empty package is in its place while the module is imported; a later import gets the real one.
+    """
+    name = "optuna.importance"
+    if name in sys.modules:
+        return importlib.import_module(name).PedAnovaImportanceEvaluator
+    package = ModuleType(name)
+    package.__path__ = [str(Path(optuna.__file__).parent / "importance")]
+    sys.modules[name] = package
+    try:
+        return importlib.import_module(f"{name}._ped_anova.evaluator").PedAnovaImportanceEvaluator
+    finally:
+        for imported in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+            del sys.modules[imported]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping
 from itertools import compress
@@ -55,11 +56,18 @@ class Ranking:
 
         With one goal, the first of the best; with several, the Pareto front.
         """
-        good = [trial for trial in trials if trial.state == TrialState.COMPLETE and self.is_feasible(trial)]
+        good = self._comparable(trials)
         if len(self._goals) > 1:
             losses = np.array([self._losses(trial) for trial in good]).reshape(-1, len(self._goals))
             return list(compress(good, is_on_front(losses)))
         return [min(good, key=self._losses)] if good else []
+
+    def best_first(self, trials: Iterable[FrozenTrial], count: int) -> list[FrozenTrial]:
+        """At most `count` of the complete trials within the limits, the best by the first goal first."""
+        return heapq.nsmallest(count, self._comparable(trials), key=self._losses)
+
+    def _comparable(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+        return [trial for trial in trials if trial.state == TrialState.COMPLETE and self.is_feasible(trial)]
 
     def _losses(self, trial: FrozenTrial) -> list[float]:
         return [

@@ -106,7 +106,7 @@ def read_snapshot(path: Path, journal: Path) -> Snapshot | None:
             return None
         with without_collections():
             studies, *parts = _unpickle(content, end)
-    except (OSError, ValueError, KeyError, TypeError, pickle.UnpicklingError):
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError):
         return None
     trials = [trial for part in parts for trial in part]
     return Snapshot(facts["lines"], facts["position"], studies, trials)

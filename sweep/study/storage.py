@@ -8,15 +8,19 @@ from contextlib import ContextDecorator, contextmanager, suppress
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial
 
-from sweep.errors import EntryError, InputError
+from sweep.errors import EntryError, InputError, SweepError
+from sweep.study.database import PATIENCE, Database, describe
 from sweep.study.journal import Journal, JournalReader, damaged_line
 from sweep.study.replay import IndexedReplay
 from sweep.study.snapshot import Snapshot, read_snapshot, without_collections
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
+from sweep.system.durable import write_atomically
+from sweep.system.urls import connection_url, hide_passwords, store_password
 
 
 class _Quiet(ContextDecorator):
@@ -135,6 +139,16 @@ class IndexedJournalStorage(JournalStorage):
             snapshot.write(self._snapshot, self._journal.path)
 
 
+def write_spec(spec: SweepSpec, directory: SweepDirectory) -> None:
+    """Write the sweep file of a sweep. The password of its database is in a file that others cannot read."""
+    if spec.storage is None:
+        directory.password.unlink(missing_ok=True)
+    else:
+        store_password(spec.storage, directory.password)
+        spec = spec.model_copy(update={"storage": hide_passwords(spec.storage)})
+    write_atomically(directory.spec, spec.to_yaml())
+
+
 def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
     """Create or load the study of a sweep for writing. Its sampler and pruner are not set."""
     return optuna.create_study(
@@ -157,7 +171,7 @@ def open_storage(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if spec.storage is not None:
-        return open_url(spec.storage)
+        return open_url(spec.storage, directory, PATIENCE)
     return IndexedJournalStorage(Journal(directory.journal), directory.snapshot, known)
 
 
@@ -168,17 +182,26 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     Raises:
         InputError: its journal is damaged.
     """
-    if spec.storage is None and not directory.journal.exists():
+    if not _has_study(spec, directory):
         return None
     with reading(spec, directory):
         storage = (
             IndexedJournalStorage(JournalReader(directory.journal), directory.snapshot)
             if spec.storage is None
-            else open_url(spec.storage)
+            else open_url(spec.storage, directory)
         )
         with suppress(KeyError):
             return optuna.load_study(study_name=spec.name, storage=storage)
     return None
+
+
+def _has_study(spec: SweepSpec, directory: SweepDirectory) -> bool:
+    """Whether the file with the study exists: SQLite would create it. A server has to be asked."""
+    if spec.storage is None:
+        return directory.journal.exists()
+    driver, _, rest = spec.storage.partition(":///")
+    file = rest.partition("?")[0]
+    return not driver.startswith("sqlite") or not file or file.startswith("file:") or Path(file).exists()
 
 
 @contextmanager
@@ -186,24 +209,35 @@ def reading(spec: SweepSpec, directory: SweepDirectory) -> Iterator[None]:
     """A context in which the study of a sweep is read.
 
     Raises:
-        InputError: its journal is damaged.
+        InputError: its journal is damaged, or its database cannot be reached.
     """
     try:
         yield
+    except StorageInternalError as error:
+        assert spec.storage is not None
+        shown = hide_passwords(spec.storage)
+        raise InputError(f"storage: {shown} cannot be read: {describe(error)}") from None
     except (ValueError, TypeError, OSError) as error:
-        number = damaged_line(directory.journal) if spec.storage is None else None
+        number = damaged_line(directory.journal)
         why = error if number is None else f"line {number} is damaged; restore the file from a copy"
         raise InputError(f"{directory.journal}: cannot be read: {why}") from None
 
 
-def open_url(url: str) -> BaseStorage:
-    """Open the storage that the sweep file names.
+def open_url(url: str, directory: SweepDirectory, patience: float = 0.0) -> BaseStorage:
+    """Open the database that the sweep file names.
+
+    Args:
+        url: its URL.
+        directory: the sweep's directory.
+        patience: how long each call waits if the database cannot be reached, in seconds.
 
     Raises:
         EntryError: it cannot be opened.
+        SweepError: it could not be reached for too long.
     """
     try:
-        return optuna.storages.get_storage(url)
+        return Database(connection_url(url, directory.password), patience)
+    except SweepError:
+        raise
     except Exception as error:  # noqa: BLE001 - every database driver raises its own
-        text = " ".join(str(error).split())[:300]
-        raise EntryError("storage", f"{url} cannot be opened: {type(error).__name__}: {text}") from None
+        raise EntryError("storage", f"{hide_passwords(url)} cannot be opened: {describe(error)}") from None

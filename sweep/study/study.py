@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.space import SearchSpace
+from sweep.study.database import PATIENCE
 from sweep.study.enqueue import enqueue_spec_configurations
 from sweep.study.journal import Journal
 from sweep.study.pruners import make_pruner
@@ -55,7 +56,7 @@ class SweepStudy:
             if self._journal is not None
             else None
         )
-        storage = self._storage or open_url(str(spec.storage))
+        storage = self._storage or open_url(str(spec.storage), directory, PATIENCE)
         self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
         self.ranking = Ranking(spec)
         self.seed = sweep_seed(spec, self.optuna_study)

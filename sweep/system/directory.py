@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,11 +62,25 @@ class SweepDirectory:
     """How the sweep was last started, for messages that say how to resume it (`analysis/resuming.py`)."""
     code = _Entry(".code")
     """The digest of the objective's code as it was when the sweep started (`objective/digest.py`)."""
+    jobs = _Entry("slurm")
+    """The output of the sweep's Slurm jobs (`engine/slurm/jobs.py`)."""
+    head = _Entry(".head")
+    """How the jobs find the sweep's Ray; only while it runs (`engine/slurm/head.py`)."""
+    password = _Entry(".password")
+    """The password of the database, if the sweep file contains it; only its owner can read this file."""
+    environment = _Entry(".environment")
+    """What each run of the sweep ran on: git commit, packages, machine (`environment.py`)."""
+    arriving = _Entry(".arriving")
+    """What has arrived of files that other machines are sending (`engine/transfer`)."""
 
     @property
     def old_sweeps(self) -> Path:
         """The directory to which `--fresh` moves existing sweeps."""
         return self.root.parent / ".old"
+
+    def of_rank(self, rank: int) -> SweepDirectory:
+        """The directory for one of the workers that run a trial together, next to this one."""
+        return SweepDirectory(self.root.parent / f"rank{rank}" / self.root.name)
 
     def exists(self) -> bool:
         """Whether there is a sweep in this directory."""
@@ -89,10 +104,26 @@ class TrialDirectory:
     """The checkpoints from which the trial can resume."""
     artifacts = _Entry("artifacts")
     """The artifacts of the trial."""
+    system = _Entry("system")
+    """A run below the trial's: what its processes have used."""
     arguments = _Entry("args.json")
     """The parameters for a script whose command uses `${args_json_file}`."""
     reports = _Entry("reports.jsonl")
     """The values that a script reports with `sweep.report`."""
+
+    def output_of(self, rank: int) -> Path:
+        """The stdout and stderr of one of the workers that run the trial together."""
+        return self.output if rank == 0 else self.root / f"output-rank{rank}.log"
+
+    @staticmethod
+    def is_of_other_rank(name: str) -> bool:
+        """Whether a file is the output of a worker that is not rank 0."""
+        return re.fullmatch(r"output-rank\d+\.log", name) is not None
+
+    def of_rank(self, rank: int) -> TrialDirectory:
+        """The directory for what each of the workers that run the trial together needs for itself."""
+        return self if rank == 0 else TrialDirectory(self.root / f".rank{rank}")
+
     error = _Entry("error.txt")
     """The error of the last failed attempt, unless a later attempt has not failed."""
     earlier_error = _Entry("earlier-error.txt")

@@ -180,12 +180,18 @@ def join_run(fence: Path, lock: Path, run_id: str) -> int:
     Raises:
         StaleRunError: another run has begun.
     """
-    file = _open(fence)
-    lock_file(file, patience=math.inf, shared=True)
+    file = hold_fence(fence)
     current = holder(lock)
     if current is None or current.run_id != run_id:
         os.close(file)
         raise StaleRunError(f"run {run_id} of the sweep is over")
+    return file
+
+
+def hold_fence(fence: Path) -> int:
+    """Share a fence, which is created if it is missing, as long as the returned descriptor is open."""
+    file = _open(fence)
+    lock_file(file, patience=math.inf, shared=True)
     return file
 
 

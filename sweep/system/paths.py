@@ -77,3 +77,8 @@ def home_path(path: str | os.PathLike[str]) -> Path:
         InputError: there is no such home directory.
     """
     return Path(expand_home(os.fspath(path)))
+
+
+def moved(path: Path, old: Path, new: Path) -> Path:
+    """A path in the folder `old` as the same path in the folder `new`; other paths are not changed."""
+    return new / path.relative_to(old) if path.is_relative_to(old) else path

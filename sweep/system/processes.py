@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from sweep.system.ranks import WORKER_RANK
+
 TRIAL_DIRECTORY = "SWEEP_TRIAL_DIR"
 """Environment variable with the trial's directory, inherited by everything that the trial starts."""
 
@@ -70,6 +72,11 @@ def descendants() -> list[psutil.Process]:
     return []
 
 
+def family() -> list[psutil.Process]:
+    """This process and its descendants."""
+    return [psutil.Process(), *descendants()]
+
+
 def count_descriptors() -> int:
     """How many files, sockets and pipes this process has open; 0 if unknown.
 
@@ -81,7 +88,10 @@ def count_descriptors() -> int:
 
 
 def find(
-    trials: Sequence[Path] = (), files: Iterable[Path] = (), group: int | None = None
+    trials: Sequence[Path] = (),
+    files: Iterable[Path] = (),
+    group: int | None = None,
+    rank: str | None = None,
 ) -> list[psutil.Process]:
     """Find processes on this machine that belong to given trials, or have given files open for writing.
 
@@ -91,6 +101,7 @@ def find(
         trials: directories of trials, or directories that contain them.
         files: files that only the processes in question have open for writing.
         group: a process group that belongs to a trial, with processes that cleared their environment.
+        rank: the rank of the worker that has started them, if several workers run each trial together.
     """
     paths = {str(file) for file in files}
     prefixes = tuple(f"{trial}{os.sep}" for trial in trials)
@@ -107,7 +118,10 @@ def find(
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
             is_in_group = group is not None and os.getpgid(process.pid) == group
-            trial = None if is_in_group else process.environ().get(TRIAL_DIRECTORY)
+            environment = {} if is_in_group else process.environ()
+            trial = environment.get(TRIAL_DIRECTORY)
+            if rank is not None and environment.get(WORKER_RANK) != rank:
+                trial = None
             depends_on_trial = trial is not None and f"{trial}{os.sep}".startswith(prefixes)
             if (
                 is_in_group
@@ -176,14 +190,15 @@ def _signal(processes: Iterable[psutil.Process], number: int) -> None:
             process.send_signal(number)
 
 
-def terminate_trial(trial: Path, output: Path) -> None:
+def terminate_trial(trial: Path, *outputs: Path, rank: str | None = None) -> None:
     """Kill all remaining processes of a trial on this machine.
 
     Args:
         trial: the trial's directory.
-        output: the file to which its output is redirected.
+        outputs: the files to which its output is redirected.
+        rank: as for `find`.
     """
-    terminate(find([trial], [output]))
+    terminate(find([trial], outputs, rank=rank))
 
 
 def count_kernel_kills() -> int:

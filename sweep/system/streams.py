@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 _lock = threading.Lock()
@@ -54,7 +55,7 @@ def lost_output() -> OSError | ValueError | None:
     if not isinstance(stdout, _GuardedText):
         return None
     stdout.flush()
-    return stdout.problem
+    return stdout.problem or getattr(getattr(stdout, "buffer", None), "problem", None)
 
 
 def can_encode(text: str) -> bool:
@@ -143,6 +144,6 @@ class _GuardedText(_Guarded):
             self._try(self._stream.write, data.encode(encoding, errors).decode(encoding))
             return len(data)
 
-    @property
+    @cached_property
     def buffer(self) -> _Guarded:
         return _Guarded(self._stream.buffer)

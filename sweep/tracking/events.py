@@ -25,7 +25,7 @@ _HOST = socket.gethostname()
 _SUFFIX = ".sweep"
 _LONGEST_WAIT = 5.0
 """Seconds. A directory may contain a file whose name is far in the future."""
-_FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
+_FILE_NAME = re.compile(r"events\.out\.tfevents\.(\d+)\.(.*)")
 
 
 def event_files(directory: Path) -> list[Path]:
@@ -40,6 +40,13 @@ def event_files(directory: Path) -> list[Path]:
 def is_from_sweep(name: str) -> bool:
     """Whether the sweep itself has written an event file with this name."""
     return name.endswith(_SUFFIX)
+
+
+def last_host(run: Path) -> str:
+    """The machine on which the last attempt of a run was executed, from the name of its event file."""
+    names = [path.name for path in event_files(run) if is_from_sweep(path.name)]
+    match = _FILE_NAME.fullmatch(names[-1].removesuffix(_SUFFIX)) if names else None
+    return match[2] if match is not None else ""
 
 
 def next_event_file(directory: Path) -> Path:

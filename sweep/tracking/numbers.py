@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+HOURS = "time/hours"
+"""The tag of the time that a run has taken so far, which the sweep adds to what the objective logs."""
 _SCALARS = "scalars"
 """The TensorBoard plugin whose tensors are scalars."""
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sweep.tracking.events import Span, event_files
 from sweep.tracking.hparams import SESSION_END_TAG, SESSION_START_TAG
-from sweep.tracking.numbers import ScalarReader
+from sweep.tracking.numbers import HOURS, ScalarReader
 from sweep.tracking.records import CorruptFileError, read_records
 from sweep.tracking.tensorboardx import event_pb2
 
@@ -17,22 +17,44 @@ _LARGE = 1 << 18
 """Bytes. Larger records, such as images, are skipped: there may be gigabytes of them."""
 
 
+class Point(NamedTuple):
+    """A value of a curve, and when it was logged, in seconds since the epoch if that is known."""
+
+    value: float
+    time: float | None
+
+
 def read_scalars(run: Path) -> dict[str, dict[int, float]]:
     """All scalars of a run directory: for each tag its values by step, in the order written.
 
-    A file is read up to its first incomplete record. Values have single precision, as in TensorBoard.
+    The time, which the sweep adds, is not among them. A file is read up to its first incomplete record.
+    Values have single precision, as in TensorBoard.
     """
-    scalars: dict[str, dict[int, float]] = {}
+    return {
+        tag: {step: point.value for step, point in points.items()} for tag, points in read_points(run).items()
+    }
+
+
+def read_points(run: Path) -> dict[str, dict[int, Point]]:
+    """As `read_scalars`, with the time of each value."""
+    curves: dict[str, dict[int, Point]] = {}
     numbers = ScalarReader()
     for _, _, event in _events(run):
         if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
             # A purge step: another attempt has started here.
-            for tag, values in scalars.items():
-                scalars[tag] = {step: value for step, value in values.items() if step < event.step}
+            for tag, points in curves.items():
+                curves[tag] = {step: point for step, point in points.items() if step < event.step}
         for value in event.summary.value:
             if (number := numbers.read(value)) is not None:
-                scalars.setdefault(value.tag, {})[event.step] = number
-    return {tag: values for tag, values in scalars.items() if values}
+                curves.setdefault(value.tag, {})[event.step] = Point(number, event.wall_time)
+    return {tag: points for tag, points in curves.items() if points and tag != HOURS}
+
+
+def read_values(run: Path) -> Iterator[tuple[Any, int]]:
+    """The values of all summaries of a run, with their steps."""
+    for _, _, event in _events(run):
+        for value in event.summary.value:
+            yield value, event.step
 
 
 class Row(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sweep.tracking.tensorboardx import masked_crc32c
@@ -49,3 +50,11 @@ def read_records(
             content = file.read(length) if is_wanted else None
             file.seek(end)
             yield content, end
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a file ends with a complete record, so that another can be appended."""
+    ends = [0]
+    with suppress(CorruptFileError):
+        ends += [end for _, end in read_records(path, largest=0)]
+    return ends[-1] == path.stat().st_size

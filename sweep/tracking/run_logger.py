@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -12,10 +13,14 @@ from typing import Any
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, rename_tags, wait_for_later_names
 from sweep.tracking.hparams import Cell, Session
-from sweep.tracking.numbers import as_stored, is_in_curve
+from sweep.tracking.numbers import HOURS, as_stored, is_in_curve
 from sweep.tracking.read import read_scalars
 from sweep.tracking.row import update_row
 from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
+
+_TIME_INTERVAL = 30.0
+"""Seconds between points of the time that a running trial has taken. Without any, TensorBoard's parallel
+coordinates would hide the trial until its end."""
 
 
 def best_tag(metric: str) -> str:
@@ -67,6 +72,7 @@ class RunLogger:
         self.has_scalars = False
         """Whether anything has been logged yet."""
         self._file.set_purge_step(0 if resume_after is None else resume_after + 1)
+        self._began = self._next_time = time.monotonic()
         self._metric = metric
         self._maximize = maximize
         self._best: float | None = None
@@ -211,6 +217,10 @@ class RunLogger:
             self._write(scalars, step)
 
     def _write(self, scalars: Mapping[str, float], step: int) -> None:
+        now = time.monotonic()
+        if now >= self._next_time:
+            scalars = {**scalars, HOURS: (now - self._began) / 3600}
+            self._next_time = now + _TIME_INTERVAL
         values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._file.add_summary(summary_pb2.Summary(value=values), step)
 

@@ -25,6 +25,7 @@ try:
     from tensorboardX import SummaryWriter
     from tensorboardX.proto import api_pb2, event_pb2, plugin_hparams_pb2, summary_pb2
     from tensorboardX.record_writer import RecordWriter, masked_crc32c
+    from tensorboardX.summary import custom_scalars, text
     from tensorboardX.writer import FileWriter
 finally:
     if not _torch_was_loaded:
@@ -34,10 +35,12 @@ __all__ = [
     "RecordFile",
     "TrialSummaryWriter",
     "api_pb2",
+    "custom_scalars",
     "event_pb2",
     "masked_crc32c",
     "plugin_hparams_pb2",
     "summary_pb2",
+    "text",
 ]
 
 

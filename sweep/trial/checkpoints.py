@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep.system.durable import sync, sync_path
@@ -48,6 +49,7 @@ class Checkpoints:
         keep: how many of the last checkpoints are kept.
         curves: the state of the trial's curves, which is stored with each checkpoint.
         on_saved: called after a checkpoint has been saved. It can raise an exception to stop the trial.
+        discards: whether what is saved is discarded, because another process saves the trial's state.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Checkpoints:
         keep: int,
         curves: MetricLog,
         on_saved: Callable[[], None],
+        discards: bool = False,
     ) -> None:
         self._directory = directory
         self._keep = keep
         self._curves = curves
         self._on_saved = on_saved
+        self._discards = discards
         self._has_saved = False
 
     @contextmanager
@@ -70,6 +74,7 @@ class Checkpoints:
         At the end of the block, its directory becomes a checkpoint, complete and durable, and checkpoints
         that are too old are removed. If the block raises, or its process is killed, no checkpoint is saved.
         If the sweep is being stopped, the trial stops after the block, and its next attempt resumes there.
+        If several workers run the trial, rank 0 saves; what the block writes on other ranks is discarded.
 
         Args:
             step: the step after which it is saved; reports up to this step belong to it.
@@ -78,6 +83,10 @@ class Checkpoints:
             ValueError: `step` is not a non-negative whole number.
         """
         step = as_step(step, end=math.inf)  # it may count more than TensorBoard can show, such as tokens
+        if self._discards:
+            with TemporaryDirectory() as discarded:
+                yield Path(discarded)
+            return
         before = find_checkpoints(self._directory)
         count = int(before[-1].path.name.split("-")[0]) + 1 if before else 0
         target = self._directory / f"{count:04d}-step-{step}"
@@ -96,7 +105,9 @@ class Checkpoints:
         sync_path(self._directory)
         self._has_saved = True
         for old in find_checkpoints(self._directory)[: -self._keep]:
-            shutil.rmtree(old.path, ignore_errors=True)
+            removed = old.path.with_name(f".{old.path.name}")
+            old.path.rename(removed)  # so that no reader finds it half removed
+            shutil.rmtree(removed, ignore_errors=True)
         self._on_saved()
 
     def latest(self) -> Checkpoint | None:

@@ -17,7 +17,8 @@ _TRIAL_DIRECTORY = "SWEEP_TRIAL_DIR"
 def report(value: float | Mapping[str, float], step: int | None = None) -> None:
     """Report the metric from a script that a sweep runs. Outside a sweep it does nothing.
 
-    Any process that the script has started can call it. Numbers can be numpy's, or tensors with one element.
+    Any process that the script has started can call it. If several ranks of a distributed training do (RANK,
+    as torchrun sets it), the calls of rank 0 count. Numbers can be numpy's, or tensors with one element.
 
     Args:
         value: the sweep's metric, or several metrics by name.
@@ -42,6 +43,20 @@ def report(value: float | Mapping[str, float], step: int | None = None) -> None:
                 "sweep.report is for scripts (program: or command:); an objective has trial.report"
             )
         return
+    if rank := other_rank():
+        data["rank"] = rank
     line = json.dumps(data).encode() + b"\n"
     with open(file, "ab", buffering=0) as reports:
         reports.write(line)  # one call, so that lines of several processes do not mix
+
+
+def other_rank(variables: Mapping[str, str] = os.environ) -> int:
+    """The rank of a process of a distributed training; 0 also if it is not part of one.
+
+    Without WORLD_SIZE, RANK can be anything, such as the rank of LoRA's matrices.
+    """
+    try:
+        rank, size = int(variables["RANK"]), int(variables["WORLD_SIZE"])
+    except (KeyError, ValueError):
+        return 0
+    return rank if 0 < rank < size else 0

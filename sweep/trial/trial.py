@@ -49,6 +49,7 @@ class Trial(OptunaTrial):
         pruning_metric: str | None = None,
         is_define_by_run: bool = False,
         study: StudyInfo = StudyInfo("", ()),  # noqa: B008 - it is frozen
+        discarded: Path | None = None,
     ) -> None:
         super().__init__(assignment, run, channel, is_define_by_run, study)
         self.repeat = assignment.repeat
@@ -58,8 +59,10 @@ class Trial(OptunaTrial):
         self._metric = metric
         self._metric_log = MetricLog(run, metric, pruning_metric or metric, lambda: self._channel)
         paths = TrialDirectory(directory)
-        self.checkpoint = Checkpoints(paths.checkpoints, keep_checkpoints, self._metric_log, self._on_saved)
-        self._artifacts = Artifacts(paths.artifacts)
+        self.checkpoint = Checkpoints(
+            paths.checkpoints, keep_checkpoints, self._metric_log, self._on_saved, discarded is not None
+        )
+        self._artifacts = Artifacts(TrialDirectory(discarded or directory).artifacts)
 
     @property
     def metric(self) -> str:
@@ -112,8 +115,9 @@ class Trial(OptunaTrial):
         return self._channel.should_prune()
 
     def must_end(self) -> bool:
-        """Whether the sweep is being stopped, or the trial's outcome no longer depends on this attempt.
+        """Whether the trial should save its state and stop.
 
+        The sweep is being stopped, its machine goes away, or its outcome no longer depends on this attempt.
         `checkpoint.save` checks this. Call it only in an objective that saves its state in another way.
         """
         return self._channel.must_end()

@@ -15,6 +15,7 @@ from sweep.analysis.view import SweepView
 from sweep.controller.controller import Controller
 from sweep.controller.hparams_writer import HParamsWriter
 from sweep.messages import Assignment, Outcome, Report, RunningAttempt
+from sweep.space import SearchSpace
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.tracking.read import has_ended
@@ -412,7 +413,7 @@ def test_resubmitted_trials_come_in_addition_to_the_others(directory: SweepDirec
     for number, original in ((3, 2), (4, 0)):
         again = assigned(resumed)
         assert (again.number, again.attempt) == (number, 1)
-        assert again.params == resumed._space.complete(resumed._study.trials[original].params)
+        assert again.params == SearchSpace.of(spec).complete(resumed._study.trials[original].params)
         resumed.finish(returned(again, 0.4))
     assert resumed.next_step(None).assignment is None
     assert resumed.progress().stopped_by == "trials"

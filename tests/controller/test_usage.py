@@ -110,3 +110,16 @@ def test_the_usage_is_stored_while_an_inline_trial_runs(make_sweep: MakeSweep) -
     result = sweep.run(make_sweep(code), n_trials=1, inline=True)
     assert [trial.value for trial in result.trials] == [3.0]
     assert json.loads((result.directory / ".usage").read_text())["elapsed"] > 0
+
+
+def test_slots_that_come_and_go_count_while_they_are_there(directory: SweepDirectory) -> None:
+    controller = make_controller(directory)
+    time.sleep(0.05)
+    first = controller._meter.now()
+    controller.set_slots(100)
+    time.sleep(0.05)
+    controller.set_slots(1)
+    last = controller._meter.now()
+    assert first.capacity == pytest.approx(2 * first.elapsed, rel=0.01)
+    assert last.capacity - first.capacity == pytest.approx(100 * (last.elapsed - first.elapsed), rel=0.05)
+    assert controller.progress().slots == 1

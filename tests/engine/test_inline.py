@@ -12,7 +12,7 @@ import pytest
 import sweep
 from sweep.engine.observer import Observer
 from tests.conftest import MakeSweep
-from tests.tensorboard_client import metrics, status, tensorboard
+from tests.tensorboard_client import logged_metrics, status, tensorboard
 
 
 @pytest.mark.process
@@ -225,7 +225,7 @@ def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
     assert len(rows) == 4
     for row, trial in zip(rows, result.trials, strict=True):
         shown = {name: value for name, value in trial.metrics.items() if name in ("loss", "best/loss")}
-        assert metrics(row) == pytest.approx(shown, rel=1e-6)
+        assert logged_metrics(row) == pytest.approx(shown, rel=1e-6)
 
 
 def test_repeats_run_one_after_another(make_sweep: MakeSweep) -> None:

@@ -207,7 +207,7 @@ def test_what_cannot_be_restored_is_returned() -> None:
 
 
 @pytest.mark.process
-def test_a_lowered_priority_and_a_process_group_are_returned() -> None:
+def test_a_lowered_priority_is_reported_and_a_process_group_is_destroyed() -> None:
     script = """
 import os, torch.distributed
 from sweep.engine.isolation import isolated, seed_generators
@@ -230,7 +230,7 @@ print(problems)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     priority, group, interop = done.stdout.splitlines()
     assert priority == "['PermissionError: only root can raise a priority']"
-    assert group == "['RuntimeError: a process group of torch.distributed is initialized']"
+    assert group == "[]", "it has been destroyed"
     assert "torch.set_num_interop_threads was called" in interop
 
 

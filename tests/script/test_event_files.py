@@ -16,7 +16,7 @@ import sweep
 from sweep.tracking.events import EventFile
 from sweep.tracking.read import read_scalars
 from sweep.tracking.tensorboardx import summary_pb2
-from tests.tensorboard_client import hparams, metrics, status, tensorboard
+from tests.tensorboard_client import hparams, logged_metrics, status, tensorboard
 
 pytestmark = pytest.mark.process
 
@@ -127,7 +127,7 @@ def test_parallel_trials_with_the_same_hard_coded_directory_do_not_mix(
                 lr = trial.params["lr"]
                 assert status(row) == "STATUS_SUCCESS"
                 assert hparams(row) == pytest.approx({"lr": lr})
-                assert metrics(row) == pytest.approx({"val/loss": lr / 3, "best/val/loss": lr / 3})
+                assert logged_metrics(row) == pytest.approx({"val/loss": lr / 3, "best/val/loss": lr / 3})
                 curve = board.scalars(f"trial-{trial.number:04d}", "train/loss")
                 assert curve == [(step, pytest.approx(lr)) for step in range(3)]
 
@@ -323,7 +323,7 @@ def test_add_hparams_with_the_name_of_a_curve_does_not_change_the_curve(
     with tensorboard(result.directory, fast) as board:
         (row,) = board.wait_for_rows(1)
         assert board.scalars("trial-0000", "val/loss") == [(0, 5.0), (1, 3.0), (2, 1.0), (3, 2.0), (4, 4.0)]
-    assert metrics(row) == {"val/loss": 4.0, "best/val/loss": 1.0}
+    assert logged_metrics(row) == {"val/loss": 4.0, "best/val/loss": 1.0}
     assert result.trials[0].metrics["hparam/size"] == 7.0
 
 

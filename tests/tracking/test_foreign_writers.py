@@ -189,7 +189,7 @@ def check(result: sweep.SweepResult, kinds: list[str] = KINDS) -> None:
         assert rows.keys() == {f"demo/t{trial.number:04d}" for trial in result.trials}
         assert {info["name"] for info in experiment["hparamInfos"]} == {"writer", "x"}
         tags = [info["name"]["tag"] for info in experiment["metricInfos"]]
-        assert tags == ["loss", "best/loss"]
+        assert tags == ["loss", "best/loss", "time/hours"]
         for trial in result.trials:
             row = rows[f"demo/t{trial.number:04d}"]
             assert status(row) == "STATUS_SUCCESS"

@@ -92,7 +92,9 @@ def test_a_finished_sweep_has_one_row_per_trial(mixed: sweep.SweepResult, fast: 
         for key, value in trial.params.items():
             assert shown[key] == (str(value) if key == "mixed" else pytest.approx(value))
         declared = {tag: value for tag, value in trial.metrics.items() if tag in ("loss", "best/loss")}
-        assert metrics(rows[name]) == pytest.approx(declared, rel=1e-6)
+        assert trial.duration_s is not None
+        declared["time/hours"] = trial.duration_s / 3600
+        assert metrics(rows[name]) == pytest.approx(declared, rel=1e-6, abs=2e-7)
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
@@ -117,7 +119,7 @@ def test_columns_have_their_types_and_domains(mixed: sweep.SweepResult, fast: bo
     assert columns["mixed"]["domainDiscrete"] == ["None", "0.1", "auto"]
     assert columns["x"].get("differs")
     assert not columns["epochs"].get("differs")
-    assert [info["name"]["tag"] for info in experiment["metricInfos"]] == ["loss", "best/loss"]
+    assert [info["name"]["tag"] for info in experiment["metricInfos"]] == ["loss", "best/loss", "time/hours"]
 
 
 def test_the_curves_of_a_trial_are_in_its_run(mixed: sweep.SweepResult) -> None:

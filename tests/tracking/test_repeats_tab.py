@@ -8,7 +8,7 @@ import pytest
 
 import sweep
 from tests.conftest import MakeSweep
-from tests.tensorboard_client import hparams, metrics, tensorboard
+from tests.tensorboard_client import hparams, logged_metrics, metrics, tensorboard
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
@@ -51,7 +51,7 @@ def test_there_is_one_row_per_trial_with_the_means_of_its_repeats(
         assert sorted(sessions) == names
         assert [sessions[name]["status"] for name in names] == expected
         assert hparams(row) == {"x": pytest.approx(trial.params["x"])}, "the seed is not a parameter"
-        assert metrics(row) == pytest.approx(trial.metrics, rel=1e-6)
+        assert logged_metrics(row) == pytest.approx(trial.metrics, rel=1e-6)
     x = result.trials[0].params["x"]
     assert result.trials[0].value == pytest.approx(x + 1)
     assert metrics(rows["demo/t0000"])["loss"] == pytest.approx(x + 1)

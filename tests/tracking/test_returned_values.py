@@ -10,7 +10,7 @@ import pytest
 import sweep
 from sweep.tracking.read import read_scalars
 from tests.conftest import MakeSweep
-from tests.tensorboard_client import metrics, tensorboard
+from tests.tensorboard_client import logged_metrics, tensorboard
 
 AUC = {0: 0.75, 1: 0.875, 2: 0.8125}
 CASES: dict[str, tuple[str, dict[str, dict[int, float]]]] = {
@@ -72,7 +72,7 @@ def test_the_columns_have_the_value_of_the_study(make_sweep: MakeSweep, fast: bo
     assert result.best_value == 0.5
     with tensorboard(result.directory, fast) as board:
         (row,) = board.wait_for_rows(1)
-        assert metrics(row) == {"accuracy": 0.5, "best/accuracy": 0.5}
+        assert logged_metrics(row) == {"accuracy": 0.5, "best/accuracy": 0.5}
         assert board.scalars("trial-0000", "accuracy") == [(0, 0.5)]
         assert board.scalars("trial-0000", "reported/accuracy") == list(AUC.items())
 

@@ -1,125 +1,104 @@
-"""Resources: how many trials fit on the machines, and whether workers and an objective's tasks get them."""
+"""Tells the user if workers, or the tasks of an objective, do not get the resources that they require."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import ray
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sweep.engine.observer import Observer
-from sweep.engine.ray.private import waiting_demands
-from sweep.errors import EntryError
-from sweep.sweepfile.model import Resources
+from sweep.engine.ray.private import has_started, waiting_demands
+from sweep.engine.ray.resources import WorkerResources, describe, units
+
+if TYPE_CHECKING:
+    from sweep.engine.ray.cluster import RayCluster
 
 CHECK_EVERY = 10.0  # seconds
 _CHECK_TASKS_EVERY = 3.0  # seconds
 _LONGEST_START = 60.0
 """How long a worker may take to start once it has its resources, in seconds."""
-_UNITS = 10_000
-"""Ray counts resources in units of 1/10,000. With floats 0.1 + 0.2 would be more than 0.3."""
-
-
-def count_slots(
-    machines: Sequence[Mapping[str, float]],
-    resources: Resources,
-    max_parallel: int | None,
-    limit: str = "",
-) -> int:
-    """Count how many trials can run at the same time.
-
-    Args:
-        machines: the resources of each machine by Ray's names (`CPU`, `GPU`).
-        resources: what one trial requires.
-        max_parallel: the upper limit; None for no limit.
-        limit: why a machine has fewer resources than the user may expect, for the message.
-
-    Raises:
-        EntryError: no machine has the resources for a trial, or trials require none and there is no limit.
-    """
-    if resources.cpu == 0 and resources.gpu == 0:
-        if max_parallel is None:
-            raise EntryError(
-                "resources", "a trial requires no resources; set max_parallel to limit how many run at once"
-            )
-        return max_parallel
-    slots = sum(_count_on(machine, resources) for machine in machines)
-    if slots == 0:
-        largest = max(machines, key=lambda machine: (machine.get("GPU", 0.0), machine.get("CPU", 0.0)))
-        raise EntryError(
-            "resources",
-            f"no machine has cpu: {resources.cpu:g}, gpu: {resources.gpu:g} for a trial; "
-            f"the largest has cpu: {largest.get('CPU', 0.0):g}, gpu: {largest.get('GPU', 0.0):g}{limit}",
-        )
-    return slots if max_parallel is None else min(slots, max_parallel)
-
-
-def _count_on(machine: Mapping[str, float], resources: Resources) -> int:
-    limits = []
-    if resources.cpu > 0:
-        limits.append(_units(machine.get("CPU", 0.0)) // _units(resources.cpu))
-    if resources.gpu >= 1:
-        limits.append(int(machine.get("GPU", 0.0)) // int(resources.gpu))
-    elif resources.gpu > 0:  # a fraction is never split between two GPUs
-        limits.append(int(machine.get("GPU", 0.0)) * (_UNITS // _units(resources.gpu)))
-    return min(limits)
-
-
-def _units(amount: float) -> int:
-    return max(1, round(amount * _UNITS)) if amount > 0 else 0
 
 
 class CapacityMonitor:
-    """Notifies the user, once, if no worker can start because other jobs use the cluster's resources.
+    """Notifies the user if a sweep stands still because no machine has the resources for a worker.
 
-    Ray itself would wait forever without a message.
+    Other jobs can use them, or the machines have left. Ray itself would wait forever without a message.
 
     Args:
         resources: what each worker requires.
-        observer: receives the message.
+        cluster: the connection to Ray.
+        observer: receives the message, once for each time that the sweep stands still.
     """
 
-    def __init__(self, resources: Resources, observer: Observer) -> None:
+    def __init__(self, resources: WorkerResources, cluster: RayCluster, observer: Observer) -> None:
         self._resources = resources
+        self._cluster = cluster
         self._observer = observer
-        self._starting: list[Any] = []
-        """A call to each worker. It returns when the worker's process runs, before any import."""
+        self._had_room = True
+        self._stands_still = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """The sweep stands still from now on, until a worker has started."""
         now = time.monotonic()
+        self._stands_still = True
         self._next_check = now + CHECK_EVERY
         # Ray reserves the resources of a worker before it starts the process. If there were enough resources
-        # at first, they may be reserved for this sweep's own workers.
-        self._notify_from = now if self._shortage() else now + _LONGEST_START
+        # at first, or a machine has joined, they may be reserved for this sweep's own workers.
+        had_room, self._had_room = self._had_room, self._has_room()
+        is_known = (had_room or not self._had_room) and self._shortage()
+        self._notify_from = now if is_known else now + _LONGEST_START
 
-    def add_worker(self, worker: Any) -> None:
-        """Watch the start of a worker."""
-        if self._next_check < math.inf:
-            self._starting.append(worker.__ray_ready__.remote())
+    def check(self, starting: Sequence[Any]) -> None:
+        """Notify the user if no worker can start. Called regularly.
 
-    def check(self) -> None:
-        """Notify the user if no worker has started. Called regularly."""
-        now = time.monotonic()
-        if now < self._next_check or not self._starting:
-            return
-        self._next_check = now + CHECK_EVERY
-        if ray.wait(self._starting, timeout=0)[0]:
-            self._next_check = math.inf
-        elif now >= self._notify_from and (shortage := self._shortage()):
-            self._observer.on_note(shortage)
-            self._next_check = math.inf
+        Args:
+            starting: the workers, if all of them are starting; empty if the sweep does not stand still.
+        """
+        if not starting:
+            self._stands_still = False
+        elif not self._stands_still:
+            self._begin()
+        elif (now := time.monotonic()) >= self._next_check:
+            self._next_check = now + CHECK_EVERY
+            if self._has_room() != self._had_room:
+                self._begin()
+            elif now >= self._notify_from and not has_started(starting) and (shortage := self._shortage()):
+                self._observer.on_note(shortage)
+                self._next_check = math.inf
+
+    def _has_room(self) -> bool:
+        """Whether a machine has enough resources, other jobs aside."""
+        return self._is_enough(self._cluster.machines(self._resources.labels))
+
+    def _is_enough(self, machines: Iterable[Mapping[str, float]]) -> bool:
+        needed = self._cluster.ray_resources(self._resources)
+        return sum(_count(needed, has) for has in machines) >= self._resources.workers
 
     def _shortage(self) -> str:
-        """A message about missing resources; empty if there are enough."""
-        free = ray.available_resources()
-        cpu, gpu = free.get("CPU", 0.0), free.get("GPU", 0.0)
-        needed = self._resources
-        if cpu >= needed.cpu and gpu >= needed.gpu:
+        """A message about missing resources; empty if a machine has enough."""
+        machines = self._cluster.machines_by_node(self._resources.labels)
+        waits = f"waiting for resources: each trial needs {self._resources}, and"
+        if not self._has_room():
+            return f"{waits} no machine of this Ray cluster has that now; trials start when one has joined"
+        free = {node: has for node, has in self._cluster.free_resources().items() if node in machines}
+        if self._is_enough(free.values()):
             return ""
+        names = self._resources.by_name
+        amounts = [{name: has.get(name, 0.0) for name in names} for has in free.values()]
+        most = max(amounts, key=lambda has: list(has.values())[::-1], default=dict.fromkeys(names, 0.0))
+        where = " on one machine" if len(machines) > 1 else ""
         return (
-            f"waiting for resources: each trial needs cpu: {needed.cpu:g}, gpu: {needed.gpu:g}, and this Ray "
-            f"cluster has cpu: {cpu:g}, gpu: {gpu:g} free; trials start when its other jobs have finished"
+            f"{waits} this Ray cluster has {describe(most)} free{where}; "
+            "trials start when its other jobs have finished"
         )
+
+
+def _count(needed: Mapping[str, float], has: Mapping[str, float]) -> float:
+    """For how many workers something is enough."""
+    counts = [units(has.get(name, 0.0)) // units(amount) for name, amount in needed.items() if amount > 0]
+    return min(counts, default=math.inf)
 
 
 class TaskMonitor:
@@ -174,15 +153,15 @@ class TaskMonitor:
             {name: total - self._worker.get(name, 0.0) * workers.count(node) for name, total in has.items()}
             for node, has in machines.items()
         ]
-        if any(_fits(demand, has) for has in free):
+        if any(fits(demand, has) for has in free):
             return ""
         needed = ", ".join(f"{name.lower()}: {amount:g}" for name, amount in demand.items())
-        if any(_fits(demand, has) for has in machines.values()):
+        if any(fits(demand, has) for has in machines.values()):
             cause = "the trials hold all of it; let fewer trials run at once: -p N (in Python max_parallel=N)"
         else:
             cause = "no machine has that"
         return f"a Ray task, which the objective may have started, waits for {needed}, and {cause}"
 
 
-def _fits(demand: Mapping[str, float], free: Mapping[str, float]) -> bool:
-    return all(_units(amount) <= _units(free.get(name, 0.0)) for name, amount in demand.items())
+def fits(demand: Mapping[str, float], free: Mapping[str, float]) -> bool:
+    return all(units(amount) <= units(free.get(name, 0.0)) for name, amount in demand.items())

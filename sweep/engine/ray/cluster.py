@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 import threading
@@ -16,23 +17,33 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.caller import caller
-from sweep.engine.ray import private
+from sweep.engine.ray import private, private_authentication
+from sweep.engine.ray.address import START_ONE, resolve, source_of
+from sweep.engine.ray.mps import remove_files as remove_mps_files
+from sweep.engine.ray.resources import WorkerResources, gpu_for_ray
 from sweep.engine.ray.temporary import object_store_folder, temporary_folder
+from sweep.engine.transfer.local import clean_up_machine
 from sweep.errors import InputError, SweepError, SweepStopped
+from sweep.sweepfile.cluster_entries import matches
 from sweep.system import processes
 from sweep.system.cpus import usable_cpus
 from sweep.system.directory import SweepDirectory
+from sweep.system.gpus import count_visible, is_known
 
-_CONNECT_TIMEOUT = 5.0  # seconds
-_KILL_TIMEOUT = 10.0
+_KILL_TIMEOUT = 10.0  # seconds
 _RESTART_TIMEOUT = 45.0
 _RAY_ERRORS = (ConnectionError, TimeoutError, RuntimeError, ValueError, psutil.Error, ray.exceptions.RayError)
 """The exceptions of `ray.init` if there is no cluster, or Ray cannot run."""
 
-_SLOT_CPU = "sweep_cpu"
+SLOT_CPU = "sweep_cpu"
 """A resource of a Ray that a sweep has started: its CPUs, for workers."""
-
-_START_ONE = "start one with: ray start --head; or leave the address out, to start Ray for this sweep alone"
+_LOGIN_NODE = "sweep_login_node"
+"""A resource of this machine in a Ray whose workers run elsewhere, in Slurm jobs."""
+NODE_IP = "SWEEP_NODE_IP"
+"""Environment variable: the address of a login node that its jobs can reach, if it has several. Ray takes
+that of the default route, which can lead out of the cluster."""
+_SOME_CPU = 0.0001
+"""What a worker holds there that requires no CPU: the login node does not have as much."""
 
 _connection_lock = threading.Lock()
 """Held while this process has its own connection to Ray. Ray terminates with the thread that started it, so
@@ -53,17 +64,24 @@ class RayCluster:
     If this process is already connected, that connection is used and left open.
 
     Args:
-        address: the address of a running cluster (`auto`, `HOST:6379`); None starts Ray on this machine.
+        address: the address of a running cluster (`auto`, `HOST:6379`, `ray://HOST:10001`); None starts Ray
+            on this machine.
+        is_login_node: whether no trial may run on this machine: its Ray waits for others to join.
+
+    Attributes:
+        has_token: whether the cluster is known to require a token, or this process was already connected.
 
     Raises:
         SweepError: on entering, if there is no cluster at that address, or Ray does not start.
     """
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, is_login_node: bool = False) -> None:
         self._address = address
+        self._is_login_node = is_login_node
         self._exits = ExitStack()
         self._daemons: list[psutil.Process] = []
         """Ray's daemons on this machine; empty if this process was already connected."""
+        self.has_token = True
         self._temporary_folder: str | None = None
         """Where Ray keeps its sockets; None for its default, or for another machine's cluster."""
 
@@ -79,7 +97,7 @@ class RayCluster:
                 self._exits.callback(_connection_lock.release)
                 if self._address is None:
                     self._temporary_folder = self._exits.enter_context(temporary_folder())
-                    private.provide_token()
+                    self._exits.enter_context(private_authentication.required_token())
                 try:
                     self._connect_or_clean_up()
                 except _StartTimeout:  # two in a row are rare
@@ -87,8 +105,8 @@ class RayCluster:
                 self._exits.callback(_shut_down)
                 if self._address is not None and self._is_of_a_sweep():
                     raise InputError(
-                        f"{_source(self._address)}: is the Ray of a running sweep, which ends with it; "
-                        f"{_START_ONE}"
+                        f"{source_of(self._address)}: is the Ray of a running sweep, which ends with it; "
+                        f"{START_ONE}"
                     )
             elif (folder := private.folder_that_hides_this_package()) is not None:
                 raise InputError(
@@ -118,16 +136,16 @@ class RayCluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         try:
             if self._address is not None:
-                self._address = _resolve(self._address)  # of several that run, it stays this one
-                private.match_authentication(self._address)
+                self._address = resolve(self._address)  # of several that run, it stays this one
+                self.has_token = private_authentication.match_authentication(self._address)
+                self._join_if_outside()
             with private.only_needed_daemons():
                 ray.init(
                     address=self._address or "local",
                     log_to_driver=False,
                     logging_level="ERROR",
                     include_dashboard=None if self._address else False,
-                    num_cpus=None if self._address else usable_cpus(),
-                    resources=None if self._address else {_SLOT_CPU: usable_cpus()},
+                    **self._own_resources(),
                     _temp_dir=self._temporary_folder,
                     _plasma_directory=None if self._address else object_store_folder(self._temporary_folder),
                     job_config=private.SafeJobConfig(),
@@ -139,6 +157,32 @@ class RayCluster:
                 raise _StartTimeout(self._describe(error)) from None
             raise
         self._daemons = private.find_daemons(None if self._address is None else self.current_node())
+
+    def _join_if_outside(self) -> None:
+        """Make this machine a node of the cluster that runs no trials, if it is not one: drivers need one."""
+        assert self._address is not None
+        if private.has_node_here(self._address):
+            return
+        folder = self._exits.enter_context(temporary_folder())
+        node = private.join_as_node(
+            self._address,
+            None,
+            num_cpus=0,
+            num_gpus=0,
+            temp_dir=folder,
+            plasma_directory=object_store_folder(folder),
+        )
+        self._exits.callback(node.kill_all_processes, check_alive=False, allow_graceful=False)
+
+    def _own_resources(self) -> dict[str, Any]:
+        """What this machine offers if Ray is started on it, as options of `ray.init`."""
+        if self._address is not None:
+            return {}
+        if self._is_login_node:
+            own = {"num_cpus": 0, "num_gpus": 0, "resources": {_LOGIN_NODE: 1}}
+            return {**own, "_node_ip_address": os.environ.get(NODE_IP)}
+        cpus = usable_cpus()
+        return {"num_cpus": cpus, "num_gpus": _count_gpus(), "resources": {SLOT_CPU: cpus}}
 
     def _describe(self, error: Exception) -> str:
         text = str(error.__cause__ or error).strip()
@@ -180,28 +224,68 @@ class RayCluster:
         if not self.is_alive():
             raise RayLost
 
-    def machines(self) -> Sequence[Mapping[str, float]]:
-        """The resources of each machine of the cluster that is alive."""
-        return list(self.machines_by_node().values())
+    def machines(self, selectors: Mapping[str, str] | None = None) -> Sequence[Mapping[str, float]]:
+        """The resources of each machine of the cluster that is alive.
 
-    def machines_by_node(self) -> Mapping[str, Mapping[str, float]]:
-        """The resources of each machine of the cluster that is alive, by its Ray node ID."""
-        return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        Args:
+            selectors: leave out machines without these labels, and machines that are about to leave.
+        """
+        return list(self.machines_by_node(selectors).values())
 
-    def worker_resources(self, cpu: float, gpu: float) -> dict[str, float]:
-        """What a worker holds that requires these resources, by Ray's names.
+    def machines_by_node(
+        self, selectors: Mapping[str, str] | None = None
+    ) -> Mapping[str, Mapping[str, float]]:
+        """The resources of each machine of the cluster that is alive, by its Ray node ID.
+
+        Args:
+            selectors: leave out machines without these labels, and machines that are about to leave.
+        """
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        if selectors is not None:
+            leaving = self.leaving_nodes()
+            alive = [
+                node for node in alive if node["NodeID"] not in leaving and matches(node["Labels"], selectors)
+            ]
+        return {node["NodeID"]: node["Resources"] for node in alive}
+
+    def grows(self) -> bool:
+        """Whether an autoscaler adds machines while workers wait for them."""
+        if self._address is None:
+            return False
+        try:
+            return private.has_autoscaler()
+        except Exception:  # noqa: BLE001 - of private parts of Ray; most clusters have none
+            return False
+
+    def free_resources(self) -> Mapping[str, Mapping[str, float]]:
+        """The resources of each machine that nothing holds, by its Ray node ID."""
+        return private.free_resources()
+
+    def leaving_nodes(self) -> Mapping[str, float]:
+        """The machines that are about to leave the cluster, by their Ray node ID, and when each leaves, in
+        seconds since the epoch."""
+        return private.draining_nodes()
+
+    def labels(self) -> Sequence[Mapping[str, str]]:
+        """The labels of each machine of the cluster that is alive."""
+        return [node["Labels"] for node in ray.nodes() if node["Alive"]]
+
+    def ray_resources(self, resources: WorkerResources) -> dict[str, float]:
+        """What a worker holds, by Ray's names.
 
         On a Ray that this process has started, workers do not hold CPUs but as many of another resource. So
         an objective can itself run Ray tasks, which would otherwise wait forever while it waits for them: Ray
         does not lend them the CPU of an actor that waits.
         """
+        held = {**resources.by_name, "GPU": gpu_for_ray(resources.gpu, self.machines(resources.labels))}
         if self._is_of_a_sweep():
-            return {"CPU": 0, "GPU": gpu, _SLOT_CPU: cpu}
-        return {"CPU": cpu, "GPU": gpu}
+            cpu = max(resources.cpu, _SOME_CPU) if self._is_login_node else resources.cpu
+            held |= {"CPU": 0, SLOT_CPU: cpu}
+        return held
 
     def _is_of_a_sweep(self) -> bool:
         """Whether a sweep has started this Ray, for itself alone."""
-        return all(_SLOT_CPU in machine for machine in self.machines())
+        return all(SLOT_CPU in machine or _LOGIN_NODE in machine for machine in self.machines())
 
     def cores(self) -> int:
         """The number of CPUs of all machines; at least one."""
@@ -224,6 +308,15 @@ class RayCluster:
             return ""
         return f"; the environment has CUDA_VISIBLE_DEVICES={visible!r}"
 
+    def custom_limit(self, custom: Mapping[str, float]) -> str:
+        """How machines get custom resources, for messages; empty if none are required."""
+        if not custom:
+            return ""
+        start = f"ray start --resources='{json.dumps(dict(custom))}'"
+        if self._address is None and self._daemons:
+            start += " --head, and join it with --address auto"
+        return f"; machines are given custom resources with {start}"
+
     def current_node(self) -> str:
         """The Ray node ID of this machine."""
         return str(ray.get_runtime_context().get_node_id())
@@ -234,13 +327,14 @@ class RayCluster:
         return ray.remote(target).options(num_cpus=0, scheduling_strategy=strategy, **options)
 
     def kill_leftover_processes(self, directory: SweepDirectory) -> None:
-        """Kill the processes of a sweep's run on all machines."""
-        _kill_leftover_processes(directory)
+        """Kill the processes of a sweep's run on all machines, and remove its folders there."""
+        host = socket.gethostname()
+        _clean_up(directory, host)
         if not self.is_alive():
             return
         here = self.current_node()
         calls = [
-            self.on_node(_kill_leftover_processes, node["NodeID"]).remote(directory)
+            self.on_node(_clean_up, node["NodeID"]).remote(directory, host)
             for node in ray.nodes()
             if node["Alive"] and node["NodeID"] != here
         ]
@@ -248,54 +342,20 @@ class RayCluster:
             ray.wait(calls, num_returns=len(calls), timeout=_KILL_TIMEOUT)
 
 
-def _kill_leftover_processes(directory: SweepDirectory) -> None:
-    processes.terminate(processes.find([directory.root], [directory.fence]))
+def _count_gpus() -> int | None:
+    """How many GPUs Ray is to have on this machine; None to let it count them.
+
+    Ray counts GPUs and not their MIG instances, and entries of CUDA_VISIBLE_DEVICES that CUDA ignores.
+    """
+    count = count_visible()
+    return count if count is None or is_known() or private.finds_gpus() else None
+
+
+def _clean_up(directory: SweepDirectory, host: str) -> None:
+    clean_up_machine(directory, host)
+    remove_mps_files(directory)
 
 
 def _shut_down() -> None:
     with redirect_stdout(io.StringIO()):  # Ray prints repeated messages that it had suppressed
         ray.shutdown()
-
-
-def _source(address: str) -> str:
-    """How the user has set an address."""
-    if address == os.environ.get("RAY_ADDRESS"):
-        return f"RAY_ADDRESS={address}"
-    return caller().option("address", address)
-
-
-def _resolve(address: str) -> str:
-    """Check that a cluster listens at an address; returns it as HOST:PORT. Ray itself retries for minutes."""
-    if address == "auto":  # Ray prefers its variable, too
-        address = os.environ.get("RAY_ADDRESS") or address
-    source = _source(address)
-    if address == "auto":
-        return _find_running_cluster(source)
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdigit():  # http:// is the address for `ray job`
-        raise InputError(
-            f"{source}: expected auto, or HOST:PORT of a cluster, for example 10.0.0.1:6379; "
-            "or local, to start Ray on this machine"
-        )
-    try:
-        _check_listens(host, port)
-    except (OSError, OverflowError) as error:
-        raise SweepError(
-            f"{source}: the Ray cluster cannot be reached: {error}; `ray start --head` prints the address of "
-            "a cluster, local starts Ray on this machine"
-        ) from None
-    return address
-
-
-def _find_running_cluster(source: str) -> str:
-    try:
-        address = private.find_running_cluster()
-        host, _, port = address.rpartition(":")
-        _check_listens(host, port)  # Ray remembers the address of one that was killed
-    except OSError:
-        raise InputError(f"{source}: no Ray is running on this machine; {_START_ONE}") from None
-    return address
-
-
-def _check_listens(host: str, port: str) -> None:
-    socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweep.messages import Progress, RunningAttempt
@@ -49,6 +49,7 @@ class RayController:
         working_directory: Path,
         slots: int,
         keeps_report_events: bool,
+        environment: Mapping[str, str],
     ) -> None:
         from sweep.controller.controller import Controller
         from sweep.engine.controller_guard import ControllerGuard
@@ -60,6 +61,7 @@ class RayController:
         # Whenever this thread has waited for the disk, it waits for a sampler that computes in another one.
         sys.setswitchinterval(_SWITCH_INTERVAL)
         remove_driver_path()
+        os.environ.update(environment)  # a cluster's processes do not have it
         os.chdir(working_directory)  # the URL of a database may contain a relative path
         self._fence = join_run(directory.fence, directory.lock, run_id)
 

@@ -16,6 +16,7 @@ from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.controller_actor import RESTART_TIMEOUT, NotRecovered, RayController
 from sweep.engine.ray.pending import PendingCalls
 from sweep.messages import Progress, RunningAttempt
+from sweep.system.urls import client_environment
 
 _RETRY_INTERVAL = 0.1  # seconds
 
@@ -66,7 +67,13 @@ class ControllerClient:
         self.actor = cluster.on_node(
             RayController, cluster.current_node(), max_restarts=-1, enable_task_events=False
         ).remote(
-            sweep.spec, sweep.directory, sweep.run_id, sweep.working_directory, slots, keeps_report_events
+            sweep.spec,
+            sweep.directory,
+            sweep.run_id,
+            sweep.working_directory,
+            slots,
+            keeps_report_events,
+            client_environment(sweep.spec.storage),
         )
 
     def call(

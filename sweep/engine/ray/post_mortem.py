@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,10 +12,12 @@ from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from sweep.engine.classify import DISK_FULL_ERRNOS
 from sweep.engine.ray.cluster import RayCluster
-from sweep.engine.ray.private import cause_of_death
+from sweep.engine.ray.file_transfer import FileTransfer, clean_up_attempt
+from sweep.engine.ray.gang import RankDied
+from sweep.engine.ray.location import sent_run
+from sweep.engine.ray.private import LOST_NODE, cause_of_death
 from sweep.engine.ray.worker_pool import Slot, WorkerPool
 from sweep.messages import Outcome, OutcomeKind
-from sweep.system import processes
 from sweep.system.directory import SweepDirectory
 
 
@@ -28,12 +29,14 @@ class PostMortem:
         directory: the sweep's directory.
         cluster: the connection to Ray.
         pool: the pool of the workers.
+        transfer: receives the files of workers on machines without the sweep's directory.
         on_outcome: called with the slot and the outcome.
     """
 
     directory: SweepDirectory
     cluster: RayCluster
     pool: WorkerPool
+    transfer: FileTransfer
     on_outcome: Callable[[Slot, Outcome], None]
 
     def examine(self, slot: Slot, error: RayError) -> None:
@@ -42,6 +45,8 @@ class PostMortem:
             # Either the worker or its machine has died. Ray notices the latter only after some time; the
             # result of another call tells them apart.
             self.pool.wait(slot, slot.worker.probe.remote(), self._on_probed)
+        elif isinstance(error, RayTaskError) and isinstance(error.cause, RankDied):
+            self.end_attempt(slot, error.cause.kind, error.cause.reason)
         elif isinstance(error, RayTaskError):  # not the objective's error, which is an outcome
             cause = error.cause or error
             is_full = getattr(cause, "errno", None) in DISK_FULL_ERRNOS
@@ -65,13 +70,31 @@ class PostMortem:
             was_killed=True,
             repeat=run.repeat,
         )
-        trial = self.directory.trial(run.number, run.label)
-        if kind == "lost_node" or slot.node_id in (None, self.cluster.current_node()):
+        self._clean_up(slot, outcome, slot.locations)
+
+    def _clean_up(
+        self,
+        slot: Slot,
+        outcome: Outcome,
+        places: list[tuple[str | None, SweepDirectory | None]],
+        oom_kills: int = 0,
+    ) -> None:
+        """Kill the remaining processes on the machines of an attempt, one after the other."""
+        if not places or slot.assignment is None:
+            self._finish(slot, outcome, oom_kills)
+            return
+        (node_id, directory), *rest = places
+        is_lost = outcome.kind == "lost_node" and not slot.others
+        if node_id is None or is_lost or node_id == self.cluster.current_node():
             # Also after the loss of a machine: what Ray has lost may be a node on this machine.
-            self._finish(slot, outcome, _clean_up(trial.root, trial.output))
+            oom_kills += clean_up_attempt(
+                directory or self.directory, sent_run(slot.assignment), workers=slot.resources.workers
+            )
+            self._clean_up(slot, outcome, rest, oom_kills)
         else:
-            call = self.cluster.on_node(_clean_up, slot.node_id).remote(trial.root, trial.output)
-            self.pool.wait(slot, call, partial(self._on_cleaned_up, outcome))
+            call = self.transfer.clean_up(slot, node_id, directory)
+            handler = partial(self._on_cleaned_up, outcome, places=rest, oom_kills=oom_kills)
+            self.pool.wait(slot, call, handler)
 
     def _on_probed(self, slot: Slot, call: Any) -> None:
         try:
@@ -85,22 +108,30 @@ class PostMortem:
                 slot, "crash", "the connection to its worker was lost before it returned an outcome"
             )
 
-    def _on_cleaned_up(self, outcome: Outcome, slot: Slot, call: Any) -> None:
+    def _on_cleaned_up(
+        self,
+        outcome: Outcome,
+        slot: Slot,
+        call: Any,
+        places: Sequence[tuple[str | None, SweepDirectory | None]] = (),
+        oom_kills: int = 0,
+    ) -> None:
         try:
-            oom_kills = ray.get(call)
+            oom_kills += ray.get(call)
         except RayError:  # that machine no longer answers
-            oom_kills = 0
-        self._finish(slot, outcome, oom_kills)
+            if outcome.kind == "crash" and not self.cluster.machines_by_node().keys() >= {*slot.nodes}:
+                # The worker died first: Ray misses a machine only after ten seconds.
+                outcome = replace(outcome, kind="lost_node", reason=LOST_NODE)
+        self._clean_up(slot, outcome, list(places), oom_kills)
 
     def _finish(self, slot: Slot, outcome: Outcome, oom_kills: int) -> None:
         if outcome.kind == "crash" and oom_kills > slot.oom_kills:
             outcome = replace(
                 outcome, kind="oom", reason="the kernel killed its process because memory ran out"
             )
-        self.on_outcome(slot, outcome)
-
-
-def _clean_up(trial: Path, output: Path) -> int:
-    """Kill the remaining processes of a trial on this machine; returns `processes.count_kernel_kills`."""
-    processes.terminate_trial(trial, output)
-    return processes.count_kernel_kills()
+        if self.transfer.is_needed(slot) and slot.assignment is not None:
+            # The machine may be alive although Ray has lost it: what it still sends must not arrive any more.
+            call = self.transfer.store.receiver.close.remote(sent_run(slot.assignment))
+            self.pool.wait(slot, call, lambda slot, call: self.on_outcome(slot, outcome))
+        else:
+            self.on_outcome(slot, outcome)

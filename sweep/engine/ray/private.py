@@ -1,36 +1,47 @@
-"""The private parts of Ray on which this package depends, all in one module. Checked with Ray 2.60.
+"""The private parts of Ray on which this package depends. Checked with Ray 2.60.
+
+Those about the token are in `private_authentication`, those that send folders in `private_packages`.
 
 * Finding the cluster to which `address="auto"` refers (`ray._private.services`).
-* Switching authentication between token and no token (`ray._raylet`).
-* Creating the token of a new cluster (`ray._private.authentication`).
 * The folders that Ray puts first on the `sys.path` of workers.
 * What tasks wait for (`ray.autoscaler.v2`).
+* Which machines are about to leave the cluster (`ray._private.state`, `ray._raylet`).
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
+* Becoming a node of a cluster (`ray._private.node`, `ray._private.parameter`).
 * The daemons that a Ray for sweeps does not need (`ray._private.node`).
+* Whether this machine has GPUs (`ray._private.accelerators`).
 * Facts that Ray reports only in the text or the type of an exception.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
-import secrets
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 import ray
-from ray._private.authentication.authentication_token_setup import generate_and_save_token
+from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._private.node import Node
-from ray._private.services import canonicalize_bootstrap_address_or_die
-from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
-from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError
+from ray._private.services import canonicalize_bootstrap_address_or_die, find_node_ids
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+from ray.exceptions import (
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RuntimeEnvSetupError,
+)
 from ray.job_config import JobConfig
+from ray.util.placement_group import PlacementGroup, placement_group_table
 
+from sweep.engine.ray.private_authentication import set_authentication
 from sweep.messages import OutcomeKind
 from sweep.system.libraries import hides_this_package
 
@@ -49,53 +60,6 @@ def find_running_cluster() -> str:
         ConnectionError: there is no cluster.
     """
     return str(canonicalize_bootstrap_address_or_die("auto"))
-
-
-def match_authentication(address: str) -> None:
-    """From now on, send the user's token to a cluster only if the cluster requires one.
-
-    `ray start` requires a token as soon as any `ray.init` on the machine has created one. `ray.init` with
-    HOST:PORT does not send it. But a cluster without a token does not answer clients that expect one: to them
-    all actors look dead. So the cluster is asked first. Ray has no public function for any of this.
-
-    Args:
-        address: the cluster's address, HOST:PORT.
-
-    Raises:
-        ray.exceptions.RayError: the cluster does not answer.
-    """
-    _set_authentication("disabled")
-    try:
-        with _no_stderr():  # a client without a token prints a warning
-            GcsClient(address=address)
-    except AuthenticationError:
-        _set_authentication("token")
-
-
-def provide_token() -> None:
-    """Give Ray a token for a new cluster if it can neither read one from the home directory nor create one.
-
-    A container's user may have no home directory, or one that is read-only.
-    """
-    if "RAY_AUTH_TOKEN" in os.environ or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
-        return
-    with _no_stderr():  # without HOME it prints a warning
-        has_token = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
-    if has_token:
-        return
-    try:
-        if not Path.home().is_dir():
-            raise FileNotFoundError  # Ray would create it
-        generate_and_save_token()
-    except (OSError, RuntimeError):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _set_authentication(mode: str) -> None:
-    os.environ["RAY_AUTH_MODE"] = mode
-    Config.initialize("")  # reads the environment again
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 class SafeJobConfig(JobConfig):  # type: ignore[misc]
@@ -130,21 +94,6 @@ def folder_that_hides_this_package() -> str | None:
 
 def _driver_path() -> list[str]:
     return list(ray._private.worker.global_worker.core_worker.get_job_config().py_driver_sys_path)
-
-
-@contextmanager
-def _no_stderr() -> Iterator[None]:
-    """Discard what this process writes to file descriptor 2: Ray's C++ code cannot be silenced otherwise."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(null)
-        os.close(saved)
 
 
 class _FilteredStdout:
@@ -183,7 +132,9 @@ def find_daemons(node_id: str | None) -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "raylet" and socket in " ".join(process.info["cmdline"] or ())
+        # The socket of a second daemon on this machine has the same name with a suffix.
+        if process.info["name"] == "raylet"
+        and any(argument.endswith(f"={socket}") for argument in process.info["cmdline"] or ())
     ]
 
 
@@ -196,6 +147,108 @@ def waiting_demands() -> list[Mapping[str, float]]:
 
     demands = get_cluster_status(ray.get_runtime_context().gcs_address).resource_demands
     return [request.bundle for demand in demands.ray_task_actor_demand for request in demand.bundles_by_count]
+
+
+def draining_nodes() -> dict[str, float]:
+    """The machines that are about to leave the cluster, by their Ray node ID, and when each leaves.
+
+    A moment is in seconds since the epoch, infinity if it is unknown. The call takes 0.3 ms, as `ray.nodes`.
+    """
+    deadlines = ray._private.state.state.get_draining_nodes()
+    return {node: moment / 1000 if moment else math.inf for node, moment in deadlines.items()}
+
+
+def free_resources() -> dict[str, dict[str, float]]:
+    """The resources of each machine that nothing holds, by its Ray node ID."""
+    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
+    return free
+
+
+def has_started(actors: Iterable[Any]) -> bool:
+    """Whether the process of one of these actors runs, or one of these placement groups has its resources.
+
+    Ray's state API needs the dashboard.
+    """
+    return any(
+        placement_group_table(actor).get("state") == "CREATED"
+        if isinstance(actor, PlacementGroup)
+        else ray._private.state.actors(actor._actor_id.hex()).get("State") == "ALIVE"
+        for actor in actors
+    )
+
+
+def has_autoscaler() -> bool:
+    """Whether an autoscaler adds machines to the cluster while actors wait for them.
+
+    A cluster without one has a process that writes the same status; its machines have no type, or one that
+    is named after the machine, and no ID of a cloud.
+    """
+    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
+
+    client = GcsClient(address=str(ray.get_runtime_context().gcs_address))
+    reply = GetClusterStatusReply()
+    reply.ParseFromString(client.get_cluster_status())
+    if reply.autoscaling_state.autoscaler_state_version > 0:  # the newer autoscaler
+        nodes = reply.cluster_resource_state.node_states
+        return any(node.instance_id or node.ray_node_type_name for node in nodes)
+    status = json.loads(client.internal_kv_get(b"__autoscaling_status", None) or b"{}")
+    types = (status.get("autoscaler_report") or {}).get("node_type_mapping") or {}
+    return any(kind != f"node_{node}" for node, kind in types.items())
+
+
+def request_drain(address: str, node_id: str, seconds: float) -> str:
+    """Ask the cluster to drain a machine, as `ray drain-node` does.
+
+    Returns:
+        why the cluster refuses; empty if it does not.
+    """
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    deadline = int((time.time() + seconds) * 1000)
+    is_accepted, refusal = GcsClient(address=address).drain_node(
+        # Ray can refuse the other reason, that a machine is idle.
+        node_id,
+        DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION,
+        "it is about to leave the cluster",
+        deadline,
+    )
+    return "" if is_accepted else str(refusal)
+
+
+def has_node_here(address: str) -> bool:
+    """Whether a node of the cluster runs on this machine, to which `ray.init` can connect."""
+    here = find_node_ids()
+    nodes = GcsClient(address=address).get_all_node_info().values() if here else ()
+    return any(node.node_id.hex() in here for node in nodes)
+
+
+def join_as_node(address: str, token: str | None, **options: Any) -> Node:
+    """Make this machine a node of a cluster, as `ray start --address` does, and return its daemons.
+
+    They exit with this process. Several nodes of one machine do not disturb each other.
+
+    Args:
+        address: the cluster's address, HOST:PORT.
+        token: the cluster's token; empty if it has none; None if this process uses the right one already.
+        options: of Ray's `RayParams`: what the node offers.
+    """
+    from ray._private.parameter import RayParams
+    from ray._private.services import get_node_ip_address
+
+    if token:
+        os.environ["RAY_AUTH_TOKEN"] = token
+    if token is not None:
+        set_authentication("token" if token else "disabled")
+    params = RayParams(
+        gcs_address=address,
+        node_ip_address=get_node_ip_address(address),
+        dashboard_agent_listen_port=None,  # any port that is free, as for all others
+        min_worker_port=0,
+        max_worker_port=0,
+        **options,
+    )
+    with only_needed_daemons():
+        return Node(params, head=False, shutdown_at_exit=True, spawn_reaper=True)
 
 
 _UNNEEDED_DAEMONS = (
@@ -226,9 +279,18 @@ def _start_nothing(*arguments: object, **options: object) -> None:
     """In place of a method of Ray's node that starts a daemon."""
 
 
+LOST_NODE = "its machine was lost"
+"""The reason of an outcome `lost_node`."""
+
+
 def is_start_timeout(error: Exception) -> bool:
     """Whether `ray.init` raised a bare Exception, because Ray did not start within half a minute."""
     return type(error) is Exception
+
+
+def finds_gpus() -> bool:
+    """Whether Ray finds GPUs of NVIDIA on this machine, which it does without `nvidia-ml-py`."""
+    return bool(NvidiaGPUAcceleratorManager.get_current_node_num_accelerators() > 0)
 
 
 def cause_of_death(error: RayError) -> tuple[OutcomeKind, str]:
@@ -236,7 +298,7 @@ def cause_of_death(error: RayError) -> tuple[OutcomeKind, str]:
     if isinstance(error, OutOfMemoryError):
         return "oom", "Ray killed its process because memory ran low"
     if getattr(error, "preempted", False) or "node has died" in str(error):
-        return "lost_node", "its machine was lost"
+        return "lost_node", LOST_NODE
     return "crash", "its process crashed or was killed"
 
 
@@ -246,6 +308,15 @@ def constructor_error(error: RayActorError) -> str:
     if text.startswith("ModuleNotFoundError: No module named 'sweep"):
         text += "; run `ray start` in the environment in which this package is installed"
     return text
+
+
+def runtime_env_error(error: RuntimeEnvSetupError) -> str:
+    """Why Ray could not set up a runtime environment: pip's last error in its message, or the exception."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    errors = [line for line in lines if line.startswith("ERROR")] or [
+        line for line in lines if "Error: " in line
+    ]
+    return (errors or lines)[-1][:300]
 
 
 def is_restarted_actor() -> bool:

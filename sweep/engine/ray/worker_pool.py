@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError, RuntimeEnvSetupError
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from sweep.engine.base import PreparedSweep
 from sweep.engine.observer import Observer
 from sweep.engine.ray.capacity import CapacityMonitor, TaskMonitor
 from sweep.engine.ray.cluster import RayCluster
+from sweep.engine.ray.file_transfer import FileTransfer
+from sweep.engine.ray.gang import Gang, new_placement_group
+from sweep.engine.ray.gpu_room import must_close, places_lost
 from sweep.engine.ray.pending import PendingCalls
-from sweep.engine.ray.private import cause_of_death, constructor_error
-from sweep.engine.ray.worker import RayWorker
+from sweep.engine.ray.private import cause_of_death, constructor_error, runtime_env_error
+from sweep.engine.ray.resources import WorkerResources
+from sweep.engine.ray.user_code import CodeMissing, UserCode
+from sweep.engine.ray.worker import LoadedWorker, RayWorker
 from sweep.engine.threads import chosen_threads
 from sweep.errors import SweepError
 from sweep.messages import Assignment
+from sweep.script.reference import ScriptReference
+from sweep.system.directory import SweepDirectory
 
 _MAX_FAILED_STARTS = 6
 
@@ -29,26 +37,60 @@ class Slot:
     """A place for one attempt at a time.
 
     Attributes:
+        resources: what its worker holds; the next one, if it is changed.
         worker: the handle of its worker; None while it has none.
         node_id: Ray's ID of the worker's machine; None until the worker has started.
-        oom_kills: how many processes the kernel of that machine had killed before the current attempt.
+        directory: the sweep's directory for trials on that machine; None until the worker has started.
+        place: that machine and the GPU of the worker, if it has one, or a share of one. While its next worker
+            starts, those of the one before.
+        group: the placement group of its workers, if several run each trial together.
+        others: the workers of the other ranks; `worker`, `node_id` and `directory` are those of rank 0.
+        oom_kills: how many processes the kernels of its machines had killed before the current attempt.
         call: the call to the worker that has not returned.
         assignment: the current attempt, until the controller has recorded its outcome.
         started: when the attempt was assigned, in seconds since the epoch.
         deadline: when the attempt times out, on the monotonic clock.
+        must_move: whether the attempt has been told to stop at its next checkpoint and continue elsewhere.
         waits_for_controller: whether the controller has been asked for the next step.
         next_request: when to ask for work again, on the monotonic clock.
     """
 
+    resources: WorkerResources
     worker: Any = None
     node_id: str | None = None
+    directory: SweepDirectory | None = None
+    place: tuple[str, str] | None = None
+    group: PlacementGroup | None = None
+    others: tuple[LoadedWorker, ...] = ()
     oom_kills: int = 0
     call: Any = None
     assignment: Assignment | None = None
     started: float = 0.0
     deadline: float | None = None
+    must_move: bool = False
     waits_for_controller: bool = False
     next_request: float | None = None
+
+    @property
+    def nodes(self) -> tuple[str | None, ...]:
+        """Ray's IDs of the machines of its workers; None for one that has not started."""
+        return self.node_id, *(other.node_id for other in self.others)
+
+    @property
+    def locations(self) -> list[tuple[str | None, SweepDirectory | None]]:
+        """The machines of its workers, each with the sweep's directory there."""
+        others = [(other.node_id, other.directory) for other in self.others]
+        return list(dict.fromkeys([(self.node_id, self.directory), *others]))
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its worker has not started yet; it may wait for a machine with room for it."""
+        return self.worker is not None and self.node_id is None and self.assignment is None
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether it has an attempt for which a worker with other resources is starting."""
+        return self.worker is not None and self.node_id is None and self.assignment is not None
 
 
 class WorkerPool:
@@ -56,14 +98,18 @@ class WorkerPool:
 
     Args:
         sweep: the sweep.
-        capacity: the maximum number of slots.
+        capacity: the number of slots for which there is room.
         controller: the handle of the controller, for the workers.
+        transfer: receives the files of workers on machines without the sweep's directory.
         cluster: the connection to Ray.
         calls: the pending calls, to which the calls to workers are added.
         observer: receives events.
         on_ready: called with a slot whose worker is ready for an attempt.
 
     Attributes:
+        capacity: the number of slots for which there is room.
+        spare: how many further workers wait for machines that an autoscaler adds, which sees that they wait.
+        resources: what a worker holds, unless its attempt requires something else.
         slots: the slots that have been opened and not closed.
         monitor: notifies the user if no worker can start.
         task_monitor: notifies the user if tasks of the objective cannot start.
@@ -74,32 +120,33 @@ class WorkerPool:
         sweep: PreparedSweep,
         capacity: int,
         controller: Any,
+        transfer: FileTransfer,
         cluster: RayCluster,
         calls: PendingCalls,
         observer: Observer,
         on_ready: Callable[[Slot], None],
     ) -> None:
-        resources, rules = sweep.spec.resources, sweep.spec.trial
-        held = cluster.worker_resources(resources.cpu, resources.gpu)
-        others = {name: amount for name, amount in held.items() if name not in ("CPU", "GPU") and amount > 0}
-        self.task_monitor = TaskMonitor(held, cluster.machines_by_node, observer)
-        self._new_worker = partial(
-            ray.remote(RayWorker)
-            .options(num_cpus=held["CPU"], num_gpus=held["GPU"], resources=others, enable_task_events=False)
-            .remote,
-            sweep.attempt_settings,
-            sweep.run_id,
-            controller,
-            share=max(1, int(resources.cpu)),
-            chosen_threads=chosen_threads(sweep.spec.env),
-            max_attempts=1 if rules.isolate else rules.recycle_after,
-            max_memory=rules.recycle_at_gb * 1e9 if rules.recycle_at_gb else None,
-        )
-        self._capacity = capacity
+        rules = sweep.spec.trial
+        self.resources = resources = WorkerResources.of(sweep.spec.resources)
+        self.task_monitor = TaskMonitor(cluster.ray_resources(resources), cluster.machines_by_node, observer)
+        self._directory = sweep.directory
+        self._starts_ranks = isinstance(sweep.objective, ScriptReference) and sweep.objective.starts_ranks
+        self._arguments = (sweep.attempt_settings, sweep.run_id, controller, transfer.location)
+        self._transfer = transfer
+        self._options = {
+            "share": max(1, int(resources.cpu)),
+            "chosen_threads": chosen_threads(sweep.spec.env),
+            "max_attempts": 1 if rules.isolate else rules.recycle_after,
+            "max_memory": rules.recycle_at_gb * 1e9 if rules.recycle_at_gb else None,
+            "uses_mps": sweep.spec.resources.mps,
+        }
+        self._code = UserCode(sweep, observer)
+        self.capacity = capacity
+        self.spare = 0
         self._cluster = cluster
         self._calls = calls
         self._on_ready = on_ready
-        self.monitor = CapacityMonitor(resources, observer)
+        self.monitor = CapacityMonitor(resources, cluster, observer)
         self._unopened = 0
         """The number of slots that will be opened later."""
         self._failed_starts = 0
@@ -114,7 +161,7 @@ class WorkerPool:
         Args:
             count: the maximum number of attempts; None if it is unknown.
         """
-        self._unopened = self._capacity if count is None else min(self._capacity, count)
+        self._unopened = self.capacity if count is None else min(self.capacity, count)
         for _ in range(self._cluster.cores()):
             self._open_next()
 
@@ -124,17 +171,113 @@ class WorkerPool:
 
     def extend(self, count: int) -> None:
         """Open up to `count` more slots, for attempts that have been added."""
-        free = self._capacity - len(self.slots) - self._unopened
-        for _ in range(min(count, free)):
+        for _ in range(min(count, -self._surplus())):
             self._unopened += 1
             self._open_next()
 
+    def resize(self, capacity: int, left: int | None, spare: int = 0) -> None:
+        """Adapt to a cluster that has room for more slots, or for fewer.
+
+        The slots of a machine that has left have no worker any more, and it is those that are closed.
+
+        Args:
+            capacity: the number of slots for which there is room now.
+            left: how many attempts are left at most; None if that is unknown.
+            spare: how many further workers wait for machines that an autoscaler adds.
+        """
+        more = capacity + spare - self.capacity - self.spare
+        self.capacity, self.spare = capacity, spare
+        if left is not None:
+            more = min(more, left - len(self.slots) - self._unopened)
+        if more > 0:
+            self.extend(more)
+        if self._surplus() > 0:
+            self._unopened = max(0, self._unopened - self._surplus())
+        for slot in [slot for slot in self.slots if slot.is_starting][: max(0, self._surplus())]:
+            self.close_slot(slot)
+
+    def replace_worker(self, slot: Slot) -> None:
+        """Kill the worker of a slot that has no attempt, and start another one as in `restart_worker`."""
+        if slot.call is not None:
+            self._calls.discard(slot.call)
+        slot.call = slot.next_request = None
+        self.kill_worker(slot)
+        self.restart_worker(slot)
+
+    def restart_worker(self, slot: Slot) -> None:
+        """Start a worker in a slot whose worker has died; if there is no room for it, close the slot."""
+        if self._surplus() > 0 or self.must_close(slot):
+            self.close_for_room(slot)
+        else:
+            slot.resources = self.resources
+            self.start_worker(slot)
+
+    def resources_of(self, assignment: Assignment) -> WorkerResources:
+        """What the worker of an attempt must hold."""
+        return self.resources if assignment.gpu is None else replace(self.resources, gpu=assignment.gpu)
+
+    def change_worker(self, slot: Slot, resources: WorkerResources) -> None:
+        """Replace the worker of a slot by one that holds something else; it can wait for room on a GPU."""
+        self.kill_worker(slot)
+        slot.resources = resources
+        self.start_worker(slot)
+        for other in list(self.slots):
+            is_idle = other.next_request is not None and other.call is None
+            if is_idle and self.must_close(other):
+                self.close_for_room(other)
+
+    def must_close(self, slot: Slot) -> bool:
+        """Whether a slot without an attempt must close: a worker with a larger share waits for its GPU."""
+        if not any(other.waits_for_room for other in self.slots):
+            return False
+        return must_close(slot, self.slots, self._cluster.machines_by_node().keys())
+
+    def close_for_room(self, slot: Slot) -> None:
+        """Close a slot whose resources are needed by another one; it is opened again when there is room."""
+        if self._surplus() <= 0:
+            self._unopened += 1
+        self.close_slot(slot)
+
+    def open_more(self) -> None:
+        """Open slots for which there is room again."""
+        for _ in range(self._cluster.cores()):
+            self._open_next()
+
+    def _surplus(self) -> int:
+        """The number of slots for which there is no room."""
+        return len(self.slots) + self._unopened - self.capacity - self.spare
+
     def start_worker(self, slot: Slot) -> None:
         """Start a worker in a slot that has none; `on_ready` is called when it is ready."""
-        slot.worker = self._new_worker()
-        slot.node_id = None
-        self.monitor.add_worker(slot.worker)
+        slot.worker = self._create_worker(slot)
+        slot.node_id = slot.directory = None
+        slot.others = ()
         self.wait(slot, slot.worker.load.remote(), self._on_loaded)
+
+    def _create_worker(self, slot: Slot) -> Any:
+        resources = slot.resources
+        held = self._cluster.ray_resources(resources)
+        if resources.workers > 1:
+            slot.group = new_placement_group(held, resources)
+        cpu, gpu = held.pop("CPU"), held.pop("GPU")
+        others = {name: amount for name, amount in held.items() if amount > 0}
+        options = {"num_cpus": cpu, "num_gpus": gpu, "resources": others, "enable_task_events": False}
+        options |= self._code.options()
+        keywords = {**self._options, "gpu": resources.gpu, "sent": self._code.sent}
+        if slot.group is not None:
+            gang = self._cluster.on_node(Gang, self._cluster.current_node(), enable_task_events=False)
+            shares_gpus = resources.gpu == 1 and not self._starts_ranks
+            return gang.remote(slot.group, options, shares_gpus, self._directory, self._arguments, keywords)
+        if resources.labels:
+            options["label_selector"] = dict(resources.labels)
+        return ray.remote(RayWorker).options(**options).remote(*self._arguments, **keywords)
+
+    @property
+    def starting(self) -> list[Any]:
+        """The workers, or their placement groups, if all of them are starting; otherwise an empty list."""
+        if not all(slot.is_starting for slot in self.slots):
+            return []
+        return [slot.group or slot.worker for slot in self.slots]
 
     def check_worker(self, slot: Slot) -> None:
         """Check that an idle worker is alive, replace it if not, and call `on_ready`."""
@@ -150,6 +293,9 @@ class WorkerPool:
         if slot.worker is not None:
             ray.kill(slot.worker)
             slot.worker = None
+        if slot.group is not None:
+            remove_placement_group(slot.group)
+            slot.group = None
 
     def close_slot(self, slot: Slot) -> None:
         """Remove a slot and kill its worker: other jobs can use its resources."""
@@ -171,15 +317,23 @@ class WorkerPool:
             self.kill_worker(slot)
 
     def _open_next(self) -> None:
-        if self._unopened > 0:
+        if self._unopened > 0 and self._has_room():
             self._unopened -= 1
-            slot = Slot()
+            slot = Slot(self.resources)
             self.slots.add(slot)
             self.start_worker(slot)
 
+    def _has_room(self) -> bool:
+        """Whether no slot keeps another one from opening because of a larger share of a GPU."""
+        if not 0 < self.resources.gpu < 1:
+            return True
+        if any(slot.waits_for_room for slot in self.slots):
+            return False
+        return len(self.slots) + places_lost(self.slots, self.resources) < self.capacity
+
     def _on_loaded(self, slot: Slot, call: Any) -> None:
         try:
-            slot.node_id, slot.oom_kills = ray.get(call)
+            loaded: LoadedWorker = ray.get(call)
         except ActorUnavailableError:  # it is dead, or was unreachable for a moment
             self.wait(slot, slot.worker.load.remote(), self._on_loaded)
             return
@@ -187,6 +341,11 @@ class WorkerPool:
             self._on_failed_start(slot, error)
             return
         slot.call = None
+        slot.node_id, slot.oom_kills, slot.directory = loaded.node_id, loaded.oom_kills, loaded.directory
+        slot.others = loaded.others
+        if any(self._transfer.is_local(found.directory) for found in (loaded, *loaded.others)):
+            slot.worker.connect.remote(self._transfer.store)
+        slot.place = (loaded.node_id, loaded.gpus[0]) if len(loaded.gpus) == 1 else None
         self._failed_starts = 0
         self._open_next()
         self._on_ready(slot)
@@ -194,6 +353,13 @@ class WorkerPool:
     def _on_failed_start(self, slot: Slot, error: RayError) -> None:
         if isinstance(error, RayTaskError) and isinstance(error.cause, SweepError):
             raise error.cause from None
+        if isinstance(error, RuntimeEnvSetupError):
+            raise SweepError(f"runtime_env: {runtime_env_error(error)}") from None
+        if isinstance(error, RayTaskError) and isinstance(error.cause, CodeMissing):
+            self._code.send()
+            self.kill_worker(slot)
+            self.start_worker(slot)
+            return
         kind, reason = cause_of_death(error)
         if isinstance(error, RayActorError) and error.actor_init_failed:
             raise SweepError(f"a worker cannot start: {constructor_error(error)}") from None

@@ -2,7 +2,8 @@
 
 The script is not changed, but Python's writers of event files are adapted (`sweep_event_files.py`). The child
 processes of a function are treated in the same way. W&B's package is kept offline (`sweep_wandb.py`),
-also in child processes with another environment (`sweep_children.py`).
+also in child processes with another environment (`sweep_children.py`). In a distributed training the metrics
+of rank 0 count, whatever the other ranks print and log.
 
 Only the standard library is used, because the script can run in any Python environment. The
 environment's own `sitecustomize` runs too.
@@ -44,10 +45,24 @@ def _write_whole_lines() -> None:
             pass
 
 
+def _separate_other_ranks() -> None:
+    """Keep apart what this process prints and logs if it is not rank 0 of a distributed training.
+
+    It prints to stderr, from which no JSON lines are read, and its W&B run is not the trial's.
+    """
+    rank = sweep_event_files.other_rank()
+    run = os.environ.get("WANDB_RUN_ID", "rank")
+    if rank:
+        os.dup2(2, 1)
+        if not run.startswith("rank"):  # as in a child process
+            os.environ["WANDB_RUN_ID"] = ("rank%d-%s" % (rank, run))[:64]  # noqa: UP031
+
+
 sweep_event_files.trial_of_script = os.environ.get("SWEEP_TRIAL_DIR", "")
 sweep_event_files.MODULES.update(sweep_wandb.modules())
 sweep_event_files.MODULES.update(sweep_children.keep_variables())
 sweep_event_files.install()
 if sweep_event_files.trial_of_script:
+    _separate_other_ranks()
     _write_whole_lines()
 _run_own()

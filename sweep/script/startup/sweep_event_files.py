@@ -12,6 +12,7 @@ the writers work as usual. What is adapted, and why:
 * TensorBoard shows every directory with event files as another run. The sweep copies their content into the
   trial's own run. So a file in the sweep's directory gets a name that TensorBoard does not read, from its
   first moment on: each curve is shown once.
+* Each rank of a distributed training can have a writer. Those of other ranks than 0 are announced separately.
 * HParams records would add rows and columns to the sweep's table. In the sweep's directory they are left out.
 
 Only the standard library is used, because it runs in any Python environment. Private attributes are used,
@@ -63,6 +64,18 @@ class Finder:
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+
+def other_rank() -> int:
+    """The rank of this process in a distributed training; 0 also if it is not part of one.
+
+    The same as `sweep.trial.reporting.other_rank`.
+    """
+    try:
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    except (KeyError, ValueError):
+        return 0
+    return rank if 0 < rank < size else 0
 
 
 def install() -> None:
@@ -172,7 +185,10 @@ def _hide(owner: Any, file: Any) -> None:
     """Rename the new file of a writer, before anything has been logged."""
     folder, name = os.path.split(owner._file_name)
     hidden = os.path.join(folder, name.replace("tfevents", "collected"))
-    os.rename(owner._file_name, hidden)
+    try:  # noqa: SIM105 - importing contextlib takes time
+        os.rename(owner._file_name, hidden)
+    except FileNotFoundError:  # the worker of rank 0 has hidden what was there when it started
+        pass
     owner._file_name = hidden
     if hasattr(file, "filename"):
         file.filename = os.fsencode(hidden)
@@ -180,8 +196,9 @@ def _hide(owner: Any, file: Any) -> None:
 
 def _announce(trial: str, path: str) -> None:
     """Tell the sweep the path of an event file. One write, so that lines of several processes do not mix."""
+    name = ".other-event-files" if other_rank() else ".event-files"
     try:
-        with open(os.path.join(trial, ".event-files"), "ab", buffering=0) as file:
+        with open(os.path.join(trial, name), "ab", buffering=0) as file:
             file.write(os.fsencode(path) + b"\n")
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""How many trials fit on the machines of a cluster."""
+"""Notes about workers and tasks that wait for resources."""
 
 from __future__ import annotations
 
@@ -9,46 +9,11 @@ import pytest
 import sweep
 from sweep.engine.observer import Observer
 from sweep.engine.ray import capacity
-from sweep.engine.ray.capacity import TaskMonitor, count_slots
+from sweep.engine.ray.capacity import CapacityMonitor, TaskMonitor
 from sweep.engine.ray.cluster import RayCluster
-from sweep.errors import InputError
-from sweep.sweepfile.model import Resources
+from sweep.engine.ray.resources import WorkerResources
 from tests.commands import call
 from tests.conftest import MakeSweep
-
-TWO_MACHINES = [{"CPU": 8.0, "GPU": 4.0}, {"CPU": 3.0}]
-
-
-@pytest.mark.parametrize(
-    ("machines", "resources", "limit", "slots"),
-    [
-        (TWO_MACHINES, {}, None, 11),
-        (TWO_MACHINES, {"cpu": 2}, None, 5),
-        (TWO_MACHINES, {"cpu": 0.25}, None, 44),
-        (TWO_MACHINES, {"gpu": 1}, None, 4),
-        (TWO_MACHINES, {"gpu": 0.5}, None, 8),
-        (TWO_MACHINES, {"gpu": 0.3, "cpu": 0}, None, 12),
-        (TWO_MACHINES, {"gpu": 0.7}, None, 4),
-        (TWO_MACHINES, {"gpu": 2}, None, 2),
-        (TWO_MACHINES, {"gpu": 0.5, "cpu": 4}, None, 2),
-        (TWO_MACHINES, {}, 3, 3),
-        ([{"CPU": 1.0}], {"cpu": 0.1}, None, 10),
-        ([{}], {"cpu": 0}, 5, 5),
-    ],
-)
-def test_slots_follow_the_resources(
-    machines: list[dict[str, float]], resources: dict[str, Any], limit: int | None, slots: int
-) -> None:
-    assert count_slots(machines, Resources(**resources), limit) == slots
-
-
-def test_a_trial_that_fits_on_no_machine_is_an_error() -> None:
-    with pytest.raises(
-        InputError, match="no machine has cpu: 1, gpu: 8 for a trial; the largest has cpu: 8, gpu: 4"
-    ):
-        count_slots(TWO_MACHINES, Resources(gpu=8), None)
-    with pytest.raises(InputError, match="set max_parallel to limit how many run at once"):
-        count_slots(TWO_MACHINES, Resources(cpu=0), None)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +111,66 @@ def test_on_a_shared_ray_a_task_that_cannot_run_is_noted(make_sweep: MakeSweep) 
     assert [trial.value for trial in result.trials] == [0.0, 0.0]
     (note,) = [note for note in notes.notes if "Ray task" in note]
     assert "waits for cpu: 1, and the trials hold all of it" in note
+
+
+class Machines:
+    """A cluster of machines with CPUs, of which other jobs and the sweep's workers hold some."""
+
+    def __init__(self, total: dict[str, float], free: dict[str, float]) -> None:
+        self.total = {node: {"CPU": cpus} for node, cpus in total.items()}
+        self.free = {node: {"CPU": cpus} for node, cpus in free.items()}
+
+    def ray_resources(self, resources: WorkerResources) -> dict[str, float]:
+        return resources.by_name
+
+    def machines(self, labels: object) -> list[dict[str, float]]:
+        return list(self.total.values())
+
+    def machines_by_node(self, labels: object) -> dict[str, dict[str, float]]:
+        return self.total
+
+    def free_resources(self) -> dict[str, dict[str, float]]:
+        return self.free
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(capacity, "has_started", lambda workers: "started" in workers)
+
+
+@pytest.mark.usefixtures("waits")
+def test_a_sweep_that_stands_still_says_what_it_waits_for_once_each_time() -> None:
+    observer = Notes()
+    cluster: Any = Machines({"a": 4, "b": 4}, {"a": 1, "b": 0})
+    monitor = CapacityMonitor(WorkerResources(2, 0), cluster, observer)
+    for _ in range(3):
+        monitor.check(["worker"])
+    (note,) = observer.notes
+    assert (
+        "each trial needs cpu: 2, gpu: 0, and this Ray cluster has cpu: 1, gpu: 0 free on one machine" in note
+    )
+    monitor.check([])  # a worker has started
+    cluster.total = {}  # later all machines leave
+    for _ in range(3):
+        monitor.check(["worker"])
+    assert observer.notes[1:] == [
+        "waiting for resources: each trial needs cpu: 2, gpu: 0, and no machine of this Ray cluster has that "
+        "now; trials start when one has joined"
+    ]
+
+
+@pytest.mark.usefixtures("waits")
+def test_a_worker_that_has_its_resources_is_not_said_to_wait() -> None:
+    observer = Notes()
+    cluster: Any = Machines({"a": 4}, {"a": 4})
+    monitor = CapacityMonitor(WorkerResources(4, 0), cluster, observer)
+    cluster.free = {"a": {"CPU": 0.0}}  # Ray has reserved them for the worker, whose process starts
+    monitor.check(["worker"])
+    cluster.total = {}
+    monitor.check(["worker"])
+    cluster.total = {"a": {"CPU": 4.0}}  # a machine has joined, and Ray has reserved it at once
+    monitor.check(["worker"])
+    monitor.check(["worker"])
+    monitor.check(["started"])
+    assert observer.notes == []

@@ -14,8 +14,9 @@ from ray.exceptions import RayActorError
 
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
+from sweep.engine.ray import address as addresses
 from sweep.engine.ray import cluster as ray_cluster
-from sweep.engine.ray import private
+from sweep.engine.ray import private, private_authentication
 from sweep.engine.ray.cluster import RayCluster, RayLost
 from sweep.engine.ray.engine import RayEngine
 from sweep.errors import InputError, SweepError
@@ -99,9 +100,10 @@ def test_a_sweep_that_has_joined_the_running_ray_does_not_change_to_another_one(
     joined = []
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(private, "find_running_cluster", Mock(side_effect=["10.0.0.1:1", "10.0.0.2:2"]))
-    monkeypatch.setattr(private, "match_authentication", lambda address: None)
+    monkeypatch.setattr(private_authentication, "match_authentication", lambda address: None)
     monkeypatch.setattr(private, "find_daemons", lambda node_id: [Mock()])
-    monkeypatch.setattr(ray_cluster, "_check_listens", lambda host, port: None)
+    monkeypatch.setattr(private, "has_node_here", lambda address: True)
+    monkeypatch.setattr(addresses, "_check_listens", lambda host, port: None)
     monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
     monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests use the Ray of this process
     monkeypatch.setattr(RayCluster, "current_node", lambda cluster: "node")
@@ -109,6 +111,23 @@ def test_a_sweep_that_has_joined_the_running_ray_does_not_change_to_another_one(
     cluster._connect()
     cluster.restart()
     assert joined == ["10.0.0.1:1", "10.0.0.1:1"]
+
+
+@pytest.mark.parametrize("client", ["ray://head:10001", "ray://head"])
+def test_the_address_of_a_client_server_stands_for_its_cluster(
+    monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    listening = []
+
+    def listens(host: str, port: str) -> None:
+        if (host, port) not in listening:
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr(addresses, "_check_listens", listens)
+    with pytest.raises(InputError, match="no cluster answers at head:6379; write the HOST:PORT that"):
+        addresses.resolve(client)
+    listening.append(("head", "6379"))
+    assert addresses.resolve(client) == "head:6379"
 
 
 @pytest.mark.parametrize("name", ["sweep", "sweep.engine", "numpy"])
@@ -241,8 +260,8 @@ class Actor:
     def answer(self):
         return "answered"
 
-with RayCluster(sys.argv[1]):
-    print(ray.get(Actor.remote().answer.remote(), timeout=120))
+with RayCluster(sys.argv[1]) as cluster:
+    print(ray.get(Actor.remote().answer.remote(), timeout=120), cluster.has_token)
 """
 
 
@@ -270,5 +289,5 @@ def test_clusters_with_and_without_a_token_are_joined_whatever_ray_auth_mode_is(
                 check=False,
                 timeout=PATIENCE,
             )
-            assert (joined.stdout.strip(), joined.stderr) == ("answered", ""), mode
+            assert (joined.stdout.strip(), joined.stderr) == (f"answered {of_cluster == 'token'}", ""), mode
         cluster.communicate("\n", timeout=PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -23,12 +22,17 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TMPDIR", raising=False)
 
 
-def test_a_folder_that_ray_can_use_is_left_to_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_gets_a_folder_that_only_this_user_can_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(temporary, "_SOCKET_PATH", 1000)
-    for variable in ("TMPDIR", "RAY_TMPDIR"):
-        monkeypatch.setenv(variable, str(tmp_path))
+    for variable, parent in (("TMPDIR", tmp_path), ("RAY_TMPDIR", tmp_path / "new")):
+        monkeypatch.setenv(variable, str(parent))
         with temporary_folder() as folder:
-            assert folder is None
+            private = Path(folder).parent  # Ray makes the folder that it is given writable for everybody
+            assert private.parent == parent
+            assert private.stat().st_mode & 0o077 == 0
+        assert not private.exists()
 
 
 @pytest.mark.parametrize(
@@ -39,10 +43,9 @@ def test_ray_gets_a_private_folder_if_it_cannot_use_the_temporary_one(
 ) -> None:
     monkeypatch.setenv("TMPDIR", value)
     with temporary_folder() as folder:
-        assert folder is not None
         assert len(f"{folder}/session_2026-11-29_00-34-58_024111_4194304/sockets/plasma_store") <= 103
-        assert os.stat(folder).st_mode & 0o077 == 0, "only this user can read it"
-    assert not Path(folder).exists()
+        assert Path(folder).parent.stat().st_mode & 0o077 == 0, "only this user can enter it"
+    assert not Path(folder).parent.exists()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_ray_gets_a_private_folder_if_it_cannot_use_the_temporary_one(
     [
         ("relative", "is not an absolute path"),
         ("/dev/null", "is not a directory"),
-        (f"/tmp/{TOO_LONG}", "is too long for Ray's sockets, by 26 characters"),
+        (f"/tmp/{TOO_LONG}", "is too long for Ray's sockets, by 37 characters"),
     ],
 )
 def test_a_folder_that_is_named_for_ray_and_cannot_be_used_is_an_error(
@@ -77,7 +80,7 @@ def test_a_sweep_runs_without_home_and_with_a_long_temporary_folder(
     folder = tmp_path / TOO_LONG
     folder.mkdir()
     # The address of a cluster that other tests use would be joined.
-    env = {"HOME": str(tmp_path / "home"), "TMPDIR": str(folder), "RAY_ADDRESS": "", "RAY_AUTH_MODE": "token"}
+    env = {"HOME": str(tmp_path / "home"), "TMPDIR": str(folder), "RAY_ADDRESS": ""}
     call("run", make_sweep(code, stop={"trials": 1}), env=env)
     assert sweep.load("demo").best_value == len(str(folder)), "the trial has the user's folder"
     assert not (tmp_path / "home").exists()

@@ -1,0 +1,1 @@
+"""Slurm: jobs that give a sweep its machines. Nothing here needs Ray."""

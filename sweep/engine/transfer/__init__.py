@@ -1,0 +1,1 @@
+"""Trials on machines without the sweep's directory: their files travel to it while they are written."""

@@ -1,0 +1,39 @@
+"""Which rank's end is that of an attempt which several workers run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sweep.engine.ray.gang import _cause, _End, _of_rank
+from sweep.engine.ray.worker import FinishedAttempt
+from sweep.messages import Outcome, OutcomeKind
+
+
+def _end(rank: int, kind: OutcomeKind, at: float = 0.0, died: bool = False) -> _End:
+    finished = FinishedAttempt(Outcome(0, 1, kind), is_worker_spent=False, oom_kills=0, ended=at)
+    return _End(rank, None if died else finished, kind, "", at)
+
+
+@pytest.mark.parametrize(
+    ("ends", "rank"),
+    [
+        ([_end(1, "returned"), _end(0, "returned")], 0),
+        ([_end(1, "error", at=2), _end(0, "pruned", at=1)], 0),  # rank 1 has waited for rank 0
+        ([_end(1, "error", at=1), _end(0, "interrupted", at=2)], 0),
+        ([_end(0, "error", at=2), _end(2, "error", at=1)], 2),  # the first one is the cause
+        ([_end(0, "error", at=1), _end(1, "crash", at=2, died=True)], 1),  # Ray notices a death late
+        ([_end(0, "error", at=1), _end(1, "oom", at=2)], 1),
+        ([_end(1, "crash", died=True), _end(0, "returned")], 1),
+        ([_end(0, "returned"), _end(1, "error")], 0),  # its result is known
+    ],
+)
+def test_the_end_of_an_attempt_is_that_of_the_rank_that_caused_it(ends: list[_End], rank: int) -> None:
+    assert _cause(ends).rank == rank
+
+
+def test_a_reason_names_the_rank_and_a_rank_without_one_adds_none() -> None:
+    assert _of_rank(replace(_end(1, "error"), reason="no data")) == "rank 1: no data"
+    assert _of_rank(replace(_end(0, "error"), reason="no data")) == "no data"
+    assert _of_rank(_end(1, "pruned")) == ""

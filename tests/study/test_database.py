@@ -1,0 +1,291 @@
+"""A study in a database: what is repeated after a lost answer, waiting, drivers and passwords."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
+
+import sweep
+from sweep.errors import EntryError, SweepError
+from sweep.study.database import Database
+from sweep.study.storage import load_study, open_url
+from sweep.sweepfile import load_spec
+from sweep.system.directory import SweepDirectory
+from sweep.system.urls import client_environment, connection_url, hide_passwords, store_password
+from tests.conftest import MakeSweep
+from tests.postgres import Postgres
+
+NOWHERE = Path("/nowhere")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database whose calls wait."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/study.db"
+    else:
+        url = request.getfixturevalue("postgres").create(f"test-{secrets.token_hex(4)}")
+    database = Database(connection_url(url, NOWHERE), patience=60)
+    yield database
+    database._backend.engine.dispose()
+
+
+pytestmark = pytest.mark.process
+
+
+class LostAnswers:
+    """From its creation until `stop`, every other commit of a database succeeds without an answer."""
+
+    def __init__(self, database: Database) -> None:
+        self.count = 0
+        self._connection = database._backend.engine
+        self._original = self._connection.dialect.do_commit
+        self._connection.dialect.do_commit = self._commit
+        self._random = random.Random(1)
+
+    def _commit(self, connection: Any) -> None:
+        self._original(connection)
+        if self._random.random() < 0.5:
+            self.count += 1
+            message = "database is locked: the answer was lost"  # SQLite's other errors are not temporary
+            raise OperationalError("COMMIT", {}, self._driver_error(message))
+
+    def _driver_error(self, message: str) -> Exception:
+        error: Exception = self._connection.dialect.dbapi.OperationalError(message)
+        return error
+
+    def stop(self) -> None:
+        self._connection.dialect.do_commit = self._original
+
+
+def test_what_a_call_has_done_is_not_done_again_if_its_answer_was_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.study.database._FIRST_INTERVAL", 0.001)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # Optuna waits up to 2 s
+    lost = LostAnswers(database)
+    study = optuna.create_study(storage=database, study_name="demo", load_if_exists=True)
+    study.enqueue_trial({"x": 0.25})
+    study.set_user_attr("seed", 1)
+    for number in range(4):
+        trial = study.ask({"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)})
+        assert trial.number == number
+        trial.report(0.5, 0)
+        trial.report(0.75, 1)
+        trial.set_user_attr("a", number)
+        state = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE][number]
+        study.tell(trial, 1.0 if state == TrialState.COMPLETE else None, state)
+    assert lost.count >= 30
+    lost.stop()
+    trials = study.get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE"]
+    assert trials[0].params["x"] == 0.25
+    assert [trial.values for trial in trials] == [[1.0], [0.75], None, [1.0]]
+    assert all(trial.intermediate_values == {0: 0.5, 1: 0.75} for trial in trials)
+    assert [trial.user_attrs for trial in trials] == [{"a": number} for number in range(4)]
+
+
+def test_a_trial_that_is_finished_cannot_be_finished_again(database: Database) -> None:
+    study = optuna.create_study(storage=database)
+    trial = study.ask()
+    study.tell(trial, 1.0)
+    with pytest.raises(ValueError, match="Cannot tell a COMPLETE trial"):
+        study.tell(trial, 1.0)
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_calls_wait_until_the_database_is_back(postgres: Postgres, is_killed: bool) -> None:
+    url = postgres.create(f"test-{secrets.token_hex(4)}")
+    study = optuna.create_study(storage=Database(connection_url(url, NOWHERE), patience=60))
+    trial = study.ask()
+    if is_killed:
+        postgres.stop()
+    else:
+        postgres.freeze()
+    back = threading.Timer(1.5, postgres.start if is_killed else postgres.thaw)
+    back.start()
+    began = time.monotonic()
+    trial.report(1.0, 0)
+    assert time.monotonic() - began > 1
+    back.join()
+    study.tell(trial, 1.0)
+    assert [found.intermediate_values for found in study.get_trials()] == [{0: 1.0}]
+
+
+def test_a_database_that_stays_away_is_one_error_without_its_password(postgres: Postgres) -> None:
+    url = postgres.create(f"test-{secrets.token_hex(4)}")
+    study = optuna.create_study(storage=Database(connection_url(url, NOWHERE), patience=0.3))
+    postgres.stop()
+    try:
+        with pytest.raises(SweepError) as caught:
+            study.ask()
+    finally:
+        postgres.start()
+    message = str(caught.value)
+    assert message.startswith(f"storage: postgresql+psycopg://sweep:***@127.0.0.1:{postgres.port}/test-")
+    assert "has not answered for 0.005 min: OperationalError: connection" in message
+    assert "s3cr" not in message
+
+
+def test_an_outcome_is_on_the_disk_even_if_the_server_would_answer_earlier(postgres: Postgres) -> None:
+    url = postgres.create(f"test-{secrets.token_hex(4)}")
+    first = Database(connection_url(url, NOWHERE))
+    with first._backend.engine.connect() as connection:
+        name = url.rpartition("/")[2]
+        connection.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
+        connection.commit()
+    first._backend.engine.dispose()
+    with Database(connection_url(url, NOWHERE))._backend.engine.connect() as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
+
+
+def test_errors_that_are_not_temporary_are_raised_at_once(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=Database(f"sqlite:///{tmp_path}/study.db", patience=60))
+    with study._storage._backend.engine.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(text("DROP TABLE trials"))
+        connection.commit()
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        study.ask()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:se/c:r%40et@host/db", "postgresql://me:***@host/db"),
+        ("mysql+pymysql://me:secret@host/db?x=1", "mysql+pymysql://me:***@host/db?x=1"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
+        ("postgresql://me:${SWEEP_PASSWORD}@host/db", "postgresql://me:${SWEEP_PASSWORD}@host/db"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        ("sqlite:////data/a:b.db", "sqlite:////data/a:b.db"),
+        (
+            "--set 'storage=postgresql://me:secret@host/db' -n 3",
+            "--set 'storage=postgresql://me:***@host/db' -n 3",
+        ),
+    ],
+)
+def test_passwords_in_urls_are_not_shown(url: str, shown: str) -> None:
+    assert hide_passwords(url) == shown
+    assert hide_passwords(shown) == shown
+
+
+def test_a_hidden_password_is_the_one_that_the_sweep_has_stored(tmp_path: Path) -> None:
+    file = tmp_path / ".password"
+    store_password("postgresql+psycopg://me:se%40cret@other/db", file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    hidden = "postgresql+psycopg://me:***@other/db"
+    assert connection_url(hidden, file) == "postgresql+psycopg://me:se%40cret@other/db"
+    store_password(hidden, file)  # as in the command that resumes the sweep
+    assert file.exists()
+    assert connection_url(hidden, tmp_path / "missing") == "postgresql+psycopg://me@other/db"
+    assert connection_url("postgresql+psycopg://me:new@other/db", file).endswith("me:new@other/db")
+    assert connection_url(hidden, file).endswith("me:new@other/db")  # as this process was given it
+    store_password("postgresql+psycopg://me@other/db", file)
+    assert not file.exists()
+
+
+def test_environment_variables_can_be_parts_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_PASSWORD", "a/b@c")
+    monkeypatch.setenv("SWEEP_URL", "sqlite:///x.db")
+    monkeypatch.setenv("PGPASSFILE", "/home/me/pass")
+    url = "postgresql+psycopg://me:${SWEEP_PASSWORD}@host/db"
+    assert connection_url(url, NOWHERE) == "postgresql+psycopg://me:a%2Fb%40c@host/db"
+    assert connection_url("${SWEEP_URL}", NOWHERE) == "sqlite:///x.db"
+    assert (
+        client_environment(url).items() >= {"SWEEP_PASSWORD": "a/b@c", "PGPASSFILE": "/home/me/pass"}.items()
+    )
+    with pytest.raises(
+        EntryError, match="storage: the environment variable SWEEP_MISSING is not set; export it"
+    ):
+        connection_url("postgresql+psycopg://me:${SWEEP_MISSING}@host/db", NOWHERE)
+
+
+def test_other_environment_variables_are_not_sent_to_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD_SECRET", "secret")
+    with pytest.raises(EntryError, match="only variables whose names begin with SWEEP_ are used") as caught:
+        connection_url("postgresql+psycopg://me:${CLOUD_SECRET}@host/db", NOWHERE)
+    assert "secret" not in str(caught.value)
+
+
+def test_no_server_can_ask_for_files_of_its_client() -> None:
+    url = "mysql+pymysql://me@127.0.0.1:1/db?local_infile=1"
+    options: list[dict[str, Any]] = []
+
+    def connect(dialect: object, record: object, arguments: object, given: dict[str, Any]) -> None:
+        options.append(given)
+        raise ConnectionError
+
+    event.listen(Engine, "do_connect", connect)
+    try:
+        with pytest.raises(ConnectionError):
+            Database(url)
+    finally:
+        event.remove(Engine, "do_connect", connect)
+    assert [given["local_infile"] for given in options] == [False]
+
+
+def test_reading_creates_no_database(tmp_path: Path, project: Path, make_sweep: MakeSweep) -> None:
+    spec = load_spec(make_sweep("", storage=f"sqlite:///{tmp_path}/study.db"))
+    assert load_study(spec, SweepDirectory(tmp_path)) is None
+    assert not (tmp_path / "study.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "installed", "opened"),
+    [
+        ("postgresql://host/db", {"psycopg"}, "postgresql+psycopg://host/db"),
+        ("postgres://host/db", {"psycopg", "psycopg2"}, "postgresql+psycopg2://host/db"),
+        ("postgresql+asyncpg://host/db", set(), "postgresql+asyncpg://host/db"),
+        ("mysql://host/db", {"pymysql"}, "mysql+pymysql://host/db"),
+        ("sqlite:///x.db", set(), "sqlite:///x.db"),
+        ("postgresql://host/db", set(), r"pip install 'sweep-hpo\[postgresql\]'"),
+        ("postgresql+psycopg2://host/db", {"psycopg"}, "pip install psycopg2"),
+        ("mysql://host/db", set(), "pip install pymysql"),
+    ],
+)
+def test_an_installed_driver_is_used(
+    url: str, installed: set[str], opened: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find: Callable[[str], object] = lambda name: name in installed or None  # noqa: E731
+    monkeypatch.setattr("sweep.system.urls.find_spec", find)
+    if "pip" not in opened:
+        assert connection_url(url, NOWHERE) == opened
+        return
+    with pytest.raises(EntryError, match=rf"needs a driver of the database; install it with: {opened}"):
+        connection_url(url, NOWHERE)
+
+
+def test_a_database_that_cannot_be_opened_is_one_error(postgres: Postgres, tmp_path: Path) -> None:
+    directory = SweepDirectory(tmp_path)
+    with pytest.raises(EntryError, match=r"cannot be opened: OperationalError: .*authentication failed"):
+        open_url(postgres.url("postgres", "wrong-one"), directory)
+    with pytest.raises(EntryError, match="storage: nonsense cannot be opened: ArgumentError") as caught:
+        open_url("nonsense", directory)
+    assert "wrong-one" not in str(caught.value)
+
+
+def test_no_file_that_is_shown_contains_the_password(
+    make_sweep: MakeSweep, project: Path, postgres: Postgres
+) -> None:
+    file = make_sweep(
+        "def train(trial):\n    return trial.params.x",
+        storage=postgres.create(f"test-{secrets.token_hex(4)}"),
+        stop={"trials": 2},
+    )
+    sweep.run(file, inline=True)
+    for path in (project / "runs").rglob("*"):
+        if path.is_file() and path.name != ".password":
+            assert b"s3cr" not in path.read_bytes(), path
+    assert (project / "runs/demo/.password").stat().st_mode & 0o777 == 0o600
