@@ -35,6 +35,8 @@ from sweep.sweepfile.build import Goal, Options, build_spec, change_spec, plain
 from sweep.sweepfile.types import UNLIMITED, read_delay
 from sweep.system.directory import SweepDirectory, create_directory
 from sweep.system.paths import check_current_directory, home_path
+from sweep.system.remote.mirror import mirrored
+from sweep.system.remote.store import runs_path
 from sweep.system.streams import guarded_streams
 
 _log = logging.getLogger("sweep")
@@ -94,7 +96,7 @@ def run(
     check_current_directory()
     seconds = read_delay(plain(grace), "sweep.run: grace")
     call = _read_call(what, space, goal, goals, n_trials, overrides, dict(options))
-    launch_options = LaunchOptions(home_path(runs), address, inline, fresh, seconds)
+    launch_options = LaunchOptions(runs_path(runs), address, inline, fresh, seconds)
     with guarded_streams():
         return _run(call, launch_options, callbacks, progress, observer)
 
@@ -217,7 +219,7 @@ def _run_named(
         for note in call.notes:
             events.on_note(note)
         try:
-            with call.locating:
+            with call.locating, mirrored(options.runs, spec.name, options.fresh, events.on_note):
                 launched = launch(spec, events, options, near=call.near, objective=objective)
         except StartInterrupted as error:
             raise _interrupted(str(error)) from None

@@ -8,38 +8,42 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from pathlib import Path
-
-import optuna
-from optuna.trial import TrialState
+from typing import TYPE_CHECKING
 
 from sweep.analysis.resuming import name_for_commands, store_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import caller
-from sweep.controller.requests import has_requests
 from sweep.controller.stop_rules import stop_notes
 from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
-from sweep.errors import InputError, StartInterrupted
+from sweep.errors import StartInterrupted
 from sweep.messages import Progress
 from sweep.objective.boolean_options import boolean_option_notes
 from sweep.objective.digest import differ, digest
 from sweep.objective.find import ObjectiveReference, find_objective, working_directory
 from sweep.objective.pickled_function import PickledFunction
+from sweep.rendering.root_run import write_root_run
+from sweep.rendering.root_run_updates import RootRunUpdates
 from sweep.space import SearchSpace
-from sweep.study.compatibility import incompatible_changes
+from sweep.start_mode import StartMode, another_name, check_start
 from sweep.study.enqueue import enqueued_configurations
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import check_sampler, sampler_notes
-from sweep.study.storage import open_url
+from sweep.study.storage import write_spec
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory, check_writable, create_directory
 from sweep.system.durable import write_atomically
+from sweep.system.environment import record_environment
 from sweep.system.lock import SweepLock, has_locks, is_locked
 from sweep.system.processes import missing_guarantees
+from sweep.system.urls import connection_url
+
+if TYPE_CHECKING:
+    from sweep.analysis.explanation import Explanation
+    from sweep.engine.slurm.options import SlurmOptions
 
 _NO_LOCKS = (
     "this file system has no file locks: do not run the sweep twice at the same time, and wait until all "
@@ -53,11 +57,12 @@ class LaunchOptions:
 
     Args:
         runs: the folder that contains the sweep's directory.
-        address: the address of a running Ray cluster (`auto`, `HOST:6379`), or `local` to start Ray on this
-            machine. None means RAY_ADDRESS in the environment, as for `ray.init`, or `local`.
+        address: the address of a running Ray cluster (`auto`, `HOST:6379`, `ray://HOST`), or `local` to start
+            Ray on this machine. None means RAY_ADDRESS in the environment, as for `ray.init`, or `local`.
         inline: run one trial at a time in this process, without Ray.
         fresh: move an existing sweep of this name to `.old/` instead of resuming it.
         grace: how long running trials have to reach a checkpoint after an interruption, in seconds.
+        slurm: which Slurm jobs run the trials; None without Slurm.
     """
 
     runs: Path
@@ -65,6 +70,7 @@ class LaunchOptions:
     inline: bool = False
     fresh: bool = False
     grace: float = 30.0
+    slurm: SlurmOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,13 @@ class Launch:
         view: the sweep on disk, afterwards.
         progress: the final progress; None if the sweep was already finished and nothing was run.
         signal: the signal that interrupted the sweep, if any.
+        explanation: what the sweep has taught; None if it was interrupted, or nothing was run.
     """
 
     view: SweepView
     progress: Progress | None
     signal: int | None = None
+    explanation: Explanation | None = None
 
 
 def launch(
@@ -107,13 +115,13 @@ def launch(
     directory = SweepDirectory.of(options.runs, spec.name)
     reference = objective or find_objective(spec, near)
     sweep = PreparedSweep(spec, directory, reference, Path.cwd(), working_directory(spec))
-    _check_search(spec)
-    text, code = spec.to_yaml(), digest(reference)
+    _check_search(spec, directory)
+    code = digest(reference)
     view = _open(directory)
-    mode = _check_start(spec, directory, view, options.fresh)
-    if mode in (_StartMode.FINISHED, _StartMode.RESUME) and _has_changed(directory.code, code):
+    mode = check_start(spec, directory, view, options.fresh)
+    if mode in (StartMode.FINISHED, StartMode.RESUME) and _has_changed(directory.code, code):
         observer.on_note("the objective's code has changed since the sweep started; earlier trials are kept")
-    if view is not None and mode is _StartMode.FINISHED:
+    if view is not None and mode is StartMode.FINISHED:
         return Launch(view, None)
     _check_directory(directory)
     for note in _notes(spec, reference, options):
@@ -121,24 +129,50 @@ def launch(
     interruption = Interruption()
     with interruption.catch_signals(), _started_engine(options, observer, interruption) as engine:
         engine.slots(spec)  # raises before anything is written if no machine has room for a trial
-        if mode is _StartMode.REPLACE:
+        if mode is StartMode.REPLACE:
             observer.on_note(f"the old sweep is now in {_move_aside(directory, engine, observer)}")
             view = None
         create_directory(directory.root)
         with _lock(directory) as run_id:
             view = _open(directory, view)  # again: another process may have been faster
-            _check_start(spec, directory, view, fresh=False)
+            check_start(spec, directory, view, fresh=False)
             if not has_locks(directory.lock):
                 observer.on_note(_NO_LOCKS)
             engine.clean_up_previous_run(directory, observer)
-            write_atomically(directory.spec, text)
+            write_spec(spec, directory)
             if not directory.code.exists():
                 write_atomically(directory.code, code)
             store_caller(directory)
+            record_environment(directory)
             directory.error.unlink(missing_ok=True)
             sweep = replace(sweep, run_id=run_id, known=view.storage if view is not None else None)
-            progress = engine.run(sweep, observer, interruption, options.grace)
-    return Launch((view or SweepView(directory)).again(), progress, interruption.signal)
+            with RootRunUpdates(directory):
+                progress = engine.run(sweep, observer, interruption, options.grace)
+            view, explanation = _after_run(view or SweepView(directory), observer, interruption)
+    return Launch(view, progress, interruption.signal, explanation)
+
+
+def _after_run(
+    view: SweepView, observer: Observer, interruption: Interruption
+) -> tuple[SweepView, Explanation | None]:
+    """The sweep after a run, and what it has taught unless it was interrupted.
+
+    Its root run in TensorBoard is brought up to date.
+    """
+    view = view.again()
+    view.is_running = False  # although this process still holds the lock
+    if view.study is None:
+        return view, None
+    explanation = None
+    if interruption.signal is None:
+        try:
+            from sweep.analysis.explanation import explain  # not needed before
+
+            explanation = explain(view)
+        except Exception as error:  # noqa: BLE001 - what the sweep has found must not be lost for a sentence
+            observer.on_note(f"`sweep explain` fails: {type(error).__name__}: {error}; please report it")
+    write_root_run(view, explanation)
+    return view, explanation
 
 
 def _open(directory: SweepDirectory, earlier: SweepView | None = None) -> SweepView | None:
@@ -153,12 +187,15 @@ def _open(directory: SweepDirectory, earlier: SweepView | None = None) -> SweepV
     return SweepView(directory) if earlier is None else earlier.again()
 
 
-def _check_search(spec: SweepSpec) -> None:
-    """Check that sampler, pruner and enqueued configurations are valid for the search space."""
+def _check_search(spec: SweepSpec, directory: SweepDirectory) -> None:
+    """Check that sampler, pruner and enqueued configurations fit the search space, and the database URL."""
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
     enqueued_configurations(spec, space)
+    if spec.storage is not None:
+        connection_url(spec.storage, directory.password)
+    spec.to_yaml()  # raises for what cannot be written, before anything is changed
 
 
 def _check_directory(directory: SweepDirectory) -> None:
@@ -171,12 +208,8 @@ def _check_directory(directory: SweepDirectory) -> None:
 
 
 def _lock(directory: SweepDirectory) -> SweepLock:
-    advice = f"; watch it with: sweep status {name_for_commands(directory)}\n{_another_name()}"
+    advice = f"; watch it with: sweep status {name_for_commands(directory)}\n{another_name()}"
     return SweepLock(directory.lock, directory.name, advice)
-
-
-def _another_name() -> str:
-    return f"for another sweep: {caller().again(name='NAME')}"
 
 
 def _notes(spec: SweepSpec, reference: ObjectiveReference, options: LaunchOptions) -> list[str]:
@@ -196,8 +229,13 @@ def _ignored_inline(spec: SweepSpec, options: LaunchOptions) -> list[str]:
     rules, resources = spec.trial, spec.resources
     given = {
         "max_parallel": spec.max_parallel not in (None, 1),
+        "shared": spec.shared is not None,
         "resources.cpu": resources.cpu not in (0, 1),
-        "resources.gpu (except that trial.device is a GPU)": resources.gpu > 0,
+        "resources.gpu (except that trial.device is a GPU)": resources.gpus > 0,
+        "resources.workers (rank 0 is the only one)": resources.workers > 1,
+        "resources.custom": bool(resources.custom),
+        "resources.labels": bool(resources.labels),
+        "runtime_env": bool(spec.runtime_env),
         "trial.timeout": rules.timeout is not None,
         "trial.recycle_after": rules.recycle_after is not None,
         "trial.recycle_at_gb": rules.recycle_at_gb is not None,
@@ -206,77 +244,6 @@ def _ignored_inline(spec: SweepSpec, options: LaunchOptions) -> list[str]:
         caller().option("grace", options.grace): options.grace != LaunchOptions.grace,
     }
     return [name for name, is_ignored in given.items() if is_ignored]
-
-
-class _StartMode(Enum):
-    """How a sweep is started, given what is on disk."""
-
-    NEW = auto()
-    REPLACE = auto()
-    """An existing sweep of this name is moved to `.old/`."""
-    RESUME = auto()
-    FINISHED = auto()
-    """A stop rule is reached: nothing is run."""
-
-
-def _check_start(
-    spec: SweepSpec, directory: SweepDirectory, view: SweepView | None, fresh: bool
-) -> _StartMode:
-    """Decide how a sweep is started. Changes nothing.
-
-    Args:
-        spec: the sweep.
-        directory: its directory.
-        view: the sweep that is there.
-        fresh: whether that one is moved aside.
-
-    Raises:
-        InputError: the directory or the study belongs to another sweep, or the sweep cannot be resumed.
-    """
-    if view is None:
-        _check_free(spec, directory)
-        return _StartMode.NEW
-    if fresh:
-        if spec.storage is not None:
-            raise InputError(
-                f"storage: {caller().option('fresh', True)} cannot move the study {spec.name!r} out of a "
-                f"database; {_another_name()}"
-            )
-        return _StartMode.REPLACE
-    _check_same_study(spec, view)
-    differences = incompatible_changes(view.spec, spec)
-    has_no_result = all(trial.state == TrialState.FAIL for trial in view.frozen_trials)
-    if differences and has_no_result and spec.storage is None and not view.is_running:
-        return _StartMode.REPLACE  # no trial has or will have a result that could be mixed up
-    if differences:
-        raise InputError(
-            f"{spec.name}: cannot be resumed: it differs from the sweep in {directory.root}:\n  "
-            + "\n  ".join(differences)
-            + f"\n  undo the change to resume it; {_another_name()}\n  "
-            f"to move the old one aside and start again: {caller().again(fresh=True)}"
-        )
-    has_work = view.is_running or has_requests(directory.requests)
-    is_finished = not has_work and view.as_spec(spec).stopped_by is not None
-    return _StartMode.FINISHED if is_finished else _StartMode.RESUME
-
-
-def _check_same_study(spec: SweepSpec, view: SweepView) -> None:
-    root = view.directory.root
-    if view.spec.name != spec.name:
-        raise InputError(
-            f"{root}: contains the sweep {view.spec.name!r}, whose study has that name; "
-            f"rename the directory back; {_another_name()}"
-        )
-    if view.study is None and any(root.glob("trial-*")):
-        raise InputError(
-            f"{root}: contains trials, but their study is missing from "
-            f"{spec.storage or view.directory.journal}; restore it; "
-            + (
-                _another_name()
-                if spec.storage
-                else f"to move the old sweep aside and start again: {caller().again(fresh=True)}"
-            )
-        )
 
 
 @contextmanager
@@ -289,13 +256,13 @@ def _started_engine(
         StartInterrupted: a signal arrived.
     """
     address = options.address or os.environ.get("RAY_ADDRESS")  # `ray job submit` sets it
-    if address in ("", "local"):
+    if address in ("", "local") or options.slurm is not None:
         address = None
     observer.on_startup(_activity(address, options.inline))
     with ExitStack() as exits:
         try:
             with interruption.raise_at_once():
-                engine = exits.enter_context(_engine(address, options.inline))
+                engine = exits.enter_context(_engine(address, options))
                 interruption.reinstall_handlers()
         except KeyboardInterrupt:
             raise StartInterrupted(interruption.signal or signal.SIGINT) from None
@@ -312,29 +279,12 @@ def _activity(address: str | None, inline: bool) -> str:
     return "joining the running Ray" if address == "auto" else f"joining Ray at {address}"
 
 
-def _engine(address: str | None, inline: bool) -> Engine:
-    if inline:
+def _engine(address: str | None, options: LaunchOptions) -> Engine:
+    if options.inline:
         return InlineEngine()
     from sweep.engine.ray.engine import RayEngine  # importing Ray takes half a second
 
-    return RayEngine(address)
-
-
-_LEFTOVERS = (".lock", ".fence", ".requests", "sweep.tmp")
-"""Files of a run that was killed before it wrote the sweep file."""
-
-
-def _check_free(spec: SweepSpec, directory: SweepDirectory) -> None:
-    """Check that the directory and the study of a new sweep are not in use."""
-    root = directory.root
-    if root.exists() and (not root.is_dir() or any(path.name not in _LEFTOVERS for path in root.iterdir())):
-        raise InputError(f"{root}: already exists and is not a sweep; move it away; {_another_name()}")
-    if spec.storage is not None:
-        names = optuna.study.get_all_study_names(open_url(spec.storage))
-        if spec.name in names:
-            raise InputError(
-                f"storage: {spec.storage} has a study {spec.name!r} of another sweep; {_another_name()}"
-            )
+    return RayEngine(address, options.slurm)
 
 
 def _move_aside(directory: SweepDirectory, engine: Engine, observer: Observer) -> Path:

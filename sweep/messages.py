@@ -67,6 +67,7 @@ class Assignment:
         seed: the seed for all random number generators, below 2**32; the same for every attempt.
         repeat: the index of the repeat, from 0.
         label: the name of the repeat and of its directory; empty without repeats.
+        gpu: the GPUs that it requires, or its share of one, if the sweep file does not say it.
     """
 
     number: int
@@ -76,6 +77,23 @@ class Assignment:
     seed: int
     repeat: int = 0
     label: str = ""
+    gpu: float | None = None
+
+
+class GpuUse(NamedTuple):
+    """The GPU memory of an attempt, in bytes.
+
+    Args:
+        peak: the most that it used on one GPU; None if that is unknown.
+        total: what that GPU has; 0 if that is unknown.
+        is_exhausted: whether the attempt failed because there was not enough.
+        share: the attempt's share of the GPU.
+    """
+
+    peak: int | None = None
+    total: int = 0
+    is_exhausted: bool = False
+    share: float = 1.0
 
 
 OutcomeKind = Literal[
@@ -104,8 +122,8 @@ class Outcome:
             `unreported`: a script succeeded without reporting the metric; `crash`: its process died;
             `oom`: the machine or the GPU ran out of memory; `lost_node`: its machine was lost; `timeout`: it
             exceeded its time limit; `stopped`: stopped by the user, or because its trial was decided;
-            `interrupted`: it stopped at a checkpoint because the sweep is being stopped; `disk_full`: it
-            could not write.
+            `interrupted`: it stopped at a checkpoint because the sweep is being stopped, or its machine goes
+            away; `disk_full`: it could not write.
         value: the value it returned for the metric, if any. Can be NaN.
         metrics: the last value of every metric that it logged.
         reports: the messages that have not been sent yet.
@@ -114,6 +132,7 @@ class Outcome:
         was_killed: whether the worker was killed, so that its files can be incomplete.
         repeat: the index of the repeat.
         notes: messages for the user.
+        gpu: the GPU memory that it used; None if it has no GPU.
     """
 
     number: int
@@ -127,6 +146,7 @@ class Outcome:
     was_killed: bool = False
     repeat: int = 0
     notes: tuple[str, ...] = ()
+    gpu: GpuUse | None = None
 
 
 TrialStateName = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -149,6 +169,7 @@ class AttemptResult:
         repeat: the index of the repeat.
         label: the name of the repeat; empty without repeats.
         is_repeat_finished: whether the repeat has finished, although other repeats of the trial have not.
+        step: the last step that the trial reported in this attempt.
         params: the trial's parameters.
         notes: messages for the user that no earlier result had.
     """
@@ -165,6 +186,7 @@ class AttemptResult:
     repeat: int = 0
     label: str = ""
     is_repeat_finished: bool = False
+    step: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -194,22 +216,33 @@ class NextStep:
             again, because its configuration is being sampled; None if none will start unless trials are
             enqueued.
         report_events: the reports since the last answer, if the observer wants them.
+        gpu: with `gpu: auto`, the share of a GPU that attempts hold from now on.
     """
 
     result: AttemptResult | None
     assignment: Assignment | None
     ask_again_in: float | None = None
     report_events: tuple[ReportEvent, ...] = ()
+    gpu: float | None = None
 
 
 @dataclass(frozen=True)
 class RunningAttempt:
-    """An attempt that a worker executes. `started` is in seconds since the epoch."""
+    """An attempt that a worker executes.
+
+    Args:
+        number: the trial's number.
+        attempt: the number of the attempt.
+        started: when it was assigned, in seconds since the epoch.
+        repeat: the index of the repeat.
+        must_move: whether it has been told to stop at its next checkpoint, because its machine goes away.
+    """
 
     number: int
     attempt: int
     started: float
     repeat: int = 0
+    must_move: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,11 +272,21 @@ class RunningTrial:
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best complete trial so far."""
+    """The best complete trial so far.
+
+    Args:
+        number: the trial's number.
+        value: its value of the metric; with several goals that of the first.
+        params: its parameters.
+        finished: when it finished, in seconds since the epoch, if that is known.
+        values: with several goals, its value of each.
+    """
 
     number: int
     value: float
     params: Mapping[str, Any]
+    finished: float | None = None
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -275,6 +318,7 @@ class Progress:
         common_failure: the failure that the first trials have in common. No trial is started until a running
             one shows that trials can succeed; without such a trial the sweep stops.
         report_events: the reports since the last call, if the observer wants them.
+        slots: how many trials can run at once; 0 if that is unknown.
     """
 
     counts: Mapping[str, int]
@@ -286,6 +330,7 @@ class Progress:
     stopped_by: str | None
     common_failure: CommonFailure | None = None
     report_events: tuple[ReportEvent, ...] = ()
+    slots: int = 0
 
     @property
     def finished(self) -> int:

@@ -30,6 +30,7 @@ from sweep.study.resubmission import failed_trials
 from sweep.study.storage import create_or_load_study, open_storage
 from sweep.sweepfile.load import parse_override
 from sweep.system.lock import SweepLock, current_session, is_locked
+from sweep.system.remote.fetch import check_runs_here
 
 _TIMEOUT = 30.0
 """How long the sender of a request waits for the running sweep, in seconds."""
@@ -237,6 +238,7 @@ def _sending(view: SweepView, request: Request) -> Iterator[SentRequest]:
     Raises:
         OperationInterrupted: a signal has arrived. The message says what becomes of the request.
     """
+    check_runs_here(view.directory)
     folder, interruption = view.directory.requests, Interruption()
     with interruption.catch_signals():
         earlier = None if request.session else find_equal(folder, request)
@@ -291,6 +293,7 @@ def _state(view: SweepView, number: int) -> str:
 
 
 def _require_session(view: SweepView) -> str:
+    check_runs_here(view.directory)
     session = current_session(view.directory.lock)
     if session is None:
         raise InputError(f"{view.spec.name}: is not running")

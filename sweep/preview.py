@@ -24,6 +24,7 @@ from sweep.study.seeds import derive_seed
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import NO_PROGRAM, CommandError
 from sweep.sweepfile.parameters import Constant, Leaf
+from sweep.sweepfile.resources import Resources
 from sweep.system.directory import SweepDirectory
 
 _SAMPLES = 5
@@ -89,6 +90,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
     notes += [*first_report_note(spec.pruner), *_length_notes(spec, space)]
     notes += boolean_option_notes(objective, space.parameters)
+    notes += _worker_notes(spec.resources)
     command = None
     if isinstance(objective, ScriptReference):
         command, problem = _first_command(spec, objective, samples)
@@ -122,6 +124,17 @@ def _length_notes(spec: SweepSpec, space: SearchSpace) -> list[str]:
                 f"{longest}: if a trial reports once for each, it is never pruned"
             ]
     return []
+
+
+def _worker_notes(resources: Resources) -> list[str]:
+    """A note about what a trial requires that several workers run."""
+    if resources.workers == 1:
+        return []
+    count = resources.workers
+    return [
+        f"each trial runs in {count} workers with cpu: {resources.cpu:g}, gpu: {resources.gpus:g} each; "
+        f"in all cpu: {resources.cpu * count:g}, gpu: {resources.gpus * count:g}"
+    ]
 
 
 def _first_command(

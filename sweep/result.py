@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,17 @@ from sweep.analysis.failures import explain_no_best
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.errors import SweepError
 from sweep.system.paths import expand_home, home_path
+from sweep.system.remote.store import runs_path
 
 if TYPE_CHECKING:
     import optuna
     import pandas
+    import plotly.graph_objects
+
+    from sweep.analysis.explanation import Explanation
+
+_SENTENCES = 3
+"""How many sentences of `explain` a notebook shows with a result."""
 
 
 class SweepResult:
@@ -100,6 +108,71 @@ class SweepResult:
         rows = [row.to_dict() for row in self.trials]
         return pandas.json_normalize(rows, max_level=1)
 
+    def curves(self) -> pandas.DataFrame:
+        """All values that the trials have logged, one per row: trial, repeat, metric, step, value, time.
+
+        `repeat` is the name of a repeat, such as `seed-0`; `time` is in seconds since the epoch.
+        """
+        from sweep.rendering.exports import curves_frame
+
+        return curves_frame(self._view)
+
+    def explain(self) -> Explanation:
+        """What the sweep has taught so far, as `sweep explain` prints it: its `statements`, or `print` it."""
+        from sweep.analysis.explanation import explain
+
+        return explain(self._view)
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write an HTML report about the sweep, as `sweep report` does; returns its path.
+
+        Args:
+            path: the HTML file, which is replaced.
+
+        Raises:
+            SweepError: a library of the extra `analysis` is not installed.
+        """
+        from sweep.rendering.html import write_report
+
+        file = home_path(path)
+        write_report([self._view], file)
+        return file
+
+    def plot(
+        self, kind: str, params: Sequence[str] | None = None, metric: str | None = None
+    ) -> plotly.graph_objects.Figure:
+        """Draw a plot of the sweep with Plotly; a notebook shows it.
+
+        Args:
+            kind: a kind of `sweep plot`, for example `history`, `slice` or `curves`.
+            params: the parameters that it shows; by default all, or the most important.
+            metric: which of several goals it shows; the first by default.
+
+        Raises:
+            InputError: there is no such plot.
+            SweepError: the sweep does not have enough trials for it, or Plotly is not installed.
+        """
+        from sweep.rendering.plots import figure
+
+        return figure(self._view, kind, params, metric)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the counts, the best trial, and the first sentences of `explain`."""
+        rows = {"trials": self._counts, "directory": str(self.directory)}
+        best = self._view.best
+        if best is not None:
+            values, params = self._view.values(best), self._view.params(best)
+            rows[f"best: trial {best.number}"] = f"{text.parameters(values)} with {text.parameters(params)}"
+        cells = "".join(
+            f'<tr><th style="text-align: left">{name}</th>'
+            f'<td style="text-align: left">{text.html(content)}</td></tr>'
+            for name, content in rows.items()
+        )
+        sentences = [statement.text for statement in self.explain().statements[:_SENTENCES]]
+        items = "".join(f"<li>{text.html(sentence)}</li>" for sentence in sentences)
+        title = f"<b>{text.html(self._view.spec.name)}</b> ({self._view.state})"
+        return f"{title}<table>{cells}</table><ul>{items}</ul>"
+
     def _best(self) -> FrozenTrial:
         best = self._view.best
         if best is None:
@@ -117,4 +190,4 @@ def load(sweep: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -
     Raises:
         InputError: there is no such sweep.
     """
-    return SweepResult(SweepView.open(expand_home(os.fspath(sweep)), home_path(runs)))
+    return SweepResult(SweepView.open(expand_home(os.fspath(sweep)), runs_path(runs)))

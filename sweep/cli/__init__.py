@@ -23,12 +23,14 @@ def main() -> None:
 
 def _call_app() -> int:
     """Run the command; returns its exit status."""
+    from sweep.analysis.formatting import printable
     from sweep.caller import CommandLine, called_by
     from sweep.cli.app import app
     from sweep.errors import SpecError, StartInterrupted, SweepError
     from sweep.system.paths import check_current_directory
+    from sweep.system.urls import hide_passwords
 
-    command, is_run = CommandLine(sys.argv[1:]), sys.argv[1:2] == ["run"]
+    command, is_run = CommandLine([*map(hide_passwords, sys.argv[1:])]), sys.argv[1:2] == ["run"]
     try:
         check_current_directory()
         with called_by(command):
@@ -44,7 +46,7 @@ def _call_app() -> int:
         os._exit(error.exit_status)  # Ray can crash on a normal exit if it was interrupted while starting
     except SweepError as error:
         separator = "\nerror: " if isinstance(error, SpecError) else "\n"  # each mistake has its own line
-        return _fail("error: " + separator.join(str(error).splitlines()), error.exit_status)
+        return _fail("error: " + separator.join(map(printable, str(error).splitlines())), error.exit_status)
     except UnicodeEncodeError as error:  # of the system's encoding: that of stdout raises no exceptions
         return _fail(
             f"error: {error.object!r} cannot be in a file name or a command line in this system's encoding, "
@@ -52,7 +54,7 @@ def _call_app() -> int:
         )
     except OSError as error:  # for example a full disk, or missing permissions
         hint = f"\nresume with: {command.again()}" if is_run else ""
-        return _fail(f"error: {error}{hint}")
+        return _fail(f"error: {printable(str(error))}{hint}")
     except KeyboardInterrupt:
         return _interrupted(command, is_run)
     return 0

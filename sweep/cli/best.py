@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from sweep.cli.options import Runs, SweepName, print_json
+from sweep.cli.options import Json, Runs, SweepName, print_json
 from sweep.errors import InputError, SweepError
 from sweep.system.directory import RUNS
 from sweep.system.paths import expand_home
@@ -28,7 +29,7 @@ class BestFormat(str, Enum):
     args = "args"
 
 
-_Format = Annotated[BestFormat, Option("--format", help="The output format.")]
+_Format = Annotated[BestFormat | None, Option("--format", help="The output format, by default YAML.")]
 _Artifact = Annotated[str | None, Option(metavar="ARTIFACT", help="Copy this artifact of the trial instead.")]
 _Output = Annotated[
     str | None,
@@ -41,7 +42,8 @@ _Force = Annotated[bool, Option("--force", help="Replace an existing file with t
 def best(
     name: SweepName,
     runs: Runs = RUNS,
-    form: _Format = BestFormat.yaml,
+    form: _Format = None,
+    as_json: Json = False,
     artifact: _Artifact = None,
     output: _Output = None,
     repeat: _Repeat = None,
@@ -51,6 +53,9 @@ def best(
 
     With several goals and more than one best trial, all trials of the Pareto front are printed, with their
     numbers and values.
+
+    If there is no best trial, a comment in the YAML says so. For a script, with --format, --json or
+    --artifact, that is an error: nothing is printed, and the exit status is 1.
 
     With --artifact a file or folder that the best trial saved with trial.save_artifact is copied instead, to
     the current folder or --output. With repeats, it is copied from the best repeat, or from --repeat.
@@ -62,6 +67,7 @@ def best(
       sweep best digits-cnn --artifact model.pt
       sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
     """
+    from sweep.analysis.formatting import printable
     from sweep.analysis.resuming import name_for_commands
     from sweep.analysis.view import SweepView
 
@@ -70,11 +76,12 @@ def best(
             raise InputError(f"{option}: is for --artifact; add for example --artifact model.pt")
     view = SweepView.open(name, runs)
     if view.best is None:
-        raise SweepError(
-            f"{view.spec.name}: {view.why_no_best}; see: sweep status {name_for_commands(view.directory)}"
-        )
-    if artifact is None:
-        _print_params(view, form)
+        why = f"{view.spec.name}: {view.why_no_best}; see: sweep status {name_for_commands(view.directory)}"
+        if artifact is not None or form is not None or as_json:
+            raise SweepError(why)
+        print(f"# {printable(why)}")
+    elif artifact is None:
+        _print_params(view, BestFormat.json if as_json else form or BestFormat.yaml)
     else:
         _copy_artifact(view, artifact, output or ".", repeat, force)
 
@@ -99,8 +106,11 @@ def _print_params(view: SweepView, form: BestFormat) -> None:
 
 
 def _print_arguments(line: str) -> None:
+    from sweep.analysis.formatting import escaped
     from sweep.system.streams import can_encode
 
+    if sys.stdout.isatty() and escaped(line) != line:
+        raise SweepError("the arguments contain control characters; redirect them, or use --format json")
     if not can_encode(line):  # a shell does not decode escapes
         raise SweepError(f"stdout cannot represent {line}; set PYTHONIOENCODING=utf-8, or use --format json")
     print(line)

@@ -46,9 +46,9 @@ def debug(
     \b
     Examples:
       sweep debug space.yaml                           defaults, and random values
-      sweep debug digits-cnn --trial 7 --pdb           trial 7 again; the sweep's directory is enough
+      sweep debug digits-cnn --trial 7 --pdb           trial 7 again
       sweep debug space.yaml --params lr=0.1,optimizer=sgd
-      sweep debug space.yaml --params best.yaml        as printed by `sweep best digits-cnn`
+      sweep debug space.yaml --params best.yaml        of `sweep best`
 
     Exit status: 0 finished or pruned; 1 failed; 2 invalid input; 130 interrupted.
     """

@@ -66,9 +66,9 @@ def init(
 
     \b
     Examples:
-      sweep init train.py:train            a function that takes a trial; writes train.yaml
-      sweep init train.py                  a script with options, or with one function that takes a trial
-      sweep init conf/search/optuna.yaml   a configuration of Hydra's Optuna sweeper
+      sweep init train.py:train            a function; writes train.yaml
+      sweep init train.py                  a script with options
+      sweep init conf/search/optuna.yaml   of Hydra's Optuna sweeper
     """
     from sweep.objective.source_reader import read_source
 

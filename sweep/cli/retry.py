@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from sweep.cli.completion import complete_trial
 from sweep.cli.options import Runs, SweepName
 from sweep.errors import InputError
 from sweep.system.directory import RUNS
@@ -13,7 +14,10 @@ from sweep.system.directory import RUNS
 
 def retry(
     name: SweepName,
-    numbers: Annotated[list[int] | None, Argument(metavar="[N]...", help="Numbers of failed trials.")] = None,
+    numbers: Annotated[
+        list[int] | None,
+        Argument(metavar="[N]...", autocompletion=complete_trial, help="Numbers of failed trials."),
+    ] = None,
     failed: Annotated[bool, Option("--failed", help="All failed trials.")] = False,
     runs: Runs = RUNS,
 ) -> None:

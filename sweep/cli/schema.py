@@ -11,7 +11,7 @@ def schema() -> None:
     \b
     Examples:
       sweep schema > sweep.schema.json
-      # then, as the first line of a sweep file, for the YAML language server (VS Code, Neovim):
+      # then, as the first line of a sweep file, for VS Code, Neovim:
       # yaml-language-server: $schema=sweep.schema.json
     """
     from sweep.sweepfile.schema import json_schema

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Argument
 
+from sweep.cli.completion import complete_sweep
 from sweep.cli.options import Json, Runs, print_json
 from sweep.errors import InputError
 from sweep.system.directory import RUNS
@@ -15,12 +16,17 @@ from sweep.system.paths import expand_home
 def status(
     name: Annotated[
         str | None,
-        Argument(metavar="[NAME]", parser=expand_home, help="A sweep's name or directory; all if omitted."),
+        Argument(
+            metavar="[NAME]",
+            parser=expand_home,
+            autocompletion=complete_sweep,
+            help="A sweep's name or directory; all if omitted.",
+        ),
     ] = None,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Print the status of a sweep, or of all sweeps in the folder.
+    """Print the status of a sweep, or of all sweeps in the folder. `sweep ls` sorts them, with cost and age.
 
     \b
     Examples:

@@ -6,13 +6,16 @@ from typing import Annotated
 
 from typer import Option
 
+from sweep.cli.completion import complete_trial
 from sweep.cli.options import Runs, SweepName
 from sweep.system.directory import RUNS
 
 
 def stop(
     name: SweepName,
-    trial: Annotated[int | None, Option(metavar="N", help="Stop only this trial.")] = None,
+    trial: Annotated[
+        int | None, Option(metavar="N", autocompletion=complete_trial, help="Stop only this trial.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Stop a running sweep as Ctrl-C does, or one of its trials, from another terminal.

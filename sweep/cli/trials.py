@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from sweep.cli.options import Runs, SweepName, finite, print_json
+from sweep.cli.options import Json, Runs, SweepName, finite, print_json, print_text
 from sweep.system.directory import RUNS
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ def trials(
     name: SweepName,
     runs: Runs = RUNS,
     form: Annotated[TableFormat, Option("--format", help="The output format.")] = TableFormat.table,
+    as_json: Json = False,
 ) -> None:
     """List all trials.
 
@@ -42,12 +42,12 @@ def trials(
     Examples:
       sweep trials digits-cnn
       sweep trials digits-cnn --format csv > trials.csv
-      sweep trials digits-cnn --format json | jq '.[] | select(.state == "FAIL")'
+      sweep trials digits-cnn --json | jq '.[] | select(.state == "FAIL")'
     """
     from sweep.analysis.view import SweepView
 
     view = SweepView.open(name, runs)
-    if form is TableFormat.json:
+    if as_json or form is TableFormat.json:
         print_json([row.to_dict() for row in view.rows()])
     elif form is TableFormat.csv:
         _print_csv(view.rows())
@@ -58,17 +58,21 @@ def trials(
 
 
 def _print_csv(rows: Sequence[TrialRow]) -> None:
+    from sweep.rendering.exports import CsvBuffer, safe_cell
+
     records = [row.to_dict() for row in rows]
     others = (key for record in records for key in record if key not in _GROUPS)
     columns = dict.fromkeys([*_COLUMNS, *others])
     for group in _GROUPS:
         columns |= dict.fromkeys(key for record in records for key in _entries(record, group))
-    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    text = CsvBuffer()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator=CsvBuffer.terminator)
+    writer.writerow({key: safe_cell(key) for key in columns})
     for record in records:
         for group in _GROUPS:
             record |= _entries(record, group)
-        writer.writerow({key: _cell(value) for key, value in record.items()})
+        writer.writerow({key: safe_cell(_cell(value)) for key, value in record.items()})
+    print_text(text.getvalue())
 
 
 def _cell(value: Any) -> Any:

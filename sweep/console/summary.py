@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
@@ -16,6 +17,9 @@ from sweep.controller.stop_rules import REASONS
 from sweep.launch import Launch
 from sweep.messages import CommonFailure
 from sweep.sweepfile.types import UNLIMITED
+
+if TYPE_CHECKING:
+    from sweep.analysis.explanation import Explanation
 
 
 def exit_status(launched: Launch) -> int:
@@ -46,15 +50,53 @@ def summarise(launched: Launch, metric_place: str | None = None) -> None:
     elif stopped_by == "metric":
         place = f" ({metric_place})" if metric_place is not None else ""
         _print_failures(view, f"; correct metric{place}, or what the script reports")
-        print(f"Then resume with: {caller().again()}")
+        _print(f"Then resume with: {caller().again()}")
     else:
         _print_failures(view, f"; `{retry}` runs them again" if retry else "")
-    print()
-    print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
-    print(f"  sweep trials {name}        all trials as a table")
+    if launched.explanation is not None:
+        _print_lessons(launched.explanation)
+    _print()
+    _print(f"  sweep explain {name}       what the sweep has taught, with the evidence")
+    _print(f"  sweep report {name}        the same with plots, as one HTML page")
+    _print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
+    _print(f"  sweep trials {name}        all trials as a table")
     if view.best is not None:
-        print(f"  sweep best {name}          the best parameters as YAML, JSON or arguments")
-    print(f"  {_relative(root)}/")
+        _print(f"  sweep best {name}          the best parameters as YAML, JSON or arguments")
+    _print(f"  {_relative(root)}/")
+
+
+_LESSONS = (
+    ("sureness", "gain", "front"),
+    ("importance", "cannot_tell"),
+    (
+        "at_bound",
+        "failing_choice",
+        "failing_range",
+        "pruner_eager",
+        "pruner_idle",
+        "unpredictable",
+        "noisy",
+        "no_effect",
+        "idle",
+    ),
+    ("saved",),
+    ("early_steps",),
+    ("cost",),
+    ("next",),
+)
+"""The keys of the statements that are printed after a run: of each group the first one that there is, until
+there are three. How many trials failed, and why, is printed anyway.
+"""
+
+
+def _print_lessons(explanation: Explanation) -> None:
+    """Print the three most useful sentences."""
+    groups = _LESSONS if isinstance(caller(), CommandLine) else _LESSONS[:-1]  # the next one is a command
+    lessons = [lesson for keys in groups for lesson in explanation.of(*keys)[:1]][:3]
+    if lessons:
+        _print()
+    for lesson in lessons:
+        _print(lesson.text)
 
 
 def _print_state(view: SweepView, launched: Launch) -> None:
@@ -62,32 +104,32 @@ def _print_state(view: SweepView, launched: Launch) -> None:
     reason = "" if rule is None else REASONS[rule]
     elapsed = text.duration(view.elapsed)
     if launched.progress is None:
-        print(f"{view.spec.name} is finished: {counts}{reason}.")
+        _print(f"{view.spec.name} is finished: {counts}{reason}.")
         for what, how in how_to_continue(view).items():
-            print(f"For {what}: {how}")
+            _print(f"For {what}: {how}")
     elif launched.signal is not None:
-        print(f"interrupted after {elapsed}: {counts if view.frozen_trials else 'no trial had started'}.")
-        print(f"Resume with: {caller().again()}")
+        _print(f"interrupted after {elapsed}: {counts if view.frozen_trials else 'no trial had started'}.")
+        _print(f"Resume with: {caller().again()}")
     else:
         trials = text.plural(view.finished_trials, "trial")
-        print(f"{trials} in {elapsed}: {counts}{reason}.")
+        _print(f"{trials} in {elapsed}: {counts}{reason}.")
         if launched.progress.stopped_by == "metric" and not rule:
-            print("Stopped early: no trial can succeed without the metric.")
+            _print("Stopped early: no trial can succeed without the metric.")
 
 
 def print_status(view: SweepView) -> None:
     """Print the status of a sweep."""
     of = "" if view.total is None else f" of {view.total}"
-    print(
+    _print(
         f"{view.spec.name}: {view.state}, {view.finished_trials}{of} trials in {text.duration(view.elapsed)}"
     )
-    print(f"trials: {text.counts(view.counts)}")
+    _print(f"trials: {text.counts(view.counts)}")
     print_best(view)
     if view.usage.utilisation is not None:
-        print(f"slots busy: {view.usage.utilisation:.0%}")
-    print(f"directory: {view.directory.root}")
+        _print(f"slots busy: {view.usage.utilisation:.0%}")
+    _print(f"directory: {view.directory.root}")
     if view.state == "interrupted":
-        print(f"resume with: {stored_caller(view.directory).again()}")
+        _print(f"resume with: {stored_caller(view.directory).again()}")
 
 
 def print_best(view: SweepView, has_lines: bool = False) -> None:
@@ -99,35 +141,40 @@ def print_best(view: SweepView, has_lines: bool = False) -> None:
     """
     if view.best is None:
         if view.counts["complete"] or view.counts["pruned"]:
-            print(view.why_no_best)
+            _print(view.why_no_best)
     elif len(view.spec.goals) > 1:
-        print("best trials (Pareto front):")
+        _print("best trials (Pareto front):")
         for trial in view.front:
-            print(f"  trial {trial.number}: {text.parameters(view.values(trial))}")
+            _print(f"  trial {trial.number}: {text.parameters(view.values(trial))}")
     else:
         params = view.params(view.best)
         value = text.number(view.best.values[0])
-        print(f"best: trial {view.best.number}, {view.spec.metric.name} = {value}")
+        _print(f"best: trial {view.best.number}, {view.spec.metric.name} = {value}")
         lines = [f"{key}: {text.parameter(value)}" for key, value in params.items()]
         for line in lines if has_lines else [text.parameters(params)]:
-            print(f"  {line}")
+            _print(f"  {line}")
 
 
 def _print_common_failure(view: SweepView, failure: CommonFailure, retry: str) -> None:
-    print(f"Stopped early: the first {SAMPLE} trials failed for the same reason. The first message is:")
-    print(f"  {failure.reason}")
-    print(f"  {_relative(view.error_file(failure.trial))}")
-    print(f"Correct the cause, then resume with: {caller().again()}")
+    _print(f"Stopped early: the first {SAMPLE} trials failed for the same reason. The first message is:")
+    _print(f"  {failure.reason}")
+    _print(f"  {_relative(view.error_file(failure.trial))}")
+    _print(f"Correct the cause, then resume with: {caller().again()}")
     if retry:
-        print(f"To run the failed trials again as well, first: {retry}")
-    print(f"To continue in spite of it: {caller().again(**{'stop.failures': UNLIMITED})}")
+        _print(f"To run the failed trials again as well, first: {retry}")
+    _print(f"To continue in spite of it: {caller().again(**{'stop.failures': UNLIMITED})}")
 
 
 def _print_failures(view: SweepView, advice: str) -> None:
     reason = most_frequent_failure(view.rows(TrialState.FAIL))
     if reason is not None:
-        print(reason.summary)
-        print(f"  {_relative(view.error_file(reason.trial))}{advice}")
+        _print(reason.summary)
+        _print(f"  {_relative(view.error_file(reason.trial))}{advice}")
+
+
+def _print(line: str = "") -> None:
+    """Print a line, which can contain texts from the user."""
+    print(text.printable(line))
 
 
 def _relative(path: Path) -> Path:

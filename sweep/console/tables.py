@@ -30,20 +30,23 @@ _LEFT = ("state", "why")
 """The columns of the trials that are aligned to the left."""
 _LEAST_WIDTH = 10
 """The least width of a column that is cut off."""
-_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
+STATE_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
 
 
 def print_sweeps(sweeps: Mapping[str, SweepView | InputError]) -> None:
     """Print one line per sweep, or the error of a sweep that cannot be read."""
     table = _table()
-    for title in ("sweep", "state", "trials", "best"):
+    for title in ("sweep", "state", "trials"):
         table.add_column(title, no_wrap=True, overflow="ellipsis")
+    table.add_column("best")  # see cut_off
     for name, view in sweeps.items():
         if isinstance(view, InputError):
-            table.add_row(name, "unreadable", "", " ".join(str(view).split()))
+            table.add_row(text.printable(name), "unreadable", "", cut_off(text.printable(str(view))))
         else:
-            table.add_row(name, view.state, text.counts(view.counts), _best(view))
-    _console().print(table)
+            table.add_row(
+                text.printable(name), view.state, text.counts(view.counts), cut_off(best_text(view))
+            )
+    make_console().print(table)
 
 
 def print_trials(view: SweepView) -> None:
@@ -76,8 +79,8 @@ def print_trials(view: SweepView) -> None:
 
 def _print_trials(titles: list[str], rows: list[list[str]]) -> None:
     """Print a table with a row for each trial. `rich` takes a second for a thousand rows."""
-    console = _console()
-    columns = [list(map(_one_line, column)) for column in zip(titles, *rows, strict=True)]
+    console = make_console()
+    columns = [list(map(text.printable, column)) for column in zip(titles, *rows, strict=True)]
     widths = [max(map(cell_len, column)) for column in columns]
     if titles[-1] == "why":
         rest = max(console.width - sum(widths[:-1]) - len(_GAP) * len(widths[:-1]), _LEAST_WIDTH)
@@ -88,14 +91,10 @@ def _print_trials(titles: list[str], rows: list[list[str]]) -> None:
             columns[index] = list(map(str.__add__, columns[index], spaces))
         else:
             columns[index] = list(map(str.__add__, spaces, columns[index]))
-    styled = {cell: _styled(console, cell, _STYLES[cell.strip()]) for cell in set(columns[1][1:])}
+    styled = {cell: _styled(console, cell, STATE_STYLES[cell.strip()]) for cell in set(columns[1][1:])}
     columns[1][1:] = [styled[cell] for cell in columns[1][1:]]
     header, *lines = (_GAP.join(cells).rstrip() for cells in zip(*columns, strict=True))
     print("\n".join([_styled(console, header, "bold"), *lines]))
-
-
-def _one_line(cell: str) -> str:
-    return cell if cell.isprintable() else " ".join(cell.split())
 
 
 def _cut(cell: str, width: int) -> str:
@@ -118,8 +117,11 @@ def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> No
     """Print the search space of a sweep, the size of its grid, and some configurations."""
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(
-        f"{spec.name}: {spec.goals_text} of {spec.entry_point} with {spec.sampler.type}, "
-        f"pruner {spec.pruner.type}\n"
+        text.printable(
+            f"{spec.name}: {spec.goals_text} of {spec.entry_point} with {spec.sampler.type}, "
+            f"pruner {spec.pruner.type}"
+        ),
+        end="\n\n",
     )
     if not spec.is_define_by_run:
         nodes = flatten(spec.parameters)
@@ -127,22 +129,23 @@ def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> No
         space = _table("parameter", "values", "scale", *(["when"] if is_conditional else []))
         for key, node in nodes.items():
             cells = [key, *_describe(node.parameter), _conditions(node)]
-            space.add_row(*cells[: len(space.columns)])
+            space.add_row(*map(text.printable, cells[: len(space.columns)]))
         samples = _table()
         for key in nodes:
-            samples.add_column(key, justify="right")
+            samples.add_column(text.printable(key), justify="right")
         for sample in preview.samples:
             samples.add_row(*(text.parameter(sample.get(key, "-")) for key in nodes))
         console.print(space)
         console.print(f"\ngrid: {'unbounded' if preview.grid is None else preview.grid}\n")
         console.print(samples)
     if preview.command is not None:
-        console.print(f"\n{shlex.join(preview.command)}\n", soft_wrap=True)
+        console.print(f"\n{text.printable(shlex.join(preview.command))}\n", soft_wrap=True)
     for note in notes:
-        console.print(f"note: {note}")
+        console.print(f"note: {text.printable(note)}")
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """A console that prints texts as they are, and cuts off nothing if the output is not a terminal."""
     width = None if sys.stdout.isatty() else _UNLIMITED
     return Console(markup=False, emoji=False, highlight=False, width=width)
 
@@ -151,7 +154,15 @@ def _table(*headers: str, expand: bool = False) -> Table:
     return Table(*headers, box=None, header_style="bold", pad_edge=False, expand=expand)
 
 
-def _best(view: SweepView) -> str:
+def cut_off(content: str) -> Text:
+    """The content of the column that is narrowed first if a table is wider than the terminal: rich narrows
+    columns that can be wrapped before others, and this text is cut off instead of wrapped.
+    """
+    return Text(content, no_wrap=True, overflow="ellipsis")
+
+
+def best_text(view: SweepView) -> str:
+    """The best value of a sweep and its trial, on one line."""
     if view.best is None:
         return "-"
     if len(view.front) > 1:

@@ -51,6 +51,8 @@ class Options(TypedDict, total=False):
     repeats: Any
     resources: Any
     max_parallel: int
+    runtime_env: Mapping[str, Any]
+    shared: bool
     stop: Any
     trial: Any
     storage: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from sweep.errors import nearest
@@ -39,7 +39,8 @@ LIST_MACROS = (
 _OVERRIDE = re.compile(r"\$\{args_no_hyphens\}|[+~]{0,2}[A-Za-z_][\w./@-]*=.*", re.DOTALL)
 """An item that can be an override of Hydra's."""
 TEXT_MACROS = ("args_json", "args_json_file", "env", "interpreter", "program")
-TRIAL_MACROS = ("trial_dir", "number", "seed", "cwd")
+RANK_MACROS = ("gpus", "workers", "node_rank", "master_addr", "master_port")
+TRIAL_MACROS = ("trial_dir", "number", "seed", "cwd", *RANK_MACROS)
 
 
 def depends_on_trial(cwd: str) -> bool:
@@ -60,6 +61,7 @@ class CommandContext:
         number: the trial's number.
         seed: the trial's seed.
         cwd: the working directory, or the one of the sweep if that of the command is the trial's.
+        ranks: the values of `RANK_MACROS`.
     """
 
     interpreter: str
@@ -70,15 +72,15 @@ class CommandContext:
     number: int
     seed: int
     cwd: str
+    ranks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Command:
     """A command with macros, which can be anywhere inside an item.
 
-    In addition to W&B's macros there are `${name}` of a parameter, `${trial_dir}`, `${number}`, `${seed}` and
-    `${cwd}`;
-    `$${...}` is a literal `${...}`. `WandbCommand` follows W&B's rules instead.
+    In addition to W&B's macros there are `${name}` of a parameter, `${trial_dir}`, `${number}`, `${seed}`,
+    `${cwd}` and `RANK_MACROS`; `$${...}` is a literal `${...}`. `WandbCommand` follows W&B's rules instead.
 
     Args:
         items: the program and its arguments.
@@ -168,6 +170,7 @@ class Command:
             "cwd": context.cwd,
             "number": str(context.number),
             "seed": str(context.seed),
+            **context.ranks,
             # After the macros above: a parameter called `seed` takes precedence.
             **{name: str(value) for name, value in params.items()},
             **{name: values[0] for name, values in macros.items() if name in TEXT_MACROS and values},

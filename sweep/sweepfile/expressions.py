@@ -1,4 +1,4 @@
-"""Constraints on parameters: arithmetic and comparisons of parameters, without Python's `eval`."""
+"""Constraints on parameters, and filters of trials: arithmetic and comparisons without Python's `eval`."""
 
 from __future__ import annotations
 
@@ -62,9 +62,11 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.USub: lambda value: -_number(value),
     ast.UAdd: lambda value: +_number(value),
 }
-_BOOLEAN: dict[type[ast.boolop], Callable[..., bool]] = {ast.And: all, ast.Or: any}
+_DECISIVE: dict[type[ast.boolop], bool] = {ast.And: False, ast.Or: True}
+"""The value of one part that decides the whole."""
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "log": math.log}
 _MAX_ARGUMENTS = {"abs": 1, "log": 2}
+_PARAMS = {"params": ""}
 _Evaluator = Callable[[Mapping[str, Any]], Any]
 _ALLOWED = "numbers, strings in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
 
@@ -77,6 +79,7 @@ class Expression:
 
     Args:
         text: the expression.
+        groups: what can be written in place of `params`, and the prefix of such names in `names`.
 
     Attributes:
         text: the expression.
@@ -86,8 +89,9 @@ class Expression:
         ExpressionError: the text is not an expression, or uses more than arithmetic and comparisons.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, groups: Mapping[str, str] = _PARAMS) -> None:
         self.text = text
+        self._groups = groups
         if len(text) > _MAX_LENGTH:
             raise ExpressionError(f"is longer than {_MAX_LENGTH} characters; write several constraints")
         try:
@@ -102,15 +106,15 @@ class Expression:
         try:
             if _depth(tree) > _MAX_DEPTH:
                 raise RecursionError
-            self._evaluate = _compile(tree, names)
+            self._evaluate = _compile(tree, names, groups)
         except RecursionError:
             raise ExpressionError("is nested too deeply; write several constraints") from None
         self.names: Sequence[str] = tuple(dict.fromkeys(names))
         if not names:
             raise ExpressionError("names no parameter, so it is constant")
 
-    def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
-        return Expression, (self.text,)  # the compiled functions cannot be pickled
+    def __reduce__(self) -> tuple[type[Expression], tuple[str, Mapping[str, str]]]:
+        return Expression, (self.text, self._groups)  # the compiled functions cannot be pickled
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether a configuration fulfils the constraint.
@@ -122,10 +126,21 @@ class Expression:
             ExpressionError: it does arithmetic with strings, compares them with numbers, or its result is
                 neither true nor false.
         """
-        if any(name not in params for name in self.names):
-            return True
+        return any(name not in params for name in self.names) or self.matches(params)
+
+    def matches(self, values: Mapping[str, Any]) -> bool:
+        """Whether values fulfil the expression as a filter.
+
+        A condition on a missing value is unknown: neither it nor its negation is fulfilled, as in SQL. An
+        expression that cannot be evaluated (division by zero, logarithm of 0) is not fulfilled.
+
+        Raises:
+            ExpressionError: as `holds`.
+        """
         try:
-            value = self._evaluate(params)
+            value = self._evaluate(values)
+        except KeyError:
+            return False
         except (ArithmeticError, ValueError) as error:
             if isinstance(error, ExpressionError):
                 raise
@@ -139,36 +154,43 @@ def _depth(node: ast.AST) -> int:
     return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
 
 
-def _compile(node: ast.expr, names: list[str]) -> _Evaluator:
-    """A function that evaluates a tree; appends the names of its parameters to `names`."""
+def _compile(node: ast.expr, names: list[str], groups: Mapping[str, str]) -> _Evaluator:
+    """A function that evaluates a tree, and raises KeyError for a missing value that it depends on.
+
+    Appends the names of its parameters to `names`.
+    """
+
+    def compiled(part: ast.expr) -> _Evaluator:
+        return _compile(part, names, groups)
+
     match node:
         case ast.Name() | ast.Attribute() | ast.Subscript():
-            name = _name(node)
+            name = _name(node, groups)
             names.append(name)
             return lambda params: params[name]
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return lambda params: value
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            items = [_compile(element, names) for element in elements]
+            items = [compiled(element) for element in elements]
             return lambda params: [item(params) for item in items]
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
-            unary, inner = _UNARY[type(op)], _compile(operand, names)
+            unary, inner = _UNARY[type(op)], compiled(operand)
             return lambda params: unary(inner(params))
         case ast.BoolOp(op=op, values=values):
-            combine, parts = _BOOLEAN[type(op)], [_compile(value, names) for value in values]
-            return lambda params: combine(_truth(part(params)) for part in parts)
+            decisive, parts = _DECISIVE[type(op)], [compiled(value) for value in values]
+            return lambda params: _combine(decisive, parts, params)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            binary, a, b = _BINARY[type(op)], _compile(left, names), _compile(right, names)
+            binary, a, b = _BINARY[type(op)], compiled(left), compiled(right)
             return lambda params: binary(_number(a(params)), _number(b(params)))
         case ast.Compare(left=left, ops=ops, comparators=rest) if all(type(op) in _COMPARISONS for op in ops):
-            kinds, compared = [type(op) for op in ops], [_compile(part, names) for part in (left, *rest)]
+            kinds, compared = [type(op) for op in ops], [compiled(part) for part in (left, *rest)]
             return lambda params: _compare(kinds, [part(params) for part in compared])
         case ast.Call(func=ast.Name(id=function), args=[_, *_] as arguments, keywords=[]) if (
             function in _FUNCTIONS
             and (function in _MAX_ARGUMENTS or len(arguments) > 1)
             and len(arguments) <= _MAX_ARGUMENTS.get(function, len(arguments))
         ):
-            call, passed = _FUNCTIONS[function], [_compile(argument, names) for argument in arguments]
+            call, passed = _FUNCTIONS[function], [compiled(argument) for argument in arguments]
             return lambda params: call(*(_number(argument(params)) for argument in passed))
     raise ExpressionError(f"{_excerpt(node)} is not allowed; use only {_ALLOWED}")
 
@@ -177,15 +199,29 @@ def _excerpt(node: ast.expr) -> str:
     return short_repr(ast.unparse(node))
 
 
-def _name(node: ast.expr) -> str:
+def _name(node: ast.expr, groups: Mapping[str, str]) -> str:
     match node:
         case ast.Name(id=name):
             return name
         case ast.Attribute(value=value, attr=name):
-            return f"{_name(value)}.{name}"
-        case ast.Subscript(value=ast.Name(id="params"), slice=ast.Constant(value=str(name))):
-            return name
+            return f"{_name(value, groups)}.{name}"
+        case ast.Subscript(value=ast.Name(id=group), slice=ast.Constant(value=str(name))) if group in groups:
+            return groups[group] + name
     raise ExpressionError(f"{_excerpt(node)} is not a parameter; use only {_ALLOWED}")
+
+
+def _combine(decisive: bool, parts: Sequence[_Evaluator], params: Mapping[str, Any]) -> bool:
+    """The parts joined by `or`, which a true one decides, or by `and`, which a false one decides."""
+    missing = None
+    for part in parts:
+        try:
+            if _truth(part(params)) is decisive:
+                return decisive
+        except KeyError as error:  # another part can still decide
+            missing = error
+    if missing is not None:
+        raise missing
+    return not decisive
 
 
 def _truth(value: Any) -> bool:

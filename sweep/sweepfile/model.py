@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from sweep.errors import suggestion
 from sweep.sweepfile.base import Model, require_one_of
+from sweep.sweepfile.cluster_entries import RuntimeEnv
 from sweep.sweepfile.command import CommandError
 from sweep.sweepfile.constraints import Constraints, check_constraint_names
 from sweep.sweepfile.declared_parameters import DEFINE_BY_RUN, DefineByRun, Parameters
@@ -19,6 +20,7 @@ from sweep.sweepfile.parameters import Choice, Constant
 from sweep.sweepfile.patterns import metric_names
 from sweep.sweepfile.pruners import NoPruner, Pruner
 from sweep.sweepfile.repeats import RepeatsEntry
+from sweep.sweepfile.resources import Resources
 from sweep.sweepfile.samplers import Sampler, TpeSampler
 from sweep.sweepfile.script_entries import (
     CommandEntry,
@@ -34,7 +36,6 @@ from sweep.sweepfile.types import (
     Flag,
     NonEmptyStr,
     NonNegativeInteger,
-    NonNegativeNumber,
     Number,
     OrForms,
     PathText,
@@ -94,19 +95,6 @@ class ListedMetric(Model):
         return self
 
 
-def _gpu_share(value: Any) -> Any:
-    if value > 1 and value != int(value):
-        raise invalid(f"{value} is neither a share of one GPU (up to 1) nor a whole number of GPUs")
-    return value
-
-
-class Resources(Model):
-    """The resources of one trial: `cpu` cores and `gpu` GPUs, each whole numbers or a share of one."""
-
-    cpu: NonNegativeNumber = 1
-    gpu: Annotated[NonNegativeNumber, AfterValidator(_gpu_share)] = 0
-
-
 class Stop(Model):
     """When the sweep stops: at the rule that is reached first. Without one it runs until the user stops it.
 
@@ -149,6 +137,7 @@ class TrialRules(Model):
     its cause, after `backoff` (twice as long each time); lost machines do not count. The last
     `keep_checkpoints` checkpoints of a trial are kept. A worker process is replaced after `recycle_after`
     trials, once it occupies `recycle_at_gb` of memory, or, with `isolate`, after each trial.
+    `system_metrics`: whether the use of CPU, GPU and memory is written to the run directory.
     """
 
     timeout: Seconds | None = None
@@ -163,6 +152,7 @@ class TrialRules(Model):
     recycle_after: PositiveInteger | None = None
     recycle_at_gb: PositiveNumber | None = None
     isolate: Flag = False
+    system_metrics: Flag = True
 
 
 def _metric(raw: Any) -> Any:
@@ -204,7 +194,7 @@ class SweepSpec(Model):
     `constraints` on parameters, such as `batch_size * accum <= 1024`, hold in every trial. `enqueue` lists
     configurations to begin with: `defaults`, or values by name. `sampler` is how configurations are chosen,
     `pruner` which trials are stopped early. At most `max_parallel` trials run at once, by default as many as
-    the machines can hold.
+    the machines can hold. `runtime_env` is Ray's runtime environment of the workers.
     """
 
     model_config = ConfigDict(
@@ -235,6 +225,14 @@ class SweepSpec(Model):
     repeats: RepeatsEntry = None
     resources: Resources = Resources()
     max_parallel: PositiveInteger | None = None
+    runtime_env: RuntimeEnv = Field(default_factory=dict)
+    shared: Annotated[
+        Flag | None,
+        Field(
+            description="Whether all machines of the cluster have the sweep's directory, which is found out "
+            "by default; false sends all files through Ray"
+        ),
+    ] = None
     stop: Stop = Stop()
     trial: TrialRules = TrialRules()
     storage: Annotated[
@@ -374,6 +372,7 @@ class SweepSpec(Model):
         if data["arguments"] == "dotted":
             del data["arguments"]
         data = {key: value for key, value in data.items() if value not in ([], {})}
+        data["resources"] = {key: value for key, value in data["resources"].items() if value != {}}
         data["parameters"] = (
             DEFINE_BY_RUN if self.is_define_by_run else dump_parameters(self.parameters.items())
         )

@@ -163,6 +163,19 @@ def as_integer(value: Any) -> Any:
     return value
 
 
+AUTO = "auto"
+
+
+def _gpus(value: Any) -> Any:
+    if value == AUTO:
+        return value
+    if _number(value) < 0:
+        raise invalid(f"must be at least 0, got {short_repr(value)}")
+    if value > 1 and value != int(value):
+        raise invalid(f"{value} is neither a share of one GPU (up to 1) nor a whole number of GPUs")
+    return value
+
+
 UNLIMITED = "unlimited"
 
 
@@ -249,6 +262,12 @@ PositiveIntegerOrUnlimited = Annotated[
     BeforeValidator(_count_or_unlimited),
     WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": UNLIMITED}]}),
 ]
+GpusOrAuto = Annotated[
+    int | float | Literal["auto"],
+    BeforeValidator(_gpus),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": AUTO}]}),
+]
+"""A share of one GPU, a whole number of them, or `auto`."""
 NonNegativeInteger = Annotated[NonNegativeInt, BeforeValidator(as_integer)]
 Flag = StrictBool
 SCALAR_SCHEMA = {"type": ["null", "boolean", "number", "string"]}

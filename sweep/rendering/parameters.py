@@ -1,0 +1,124 @@
+"""What a report shows of the parameters: importance, the curve of each, ablation, the next search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from sweep.analysis.ablation import AblationStep, ablation
+from sweep.analysis.dependence import curve
+from sweep.analysis.formatting import parameter
+from sweep.analysis.importance import Importance, importances
+from sweep.analysis.metric_model import MetricModel
+from sweep.analysis.next_space import next_space
+from sweep.rendering.columns import as_json
+from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.yaml import read_value, write_yaml
+
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class NextSearch:
+    """A sweep file for the next search.
+
+    Args:
+        name: the name of that sweep.
+        file: the file.
+        changes: what differs from this sweep, a sentence for each.
+    """
+
+    name: str
+    file: str
+    changes: Sequence[str]
+
+
+def parameter_data(model: MetricModel) -> dict[str, Any]:
+    """What the page's script draws of one metric over the parameters."""
+    if not len(model.observations.losses):
+        return {"metric": model.name, "importance": [], "curves": {}, "ablation": None}
+    with threadpool_limits(1):  # the matrices are small
+        curves = {
+            dimension.name: _curve(model, column)
+            for column, dimension in enumerate(model.dimensions)
+            if model.is_enough
+        }
+        return {
+            "metric": model.name,
+            "importance": [found for one in importances(model) if (found := _importance(one))["methods"]],
+            "curves": {name: found for name, found in curves.items() if found is not None},
+            "ablation": _ablation(model),
+        }
+
+
+def _importance(one: Importance) -> dict[str, Any]:
+    ends = {
+        "fANOVA": (one.share, one.low, one.high),
+        "PED-ANOVA": (one.ped_anova, one.ped_low, one.ped_high),
+    }
+    methods = {
+        method: {
+            "value": as_json(value, _DIGITS),
+            "low": as_json(low, _DIGITS),
+            "high": as_json(high, _DIGITS),
+        }
+        for method, (value, low, high) in ends.items()
+        if value is not None
+    }
+    return {"parameter": one.name, "methods": methods}
+
+
+def _curve(model: MetricModel, column: int) -> dict[str, Any] | None:
+    found = curve(model, column)
+    if found is None:
+        return None
+    is_choice = model.choices[column] > 0
+    return {
+        "x": [parameter(value) if is_choice else as_json(value, _DIGITS) for value in found.values],
+        **{
+            key: [as_json(float(value), _DIGITS) for value in values]
+            for key, values in (("y", found.mean), ("low", found.low), ("high", found.high))
+        },
+    }
+
+
+def _ablation(model: MetricModel) -> dict[str, Any] | None:
+    start = "the defaults" if model.defaults is not None else "the median trial"
+    steps = ablation(model)
+    if len(steps) < 2:
+        return None
+    return {
+        "start": start,
+        "steps": [
+            {
+                "label": _label(step) if step.name else start,
+                "value": as_json(step.value, _DIGITS),
+                "low": as_json(step.low, _DIGITS),
+                "high": as_json(step.high, _DIGITS),
+            }
+            for step in steps
+        ],
+    }
+
+
+def _label(step: AblationStep) -> str:
+    before, after = ("not set" if value is None else parameter(value) for value in (step.before, step.after))
+    return f"{step.name}: {before} → {after}"
+
+
+def next_search(model: MetricModel) -> NextSearch | None:
+    """The sweep file for the next search; None if nothing speaks for another space."""
+    found = next_space(model)
+    if not found.changes:
+        return None
+    name = f"{model.view.spec.name}-next"
+    spec = model.view.spec
+    data = {**read_value(spec.to_yaml()), "name": name, "parameters": found.parameters}
+    data.pop("enqueue", None)  # the configurations can lie outside the new space
+    for key, field in SweepSpec.model_fields.items():
+        if key in data and getattr(spec, key) == field.get_default(call_default_factory=False):
+            del data[key]
+    return NextSearch(name, write_yaml(data), found.changes)

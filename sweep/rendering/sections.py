@@ -1,0 +1,142 @@
+"""The parts of a report that are text: what has been found, failures, and how to reproduce the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from sweep.analysis import formatting as text
+from sweep.analysis.explanation import Statement, Topic, explain
+from sweep.analysis.resuming import name_for_commands, stored_caller
+from sweep.analysis.view import SweepView, TrialRow
+from sweep.controller.common_failure import failure_patterns
+from sweep.system.environment import Environment, environments
+
+_TITLES: dict[Topic, str] = {
+    "best": "The best",
+    "parameters": "What matters",
+    "health": "Health",
+    "cost": "Cost",
+    "next": "What to do next",
+}
+_SHOWN_TRIALS = 12
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A reason for which trials failed.
+
+    Args:
+        reason: the message of the first of them.
+        is_exact: whether all have this message; otherwise theirs differ in values.
+        trials: their numbers.
+        share: their share of the trials that failed.
+    """
+
+    reason: str
+    is_exact: bool
+    trials: tuple[int, ...]
+    share: float
+
+
+def tiles(view: SweepView) -> list[tuple[str, str, str]]:
+    """The key figures: a label, the figure, and a note on it."""
+    found = []
+    if view.best is not None:
+        front = len(view.front)
+        for goal, value in zip(view.spec.goals, view.best.values, strict=True):
+            note = (
+                f"trial {view.best.number}" if front == 1 else f"trial {view.best.number}, first of the front"
+            )
+            found.append((f"best {goal.name}", text.number(value), f"{note}; {goal.goal}"))
+    counts = {name: count for name, count in view.counts.items() if count}
+    found.append(("trials", str(len(view.frozen_trials)), text.counts(counts)))
+    found.append(("elapsed", text.duration(view.elapsed), "without the time between its runs"))
+    if view.usage.busy:
+        utilisation = view.usage.utilisation
+        note = "" if utilisation is None else f"slots busy {utilisation:.0%} of the time"
+        found.append(("slot hours", text.number(round(view.usage.busy / 3600, 4)), note))
+    return found
+
+
+def findings(view: SweepView) -> list[tuple[str, str, list[Statement]]]:
+    """The statements of `explain`, by topic and its title."""
+    # The advice to write a report is for other places.
+    statements = [
+        statement
+        for statement in explain(view).statements
+        if not str(statement.data.get("command", "")).startswith("sweep report")
+    ]
+    by_topic = [
+        (topic, _TITLES[topic], [statement for statement in statements if statement.topic == topic])
+        for topic in get_args(Topic)
+    ]
+    return [found for found in by_topic if found[2]]
+
+
+def best_side_by_side(views: Sequence[SweepView]) -> list[tuple[str, list[str], bool]]:
+    """The best parameters of several sweeps: name, values, and whether these differ."""
+    best = [view.params(view.best) if view.best is not None else {} for view in views]
+    rows = []
+    for name in dict.fromkeys(name for params in best for name in params):
+        values = [text.parameter(params[name]) if name in params else "" for params in best]
+        rows.append((name, values, len(set(values)) > 1))
+    return rows
+
+
+def failures(rows: Sequence[TrialRow]) -> list[Failure]:
+    """The reasons for which trials failed, the most frequent first."""
+    failed = [row for row in rows if row.state == "FAIL"]
+    groups: dict[str, list[TrialRow]] = {}
+    for pattern, row in zip(
+        failure_patterns([(row.reason or "", row.params) for row in failed]), failed, strict=True
+    ):
+        groups.setdefault(pattern, []).append(row)
+    return [
+        Failure(
+            reason=similar[0].reason or "no reason is recorded",
+            is_exact=len({row.reason for row in similar}) == 1,
+            trials=tuple(row.number for row in similar),
+            share=len(similar) / len(failed),
+        )
+        for similar in sorted(groups.values(), key=len, reverse=True)
+    ]
+
+
+def reproduction(view: SweepView) -> dict[str, Any]:
+    """How to run the sweep again: command, file, and what it ran on."""
+    recorded = environments(view.directory)
+    name = name_for_commands(view.directory)
+    commands = [("Run or resume it", stored_caller(view.directory).again())]
+    if view.best is not None:
+        form = "args" if len(view.front) == 1 else "json"
+        commands.append(("The best parameters", f"sweep best {name} --format {form}"))
+        commands.append(("Run the best trial again", f"sweep debug {name} --trial {view.best.number}"))
+    return {
+        "commands": commands,
+        "file": view.directory.spec.read_text(encoding="utf-8"),
+        "runs": recorded,
+        "requirements": _requirements(recorded[-1]) if recorded else "",
+        "facts": _facts(view, recorded[-1]) if recorded else [],
+    }
+
+
+def _facts(view: SweepView, environment: Environment) -> list[tuple[str, str]]:
+    facts = [("sweep directory", str(view.directory.root)), ("started in", environment.folder)]
+    if environment.git is not None:
+        facts.append(("git", str(environment.git)))
+    facts.append(("Python", f"{environment.python} ({environment.executable})"))
+    return facts + list(environment.machine.items())
+
+
+def _requirements(environment: Environment) -> str:
+    """The installed packages as pip reads them."""
+    return "".join(f"{name}=={version}\n" for name, version in environment.packages.items())
+
+
+def trial_list(numbers: Sequence[int]) -> str:
+    """Some trial numbers, for display: 1, 2, 3 and 40 more."""
+    shown = ", ".join(map(str, numbers[:_SHOWN_TRIALS]))
+    rest = len(numbers) - _SHOWN_TRIALS
+    return f"{shown} and {rest} more" if rest > 0 else shown
