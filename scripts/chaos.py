@@ -4,9 +4,11 @@
     python scripts/chaos.py --minutes 15 --seed 1
 
 SIGKILL is sent to workers, the controller, the driver (the process of `sweep run`, which is then restarted
-at once with the same command), Ray's raylet on this machine, and all processes of a node of a
-`ray.cluster_utils.Cluster` that the sweep has joined. The trials train nothing, but save checkpoints and
-resume from them.
+at once with the same command), Ray's raylet on this machine, and all processes of a node of a cluster that
+the sweep has joined. Nodes are drained, too: it is announced that they leave. There are two clusters on this
+machine: the nodes of one share the disk, those of the other have separate ones (in mount namespaces, if the
+user can create them). Where Slurm is installed, the sweep runs in jobs of a Slurm on this machine, too, which
+are cancelled and requeued. The trials train nothing, but save checkpoints and resume from them.
 
 When the time is up, the sweep runs to its end without kills. Then the invariants are checked: every trial has
 exactly one outcome, a finished trial was never changed or started again, no process is left, plain Optuna
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +37,13 @@ from typing import Any
 
 import psutil
 from chaos_invariants import MARK, REPOSITORY, check, title_of
+from chaos_kinds import EVERYWHERE, KINDS, KillDriver, Kind, Place
+from chaos_nodes import Machines, NodesWithoutSharedDisk, SharedNodes
+from chaos_slurm import SlurmJobs
+from separate_nodes import can_separate
 
-DECK = ["worker"] * 8 + ["driver"] * 5 + ["controller"] * 4 + ["raylet"] * 2 + ["node"]
 SLOTS = 4
+_ENDLESS = 1_000_000
 
 
 @dataclass
@@ -59,7 +65,9 @@ class Sweep:
         self.root = folder / "runs" / "chaos"
         self.log = open(folder / "driver.log", "a")  # noqa: SIM115 - open until the script exits
         self.driver: subprocess.Popen[bytes] | None = None
-        self.address: str | None = None
+        self.machines: Machines | None = None
+        """Where its trials run; None if it runs on its own Ray."""
+        self.violations: list[str] = []
         (folder / "chaos.yaml").write_text(
             json.dumps(
                 {
@@ -75,12 +83,13 @@ class Sweep:
             )
         )
 
-    def start(self, trials: int, address: str | None) -> None:
-        """Start `sweep run`."""
-        self.address = address
+    def start(self, trials: int, machines: Machines | None = None) -> None:
+        """Start `sweep run`, on its own Ray or on other machines."""
+        self.machines = machines
+        arguments, env = (machines.arguments, machines.env) if machines is not None else ((), {})
         command = [sys.executable, "-c", "from sweep.cli import main; main()", "run", "chaos.yaml", "--plain"]
-        command += ["-n", str(trials), "--grace", "5"] + (["--address", address] if address else [])
-        environment = {**os.environ, MARK: self.folder.name, "RAY_USAGE_STATS_ENABLED": "0"}
+        command += ["-n", str(trials), "--grace", "5", *arguments]
+        environment = {**os.environ, **env, MARK: self.folder.name, "RAY_USAGE_STATS_ENABLED": "0"}
         self.log.write(f"--- {time.time()} {' '.join(command[3:])}\n")
         self.log.flush()
         self.driver = subprocess.Popen(
@@ -107,8 +116,13 @@ class Sweep:
         """Running processes of the sweep whose title begins with `title`."""
         from sweep.system.processes import find
 
-        found = find([self.root], [self.root / ".fence"])
-        return [process for process in found if title_of(process).startswith(title)]
+        found = {process.pid: process for process in find([self.root], [self.root / ".fence"])}
+        if self.machines is not None:
+            own = [
+                process for process in self.machines.processes() if title_of(process).startswith("ray::Ray")
+            ]
+            found |= {process.pid: process for process in own}
+        return [process for process in found.values() if title_of(process).startswith(title)]
 
     def has_workers(self) -> bool:
         """Whether a worker has been started."""
@@ -130,98 +144,69 @@ class Sweep:
         return []
 
 
-class Nodes:
-    """A Ray cluster of three nodes on this machine, started when it is first used."""
-
-    def __init__(self) -> None:
-        self._cluster: Any = None
-        self._nodes: list[Any] = []
-
-    @property
-    def address(self) -> str:
-        if self._cluster is None:
-            from ray.cluster_utils import Cluster
-
-            self._cluster = Cluster()
-            self._join(include_dashboard=False)  # the head
-            self._nodes = [self._join() for _ in range(2)]
-        return str(self._cluster.address)
-
-    def kill_node(self, which: int) -> None:
-        """Kill the raylet of a node and its child processes, then add another node."""
-        node = self._nodes.pop(which % len(self._nodes))
-        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        victims = [raylet, *raylet.children(recursive=True)]
-        for process in victims:
-            with suppress(psutil.Error):
-                process.kill()
-        with suppress(Exception):
-            self._cluster.remove_node(node, allow_graceful=False)
-        self._nodes.append(self._join())
-
-    def _join(self, **options: Any) -> Any:
-        assert self._cluster is not None
-        with suppress(Exception):  # on a busy machine it can take longer than Ray's timeout of 30 s
-            return self._cluster.add_node(num_cpus=1, **options)
-        return self._cluster.add_node(num_cpus=1, **options)
-
-    def shutdown(self) -> None:
-        if self._cluster is not None:
-            self._cluster.shutdown()
-
-
 class Chaos:
     """Kills processes at random and records what happens.
 
     Args:
         sweep: the sweep.
-        nodes: the cluster whose nodes are killed.
+        elsewhere: where it can run besides its own Ray.
         seed: the seed of the random choices.
+        kinds: what is done to it.
     """
 
-    def __init__(self, sweep: Sweep, nodes: Nodes, seed: int) -> None:
+    def __init__(
+        self, sweep: Sweep, elsewhere: Mapping[Place, Machines], seed: int, kinds: Sequence[Kind] = KINDS
+    ) -> None:
         self._sweep = sweep
-        self._nodes = nodes
+        self._elsewhere = elsewhere
         self._random = random.Random(seed)
-        self._deck: list[str] = []
-        self.record = Record()
+        places = {"alone", *elsewhere}
+        self._kinds = [kind for kind in kinds if places.intersection(kind.places)]
+        self._deck: list[Kind] = []
+        self._place: Place = "alone"
+        self.record = Record(violations=sweep.violations)
 
     def run(self, minutes: float, trials: int, most: int | None) -> None:
-        """Kill for some minutes, at most `most` times; then let the sweep finish `trials` trials."""
+        """Strike for some minutes, at most `most` times; then let the sweep finish `trials` trials."""
         end = time.monotonic() + 60 * minutes
-        endless = 1_000_000
         while time.monotonic() < end and (most is None or sum(self.record.kills.values()) < most):
             kind = self._draw()
             if not self._sweep.is_running():
-                self._start(endless, kind)
-            elif (kind == "node") != (self._sweep.address is not None) and kind in ("node", "raylet"):
+                self._start(_ENDLESS, kind.places)
+            elif self._place not in kind.places:
                 self._interrupt()
-                self._start(endless, kind)
-            if kind != "driver" or self._random.random() < 0.7:
+                self._start(_ENDLESS, kind.places)
+            if not isinstance(kind, KillDriver) or self._random.random() < 0.7:
                 self._wait_for_workers()
+            if self._random.random() < 0.3:
+                self._wait_for_progress()
             time.sleep(self._random.uniform(0.2, 4.0))
             self._check_finished()
-            self._kill(kind)
+            self._strike(kind)
         if self._sweep.is_running():
             self._interrupt()
         total = max(trials, len(self._sweep.trials()))
         print(f"no more kills; {total} trials will be finished", flush=True)
-        self._start(total, "")
+        self._start(total, EVERYWHERE)
         status = self._sweep.wait(600)
         if status != 0:
             self.record.violations.append(f"the last run exited with status {status}")
+        for machines in self._elsewhere.values():
+            self.record.violations += machines.problems()
         self._check_finished()
 
-    def _draw(self) -> str:
+    def _draw(self) -> Kind:
         if not self._deck:
-            self._deck = list(DECK)
+            self._deck = [kind for kind in self._kinds for _ in range(kind.weight)]
             self._random.shuffle(self._deck)
         return self._deck.pop()
 
-    def _start(self, trials: int, kind: str) -> None:
-        wants_nodes = kind == "node" or (kind != "raylet" and self._random.random() < 0.3)
+    def _start(self, trials: int, places: Sequence[Place]) -> None:
+        possible = [place for place in places if place == "alone" or place in self._elsewhere]
+        weights = [4 if place == "alone" else 1 for place in possible]
+        (self._place,) = self._random.choices(possible, weights)
         self.record.driver_starts += 1
-        self._sweep.start(trials, self._nodes.address if wants_nodes else None)
+        self._sweep.start(trials, self._elsewhere.get(self._place))
 
     def _interrupt(self) -> None:
         """Send SIGTERM. The driver has to exit in its grace period, with the status for an interruption."""
@@ -240,42 +225,30 @@ class Chaos:
                 status = self._sweep.wait(1)
                 errors = [line for line in self._sweep.output() if "rror" in line][-1:]
                 self.record.violations.append(f"the driver exited with status {status}: {errors}")
-                self._start(1_000_000, "")
+                self._start(_ENDLESS, [self._place])
             if time.monotonic() > end:
                 raise TimeoutError("no worker has been started")
             time.sleep(0.1)
 
-    def _kill(self, kind: str) -> None:
-        if kind == "node":
-            self._nodes.kill_node(self._random.randrange(2))
-        else:
-            victims = self._victims(kind)
-            if not victims:  # it was killed before, and has not been restarted yet
-                self._deck.append(kind)
-                return
-            victim = self._random.choice(sorted(victims, key=lambda process: process.pid))
-            with suppress(psutil.NoSuchProcess):
-                victim.kill()
-            if kind == "driver":
-                self._sweep.wait(180)
-        self.record.kills[kind] += 1
+    def _wait_for_progress(self) -> None:
+        """Wait until another trial has finished: on a busy machine, kills alone would not let it."""
+        before, end = self._finished(), time.monotonic() + 60
+        while self._sweep.is_running() and self._finished() == before and time.monotonic() < end:
+            time.sleep(0.2)
+
+    def _finished(self) -> int:
+        return sum(trial.state.is_finished() for trial in self._sweep.trials())
+
+    def _strike(self, kind: Kind) -> None:
+        if not kind.strike(self._sweep, self._random):
+            self._deck.append(kind)
+            return
+        self.record.kills[kind.name] += 1
         finished = len(self.record.finished)
         print(
-            f"kill {sum(self.record.kills.values()):3}: {kind:10} ({finished} trials have finished)",
+            f"kill {sum(self.record.kills.values()):3}: {kind.name:10} ({finished} trials have finished)",
             flush=True,
         )
-
-    def _victims(self, kind: str) -> list[psutil.Process]:
-        assert self._sweep.driver is not None
-        driver = psutil.Process(self._sweep.driver.pid)
-        if kind == "driver":
-            return [driver] if self._sweep.is_running() else []
-        if kind == "raylet":
-            with suppress(psutil.Error):
-                return [child for child in driver.children() if child.name() == "raylet"]
-            return []
-        titles = {"worker": "ray::RayWorker", "controller": "ray::RayController"}
-        return self._sweep.processes(titles[kind])
 
     def _check_finished(self) -> None:
         """Check that trials that were finished before have not changed."""
@@ -289,7 +262,7 @@ class Chaos:
 def table(record: Record, facts: Mapping[str, int], seed: int, seconds: float) -> str:
     """The results as a Markdown table."""
     lines = ["| kills | |", "|---|---|"]
-    lines += [f"| {kind} | {record.kills[kind]} |" for kind in dict.fromkeys(DECK)]
+    lines += [f"| {kind} | {record.kills[kind]} |" for kind in (one.name for one in KINDS)]
     lines += [f"| **all** | {sum(record.kills.values())} |", "", "| found | |", "|---|---|"]
     lines += [f"| {name} | {count} |" for name, count in facts.items()]
     lines += [
@@ -300,16 +273,17 @@ def table(record: Record, facts: Mapping[str, int], seed: int, seconds: float) -
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def folder(keep: Path | None) -> Iterator[Path]:
+    """A folder for the sweep, which is removed unless it is kept."""
     if keep is not None:
         keep.mkdir(parents=True)
         yield keep.resolve()
         return
-    folder = Path(tempfile.mkdtemp(prefix="sweep-chaos-"))
+    temporary = Path(tempfile.mkdtemp(prefix="sweep-chaos-"))
     try:
-        yield folder
+        yield temporary
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def main() -> int:
@@ -321,20 +295,31 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=200, help="the least number of trials (default 200)")
     parser.add_argument("--kills", type=int, help="the largest number of kills (default: no limit)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="the directory of the sweep, which is kept")
+    names = [kind.name for kind in KINDS]
+    parser.add_argument("--kinds", nargs="*", choices=names, default=names, help="only some kinds of kills")
     options = parser.parse_args()
     began = time.monotonic()
     os.environ[MARK] = ""
-    nodes = Nodes()
-    with _folder(options.keep) as folder:
-        sweep = Sweep(folder)
-        chaos = Chaos(sweep, nodes, options.seed)
+    with folder(options.keep) as path:
+        kinds = [kind for kind in KINDS if kind.name in options.kinds]
+        needed = {place for kind in kinds if kind.places is not EVERYWHERE for place in kind.places}
+        elsewhere: dict[Place, Machines] = {}
+        if "shared disk" in needed:
+            elsewhere["shared disk"] = SharedNodes()
+        if "separate disks" in needed and can_separate():
+            elsewhere["separate disks"] = NodesWithoutSharedDisk(path)
+        if "slurm" in needed and shutil.which("sbatch"):
+            elsewhere["slurm"] = SlurmJobs()
+        sweep = Sweep(path)
+        chaos = Chaos(sweep, elsewhere, options.seed, kinds)
         try:
             chaos.run(options.minutes, options.trials, options.kills)
             facts = check(sweep, chaos.record)
         finally:
             if sweep.is_running() and sweep.driver is not None:
                 sweep.driver.kill()
-            nodes.shutdown()
+            for machines in elsewhere.values():
+                machines.shutdown()
         for violation in chaos.record.violations:
             print(f"violation: {violation}")
         print()

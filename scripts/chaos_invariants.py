@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 MARK = "SWEEP_CHAOS"
 """Environment variable that all processes of the sweep inherit, including Ray's."""
+_FAILED = re.compile(r"trial \d+ failed after .*? and will run again: (.*)")
+_LOSSES = ("its process crashed or was killed", "its machine was lost", "its machine left the cluster")
+"""The reasons of attempts that were lost."""
 
 
 def check(sweep: Sweep, record: Record) -> dict[str, int]:
@@ -62,10 +66,20 @@ def check(sweep: Sweep, record: Record) -> dict[str, int]:
         "run twice": len(set(twice)),
         "two attempts at a time": len(overlapping),
         "with a wrong result": len(wrong),
+        "failures without a kill": len(_own_failures(sweep)),
         "zombies": len(_remaining_processes(sweep)),
         "rows that disagree": sum(_disagreements(sweep, trials, fast) for fast in (True, False)),
         "other violations": len(record.violations),
     }
+
+
+def _own_failures(sweep: Sweep) -> list[str]:
+    """Attempts that failed although neither their process nor their machine was lost."""
+    reasons = [found[1] for line in sweep.output() if (found := _FAILED.match(line))]
+    found = [reason for reason in reasons if not reason.startswith(_LOSSES)]
+    for reason in found:
+        print(f"failed: {reason}")
+    return found
 
 
 def _lines(path: Path) -> list[str]:

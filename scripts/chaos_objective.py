@@ -10,6 +10,8 @@ import time
 from typing import Any
 
 STEPS = 12
+SLOWNESS = "SWEEP_CHAOS_SLOWNESS"
+"""Environment variable: how many times longer a step takes."""
 
 
 def train(trial: Any) -> float:
@@ -25,14 +27,18 @@ def train(trial: Any) -> float:
     child = subprocess.Popen(
         ["sleep", "300"], start_new_session=True
     )  # would outlive a careless orchestrator
+    slowness = float(os.environ.get(SLOWNESS, "1"))
     for step in range(first, STEPS):
-        time.sleep(random.Random(trial.number * 100 + step).uniform(0.05, 0.25))
+        time.sleep(slowness * random.Random(trial.number * 100 + step).uniform(0.05, 0.25))
         walk += gain(trial.number, step)
         trial.log({"loss": walk, "noise": step % 3}, step)
         write_diary(trial, f"step {step}")
         if step % 3 == 2:
-            with trial.checkpoint.save(step) as path:
-                (path / "state.json").write_text(json.dumps({"step": step, "walk": walk}))
+            try:
+                with trial.checkpoint.save(step) as path:
+                    (path / "state.json").write_text(json.dumps({"step": step, "walk": walk}))
+            finally:  # also if the trial is asked to stop here
+                write_diary(trial, f"saved {step}")
     write_diary(trial, "end")
     if trial.number % 2:
         child.kill()

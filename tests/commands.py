@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import cast
 
 PATIENCE = 180
 """Seconds after which something that takes a few seconds hangs: test machines are slow and busy."""
@@ -65,6 +68,24 @@ def call(
     return done
 
 
+def call_here(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command that only reads, as `call` does, but in this process, which does all imports once."""
+    from sweep import cli
+
+    texts = [str(argument) for argument in arguments]
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    before = sys.argv
+    sys.argv = ["sweep", *texts]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            found = cli._call_app()
+    finally:
+        sys.argv = before
+    shown = [cast("io.BytesIO", stream.buffer).getvalue().decode() for stream in (out, err)]
+    assert found == status, "".join(shown)
+    return subprocess.CompletedProcess(texts, found, *shown)
+
+
 def _run_in_new_process(
     arguments: Sequence[str], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
@@ -106,7 +127,8 @@ def _server() -> subprocess.Popen[str]:
 
 _SERVER = f"""
 import json, os, signal, sys
-import sweep.api, sweep.cli.app, sweep.console.display, sweep.console.summary, sweep.launch
+import pandas, sweep.analysis.explanation, sweep.api, sweep.cli.app, sweep.console.display
+import sweep.console.summary, sweep.launch
 
 for line in sys.stdin:
     arguments, environment, directory, out, err = json.loads(line)

@@ -19,9 +19,11 @@ import hypothesis
 import pytest
 import yaml
 
+from sweep.system import environment
 from sweep.system.directory import SweepDirectory
 from tests import commands
 from tests.commands import PATIENCE
+from tests.postgres import Postgres
 
 # A shell ignores SIGINT for what it runs in the background, nohup ignores SIGHUP, and children inherit both:
 # `sweep run` would not receive a test's Ctrl-C. A handled signal has its default again in a child.
@@ -55,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & RAY_FIXTURES:
             item.add_marker(pytest.mark.ray)
+        if "postgres" in fixtures:
+            item.add_marker(pytest.mark.process)
         if "ray_cluster" in fixtures:
             item.add_marker(pytest.mark.xdist_group("ray"))
 
@@ -68,8 +72,12 @@ def _check_process_marker(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     def refuse(*_: Any, **__: Any) -> None:
         pytest.fail("this test starts a process: mark it with @pytest.mark.process")
 
+    monkeypatch.setattr(
+        "sweep.rendering.root_run_updates._FIRST", 1e6
+    )  # a slow machine's sweeps would start one
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(commands, "_run_in_fork", refuse)
+    monkeypatch.setattr(environment, "with_changes", lambda git: git)  # starts git in each sweep
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +141,15 @@ def _start_head() -> tuple[subprocess.Popen[str] | None, str]:
 def joining(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands and scripts use a running Ray instance, which takes less time than starting one."""
     monkeypatch.setenv("RAY_ADDRESS", cluster)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of Debian's package."""
+    server = Postgres()
+    server.start()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

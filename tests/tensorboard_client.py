@@ -54,9 +54,26 @@ class TensorBoard:
 
     def scalars(self, run: str, tag: str) -> list[tuple[int, float]]:
         """Steps and values of one curve."""
-        query = urllib.parse.urlencode({"run": run, "tag": tag})
-        with urllib.request.urlopen(f"{self.url}/data/plugin/scalars/scalars?{query}", timeout=120) as answer:
-            return [(step, value) for _, step, value in json.load(answer)]
+        return [(step, value) for _, step, value in self._get("scalars/scalars", run=run, tag=tag)]
+
+    def texts(self, run: str, tag: str) -> list[str]:
+        """The texts of a tag as HTML, in the order of their steps."""
+        return [text["text"] for text in self._get("text/text", run=run, tag=tag)]
+
+    def charts(self) -> dict[str, list[str]]:
+        """The charts of the Custom Scalars tab: the regular expressions of their tags by their titles."""
+        layout = self._get("custom_scalars/layout")
+        charts = [chart for category in layout["category"] for chart in category["chart"]]
+        return {chart["title"]: chart["multiline"]["tag"] for chart in charts}
+
+    def tags(self, run: str, pattern: str) -> set[str]:
+        """The tags of a run that a chart with this regular expression shows."""
+        return set(self._get("custom_scalars/scalars", run=run, tag=pattern)["tag_to_events"])
+
+    def _get(self, path: str, **query: str) -> Any:
+        url = f"{self.url}/data/plugin/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=120) as answer:
+            return json.load(answer)
 
     def _post(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(
@@ -112,6 +129,13 @@ def hparams(row: dict[str, Any]) -> dict[str, Any]:
 def metrics(row: dict[str, Any]) -> dict[str, float]:
     """The metrics of a row by their tags."""
     return {value["name"]["tag"]: value["value"] for value in row.get("metricValues", [])}
+
+
+def logged_metrics(row: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a finished row, without the columns that the sweep itself adds at the end."""
+    shown = metrics(row)
+    assert shown.pop("time/hours") >= 0
+    return {tag: value for tag, value in shown.items() if not tag.startswith("spread/")}
 
 
 def status(row: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -57,7 +58,12 @@ def test_a_notebook_can_run_sweeps_of_functions_in_its_cells(project: Path) -> N
     client.execute()
     _, ran, inline, table = [_shown(cell) for cell in notebook.cells]
     assert ran.splitlines()[-1] == f"{['COMPLETE'] * 6} True"
-    assert "trial 5 COMPLETE after" in ran, "a notebook shows the progress"
+    assert "cells  finished  ━" in ran, "a notebook shows the progress"
+    assert "6/6 trials" in ran
+    assert re.search(r"^ +5 +complete ", ran, re.MULTILINE)
+    html = "".join(output.get("data", {}).get("text/html", "") for output in notebook.cells[1].outputs)
+    assert html.count("<pre") == 1, "one picture, which is updated"
+    assert ">complete</span>" in html
     assert inline.splitlines()[-1] == "2 True"
     assert "COMPLETE" in table
     assert (project / "runs/cells/trial-0000/output.log").read_text() == "into the log\n"

@@ -109,3 +109,19 @@ def test_options_that_a_module_beside_the_script_declares_are_read(
     )
     (note,) = [found for found in preview(spec, project).notes if "type=bool" in found]
     assert note.startswith("args.py:3: argparse's type=bool reads --aug=False as True")
+
+
+def test_a_note_says_what_a_trial_of_several_workers_requires(project: Path) -> None:
+    spec = SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "command": ["torchrun", "--nnodes", "${workers}", "--nproc-per-node", "${gpus}", "train.py"],
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"x": {"min": 0.0, "max": 1.0}},
+            "resources": {"cpu": 4, "gpu": 8, "workers": 2},
+            "stop": {"trials": 3},
+        }
+    )
+    shown = preview(spec, project)
+    assert shown.command == ["torchrun", "--nnodes", "2", "--nproc-per-node", "8", "train.py"]
+    assert "each trial runs in 2 workers with cpu: 4, gpu: 8 each; in all cpu: 8, gpu: 16" in shown.notes

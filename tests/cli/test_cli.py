@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import sweep
 from sweep import cli
@@ -121,10 +122,11 @@ def test_run_prints_one_line_per_event_and_the_next_commands(make_sweep: MakeSwe
 
 @pytest.mark.process
 def test_run_on_ray_does_not_print_messages_of_ray(make_sweep: MakeSweep) -> None:
-    done = call("run", make_sweep(LOSS_IS_X), "-n", "4", "-p", "2")
+    file = make_sweep(LOSS_IS_X)
+    done = call("run", file, "-n", "4", "-p", "2")
     assert "4 trials; 2 at once" in done.stdout
     assert done.stderr == ""
-    assert "ray" not in done.stdout.lower().replace("starting ray ...", "")
+    assert "ray" not in done.stdout.replace(str(file), "").lower().replace("starting ray ...", "")
 
 
 @pytest.mark.process
@@ -371,7 +373,13 @@ def test_a_sweep_without_a_complete_trial_exits_with_1_and_the_reason(make_sweep
     file = make_sweep("def train(trial):\n    raise OSError('no data')\n", stop={"trials": 3})
     done = call("run", file, "--inline", status=1)
     assert "3 failed, all with: OSError: no data" in done.stdout
-    assert "no trial is complete" in call("best", "demo", status=1).stderr
+    shown = call("best", "demo").stdout
+    assert shown.startswith("# demo: no trial is complete")
+    assert yaml.safe_load(shown) is None
+    for asked in (("--format", "args"), ("--format", "yaml"), ("--json",), ("--artifact", "model.pt")):
+        done = call("best", "demo", *asked, status=1)
+        assert "no trial is complete" in done.stderr
+        assert done.stdout == "", "a script must not take it for the best parameters"
 
 
 @pytest.mark.process

@@ -20,7 +20,7 @@ import pytest
 import sweep
 from tests.commands import call, sweep_command
 from tests.conftest import MakeSweep
-from tests.tensorboard_client import metrics, tensorboard
+from tests.tensorboard_client import logged_metrics, tensorboard
 
 pytestmark = pytest.mark.process
 
@@ -281,7 +281,7 @@ def test_an_interrupted_script_gets_sigterm_and_resumes_from_its_saved_state(pro
     for fast in (True, False):
         with tensorboard(project / "runs" / "demo", fast) as board:
             for row in board.wait_for_rows(2):
-                assert metrics(row) == {"loss": 24.0, "best/loss": 0.0}
+                assert logged_metrics(row) == {"loss": 24.0, "best/loss": 0.0}
             for trial in ("trial-0000", "trial-0001"):
                 assert board.scalars(trial, "loss") == curve
 

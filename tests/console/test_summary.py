@@ -54,6 +54,20 @@ def test_in_python_no_message_names_an_option_of_the_command_line(
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("trials", [12, 40])
+def test_a_run_ends_with_three_sentences_of_the_explanation(make_sweep: MakeSweep, trials: int) -> None:
+    train = "def train(trial): return trial.params['x']"
+    shown = call("run", make_sweep(train, stop={"trials": trials}), "--inline").stdout
+    sentences = shown.split("\n\n")[-2].splitlines()
+    explained = call("explain", "demo", env={"COLUMNS": "500"}).stdout
+    assert len(sentences) == 3
+    for sentence in sentences:
+        assert sentence.split(": ")[0] in explained
+    assert "\n  sweep explain demo " in shown
+    assert "\n  sweep report demo " in shown
+
+
+@pytest.mark.process
 def test_a_sweep_that_stops_because_of_a_common_failure_says_how_to_continue(make_sweep: MakeSweep) -> None:
     file = make_sweep(ALL_FAIL, stop={"trials": 20})
     shown = call("run", file, "--inline", status=1).stdout
@@ -77,4 +91,4 @@ def test_a_sweep_whose_trials_were_all_pruned_has_done_its_work(make_sweep: Make
     assert "6 pruned" in done.stdout
     assert "no trial is complete: all were pruned" in done.stdout
     call("run", file, "--inline")
-    assert "no trial is complete: all were pruned" in call("best", "demo", status=1).stderr
+    assert "no trial is complete: all were pruned" in call("best", "demo").stdout
