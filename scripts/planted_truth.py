@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import statistics
 import tempfile
 import time
 import warnings
@@ -53,6 +54,7 @@ class Case:
         never: keys of statements that would be wrong, with the parameters for which they would be; `*`: all.
         repeats: the number of repeats of each trial.
         is_pruned: whether trials report six values that approach the metric, and a median pruner stops some.
+        variances: the variance of what each parameter explains alone, and of what several explain together.
     """
 
     parameters: Mapping[str, Any]
@@ -65,6 +67,7 @@ class Case:
     never: Mapping[str, Sequence[str]] = field(default_factory=dict)
     repeats: int | None = None
     is_pruned: bool = False
+    variances: Mapping[str, float] = field(default_factory=dict)
 
 
 def case(function: Callable[[], Case]) -> Callable[[], Case]:
@@ -121,6 +124,11 @@ def together(*names: str) -> Callable[[Explanation], bool | None]:
     return check
 
 
+def variance(effect: Callable[[float], float]) -> float:
+    """The variance of an effect over the positions in a parameter's range, from 0 to 1."""
+    return statistics.pvariance([effect((index + 0.5) / 2000) for index in range(2000)])
+
+
 UNIT = {"min": 0.0, "max": 1.0}
 LR = {"min": 1e-5, "max": 1e-1, "log": True}
 ADDITIVE = {
@@ -140,6 +148,14 @@ def additive(params: Mapping[str, Any]) -> float:
         - 0.06 * math.log2(params["width"] / 8)
         + {"sgd": 0.25, "adam": 0.0, "rmsprop": 0.12}[params["optimizer"]]
     )
+
+
+ADDITIVE_VARIANCES = {
+    "lr": variance(lambda position: 0.25 * (4 * position - 2) ** 2),
+    "dropout": variance(lambda position: 0.5 * (0.8 * position - 0.3) ** 2),
+    "width": variance(lambda position: -0.06 * 5 * position),
+    "optimizer": statistics.pvariance([0.25, 0.0, 0.12]),
+}
 
 
 def additive_case(noise: float, goal: str = "minimize", **options: Any) -> Case:
@@ -162,6 +178,7 @@ def additive_case(noise: float, goal: str = "minimize", **options: Any) -> Case:
             "importance": ["dead"],
             **({"noisy": ["*"]} if noise == 0 else {}),
         },
+        variances=ADDITIVE_VARIANCES,
         **options,
     )
 
@@ -215,6 +232,13 @@ def interaction() -> Case:
         noise=0.05,
         expected={"interaction": together("x", "y")},
         never={"no_effect": ["x", "y", "kind"], "importance": ["w"], "noisy": ["*"]},
+        variances={
+            "x": variance(lambda position: position),
+            "y": 0.0,
+            "z": variance(lambda position: (position - 0.4) ** 2),
+            "kind": 0.3**2 / 4,
+            "x and y": 16 / 12**2,
+        },
     )
 
 
@@ -240,6 +264,11 @@ def at_bound() -> Case:
             "good momentum": good("momentum", 0.6, "inside"),
         },
         never={"at_bound": ["momentum", "size"], "no_effect": ["*"], "interaction": ["*"]},
+        variances={
+            "lr": variance(lambda position: position),
+            "momentum": variance(lambda position: 2 * (position - 0.6) ** 2),
+            "size": variance(lambda position: abs(0.5 + 64 * position - 40) / 64),
+        },
     )
 
 
@@ -293,6 +322,28 @@ def eight() -> Case:
             "no effect": says("no_effect", "x5"),
         },
         never={"interaction": ["*"], "no_effect": ["x0", "x1"], "at_bound": ["x0"]},
+        variances={
+            "x0": variance(lambda position: 2 * (position - 0.7) ** 2),
+            "x1": variance(lambda position: 0.5 * position),
+        },
+    )
+
+
+@case
+def dominated() -> Case:
+    """One of four parameters has an effect, which explains everything."""
+    return Case(
+        {f"x{index}": UNIT for index in range(4)},
+        lambda params: float(3 * (params["x0"] - 0.6) ** 2),
+        noise=0.1,
+        expected={"most": most("x0"), "good x0": good("x0", 0.6, "inside")},
+        never={
+            "importance": ["x1", "x2", "x3"],
+            "interaction": ["*"],
+            "at_bound": ["*"],
+            "no_effect": ["x0"],
+        },
+        variances={"x0": 1.0},
     )
 
 
@@ -379,6 +430,13 @@ def check(made: Case, explanation: Explanation, truth: float) -> dict[str, str]:
         if "low" in one.data:
             is_in = one.data["low"] <= truth <= one.data["high"]
             found["interval of the best"] = "right" if is_in else "wrong"
+    whole = sum(made.variances.values())
+    for one in explanation.of("importance", "interaction") if whole else ():
+        name = one.data.get("name") or " and ".join(sorted(one.data["names"]))
+        share = made.variances.get(name, 0.0) / whole
+        # As it is shown: in percent.
+        is_in = round(one.data["low"], 2) <= round(share, 2) <= round(one.data["high"], 2)
+        found[f"range of the share of {name}"] = "right" if is_in else "wrong"
     return found
 
 

@@ -85,7 +85,7 @@ def _share(model: MetricModel, column: int) -> dict[str, Any]:
     # Shares are without noise: an only parameter has all of it. A choice that was seen once explains its
     # value, as noise does.
     is_obvious = total_low >= _OBVIOUS and not model.choices[column] and model.surrogate.predictability >= 0.5
-    evidence = math.inf if is_obvious else model.surrogate.evidence_of_parameter(column)
+    evidence = math.inf if is_obvious else model.surrogate.evidence_of_parameters[column]
     return {
         "share": float(own.mean()),
         "low": float(low),

@@ -10,13 +10,18 @@ import numpy as np
 from sweep.analysis.surrogate import State, Surrogate
 
 _GRID = 33
-_PAIR_GRID = 12
+_PAIR_GRID = 7
 _DRAWS_PER_STATE = 12
+_NEGLIGIBLE = 1e-3
+"""The effect of a pair with a smaller variance, where the values have variance 1, is not drawn."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shares:
     """Draws of how the metric's variation over the space is divided: a functional ANOVA of the surrogate.
+
+    A curve that is drawn for a parameter without effect varies a little, so each parameter is left out of as
+    many draws as it is likely to have no effect.
 
     Args:
         main: the share of each parameter alone; a row for each draw.
@@ -36,60 +41,75 @@ class Shares:
 
 def shares(surrogate: Surrogate) -> Shares:
     """The shares of the parameters and pairs in the variation of a metric."""
-    active = (~np.isnan(surrogate.rows)).mean(axis=0)
-    space, rows = surrogate.space, surrogate.rows
-    grids = [space.grid(index, rows, _GRID) for index in range(len(space.choices))]
-    coarse = [space.grid(index, rows, _PAIR_GRID) for index in range(len(space.choices))]
-    kernels = [surrogate.space.main(i, grid, surrogate.rows[:, i]) for i, grid in enumerate(grids)]
-    own = [surrogate.space.main(i, grid, grid) for i, grid in enumerate(grids)]
-    wholes = [
-        surrogate.space.whole(i, surrogate.space.main(i, grid, surrogate.rows[:, i]))
-        for i, grid in enumerate(coarse)
-    ]
-    generator = np.random.default_rng(0)
     mains, pairs, noises = [], [], []
+    variances = _Variances(surrogate)
     for state in surrogate.states:
-        drawn = [
-            _drawn_variances(surrogate, state, column, kernels[column], own[column], generator)
-            for column in range(len(grids))
-        ]
-        mains.append(np.array(drawn).T * active)
-        of_pairs = _pair_variances(surrogate, state, wholes, active)
-        pairs.append(np.tile(of_pairs, (_DRAWS_PER_STATE, 1)))
+        mains.append(variances.of_parameters(state))
+        pairs.append(variances.of_pairs(state))
         noises.append(np.full(_DRAWS_PER_STATE, surrogate.noise_of(state)))
     main, pair, noise = np.concatenate(mains), np.concatenate(pairs), np.concatenate(noises)
-    whole = main.sum(axis=1) + pair.sum(axis=1) + 1e-12
+    has_effect = _drawn_effects(surrogate, len(main))
+    main = main * has_effect
+    pair = pair * np.array([has_effect[:, i] & has_effect[:, j] for i, j in surrogate.space.pairs]).T
+    whole = np.maximum(main.sum(axis=1) + pair.sum(axis=1), 1e-12)
     return Shares(main / whole[:, None], pair / whole[:, None], noise / (noise + whole))
 
 
-def _drawn_variances(
-    surrogate: Surrogate,
-    state: State,
-    column: int,
-    kernels: Sequence[np.ndarray],
-    own: Sequence[np.ndarray],
-    generator: np.random.Generator,
-) -> np.ndarray:
-    """Draws of the variance of a parameter's own effect over its range."""
-    weights = state.weights[surrogate.space.places[column]]
-    cross = sum(weight * kernel for weight, kernel in zip(weights, kernels, strict=True))
-    prior = sum(weight * kernel for weight, kernel in zip(weights, own, strict=True))
-    covariance = prior - cross @ state.inverse @ cross.T
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    draws = cross @ state.alpha + generator.standard_normal((_DRAWS_PER_STATE, len(values))) @ root.T
-    return np.asarray(draws.var(axis=1))
+def _drawn_effects(surrogate: Surrogate, count: int) -> np.ndarray:
+    """Which parameters have an effect in each draw, by how likely the values are with and without it."""
+    without = 1 / (1 + np.exp(np.clip(surrogate.evidence_of_parameters, -50, 50)))
+    return np.asarray(np.random.default_rng(1).random((count, len(without))) >= without)
 
 
-def _pair_variances(
-    surrogate: Surrogate, state: State, wholes: Sequence[np.ndarray], active: np.ndarray
-) -> np.ndarray:
-    """The variance of the effect of each pair over its ranges."""
-    first = surrogate.space.mains
-    return np.array(
-        [
-            (state.weights[first + index] * (wholes[i] * state.alpha) @ wholes[j].T).var()
-            * min(active[i], active[j])
-            for index, (i, j) in enumerate(surrogate.space.pairs)
+class _Variances:
+    """Draws of the variances of the effects over their ranges."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self._surrogate = surrogate
+        self._active = (~np.isnan(surrogate.rows)).mean(axis=0)
+        self._fine = self._kernels(_GRID)
+        self._coarse = [
+            (surrogate.space.whole(column, cross), surrogate.space.whole(column, own))
+            for column, (cross, own) in enumerate(self._kernels(_PAIR_GRID))
         ]
-    )
+        self._generator = np.random.default_rng(0)
+
+    def _kernels(self, size: int) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+        """The kernels of each parameter between a grid and the rows, and between the grid and itself."""
+        space, rows = self._surrogate.space, self._surrogate.rows
+        grids = [space.grid(column, rows, size) for column in range(len(space.choices))]
+        return [
+            (space.main(column, grid, rows[:, column]), space.main(column, grid, grid))
+            for column, grid in enumerate(grids)
+        ]
+
+    def of_parameters(self, state: State) -> np.ndarray:
+        """The variance of each parameter's own effect; a row for each draw."""
+        columns = []
+        for place, (cross, own) in zip(self._surrogate.space.places, self._fine, strict=True):
+            weights = state.weights[place]
+            columns.append(self._draw(state, np.tensordot(weights, cross, 1), np.tensordot(weights, own, 1)))
+        return np.asarray(np.array(columns).T * self._active)
+
+    def of_pairs(self, state: State) -> np.ndarray:
+        """The variance of the effect of each pair; a row for each draw."""
+        columns = []
+        for (i, j), weight in zip(
+            self._surrogate.space.pairs, state.weights[self._surrogate.space.mains :], strict=False
+        ):
+            (cross_i, own_i), (cross_j, own_j) = self._coarse[i], self._coarse[j]
+            if weight < _NEGLIGIBLE:
+                mean = weight * (cross_i * state.alpha) @ cross_j.T
+                drawn = np.full(_DRAWS_PER_STATE, mean.var())
+            else:
+                cross = (cross_i[:, None] * cross_j[None]).reshape(-1, len(state.alpha))
+                drawn = self._draw(state, weight * cross, weight * np.kron(own_i, own_j))
+            columns.append(drawn * min(self._active[i], self._active[j]))
+        return np.asarray(np.array(columns).reshape(-1, _DRAWS_PER_STATE).T)
+
+    def _draw(self, state: State, cross: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Draws of the variance of an effect, given its kernel from the grid to the rows and to itself."""
+        values, vectors = np.linalg.eigh(own - cross @ state.inverse @ cross.T)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        normal = self._generator.standard_normal((_DRAWS_PER_STATE, len(values)))
+        return np.asarray((cross @ state.alpha + normal @ root.T).var(axis=1))

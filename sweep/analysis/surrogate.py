@@ -301,11 +301,14 @@ class Surrogate:
         """How much more likely the values are with the interaction of a pair: the log likelihood ratio."""
         return self._evidence([self.space.place_of_pair(pair)])
 
-    def evidence_of_parameter(self, column: int) -> float:
-        """How much more likely the values are with a parameter: the log likelihood ratio."""
-        own = self.space.places[column]
-        pairs = [self.space.place_of_pair(pair) for pair in self.space.pairs if column in pair]
-        return self._evidence([*range(own.start, own.stop), *pairs])
+    @cached_property
+    def evidence_of_parameters(self) -> list[float]:
+        """How much more likely the values are with each parameter: the log likelihood ratios."""
+        found = []
+        for column, own in enumerate(self.space.places):
+            pairs = [self.space.place_of_pair(pair) for pair in self.space.pairs if column in pair]
+            found.append(self._evidence([*range(own.start, own.stop), *pairs]))
+        return found
 
     def _evidence(self, kernels: Sequence[int]) -> float:
         without = self._fitted(self._variances.copy(), _REFITTED, kernels)

@@ -28,8 +28,26 @@ def test_what_is_planted_is_said_and_nothing_else(name: str, tmp_path: Path) -> 
     # An interval of 95 % misses the truth with some seeds.
     view, truth = planted_truth.run_case(made, 4, tmp_path)
     found = planted_truth.check(made, explain(view), truth)
+    ranges = [found.pop(name) for name in list(found) if name.startswith("range of the share")]
     assert set(found.values()) <= {"right", "missing"}
     assert sum(how == "missing" for how in found.values()) <= 1
+    assert ranges.count("wrong") <= 1
+
+
+def test_a_parameter_that_explains_everything_may_explain_100_percent(tmp_path: Path) -> None:
+    made = Case(**{**vars(CASES["dominated"]()), "trials": (60,), "samplers": ("random",)})
+    view, _ = planted_truth.run_case(made, 1, tmp_path)
+    (only,) = explain(view).of("importance")
+    assert only.data["high"] == 1.0
+    assert only.data["low"] > 0.8
+
+
+def test_the_share_of_an_interaction_has_a_range_as_wide_as_its_uncertainty(tmp_path: Path) -> None:
+    made = Case(**{**vars(CASES["interaction"]()), "trials": (50,), "samplers": ("random",)})
+    view, _ = planted_truth.run_case(made, 0, tmp_path)
+    (pair,) = explain(view).of("interaction")
+    assert pair.data["low"] < 0.49 < pair.data["high"], "as planted"
+    assert pair.data["high"] - pair.data["low"] > 0.03
 
 
 def test_the_next_space_is_narrowed_widened_and_valid(tmp_path: Path) -> None:
