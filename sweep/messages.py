@@ -68,6 +68,8 @@ class Assignment:
         repeat: the index of the repeat, from 0.
         label: the name of the repeat and of its directory; empty without repeats.
         gpu: the GPUs that it requires, or its share of one, if the sweep file does not say it.
+        resumes_from: if several workers run the trial, the name of its latest checkpoint when the attempt
+            begins; empty if there is none.
     """
 
     number: int
@@ -78,6 +80,7 @@ class Assignment:
     repeat: int = 0
     label: str = ""
     gpu: float | None = None
+    resumes_from: str | None = None
 
 
 class GpuUse(NamedTuple):

@@ -50,6 +50,8 @@ class Checkpoints:
         curves: the state of the trial's curves, which is stored with each checkpoint.
         on_saved: called after a checkpoint has been saved. It can raise an exception to stop the trial.
         discards: whether what is saved is discarded, because another process saves the trial's state.
+        resumes_from: the name of the latest checkpoint when the attempt began, empty if there was none; it is
+            None if no other process saves checkpoints.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class Checkpoints:
         curves: MetricLog,
         on_saved: Callable[[], None],
         discards: bool = False,
+        resumes_from: str | None = None,
     ) -> None:
         self._directory = directory
         self._keep = keep
         self._curves = curves
         self._on_saved = on_saved
         self._discards = discards
+        self._resumes_from = resumes_from
         self._has_saved = False
 
     @contextmanager
@@ -86,6 +90,7 @@ class Checkpoints:
         if self._discards:
             with TemporaryDirectory() as discarded:
                 yield Path(discarded)
+            self._has_saved = True
             return
         before = find_checkpoints(self._directory)
         count = int(before[-1].path.name.split("-")[0]) + 1 if before else 0
@@ -114,14 +119,21 @@ class Checkpoints:
         """The latest checkpoint, or None if the trial starts from scratch.
 
         Call it before anything is logged, because the trial's curves continue from the checkpoint. Do not
-        write to its directory.
+        write to its directory. If several workers run the trial, all find the same one, until they save.
 
         Raises:
-            RuntimeError: something has been logged.
+            RuntimeError: something has been logged; or rank 0 has already replaced the checkpoint.
         """
         if not self._has_saved:
             self._curves.check_nothing_logged()
         checkpoints = find_checkpoints(self._directory)
+        if self._resumes_from is not None and not self._has_saved:
+            checkpoints = [one for one in checkpoints if one.path.name == self._resumes_from]
+            if self._resumes_from and not checkpoints:
+                raise RuntimeError(
+                    f"rank 0 has already saved another checkpoint in place of {self._resumes_from}; call "
+                    "trial.checkpoint.latest() before the first collective operation"
+                )
         if not checkpoints:
             return None
         newest = checkpoints[-1]

@@ -60,7 +60,12 @@ class Trial(OptunaTrial):
         self._metric_log = MetricLog(run, metric, pruning_metric or metric, lambda: self._channel)
         paths = TrialDirectory(directory)
         self.checkpoint = Checkpoints(
-            paths.checkpoints, keep_checkpoints, self._metric_log, self._on_saved, discarded is not None
+            paths.checkpoints,
+            keep_checkpoints,
+            self._metric_log,
+            self._on_saved,
+            discarded is not None,
+            assignment.resumes_from,
         )
         self._artifacts = Artifacts(TrialDirectory(discarded or directory).artifacts)
 

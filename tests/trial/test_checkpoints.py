@@ -64,6 +64,37 @@ def test_the_given_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
     assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3, 4]
 
 
+def make_other_rank(directory: Path, resumes_from: str) -> Checkpoints:
+    return Checkpoints(directory, 1, Curves(), lambda: None, discards=True, resumes_from=resumes_from)  # type: ignore[arg-type]
+
+
+def test_another_rank_finds_no_checkpoint_that_rank_0_has_saved_in_this_attempt(tmp_path: Path) -> None:
+    save(make(tmp_path), 3)
+    other = make_other_rank(tmp_path, resumes_from="")
+    assert other.latest() is None
+    save(other, 3)
+    found = other.latest()
+    assert found is not None
+    assert found.step == 3, "what rank 0 finds at this point"
+
+
+def test_another_rank_resumes_from_the_checkpoint_with_which_the_attempt_began(tmp_path: Path) -> None:
+    first = make(tmp_path, keep=2)
+    save(first, 3)
+    (began,) = find_checkpoints(tmp_path)
+    save(first, 5)
+    assert make_other_rank(tmp_path, began.path.name).latest() == began
+
+
+def test_another_rank_that_comes_too_late_gets_an_error_and_not_another_checkpoint(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    save(first, 3)
+    (began,) = find_checkpoints(tmp_path)
+    save(first, 5)
+    with pytest.raises(RuntimeError, match="before the first collective operation"):
+        make_other_rank(tmp_path, began.path.name).latest()
+
+
 def test_the_latest_is_the_one_saved_last_whatever_its_step(tmp_path: Path) -> None:
     checkpoints = make(tmp_path, keep=2)
     for step in (8, 2, 2):

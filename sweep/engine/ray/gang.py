@@ -27,6 +27,7 @@ from sweep.messages import Assignment, OutcomeKind
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory, TrialDirectory
 from sweep.system.ranks import LOCALHOST, Rank
+from sweep.trial.checkpoints import find_checkpoints
 
 _GRACE = 5.0
 """Seconds for the other ranks to end too, once one has failed or rank 0 has been pruned."""
@@ -178,6 +179,10 @@ class Gang:
         Raises:
             RankDied: the process of a rank died.
         """
+        trial = self._directory.trial(assignment.number, assignment.label)
+        newest = find_checkpoints(trial.checkpoints)[-1:]
+        # Rank 0 may save another one before the others have begun.
+        assignment = replace(assignment, resumes_from=newest[0].path.name if newest else "")
         try:
             port = ray.get(self._workers[0].reserve_port.remote())
         except RayError as error:
@@ -189,7 +194,6 @@ class Gang:
         ends, left = self._wait(calls)
         # A machine that is lost does not answer.
         died = [end.rank for end in ends if end.finished is None and end.kind != "lost_node"]
-        trial = self._directory.trial(assignment.number, assignment.label)
         self._write_outputs(self._kill([*left, *died], assignment), trial)
         printed = {end.rank: end.finished.output for end in ends if isinstance(end.finished, FinishedRank)}
         self._write_outputs(printed, trial)

@@ -144,15 +144,16 @@ def test_a_retry_resumes_on_all_ranks_from_the_checkpoint_of_rank_0(make_sweep: 
         import os, signal, time
 
         def train(trial):
-            rank, found = os.environ["RANK"], trial.checkpoint.latest()
+            rank = os.environ["RANK"]
+            while rank == "1" and not list(trial.directory.glob("checkpoint/0*")):
+                time.sleep(0.05)  # rank 0 saves before this one looks
+            found = trial.checkpoint.latest()
             if found is not None:
                 print("resumed at", found.step, (found.path / "state").read_text())
                 return 1.0
             with trial.checkpoint.save(step=4) as path:
                 (path / "state").write_text(f"rank {rank}")
             if rank == "1":
-                while not list(trial.directory.glob("checkpoint/0*")):
-                    time.sleep(0.05)
                 os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
         """,
