@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,15 +38,22 @@ class ProcessUse(NamedTuple):
 
 def process_use() -> ProcessUse:
     """What this process and its children use now."""
-    this = psutil.Process()
-    # os.times includes children that have terminated
-    cpu, memory, pids = sum(os.times()[:4]), this.memory_info().rss, {this.pid}
-    for child in processes.descendants():
+    this, children = psutil.Process(), processes.descendants()
+    memory, pids = this.memory_info().rss, {this.pid}
+    for child in children:
         with suppress(psutil.Error):
-            cpu += sum(child.cpu_times()[:4])
             memory += child.memory_info().rss
             pids.add(child.pid)
-    return ProcessUse(cpu, memory, frozenset(pids))
+    return ProcessUse(cpu_seconds(children), memory, frozenset(pids))
+
+
+def cpu_seconds(children: Iterable[psutil.Process]) -> float:
+    """The CPU time of this process, of its children that have terminated, and of the given ones."""
+    seconds = sum(os.times()[:4])
+    for child in children:
+        with suppress(psutil.Error):
+            seconds += sum(child.cpu_times()[:4])
+    return seconds
 
 
 def gpu_scalars(gpus: Sequence[Gpu], pids: frozenset[int]) -> dict[str, float]:
@@ -106,7 +113,7 @@ class _Curve:
         self._file: EventFile | None = None
         self._first_step = 0
         self._began = self._last_time = time.monotonic()
-        self._last_cpu = process_use().cpu_seconds  # children of earlier attempts may run on
+        self._last_cpu = cpu_seconds(processes.descendants())  # those of earlier attempts may run on
 
     def add_point(self) -> None:
         """Write the values since the last call. The attempt does not depend on it: errors are ignored."""
