@@ -118,7 +118,7 @@ class _Curve:
     def add_point(self) -> None:
         """Write the values since the last call. The attempt does not depend on it: errors are ignored."""
         with suppress(OSError, psutil.Error):
-            now, use = time.monotonic(), process_use()
+            use, now = process_use(), time.monotonic()  # it reads the CPU time last
             cores = max(0.0, use.cpu_seconds - self._last_cpu) / max(1e-3, now - self._last_time)
             self._last_time, self._last_cpu = now, use.cpu_seconds
             scalars = {"system/cpu": cores, "system/memory_gb": use.memory / 1e9}
