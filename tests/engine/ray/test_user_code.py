@@ -202,7 +202,7 @@ def test_a_machine_without_the_folder_imports_the_objective_and_its_modules_from
         import helper
 
         def train(trial):
-            print(os.getcwd(), sorted(os.listdir()))
+            print(os.getcwd(), sorted(set(os.listdir()) - {"__pycache__"}))
             return helper.FACTOR * trial.params.x
         """,
         stop={"trials": 2},
