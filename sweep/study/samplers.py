@@ -85,7 +85,9 @@ def make_sampler(
     if not ahead or (isinstance(sampler, spec.RandomSampler) and not space.constraints):
         return chosen
     is_optunas = created.after_trial.__module__.startswith("optuna.")  # it only stores constraints
-    return SamplingAhead(chosen, learns_in_after_trial=not is_optunas)
+    # The Gaussian process of `gp` takes long from its first suggestion on, after random ones.
+    is_steady = is_optunas and not isinstance(sampler, spec.GpSampler)
+    return SamplingAhead(chosen, learns_in_after_trial=not is_optunas, is_steady=is_steady)
 
 
 def check_sampler(sampler: Sampler, space: SearchSpace, objectives: int = 1) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from queue import Queue
@@ -18,6 +19,8 @@ from sweep.study.sampler_storage import SamplerStorage
 _PATIENCE = 0.02
 """How long `ask` waits for a quick sampler, in seconds: another call would take longer."""
 _LONGEST_INTERVAL = 0.25  # seconds
+_QUICK = 0.005
+"""A sampler that takes less time, in seconds, needs no other thread: two threads that alternate take longer."""
 
 
 class SamplingAhead(BaseSampler):
@@ -28,16 +31,24 @@ class SamplingAhead(BaseSampler):
     trial. The sampler sees which trials are running; the result of the trial that ends next, it does not see.
     What it samples does not depend on when it finishes: with one slot and a seed, a sweep is reproducible.
 
+    A quick sampler is asked on the same snapshot, but only when a trial needs the configuration.
+
     The other methods wait until the thread has finished, so the sampler is never called by two threads.
 
     Args:
         sampler: the other sampler.
         learns_in_after_trial: whether its `after_trial` must not be called while it samples.
+        is_steady: whether it takes about as long as for the last configuration. Otherwise it counts as slow.
     """
 
-    def __init__(self, sampler: BaseSampler, learns_in_after_trial: bool = False) -> None:
+    def __init__(
+        self, sampler: BaseSampler, learns_in_after_trial: bool = False, is_steady: bool = False
+    ) -> None:
         self._sampler = sampler
         self._learns_in_after_trial = learns_in_after_trial
+        self._is_steady = is_steady
+        self._seconds = math.inf
+        """How long it took for the last configuration."""
         self._next: _Request | None = None
         self._asked: _Request | None = None
         """The request whose trial is being started."""
@@ -52,7 +63,9 @@ class SamplingAhead(BaseSampler):
         number = None if waiting is None else waiting.number
         if self._next is None or self._next.waiting != number:
             self._next = _Request(SamplerStorage(study, waiting), number)
-            self._requests.put(self._next)
+            if not self._is_steady or self._seconds >= _QUICK:
+                self._next.is_in_thread = True
+                self._requests.put(self._next)
 
     def ask(self, study: optuna.Study) -> optuna.Trial | None:
         """Start the next trial with the prepared configuration; None while it is being sampled.
@@ -62,7 +75,9 @@ class SamplingAhead(BaseSampler):
         """
         self.prepare(study)
         assert self._next is not None
-        if not self._next.is_done.wait(_PATIENCE):
+        if not self._next.is_in_thread:
+            self._idle_sampler()
+        elif not self._next.is_done.wait(_PATIENCE):
             return None
         self._asked, self._next = self._next, None
         try:
@@ -80,16 +95,23 @@ class SamplingAhead(BaseSampler):
 
     def _work(self) -> None:
         while True:
-            request = self._requests.get()
-            try:
-                request.trial = request.storage.ask(self._sampler)
-            except BaseException as error:  # noqa: BLE001 - raised again by `ask`
-                request.error = error
-            request.is_done.set()
+            self._sample(self._requests.get())
             self._requests.task_done()
 
+    def _sample(self, request: _Request) -> None:
+        began = time.monotonic()
+        try:
+            request.trial = request.storage.ask(self._sampler)
+        except BaseException as error:  # noqa: BLE001 - raised again by `ask`
+            request.error = error
+        self._seconds = time.monotonic() - began
+        request.is_done.set()
+
     def _idle_sampler(self) -> BaseSampler:
+        """The sampler, once it has done what it was asked for: else its random numbers depended on time."""
         self._requests.join()
+        if self._next is not None and not self._next.is_done.is_set():
+            self._sample(self._next)
         return self._sampler
 
     # Called by Optuna for a trial of the study.
@@ -140,6 +162,7 @@ class _Request:
         storage: the study, with the trial that is sampled.
         waiting: the number of the enqueued trial that is sampled; None for a new trial.
         since: when it was requested, on the monotonic clock.
+        is_in_thread: whether it is sampled in the other thread.
         is_done: set when it has a sampled trial, or an error.
     """
 
@@ -147,6 +170,7 @@ class _Request:
         self.storage = storage
         self.waiting = waiting
         self.since = time.monotonic()
+        self.is_in_thread = False
         self.trial: optuna.Trial | None = None
         self.error: BaseException | None = None
         self.is_done = threading.Event()

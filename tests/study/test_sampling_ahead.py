@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -117,6 +119,50 @@ def test_one_slot_and_a_seed_give_the_same_configurations_again(sampler: dict[st
     assert runs[0] == runs[1]
     assert all(params["x"] + params["y"] <= 1.5 for params in runs[0])
     assert len({tuple(params.values()) for params in runs[0]}) == 16
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_how_long_the_sampler_takes_does_not_change_what_it_samples(
+    sampler: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quick one is asked in the thread of the trial."""
+    runs = []
+    for quick in (0.0, math.inf):
+        monkeypatch.setattr("sweep.study.sampling_ahead._QUICK", quick)
+        ahead, space = make_ahead(sampler)
+        study = optuna.create_study(sampler=ahead)
+        trials = [ask(ahead, study) for _ in range(2)]
+        for _ in range(14):
+            params = space.suggest(trials[0])
+            ahead.prepare(study)
+            extra = trials[0].suggest_float("extra", 0, 1)  # as a define-by-run objective does
+            study.tell(trials.pop(0), params["x"] ** 2 + extra)
+            trials.append(ask(ahead, study))
+        runs.append([trial.params for trial in study.trials])
+    assert runs[0] == runs[1]
+
+
+def test_a_quick_sampler_takes_no_thread_after_the_first_time(recorder: Recorder) -> None:
+    ahead = SamplingAhead(recorder, is_steady=True)
+    study = optuna.create_study(sampler=ahead)
+    ask(ahead, study)
+    assert recorder.threads == {"sampler"}, "it is not known yet how long it takes"
+    recorder.threads.clear()
+    ahead.prepare(study)
+    assert len(recorder.states) == 1, "it is asked when a trial needs the configuration"
+    ask(ahead, study)
+    assert recorder.threads == {threading.current_thread().name}
+    recorder.threads.clear()
+    recorder.when_sampling = lambda study, trial: time.sleep(0.05)
+    for _ in range(2):
+        ask(ahead, study)
+    assert recorder.threads == {threading.current_thread().name, "sampler"}, "it has become slow"
+
+
+def test_gp_is_never_expected_to_be_quick() -> None:
+    """Its first suggestions are random, and the next one trains a model."""
+    assert make_ahead({"type": "tpe"})[0]._is_steady
+    assert not make_ahead({"type": "gp"})[0]._is_steady
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
