@@ -16,6 +16,7 @@ from pathlib import Path
 from sweep.engine.classify import classify_exception
 from sweep.engine.follower import FollowerChannel
 from sweep.engine.isolation import isolated, seed_generators
+from sweep.engine.process_state import ProcessState
 from sweep.engine.resource_watch import ResourceWatch
 from sweep.engine.user_traceback import one_line, user_traceback
 from sweep.messages import Assignment, Outcome
@@ -150,6 +151,7 @@ class AttemptRunner:
         with self._enter_user_process():
             self._objective = _load_objective(objective)
         self._collector = new_collector()
+        self._state = ProcessState()
         self.watch = ResourceWatch(
             settings.gpu if gpu is None else gpu, settings.is_gpu_measured, settings.writes_system_scalars
         )
@@ -174,7 +176,8 @@ class AttemptRunner:
             env = {TRIAL_DIRECTORY: str(directory.root), **({} if rank is None else rank.variables)}
             if not self._is_script:
                 env |= child_variables(settings.env)
-            self.left = exits.enter_context(isolated(env, kill_children=not self._in_user_process))
+            state = ProcessState() if self._in_user_process else self._state
+            self.left = exits.enter_context(isolated(env, not self._in_user_process, state))
             number = 0 if rank is None else rank.rank
             exits.enter_context(self._redirect_output(directory.output_of(number)))
             discarded = Path(exits.enter_context(tempfile.TemporaryDirectory())) if number > 0 else None

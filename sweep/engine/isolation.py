@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import logging
 import os
 import random
 import signal
@@ -15,12 +14,11 @@ from _signal import getsignal  # type: ignore[import-not-found]  # that of `sign
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
-from operator import attrgetter
 from typing import Any
 
 import psutil
 
-from sweep.engine.process_state import restore_state, save_state
+from sweep.engine.process_state import ProcessState
 from sweep.system import processes
 from sweep.system.libraries import is_library
 
@@ -31,8 +29,6 @@ _THREAD_GRACE = 1.0
 _PROCESS_GROUP_GRACE = 3.0
 """How long torch may take to leave a process group, in seconds."""
 _SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
-_HANDLERS = attrgetter("handlers")
-_FLAGS = [attrgetter(name) for name in ("level", "propagate", "disabled")]
 Restore = Callable[[], None]
 """Restores the state that was read when this function was created. It raises if that is impossible."""
 
@@ -58,19 +54,23 @@ def _has_device(torch: Any) -> bool:
 
 
 @contextmanager
-def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[list[str]]:
+def isolated(
+    env: Mapping[str, str], kill_children: bool = True, state: ProcessState | None = None
+) -> Iterator[list[str]]:
     """Set environment variables, and restore the state of the process at the end of the block.
 
-    Restored are the parts that `process_state` lists, loggers, signal handlers and timers, and children.
+    Restored are the parts that `process_state` lists, signal handlers and timers, and children.
 
     Args:
         env: the environment variables to set.
         kill_children: whether to kill child processes that were started in the block.
+        state: the state that the block before has restored, if nothing has changed it since then.
 
     Yields:
         A list, to which errors of the restoration are added at the end of the block.
     """
     problems: list[str] = []
+    state = state or ProcessState()
 
     def note(error: Exception) -> None:
         problems.append(f"{type(error).__name__}: {error}")
@@ -84,8 +84,8 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
     with ExitStack() as exits:
         exits.callback(run, partial(_release_memory, processes.count_descriptors()))
         exits.callback(run, _save_threads())
-        exits.callback(restore_state, save_state(), note)
-        exits.callback(run, _save_logging())
+        state.save()
+        exits.callback(state.restore, note)
         exits.callback(run, _save_signals())
         if kill_children:
             exits.callback(run, _save_figures())
@@ -93,48 +93,6 @@ def isolated(env: Mapping[str, str], kill_children: bool = True) -> Iterator[lis
         exits.callback(run, _save_process_group())
         os.environ.update(env)
         yield problems
-
-
-def _save_logging() -> Restore:
-    """Save the settings of loggers: a trial's log file must not receive the messages of later trials."""
-    manager = logging.root.manager
-    loggers = _loggers()
-    settings = _logger_settings(loggers)
-    disabled = manager.disable
-
-    def restore() -> None:
-        now = _loggers()
-        if manager.disable == disabled and now == loggers and _logger_settings(now) == settings:
-            return
-        before = dict(zip(loggers, zip(*settings, strict=True), strict=True))
-        logging.disable(disabled)
-        for logger in now:
-            if logger not in before and _is_of_library(logger.name):
-                continue  # the trial has imported it
-            handlers, *flags = before.get(logger, ((), logging.NOTSET, True, False))
-            new = [handler for handler in logger.handlers if handler not in handlers]
-            logger.handlers[:] = handlers
-            logger.level, logger.propagate, logger.disabled = flags
-            for handler in new:
-                handler.close()
-        logging.root.setLevel(logging.root.level)  # forgets which messages each logger lets through
-
-    return restore
-
-
-def _loggers() -> list[logging.Logger]:
-    known = list(logging.root.manager.loggerDict.values())
-    return [logging.root, *(logger for logger in known if not isinstance(logger, logging.PlaceHolder))]
-
-
-def _logger_settings(loggers: list[logging.Logger]) -> list[list[Any]]:
-    """The handlers, levels, `propagate` and `disabled` of loggers. torch alone has 90 loggers."""
-    return [list(map(tuple, map(_HANDLERS, loggers))), *(list(map(get, loggers)) for get in _FLAGS)]
-
-
-def _is_of_library(name: str) -> bool:
-    module = sys.modules.get(name.partition(".")[0])
-    return module is not None and is_library(getattr(module, "__file__", None) or "")
 
 
 def _save_signals() -> Restore:

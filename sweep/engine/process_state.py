@@ -10,7 +10,7 @@ import decimal  # noqa: F401 - the table reads the modules that are imported, an
 import faulthandler  # noqa: F401
 import gc  # noqa: F401
 import locale  # noqa: F401
-import logging  # noqa: F401
+import logging
 import os
 import resource
 import socket  # noqa: F401
@@ -24,11 +24,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from sweep.system.libraries import is_library
+
 _UNKNOWN = object()
 """In place of the value of a module that was not imported."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _State:
     """A part of the state.
 
@@ -75,6 +77,44 @@ def _flag(module: str, path: str, initial: bool) -> _State:
         lambda owner, value: setattr(find(owner), name, value),
         lambda owner: initial,
     )
+
+
+_HANDLERS = attrgetter("handlers")
+_FLAGS = [attrgetter(name) for name in ("level", "propagate", "disabled")]
+
+
+def _read_loggers(_: Any) -> tuple[list[logging.Logger], list[list[Any]], int]:
+    """All loggers; their handlers, levels, `propagate` and `disabled`; the level that is disabled for all.
+
+    torch alone has 90 loggers.
+    """
+    manager = logging.root.manager
+    known = list(manager.loggerDict.values())
+    loggers = [logging.root, *(logger for logger in known if not isinstance(logger, logging.PlaceHolder))]
+    handlers: list[Any] = list(map(tuple, map(_HANDLERS, loggers)))
+    return loggers, [handlers, *(list(map(get, loggers)) for get in _FLAGS)], manager.disable
+
+
+def _restore_loggers(module: Any, saved: tuple[list[logging.Logger], list[list[Any]], int]) -> None:
+    """A trial's log file must not receive the messages of later trials."""
+    loggers, settings, disabled = saved
+    before = dict(zip(loggers, zip(*settings, strict=True), strict=True))
+    logging.disable(disabled)
+    for logger in _read_loggers(module)[0]:
+        if logger not in before and _is_of_library(logger.name):
+            continue  # the trial has imported it
+        handlers, *flags = before.get(logger, ((), logging.NOTSET, True, False))
+        new = [handler for handler in logger.handlers if handler not in handlers]
+        logger.handlers[:] = handlers
+        logger.level, logger.propagate, logger.disabled = flags
+        for handler in new:
+            handler.close()
+    logging.root.setLevel(logging.root.level)  # forgets which messages each logger lets through
+
+
+def _is_of_library(name: str) -> bool:
+    module = sys.modules.get(name.partition(".")[0])
+    return module is not None and is_library(getattr(module, "__file__", None) or "")
 
 
 def _read_umask(_: Any) -> int:
@@ -184,6 +224,7 @@ _TABLE = (
     _function_pair("socket", "getdefaulttimeout", "setdefaulttimeout"),
     _attributes("logging", "raiseExceptions"),
     _function_pair("logging", "getLoggerClass", "setLoggerClass"),
+    _State("logging", _read_loggers, _restore_loggers),
     _State("faulthandler", lambda m: m.is_enabled(), lambda m, value: (m.enable if value else m.disable)()),
     _State(
         "multiprocessing",
@@ -238,46 +279,56 @@ _TABLE = (
 )
 
 
-Saved = list[tuple[_State, Any]]
-"""The parts of the state that this system has, with their values."""
+class ProcessState:
+    """The state of this process before an attempt, which is restored after it.
 
-
-def save_state() -> Saved:
-    """Read the state of this process."""
-    saved: Saved = []
-    for state in _TABLE:
-        module = sys.modules.get(state.module)
-        try:
-            saved.append((state, _UNKNOWN if module is None else state.read(module)))
-        except (AttributeError, OSError):
-            continue  # this system has no such state
-    return saved
-
-
-def restore_state(saved: Saved, on_error: Callable[[Exception], None]) -> None:
-    """Restore the state of this process.
-
-    Args:
-        saved: the result of `save_state`.
-        on_error: called with the exception of each part that cannot be restored.
+    Reading all of it takes half a millisecond. What an attempt has not changed is not read again before the
+    next one.
     """
-    for state, value in reversed(saved):
-        try:
-            _restore(state, value)
-        except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            on_error(error)
+
+    def __init__(self) -> None:
+        self._values: dict[_State, Any] = {}
+
+    def save(self) -> None:
+        """Read the state, except for what is known since the last `restore`."""
+        known, self._values = self._values, {}
+        for state in _TABLE:
+            value = known.get(state, _UNKNOWN)
+            module = sys.modules.get(state.module)
+            try:
+                if value is _UNKNOWN and module is not None:
+                    value = state.read(module)
+            except (AttributeError, OSError):
+                continue  # this system has no such state
+            self._values[state] = value
+
+    def restore(self, on_error: Callable[[Exception], None]) -> None:
+        """Restore the state that was saved.
+
+        Args:
+            on_error: called with the exception of each part that cannot be restored.
+        """
+        for state, value in reversed(self._values.copy().items()):
+            try:
+                if _restore(state, value):
+                    del self._values[state]
+            except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
+                on_error(error)
 
 
-def _restore(state: _State, value: Any) -> None:
+def _restore(state: _State, value: Any) -> bool:
+    """Restore a part of the state; returns whether it had changed. Then it can still differ in details."""
     module = sys.modules.get(state.module)
     if module is None:
-        return
+        return False
     if value is _UNKNOWN:
         if state.initial is None:
-            return
+            return False
         value = state.initial(module)
-    if not (state.is_compared and _equal(state.read(module), value)):
-        state.restore(module, value)
+    if state.is_compared and _equal(state.read(module), value):
+        return False
+    state.restore(module, value)
+    return state.is_compared
 
 
 def _equal(first: Any, second: Any) -> bool:

@@ -20,7 +20,7 @@ _PATIENCE = 0.02
 """How long `ask` waits for a quick sampler, in seconds: another call would take longer."""
 _LONGEST_INTERVAL = 0.25  # seconds
 _QUICK = 0.005
-"""A sampler that takes less time, in seconds, needs no other thread: two threads that alternate take longer."""
+"""A sampler that takes less time, in seconds, needs no thread: two threads that alternate take longer."""
 
 
 class SamplingAhead(BaseSampler):

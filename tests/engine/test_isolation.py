@@ -16,6 +16,7 @@ from unittest.mock import Mock
 import pytest
 
 from sweep.engine.isolation import isolated, seed_generators
+from sweep.engine.process_state import ProcessState
 
 SCRIPT = """
 import sys
@@ -178,6 +179,53 @@ def test_each_part_of_the_state_is_restored(change: str) -> None:
     finally:
         if not faulthandler_was_enabled:
             faulthandler.disable()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_part_is_restored_after_every_trial_of_a_worker(change: str) -> None:
+    """A worker reads again only what the trial before has changed."""
+    names = {name: importlib.import_module(name) for name in MODULES}
+    logging.getLogger("early")
+    look, code = CHANGES[change]
+    state = ProcessState()
+    with isolated({}):  # whatever the worker does not restore
+        before = eval(look, names)
+        for does_change in (False, True, True, False, True):
+            with isolated({}, state=state) as problems:
+                if does_change:
+                    exec(code, names)
+            assert eval(look, names) == before
+            assert problems == []
+
+
+def test_what_a_trial_has_not_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(sys, "getrecursionlimit", lambda: calls.append("read") or 1000)
+    monkeypatch.setattr(sys, "setrecursionlimit", lambda limit: calls.append("set"))
+    state = ProcessState()
+    for _ in range(3):
+        with isolated({}, state=state):
+            calls.append("trial")
+    assert calls == ["read", "trial", "read", "trial", "read", "trial", "read"]
+
+
+def test_a_library_that_a_trial_has_imported_is_restored_after_later_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is known only then what its state is without a trial."""
+    threads = [4]
+    library = Mock(
+        get_num_threads=lambda: threads[0], set_num_threads=lambda number: threads.__setitem__(0, number)
+    )
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    state = ProcessState()
+    with isolated({}, state=state):
+        monkeypatch.setitem(sys.modules, "torch", library)
+        threads[0] = 3
+    for _ in range(2):
+        with isolated({}, state=state):
+            threads[0] = 1
+        assert threads == [3]
 
 
 def test_handlers_that_a_trial_adds_to_a_new_logger_are_removed_and_closed(tmp_path: Path) -> None:
