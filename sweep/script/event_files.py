@@ -68,6 +68,8 @@ class EventFiles:
 
     def __init__(self, trial: Path, family: Iterable[psutil.Process] = ()) -> None:
         self._trial = trial.resolve()
+        self._own_folders = str(self._trial), str(TrialDirectory(self._trial).system)
+        """Where the sweep itself writes event files."""
         self._announced = trial / ANNOUNCED
         self._announced_by_others = trial / _ANNOUNCED_BY_OTHERS
         self._announced.unlink(missing_ok=True)
@@ -150,7 +152,7 @@ class EventFiles:
         ]
 
     def _is_of_sweep(self, path: Path) -> bool:
-        return is_from_sweep(path.name) and path.parent in (self._trial, TrialDirectory(self._trial).system)
+        return is_from_sweep(path.name) and str(path.parent) in self._own_folders
 
     def _files_in_directory(self) -> Iterator[Path]:
         for folder, subfolders, files in os.walk(self._trial):
@@ -159,10 +161,9 @@ class EventFiles:
                 name for name in subfolders if not (is_top and name in _SKIPPED_DIRECTORIES)
             )
             for name in sorted(files):
-                if is_event_file(name):
-                    path = Path(os.path.realpath(os.path.join(folder, name)))
-                    if not self._is_of_sweep(path):
-                        yield path
+                is_own = is_from_sweep(name) and folder in self._own_folders
+                if is_event_file(name) and not is_own:
+                    yield Path(os.path.realpath(os.path.join(folder, name)))
 
 
 def _paths_in(announced: Path) -> Iterator[Path]:
