@@ -53,7 +53,11 @@ def _trainable(work: Work, folder: Path) -> Any:
     def objective(config: dict[str, Any]) -> None:
         if work.torch:
             import torch  # noqa: F401 - a function trainable is pickled: this is where its imports are
-        train(work, config["x0"], lambda value, step: tune.report({"loss": value}), lambda: False, times)
+        value = train(
+            work, config["x0"], lambda value, step: tune.report({"loss": value}), lambda: False, times
+        )
+        if not work.reports:  # it stops at a trial without a value
+            tune.report({"loss": value})
 
     return objective
 
