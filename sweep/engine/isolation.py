@@ -83,9 +83,9 @@ def isolated(
 
     with ExitStack() as exits:
         exits.callback(run, partial(_release_memory, processes.count_descriptors()))
-        exits.callback(run, _save_threads())
         state.save()
         exits.callback(state.restore, note)
+        exits.callback(run, _save_threads())  # before: a thread can change the state until it has ended
         exits.callback(run, _save_signals())
         if kill_children:
             exits.callback(run, _save_figures())

@@ -79,20 +79,20 @@ def _flag(module: str, path: str, initial: bool) -> _State:
     )
 
 
-_HANDLERS = attrgetter("handlers")
+_HANDLERS, _FILTERS = attrgetter("handlers"), attrgetter("filters")
 _FLAGS = [attrgetter(name) for name in ("level", "propagate", "disabled")]
 
 
 def _read_loggers(_: Any) -> tuple[list[logging.Logger], list[list[Any]], int]:
-    """All loggers; their handlers, levels, `propagate` and `disabled`; the level that is disabled for all.
+    """All loggers; their handlers, filters, levels and flags; the level that is disabled for all.
 
     torch alone has 90 loggers.
     """
     manager = logging.root.manager
     known = list(manager.loggerDict.values())
     loggers = [logging.root, *(logger for logger in known if not isinstance(logger, logging.PlaceHolder))]
-    handlers: list[Any] = list(map(tuple, map(_HANDLERS, loggers)))
-    return loggers, [handlers, *(list(map(get, loggers)) for get in _FLAGS)], manager.disable
+    lists: list[Any] = [list(map(tuple, map(get, loggers))) for get in (_HANDLERS, _FILTERS)]
+    return loggers, [*lists, *(list(map(get, loggers)) for get in _FLAGS)], manager.disable
 
 
 def _restore_loggers(module: Any, saved: tuple[list[logging.Logger], list[list[Any]], int]) -> None:
@@ -101,11 +101,13 @@ def _restore_loggers(module: Any, saved: tuple[list[logging.Logger], list[list[A
     before = dict(zip(loggers, zip(*settings, strict=True), strict=True))
     logging.disable(disabled)
     for logger in _read_loggers(module)[0]:
+        handlers, filters, *flags = before.get(logger, ((), (), logging.NOTSET, True, False))
         if logger not in before and _is_of_library(logger.name):
-            continue  # the trial has imported it
-        handlers, *flags = before.get(logger, ((), logging.NOTSET, True, False))
+            # The trial has imported it. The library's own settings stay, which are those of its import.
+            handlers = [each for each in logger.handlers if not isinstance(each, logging.FileHandler)]
+            filters, *flags = logger.filters, *(get(logger) for get in _FLAGS)
         new = [handler for handler in logger.handlers if handler not in handlers]
-        logger.handlers[:] = handlers
+        logger.handlers[:], logger.filters[:] = handlers, filters
         logger.level, logger.propagate, logger.disabled = flags
         for handler in new:
             handler.close()
@@ -208,11 +210,15 @@ _TABLE = (
     ),
     _function_pair("sys", "getrecursionlimit", "setrecursionlimit"),
     _function_pair("sys", "getswitchinterval", "setswitchinterval"),
+    _function_pair("sys", "gettrace", "settrace"),
+    _function_pair("sys", "getprofile", "setprofile"),
     _function_pair("sys", "get_int_max_str_digits", "set_int_max_str_digits"),
     # Training code of several processes replaces `print` in all but one. New names can be those of a library
     # that the trial has imported, which installs them once.
     _State("builtins", lambda module: dict(vars(module)), lambda module, before: vars(module).update(before)),
     _attributes("threading", "excepthook"),
+    _function_pair("threading", "gettrace", "settrace"),
+    _function_pair("threading", "getprofile", "setprofile"),
     _attributes("tempfile", "tempdir"),
     _attributes("warnings", "showwarning", "formatwarning"),
     _State("warnings", lambda module: (module.filters, list(module.filters)), _restore_warnings),
@@ -223,6 +229,8 @@ _TABLE = (
     ),
     _function_pair("socket", "getdefaulttimeout", "setdefaulttimeout"),
     _attributes("logging", "raiseExceptions"),
+    _attributes("logging", "_warnings_showwarning"),  # set by captureWarnings, which works only if it is None
+    _function_pair("logging", "getLogRecordFactory", "setLogRecordFactory"),
     _function_pair("logging", "getLoggerClass", "setLoggerClass"),
     _State("logging", _read_loggers, _restore_loggers),
     _State("faulthandler", lambda m: m.is_enabled(), lambda m, value: (m.enable if value else m.disable)()),
@@ -264,7 +272,9 @@ _TABLE = (
     _flag("torch", "backends.cudnn.benchmark", False),
     _flag("torch", "backends.cudnn.deterministic", False),
     _flag("torch", "backends.cudnn.enabled", True),
-    _function_pair("torch.multiprocessing", "get_sharing_strategy", "set_sharing_strategy"),
+    _function_pair(
+        "torch.multiprocessing", "get_sharing_strategy", "set_sharing_strategy", "file_descriptor"
+    ),
     _State(
         "torch",
         lambda module: module.get_num_interop_threads(),

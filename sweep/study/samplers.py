@@ -85,8 +85,8 @@ def make_sampler(
     if not ahead or (isinstance(sampler, spec.RandomSampler) and not space.constraints):
         return chosen
     is_optunas = created.after_trial.__module__.startswith("optuna.")  # it only stores constraints
-    # The Gaussian process of `gp` takes long from its first suggestion on, after random ones.
-    is_steady = is_optunas and not isinstance(sampler, spec.GpSampler)
+    # A custom sampler can wait for anything. `gp` trains a model for the first time after random suggestions.
+    is_steady = not isinstance(sampler, spec.CustomSampler | spec.GpSampler)
     return SamplingAhead(chosen, learns_in_after_trial=not is_optunas, is_steady=is_steady)
 
 

@@ -62,6 +62,8 @@ class SamplingAhead(BaseSampler):
         waiting = next(iter(study.get_trials(deepcopy=False, states=(TrialState.WAITING,))), None)
         number = None if waiting is None else waiting.number
         if self._next is None or self._next.waiting != number:
+            if self._next is not None and not self._next.is_in_thread:
+                self._idle_sampler()
             self._next = _Request(SamplerStorage(study, waiting), number)
             if not self._is_steady or self._seconds >= _QUICK:
                 self._next.is_in_thread = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -155,6 +156,16 @@ CHANGES = {
         "(logging.raiseExceptions, logging.getLoggerClass())",
         "logging.raiseExceptions = False\nlogging.setLoggerClass(type('Own', (logging.Logger,), {}))",
     ),
+    "captured warnings": ("logging._warnings_showwarning", "logging.captureWarnings(True)"),
+    "log records": (
+        "logging.getLogRecordFactory()",
+        "logging.setLogRecordFactory(type('Own', (logging.LogRecord,), {}))",
+    ),
+    "a filter of a logger": ("logging.root.filters[:]", "logging.root.addFilter(lambda record: False)"),
+    "tracing": (
+        "(sys.getprofile(), threading.gettrace())",
+        "sys.setprofile(lambda *event: None); threading.settrace(lambda *event: None)",
+    ),
     "disabled loggers": (
         "logging.getLogger('early').disabled",
         "logging.config.dictConfig({'version': 1})",
@@ -238,6 +249,32 @@ def test_handlers_that_a_trial_adds_to_a_new_logger_are_removed_and_closed(tmp_p
     assert logging.getLogger("experiment").handlers == []
     assert handler.stream is None or handler.stream.closed
     assert logging.getLogger("numpy.of_this_test").handlers == [of_library]
+
+
+def test_a_log_file_is_removed_from_the_logger_of_a_library_that_the_trial_has_imported(
+    tmp_path: Path,
+) -> None:
+    with isolated({}):
+        own = logging.NullHandler()
+        logger = logging.getLogger("numpy.of_another_test")
+        logger.addHandler(own)
+        logger.setLevel(logging.ERROR)
+        logger.addHandler(logging.FileHandler(tmp_path / "log"))
+    assert logger.handlers == [own]
+    assert logger.level == logging.ERROR, "as the library has set it, for all that is known"
+
+
+def test_what_a_thread_changes_until_it_has_ended_is_restored() -> None:
+    """A worker waits for the threads that a trial has started."""
+
+    def change() -> None:
+        time.sleep(0.3)
+        os.environ["LEFT_BY_THREAD"] = "1"
+
+    with isolated({}) as problems:
+        threading.Thread(target=change).start()
+    assert problems == []
+    assert "LEFT_BY_THREAD" not in os.environ
 
 
 def test_what_cannot_be_restored_is_returned() -> None:

@@ -132,9 +132,11 @@ def test_how_long_the_sampler_takes_does_not_change_what_it_samples(
         ahead, space = make_ahead(sampler)
         study = optuna.create_study(sampler=ahead)
         trials = [ask(ahead, study) for _ in range(2)]
-        for _ in range(14):
+        for number in range(14):
             params = space.suggest(trials[0])
             ahead.prepare(study)
+            if number == 11:  # the configuration that is being sampled is not used
+                study.enqueue_trial({"x": 0.75})
             extra = trials[0].suggest_float("extra", 0, 1)  # as a define-by-run objective does
             study.tell(trials.pop(0), params["x"] ** 2 + extra)
             trials.append(ask(ahead, study))
@@ -159,10 +161,11 @@ def test_a_quick_sampler_takes_no_thread_after_the_first_time(recorder: Recorder
     assert recorder.threads == {threading.current_thread().name, "sampler"}, "it has become slow"
 
 
-def test_gp_is_never_expected_to_be_quick() -> None:
-    """Its first suggestions are random, and the next one trains a model."""
+def test_gp_and_custom_samplers_are_never_expected_to_be_quick() -> None:
+    """The first suggestions of `gp` are random, the next one trains a model; the others can do anything."""
     assert make_ahead({"type": "tpe"})[0]._is_steady
     assert not make_ahead({"type": "gp"})[0]._is_steady
+    assert not make_ahead({"type": "optuna.samplers:TPESampler"})[0]._is_steady
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
