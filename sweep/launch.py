@@ -208,7 +208,7 @@ def _check_directory(directory: SweepDirectory) -> None:
 
 
 def _lock(directory: SweepDirectory) -> SweepLock:
-    advice = f"; watch it with: sweep status {name_for_commands(directory)}\n{another_name()}"
+    advice = f"; watch it with: sweep watch {name_for_commands(directory)}\n{another_name()}"
     return SweepLock(directory.lock, directory.name, advice)
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # it imports tensorboardX and numpy
 RESERVED_PREFIX = "sweep:"
 """The prefix of trial attributes that the sweep sets itself; the objective must not use it."""
 
+STOPPED_BY_USER = "stopped by the user"
+"""The reason of a trial that `sweep stop --trial` has pruned."""
+
 
 class Report(NamedTuple):
     """An intermediate value of the metric that trials report."""

@@ -14,6 +14,7 @@ from sweep.analysis.statement import Statement
 from sweep.analysis.timeline import Span, timeline
 from sweep.analysis.view import SweepView
 from sweep.controller.gpu_sharing import GpuSharing
+from sweep.messages import STOPPED_BY_USER
 from sweep.study import attributes
 
 _LEAST_COMPLETE = 5
@@ -84,7 +85,7 @@ def _cost(view: SweepView, spans: Sequence[Span]) -> Statement:
 
 
 def _failures(view: SweepView, spans: Sequence[Span]) -> list[Statement]:
-    """The time that went into failed trials, and into attempts that were run again."""
+    """The time that went into failed trials, and into attempts that another one follows."""
     failed = [span for span in spans if span.state == "FAIL"]
     retried = [span for span in spans if span.state == "RETRIED"]
     lost, total = (sum(span.seconds for span in group) for group in ([*failed, *retried], spans))
@@ -94,8 +95,7 @@ def _failures(view: SweepView, spans: Sequence[Span]) -> list[Statement]:
     numbers = len({span.number for span in failed})
     counted = [text.plural(numbers, "failed trial")] * bool(numbers)
     if retried:
-        were = "attempt that was" if len(retried) == 1 else "attempts that were"
-        counted.append(f"{len(retried)} {were} run again")
+        counted.append(text.plural(len(retried), "attempt") + " that did not count")
     return [
         Statement(
             "cost",
@@ -110,12 +110,20 @@ def _failures(view: SweepView, spans: Sequence[Span]) -> list[Statement]:
 def _saved(view: SweepView, spans: Sequence[Span]) -> list[Statement]:
     """An estimate of what pruning has saved."""
     durations: dict[str, dict[int, float]] = {"COMPLETE": {}, "PRUNED": {}}
+    stopped = {
+        trial.number
+        for trial in view.frozen_trials
+        if trial.user_attrs.get(attributes.REASON) == STOPPED_BY_USER
+    }
     for span in spans:
-        if span.state in durations:
+        if span.state in durations and not (span.state == "PRUNED" and span.number in stopped):
             known = durations[span.state]
             known[span.number] = known.get(span.number, 0.0) + span.seconds
     complete, pruned = (np.array(list(durations[state].values())) for state in ("COMPLETE", "PRUNED"))
-    finished = sum(trial.state == TrialState.PRUNED for trial in view.frozen_trials)
+    # Not those that the user has stopped.
+    finished = sum(
+        trial.state == TrialState.PRUNED and trial.number not in stopped for trial in view.frozen_trials
+    )
     if not finished:
         return []
     data: dict[str, Any] = {"pruned": finished, "complete": len(complete), "slot_hours": None}

@@ -47,7 +47,7 @@ def span(low: float, high: float) -> str:
     places = 1 - math.floor(math.log10(width))
     significant = math.floor(math.log10(largest)) + 1 + places
     significant = min(max(significant, 6), 15)  # with 6, the ends of a narrow interval can look alike
-    return " to ".join(f"{round(end, min(max(places, 0), 12)):.{significant}g}" for end in (low, high))
+    return " to ".join(f"{round(end, max(places, 0)):.{significant}g}" for end in (low, high))
 
 
 def plural(count: int, noun: str) -> str:

@@ -55,10 +55,12 @@ def export(
       sweep export digits-cnn --json | jq '.trials[0].params'
     """
     form = ExportFormat.json if as_json else form
-    suffixes = {f".{choice.value}": choice for choice in ExportFormat}
-    form = form or suffixes.get(output.suffix.lower() if output is not None else "", ExportFormat.csv)
+    form = form or (ExportFormat.csv if output is None else _format_of(output))
     if form is ExportFormat.parquet and output is None:
         raise InputError("--format parquet: is not a text; add a file, for example -o trials.parquet")
+
+    if output is not None and not output.parent.is_dir():
+        raise InputError(f"--output: {output.parent}: no such folder; create it first")
 
     from sweep.analysis.view import SweepView
 
@@ -76,6 +78,18 @@ def export(
         else:
             assert output is not None
             _write_parquet(table, output)
+
+
+def _format_of(output: Path) -> ExportFormat:
+    """The format of a file by its suffix; CSV if it has none."""
+    form = output.suffix.removeprefix(".").lower() or ExportFormat.csv
+    if form not in list(ExportFormat):
+        possible = " or ".join(f".{choice.value}" for choice in ExportFormat)
+        raise InputError(
+            f"--output: {output}: the ending says the format, and {output.suffix} is not one; "
+            f"write {possible}, or choose with --format"
+        )
+    return ExportFormat(form)
 
 
 def _table(view: SweepView, curves: bool) -> pandas.DataFrame:

@@ -13,7 +13,10 @@ from sweep.sweepfile.yaml import write_yaml
 
 # The entry of a sweep file that replaces each key; two entries are alternatives.
 _ENTRIES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("n_trials", "ntrials", "num_trials", "num_samples", "run_cap"), ("stop.trials",)),
+    **dict.fromkeys(
+        ("n_trials", "n_trial", "ntrials", "num_trials", "trials", "max_trials", "num_samples", "run_cap"),
+        ("stop.trials",),
+    ),
     **dict.fromkeys(("timeout", "time_budget_s"), ("stop.time", "trial.timeout")),
     **dict.fromkeys(("n_jobs", "max_concurrent_trials", "max_concurrent"), ("max_parallel",)),
     **dict.fromkeys(("study_name", "experiment_name"), ("name",)),

@@ -12,13 +12,17 @@ from sweep.analysis.cost import Cost, cost_statements, slot_time
 from sweep.analysis.statement import Statement
 from sweep.analysis.view import SweepView
 from sweep.controller.usage import Usage, stored_usage
-from sweep.messages import Report
+from sweep.messages import STOPPED_BY_USER, Outcome, Report
 from sweep.system.directory import SweepDirectory
 from tests.analysis.test_timeline import assigned, finish, start
 
 
 def set_usage(directory: SweepDirectory, **times: float) -> None:
     directory.usage.write_text(json.dumps({"until": time.time(), **times}))
+
+
+def view_states(directory: SweepDirectory) -> list[str]:
+    return [trial.state.name for trial in SweepView(directory).frozen_trials]
 
 
 def by_key(directory: SweepDirectory) -> dict[str, Statement]:
@@ -57,6 +61,26 @@ def test_pruned_trials_have_saved_the_difference_to_complete_ones(directory: Swe
     assert statement.data["slot_hours"] * 3600 == pytest.approx(0.045, abs=0.04)
     assert statement.data["low"] <= statement.data["slot_hours"] <= statement.data["high"]
     assert "an estimate" in statement.evidence
+
+
+def test_a_trial_that_the_user_has_stopped_is_not_what_pruning_has_saved(directory: SweepDirectory) -> None:
+    controller = start(directory, slots=1, stop={"trials": 8})
+    for _ in range(7):
+        finish(controller, assigned(controller), "returned")
+    attempt = assigned(controller)
+    controller.finish(Outcome(attempt.number, 1, "stopped", reason=STOPPED_BY_USER))
+    assert view_states(directory) == ["COMPLETE"] * 7 + ["PRUNED"]
+    assert "saved" not in by_key(directory)
+
+
+def test_attempts_that_another_one_follows_are_counted_before_it_has_started(
+    directory: SweepDirectory,
+) -> None:
+    controller = start(directory, slots=1)
+    attempt = assigned(controller)
+    time.sleep(0.02)
+    finish(controller, attempt, "interrupted")
+    assert by_key(directory)["lost_to_failures"].text.startswith("1 attempt that did not count took ")
 
 
 def test_the_time_of_failures_includes_attempts_that_were_run_again(directory: SweepDirectory) -> None:

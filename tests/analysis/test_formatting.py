@@ -44,6 +44,8 @@ def test_escapes_keep_json_equal() -> None:
         (math.nan, math.inf, "nan to inf"),
         (-7.39405912e99, 9.34100612e99, "-7.39406e+99 to 9.34101e+99"),
         (1 / 3, 1 / 3, "0.333333 to 0.333333"),
+        (4.1e-14, 9.27e-14, "4.1e-14 to 9.3e-14"),
+        (5e-324, 2e-323, "4.94066e-324 to 1.97626e-323"),
     ],
 )
 def test_the_ends_of_an_interval_have_as_many_digits_as_its_width_deserves(

@@ -142,6 +142,20 @@ def test_curves_are_exported_in_long_form() -> None:
     assert set(table[table["metric"] == "val/acc"]["trial"]) == {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("t.xlsx", r"t\.xlsx: the ending says the format, and \.xlsx is not one; write \.csv or"),
+        ("none/t.csv", "none: no such folder; create it first"),
+        ("none/t.parquet", "none: no such folder; create it first"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused(output: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^--output: {message}"):
+        export("-o", output)
+    assert not list(Path().glob("**/t.*"))
+
+
 def test_json_has_the_rows_of_sweep_trials() -> None:
     result = run(n_trials=3)
     content = json.loads(export("--format", "json", "-o", "out"))

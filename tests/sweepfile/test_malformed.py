@@ -152,6 +152,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.choices",
         "unknown key; write {values: [adam, sgd]}",
     ),
+    "another name of the number of trials": (GOOD + "trials: 10\n", 9, "trials", "write stop: {trials: 10}"),
     "Optuna's number of trials": (GOOD + "n_trials: 10\n", 9, "n_trials", "write stop: {trials: 10}"),
     "Optuna's number of trials in stop": (
         GOOD + "stop:\n  n_trials: 10\n",

@@ -13,10 +13,8 @@ from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from sweep.engine.ray.controller_client import ControllerClient
 from sweep.engine.ray.worker_pool import Slot, WorkerPool
-from sweep.messages import AttemptResult, OutcomeKind
+from sweep.messages import STOPPED_BY_USER, AttemptResult, OutcomeKind
 from sweep.system.lock import current_session
-
-_STOPPED_BY_USER = "stopped by the user"
 
 
 class RequestHandler:
@@ -80,9 +78,9 @@ class RequestHandler:
     def _stop_trial(self, number: int) -> None:
         slots = [slot for slot in self._pool.slots if slot.assignment and slot.assignment.number == number]
         if not slots or self._has_repeats:  # other repeats may wait for a slot
-            self._controller.call(Controller.stop_trial, self._on_trial_stopped, number, _STOPPED_BY_USER)
+            self._controller.call(Controller.stop_trial, self._on_trial_stopped, number, STOPPED_BY_USER)
         for slot in slots:
-            self._kill_attempt(slot, "stopped", _STOPPED_BY_USER)
+            self._kill_attempt(slot, "stopped", STOPPED_BY_USER)
 
     def _on_trial_stopped(self, result: AttemptResult | None) -> None:
         if result is not None:
