@@ -54,7 +54,7 @@ def _options(view: SweepView, statements: Sequence[Statement]) -> Iterator[tuple
         yield ("Resume the sweep" if view.frozen_trials else "Start the sweep"), again()
     found = {statement.key: statement.data for statement in reversed(statements)}
     is_scattered = not found.keys() & {"failing_choice", "failing_range"}
-    if is_scattered and view.can_resubmit and len(failed) >= _MANY * view.finished_trials:
+    if is_scattered and view.is_worth_resubmitting and len(failed) >= _MANY * view.finished_trials:
         yield "Run the failed trials again, which may have failed by chance", f"sweep retry {name} --failed"
     yield from _other_spaces(view, found)
     if view.stopped_by == "trials" and view.best is not None and len(view.spec.goals) == 1:

@@ -231,10 +231,13 @@ class SweepView:
         return usage.elapsed + (max(0.0, time.time() - usage.until) if has_started else 0.0)
 
     @property
-    def can_resubmit(self) -> bool:
-        """Whether there are failed trials that would run if they were resubmitted."""
+    def is_worth_resubmitting(self) -> bool:
+        """Whether there are failed trials that would run if they were resubmitted, and may then succeed."""
         runs_on = self.stopped_by is None or self.stopped_by in IGNORES_RESUBMISSIONS
-        return runs_on and bool(failed_trials(self.frozen_trials))
+        trials = self.frozen_trials
+        again = [trial for trial in trials if attributes.RESUBMISSION_OF in trial.user_attrs]
+        have_failed_again = bool(again) and all(trial.state == TrialState.FAIL for trial in again)
+        return runs_on and not have_failed_again and bool(failed_trials(trials))
 
     @property
     def stopped_by(self) -> str | None:

@@ -44,7 +44,8 @@ def summarise(launched: Launch, metric_place: str | None = None) -> None:
     stopped_by = launched.progress.stopped_by if launched.progress is not None else None
     failure = launched.progress.common_failure if launched.progress is not None else None
     # In Python there is no call for it.
-    retry = f"sweep retry {name} --failed" if isinstance(caller(), CommandLine) and view.can_resubmit else ""
+    can_retry = isinstance(caller(), CommandLine) and view.is_worth_resubmitting
+    retry = f"sweep retry {name} --failed" if can_retry else ""
     if stopped_by == "same_failure" and failure is not None:
         _print_common_failure(view, failure, retry)
     elif stopped_by == "metric":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 import sweep
 from sweep.analysis.next_command import next_statement
@@ -15,6 +16,7 @@ from sweep.analysis.resuming import store_caller
 from sweep.analysis.statement import Statement
 from sweep.analysis.view import SweepView
 from sweep.caller import CommandLine, called_by
+from sweep.operations import resubmit
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import SweepLock
 from tests.conftest import MakeSweep
@@ -73,6 +75,17 @@ def test_a_failed_trial_is_run_with_its_traceback_if_all_failed(run: Any) -> Non
 
 def test_failures_by_chance_are_run_again(run: Any) -> None:
     assert command(run(SOMETIMES)) == "sweep retry demo --failed"
+
+
+def test_failures_that_have_been_run_again_in_vain_are_not_chance(run: Any) -> None:
+    fails = "def train(trial):\n    assert trial.params.x > 0.5\n    return 1.0\n"
+    view = run(fails, sampler={"type": "random", "seed": 1}, stop={"trials": 8})
+    failed = [trial.number for trial in view.frozen_trials if trial.state == TrialState.FAIL]
+    assert command(view) == "sweep retry demo --failed"
+    resubmit(view, failed)
+    assert "retry" not in command(SweepView(view.directory)), "they are waiting"
+    sweep.run(Path("demo.yaml"), inline=True)
+    assert "retry" not in command(SweepView(view.directory))
 
 
 def test_a_running_sweep_is_watched_and_stopped_if_all_fails(run: Any) -> None:
