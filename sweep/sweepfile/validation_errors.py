@@ -102,10 +102,27 @@ def _describe(path: Path, details: Mapping[str, Any]) -> str:
             return f"{short_repr(details['input'])} is not valid; {suggestion(details['input'], choices)}"
     template = _MESSAGES.get(details["type"])
     text = template.format(**context) if template else f"{message[0].lower()}{message[1:]}"
+    if path in _FORMS:
+        text = text.replace("{key: value}", _FORMS[path]).replace("[1, 2]", _FORMS[path])
     return text if text.startswith("is empty") else f"{text}, got {short_repr(details['input'])}"
 
 
+_FORMS: dict[Path, str] = {
+    ("constraints",): '["batch_size <= 64"]',
+    ("env",): "{DATA: /data}",
+    ("metric",): "{name: loss, goal: minimize}",
+    ("metrics",): "[{name: loss, goal: minimize}, {name: size, goal: minimize}]",
+    ("metrics_from",): r"{regex: 'loss=(?P<loss>\S+)'}",
+    ("parameters",): "{lr: {min: 1e-4, max: 1e-1}}",
+    ("repeats",): "{seeds: 3}",
+    ("resources",): "{cpu: 2, gpu: 1}",
+    ("stop",): "{trials: 20}",
+    ("trial",): "{timeout: 30m, retries: 2}",
+}
+"""What to write for entries of which another kind of value was given."""
+
 _EXAMPLES: dict[Path, str] = {
+    ("pruner", "percentile"): "; write for example pruner: {type: percentile, percentile: 75}",
     ("metric",): "; write for example metric: {name: val/loss, goal: minimize}",
     ("metric", "name"): "; the name under which trials report it, for example val/loss",
     ("metric", "goal"): "; write maximize or minimize",

@@ -152,6 +152,21 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.choices",
         "unknown key; write {values: [adam, sgd]}",
     ),
+    "a number of trials alone": (GOOD + "stop: 20\n", 9, "stop", "a mapping such as {trials: 20}, got 20"),
+    "a regular expression alone": (
+        GOOD + "metrics_from: 'loss=(.*)'\n",
+        9,
+        "metrics_from",
+        "a mapping such as {regex: 'loss=(?P<loss>\\S+)'}",
+    ),
+    "a list of variables": (GOOD + "env: [A=1]\n", 9, "env", "a mapping such as {DATA: /data}"),
+    "a metric's name as a list": (GOOD + "metrics: loss\n", 9, "metrics", "such as [{name: loss, goal: m"),
+    "a percentile pruner without its percentile": (
+        GOOD + "pruner: percentile\n",
+        9,
+        "pruner.percentile",
+        "write for example pruner: {type: percentile, percentile: 75}",
+    ),
     "another name of the number of trials": (GOOD + "trials: 10\n", 9, "trials", "write stop: {trials: 10}"),
     "Optuna's number of trials": (GOOD + "n_trials: 10\n", 9, "n_trials", "write stop: {trials: 10}"),
     "Optuna's number of trials in stop": (
