@@ -198,7 +198,7 @@ MISTAKES = {
     + "pruner: {type: asha, reduction_factor: 1}\n": "dir/space.yaml:8: pruner.reduction_factor: must be",
     GOOD + "resources: {gpu: 1.5}\n": "dir/space.yaml:8: resources.gpu: 1.5 is neither a share of one GPU",
     GOOD + "resources: {cpu: -1}\n": "dir/space.yaml:8: resources.cpu: must be at least 0, got -1",
-    GOOD + "resources: 4\n": "dir/space.yaml:8: resources: expected a mapping such as {cpu: 2, gpu: 1}, got 4",
+    GOOD + "resources: 4\n": "dir/space.yaml:8: resources: expected a mapping such as {cpu: 2, gpu: 1}, got",
     GOOD + "max_parallel: 2.5\n": "dir/space.yaml:8: max_parallel: expected a whole number, got 2.5",
     GOOD + "stop:\n  trials: 0\n": "dir/space.yaml:9: stop.trials: must be greater than 0, got 0",
     GOOD
