@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -99,9 +100,9 @@ class Expression:
                 warnings.simplefilter("ignore")  # Python's warnings about escapes
                 tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ExpressionError(
-                f"{short_repr(text)} is not an expression; write for example batch_size * accum <= 1024"
-            ) from None
+            is_assignment = re.fullmatch(r"[^=<>!]+=[^=]+", text)
+            hint = "compare with ==" if is_assignment else "write for example batch_size * accum <= 1024"
+            raise ExpressionError(f"{short_repr(text)} is not an expression; {hint}") from None
         names: list[str] = []
         try:
             if _depth(tree) > _MAX_DEPTH:

@@ -89,7 +89,8 @@ def test_a_condition_can_use_what_a_trial_has(view: SweepView, where: str, expec
         ("metrics['val/ac'] < 1", r"--where: metrics.val/ac: .*; did you mean 'val/acc'\?"),
         ("opt < 1", "--where: opt < 1: compares '(adam|sgd)' with 1"),
         ("lr", "--where: lr: is [0-9.]+, neither true nor false; add a comparison"),
-        ("lr <", "--where: 'lr <' is not an expression"),
+        ("lr <", "--where: 'lr <' is not an expression; write for example"),
+        ("lr = 0.1", "--where: 'lr = 0.1' is not an expression; compare with =="),
         ("open('x')", "--where: .* is not allowed"),
     ],
 )
