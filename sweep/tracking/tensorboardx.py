@@ -1,8 +1,9 @@
 """tensorboardX without torch. The only module that uses private parts of tensorboardX.
 
 `import tensorboardX` imports torch wherever it is installed: 1.9 s instead of 0.1 s on the machine this was
-written on, in every worker. So torch is marked as missing during that import. Histograms, images, graphs and
-embeddings still work when the objective imports torch later.
+written on, in every worker; boto3 takes another 0.1 s. So torch, boto3 and Google's client are marked as
+missing during that import. Histograms, images, graphs and embeddings still work when the objective imports
+torch later, and an objective's own writer imports the others when its directory is in an object store.
 
 Private parts of tensorboardX (2.6) that the classes here rely on, because it has no public way to write one
 file without threads and without a queue:
@@ -10,26 +11,43 @@ file without threads and without a queue:
 * `RecordWriter._writer`, the open file: its constructor truncates an existing file.
 * `SummaryWriter._get_file_writer`, the only place where a SummaryWriter creates its FileWriter.
 * `FileWriter.event_writer` and `FileWriter._default_metadata`, which its constructor sets.
+* `record_writer.boto3` and `storage`, with the flags that say whether they have been imported.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
-_torch_was_loaded = "torch" in sys.modules
-if not _torch_was_loaded:
-    sys.modules["torch"] = None  # type: ignore[assignment]
+_LATER = [name for name in ("torch", "boto3", "google.cloud") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_LATER))  # type: ignore[arg-type]
 try:
-    from tensorboardX import SummaryWriter
+    from tensorboardX import SummaryWriter, record_writer
     from tensorboardX.proto import api_pb2, event_pb2, plugin_hparams_pb2, summary_pb2
     from tensorboardX.record_writer import RecordWriter, masked_crc32c
     from tensorboardX.summary import custom_scalars, text
     from tensorboardX.writer import FileWriter
 finally:
-    if not _torch_was_loaded:
-        del sys.modules["torch"]
+    for _name in _LATER:
+        del sys.modules[_name]
+
+
+class _ImportedWhenUsed:
+    """In place of a module that tensorboardX has not imported."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+if "boto3" in _LATER:
+    record_writer.boto3, record_writer.S3_ENABLED = _ImportedWhenUsed("boto3"), True
+if "google.cloud" in _LATER:
+    record_writer.storage, record_writer.GCS_ENABLED = _ImportedWhenUsed("google.cloud.storage"), True
 
 __all__ = [
     "RecordFile",
