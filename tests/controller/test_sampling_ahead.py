@@ -38,6 +38,7 @@ def permission(monkeypatch: pytest.MonkeyPatch) -> Permission:
         return original(*arguments)
 
     monkeypatch.setattr(ConstrainedSampler, "sample_relative", sample)
+    monkeypatch.setattr("sweep.study.sampling_ahead._QUICK", 0.0)  # the sampler counts as slow from the start
     return permission
 
 
