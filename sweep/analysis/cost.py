@@ -85,7 +85,7 @@ def _cost(view: SweepView, spans: Sequence[Span]) -> Statement:
 
 
 def _failures(view: SweepView, spans: Sequence[Span]) -> list[Statement]:
-    """The time that went into failed trials, and into attempts that another one follows."""
+    """The time of failed trials, and of attempts after which the trial is tried again."""
     failed = [span for span in spans if span.state == "FAIL"]
     retried = [span for span in spans if span.state == "RETRIED"]
     lost, total = (sum(span.seconds for span in group) for group in ([*failed, *retried], spans))
