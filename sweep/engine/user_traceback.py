@@ -18,8 +18,11 @@ _NOT_USER_CODE = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
 _LIBRARIES = tuple(
     {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
-_SELF_EXPLANATORY = (SyntaxError, BadNumberError, BadResultError)
-"""Exceptions whose message is sufficient: where in this package they were raised does not help the user."""
+_SELF_EXPLANATORY = (SyntaxError, BadNumberError, BadResultError, KeyboardInterrupt)
+"""Exceptions for which it does not help the user where in this package they were raised.
+
+A KeyboardInterrupt can be raised in any line, for example while the objective prints.
+"""
 
 
 def user_traceback(error: BaseException) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
 import sweep
 from sweep.engine.user_traceback import user_frames, user_traceback
+from sweep.system.streams import guarded_streams
 from tests.conftest import REPOSITORY, MakeSweep
 
 PACKAGE = str(REPOSITORY / "sweep")
@@ -170,6 +173,22 @@ def test_the_traceback_of_infinite_recursion_is_short(make_sweep: MakeSweep) -> 
     assert set(frames(text)) == {"train"}
     assert len(text.splitlines()) < 15
     assert "RecursionError: maximum recursion depth exceeded" in text
+
+
+def test_ctrl_c_while_the_objective_prints_shows_only_user_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, _: str) -> int:
+            raise KeyboardInterrupt
+
+    def train() -> None:
+        print("loss")
+
+    monkeypatch.setattr("sys.stdout", Interrupted())
+    with guarded_streams(), pytest.raises(KeyboardInterrupt) as raised:
+        train()
+    assert "in write" in "".join(traceback.format_exception(raised.value))
+    assert frames(user_traceback(raised.value))[-2:] == ["train", "write"]
+    assert f'"{PACKAGE}/' not in user_traceback(raised.value)
 
 
 def test_a_bug_in_this_package_keeps_its_frames() -> None:
