@@ -25,7 +25,8 @@ from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.command import NO_PROGRAM, CommandError
 from sweep.sweepfile.parameters import Constant, Leaf
 from sweep.sweepfile.resources import Resources
-from sweep.system.directory import SweepDirectory
+from sweep.system.directory import RUNS, SweepDirectory
+from sweep.system.urls import connection_url
 
 _SAMPLES = 5
 _LENGTHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "steps", "max_steps", "num_steps", "iterations")
@@ -80,6 +81,8 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     )
     make_pruner(spec.pruner)
     enqueued_configurations(spec, space)
+    if spec.storage is not None:
+        connection_url(spec.storage, SweepDirectory.of(RUNS, spec.name).password)
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
     size = space.grid_size if spec.sampler.type in EXHAUSTIVE else None
     count = min(_SAMPLES, size or _SAMPLES)
@@ -143,7 +146,7 @@ def _first_command(
     """The command line of the first possible sample, and a note if a sample has no valid command line."""
     first, problem = None, []
     for number, params in enumerate(samples):
-        trial = SweepDirectory.of(Path("runs"), spec.name).trial(number).root
+        trial = SweepDirectory.of(RUNS, spec.name).trial(number).root
         seed = derive_seed(spec.sampler.seed or 0, "trial", number)
         try:
             command = objective.arguments(params, trial, number, seed)

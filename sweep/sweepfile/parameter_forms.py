@@ -62,6 +62,11 @@ def _deciding_key(raw: Any) -> str | None:
     return next((key for key in _MODELS if key in raw), None)
 
 
+def _looks_like_range(raw: list[Any]) -> bool:
+    is_pair = len(raw) == 2 and all(isinstance(end, int | float) and not isinstance(end, bool) for end in raw)
+    return is_pair and raw[0] < raw[1]
+
+
 def _as_mapping(raw: Any) -> Any:
     if isinstance(raw, Model):
         return raw
@@ -69,9 +74,10 @@ def _as_mapping(raw: Any) -> Any:
         return {"value": raw}
     if isinstance(raw, list):
         text = short_repr(raw)
-        raise invalid(
-            f"is a list; write {{values: {text}}} to search over it, or {{value: {text}}} to pass it on"
-        )
+        forms = f"{{values: {text}}} to search over it, or {{value: {text}}} to pass it on"
+        if _looks_like_range(raw):
+            forms = f"{{min: {raw[0]}, max: {raw[1]}}} for a range, {forms}"
+        raise invalid(f"is a list; write {forms}")
     if not isinstance(raw, dict):
         raise invalid(f"expected a parameter such as {{min: 0.0, max: 1.0}}, got {short_repr(raw)}")
     deciding = _deciding_key(raw)

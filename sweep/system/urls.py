@@ -62,7 +62,8 @@ def connection_url(url: str, stored_password: Path) -> str:
         stored_password: the file with the password.
 
     Raises:
-        EntryError: an environment variable or the driver of the database is missing.
+        EntryError: an environment variable or the driver of the database is missing, or SQLAlchemy does not
+            know the kind of database.
     """
     hidden = hide_passwords(url)
     if url != hidden:
@@ -109,4 +110,20 @@ def _with_driver(url: str) -> str:
         package = drivers.get(driver, next(reversed(drivers)))
         extra = "pip install 'sweep-hpo[postgresql]'" if package == "psycopg" else f"pip install {package}"
         raise EntryError("storage", f"{scheme}:// needs a driver of the database; install it with: {extra}")
-    return f"{database}{f'+{driver}' if driver else ''}{separator}{rest}"
+    url = f"{database}{f'+{driver}' if driver else ''}{separator}{rest}"
+    _check_database(url)
+    return url
+
+
+def _check_database(url: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        make_url(url).get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise EntryError(
+            "storage",
+            f"{hide_passwords(url)} is not the URL of a database that SQLAlchemy knows; write for example "
+            "sqlite:///sweep.db or postgresql://user@host/database",
+        ) from None

@@ -156,7 +156,7 @@ MISTAKES = {
         "[relu, gelu]", "[a], min: 1"
     ): "dir/space.yaml:6: parameters.act.min: 'min' cannot be combined with",
     GOOD.replace(
-        "epochs: 8", "epochs: [8, 9]"
+        "epochs: 8", "epochs: [9, 8]"
     ): "dir/space.yaml:7: parameters.epochs: is a list; write {values",
     GOOD.replace("epochs: 8", "epochs: {}"): "dir/space.yaml:7: parameters.epochs: is empty; give {min, max}",
     GOOD.replace("epochs: 8", "8: 8"): "dir/space.yaml:7: parameters.8: 8 cannot name a parameter",

@@ -252,7 +252,13 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "expected a number, got",
     ),
     "no upper bound": (parameter("a: {min: 1}"), 9, "parameters.a.max", "is missing"),
-    "a list for a parameter": (parameter("a: [1, 2]"), 9, "parameters.a", "write {values: [1, 2]}"),
+    "a list for a parameter": (parameter("a: [8, 2]"), 9, "parameters.a", "write {values: [8, 2]}"),
+    "two ends": (
+        parameter("a: [0, 0.5]"),
+        9,
+        "parameters.a",
+        "write {min: 0, max: 0.5} for a range, {values",
+    ),
     "a string for values": (parameter("a: {values: abc}"), 9, "parameters.a.values", "expected a list"),
     "no values": (parameter("a: {values: []}"), 9, "parameters.a.values", "give at least one"),
     "a value twice": (
