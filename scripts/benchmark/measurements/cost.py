@@ -9,9 +9,9 @@ from benchmark.case import Case, Column, Measurement, Values
 from benchmark.contestants import PEERS, run
 from benchmark.work import Span, Work, read_spans
 
-_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 500, "optuna": 500, "syne": 16}
-"""As many as take some seconds."""
-_TORCH_TRIALS = {**_TRIALS, "tune": 4, "tune-reuse": 100, "syne": 8}
+_TRIALS = {"sweep": 1000, "tune": 6, "tune-reuse": 1000, "optuna": 1000, "syne": 16}
+"""The same number, but few for those who start a process for each trial."""
+_TORCH_TRIALS = {**_TRIALS, "tune": 4, "syne": 8}
 _CASES = {
     "Random sampling": {"sampler": "random"},
     "TPE": {"sampler": "tpe"},
