@@ -177,7 +177,8 @@ def read_value(text: str) -> Any:
 
 def duplicate_text(duplicate: DuplicateKey) -> str:
     """A message about a repeated key."""
-    return f"key {duplicate.path[-1]!r} is a duplicate"
+    first = f" of the one in line {duplicate.first}" if duplicate.first != duplicate.line else ""
+    return f"key {duplicate.path[-1]!r} is a duplicate{first}; leave one out"
 
 
 _Entries = dict[Any, tuple[yaml.Node, yaml.Node]]

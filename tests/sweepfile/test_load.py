@@ -204,7 +204,7 @@ MISTAKES = {
     GOOD
     + "trial: {timeout: soon}\n": "dir/space.yaml:8: trial.timeout: expected a duration such as 90s, 30m",
     GOOD + "name: a/b\n": "dir/space.yaml:8: name: 'a/b' cannot name a sweep; use at most 100 letters",
-    GOOD + "metric: {}\n": "dir/space.yaml:8: invalid YAML: key 'metric' is a duplicate",
+    GOOD + "metric: {}\n": "dir/space.yaml:8: invalid YAML: key 'metric' is a duplicate of the one in line 2",
     GOOD + "stop: *there\n": "dir/space.yaml:8: invalid YAML: found undefined alias 'there'",
     GOOD + "repeats: 0\n": "dir/space.yaml:8: repeats: must be greater than 0, got 0",
     GOOD + "repeats: 2.5\n": "dir/space.yaml:8: repeats: expected a whole number, got",

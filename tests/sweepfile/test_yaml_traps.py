@@ -142,7 +142,7 @@ def test_merged_keys_that_build_on_each_other_are_not_duplicates() -> None:
         (0.0, 2.0),
         (0.0, 2.0),
     ]
-    with pytest.raises(InputError, match=r"^space\.yaml:9: .*key 'max' is a duplicate$"):
+    with pytest.raises(InputError, match=r"^space\.yaml:9: .*key 'max' is a duplicate; leave one out$"):
         read("  c: &c {min: 0.0}\n  d: {<<: *c, max: 2.0, max: 3.0}\n")
 
 
