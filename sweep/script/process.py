@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -74,6 +75,8 @@ class ScriptProcess:
                     bufsize=0,
                     start_new_session=not invocation.is_attached,
                     pass_fds=inherited,
+                    # After a SIGKILL of this process the script can still save its state, and ends.
+                    preexec_fn=partial(processes.terminate_with_parent, os.getpid()),
                 )
         except OSError as error:
             hint = ""

@@ -26,11 +26,13 @@ _KILL_TIMEOUT = 5.0
 """Seconds to wait for a process after SIGKILL."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_prctl_function = getattr(ctypes.CDLL(None), "prctl", None)
+"""None if this system is not Linux. Looked up once: a forked child must not wait for the linker's lock."""
 
 
 def missing_guarantees() -> str:
     """What this system cannot promise about processes; empty on Linux."""
-    if hasattr(ctypes.CDLL(None), "prctl") and os.path.isdir("/proc/self/fd"):
+    if _prctl_function is not None and os.path.isdir("/proc/self/fd"):
         return ""
     return (
         f"on this system ({sys.platform}) processes that a trial leaves in the background can survive it, "
@@ -50,14 +52,25 @@ def exit_with_parent() -> None:
         os._exit(1)
 
 
+def terminate_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process, a new child, when its parent dies.
+
+    Args:
+        parent: the parent's process id.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the call
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that `descendants` still finds them."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _prctl(option: int, value: int) -> None:
-    with suppress(AttributeError, OSError):  # not on Linux
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    if _prctl_function is not None:
+        _prctl_function(option, value, 0, 0, 0)
 
 
 def descendants() -> list[psutil.Process]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,29 @@ def test_ctrl_c_terminates_the_script(make_script: MakeScript, project: Path) ->
     running.send_signal(signal.SIGINT)
     assert running.wait(PATIENCE) == 130
     assert not script.is_running()
+
+
+@pytest.mark.parametrize("option", ["--inline", pytest.param("--parallel=1", marks=pytest.mark.ray)])
+def test_a_script_saves_its_state_and_exits_when_its_sweep_is_killed(
+    option: str, make_script: MakeScript, project: Path
+) -> None:
+    saves = """
+        import signal, sys
+        def save(*_):
+            open("saved", "w").close()
+            sys.exit()
+        signal.signal(signal.SIGTERM, save)
+    """
+    command = sweep_command("run", make_script(textwrap.dedent(saves) + textwrap.dedent(SLEEPS)), option)
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    script = wait_for_pid(project)
+    running.kill()
+    running.wait()
+    end = time.monotonic() + PATIENCE
+    while is_alive(script) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not is_alive(script)
+    assert (project / "saved").exists()
 
 
 def test_ctrl_c_terminates_a_script_that_is_being_started(

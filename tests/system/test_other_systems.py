@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -30,10 +29,6 @@ print('{"step": 0, "loss": 0.5}')
 """
 
 
-class NoLibrary:
-    """A C library without prctl."""
-
-
 class Notes(Observer):
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -52,7 +47,7 @@ def raising(error: Exception) -> Any:
 @pytest.fixture(params=["macOS", "no process table"])
 def _not_linux(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: NoLibrary())
+    monkeypatch.setattr(processes, "_prctl_function", None)
     for name in ("waitid", "P_ALL", "WEXITED", "WNOWAIT", "sched_getaffinity", "pidfd_open"):
         monkeypatch.delattr(os, name, raising=False)
     hidden = ("/proc", "/dev/fd") if request.param == "no process table" else ("/proc",)
