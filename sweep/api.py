@@ -145,7 +145,7 @@ def _read_call(
     goals = _only_one("goals", goals, "directions", options.pop("directions", None))
     is_file = isinstance(what, (str, os.PathLike))
     if overrides and not is_file:
-        raise TypeError("overrides change a sweep file; give options instead")
+        raise TypeError("overrides change a sweep file; here give options, such as stop={'trials': 20}")
     if not is_file and not isinstance(what, SweepSpec):
         if not callable(what):
             raise TypeError(f"expected a function, a sweep file or a SweepSpec, got {what!r}")

@@ -39,7 +39,7 @@ class Preview:
 
     Args:
         parameters: the parameters by dotted name.
-        grid: the number of configurations; None if it is unbounded.
+        grid: the number of configurations; None if it is infinite.
         samples: some configurations drawn by the sampler.
         command: the command line of the first of them; None for a function.
         notes: notes about the sweep file for its author.

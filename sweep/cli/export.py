@@ -86,8 +86,7 @@ def _format_of(output: Path) -> ExportFormat:
     if form not in list(ExportFormat):
         possible = " or ".join(f".{choice.value}" for choice in ExportFormat)
         raise InputError(
-            f"--output: {output}: the ending says the format, and {output.suffix} is not one; "
-            f"write {possible}, or choose with --format"
+            f"--output: {output}: {output.suffix} is not a format; write {possible}, or choose with --format"
         )
     return ExportFormat(form)
 

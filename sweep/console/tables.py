@@ -136,7 +136,7 @@ def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> No
         for sample in preview.samples:
             samples.add_row(*(text.parameter(sample.get(key, "-")) for key in nodes))
         console.print(space)
-        console.print(f"\ngrid: {'unbounded' if preview.grid is None else preview.grid}\n")
+        console.print(f"\ngrid: {'infinite' if preview.grid is None else preview.grid}\n")
         console.print(samples)
     if preview.command is not None:
         console.print(f"\n{text.printable(shlex.join(preview.command))}\n", soft_wrap=True)

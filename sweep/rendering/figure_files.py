@@ -32,11 +32,8 @@ def check_path(path: Path) -> None:
     """
     form = path.suffix.removeprefix(".").lower()
     if form not in FORMATS:
-        possible = ", ".join(f".{name}" for name in FORMATS)
-        hint = suggestion(form, FORMATS) if form else f"possible: {possible}"
-        raise InputError(
-            f"--output: {path}: the ending says the format, and {path.suffix or 'none'} is not one; {hint}"
-        )
+        problem = f"{path.suffix} is not a format" if form else "has no suffix, which says the format"
+        raise InputError(f"--output: {path}: {problem}; {suggestion(form, FORMATS)}")
     if path.is_dir():
         raise InputError(f"--output: {path}: is a folder; write {path / 'plot.html'}")
     if not path.parent.is_dir():

@@ -244,7 +244,7 @@ class SearchSpace:
         """The grid for a sampler that tries every configuration.
 
         Raises:
-            EntryError: a parameter is unbounded.
+            EntryError: a parameter has infinitely many values.
         """
         if self.is_define_by_run:
             raise EntryError(
@@ -254,7 +254,8 @@ class SearchSpace:
         if self.grid is None:
             raise EntryError(
                 f"parameters.{self._unbounded[0]}",
-                "is unbounded; for a grid give it a step or values: [...], or write another sampler",
+                "has infinitely many values; for a grid give it a step or values: [...], or write another "
+                "sampler",
             )
         return self.grid
 

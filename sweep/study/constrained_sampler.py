@@ -165,5 +165,5 @@ def _infeasible(violations: Mapping[str, int], total: int, entry: str = "constra
         for text, count in sorted(violations.items(), key=lambda item: -item[1])
     )
     return EntryError(
-        entry, f"none of {total} configurations fits: {shares} of them; widen a range or a constraint"
+        entry, f"none of {total} configurations fits: {shares} of them; widen a range or relax a constraint"
     )

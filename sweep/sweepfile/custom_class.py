@@ -16,6 +16,8 @@ CUSTOM, BUILT_IN = "<custom>", "<built-in>"
 """Tags in the union of custom and built-in samplers or pruners."""
 
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_OTHER_NAMES = {"bayes": "tpe", "bayesian": "tpe", "successive_halving": "asha"}
+"""What samplers and pruners are called elsewhere."""
 _CLASS_NAME = {"type": "string", "pattern": r"^\S+:\S+$"}
 
 
@@ -34,7 +36,7 @@ def check_class_name(text: str) -> None:
 
 
 class CustomClass(Model):
-    """A custom class. All keys but `type` are passed to it as options."""
+    """A custom class. All keys but `type`, and `metric` of a pruner, are passed to it as options."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, PlainValue]
@@ -80,7 +82,9 @@ def as_typed_mapping(raw: Any, types: Iterable[str]) -> Any:
     if "type" not in raw:
         raise invalid("'type' is missing; possible: " + ", ".join(types))
     if not is_custom(raw["type"]) and raw["type"] not in types:
-        raise invalid(f"unknown type {short_repr(raw['type'])}; {suggestion(raw['type'], types)}", key="type")
+        known = _OTHER_NAMES.get(raw["type"]) if isinstance(raw["type"], str) else None
+        hint = f"did you mean {known!r}?" if known in types else suggestion(raw["type"], types)
+        raise invalid(f"unknown type {short_repr(raw['type'])}; {hint}", key="type")
     return raw
 
 

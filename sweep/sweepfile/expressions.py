@@ -100,8 +100,12 @@ class Expression:
                 warnings.simplefilter("ignore")  # Python's warnings about escapes
                 tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            is_assignment = re.fullmatch(r"[^=<>!]+=[^=]+", text)
-            hint = "compare with ==" if is_assignment else "write for example batch_size * accum <= 1024"
+            if re.fullmatch(r"[^=<>!]+=[^=]+", text):
+                hint = "compare with =="
+            elif re.search(r"&&|\|\||!(?!=)", text):
+                hint = "write and, or, not for &&, ||, !"
+            else:
+                hint = "write for example batch_size * accum <= 1024"
             raise ExpressionError(f"{short_repr(text)} is not an expression; {hint}") from None
         names: list[str] = []
         try:

@@ -34,7 +34,7 @@ class Resources(Model):
         if self.mps and self.gpu == 0:
             raise invalid("is for trials on a GPU; set gpu, for example gpu: 0.5", key="mps")
         if self.workers > 1 and self.cpu == 0 and self.gpu == 0:
-            raise invalid("require cpu or gpu, which each of them gets", key="workers")
+            raise invalid("need cpu or gpu above 0: the share of each worker", key="workers")
         if self.workers > 1 and self.is_auto:
             raise invalid("cannot share GPUs automatically; set gpu, for example gpu: 1", key="workers")
         return self

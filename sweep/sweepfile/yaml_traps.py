@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sweep.sweepfile.model import SweepSpec
 
 _SYNTAX_HINTS = {
+    r"'\\t' that cannot start": "indent with spaces instead of tabs",
     r"cannot start any token|chomping or indentation|comment or a line break": "put text that begins with "
     "% @ ` > or | in quotes",
     r"undefined alias|scanning an? alias|scanning an? anchor": "put text that begins with * or & in quotes",

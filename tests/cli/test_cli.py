@@ -416,7 +416,7 @@ def test_check_prints_the_search_space_and_runs_nothing(make_sweep: MakeSweep) -
     assert data["parameters"]["act"] == {"values": ["a", "b", "c"]}
     unbounded = json.loads(call("check", file, "--json", "--set", "parameters.x.max=4.5").stdout)
     assert unbounded["grid"] is None
-    assert "grid: unbounded" in call("check", file, "--set", "parameters.x.max=4.5").stdout
+    assert "grid: infinite" in call("check", file, "--set", "parameters.x.max=4.5").stdout
     assert not Path("runs").exists()
 
 
@@ -426,7 +426,7 @@ def test_check_prints_the_search_space_and_runs_nothing(make_sweep: MakeSweep) -
     [
         ({"objective": "demo_objective.py:trian"}, "demo.yaml:1: objective: "),
         ({"objective": "nowhere.py:train"}, "demo.yaml:1: objective: "),
-        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: is unbounded"),
+        ({"sampler": "grid"}, "demo.yaml:7: parameters.x: has infinitely many values"),
         ({"storage": "nosuchdb://x"}, "demo.yaml:14: storage: "),
     ],
 )

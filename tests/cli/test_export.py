@@ -145,7 +145,7 @@ def test_curves_are_exported_in_long_form() -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("t.xlsx", r"t\.xlsx: the ending says the format, and \.xlsx is not one; write \.csv or"),
+        ("t.xlsx", r"t\.xlsx: \.xlsx is not a format; write \.csv or"),
         ("none/t.csv", "none: no such folder; create it first"),
         ("none/t.parquet", "none: no such folder; create it first"),
     ],

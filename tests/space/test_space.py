@@ -107,7 +107,7 @@ def test_billions_of_values_are_counted_without_a_list(parameter: Parameter) -> 
 
 def test_a_grid_over_a_range_without_steps_is_an_error() -> None:
     assert SPACE.grid_size is None
-    with pytest.raises(InputError, match=r"parameters\.lr: is unbounded"):
+    with pytest.raises(InputError, match=r"parameters\.lr: has infinitely many values"):
         SPACE.check_grid()
 
 

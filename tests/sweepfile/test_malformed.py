@@ -252,6 +252,14 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "expected a number, got",
     ),
     "no upper bound": (parameter("a: {min: 1}"), 9, "parameters.a.max", "is missing"),
+    "a tab as indentation": ("objective:\n\ta", 2, "", "indent with spaces instead of tabs"),
+    "a name of W&B": (GOOD + "sampler: bayes\n", 9, "sampler.type", "did you mean 'tpe'?"),
+    "operators of C": (
+        GOOD + "constraints: ['a > 0 && a < 1']\n",
+        9,
+        "constraints.0",
+        "write and, or, not for",
+    ),
     "a list for a parameter": (parameter("a: [8, 2]"), 9, "parameters.a", "write {values: [8, 2]}"),
     "two ends": (
         parameter("a: [0, 0.5]"),
@@ -568,7 +576,7 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         GOOD + "constraints: [n > 10]\n",
         9,
         "constraints",
-        "n > 10 rejects 100% of them; widen a range or a constraint",
+        "n > 10 rejects 100% of them; widen a range or relax a constraint",
     ),
     "a constraint that is never true on a grid": (
         HEAD + "sampler: grid\nconstraints: [n > 10]\nparameters: {n: {min: 1, max: 3}}\n",
