@@ -75,8 +75,7 @@ class ScriptProcess:
                     bufsize=0,
                     start_new_session=not invocation.is_attached,
                     pass_fds=inherited,
-                    # After a SIGKILL of this process the script can still save its state, and ends.
-                    preexec_fn=partial(processes.terminate_with_parent, os.getpid()),
+                    preexec_fn=partial(processes.exit_with_parent, os.getpid()),
                 )
         except OSError as error:
             hint = ""

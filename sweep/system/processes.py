@@ -41,26 +41,19 @@ def missing_guarantees() -> str:
     )
 
 
-def exit_with_parent() -> None:
+def exit_with_parent(parent: int | None = None) -> None:
     """Have the kernel kill this process when its parent dies.
 
-    Otherwise a worker outlives the Ray daemon of its machine by a quarter of a minute, and continues to work.
+    Otherwise a worker outlives the Ray daemon of its machine by a quarter of a minute, and continues to work,
+    and a script outlives its worker.
+
+    Args:
+        parent: the parent's process id; by default that of the current parent.
     """
-    parent = os.getppid()
+    parent = parent or os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
-
-
-def terminate_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process, a new child, when its parent dies.
-
-    Args:
-        parent: the parent's process id.
-    """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the call
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def adopt_orphans() -> None:
