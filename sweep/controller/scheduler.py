@@ -45,7 +45,7 @@ class Scheduler:
 
     def next_run(self) -> LiveRun | None:
         """The run whose next attempt starts now; None if nothing can start."""
-        if self._is_stopping() or self.common_failure is not None:
+        if self._is_stopping() or self._is_on_hold:
             return None
         now = time.monotonic()
         for run in self.live.waiting:
@@ -81,7 +81,7 @@ class Scheduler:
         """
         if self._is_stopping():
             return None
-        if self.common_failure is not None:
+        if self._is_on_hold:
             return _HOLD_INTERVAL
         moments = [run.ready_at - time.monotonic() for run in self.live.waiting]
         if not self._has_all_trials:
@@ -119,8 +119,8 @@ class Scheduler:
 
     def stopped_by(self) -> str | None:
         """The stop rule that is reached, or None."""
-        if self.stats.is_metric_missing and not self._is_metric_reported():
-            return "metric"  # the objective never reports it, whatever the parameters
+        if self._is_metric_missing and not self._running():
+            return "metric"
         rule = self.stats.stopped_by(self.meter.now().elapsed)
         if rule is None and self.common_failure is not None and not self._running():
             return "same_failure"
@@ -150,7 +150,14 @@ class Scheduler:
     def _is_stopping(self) -> bool:
         return self.is_draining or self.stopped_by() is not None
 
-    def _is_metric_reported(self) -> bool:
-        return self.stats.has_results or any(
-            run.last_report for live in self.live.trials.values() for run in live.runs
-        )
+    @property
+    def _is_on_hold(self) -> bool:
+        """Whether the running trials have to show that trials can succeed before another one starts."""
+        return self._is_metric_missing or self.common_failure is not None
+
+    @property
+    def _is_metric_missing(self) -> bool:
+        """Whether a trial has not reported the metric, and no other one has: perhaps none ever does."""
+        if not self.stats.is_metric_missing or self.stats.has_results:
+            return False
+        return not any(run.last_report for live in self.live.trials.values() for run in live.runs)

@@ -145,10 +145,28 @@ def test_a_metric_that_another_trial_reports_is_not_missing(directory: SweepDire
 
 def test_a_metric_that_no_trial_reports_is_missing(directory: SweepDirectory) -> None:
     controller, _ = sweep_of(directory)
-    silent, _ = controller.next_step(None).assignment, controller.next_step(None).assignment
+    silent, last = controller.next_step(None).assignment, controller.next_step(None).assignment
     assert silent is not None
-    assert controller.next_step(Outcome(silent.number, silent.attempt, "unreported")).assignment is None
+    assert last is not None
+    waiting = controller.next_step(Outcome(silent.number, silent.attempt, "unreported"))
+    assert waiting.assignment is None
+    assert waiting.ask_again_in, "the running trial may report it"
+    assert controller.progress().stopped_by is None
+    end = controller.next_step(Outcome(last.number, last.attempt, "unreported"))
+    assert (end.assignment, end.ask_again_in) == (None, None)
     assert controller.progress().stopped_by == "metric"
+
+
+def test_a_sweep_goes_on_if_only_its_first_trial_does_not_report_the_metric(
+    directory: SweepDirectory,
+) -> None:
+    controller, _ = sweep_of(directory)
+    silent, other = controller.next_step(None).assignment, controller.next_step(None).assignment
+    assert silent is not None
+    assert other is not None
+    controller.next_step(Outcome(silent.number, silent.attempt, "unreported"))
+    assert controller.next_step(Outcome(other.number, other.attempt, "returned", value=1.0)).assignment
+    assert controller.next_step(None).assignment, "the slot that waited"
 
 
 def test_every_stop_rule_has_a_reason_for_the_summary() -> None:
