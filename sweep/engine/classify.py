@@ -70,6 +70,12 @@ def classify_exception(error: BaseException, directory: Path) -> OutcomeKind:
     return "error"
 
 
+def classify_worker_error(error: BaseException) -> tuple[OutcomeKind, str]:
+    """The outcome and its reason if a worker has failed outside the objective, for example while it wrote."""
+    is_full = getattr(error, "errno", None) in DISK_FULL_ERRNOS
+    return "disk_full" if is_full else "crash", f"{type(error).__name__}: {error}"
+
+
 def is_gpu_memory_error(error: BaseException) -> bool:
     """Whether an exception says that a GPU, and not the machine, ran out of memory."""
     return any(

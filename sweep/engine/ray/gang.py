@@ -17,6 +17,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
+from sweep.engine.classify import classify_worker_error
 from sweep.engine.ray.location import RemoteStore
 from sweep.engine.ray.private import cause_of_death, constructor_error, runtime_env_error
 from sweep.engine.ray.rank_worker import FinishedRank, RankWorker, WorkerPlace, end_rank
@@ -24,6 +25,7 @@ from sweep.engine.ray.resources import WorkerResources
 from sweep.engine.ray.worker import FinishedAttempt, LoadedWorker
 from sweep.errors import SweepError
 from sweep.messages import Assignment, OutcomeKind
+from sweep.script.reference import ScriptReference
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory, TrialDirectory
 from sweep.system.ranks import LOCALHOST, Rank
@@ -120,6 +122,7 @@ class Gang:
         self._shares_gpus = shares_gpus
         self._directory = directory
         self._arguments = arguments
+        self._is_script = isinstance(arguments[0].objective, ScriptReference)
         self._keywords = keywords
         self._workers: list[Any] = []
         self._places: list[WorkerPlace] = []
@@ -258,6 +261,8 @@ class Gang:
                 rank = calls.pop(call)
                 end = self._end_of(call, rank)
                 ends.append(end)
+                if end.kind == "interrupted" and self._is_script:
+                    continue  # each rank saves its state; the engine ends those that need too long
                 if end.kind != "returned":
                     deadline = min(deadline, time.monotonic() + _GRACE)
                 elif rank == 0:
@@ -270,7 +275,7 @@ class Gang:
         except ActorUnavailableError as error:  # it or its machine has died: another call tells which
             kind, reason = cause_of_death(self._error_of(rank) or error)
         except RayTaskError as error:
-            kind, reason = "crash", f"{type(error.cause or error).__name__}: {error.cause or error}"
+            kind, reason = classify_worker_error(error.cause or error)
         except RayError as error:
             kind, reason = cause_of_death(error)
         else:
@@ -342,7 +347,9 @@ def _cause(ends: Sequence[_End]) -> _End:
             return end
         if end.kind != "returned":
             failed.append(end)
-    return min(failed, key=lambda end: end.severity)
+    # A rank that waits for one that was interrupted gets an error, or its process aborts.
+    interrupted = next((end for end in failed if end.kind == "interrupted"), None)
+    return interrupted or min(failed, key=lambda end: end.severity)
 
 
 def _of_rank(end: _End) -> str:

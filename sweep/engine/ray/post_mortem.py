@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
-from sweep.engine.classify import DISK_FULL_ERRNOS
+from sweep.engine.classify import classify_worker_error
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.file_transfer import FileTransfer, clean_up_attempt
 from sweep.engine.ray.gang import RankDied
@@ -48,10 +48,7 @@ class PostMortem:
         elif isinstance(error, RayTaskError) and isinstance(error.cause, RankDied):
             self.end_attempt(slot, error.cause.kind, error.cause.reason)
         elif isinstance(error, RayTaskError):  # not the objective's error, which is an outcome
-            cause = error.cause or error
-            is_full = getattr(cause, "errno", None) in DISK_FULL_ERRNOS
-            reason = f"{type(cause).__name__}: {cause}"
-            self.end_attempt(slot, "disk_full" if is_full else "crash", reason, str(error))
+            self.end_attempt(slot, *classify_worker_error(error.cause or error), str(error))
         else:
             self.end_attempt(slot, *cause_of_death(error), str(error))
 

@@ -27,6 +27,8 @@ def _end(rank: int, kind: OutcomeKind, at: float = 0.0, died: bool = False) -> _
         ([_end(0, "error", at=1), _end(1, "oom", at=2)], 1),
         ([_end(1, "crash", died=True), _end(0, "returned")], 1),
         ([_end(0, "returned"), _end(1, "error")], 0),  # its result is known
+        ([_end(1, "interrupted", at=1), _end(0, "crash", at=2)], 1),  # NCCL aborts rank 0, which has waited
+        ([_end(1, "interrupted", at=1), _end(0, "crash", at=2, died=True)], 1),
     ],
 )
 def test_the_end_of_an_attempt_is_that_of_the_rank_that_caused_it(ends: list[_End], rank: int) -> None:

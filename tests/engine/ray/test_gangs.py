@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ import yaml
 import sweep
 from sweep.system import processes
 from sweep.tracking.read import read_scalars
-from tests.commands import PATIENCE
+from tests.commands import PATIENCE, sweep_command
 from tests.conftest import MakeSweep
+from tests.engine.ray.test_faults import wait_for
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -195,6 +197,30 @@ def test_a_script_runs_once_in_each_worker(make_sweep: MakeSweep, project: Path)
         assert f"rank {rank} ['fine', '3', '{rank}', '1'] 3 {rank}" in text
     assert stuck.reason == "rank 1: exit status 1: rank 1 has no data"
     assert left_behind(stuck) == []
+
+
+def test_a_stopped_script_has_its_time_to_save_on_all_ranks(project: Path) -> None:
+    (project / "train.py").write_text(
+        "import os, signal, sys, time\n"
+        "rank = int(os.environ['RANK'])\n"
+        "def save(*_):\n"
+        "    time.sleep(0 if rank else 8)\n"
+        "    open(f'saved{rank}', 'w').close()\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "open(f'ready{rank}', 'w').close()\n"
+        "time.sleep(600)\n"
+    )
+    keys = {"program": "train.py", "resources": {"cpu": 0.1, "workers": 2}, "parameters": {"x": 1}}
+    (project / "script.yaml").write_text(
+        yaml.safe_dump({**keys, "metric": {"name": "loss", "goal": "minimize"}})
+    )
+    running = subprocess.Popen(sweep_command("run", project / "script.yaml", "--grace=60s", "-n", 1))
+    wait_for(lambda: all((project / f"ready{rank}").exists() for rank in (0, 1)))
+    running.send_signal(signal.SIGINT)
+    assert running.wait(PATIENCE) == 130
+    assert (project / "saved0").exists()
+    assert (project / "saved1").exists()
 
 
 def test_a_gang_waits_until_there_is_room_for_all_of_it(make_sweep: MakeSweep) -> None:
