@@ -25,7 +25,7 @@ from sweep.engine.observer import Observer
 from sweep.engine.output import tee_output
 from sweep.engine.threads import late_variables
 from sweep.errors import InputError, SweepError
-from sweep.messages import Assignment, Progress, Suggestion, TrialMessage
+from sweep.messages import STOPPED_BY_USER, Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
 from sweep.sweepfile import SweepSpec
 from sweep.system.lock import current_session, join_run
@@ -89,12 +89,12 @@ class InlineEngine(Engine):
         has_warned = False
         try:
             while interruption.signal is None:
-                _handle_requests(controller, inbox, interruption)
+                _handle_requests(controller, inbox, interruption, observer)
                 next_step = controller.call(Controller.next_step, None)
                 assignment = next_step.assignment
                 if assignment is None:
                     wait = next_step.ask_again_in
-                    if wait is None and not _handle_requests(controller, inbox, interruption):
+                    if wait is None and not _handle_requests(controller, inbox, interruption, observer):
                         break
                     time.sleep(min(wait or 0.0, _POLL_INTERVAL))
                     continue
@@ -136,15 +136,21 @@ def _open_controller(sweep: PreparedSweep, observer: Observer) -> Controller:
     )
 
 
-def _handle_requests(controller: ControllerGuard, inbox: RequestInbox, interruption: Interruption) -> bool:
+def _handle_requests(
+    controller: ControllerGuard, inbox: RequestInbox, interruption: Interruption, observer: Observer
+) -> bool:
     """Carry out requests of other processes; returns whether there were any.
 
-    No trial is running, so a request to stop one is too late.
+    No trial is running. One that waits for its next attempt can be stopped.
     """
     taken = inbox.take()
     for sent in taken:
         if sent.request.stop:
             interruption.request(signal.SIGINT)
+        if sent.request.stop_trial is not None:
+            stopped = controller.call(Controller.stop_trial, sent.request.stop_trial, STOPPED_BY_USER)
+            if stopped is not None:
+                observer.on_attempt_end(stopped)
         controller.call(Controller.resubmit, sent.request.resubmit)
         controller.call(Controller.enqueue, sent.request.enqueue, sent.request.token)
         sent.complete()

@@ -279,3 +279,20 @@ def test_a_note_says_what_a_trial_has_left_in_this_process_and_which_variables_c
     assert left.startswith(
         "trial 0 changed this process for the later ones: RuntimeError: the thread mine is"
     )
+
+
+def test_a_trial_that_waits_for_its_next_attempt_can_be_stopped(make_sweep: MakeSweep) -> None:
+    code = """
+        from pathlib import Path
+        from sweep.controller.requests import Request, write_request
+
+        def train(trial):
+            if trial.number == 0:
+                write_request(trial.directory.parent / ".requests", Request(stop_trial=0))
+                raise ValueError("no data yet")
+            return 1.0
+    """
+    file = make_sweep(code, stop={"trials": 2}, trial={"retry_on": ["error"], "backoff": 600})
+    stopped, complete = sweep.run(file, inline=True).trials
+    assert (stopped.state, stopped.reason) == ("PRUNED", "stopped by the user")
+    assert complete.state == "COMPLETE"

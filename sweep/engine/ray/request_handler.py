@@ -41,7 +41,6 @@ class RequestHandler:
         kill_attempt: Callable[[Slot, OutcomeKind, str], None],
         on_enqueued: Callable[[int], None],
     ) -> None:
-        self._has_repeats = sweep.spec.repeats is not None
         self._controller = controller
         self._pool = pool
         self._observer = observer
@@ -76,11 +75,11 @@ class RequestHandler:
         self._unanswered += 1
 
     def _stop_trial(self, number: int) -> None:
-        slots = [slot for slot in self._pool.slots if slot.assignment and slot.assignment.number == number]
-        if not slots or self._has_repeats:  # other repeats may wait for a slot
-            self._controller.call(Controller.stop_trial, self._on_trial_stopped, number, STOPPED_BY_USER)
-        for slot in slots:
-            self._kill_attempt(slot, "stopped", STOPPED_BY_USER)
+        # The trial, or another repeat of it, can wait for a slot, also if an attempt has just ended.
+        self._controller.call(Controller.stop_trial, self._on_trial_stopped, number, STOPPED_BY_USER)
+        for slot in list(self._pool.slots):
+            if slot.assignment is not None and slot.assignment.number == number:
+                self._kill_attempt(slot, "stopped", STOPPED_BY_USER)
 
     def _on_trial_stopped(self, result: AttemptResult | None) -> None:
         if result is not None:
