@@ -112,9 +112,7 @@ def test_ctrl_c_terminates_the_script(make_script: MakeScript, project: Path) ->
 
 
 @pytest.mark.parametrize("option", ["--inline", pytest.param("--parallel=1", marks=pytest.mark.ray)])
-def test_a_script_is_killed_with_its_sweep(
-    option: str, make_script: MakeScript, project: Path
-) -> None:
+def test_a_script_is_killed_with_its_sweep(option: str, make_script: MakeScript, project: Path) -> None:
     command = sweep_command("run", make_script(SLEEPS), option)
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     script = wait_for_pid(project)
