@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import TrialState
+from pydantic import ValidationError
 
 from sweep.analysis.formatting import printable
+from sweep.analysis.range_scale import widened_bound
 from sweep.analysis.resuming import name_for_commands, stored_caller
 from sweep.analysis.statement import Statement
 from sweep.analysis.view import SweepView
 from sweep.caller import CommandLine
+from sweep.sweepfile import SweepSpec
+from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Choice, Range
 from sweep.sweepfile.tree import flatten
 
@@ -72,20 +75,18 @@ def _other_spaces(view: SweepView, found: Mapping[str, Mapping[str, Any]]) -> It
     if "at_bound" in found:
         data = found["at_bound"]
         parameter = _plain_parameter(view, data["name"])
-        if isinstance(parameter, Range):
-            is_upper = data["side"] == "upper"
-            wider = _wider(parameter, is_upper)
-            yield from _new_sweep(
-                view, f"Widen {data['name']}", data["name"], "max" if is_upper else "min", wider
-            )
+        is_upper = data["side"] == "upper"
+        wider = widened_bound(parameter, is_upper) if isinstance(parameter, Range) else None
+        if wider is not None:
+            key = "max" if is_upper else "min"
+            yield from _new_sweep(view, f"Widen {data['name']}", data["name"], key, wider)
     if "failing_choice" in found:
         data = found["failing_choice"]
         parameter = _plain_parameter(view, data["name"])
         if isinstance(parameter, Choice) and parameter.probabilities is None and data["share"] >= 0.5:
             rest = [value for value in parameter.values if value != data["value"]]
             why = f"Leave out what fails, {data['name']}={data['value']}"
-            values = json.dumps(rest, ensure_ascii=False)  # which is YAML as well
-            yield from _new_sweep(view, why, data["name"], "values", values)
+            yield from _new_sweep(view, why, data["name"], "values", rest)
     if "failing_range" in found:
         data = found["failing_range"]
         parameter = _plain_parameter(view, data["name"])
@@ -98,17 +99,6 @@ def _other_spaces(view: SweepView, found: Mapping[str, Mapping[str, Any]]) -> It
             yield from _new_sweep(view, why, data["name"], "max" if is_upper else "min", bound)
 
 
-def _wider(parameter: Range, is_upper: bool) -> float:
-    """The bound of a range that is wider by half of its width, on its scale."""
-    low, high = float(parameter.min), float(parameter.max)
-    if parameter.log:
-        factor = math.sqrt(high / low)
-        bound = high * factor if is_upper else low / factor
-    else:
-        bound = high + (high - low) / 2 if is_upper else low - (high - low) / 2
-    return max(1, round(bound)) if parameter.is_int else float(f"{bound:.2g}")
-
-
 def _plain_parameter(view: SweepView, name: str) -> Any:
     """The declaration of a parameter whose entry in the file can be changed by its name alone."""
     if view.spec.is_define_by_run or "." in name:
@@ -118,10 +108,29 @@ def _plain_parameter(view: SweepView, name: str) -> Any:
 
 
 def _new_sweep(view: SweepView, why: str, parameter: str, key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """The command that runs a sweep with another search space, which needs another name."""
+    """The command that runs a sweep with another search space, which needs another name.
+
+    There is none if the sweep would be invalid, for example if a condition names a choice that is left out.
+    """
     caller = stored_caller(view.directory)
-    if isinstance(caller, CommandLine) and caller.arguments != ("run", "FILE"):
+    is_known = isinstance(caller, CommandLine) and caller.arguments != ("run", "FILE")
+    if is_known and _is_valid(view.spec, parameter, key, value):
+        if isinstance(value, list):
+            value = json.dumps(value, ensure_ascii=False)  # which is YAML as well
         folder = view.directory.root.parent
         names = (f"{view.spec.name}-{number}" for number in range(2, 10_000))
         name = next(name for name in names if not (folder / name).exists())
         yield printable(why), caller.again(name=name, **{f"parameters.{parameter}.{key}": value})
+
+
+def _is_valid(spec: SweepSpec, parameter: str, key: str, value: Any) -> bool:
+    """Whether a sweep with this change of a parameter can be run."""
+    parameters = dump_parameters(spec.parameters.items())
+    parameters[parameter] = {**parameters[parameter], key: value}
+    try:
+        SweepSpec.model_validate(
+            {**spec.model_dump(exclude={"parameters"}, exclude_unset=True), "parameters": parameters}
+        )
+    except ValidationError:
+        return False
+    return True

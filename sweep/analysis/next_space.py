@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from sweep.analysis.importance import Importance, importances
 from sweep.analysis.metric_health import is_without_effect
 from sweep.analysis.metric_model import MetricModel
 from sweep.analysis.parameter_statements import is_predictable
+from sweep.analysis.range_scale import RangeScale, widened_bound
 from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Choice, Range
 from sweep.sweepfile.tree import FlatParameter, flatten
@@ -21,10 +21,6 @@ _MARGIN = 0.5
 """A narrowed range has so much of the good range's width on each side of it."""
 _WORTHWHILE = 0.75
 """A range is narrowed only if the new one is at most this part of it."""
-_WIDER = 0.5
-"""A range is widened at a bound by so much of its width."""
-_NATURAL_BOUNDS = (0, 1)
-"""Bounds that are often the limits of what a parameter can be: they are not moved."""
 
 
 @dataclass(frozen=True)
@@ -92,21 +88,20 @@ def _is_in(value: Any, others: Sequence[Any]) -> bool:
 
 
 def _range(parameter: Range, found: Direction) -> tuple[dict[str, Any], str] | None:
-    scale = _Scale(parameter)
+    scale = RangeScale(parameter)
     low, high = scale.position(found.low), scale.position(found.high)
     margin = _MARGIN * (high - low)
     first, last = max(0.0, low - margin), min(1.0, high + margin)
     if last - first > _WORTHWHILE:
         first, last = 0.0, 1.0
     why = "narrowed to where it is good"
-    if found.at_bound == "upper" and parameter.max not in _NATURAL_BOUNDS:
-        last, why = 1 + _WIDER, f"wider, because the best lies at its upper bound {parameter.max}"
-    elif found.at_bound == "lower" and parameter.min not in _NATURAL_BOUNDS:
-        first, why = -_WIDER, f"wider, because the best lies at its lower bound {parameter.min}"
-    if (first, last) == (0.0, 1.0):
-        return None
     new_low, new_high = scale.value(first), scale.value(last)
-    if new_low >= new_high:
+    wider = None if found.at_bound is None else widened_bound(parameter, found.at_bound == "upper")
+    if wider is not None and found.at_bound == "upper":
+        new_high, why = wider, f"wider, because the best lies at its upper bound {parameter.max}"
+    elif wider is not None:
+        new_low, why = wider, f"wider, because the best lies at its lower bound {parameter.min}"
+    if (new_low, new_high) == (parameter.min, parameter.max) or new_low >= new_high:
         return None
     entry: dict[str, Any] = {"min": new_low, "max": new_high}
     if parameter.log:
@@ -115,35 +110,6 @@ def _range(parameter: Range, found: Direction) -> tuple[dict[str, Any], str] | N
         entry["step"] = parameter.step
     between = f"{formatting.parameter(new_low)} to {formatting.parameter(new_high)}"
     return entry, f"{found.name} is searched from {between}: {why}."
-
-
-class _Scale:
-    """Positions on a range: 0 is its lower bound and 1 its upper one; others lie beyond them."""
-
-    def __init__(self, parameter: Range) -> None:
-        self._parameter = parameter
-        low, high = float(parameter.min), float(parameter.max)
-        self._low, self._high = (math.log(low), math.log(high)) if parameter.log else (low, high)
-
-    def position(self, value: float) -> float:
-        scaled = math.log(value) if self._parameter.log else value
-        return (scaled - self._low) / (self._high - self._low)
-
-    def value(self, position: float) -> Any:
-        parameter = self._parameter
-        if position in (0, 1):
-            return parameter.max if position else parameter.min
-        scaled = self._low + position * (self._high - self._low)
-        value = math.exp(scaled) if parameter.log else scaled
-        if parameter.min >= 0 and not parameter.log:
-            value = max(value, 0.0)
-        if parameter.is_int:
-            step = int(parameter.step or 1)
-            whole = int(parameter.min) + round((value - parameter.min) / step) * step
-            return max(whole, 1) if parameter.min >= 1 else whole
-        if parameter.step is not None:
-            value = float(parameter.min) + round((value - parameter.min) / parameter.step) * parameter.step
-        return float(f"{value:.3g}") if parameter.step is None else float(f"{value:.12g}")
 
 
 def _replace(parameters: dict[str, Any], path: Sequence[str], entry: dict[str, Any]) -> None:

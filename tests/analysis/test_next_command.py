@@ -99,9 +99,9 @@ def test_a_running_sweep_is_watched_and_stopped_if_all_fails(run: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "data", "expected"),
     [
-        ("at_bound", {"name": "lr", "side": "upper"}, "parameters.lr.max=3.2"),
-        ("at_bound", {"name": "lr", "side": "lower"}, "parameters.lr.min=3.2e-06"),
-        ("at_bound", {"name": "layers", "side": "upper"}, "parameters.layers.max=12"),
+        ("at_bound", {"name": "lr", "side": "upper"}, "parameters.lr.max=3.16"),
+        ("at_bound", {"name": "lr", "side": "lower"}, "parameters.lr.min=3.16e-06"),
+        ("at_bound", {"name": "layers", "side": "upper"}, "parameters.layers.max=11"),
         (
             "failing_choice",
             {"name": "kind", "value": "b", "share": 1.0},
@@ -140,6 +140,8 @@ def test_the_command_with_another_search_space_is_a_valid_sweep(run: Any, projec
 @pytest.mark.parametrize(
     "parameters",
     [
+        {"kind": {"values": ["a", "b", "c"], "default": "b"}},
+        {"kind": {"values": ["a", "b", "c"]}, "beta": {"min": 0.0, "max": 1.0, "when": {"kind": "b"}}},
         {"kind": {"values": ["a", "b"], "probabilities": [1, 2]}},
         {"model": {"parameters": {"kind": {"values": ["a", "b"]}}}},
     ],
