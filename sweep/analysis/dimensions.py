@@ -19,6 +19,9 @@ from sweep.analysis.view import SweepView
 from sweep.space import SearchSpace
 from sweep.space.variables import Variable
 
+_MOST_CHOICES = 1000
+"""Numbers with other values among them are a choice if there are at most so many values."""
+
 
 @dataclass(frozen=True)
 class Dimension:
@@ -91,7 +94,7 @@ def _of_variable(variable: Variable) -> Dimension | None:
             is_log=plain.is_log,
         )
     axis = variable.axis
-    if axis is not None and not all(_is_number(value) for value in axis[:1000]):
+    if axis is not None and len(axis) <= _MOST_CHOICES and not all(map(_is_number, axis)):
         values = list(axis)
         positions = {repr(value): float(index) for index, value in enumerate(values)}
         return Dimension(

@@ -14,6 +14,7 @@ from sweep.analysis.observations import HUGE, Observations, observe
 from sweep.analysis.shares import Shares, shares
 from sweep.analysis.surrogate import Surrogate
 from sweep.analysis.view import SweepView
+from sweep.errors import EntryError
 from sweep.space import SearchSpace
 
 _FEWEST = 20
@@ -126,8 +127,20 @@ class MetricModel:
             return np.arange(count)
         distances = _distances(self.choices, self.rows[self.index_of_best], self.rows)
         near = np.argsort(distances, kind="stable")[1 : _NEIGHBOURS + 1]
-        even = np.linspace(0, count - 1, _MOST - _NEIGHBOURS).astype(int)
-        return np.setdiff1d(np.union1d(near, even), [self.index_of_best])
+        return np.setdiff1d(np.union1d(near, self._even_sample()), [self.index_of_best])
+
+    def _even_sample(self) -> np.ndarray:
+        """An even sample of all trials, with more than their share of complete ones if these are few."""
+        of_complete, room = self._groups == 0, _MOST - _NEIGHBOURS
+        complete, others = np.flatnonzero(of_complete), np.flatnonzero(~of_complete)
+        share = round(room * len(complete) / len(of_complete))
+        count = max(share, min(len(complete), room // 2))
+        return np.concatenate([_evenly(complete, count), _evenly(others, room - count)])
+
+    @property
+    def _groups(self) -> np.ndarray:
+        """1 for trials whose value is not that of a complete training, otherwise 0."""
+        return np.asarray(self.observations.is_pruned | self.observations.is_limited, dtype=int)
 
     @property
     def is_sampled(self) -> bool:
@@ -160,7 +173,7 @@ class MetricModel:
             self.rows[of],
             seen.losses[of],
             noise=None if seen.noise is None else seen.noise[of],
-            groups=(seen.is_pruned | seen.is_limited)[of].astype(int),
+            groups=self._groups[of],
         )
 
     @cached_property
@@ -181,14 +194,13 @@ class MetricModel:
             return None
         space = SearchSpace.of(self.view.spec)
         values = space.defaults()
-        active = (
-            space.walk(lambda variable: space.encode_one(variable.name, values[variable.name], ""))
-            if values
-            else {}
-        )
-        return (
-            active if values and all(name in active for name in values) and self._is_whole(active) else None
-        )
+        if not values:
+            return None
+        try:
+            active = space.walk(lambda variable: space.encode_one(variable.name, values[variable.name], ""))
+        except EntryError:  # its distribution never has this value
+            return None
+        return active if all(name in active for name in values) and self._is_whole(active) else None
 
     def _is_whole(self, params: Mapping[str, Any]) -> bool:
         space = SearchSpace.of(self.view.spec)
@@ -238,6 +250,8 @@ def metric_model(view: SweepView, goal: int = 0) -> MetricModel:
     if model.surrogate.predictability >= _MISLED:
         return model
     without = MetricModel(view, goal, counts_pruned=False)
+    if not without.dimensions:  # all complete trials have the same parameters
+        return model
     before, after = _squared_errors(model), _squared_errors(without)
     common = before.keys() & after.keys()
     is_misled = sum(before[number] for number in common) >= _BY * sum(after[number] for number in common)
@@ -246,13 +260,17 @@ def metric_model(view: SweepView, goal: int = 0) -> MetricModel:
 
 def _squared_errors(model: MetricModel) -> Mapping[int, float]:
     """The squared error of the prediction of each complete trial by the others, by its number."""
-    seen = model.observations
-    counts = ~(seen.is_pruned | seen.is_limited)
+    counts = model._groups == 0
     return {
         model.trial(index).number: float(residual**2)
         for index, residual in zip(model.fitted, model.surrogate.residuals, strict=True)
         if counts[index]
     }
+
+
+def _evenly(indices: np.ndarray, count: int) -> np.ndarray:
+    """So many of the indices, evenly chosen; all if there are fewer."""
+    return np.asarray(indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int)])
 
 
 def _varies(column: np.ndarray) -> bool:

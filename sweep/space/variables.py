@@ -47,7 +47,8 @@ class LazySequence(Sequence[Any]):
         return self._size
 
     def __getitem__(self, index: Any) -> Any:
-        return self._nth(range(self._size)[index])
+        chosen = range(self._size)[index]
+        return [self._nth(each) for each in chosen] if isinstance(chosen, range) else self._nth(chosen)
 
 
 class Variable(ABC):

@@ -12,10 +12,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+import sweep
 from sweep.analysis.explanation import Explanation, explain
 from sweep.analysis.view import SweepView
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
+from tests.conftest import MakeSweep
 
 SPACE = {"x": {"min": 0.0, "max": 1.0}, "n": {"min": 1, "max": 9}, "kind": {"values": ["a", "b"]}}
 DISTRIBUTIONS = {
@@ -223,3 +225,57 @@ def test_only_feasible_trials_are_best_and_its_rivals(tmp_path: Path) -> None:
     found = explained(trials, tmp_path, metric=None, metrics=limits)
     assert found.of("best")[0].data["number"] % 3 == 0
     assert all(number % 3 == 0 for number in found.of("sureness")[0].data["rivals"])
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"min": 1, "max": 8, "or": ["none"]},
+        {"min": 1, "max": 10**9, "or": ["none"]},
+        {"min": 0.0, "max": 1.0, "step": 0.25, "or": ["x"]},
+        {"distribution": "q_uniform", "min": 0, "max": 10, "q": 5},
+        {"distribution": "q_uniform", "min": 1, "max": 100, "q": 8, "default": 30},  # never sampled
+        {"distribution": "beta", "a": 2, "b": 2, "default": 1.5},
+    ],
+    ids=["whole or", "many or", "steps or", "quantized", "quantized with default", "beta with default"],
+)
+def test_every_kind_of_parameter_can_be_explained(parameter: dict[str, Any], make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        "def train(trial):\n    return trial.number * 0.618 % 1 + trial.params.y",
+        parameters={"x": parameter, "y": {"min": 0.0, "max": 1.0, "default": 0.5}},
+        sampler={"type": "random", "seed": 1},
+        stop={"trials": 40},
+    )
+    result = sweep.run(file, inline=True)
+    assert result.explain().of("importance")[0].data["name"] == "y"
+
+
+def test_pruned_trials_count_if_all_complete_ones_have_the_same_parameters(tmp_path: Path) -> None:
+    def one(number: int) -> FrozenTrial:
+        is_pruned = number % 3 == 0
+        return create_trial(
+            state=TrialState.PRUNED if is_pruned else TrialState.COMPLETE,
+            value=None if is_pruned else number * 0.618 % 1,
+            intermediate_values={0: number * 0.382 % 1},
+            params={"kind": "b" if is_pruned else "a"},
+            distributions={"kind": CategoricalDistribution(["a", "b"])},
+        )
+
+    found = explained(
+        [one(number) for number in range(40)], tmp_path, parameters={"kind": {"values": ["a", "b"]}}
+    )
+    assert found.of("best")
+
+
+def test_few_complete_trials_among_many_pruned_ones_are_all_looked_at(tmp_path: Path) -> None:
+    """As asha leaves them. An even sample of all would contain one or none of them."""
+    trials = [
+        trial(n, effect(n) + n * 0.382 % 0.3)
+        if n % 130 == 7
+        else trial(n, None, "PRUNED", intermediate_values={0: effect(n) + n * 0.382 % 0.3})
+        for n in range(2000)
+    ]
+    found = explained(trials, tmp_path)
+    noises = [statement.data["noise"] for statement in found.of("noisy")]
+    assert not any(map(math.isnan, noises))
+    assert "R² is -" not in "".join(statement.evidence for statement in found.statements)
