@@ -23,6 +23,8 @@ _FIELDS: Mapping[str, Callable[[TrialRow], Any]] = {
 }
 _Key = Callable[[TrialRow], Any]
 """Returns what a row has under a key, None for nothing; raises KeyError if the row has no such key."""
+_UNORDERED = 2
+"""The kind of values that have no order, such as NaN and lists."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def _sort(sweep: SweepTrials, rows: list[TrialRow], order: Order | None) -> None
 
 def _sort_by(rows: list[TrialRow], value: _Key, descending: bool) -> None:
     rows.sort(key=lambda row: _sort_key(value, row), reverse=descending)
-    rows.sort(key=lambda row: _get(value, row) is None)  # nothing is last in both directions
+    # What has no order is last in both directions, and nothing after that.
+    rows.sort(key=lambda row: (_get(value, row) is None, _sort_key(value, row)[0] == _UNORDERED))
 
 
 def check_params(sweeps: Sequence[SweepTrials], names: Iterable[str]) -> None:
@@ -215,8 +218,8 @@ def _sort_key(value: _Key, row: TrialRow) -> tuple[int, Any]:
     """Numbers come before strings, and those before lists and NaN."""
     found = _get(value, row)
     if isinstance(found, (int, float)):
-        return (2, "") if math.isnan(found) else (0, found)
-    return (1, found) if isinstance(found, str) else (2, "")
+        return (_UNORDERED, "") if math.isnan(found) else (0, found)
+    return (1, found) if isinstance(found, str) else (_UNORDERED, "")
 
 
 def _rank(sweep: SweepTrials, row: TrialRow) -> tuple[Any, ...]:

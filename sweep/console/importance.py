@@ -24,7 +24,7 @@ def print_importances(metric: MetricImportances, *, is_ped: bool) -> None:
     """
     name = printable(metric.metric)
     trials = plural(metric.complete, "complete trial")
-    if metric.complete < metric.needed:
+    if not metric.is_enough and metric.complete < metric.needed:
         print(f"{name}: cannot tell yet which parameters matter: {trials}, and it takes {metric.needed}")
         return
     if not metric.is_enough:

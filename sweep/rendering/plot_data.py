@@ -113,6 +113,8 @@ def chosen_params(plot: Plot, trials: PlotTrials, least: int, most: int) -> list
             raise InputError(
                 f"--params: {chosen}: is not a parameter that {name} varies; {suggestion(chosen, known)}"
             )
+    if not known and not plot.view.spec.is_define_by_run:
+        raise NothingToPlot(f"{plot.kind}: {name} varies no parameter")
     if len(known) < least and not plot.view.spec.is_define_by_run:
         raise InputError(
             f"{plot.kind}: needs two parameters, and {name} varies {', '.join(known)}; use slice"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +117,17 @@ def test_an_order_is_ascending_and_what_a_trial_does_not_have_is_last_in_both_di
     assert numbers(view, sort="-params.a/b")[0] == 1
     with pytest.raises(InputError, match=r"--sort: durations: .*; did you mean 'duration'\?"):
         numbers(view, sort="durations")
+
+
+def test_nan_is_last_in_both_directions(tmp_path: Path) -> None:
+    def train(trial: Any) -> float:
+        trial.log({"acc": [2.0, math.nan, 1.0][trial.number]}, 0)
+        return 0.0
+
+    sweep.run(train, name="demo", n_trials=3, inline=True, progress=False, runs=tmp_path)
+    view = SweepView.open("demo", tmp_path)
+    assert numbers(view, sort="acc") == [2, 0, 1]
+    assert numbers(view, sort="-acc") == [0, 2, 1]
 
 
 def test_chosen_trials_keep_their_order(view: SweepView) -> None:

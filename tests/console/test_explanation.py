@@ -112,6 +112,8 @@ def test_parameters_are_ordered_by_the_chosen_importance(capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert out.index("momentum") < out.index("lr")
     assert "0.700  0.600 to 0.900" in out
+    print_importances(importances(complete=12), is_ped=False)  # and enough pruned ones
+    assert "lr" in capsys.readouterr().out
 
 
 def test_importance_is_not_told_from_too_few_or_equal_trials(capsys: pytest.CaptureFixture[str]) -> None:

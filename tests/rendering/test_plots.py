@@ -16,6 +16,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from typer import Exit
 
+import sweep
 from sweep.analysis.view import SweepView
 from sweep.cli.app import app
 from sweep.errors import InputError, SweepError
@@ -28,6 +29,7 @@ from sweep.study.storage import IndexedJournalStorage
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from tests.commands import call
+from tests.conftest import MakeSweep
 from tests.odd_sweeps import FINISHED, make_finished
 
 PARAMETERS: dict[str, Any] = {
@@ -252,6 +254,14 @@ def test_without_a_file_a_browser_is_opened_if_there_is_one(
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) is None)
     assert plot("history", "usual") == f"opened {opened[0].removeprefix('file://')}\n"
     assert len(list(project.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", ["slice", "parallel-coordinate", "contour", "importances"])
+def test_a_sweep_with_constants_only_has_nothing_to_plot(kind: str, make_sweep: MakeSweep) -> None:
+    file = make_sweep("def train(trial):\n    return 1.0", parameters={"x": 3}, stop={"trials": 1})
+    sweep.run(file, inline=True)
+    with pytest.raises(NothingToPlot, match="demo varies no parameter"):
+        figure(SweepView.open("demo", Path("runs")), kind)
 
 
 def test_nothing_to_plot_is_a_sentence_and_no_file(plot: Plot, project: Path) -> None:
