@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweep.integrations import common
+from sweep.system.directory import TrialDirectory
 from sweep.trial.trial import Trial
 
 try:
@@ -80,6 +81,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         common.check_one_process(args.world_size)
+        if not self._saves:  # an earlier training has saved the checkpoints
+            _copy_linked_files(TrialDirectory(self._trial.directory).checkpoints)
         self._has_begun, self._has_ended = True, False
         if state.global_step > 0 and self._trial.last_reported is not None:
             self._last = self._trial.last_reported.step
@@ -153,8 +156,16 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Link a file if possible: the trainer writes its files once and deletes them later."""
+    """Link a file if possible: a training writes its files once and deletes them later."""
     try:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _copy_linked_files(folder: Path) -> None:
+    """Replace linked files by copies: another training in the same output folder would overwrite them."""
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.stat().st_nlink > 1]:
+        copy = path.with_name(f".{path.name}")
+        shutil.copy2(path, copy)
+        copy.replace(path)

@@ -185,9 +185,9 @@ def without_scalars(event: Any, names: Collection[str]) -> Any | None:
 class _TagNames:
     """Gives unique metric names to the tags of several directories.
 
-    Tags of the directory in which a file was created first keep their names. Tags of its subdirectories, and
-    of other directories if they would be ambiguous, are prefixed with the directory's name, as in
-    `validation/epoch_loss`.
+    Tags of the subdirectories of the directory in which a file was created first are prefixed with their
+    names, as in `validation/epoch_loss`. Of other directories, the first one that has a tag keeps its name,
+    and the others' are prefixed in this way. A tag never changes its name, so that no curves are mixed.
     """
 
     def __init__(self) -> None:
@@ -208,12 +208,11 @@ class _TagNames:
     def name(self, tag: str, directory: Path) -> str | None:
         """The metric name of a tag in a directory; None if another directory has the same values already."""
         assert self._main is not None
-        if directory == self._main:
-            self._owners[tag] = directory
-            return tag
+        if directory == self._main and self.is_of_add_hparams(self._owners.get(tag, directory)):
+            self._owners[tag] = directory  # a curve counts more than the number of `add_hparams`
         if self.is_of_add_hparams(directory):
             return tag if self._owners.setdefault(tag, directory) == directory else None
-        if directory.is_relative_to(self._main):
+        if directory != self._main and directory.is_relative_to(self._main):
             return f"{directory.relative_to(self._main).as_posix()}/{tag}"
         if self._owners.setdefault(tag, directory) == directory:
             return tag

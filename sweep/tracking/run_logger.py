@@ -142,11 +142,13 @@ class RunLogger:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
 
         Only the first call counts. If the attempt may continue at any step, a single value at step 0 that an
-        earlier attempt has logged too (the size of the model, for example) does not tell where.
+        earlier attempt has logged too (the size of the model, for example) does not tell where, unless it is
+        one of the sweep's metric.
         """
         if self.has_scalars:
             return
-        if self._earlier and step == 0 and all(len(self._earlier.get(tag, ())) <= 1 for tag in tags):
+        is_single = all(tag != self._metric and len(self._earlier.get(tag, ())) <= 1 for tag in tags)
+        if self._earlier and step == 0 and is_single:
             return
         self.has_scalars = True
         if self._earlier:

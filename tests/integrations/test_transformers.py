@@ -22,7 +22,7 @@ EPOCHS = 3
 
 
 def make_trainer(
-    trial: Trial, several: bool = False, saves_every: int | None = None, **options: Any
+    trial: Trial, several: bool = False, saves_every: int | None = None, keeps: int | None = 1, **options: Any
 ) -> tuple[Any, SweepCallback]:
     text = torch.tensor(list(b"to be or not to be, that is the question. " * 12))
     blocks = [{"input_ids": part, "labels": part} for part in text[: len(text) // 16 * 16].view(-1, 16)]
@@ -37,7 +37,7 @@ def make_trainer(
         eval_strategy="epoch",
         save_strategy="steps" if saves_every else "epoch",
         save_steps=saves_every or 500,
-        save_total_limit=1,
+        save_total_limit=keeps,
         logging_steps=1,
         seed=1,
         report_to="none",
@@ -170,6 +170,22 @@ def test_the_folds_of_a_cross_validation_do_not_resume_from_each_other(make_tria
     callbacks = [make_trainer(again)[1] for _ in range(2)]
     assert saved is not None
     assert [callback.checkpoint for callback in callbacks] == [str(saved.path), None]
+
+
+def test_a_fold_does_not_overwrite_the_checkpoint_of_another_one(
+    make_trial: MakeTrial,
+) -> None:
+    trial, _ = make_trial(metric="eval_loss")
+    fit(trial, keeps=None)
+    saved = trial.checkpoint.latest()
+    assert saved is not None
+    before = {path.name: path.read_bytes() for path in saved.path.iterdir()}
+    trainer, _ = make_trainer(trial, keeps=None)
+    trainer.args.learning_rate = 1e-3
+    trainer.train()
+    assert {path.name: path.read_bytes() for path in saved.path.iterdir()} == before
+    own = next((trial.directory / "trainer").glob("checkpoint-*")) / "optimizer.pt"
+    assert own.read_bytes() != before["optimizer.pt"]
 
 
 def test_without_a_training_an_evaluation_is_reported(make_trial: MakeTrial) -> None:

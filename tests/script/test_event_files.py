@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import sweep
+from sweep.script.event_files import _TagNames
 from sweep.tracking.events import EventFile
 from sweep.tracking.read import read_scalars
 from sweep.tracking.tensorboardx import summary_pb2
@@ -286,6 +287,16 @@ def test_tags_of_the_first_writer_have_no_prefix(make_script: MakeScript, main_i
     trial = run(make_script(code, TENSORBOARDX)).trials[0]
     assert trial.value == 2.0
     assert trial.metrics["generator/val/loss"] == 101.0
+
+
+def test_a_tag_keeps_its_name_whichever_of_two_writers_logs_it_first() -> None:
+    test, train = Path("/runs/exp_test"), Path("/runs/exp_train")
+    names = _TagNames()
+    names.add(test)
+    names.add(train)
+    found = [names.name("loss", directory) for directory in (train, train, test, train, test)]
+    assert found == ["loss", "loss", "exp_test/loss", "loss", "exp_test/loss"]
+    assert [names.name("acc", directory) for directory in (test, train)] == ["acc", "exp_train/acc"]
 
 
 def test_tags_of_add_scalars_have_the_directory_as_prefix(make_script: MakeScript) -> None:

@@ -96,6 +96,16 @@ def go_on_without_a_checkpoint(directory: Path) -> None:
     second._run.finish()
 
 
+def start_over_after_one_step(directory: Path) -> None:
+    first = attempt(directory, 1)
+    run_steps(first, 0, 0, plus=-5.0)
+    second = attempt(directory, 2)
+    metric_log(second).continue_curves()
+    run_steps(second, 0, 7)
+    second._run.finish()
+    assert set(read_scalars(directory)["best/loss"].values()) == {10.0 - step for step in range(8)}
+
+
 def say_once_more_how_large_it_is(directory: Path) -> None:
     first = attempt(directory, 1)
     first.log({"parameters": 1e6}, 0)
@@ -121,6 +131,7 @@ def text_event() -> Any:
         begin_anew,
         repeat_the_step_of_the_checkpoint,
         go_on_without_a_checkpoint,
+        start_over_after_one_step,
         say_once_more_how_large_it_is,
     ],
 )
