@@ -82,16 +82,18 @@ def stop_trial(view: SweepView, number: int) -> str:
     if state != "RUNNING":
         raise InputError(f"trial {number} of {view.spec.name} is not running: it is {state}")
     with _sending(view, Request(session, stop_trial=number)) as sent:
-        deadline = time.monotonic() + _TIMEOUT
-        while not sent.is_done and time.monotonic() < deadline:
-            if current_session(view.directory.lock) != session:
-                break
+        deadline, has_ended = time.monotonic() + _TIMEOUT, False
+        while not (sent.is_done or has_ended) and time.monotonic() < deadline:
+            has_ended = current_session(view.directory.lock) != session
             time.sleep(_POLL_INTERVAL)
         if sent.withdraw():
-            raise SweepError(
-                f"trial {number} is not stopped, and the request is withdrawn: the sweep did not take it in "
-                f"{_TIMEOUT:g} s; with --inline a trial cannot be stopped from another process"
+            reason = (
+                "the sweep has ended"
+                if has_ended
+                else f"the sweep did not take it in {_TIMEOUT:g} s; with --inline a running trial cannot be "
+                "stopped from another process"
             )
+            raise SweepError(f"trial {number} is not stopped, and the request is withdrawn: {reason}")
         while (state := _state(view.again(), number)) == "RUNNING" and time.monotonic() < deadline:
             time.sleep(_POLL_INTERVAL)
     return state

@@ -205,6 +205,19 @@ def test_a_trial_that_cannot_be_stopped_in_time_is_not_stopped_later(file: Path)
             assert operations.stop_trial(view(), 3) == "RUNNING"
 
 
+def test_a_request_to_stop_a_trial_says_that_the_sweep_has_ended_meanwhile(file: Path) -> None:
+    spec = view().spec
+    more = spec.model_copy(update={"stop": spec.stop.model_copy(update={"trials": 9})})
+    held = lock()
+    held.__enter__()
+    assert Controller(more, directory(), slots=1).next_step(None).assignment is not None
+    with (
+        pytest.raises(SweepError, match="the request is withdrawn: the sweep has ended"),
+        once_sent(lambda: held.__exit__(None, None, None)),
+    ):
+        operations.stop_trial(view(), 3)
+
+
 def test_a_request_that_arrives_during_the_last_trial_is_carried_out(make_sweep: MakeSweep) -> None:
     code = """
     from pathlib import Path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 HEAD = 8 << 20
@@ -21,7 +23,7 @@ class BoundedLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._left_out = 0
+        self._left_out = self._known()
 
     def cut(self) -> None:
         """Remove the middle of the file if it is too long."""
@@ -39,6 +41,14 @@ class BoundedLog:
             tail = self._note() + file.read()
             os.pwrite(file.fileno(), tail, HEAD)
             os.ftruncate(file.fileno(), HEAD + len(tail))
+
+    def _known(self) -> int:
+        """How many bytes an earlier attempt's log has left out already."""
+        with suppress(OSError), self._path.open("rb") as file:
+            file.seek(HEAD)
+            if found := re.match(rb"\n\[ *(\d+) bytes left out\]\n", file.read(64)):
+                return int(found[1])
+        return 0
 
     def _note(self) -> bytes:
         return b"\n[%15d bytes left out]\n" % self._left_out

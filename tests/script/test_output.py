@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.script.bounded_log import BoundedLog
 from sweep.script.output import ScriptOutput
 from tests.script.conftest import MakeScript, output, run
 
@@ -155,6 +156,23 @@ def test_the_middle_of_hundreds_of_megabytes_of_output_is_left_out_of_the_log(
     printed = len("first line\n") + 100 * (13 << 16) + 7 * (5 << 20) + len('\n{"val_loss": 1}\nlast line\n')
     note = len(b"\n[%15d bytes left out]\n" % 0)
     assert int(left_out[0]) + len(log) - note == printed
+
+
+def test_the_log_of_a_later_attempt_says_how_much_is_left_out_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.script.bounded_log.HEAD", 1000)
+    monkeypatch.setattr("sweep.script.bounded_log.TAIL", 1000)
+    path, printed = tmp_path / "output.log", 0
+    for _ in range(2):
+        log = BoundedLog(path)
+        for number in range(400):
+            with path.open("a") as file:
+                printed += file.write(f"line {number}\n")
+            log.cut()
+    found = re.findall(rb"\n\[ *(\d+) bytes left out\]\n", path.read_bytes())
+    note = len(b"\n[%15d bytes left out]\n" % 0)
+    assert [int(count) for count in found] == [printed - path.stat().st_size + note]
 
 
 def test_a_script_that_closes_its_output_continues_to_run(make_script: MakeScript) -> None:
