@@ -46,8 +46,12 @@ class GpuShares:
             self.share = self._sharing.share
 
     def of(self, run: LiveRun) -> float | None:
-        """The share of the next attempt of a run; None for that of the sweep file."""
-        return self.share if run.gpu is None else run.gpu
+        """The share of the next attempt of a run; None for that of the sweep file.
+
+        That can have changed since the run has got a larger one.
+        """
+        ordinary = self.spec.resources.gpus if self.share is None else self.share
+        return run.gpu if run.gpu is not None and 0 < ordinary < run.gpu else self.share
 
     def record(self, run: LiveRun, outcome: Outcome) -> bool:
         """Take into account how an attempt ended.

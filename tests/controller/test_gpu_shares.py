@@ -54,6 +54,16 @@ def test_the_larger_share_survives_a_resume(directory: SweepDirectory) -> None:
     assert assigned(Controller(spec, directory, slots=1)).gpu == 0.5
 
 
+@pytest.mark.parametrize("gpu", [0, 0.5, 1, 2])
+def test_a_resumed_sweep_with_other_resources_gives_no_trial_less_than_the_others(
+    gpu: float, directory: SweepDirectory
+) -> None:
+    controller = Controller(make_spec(resources={"gpu": 0.25}), directory, slots=1)
+    run_out(controller, assigned(controller), 0.25)
+    resumed = Controller(make_spec(resources={"gpu": gpu}), directory, slots=1)
+    assert assigned(resumed).gpu is None, "that of the sweep file"
+
+
 @pytest.mark.parametrize(
     "use", [GpuUse(6 * GB, 24 * GB, share=0.25), GpuUse(is_exhausted=True, share=2.0), None]
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from sweep.engine.ray.resources import UNITS, WorkerResources, units
+from sweep.engine.ray.resources import UNITS, units
 
 if TYPE_CHECKING:
     from sweep.engine.ray.worker_pool import Slot
@@ -31,8 +31,8 @@ def must_close(slot: Slot, slots: Iterable[Slot], machines: Collection[str]) -> 
         if waiting.place[0] not in machines:  # it waits for any GPU now, so this one can be it
             waiting.place = slot.place
         if waiting.place == slot.place:
-            used = sum(units(other.resources.gpu) for other in others if _is_on(other, slot.place))
-            return used + units(waiting.resources.gpu) + units(slot.resources.gpu) > UNITS
+            used = sum(units(other.held_gpu) for other in others if _is_on(other, slot.place))
+            return used + units(waiting.held_gpu) + units(slot.held_gpu) > UNITS
     return False
 
 
@@ -41,10 +41,10 @@ def _is_on(slot: Slot, place: tuple[str, str]) -> bool:
     return slot.place == place and slot.worker is not None and slot.node_id is not None
 
 
-def places_lost(slots: Iterable[Slot], ordinary: WorkerResources) -> int:
-    """How many slots cannot open because others hold a larger share of a GPU than `ordinary`."""
-    share = units(ordinary.gpu)
+def places_lost(slots: Iterable[Slot], ordinary: float) -> int:
+    """How many slots cannot open because others hold a larger share of a GPU than is `ordinary`."""
+    share = units(ordinary)
     if not 0 < share < UNITS:
         return 0
-    shares = [units(slot.resources.gpu) for slot in slots]
+    shares = [units(slot.held_gpu) for slot in slots]
     return sum(UNITS // share - (UNITS - large) // share - 1 for large in shares if share < large <= UNITS)

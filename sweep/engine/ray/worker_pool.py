@@ -41,6 +41,7 @@ class Slot:
         worker: the handle of its worker; None while it has none.
         node_id: Ray's ID of the worker's machine; None until the worker has started.
         directory: the sweep's directory for trials on that machine; None until the worker has started.
+        held_gpu: the GPUs that its worker holds in Ray, which can be more than `resources` say.
         place: that machine and the GPU of the worker, if it has one, or a share of one. While its next worker
             starts, those of the one before.
         group: the placement group of its workers, if several run each trial together.
@@ -60,6 +61,7 @@ class Slot:
     node_id: str | None = None
     directory: SweepDirectory | None = None
     place: tuple[str, str] | None = None
+    held_gpu: float = 0.0
     group: PlacementGroup | None = None
     others: tuple[LoadedWorker, ...] = ()
     oom_kills: int = 0
@@ -260,6 +262,7 @@ class WorkerPool:
         if resources.workers > 1:
             slot.group = new_placement_group(held, resources)
         cpu, gpu = held.pop("CPU"), held.pop("GPU")
+        slot.held_gpu = gpu
         others = {name: amount for name, amount in held.items() if amount > 0}
         options = {"num_cpus": cpu, "num_gpus": gpu, "resources": others, "enable_task_events": False}
         options |= self._code.options()
@@ -329,7 +332,8 @@ class WorkerPool:
             return True
         if any(slot.waits_for_room for slot in self.slots):
             return False
-        return len(self.slots) + places_lost(self.slots, self.resources) < self.capacity
+        ordinary = self._cluster.ray_resources(self.resources)["GPU"]
+        return len(self.slots) + places_lost(self.slots, ordinary) < self.capacity + self.spare
 
     def _on_loaded(self, slot: Slot, call: Any) -> None:
         try:

@@ -13,7 +13,7 @@ from sweep.messages import Assignment
 
 def slot(share: float, gpu: str = "0", node: str = "node", **keys: Any) -> Slot:
     """A slot whose worker has started."""
-    found = Slot(WorkerResources(1.0, share), worker=Mock(), node_id=node, place=(node, gpu))
+    found = Slot(WorkerResources(1.0, share), worker=Mock(), node_id=node, place=(node, gpu), held_gpu=share)
     for name, value in keys.items():
         setattr(found, name, value)
     return found
@@ -30,6 +30,16 @@ def test_as_many_slots_close_as_a_larger_share_needs() -> None:
     slots = [growing(0.5), *(slot(0.25) for _ in range(3))]
     assert must_close(slots[1], slots, {"node"})
     slots.remove(slots[1])
+    assert not must_close(slots[1], slots, {"node"})
+
+
+def test_what_ray_was_asked_for_counts() -> None:
+    """On several machines Ray is asked for half a GPU for a share of 0.4: see `gpu_for_ray`."""
+    slots = [growing(0.4), *(slot(0.2) for _ in range(4))]
+    slots[0].held_gpu = 0.5
+    for _ in range(2):
+        assert must_close(slots[1], slots, {"node"})
+        slots.remove(slots[1])
     assert not must_close(slots[1], slots, {"node"})
 
 
@@ -63,10 +73,9 @@ def test_a_slot_whose_worker_has_died_closes_if_its_place_is_needed() -> None:
 
 
 def test_larger_shares_take_the_places_of_ordinary_ones() -> None:
-    ordinary = WorkerResources(1.0, 0.25)
-    assert places_lost([slot(0.25), slot(0.25)], ordinary) == 0
-    assert places_lost([slot(0.5)], ordinary) == 1
-    assert places_lost([slot(1.0), slot(0.5)], ordinary) == 4
-    assert places_lost([slot(0.2)], ordinary) == 0
-    assert places_lost([slot(0.6)], WorkerResources(1.0, 0.3)) == 1
-    assert places_lost([slot(2.0)], WorkerResources(1.0, 1.0)) == 0
+    assert places_lost([slot(0.25), slot(0.25)], 0.25) == 0
+    assert places_lost([slot(0.5)], 0.25) == 1
+    assert places_lost([slot(1.0), slot(0.5)], 0.25) == 4
+    assert places_lost([slot(0.2)], 0.25) == 0
+    assert places_lost([slot(0.6)], 0.3) == 1
+    assert places_lost([slot(2.0)], 1.0) == 0

@@ -10,6 +10,7 @@ import pytest
 
 from sweep.engine.observer import Observer
 from sweep.engine.ray import slot_count, worker_pool
+from sweep.engine.ray.resources import WorkerResources
 from sweep.engine.ray.slot_count import SlotCount
 from sweep.engine.ray.worker_pool import Slot, WorkerPool
 from sweep.messages import Assignment, Progress
@@ -150,6 +151,14 @@ def test_as_many_workers_wait_for_machines_of_an_autoscaler_as_there_are_slots()
     cluster.check()
     assert (len(cluster.pool.slots), len(cluster.waiting())) == (8, 4)
     assert cluster.counts == [4]
+
+
+def test_workers_that_share_a_gpu_wait_for_machines_of_an_autoscaler_too() -> None:
+    cluster = growing(2)
+    cluster.pool.resources = WorkerResources(1.0, 0.5)
+    cluster.pool._cluster.ray_resources = lambda resources: {"CPU": 1, "GPU": resources.gpu}
+    cluster.check()
+    assert len(cluster.waiting()) == 2
 
 
 @pytest.mark.parametrize(
