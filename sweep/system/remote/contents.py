@@ -8,6 +8,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 
 from sweep.system.durable import write_atomically
 
@@ -42,16 +43,27 @@ def unit(name: str) -> str:
 
 
 def local_files(root: Path) -> dict[str, Stamp]:
-    """The files of a sweep's directory that are copied, by their relative paths."""
+    """The files of a sweep's directory that are copied, by their relative paths.
+
+    A link to another file of the directory counts as a file with that content. Other links are left out.
+    """
     found = {}
+    real = root.resolve()
     for folder, _, names in os.walk(root):
         for entry in names:
             path = Path(folder, entry)
             name = path.relative_to(root).as_posix()
-            if is_copied(name) and not path.is_symlink():
-                with suppress(OSError):
+            with suppress(OSError):
+                if is_copied(name) and _is_content(path, real):
                     found[name] = stamp(path)
     return found
+
+
+def _is_content(path: Path, root: Path) -> bool:
+    mode = path.lstat().st_mode
+    if S_ISLNK(mode):
+        return path.is_file() and path.resolve().is_relative_to(root)
+    return S_ISREG(mode)
 
 
 def stamp(path: Path) -> Stamp:

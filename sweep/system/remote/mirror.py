@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ def mirrored(runs: Path, name: str, fresh: bool, notify: _Notify) -> Iterator[No
     mirror = Mirror(remote, runs / name, notify)
     mirror.claim()
     try:
+        mirror.keep_lock()
         fetch(remote, runs / name)
         mirror.start()
         try:
@@ -83,6 +84,9 @@ class Mirror:
     The copy can be used to resume the sweep at any moment. In each round the files are listed first, then the
     journal is copied, which so contains all trials that the list does, then the files, and at last a list of
     all files that are complete. Only what that list contains is ever fetched.
+
+    As long as a large journal is not copied again, nothing is: a resumed sweep would give the numbers of
+    trials that its journal does not have to others, which would find their checkpoints.
 
     Args:
         remote: the folder of sweeps in the store.
@@ -104,6 +108,8 @@ class Mirror:
         """The files in the store, whether they are in that list or left by a round that was interrupted."""
         self._is_over = threading.Event()
         self._has_lock = True
+        self._is_released = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_lock, name="sweep-mirror-lock", daemon=True)
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="sweep-mirror", daemon=True)
 
@@ -136,6 +142,22 @@ class Mirror:
                 break
             time.sleep(1)
         self._remote.write_json(self._runner(), *place)
+
+    def keep_lock(self) -> None:
+        """Renew the lock until it is released, however long files take."""
+        self._keeper.start()
+
+    def _keep_lock(self) -> None:
+        while self._has_lock and not self._is_released.wait(_INTERVAL):
+            with suppress(SweepError):  # the rounds notify the user
+                self._renew()
+
+    def _renew(self) -> None:
+        runner = self._remote.read_json(self._root.name, RUNNER)
+        if runner is not None and runner["id"] != self._id:
+            self._has_lock = False
+        else:
+            self._remote.write_json(self._runner(), self._root.name, RUNNER)
 
     def start(self) -> None:
         self._record = Record.read(self._root)
@@ -172,6 +194,8 @@ class Mirror:
                 time.sleep(2)
 
     def release(self) -> None:
+        self._is_released.set()
+        self._keeper.join()
         runner = self._remote.read_json(self._root.name, RUNNER)
         if runner is not None and runner["id"] == self._id:
             self._remote.remove(self._root.name, RUNNER)
@@ -194,28 +218,26 @@ class Mirror:
     def _copy(self, is_last: bool = False) -> None:
         """One round."""
         name = self._root.name
-        runner = self._remote.read_json(name, RUNNER)
-        if runner is not None and runner["id"] != self._id:
-            self._has_lock = False
+        self._renew()
+        if not self._has_lock:
             return
-        self._remote.write_json(self._runner(), name, RUNNER)
         listed = local_files(self._root)
         if SPEC not in listed:
             return  # it has not started
-        changed = [
-            each
-            for each, found in listed.items()
-            if self._record.stamps.get(each) != found and (is_last or self._is_due(each))
-        ]
+        new = [each for each, found in listed.items() if self._record.stamps.get(each) != found]
+        if JOURNAL in new and not (is_last or self._is_due(JOURNAL)):
+            return
+        changed = [each for each in new if is_last or self._is_due(each)]
         gone: set[str] = set()
         self._upload([each for each in changed if each == JOURNAL], listed, gone)
         self._upload([each for each in changed if each != JOURNAL], listed, gone)
         complete = {each for each in listed if each in self._record.stamps and unit(each) not in gone}
         if changed or complete != self._listed:
-            self._record.writers, self._record.is_source = [*self._record.writers[-1:], self._id], True
+            self._record.writers, self._record.is_source = [*self._record.writers[:1], self._id], True
             self._record.tags = {}
             self._record.write(self._root)
             self._remote.write_json({"writer": self._id, "files": sorted(complete)}, name, MANIFEST)
+            self._record.writers = [self._id]
             self._listed = complete
             for each in self._stored - complete:
                 self._remote.remove(name, each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import sweep
 from sweep.errors import InputError, SweepError
 from sweep.system.remote import mirror as mirroring
-from sweep.system.remote.contents import is_copied, local_files, unit
+from sweep.system.remote.contents import Record, is_copied, local_files, unit
 from sweep.system.remote.fetch import fetch
 from sweep.system.remote.mirror import Mirror, mirrored
 from sweep.system.remote.store import remote_runs, runs_path
@@ -250,6 +251,78 @@ def test_the_journal_is_copied_before_what_belongs_to_its_trials(
     copy.mirror._copy()
     assert order[0] == "journal.log"
     assert order[-1] != "journal.log"
+
+
+def test_nothing_is_copied_that_a_large_journal_is_too_late_for(store: Path, machines: Machines) -> None:
+    copy = Store(store, machines)
+    copy.mirror._copy()
+    copy.mirror._due["journal.log"] = time.monotonic() + 60
+    copy.write("journal.log", "1\n2\n")
+    copy.write("trial-0001/checkpoint/0001-step-1/state", "of trial 1")
+    copy.mirror._copy()
+    assert not any("trial-0001" in name for name in copy.fetched("second"))
+    machines.use("first")
+    copy.mirror._due.clear()
+    copy.mirror._copy()
+    found = copy.fetched("third")
+    assert found["journal.log"] == b"1\n2\n"
+    assert any("trial-0001" in name for name in found)
+
+
+def test_the_lock_is_renewed_while_a_large_file_is_copied(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Store(store, machines)
+    renewed = []
+
+    def put_slowly(*_: Any, **__: Any) -> None:
+        for _ in range(2):
+            renewed.append((copy.there / ".runner").read_text())
+            time.sleep(5 * mirroring._INTERVAL)
+
+    monkeypatch.setattr(type(copy.mirror._remote.files), "put_file", put_slowly)
+    copy.mirror.keep_lock()
+    copy.mirror._copy()
+    copy.mirror.release()
+    assert len(set(renewed)) > 1
+    assert not (copy.there / ".runner").exists()
+
+
+def test_only_files_and_links_to_files_of_the_sweep_are_copied(
+    store: Path, machines: Machines, tmp_path: Path
+) -> None:
+    copy = Store(store, machines)
+    copy.write("trial-0000/checkpoint/0001-step-1/last.ckpt", "weights")
+    folder = copy.root / "trial-0000/checkpoint/0001-step-1"
+    (folder / "best.ckpt").symlink_to("last.ckpt")
+    (tmp_path / "secret").write_text("secret")
+    (folder / "elsewhere").symlink_to(tmp_path / "secret")
+    (folder / "dangling").symlink_to("nothing")
+    os.mkfifo(folder / "pipe")
+    copy.mirror._copy()
+    found = {Path(name).name: text for name, text in copy.fetched("second").items() if "checkpoint" in name}
+    assert found == {"last.ckpt": b"weights", "best.ckpt": b"weights"}
+
+
+def test_the_last_writer_is_known_as_long_as_its_list_is_in_the_store(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Store(store, machines)
+    copy.mirror._record.writers = ["earlier"]
+
+    def fail(*_: Any) -> None:
+        raise SweepError("the store is away")
+
+    for number in range(3):
+        copy.write("journal.log", "1\n" * (number + 2))
+        with monkeypatch.context() as patch:
+            patch.setattr(copy.mirror, "_renew", lambda: None)
+            patch.setattr(type(copy.mirror._remote), "write_json", fail)
+            with pytest.raises(SweepError):
+                copy.mirror._copy()
+        assert Record.read(copy.root).writers[0] == "earlier"
+    copy.mirror._copy()
+    assert copy.mirror._record.writers == [copy.mirror._id]
 
 
 def test_a_checkpoint_that_is_removed_while_it_is_copied_is_not_in_the_copy(
