@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Inside:
@@ -59,8 +60,11 @@ class Inside:
             OSError: it is missing, or is not a regular file.
         """
         with self.parent(path, bool(flags & os.O_CREAT)) as (folder, name):
-            safe = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            file = os.open(name, flags | safe, 0o644, dir_fd=folder)
+            try:
+                file = os.open(name, flags | _SAFE, 0o644, dir_fd=folder)
+            except PermissionError:  # a trial has made it read-only, and changes it again
+                _make_writable(name, folder)
+                file = os.open(name, flags | _SAFE, 0o644, dir_fd=folder)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise OSError(errno.EINVAL, "is not a regular file", path)
@@ -196,5 +200,16 @@ def _sync(name: str, folder: int) -> None:
             for entry in os.listdir(file):
                 _sync(entry, file)
         os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _make_writable(name: str, folder: int) -> None:
+    """Make a regular file writable for this user."""
+    file = os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder)
+    try:
+        mode = os.fstat(file).st_mode
+        if stat.S_ISREG(mode):
+            os.fchmod(file, stat.S_IMODE(mode) | stat.S_IWUSR)
     finally:
         os.close(file)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,28 @@ def test_a_program_that_follows_a_file_that_has_changed_still_follows_it(
         change = Place("2", "events", (("", 4, NOW),), keeps_file=True)
         receiver.apply(RUN, [Write("2", 0, b"1x34"), change])
         assert reader.read() == b"1x34"
+
+
+def test_a_read_only_file_that_changes_again_is_replaced(
+    receiver: Receiver, directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def open_as_user(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
+        """As for a user who is not root."""
+        with suppress(FileNotFoundError):
+            is_read_only = not os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode & 0o200
+            if is_read_only and flags & (os.O_WRONLY | os.O_RDWR):
+                raise PermissionError(errno.EACCES, "read-only", path)
+        return opened(path, flags, *rest, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", open_as_user)
+    path = directory.trial(3).root / "weights"
+    receiver.apply(RUN, [Write("weights", 0, b"1", Status(0o444, 10**18))])
+    receiver.apply(RUN, [Write("weights", 1, b"2", Status(0o444, 10**18))])
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"12", 0o444)
+    receiver.apply(RUN, [*place("weights", b"new", source="2")])
+    assert path.read_bytes() == b"new"
 
 
 def test_the_output_of_other_ranks_is_not_given_to_a_machine_that_would_send_it_back(
