@@ -323,6 +323,8 @@ class Progress:
             never report it, or "same_failure" because of `common_failure`.
         common_failure: the failure that the first trials have in common. No trial is started until a running
             one shows that trials can succeed; without such a trial the sweep stops.
+        is_metric_missing: whether a trial has ended without the metric, and no other one has reported it. No
+            trial is started until a running one does; otherwise the sweep stops.
         report_events: the reports since the last call, if the observer wants them.
         slots: how many trials can run at once; 0 if that is unknown.
     """
@@ -335,8 +337,20 @@ class Progress:
     seconds_left: float | None
     stopped_by: str | None
     common_failure: CommonFailure | None = None
+    is_metric_missing: bool = False
     report_events: tuple[ReportEvent, ...] = ()
     slots: int = 0
+
+    @property
+    def hold(self) -> str:
+        """Why no trial is started while others run, for the user; empty if that is not so."""
+        if self.is_metric_missing:
+            why = "a trial has ended without reporting the metric"
+        elif self.common_failure is not None:
+            why = "the first trials have failed for the same reason"
+        else:
+            return ""
+        return f"{why}; no trial is started until a running one shows that trials can succeed"
 
     @property
     def finished(self) -> int:

@@ -15,6 +15,9 @@ from sweep.analysis.resuming import name_for_commands, stored_caller
 from sweep.analysis.statement import Statement
 from sweep.analysis.view import SweepView
 from sweep.caller import CommandLine
+from sweep.errors import EntryError
+from sweep.space import SearchSpace
+from sweep.study.enqueue import enqueued_configurations
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Choice, Range
@@ -128,9 +131,10 @@ def _is_valid(spec: SweepSpec, parameter: str, key: str, value: Any) -> bool:
     parameters = dump_parameters(spec.parameters.items())
     parameters[parameter] = {**parameters[parameter], key: value}
     try:
-        SweepSpec.model_validate(
+        changed = SweepSpec.model_validate(
             {**spec.model_dump(exclude={"parameters"}, exclude_unset=True), "parameters": parameters}
         )
-    except ValidationError:
+        enqueued_configurations(changed, SearchSpace.of(changed))
+    except (ValidationError, EntryError):
         return False
     return True

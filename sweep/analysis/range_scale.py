@@ -41,7 +41,10 @@ class RangeScale:
             whole = low + round((value - low) / step) * step
             return max(whole, low - (low - 1) // step * step) if low >= 1 else whole
         if parameter.step is not None:
-            value = float(parameter.min) + round((value - parameter.min) / parameter.step) * parameter.step
+            start = float(parameter.min)
+            value = start + round((value - start) / parameter.step) * parameter.step
+            if start >= 0:
+                value = max(value, start - math.floor(start / parameter.step) * parameter.step)
             return float(f"{value:.12g}")
         if parameter.log:
             return float(f"{value:.3g}")

@@ -337,6 +337,7 @@ class Controller:
             seconds_left=self._stats.seconds_left(usage.elapsed),
             stopped_by=self._scheduler.stopped_by(),
             common_failure=self._scheduler.common_failure,
+            is_metric_missing=self._scheduler.is_metric_missing,
             report_events=self.take_report_events(),
             slots=usage.slots,
         )

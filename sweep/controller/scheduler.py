@@ -104,22 +104,26 @@ class Scheduler:
         """
         if state != "FAIL":
             return 0.0 if state is None else None
-        if is_free and self.stopped_by() is None:
+        if is_free and self.stopped_by(run) is None:
             run.ready_at = time.monotonic()
             return 0.0
         retries = RetryRules(self.spec.trial)
         if retries.counts(kind):
             run.failures += 1
-        if not retries.allow(kind, run.failures) or self.stopped_by() is not None:
+        if not retries.allow(kind, run.failures) or self.stopped_by(run) is not None:
             return None
         self.live.of(run).store(run, attributes.FAILURES, run.failures)
         delay = retries.delay(run.failures)
         run.ready_at = time.monotonic() + delay
         return delay
 
-    def stopped_by(self) -> str | None:
-        """The stop rule that is reached, or None."""
-        if self._is_metric_missing and not self._running():
+    def stopped_by(self, ended: LiveRun | None = None) -> str | None:
+        """The stop rule that is reached, or None.
+
+        Args:
+            ended: a run whose attempt has just ended.
+        """
+        if self.is_metric_missing and not any(run is not ended for run in self._running()):
             return "metric"
         rule = self.stats.stopped_by(self.meter.now().elapsed)
         if rule is None and self.common_failure is not None and not self._running():
@@ -153,10 +157,10 @@ class Scheduler:
     @property
     def _is_on_hold(self) -> bool:
         """Whether the running trials have to show that trials can succeed before another one starts."""
-        return self._is_metric_missing or self.common_failure is not None
+        return self.is_metric_missing or self.common_failure is not None
 
     @property
-    def _is_metric_missing(self) -> bool:
+    def is_metric_missing(self) -> bool:
         """Whether a trial has not reported the metric, and no other one has: perhaps none ever does."""
         if not self.stats.is_metric_missing or self.stats.has_results:
             return False

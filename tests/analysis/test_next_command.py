@@ -140,6 +140,7 @@ def test_the_command_with_another_search_space_is_a_valid_sweep(run: Any, projec
 @pytest.mark.parametrize(
     "parameters",
     [
+        {"kind": {"values": ["a", "b", "c"]}},  # it is enqueued
         {"kind": {"values": ["a", "b", "c"], "default": "b"}},
         {"kind": {"values": ["a", "b", "c"]}, "beta": {"min": 0.0, "max": 1.0, "when": {"kind": "b"}}},
         {"kind": {"values": ["a", "b"], "probabilities": [1, 2]}},
@@ -147,7 +148,8 @@ def test_the_command_with_another_search_space_is_a_valid_sweep(run: Any, projec
     ],
 )
 def test_no_command_is_made_up_for_an_entry_that_it_could_not_change(run: Any, parameters: Any) -> None:
-    view = run(EARLY, parameters=parameters, stop={"trials": 24})
+    enqueue = [{"kind": "b"}] if len(parameters) == 1 and "kind" in parameters else []
+    view = run(EARLY, parameters=parameters, stop={"trials": 24}, enqueue=enqueue)
     name = next(iter(view.params(view.frozen_trials[0])))
     data = {"name": name, "value": "b", "share": 1.0}
     assert command(view, [Statement("health", "failing_choice", "", "", data)]) == "sweep report demo"

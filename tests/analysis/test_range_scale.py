@@ -28,6 +28,7 @@ from sweep.sweepfile.parameters import Range
         ({"min": 0.001, "max": 0.1}, 0.0, 0.1495),
         ({"min": 1e-4, "max": 1e-2, "log": True}, 1e-5, 0.1),
         ({"min": 0.5, "max": 2.0, "step": 0.5}, 0.0, 2.5),
+        ({"min": 0.3, "max": 1.3, "step": 0.5}, None, 1.8),
         ({"min": 3, "max": 3}, None, None),
     ],
 )

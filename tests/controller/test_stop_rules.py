@@ -169,6 +169,19 @@ def test_a_sweep_goes_on_if_only_its_first_trial_does_not_report_the_metric(
     assert controller.next_step(None).assignment, "the slot that waited"
 
 
+def test_a_crash_of_the_last_trial_is_final_if_none_reports_the_metric(directory: SweepDirectory) -> None:
+    controller, _ = sweep_of(directory)
+    silent, other = controller.next_step(None).assignment, controller.next_step(None).assignment
+    assert silent is not None
+    assert other is not None
+    controller.next_step(Outcome(silent.number, silent.attempt, "unreported"))
+    assert "a trial has ended without reporting the metric" in controller.progress().hold
+    result = controller.next_step(Outcome(other.number, other.attempt, "crash")).result
+    assert result is not None
+    assert result.state == "FAIL", "no other attempt follows"
+    assert controller.progress().stopped_by == "metric"
+
+
 def test_every_stop_rule_has_a_reason_for_the_summary() -> None:
     assert REASONS.keys() == {*Stop.model_fields, "grid"}
 

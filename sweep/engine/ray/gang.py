@@ -35,6 +35,8 @@ _GRACE = 5.0
 """Seconds for the other ranks to end too, once one has failed or rank 0 has been pruned."""
 _GRACE_AFTER_RETURN = 60.0
 """The same once rank 0 has returned its result."""
+_GRACE_WHEN_INTERRUPTED = 600.0
+"""The same for scripts that save their state on all ranks; the engine's own grace is shorter."""
 _CLEAN_UP_TIMEOUT = 10.0  # seconds
 _ENDS: tuple[OutcomeKind, ...] = ("pruned", "interrupted")
 """How rank 0 ends an attempt before it has a result. The errors that other ranks then get do not count."""
@@ -261,9 +263,9 @@ class Gang:
                 rank = calls.pop(call)
                 end = self._end_of(call, rank)
                 ends.append(end)
-                if end.kind == "interrupted" and self._is_script:
-                    continue  # each rank saves its state; the engine ends those that need too long
-                if end.kind != "returned":
+                if self._is_script and any(one.kind == "interrupted" for one in ends):
+                    deadline = min(deadline, time.monotonic() + _GRACE_WHEN_INTERRUPTED)
+                elif end.kind != "returned":
                     deadline = min(deadline, time.monotonic() + _GRACE)
                 elif rank == 0:
                     deadline = min(deadline, time.monotonic() + _GRACE_AFTER_RETURN)

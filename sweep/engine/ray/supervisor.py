@@ -232,12 +232,9 @@ class Supervisor:
         for running in progress.running:
             if running.is_cancelled:
                 self._kill_repeat(running)
-        if progress.common_failure is not None and progress.running and not self._is_on_hold:
+        if progress.hold and progress.running and not self._is_on_hold:
             self._is_on_hold = True
-            self._observer.on_note(
-                "the first trials have failed for the same reason; no trial is started until a running one "
-                "shows that trials can succeed"
-            )
+            self._observer.on_note(progress.hold)
         self._observer.on_reports(progress.report_events)
         self._observer.on_progress(progress)
 

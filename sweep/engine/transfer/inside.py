@@ -62,8 +62,9 @@ class Inside:
         with self.parent(path, bool(flags & os.O_CREAT)) as (folder, name):
             try:
                 file = os.open(name, flags | _SAFE, 0o644, dir_fd=folder)
-            except PermissionError:  # a trial has made it read-only, and changes it again
-                _make_writable(name, folder)
+            except PermissionError as error:  # a trial has made it read-only, and changes it again
+                if not _make_writable(name, folder):
+                    raise error from None
                 file = os.open(name, flags | _SAFE, 0o644, dir_fd=folder)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
@@ -204,12 +205,17 @@ def _sync(name: str, folder: int) -> None:
         os.close(file)
 
 
-def _make_writable(name: str, folder: int) -> None:
-    """Make a regular file writable for this user."""
-    file = os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder)
+def _make_writable(name: str, folder: int) -> bool:
+    """Make a regular file writable for this user; returns whether there is one that was not."""
+    try:
+        file = os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder)
+    except OSError:
+        return False
     try:
         mode = os.fstat(file).st_mode
-        if stat.S_ISREG(mode):
+        is_read_only = stat.S_ISREG(mode) and not mode & stat.S_IWUSR
+        if is_read_only:
             os.fchmod(file, stat.S_IMODE(mode) | stat.S_IWUSR)
+        return is_read_only
     finally:
         os.close(file)

@@ -179,7 +179,7 @@ def _fetch_file(remote: RemoteRuns, source: str, target: Path) -> None:
 def _append(target: Path, new: Path) -> bool:
     """Append what is new to a file that has grown, so that readers go on; returns whether it has grown."""
     try:
-        size = target.stat().st_size
+        size = 0 if target.is_symlink() else target.stat().st_size
     except OSError:
         return False
     if not 0 < size <= new.stat().st_size:

@@ -108,6 +108,7 @@ class Mirror:
         """The files in the store, whether they are in that list or left by a round that was interrupted."""
         self._is_over = threading.Event()
         self._has_lock = True
+        self._renewing = threading.Lock()
         self._is_released = threading.Event()
         self._keeper = threading.Thread(target=self._keep_lock, name="sweep-mirror-lock", daemon=True)
         self._is_failing = False
@@ -153,11 +154,12 @@ class Mirror:
                 self._renew()
 
     def _renew(self) -> None:
-        runner = self._remote.read_json(self._root.name, RUNNER)
-        if runner is not None and runner["id"] != self._id:
-            self._has_lock = False
-        else:
-            self._remote.write_json(self._runner(), self._root.name, RUNNER)
+        with self._renewing:  # otherwise one thread could read what another has half written
+            runner = self._remote.read_json(self._root.name, RUNNER)
+            if runner is not None and runner["id"] != self._id:
+                self._has_lock = False
+            else:
+                self._remote.write_json(self._runner(), self._root.name, RUNNER)
 
     def start(self) -> None:
         self._record = Record.read(self._root)
@@ -224,6 +226,8 @@ class Mirror:
         listed = local_files(self._root)
         if SPEC not in listed:
             return  # it has not started
+        if JOURNAL in listed:  # as it is after the last file was found
+            listed[JOURNAL] = stamp(self._root / JOURNAL)
         new = [each for each, found in listed.items() if self._record.stamps.get(each) != found]
         if JOURNAL in new and not (is_last or self._is_due(JOURNAL)):
             return
@@ -232,7 +236,7 @@ class Mirror:
         self._upload([each for each in changed if each == JOURNAL], listed, gone)
         self._upload([each for each in changed if each != JOURNAL], listed, gone)
         complete = {each for each in listed if each in self._record.stamps and unit(each) not in gone}
-        if changed or complete != self._listed:
+        if self._has_lock and (changed or complete != self._listed):
             self._record.writers, self._record.is_source = [*self._record.writers[:1], self._id], True
             self._record.tags = {}
             self._record.write(self._root)

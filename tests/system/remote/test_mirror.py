@@ -269,6 +269,42 @@ def test_nothing_is_copied_that_a_large_journal_is_too_late_for(store: Path, mac
     assert any("trial-0001" in name for name in found)
 
 
+def test_a_trial_that_starts_while_the_files_are_listed_waits_for_its_journal(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Store(store, machines)
+    copy.mirror._copy()
+
+    def list_slowly(root: Path) -> dict[str, tuple[int, int]]:
+        before = local_files(root)
+        copy.write("journal.log", "1\n2\n")
+        copy.write("trial-0001/output.log", "new")
+        return {**local_files(root), "journal.log": before["journal.log"]}
+
+    monkeypatch.setattr(mirroring, "local_files", list_slowly)
+    copy.mirror._copy()
+    found = copy.fetched("second")
+    assert (found["journal.log"], found["trial-0001/output.log"]) == (b"1\n2\n", b"new")
+
+
+def test_what_is_fetched_replaces_a_link(store: Path, machines: Machines) -> None:
+    copy = Store(store, machines)
+    copy.write("trial-0000/log-1", "a\n")
+    (copy.root / "trial-0000/latest").symlink_to("log-1")
+    copy.mirror._copy()
+    root = runs_path(copy.url) / "demo"
+    copy.fetched("second")
+    link = runs_path(copy.url) / "demo/trial-0000/latest"
+    link.unlink()
+    link.symlink_to("log-1")
+    (copy.there / "trial-0000/latest").write_text("a\nb\n")
+    remote = remote_runs(root.parent)
+    assert remote is not None
+    machines.use("second")
+    fetch(remote, runs_path(copy.url) / "demo")
+    assert (link.read_text(), link.with_name("log-1").read_text()) == ("a\nb\n", "a\n")
+
+
 def test_the_lock_is_renewed_while_a_large_file_is_copied(
     store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
