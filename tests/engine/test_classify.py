@@ -13,7 +13,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from sweep.engine import classify as module
-from sweep.engine.classify import classify_exception
+from sweep.engine.classify import classify_exception, classify_worker_error
 from sweep.script.errors import ScriptError
 from sweep.trial.channel import Interrupted
 
@@ -73,3 +73,9 @@ def test_any_error_while_the_disk_is_full_is_classified_as_disk_full(
     assert (
         classify_exception(RuntimeError("PytorchStreamWriter failed writing file"), tmp_path) == "disk_full"
     )
+
+
+def test_a_worker_that_cannot_write_is_no_crash_of_the_trial() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert classify_worker_error(full)[0] == "disk_full"
+    assert classify_worker_error(OSError(errno.EIO, "I/O error")) == ("crash", "OSError: [Errno 5] I/O error")

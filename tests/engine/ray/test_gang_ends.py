@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
+import ray
+from ray.exceptions import RayTaskError
 
-from sweep.engine.ray.gang import _cause, _End, _of_rank
+from sweep.engine.ray.gang import Gang, _cause, _End, _of_rank
 from sweep.engine.ray.worker import FinishedAttempt
 from sweep.messages import Outcome, OutcomeKind
 
@@ -39,3 +43,10 @@ def test_a_reason_names_the_rank_and_a_rank_without_one_adds_none() -> None:
     assert _of_rank(replace(_end(1, "error"), reason="no data")) == "rank 1: no data"
     assert _of_rank(replace(_end(0, "error"), reason="no data")) == "no data"
     assert _of_rank(_end(1, "pruned")) == ""
+
+
+def test_a_full_disk_outside_the_objective_is_no_crash_of_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RayTaskError("run_rank", "traceback", OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(ray, "get", Mock(side_effect=error))
+    end = Gang._end_of(Mock(), Mock(), 1)
+    assert (end.rank, end.kind, end.finished) == (1, "disk_full", None)
