@@ -29,6 +29,8 @@ _LISTED_WITHIN = 30.0
 _LONGEST_END = 45.0
 """How long cancelled jobs may take to end, in seconds. Slurm kills them after KillWait, 30 seconds."""
 _MAX_FAILURES = 3
+_PAUSE = 600.0
+"""How long no job is submitted after that many failures while other jobs run, in seconds."""
 _LOG_TAIL = 5
 """Lines of a job's output that a message shows."""
 
@@ -81,6 +83,8 @@ class SlurmJobs:
         """How many workers a job has room for, as far as is known."""
         self._failures = 0
         """How many jobs in a row have ended without joining."""
+        self._paused_until = 0.0
+        """When jobs are submitted again, on the monotonic clock, if some run and others cannot join."""
         self._notes: SimpleQueue[str] = SimpleQueue()
         self._said: dict[str, str] = {}
         """The last note of each kind."""
@@ -191,7 +195,8 @@ class SlurmJobs:
             for number in surplus:
                 del self._jobs[number]
             self._queue.cancel([*strangers, *surplus])
-            self._submit(self._wanted() - len(self._active()))
+            if not self._nodes or time.monotonic() >= self._paused_until:
+                self._submit(self._wanted() - len(self._active()))
             self._describe()
             return before != {number: job.listed for number, job in self._jobs.items()}
 
@@ -206,35 +211,45 @@ class SlurmJobs:
             job.has_started |= job.has_joined
             found = listed.get(number)
             if found is not None:
+                job.listed = found
+                job.has_started |= not found.is_pending
                 is_requeued = job.has_started and found.is_pending
-                if is_requeued and found.reason == "BeginTime":  # Slurm holds it back for two minutes
+                # Slurm holds it back for two minutes, or until somebody releases it.
+                if (is_requeued and found.reason == "BeginTime") or found.is_launch_failed:
                     strangers.append(number)
                     found = None
-                else:
-                    job.listed = found
-                    job.has_started |= not found.is_pending
             elif number in self._nodes or self._may_be_new(number, job, now):
                 continue
             if found is None or found.is_ending:
-                del self._jobs[number]
-                self._ended.append(number)
                 self._check_failure(number, job)
+                del self._jobs[number]  # not earlier: `close` cancels a job that is held
+                self._ended.append(number)
         return strangers
 
     def _check_failure(self, number: str, job: _Job) -> None:
-        """Count jobs that end before they have joined, unless somebody has ended them."""
+        """Count jobs that end before they have joined, unless somebody has ended them.
+
+        Raises:
+            SweepStopped: several in a row have, and no other job runs trials.
+        """
         lines: list[str] = []
         with suppress(OSError):
             lines = self._log(number).read_text(errors="replace").splitlines()
         if job.has_joined:
             self._failures = 0
-        elif lines and not any("CANCELLED" in line for line in lines):
+        elif job.listed.is_launch_failed or (lines and not any("CANCELLED" in line for line in lines)):
             self._failures += 1
-        if self._failures >= _MAX_FAILURES:
-            raise SweepStopped(
-                f"{self._failures} Slurm jobs in a row ended before they joined the sweep; the end of "
-                f"{self._log(number)}:\n  " + "\n  ".join(lines[-_LOG_TAIL:])
-            )
+        if self._failures < _MAX_FAILURES:
+            return
+        if job.listed.is_launch_failed:
+            why = f"Slurm could not start job {number}: {job.listed.reason}"
+        else:
+            why = f"the end of {self._log(number)}:\n  " + "\n  ".join(lines[-_LOG_TAIL:])
+        what = f"{self._failures} Slurm jobs in a row ended before they joined the sweep"
+        if not self._nodes:
+            raise SweepStopped(f"{what}; {why}")
+        self._failures, self._paused_until = 0, time.monotonic() + _PAUSE
+        self._notes.put(f"{what}; more are submitted in {_PAUSE / 60:.0f} minutes; {why}")
 
     def _may_be_new(self, number: str, job: _Job, now: float) -> bool:
         """Whether squeue may not know a job yet."""

@@ -40,6 +40,11 @@ class Job:
         return self.state in ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
     @property
+    def is_launch_failed(self) -> bool:
+        """Whether its machine could not start it, for example because the prolog failed: Slurm holds it."""
+        return self.reason == "launch failed requeued held"
+
+    @property
     def is_ending(self) -> bool:
         """Whether it has ended, or runs no more: Slurm is cleaning up."""
         return self.state not in ("RUNNING", "SUSPENDED", "RESIZING", "SIGNALING", "STOPPED") and (

@@ -230,6 +230,60 @@ def test_three_jobs_that_end_before_they_join_stop_the_sweep_with_their_output(s
         sweep.step()
 
 
+def test_three_jobs_that_cannot_join_while_others_run_trials_are_a_note_and_a_pause(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.work = 2
+    sweep.step()
+    sweep.join("1")
+    for number in "234":
+        log(sweep, number, "python: not found\n")
+        sweep.slurm.end(number)
+        sweep.step()
+    assert sweep.slurm.listed == ["1"]
+    assert "3 Slurm jobs in a row" in sweep.notes[-1]
+    assert sweep.notes[-1].endswith("\n  python: not found")
+    sweep.step()
+    assert sweep.slurm.listed == ["1"]
+    monkeypatch.setattr(sweep.jobs, "_paused_until", 0.0)
+    assert sweep.step() == ["1", "5"]
+
+
+def test_a_pause_ends_when_no_job_runs_any_more(sweep: Sweep) -> None:
+    sweep.work = 2
+    sweep.step()
+    sweep.join("1")
+    for number in "234":
+        log(sweep, number, "python: not found\n")
+        sweep.slurm.end(number)
+        sweep.step()
+    sweep.leave("1")
+    assert sweep.step() == ["5", "6"]
+
+
+def test_a_job_that_its_machine_could_not_start_is_replaced(sweep: Sweep) -> None:
+    sweep.work = 1
+    sweep.step()
+    sweep.slurm.set("1", "RUNNING", "Prolog")
+    sweep.step()
+    sweep.slurm.set("1", "PENDING", "launch failed requeued held")
+    assert sweep.step() == ["2"]
+    assert sweep.slurm.cancelled == ["1"]
+
+
+def test_three_jobs_in_a_row_that_slurm_cannot_start_stop_the_sweep(sweep: Sweep) -> None:
+    sweep.work = 1
+    sweep.step()
+    for number in "12":
+        sweep.slurm.set(number, "PENDING", "launch failed requeued held")
+        sweep.step()
+    sweep.slurm.set("3", "PENDING", "launch failed requeued held")
+    with pytest.raises(SweepStopped, match=r"could not start job 3: launch failed requeued held"):
+        sweep.step()
+    assert sweep.jobs.close() == ""
+    assert sweep.slurm.listed == []
+
+
 def test_the_sweep_learns_of_the_end_of_its_jobs_with_the_command_that_resumes_it(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
