@@ -13,7 +13,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -165,17 +165,22 @@ class EventFile:
         self._lock = threading.Lock()
         self._records: RecordFile | None = RecordFile(self.path)
         self._purge_step: int | None = None
+        self._repeated: Callable[[], Iterable[Any]] = tuple
         if path is None:
             self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
-    def set_purge_step(self, step: int | None) -> None:
+    def set_purge_step(self, step: int | None, repeated: Callable[[], Iterable[Any]] = tuple) -> None:
         """Have TensorBoard drop the points of earlier files of the run from `step` on.
 
         It takes effect with the next record; until then another call replaces it, and None cancels it.
         TensorBoard's Python loader respects it only if the first file of a directory has a purge step too,
         so every attempt sets one.
+
+        Args:
+            step: the step.
+            repeated: called at that moment; returns events that are dropped by it and are written again.
         """
-        self._purge_step = step
+        self._purge_step, self._repeated = step, repeated
 
     def add_summary(self, summary: Any, step: int | None = None) -> None:
         """Write one summary immediately."""
@@ -195,6 +200,8 @@ class EventFile:
             start = event_pb2.Event(wall_time=time.time(), step=self._purge_step, session_log=session)
             self._records.write(start.SerializeToString())
             self._purge_step = None
+            for event in self._repeated():
+                self._records.write(event.SerializeToString())
 
     def sync(self) -> None:
         """Wait until everything written survives a power failure."""

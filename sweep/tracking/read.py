@@ -50,6 +50,25 @@ def read_points(run: Path) -> dict[str, dict[int, Point]]:
     return {tag: points for tag, points in curves.items() if points and tag != HOURS}
 
 
+def read_events(run: Path, first: int, without: Path) -> list[Any]:
+    """The summaries of a run from step `first` on, except large ones and those that a purge step drops.
+
+    Args:
+        run: the run directory.
+        first: the lowest step.
+        without: an event file that is left out.
+    """
+    events: list[Any] = []
+    for path, _, event in _events(run):
+        if path == without:
+            continue
+        if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
+            events = [earlier for earlier in events if earlier.step < event.step]
+        elif event.step >= first and event.HasField("summary"):
+            events.append(event)
+    return events
+
+
 def read_values(run: Path) -> Iterator[tuple[Any, int]]:
     """The values of all summaries of a run, with their steps."""
     for _, _, event in _events(run):

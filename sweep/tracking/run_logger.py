@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
 from sweep.tracking.events import EventFile, rename_tags, wait_for_later_names
 from sweep.tracking.hparams import Cell, Session
-from sweep.tracking.numbers import HOURS, as_stored, is_in_curve
-from sweep.tracking.read import read_scalars
+from sweep.tracking.numbers import HOURS, ScalarReader, as_stored, is_in_curve
+from sweep.tracking.read import read_events, read_scalars
 from sweep.tracking.row import update_row
-from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
+from sweep.tracking.tensorboardx import TrialSummaryWriter, event_pb2, summary_pb2
 
 _TIME_INTERVAL = 30.0
 """Seconds between points of the time that a running trial has taken. Without any, TensorBoard's parallel
@@ -67,6 +67,8 @@ class RunLogger:
             self._write_row()
         self._resume_after = resume_after
         self._is_resumed = False
+        self._included: Callable[[int], Iterable[Any]] = lambda first: ()
+        """Returns the events from a step on that belong to the checkpoint from which the attempt resumes."""
         self._earlier: dict[str, dict[int, float]] = {}
         """The curves of earlier attempts, if this one may continue them at any step."""
         self.has_scalars = False
@@ -93,7 +95,7 @@ class RunLogger:
     @property
     def state(self) -> dict[str, Any]:
         """The last points of the curves, serializable as JSON."""
-        return {"last": self.last, "best": self._best}
+        return {"last": self.last, "best": self._best, "time": time.time()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue the curves of an earlier attempt. Called before anything is logged.
@@ -104,6 +106,12 @@ class RunLogger:
         self._is_resumed = True
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
         self._best = self._earlier_best = state["best"]
+        ends = {tag: at for tag, (at, _) in self.last.items()}
+        # Version 0.1.0 has not stored the time.
+        self._included = partial(self._included_events, ends, state.get("time", -math.inf))
+        if self._resume_after is not None:
+            first = self._resume_after + 1
+            self._file.set_purge_step(first, partial(self._included, first))
 
     @property
     def is_start_known(self) -> bool:
@@ -141,29 +149,36 @@ class RunLogger:
     def start_at(self, step: int, tags: Iterable[str]) -> None:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
 
-        Only the first call counts. If the attempt may continue at any step, a single value at step 0 that an
-        earlier attempt has logged too (the size of the model, for example) does not tell where, unless it is
-        one of the sweep's metric.
+        Only the first call counts. If the attempt continues earlier curves, a single value at step 0 (the size
+        of the model, for example) does not tell where, unless it is one of the sweep's metric.
         """
-        if self.has_scalars:
-            return
-        is_single = all(tag != self._metric and len(self._earlier.get(tag, ())) <= 1 for tag in tags)
-        if self._earlier and step == 0 and is_single:
+        if self.has_scalars or (step == 0 and self._is_single(tags)):
             return
         self.has_scalars = True
         if self._earlier:
             self._file.set_purge_step(step)
             self._load_curves(self._earlier, step)
         elif self._resume_after is not None:
+            known = [self.last[tag][0] for tag in tags if tag in self.last]
             if not self._is_resumed:  # it did not load the checkpoint
                 self._file.set_purge_step(0)
-            elif step <= self._resume_after:
+            elif step > self._resume_after:
+                pass  # as `restore` has set it
+            elif known and max(known) < step:  # counted in another way than the steps of checkpoints
+                self._file.set_purge_step(step, partial(self._included, step))
+            else:
                 self._file.set_purge_step(step)
                 exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
                 self._load_curves(read_scalars(self.path), step)  # the best must not come from a dropped step
                 self.last.update(exact)  # values in a file have single precision
-            else:
-                self._repeat_dropped()
+
+    def _is_single(self, tags: Iterable[str]) -> bool:
+        """Whether these tags have one value each, at step 0, in the curves that this attempt continues."""
+        if self._earlier:
+            return all(tag != self._metric and len(self._earlier.get(tag, ())) <= 1 for tag in tags)
+        return self._is_resumed and all(
+            tag != self._metric and self.last.get(tag, (0, 0.0))[0] == 0 for tag in tags
+        )
 
     def start_after_checkpoint(self) -> None:
         """Continue the curves after the checkpoint from which the attempt has resumed, if it has.
@@ -172,23 +187,36 @@ class RunLogger:
         """
         self.start_at(0 if self._resume_after is None else self._resume_after + 1, ())
 
-    def _repeat_dropped(self) -> None:
-        """Write points again that the checkpoint includes, although their steps are higher than its own.
+    def _included_events(self, ends: Mapping[str, int], saved: float, first: int) -> Iterator[Any]:
+        """Events that belong to the checkpoint from which the attempt resumes, from step `first` on.
 
-        They are counted in another way, such as in batches, and TensorBoard drops all points from a step on.
+        Their steps may be counted in another way than its own, such as in batches, and TensorBoard drops
+        everything from a step on.
+
+        Args:
+            ends: the last steps of the tags when it was saved.
+            saved: when it was saved, in seconds since the epoch. Histograms and the like belong to it if they
+                are older.
+            first: the lowest step.
         """
-        assert self._resume_after is not None
-        ends = {tag: step for tag, (step, _) in self.last.items() if step > self._resume_after}
-        curves = read_scalars(self.path) if ends else {}
-        for tag in ends.keys() & curves.keys():
-            for step, value in sorted(curves[tag].items()):
-                if self._resume_after < step <= ends[tag]:
-                    self._write({tag: value}, step)
+        numbers = ScalarReader()
+        for event in read_events(self.path, first, without=self._file.path):
+            values = [
+                value
+                for value in event.summary.value
+                if (
+                    event.wall_time <= saved
+                    if numbers.read(value) is None
+                    else event.step <= ends.get(value.tag, -1)
+                )
+            ]
+            if values:
+                summary = summary_pb2.Summary(value=values)
+                yield event_pb2.Event(wall_time=event.wall_time, step=event.step, summary=summary)
 
-    @cached_property
-    def writer(self) -> TrialSummaryWriter:
-        """A tensorboardX `SummaryWriter` that writes into the same file."""
-        return TrialSummaryWriter(self._file)
+    def new_writer(self, log: Callable[[str, Any, int | None], None]) -> TrialSummaryWriter:
+        """A tensorboardX `SummaryWriter` that writes into the same file, and passes its scalars to `log`."""
+        return TrialSummaryWriter(self._file, log)
 
     def add_event(self, event: Any) -> None:
         """Write an existing event."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,26 @@ class RecordFile(RecordWriter):  # type: ignore[misc]
 class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
     """A tensorboardX `SummaryWriter` whose records go into the trial's event file.
 
-    Objectives receive it as `trial.writer`. Closing it has no effect.
+    Objectives receive it as `trial.writer`. Closing it has no effect. Scalars are logged as by `trial.log`.
 
     Args:
         file: an `EventFile`.
+        log: logs a scalar: its tag, its value and its step, which can be None.
     """
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, log: Callable[[str, Any, int | None], None]) -> None:
         self._file = file
+        self._log = log
         super().__init__(logdir=file.get_logdir())
+
+    def add_scalar(
+        self, tag: str, scalar_value: Any, global_step: int | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Log a scalar as `trial.log` does; without a step, at the last one that was logged.
+
+        tensorboardX's other arguments have no effect.
+        """
+        self._log(tag, scalar_value, global_step)
 
     def add_hparams(
         self, hparam_dict: Any, metric_dict: Any, name: str | None = None, global_step: int | None = None
@@ -106,7 +118,7 @@ class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
     ) -> None:
         """Write the scalars with the tags `<main_tag>/<tag>`. tensorboardX would open a run for each."""
         for tag, value in tag_scalar_dict.items():
-            self.add_scalar(f"{main_tag}/{tag}", value, global_step, walltime=walltime)
+            self.add_scalar(f"{main_tag}/{tag}", value, global_step)
 
     def _get_file_writer(self) -> FileWriter:
         # Both attributes are None at first and after close().

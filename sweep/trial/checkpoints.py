@@ -86,6 +86,7 @@ class Checkpoints:
         Raises:
             ValueError: `step` is not a non-negative whole number.
         """
+        self._curves.check_process()
         step = as_step(step, end=math.inf)  # it may count more than TensorBoard can show, such as tokens
         if self._discards:
             with TemporaryDirectory() as discarded:
@@ -124,6 +125,7 @@ class Checkpoints:
         Raises:
             RuntimeError: something has been logged; or rank 0 has already replaced the checkpoint.
         """
+        self._curves.check_process()
         if not self._has_saved:
             self._curves.check_nothing_logged()
         checkpoints = find_checkpoints(self._directory)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from sweep.messages import Report
 from sweep.tracking.run_logger import RunLogger
+from sweep.tracking.tensorboardx import TrialSummaryWriter
 from sweep.trial.channel import Channel
 from sweep.trial.scalars import as_number, as_step
 
@@ -65,6 +67,16 @@ class MetricLog:
                 if not self._report(Report(step, numbers[self._pruning_metric]), channel):
                     del numbers[self._pruning_metric]
             self.run.add_scalars(numbers, step, is_written)
+
+    @cached_property
+    def writer(self) -> TrialSummaryWriter:
+        """A tensorboardX `SummaryWriter` whose scalars are logged by `log`."""
+        return self.run.new_writer(self._log_scalar)
+
+    def _log_scalar(self, tag: str, value: Any, step: int | None) -> None:
+        with self._lock:
+            last = max((at for at, _ in self.run.last.values()), default=0)
+        self.log({tag: value}, last if step is None else step)
 
     def _report(self, report: Report, channel: Channel) -> bool:
         """Send a report, unless its step has been reported; returns whether it has not."""
@@ -139,12 +151,21 @@ class MetricLog:
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint stores, so that the next attempt continues the curves."""
         self.collect()
+        self.send_held()
         return {**self.run.state, "reported": self.last_reported}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the `state` that a checkpoint of an earlier attempt has stored."""
         self.run.restore(state)
         self._restored = Report(*state["reported"]) if state["reported"] is not None else None
+
+    def check_process(self) -> None:
+        """Check that this process was not forked by the objective.
+
+        Raises:
+            RuntimeError: it was.
+        """
+        self._channel()
 
     def check_nothing_logged(self) -> None:
         """Check that a checkpoint is requested before anything has been logged.

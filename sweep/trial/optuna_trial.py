@@ -149,11 +149,19 @@ class OptunaTrial:
         """The connection to the controller.
 
         Raises:
-            RuntimeError: this process was forked by the objective, and has no thread that sends messages.
+            RuntimeError: as `_check_process`.
+        """
+        self._check_process()
+        return self._unchecked_channel
+
+    def _check_process(self) -> None:
+        """Check that this process was not forked by the objective: it has no thread that sends messages.
+
+        Raises:
+            RuntimeError: it was.
         """
         if os.getpid() != self._process:
             raise RuntimeError(_WRONG_PROCESS)
-        return self._unchecked_channel
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(_WRONG_PROCESS)
@@ -184,11 +192,13 @@ class OptunaTrial:
         Raises:
             ValueError: the arguments contradict each other, or the sweep declares other parameters.
         """
-        return float(self._suggest(name, "FloatDistribution", low=low, high=high, step=step, log=log))
+        value = self._suggest(name, "FloatDistribution", low=low, high=high, step=step, log=log)
+        return float(_number(name, value, "a number"))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """Suggest a whole number from `low` to `high`; see `suggest_float`."""
-        return int(self._suggest(name, "IntDistribution", low=low, high=high, step=step, log=log))
+        value = self._suggest(name, "IntDistribution", low=low, high=high, step=step, log=log)
+        return int(_number(name, value, "a whole number"))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Suggest one of `choices`.
@@ -328,6 +338,19 @@ class OptunaTrial:
         self._cells = {**self._cells, **cells_of_suggested({name: answer.value}, self._distributions)}
         self._run.set_cells(self._cells)
         return answer.value
+
+
+def _number(name: str, value: Any, kind: str) -> float:
+    """Check that the value of a parameter that the sweep declares is of the kind that the objective suggests.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(value, (int, float)) and (kind == "a number" or value == int(value)):
+        return value
+    raise ValueError(
+        f"{name} is {value!r} here, and the objective suggests {kind}; make the sweep declare one"
+    )
 
 
 def _json_default(value: Any) -> Any:

@@ -76,8 +76,12 @@ class Trial(OptunaTrial):
 
     @property
     def writer(self) -> TrialSummaryWriter:
-        """A tensorboardX `SummaryWriter` on the trial's run directory, for images, histograms and text."""
-        return self._metric_log.run.writer
+        """A tensorboardX `SummaryWriter` on the trial's run directory, for images, histograms and text.
+
+        Its scalars are logged as by `log`.
+        """
+        self._check_process()
+        return self._metric_log.writer
 
     def report(self, value: float, step: int) -> None:
         """Report the metric at `step` to the pruner and to TensorBoard. Returns at once.
@@ -144,6 +148,7 @@ class Trial(OptunaTrial):
             FileNotFoundError: the file does not exist.
             ValueError: `name` is not a valid name, or the directory contains the trial's own directory.
         """
+        self._check_process()
         return self._artifacts.save(path, name)
 
     @property

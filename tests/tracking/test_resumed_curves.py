@@ -12,7 +12,7 @@ import pytest
 from sweep.messages import Assignment, Report
 from sweep.tracking.events import EventFile
 from sweep.tracking.hparams import Session
-from sweep.tracking.read import read_scalars
+from sweep.tracking.read import read_events, read_scalars
 from sweep.tracking.run_logger import RunLogger
 from sweep.tracking.tensorboardx import event_pb2, summary_pb2
 from sweep.trial.checkpoints import find_checkpoints
@@ -23,7 +23,11 @@ SESSION = Session({"lr": 0.1}, "demo/t0000", 1.0)
 
 
 class Silent:
-    def report(self, report: Report) -> None: ...
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
 
     def should_prune(self) -> bool:
         return False
@@ -32,10 +36,15 @@ class Silent:
         return False
 
 
-def attempt(directory: Path, number: int) -> Trial:
+def attempt(directory: Path, number: int, is_define_by_run: bool = False) -> Trial:
     saved = find_checkpoints(directory / "checkpoint")
     run = RunLogger(
-        directory, SESSION, "loss", maximize=False, resume_after=saved[-1].step if saved else None
+        directory,
+        SESSION,
+        "loss",
+        maximize=False,
+        resume_after=saved[-1].step if saved else None,
+        is_define_by_run=is_define_by_run,
     )
     return Trial(Assignment(0, number, {"lr": 0.1}, SESSION, 7), directory, "loss", run, Silent(), "cpu")
 
@@ -208,3 +217,95 @@ def test_the_latest_checkpoint_has_to_be_requested_before_anything_is_logged(tmp
         trial.checkpoint.latest()
     save(trial, 0)
     assert trial.checkpoint.latest() is not None, "its own checkpoint can be requested at any time"
+
+
+def train_batches(trial: Trial, first: int, last: int) -> None:
+    """Epochs of five batches, whose curves count batches."""
+    for epoch in range(first, last + 1):
+        for step in range(5 * epoch, 5 * epoch + 5):
+            trial.log({"batch/loss": float(step)}, step)
+            trial.writer.add_histogram("weights", [float(step)], step)
+        trial.log({"loss": 10.0 - epoch}, epoch)
+
+
+def histograms(directory: Path) -> list[int]:
+    events = read_events(directory, 0, without=Path())
+    return [event.step for event in events for value in event.summary.value if value.tag == "weights"]
+
+
+def nothing(trial: Trial) -> None:
+    pass
+
+
+def write_text(trial: Trial) -> None:
+    trial.writer.add_text("note", "written before the first step")
+
+
+def log_a_size(trial: Trial) -> None:
+    trial.log({"parameters": 1e6}, 0)
+
+
+@pytest.mark.parametrize("is_define_by_run", [False, True])
+@pytest.mark.parametrize("begin", [nothing, write_text, log_a_size])
+def test_points_that_are_counted_in_batches_are_kept_if_the_checkpoint_includes_them(
+    begin: Callable[[Trial], None], is_define_by_run: bool, tmp_path: Path
+) -> None:
+    first = attempt(tmp_path, 1, is_define_by_run)
+    train_batches(first, 0, 2)
+    save(first, 2)
+    train_batches(first, 3, 3)  # lost when it is killed here
+    second = attempt(tmp_path, 2, is_define_by_run)
+    assert second.checkpoint.latest() is not None
+    begin(second)
+    train_batches(second, 3, 4)
+    second._run.finish()
+    assert list(read_scalars(tmp_path)["batch/loss"].items()) == [(step, float(step)) for step in range(25)]
+    assert list(read_scalars(tmp_path)["loss"]) == [0, 1, 2, 3, 4]
+    assert histograms(tmp_path) == list(range(25))
+
+
+@pytest.mark.parametrize("is_define_by_run", [False, True])
+@pytest.mark.parametrize("begin", [nothing, write_text])
+def test_an_attempt_that_ends_before_it_has_logged_anything_loses_no_points(
+    begin: Callable[[Trial], None], is_define_by_run: bool, tmp_path: Path
+) -> None:
+    first = attempt(tmp_path, 1, is_define_by_run)
+    train_batches(first, 0, 2)
+    save(first, 2)
+    second = attempt(tmp_path, 2, is_define_by_run)
+    assert second.checkpoint.latest() is not None
+    begin(second)
+    second._run.finish()
+    third = attempt(tmp_path, 3, is_define_by_run)
+    assert third.checkpoint.latest() is not None
+    train_batches(third, 3, 3)
+    third._run.finish()
+    assert list(read_scalars(tmp_path)["batch/loss"]) == list(range(20))
+    assert histograms(tmp_path) == list(range(20))
+
+
+def test_the_steps_of_a_checkpoint_can_be_counted_in_batches_and_curves_in_epochs(tmp_path: Path) -> None:
+    first = attempt(tmp_path, 1)
+    train_batches(first, 0, 2)
+    save(first, 14)
+    first.log({"loss": 99.0}, 3)  # lost when it is killed here
+    second = attempt(tmp_path, 2)
+    assert second.checkpoint.latest() is not None
+    second.log({"loss": 7.0}, 3)
+    train_batches(second, 4, 4)
+    second._run.finish()
+    assert list(read_scalars(tmp_path)["batch/loss"]) == [*range(15), *range(20, 25)]
+    assert read_scalars(tmp_path)["loss"] == {0: 10.0, 1: 9.0, 2: 8.0, 3: 7.0, 4: 6.0}
+
+
+def test_a_checkpoint_includes_what_the_objective_has_written_itself_since_the_last_report(
+    tmp_path: Path,
+) -> None:
+    first = attempt(tmp_path, 1)
+    log = metric_log(first)
+    log.collect = lambda: log.hold_written({"loss": 0.5}, 4)
+    save(first, 4)
+    assert first._channel.reports == [Report(4, 0.5)]  # type: ignore[attr-defined]
+    second = attempt(tmp_path, 2)
+    assert second.checkpoint.latest() is not None
+    assert second.last_value == 0.5

@@ -27,6 +27,8 @@ class Curves:
     def state(self) -> Any:
         return self.saved
 
+    def check_process(self) -> None: ...
+
     def restore(self, state: Any) -> None:
         self.restored.append(state)
 

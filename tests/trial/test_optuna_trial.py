@@ -377,3 +377,16 @@ def test_bounds_that_a_declared_space_overrides_are_noted_once(
     notes = [line for line in notes if "objective suggests" in line]
     assert len(notes) == (note is not None), notes
     assert all(re.search(str(note), line) for line in notes)
+
+
+def test_a_declared_number_is_never_rounded_for_the_objective(project: Path) -> None:
+    def objective(trial: sweep.Trial) -> float:
+        with pytest.raises(ValueError, match=r"n is \d.* here, and the objective suggests a whole number"):
+            trial.suggest_int("n", 0, 10)
+        with pytest.raises(ValueError, match=r"k is 'a' here, and the objective suggests a number"):
+            trial.suggest_float("k", 0, 10)
+        return float(trial.suggest_int("m", 0, 10))
+
+    space = {"n": {"min": 0.5, "max": 0.75}, "k": "a", "m": {"values": [2.0]}}
+    result = sweep.run(objective, space=space, n_trials=1, inline=True, progress=False)
+    assert result.best_value == 2.0

@@ -143,11 +143,21 @@ def test_the_writer_is_a_tensorboardx_writer_and_can_be_closed(trial: Trial) -> 
     assert len(list(trial.directory.glob("*tfevents*"))) == 1, "TensorBoard's Python loader follows one file"
 
 
+def test_scalars_of_the_writer_are_those_of_the_trial(trial: Trial, channel: Recorder) -> None:
+    for step in range(3):
+        trial.writer.add_scalar("loss", 1 / (step + 1), step)
+    trial.writer.add_hparams({"lr": 0.1}, {"loss": 0.25, "acc": 0.75})
+    assert channel.reports == [Report(step, 1 / (step + 1)) for step in range(3)]
+    assert trial.last_value == 1 / 3
+    assert list(read_scalars(trial.directory)["loss"]) == [0, 1, 2]
+    assert read_scalars(trial.directory)["acc"] == {2: 0.75}
+
+
 def test_the_writer_opens_no_other_run(trial: Trial) -> None:
     trial.writer.add_scalars("both", {"train": 1.0, "val": 2.0}, 3)
     trial.writer.add_hparams({"lr": 0.1}, {"size": 4.0})
     scalars = read_scalars(trial.directory)
-    assert scalars == {"both/train": {3: 1.0}, "both/val": {3: 2.0}, "size": {0: 4.0}}
+    assert scalars == {"both/train": {3: 1.0}, "both/val": {3: 2.0}, "size": {3: 4.0}}
     assert [path.parent for path in trial.directory.rglob("*events.out*")] == [trial.directory]
 
 
@@ -190,6 +200,10 @@ def test_using_a_trial_in_a_forked_process_is_an_error(trial: Trial) -> None:
         lambda: trial.log({"accuracy": 1.0}, 0),
         lambda: trial.should_prune(),
         lambda: trial.set_user_attr("a", 1),
+        lambda: trial.writer,
+        lambda: trial.checkpoint.latest(),
+        lambda: trial.checkpoint.save(0).__enter__(),
+        lambda: trial.save_artifact(__file__),
     ]
     ours, theirs = multiprocessing.Pipe()
 
