@@ -95,7 +95,8 @@ def _failures(view: SweepView, spans: Sequence[Span]) -> list[Statement]:
     numbers = len({span.number for span in failed})
     counted = [text.plural(numbers, "failed trial")] * bool(numbers)
     if retried:
-        counted.append(text.plural(len(retried), "attempt") + " that did not count")
+        were = "was" if len(retried) == 1 else "were"
+        counted.append(f"{text.plural(len(retried), 'attempt')} that failed or {were} interrupted")
     return [
         Statement(
             "cost",

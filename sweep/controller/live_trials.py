@@ -103,6 +103,19 @@ class LiveTrials:
         run.state = "waiting"
         self.waiting.append(run)
 
+    def wait_after_loss(self, run: LiveRun) -> None:
+        """Put a run into the queue whose attempt was lost with an earlier session.
+
+        It ended when that session last stored its usage, or up to two seconds later.
+        """
+        created = self.of(run).trial.datetime_start
+        if not run.times and run.attempt == 1 and created is not None:
+            run.times.append((round(created.timestamp(), 3), None))
+        if run.times:
+            started, _ = run.times[-1]
+            run.times[-1] = (started, max(started, self.meter.earlier_end))
+        self.wait(run)
+
     def undo_start(self, run: LiveRun) -> None:
         """Undo the start of an attempt that no worker executes."""
         self.meter.end(run.key)

@@ -135,7 +135,7 @@ class OutcomeRecorder:
             metrics: Mapping[str, float] = {}
             if run.attempt > 0 and live.has_repeats:
                 metrics = self.files.complete(run, self._stopped(run)).metrics
-            live.finish_run(run, None, metrics, 0.0)
+            live.finish_run(run, None, metrics, run.last_attempt_seconds)
             if run.attempt > 0 or not live.has_repeats:
                 self.hparams.add_end(live, run, is_whole=False)
 

@@ -92,7 +92,7 @@ class Recovery:
             run.state = "running"
         else:
             self.reports.store(run, self.files.reports(run))
-            self.live.wait(run)
+            self.live.wait_after_loss(run)
 
     def adopt(self, running: Iterable[RunningAttempt]) -> None:
         """Continue these attempts, and take back all others, which no worker executes."""

@@ -95,6 +95,12 @@ class LiveRun:
         return self.number, self.repeat
 
     @property
+    def last_attempt_seconds(self) -> float:
+        """How long the last attempt took; 0 if there was none, or if that is unknown."""
+        started, ended = self.times[-1] if self.times else (0.0, None)
+        return 0.0 if ended is None else ended - started
+
+    @property
     def has_caught_up(self) -> bool:
         """Whether the current attempt has reached the highest step of earlier attempts.
 

@@ -83,6 +83,11 @@ class UsageMeter:
         self._writing = threading.Lock()
         self.save()
 
+    @property
+    def earlier_end(self) -> float:
+        """When the last session before this one stored its usage, in seconds since the epoch."""
+        return self._before.until
+
     def start(self, run: tuple[int, int], ago: float = 0.0) -> None:
         """Record that an attempt of a run (trial number, repeat) started `ago` seconds ago."""
         now = time.monotonic()

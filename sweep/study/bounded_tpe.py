@@ -51,6 +51,8 @@ class BoundedTPESampler(TPESampler):
         self._reported = reported
         self._finished = FinishedTrials()
         self._history = TPEHistory()
+        self._learned = 0
+        """How many trials have been added to the history."""
         self._limit = history
         self._new: list[FrozenTrial] = []
         """The trials that have finished since the search space was inferred."""
@@ -84,7 +86,7 @@ class BoundedTPESampler(TPESampler):
     def _sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if not search_space or len(self._history.numbers) < self._n_startup_trials:
+        if not search_space or self._learned < self._n_startup_trials:
             return {}
         running = [each for each in self._finished.unfinished if self._is_running(each, trial)]
         fitted = self._fit(study, running, search_space)
@@ -99,6 +101,7 @@ class BoundedTPESampler(TPESampler):
     def _update(self, study: optuna.Study) -> None:
         new = [each for each in self._finished.new(whole_study(study)) if each.state in _LEARNS_FROM]
         if new:
+            self._learned += len(new)
             limit = self._limit or (HISTORY if len(study.directions) == 1 else HISTORY_OF_SEVERAL)
             self._history.add(self._view(study, []), new, limit)
             self._fitted.clear()

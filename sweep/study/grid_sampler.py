@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.errors import EntryError
 from sweep.space import SearchSpace
+from sweep.study.private import whole_study
 from sweep.study.resubmission import is_resubmission
 
 _MAX_SHUFFLED = 1_000_000
@@ -76,6 +77,7 @@ class GridSampler(BaseSampler):
 
     def _count_resubmissions_before(self, study: optuna.Study, number: int) -> int:
         """How many trials before this one are resubmissions, which have no place in the grid."""
+        study = whole_study(study)
         seen, count, resubmissions = self._seen
         if seen is not study:
             count, resubmissions = 0, ()

@@ -80,7 +80,7 @@ def test_attempts_that_another_one_follows_are_counted_before_it_has_started(
     attempt = assigned(controller)
     time.sleep(0.02)
     finish(controller, attempt, "interrupted")
-    assert by_key(directory)["lost_to_failures"].text.startswith("1 attempt that did not count took ")
+    assert by_key(directory)["lost_to_failures"].text.startswith("1 attempt that failed or was interrupted")
 
 
 def test_the_time_of_failures_includes_attempts_that_were_run_again(directory: SweepDirectory) -> None:

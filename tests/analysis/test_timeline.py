@@ -107,14 +107,32 @@ def test_attempts_that_were_retried_are_on_the_timeline(directory: SweepDirector
 def test_the_time_between_two_sessions_belongs_to_no_attempt(directory: SweepDirectory) -> None:
     killed = start(directory, slots=1)
     assigned(killed)
+    time.sleep(0.1)
+    killed._meter.save()  # as every two seconds
     time.sleep(0.2)
     resumed = start(directory, slots=1)
     again = assigned(resumed)
     time.sleep(0.03)
     finish(resumed, again)
-    (span,) = timeline(SweepView(directory))
-    assert (span.number, span.state) == (0, "COMPLETE")
-    assert span.seconds < 0.2, "the end of the first attempt is unknown"
+    lost, span = timeline(SweepView(directory))
+    assert (lost.state, span.number, span.state) == ("RETRIED", 0, "COMPLETE")
+    assert 0.05 < lost.seconds < 0.2
+    assert span.start > lost.end + 0.15
+    assert span.seconds < 0.2
+
+
+@pytest.mark.parametrize("repeats", [None, 2])
+def test_an_attempt_that_was_interrupted_stays_on_the_timeline_when_the_sweep_has_resumed(
+    directory: SweepDirectory, repeats: int | None
+) -> None:
+    for _ in range(2):
+        session = start(directory, slots=1, repeats=repeats)
+        assigned(session)
+        time.sleep(0.05)
+        session.close()
+    spans = timeline(SweepView(directory))
+    assert [(span.number, span.state) for span in spans] == [(0, "RETRIED"), (0, "WAITING")]
+    assert all(0.02 < span.seconds < 1 for span in spans)
 
 
 def test_repeats_have_their_own_spans(directory: SweepDirectory) -> None:

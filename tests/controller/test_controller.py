@@ -436,6 +436,31 @@ def test_a_resubmitted_trial_takes_no_place_in_the_grid(directory: SweepDirector
     assert seen == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.parametrize("sampler", ["grid", "brute_force"])
+def test_a_resubmitted_trial_takes_no_place_in_the_grid_whatever_its_hyperband_bracket(
+    directory: SweepDirectory, sampler: str
+) -> None:
+    values = list(range(12))
+    spec = make_spec(
+        sampler=sampler,
+        parameters={"x": {"values": values}},
+        pruner={"type": "hyperband", "max_resource": 9},
+        stop={},
+        trial={"retries": 0},
+    )
+    controller = Controller(spec, directory, slots=1)
+    seen = []
+    while (assignment := controller.next_step(None).assignment) is not None:
+        seen.append(assignment.params["x"])
+        controller.should_prune(assignment.number, assignment.attempt, [Report(0, 1.0)])
+        if assignment.number == 1:
+            controller.finish(Outcome(1, assignment.attempt, "error", reason="no"))
+            controller.resubmit([1])
+        else:
+            controller.finish(returned(assignment, 1.0))
+    assert sorted(seen) == sorted([*values, seen[1]])
+
+
 def test_a_controller_killed_at_start_leaves_the_trials_of_an_earlier_session_waiting(
     directory: SweepDirectory,
 ) -> None:
@@ -523,8 +548,8 @@ def test_the_sweep_continues_whatever_is_in_the_directory_of_a_killed_trial(
     for assignment in (first, second):
         root = directory.trial(assignment.number).root
         run = RunLogger(root, assignment.session, "loss", maximize=False)
-        run.writer.add_scalar("loss", 0.5, -1)  # before the training
-        run.writer.add_scalar("loss", 0.25, 0)
+        run.add_scalars({"loss": 0.5}, -1)  # before the training
+        run.add_scalars({"loss": 0.25}, 0)
         (root / "old_tfevents").mkdir()
         run.finish()
     killed.finish(Outcome(0, 1, "crash", reason="killed", was_killed=True))

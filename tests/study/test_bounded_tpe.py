@@ -245,3 +245,11 @@ def test_parameters_of_trials_that_it_has_dropped_are_still_sampled_jointly() ->
         "x",
         "y",
     }
+
+
+def test_the_model_is_used_after_the_random_trials_even_if_these_are_more_than_the_history() -> None:
+    sampler = BoundedTPESampler(seed=0, n_startup_trials=60, history=40)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=120)
+    later = [trial.params["x"] for trial in study.trials[80:]]
+    assert sum(later) / len(later) < 0.2

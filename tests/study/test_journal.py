@@ -183,6 +183,23 @@ def test_an_incomplete_last_line_is_moved_to_another_file(tmp_path: Path) -> Non
     assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'
 
 
+def test_half_a_line_that_another_program_leaves_while_the_study_runs_is_moved_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    journal = Journal(path)
+    study = make_study(journal)
+    first = study.ask(X)
+    with path.open("ab") as file:
+        file.write(b'{"op_code":4,"worker')
+    with journal.batch():
+        study.tell(first, 1.0)
+        second = study.ask(X)
+    study.tell(second, 2.0)
+    assert second.number == 1
+    assert [trial.value for trial in read(path).trials] == [1.0, 2.0]
+    assert [trial.value for trial in study.trials] == [1.0, 2.0]
+    assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'
+
+
 def test_a_failed_write_leaves_the_file_unchanged_and_later_writes_fail(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     study = make_study(Journal(path))
