@@ -110,9 +110,11 @@ class RayEngine(Engine):
                     raise SweepStopped(f"Ray died {deaths} times while no trial finished") from None
                 observer.on_note("Ray died and is being restarted; the running trials will resume")
             finally:
-                supervisor.shut_down()
-                if nodes is not None:
-                    nodes.close()
+                try:
+                    supervisor.shut_down()
+                finally:  # also after another Ctrl-C
+                    if nodes is not None:
+                        nodes.close()
             try:
                 self._cluster.restart()
             except SystemExit:  # raised by Ray's own SIGTERM handler while Ray is starting

@@ -22,7 +22,7 @@ from sweep.engine.ray.location import RemoteStore
 from sweep.engine.ray.private import cause_of_death, constructor_error, runtime_env_error
 from sweep.engine.ray.rank_worker import FinishedRank, RankWorker, WorkerPlace, end_rank
 from sweep.engine.ray.resources import WorkerResources
-from sweep.engine.ray.worker import FinishedAttempt, LoadedWorker
+from sweep.engine.ray.worker import CONNECTION_LOST, FinishedAttempt, LoadedWorker
 from sweep.errors import SweepError
 from sweep.messages import Assignment, OutcomeKind
 from sweep.script.reference import ScriptReference
@@ -129,6 +129,7 @@ class Gang:
         self._workers: list[Any] = []
         self._places: list[WorkerPlace] = []
         self._loaded: list[LoadedWorker] = []
+        self._last: FinishedAttempt | None = None
 
     def _start_workers(self) -> None:
         """Wait until there is room for all workers, and start them."""
@@ -184,6 +185,10 @@ class Gang:
         Raises:
             RankDied: the process of a rank died.
         """
+        self._last = self._run(assignment)
+        return self._last
+
+    def _run(self, assignment: Assignment) -> FinishedAttempt:
         trial = self._directory.trial(assignment.number, assignment.label)
         newest = find_checkpoints(trial.checkpoints)[-1:]
         # Rank 0 may save another one before the others have begun.
@@ -196,7 +201,7 @@ class Gang:
             worker.run_rank.remote(assignment, rank): rank.rank
             for worker, rank in zip(self._workers, self._ranks(port), strict=True)
         }
-        ends, left = self._wait(calls)
+        ends, left = self._wait(calls, assignment)
         # A machine that is lost does not answer.
         died = [end.rank for end in ends if end.finished is None and end.kind != "lost_node"]
         self._write_outputs(self._kill([*left, *died], assignment), trial)
@@ -217,6 +222,10 @@ class Gang:
     def probe(self) -> None:
         """Raise an error if the process of a rank has died while no attempt ran."""
         ray.get([worker.probe.remote() for worker in self._workers])
+
+    def last_attempt(self) -> FinishedAttempt | None:
+        """What `run` has returned last, if the answer was lost."""
+        return self._last
 
     def _sum(self, kills: Iterable[tuple[int, int]]) -> int:
         """The sum of the kernels' kills, which are known by rank: `Slot.locations` counts in the same way."""
@@ -247,13 +256,14 @@ class Gang:
             for rank, node in enumerate(nodes)
         ]
 
-    def _wait(self, calls: dict[Any, int]) -> tuple[list[_End], list[int]]:
+    def _wait(self, calls: dict[Any, int], assignment: Assignment) -> tuple[list[_End], list[int]]:
         """Wait until all ranks have ended, or until those that have not have had time enough.
 
         Returns:
             the ranks that have ended, in that order, and those that have not.
         """
         calls, ends, deadline = dict(calls), [], float("inf")
+        asked: set[int] = set()
         while calls:
             left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
             ready, _ = ray.wait(list(calls), timeout=left)
@@ -261,7 +271,11 @@ class Gang:
                 break
             for call in ready:
                 rank = calls.pop(call)
-                end = self._end_of(call, rank)
+                end = self._end_of(call, rank, assignment, is_last=rank in asked)
+                if end is None:
+                    asked.add(rank)
+                    calls[self._workers[rank].last_attempt.remote()] = rank
+                    continue
                 ends.append(end)
                 if self._is_script and any(one.kind == "interrupted" for one in ends):
                     deadline = min(deadline, time.monotonic() + _GRACE_WHEN_INTERRUPTED)
@@ -271,26 +285,32 @@ class Gang:
                     deadline = min(deadline, time.monotonic() + _GRACE_AFTER_RETURN)
         return ends, sorted(calls.values())
 
-    def _end_of(self, call: Any, rank: int) -> _End:
+    def _end_of(self, call: Any, rank: int, assignment: Assignment, is_last: bool) -> _End | None:
+        """How a rank has ended.
+
+        Args:
+            call: has returned.
+            rank: the rank.
+            assignment: the attempt.
+            is_last: whether it is the call that asks again.
+
+        Returns:
+            None if another call must tell: the worker or its machine has died, or only the connection.
+        """
         try:
-            finished: FinishedAttempt = ray.get(call)
-        except ActorUnavailableError as error:  # it or its machine has died: another call tells which
-            kind, reason = cause_of_death(self._error_of(rank) or error)
+            finished: FinishedAttempt | None = ray.get(call)
         except RayTaskError as error:
             kind, reason = classify_worker_error(error.cause or error)
         except RayError as error:
+            if isinstance(error, ActorUnavailableError) and not is_last:
+                return None
             kind, reason = cause_of_death(error)
         else:
-            outcome = finished.outcome
-            return _End(rank, finished, outcome.kind, outcome.reason, finished.ended)
+            if finished is not None and finished.is_of(assignment):
+                outcome = finished.outcome
+                return _End(rank, finished, outcome.kind, outcome.reason, finished.ended)
+            kind, reason = "crash", CONNECTION_LOST
         return _End(rank, None, kind, reason, time.time())
-
-    def _error_of(self, rank: int) -> RayError | None:
-        try:
-            ray.get(self._workers[rank].probe.remote())
-        except RayError as error:
-            return error
-        return None
 
     def _kill(self, ranks: Sequence[int], run: Assignment) -> dict[int, bytes]:
         """Kill the workers of ranks that have not returned, and what they have started.

@@ -41,6 +41,9 @@ _TERMINATION_NOTICE = 25.0
 """The time between Slurm's SIGTERM and SIGKILL, in seconds: a little less than KillWait, which is 30 unless
 the site has changed it."""
 
+_ASK_BEFORE_NOTICE = 30.0
+"""How long before the notice the time limit is asked for again, in seconds: Slurm may take long to answer."""
+
 _TASK_VARIABLES = (
     *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS"),
     *("SLURM_TASKS_PER_NODE", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_ID", "SLURM_STEPID", "SLURM_TASK_PID"),
@@ -65,6 +68,8 @@ class JobAgent:
         left = clock.seconds_left()
         self._notice = head.notice if left is None else min(head.notice, left / 2)
         self._is_terminated = False
+        self._is_limit_certain = False
+        """Whether the time limit has just been asked for."""
         self._leaves_at: float | None = None
         """When this machine leaves at the latest, on the monotonic clock; None as long as it stays."""
         self._reached_head = time.monotonic()
@@ -137,12 +142,20 @@ class JobAgent:
             return "the time is over" if time.monotonic() >= self._leaves_at else None
         if self._is_terminated:
             self._leave(node_id, _TERMINATION_NOTICE, "Slurm ends the job")
-        elif (left := self._clock.seconds_left()) is not None and left <= self._notice:
+        elif (left := self._seconds_left()) is not None and left <= self._notice:
+            self._leave(node_id, max(0.0, left), "the job reaches its time limit")
+        return None
+
+    def _seconds_left(self) -> float | None:
+        """The time until the job's limit, which is asked for again some time before the notice."""
+        left, ask_at = self._clock.seconds_left(), self._notice + _ASK_BEFORE_NOTICE
+        if left is None or left > ask_at:
+            self._is_limit_certain = False
+        elif not self._is_limit_certain:
+            self._is_limit_certain = True
             self._clock.renew()
             left = self._clock.seconds_left()
-            if left is not None and left <= self._notice:
-                self._leave(node_id, max(0.0, left), "the job reaches its time limit")
-        return None
+        return left
 
     def _leave(self, node_id: str, seconds: float, reason: str) -> None:
         print(f"{reason}: trials have {seconds:.0f} s to reach a checkpoint and move", flush=True)

@@ -16,6 +16,7 @@ from sweep.engine.ray.file_transfer import FileTransfer, clean_up_attempt
 from sweep.engine.ray.gang import RankDied
 from sweep.engine.ray.location import sent_run
 from sweep.engine.ray.private import LOST_NODE, cause_of_death
+from sweep.engine.ray.worker import CONNECTION_LOST, FinishedAttempt
 from sweep.engine.ray.worker_pool import Slot, WorkerPool
 from sweep.messages import Outcome, OutcomeKind
 from sweep.system.directory import SweepDirectory
@@ -26,25 +27,25 @@ class PostMortem:
     """Determines the outcome of an attempt that did not return one, and kills its remaining processes.
 
     Args:
-        directory: the sweep's directory.
         cluster: the connection to Ray.
         pool: the pool of the workers.
         transfer: receives the files of workers on machines without the sweep's directory.
+        on_finished: called with the slot and the attempt, if it has ended after all.
         on_outcome: called with the slot and the outcome.
     """
 
-    directory: SweepDirectory
     cluster: RayCluster
     pool: WorkerPool
     transfer: FileTransfer
+    on_finished: Callable[[Slot, FinishedAttempt], None]
     on_outcome: Callable[[Slot, Outcome], None]
 
     def examine(self, slot: Slot, error: RayError) -> None:
         """Determine why the call that runs a slot's attempt has failed."""
         if isinstance(error, ActorUnavailableError):
-            # Either the worker or its machine has died. Ray notices the latter only after some time; the
-            # result of another call tells them apart.
-            self.pool.wait(slot, slot.worker.probe.remote(), self._on_probed)
+            # The worker or its machine has died, or the connection was lost for a moment. Ray notices the
+            # second only after some time; the result of another call tells them apart.
+            self.pool.wait(slot, slot.worker.last_attempt.remote(), self._on_asked)
         elif isinstance(error, RayTaskError) and isinstance(error.cause, RankDied):
             self.end_attempt(slot, error.cause.kind, error.cause.reason)
         elif isinstance(error, RayTaskError):  # not the objective's error, which is an outcome
@@ -85,7 +86,9 @@ class PostMortem:
         if node_id is None or is_lost or node_id == self.cluster.current_node():
             # Also after the loss of a machine: what Ray has lost may be a node on this machine.
             oom_kills += clean_up_attempt(
-                directory or self.directory, sent_run(slot.assignment), workers=slot.resources.workers
+                directory or self.transfer.location.directory,
+                sent_run(slot.assignment),
+                workers=slot.resources.workers,
             )
             self._clean_up(slot, outcome, rest, oom_kills)
         else:
@@ -93,17 +96,19 @@ class PostMortem:
             handler = partial(self._on_cleaned_up, outcome, places=rest, oom_kills=oom_kills)
             self.pool.wait(slot, call, handler)
 
-    def _on_probed(self, slot: Slot, call: Any) -> None:
+    def _on_asked(self, slot: Slot, call: Any) -> None:
         try:
-            ray.get(call)
+            finished: FinishedAttempt | None = ray.get(call)
         except RayError as error:
             if isinstance(error, ActorUnavailableError):
                 self.cluster.check_alive()
             self.end_attempt(slot, *cause_of_death(error), str(error))
+            return
+        assert slot.assignment is not None
+        if finished is not None and finished.is_of(slot.assignment):
+            self.on_finished(slot, finished)
         else:
-            self.end_attempt(
-                slot, "crash", "the connection to its worker was lost before it returned an outcome"
-            )
+            self.end_attempt(slot, "crash", CONNECTION_LOST)
 
     def _on_cleaned_up(
         self,

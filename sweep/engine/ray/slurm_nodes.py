@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import replace
 
 import ray
@@ -16,7 +15,7 @@ from sweep.engine.ray import private_authentication
 from sweep.engine.ray.job_agent import JOB_LABEL
 from sweep.engine.ray.resources import WorkerResources, count_fitting, describe
 from sweep.engine.ray.slot_count import attempts_left
-from sweep.engine.ray.worker_pool import Slot
+from sweep.engine.ray.worker_pool import WorkerPool
 from sweep.engine.slurm.head import Head
 from sweep.engine.slurm.jobs import JobNode, SlurmJobs
 from sweep.engine.slurm.options import SlurmOptions
@@ -43,7 +42,7 @@ class SlurmNodes:
         self._directory = sweep.directory
         self._observer = observer
         self._notice = notice
-        self._most_jobs = options.most
+        self._options = options
         self._jobs = SlurmJobs(sweep.directory, options, sweep.spec.resources)
         self._next_check = 0.0
 
@@ -57,6 +56,8 @@ class SlurmNodes:
         address = str(ray.get_runtime_context().gcs_address)
         Head(address, private_authentication.current_token(), self._notice).write(self._directory.head)
         self._jobs.start(self._wanted_workers(None))
+        if note := self._options.note_on_sharing(self._spec.resources):
+            self._observer.on_note(note)
 
     def close(self) -> None:
         """Cancel the jobs."""
@@ -64,12 +65,12 @@ class SlurmNodes:
         if failure := self._jobs.close():
             self._observer.on_note(failure)
 
-    def check(self, progress: Progress | None, slots: Collection[Slot], is_stopping: bool) -> None:
+    def check(self, progress: Progress | None, pool: WorkerPool, is_stopping: bool) -> None:
         """Follow the sweep and its machines. Called regularly.
 
         Args:
             progress: the state of the sweep; None if the controller is not ready.
-            slots: the slots of the sweep.
+            pool: the slots of the sweep.
             is_stopping: whether no more trials are started.
 
         Raises:
@@ -78,13 +79,15 @@ class SlurmNodes:
         if time.monotonic() < self._next_check:
             return
         self._next_check = time.monotonic() + _CHECK_EVERY
-        workers = Counter(node for slot in slots if slot.worker is not None for node in slot.nodes)
+        workers = Counter(node for slot in pool.slots if slot.worker is not None for node in slot.nodes)
         nodes = {}
         for node in ray.nodes():
             if node["Alive"] and (job := node["Labels"].get(JOB_LABEL)):
-                nodes[job] = JobNode(self._count_workers(job, node["Resources"]), workers[node["NodeID"]])
+                nodes[job] = JobNode(
+                    self._count_workers(job, node["Resources"], pool.resources), workers[node["NodeID"]]
+                )
         room = sum(node.slots for node in nodes.values())
-        if len(nodes) == self._most_jobs and room < self._spec.resources.workers:
+        if len(nodes) == self._options.most and room < self._spec.resources.workers:
             raise SweepStopped(
                 f"the Slurm jobs have room for {room} workers at once, and a trial has "
                 f"{self._spec.resources.workers}; allow more jobs (--nodes) or larger ones (--slurm-args)"
@@ -102,8 +105,8 @@ class SlurmNodes:
         limits = [limit for limit in (left, self._spec.max_parallel) if limit is not None]
         return min(limits, default=math.inf) * self._spec.resources.workers
 
-    def _count_workers(self, job: str, has: dict[str, float]) -> int:
-        resources = replace(WorkerResources.of(self._spec.resources), workers=1)
+    def _count_workers(self, job: str, has: dict[str, float], resources: WorkerResources) -> int:
+        resources = replace(resources, workers=1)
         limit = self._spec.max_parallel and self._spec.max_parallel * self._spec.resources.workers
         slots = count_fitting([has], resources, limit)
         if slots == 0:

@@ -94,7 +94,7 @@ class Supervisor:
         self._evacuation = Evacuation(
             self._pool, cluster.leaving_nodes, self._move_attempt, self._kill_attempt, observer
         )
-        self._post_mortem = PostMortem(sweep.directory, cluster, self._pool, self._transfer, self._report)
+        self._post_mortem = PostMortem(cluster, self._pool, self._transfer, self._on_finished, self._report)
         self._requests = RequestHandler(
             sweep, self._controller, self._pool, observer, self._kill_attempt, self._on_enqueued
         )
@@ -207,7 +207,7 @@ class Supervisor:
         if self._nodes is None:
             self._pool.monitor.check(self._pool.starting)
         else:
-            self._nodes.check(self.progress, self._pool.slots, self._draining_until is not None)
+            self._nodes.check(self.progress, self._pool, self._draining_until is not None)
         working = [slot for slot in self._pool.slots if slot.worker is not None]
         self._pool.task_monitor.check([node for slot in working for node in slot.nodes])
         self._requests.take(interruption)
@@ -353,7 +353,10 @@ class Supervisor:
             finished: FinishedAttempt = ray.get(call)
         except RayError as error:
             self._post_mortem.examine(slot, error)
-            return
+        else:
+            self._on_finished(slot, finished)
+
+    def _on_finished(self, slot: Slot, finished: FinishedAttempt) -> None:
         slot.oom_kills = finished.oom_kills
         if finished.is_worker_spent or self._pool.must_close(slot):
             self._pool.kill_worker(slot)

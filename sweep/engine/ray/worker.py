@@ -53,6 +53,7 @@ class LoadedWorker:
     others: tuple[LoadedWorker, ...] = ()
 
 
+CONNECTION_LOST = "the connection to its worker was lost before it could begin"
 _GPU_LEFTOVER = (
     "a trial has left GPU memory in its worker process, which is replaced then; a reason can "
     "be tensors in global variables; what all trials need can be loaded when the module is imported"
@@ -74,6 +75,11 @@ class FinishedAttempt:
     is_worker_spent: bool
     oom_kills: int
     ended: float = 0.0
+
+    def is_of(self, assignment: Assignment) -> bool:
+        """Whether it is the attempt of this assignment."""
+        own, other = self.outcome, assignment
+        return (own.number, own.attempt, own.repeat) == (other.number, other.attempt, other.repeat)
 
 
 class RayWorker:
@@ -135,6 +141,7 @@ class RayWorker:
         self._runner: AttemptRunner | None = None
         self._attempts = 0
         self._sender = new_sender()
+        self._last: FinishedAttempt | None = None
         self._rank: Rank | None = None
         """Its place in the current attempt, if several workers run it."""
 
@@ -167,6 +174,10 @@ class RayWorker:
 
     def run(self, assignment: Assignment) -> FinishedAttempt:
         """Run one attempt. Its last reports are sent with the outcome."""
+        self._last = self._run_and_send(assignment)
+        return self._last
+
+    def _run_and_send(self, assignment: Assignment) -> FinishedAttempt:
         if self._send is None:
             return self._run(assignment)
         with self._send(assignment) as problems:
@@ -193,6 +204,10 @@ class RayWorker:
 
     def probe(self) -> None:
         """Do nothing: an answer shows that the process is alive."""
+
+    def last_attempt(self) -> FinishedAttempt | None:
+        """What `run` has returned last, if the answer was lost."""
+        return self._last
 
     def _how_to_debug(self, assignment: Assignment) -> str:
         if isinstance(self._settings.objective, PickledFunction):

@@ -381,6 +381,6 @@ class WorkerPool:
             ray.get(call)
         except RayError:  # it died while it was idle: no trial is the cause
             self.kill_worker(slot)
-            self.start_worker(slot)
+            self.restart_worker(slot)
         else:
             self._on_ready(slot)

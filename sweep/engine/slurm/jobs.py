@@ -147,7 +147,8 @@ class SlurmJobs:
             numbers, self._jobs = list(self._jobs), {}
         for _ in range(3):
             try:
-                self._queue.cancel(numbers)
+                # Not only those that are known: one can be back in the queue, or sbatch has not answered.
+                self._queue.cancel_all()
             except SlurmError as error:
                 failure = str(error)
                 time.sleep(1)
@@ -235,14 +236,19 @@ class SlurmJobs:
         lines: list[str] = []
         with suppress(OSError):
             lines = self._log(number).read_text(errors="replace").splitlines()
+        end = job.listed
+        if not lines and not job.has_joined and not end.is_launch_failed:
+            end = self._queue.end_of(number) or end
         if job.has_joined:
             self._failures = 0
-        elif job.listed.is_launch_failed or (lines and not any("CANCELLED" in line for line in lines)):
+        elif end.is_launch_failed or (lines and not any("CANCELLED" in line for line in lines)):
             self._failures += 1
         if self._failures < _MAX_FAILURES:
             return
-        if job.listed.is_launch_failed:
-            why = f"Slurm could not start job {number}: {job.listed.reason}"
+        if not lines:
+            why = f"Slurm could not start job {number}: {end.reason}"
+            if not end.is_pending:
+                why += f"; its machine must be able to write to {self._logs}"
         else:
             why = f"the end of {self._log(number)}:\n  " + "\n  ".join(lines[-_LOG_TAIL:])
         what = f"{self._failures} Slurm jobs in a row ended before they joined the sweep"
@@ -279,6 +285,8 @@ class SlurmJobs:
         new: list[str] = []
         try:
             for _ in range(count):
+                if self._is_closed.is_set():
+                    break
                 number = self._queue.submit(self._script, self._request)
                 new.append(number)
                 self._jobs[number] = _Job(Job(number, "PENDING"), time.monotonic())
@@ -315,8 +323,8 @@ def cancel_earlier_jobs(directory: SweepDirectory) -> None:
     queue = SlurmQueue(directory)
     end = time.monotonic() + _LONGEST_END
     try:
-        while (jobs := queue.jobs()) and time.monotonic() < end:
-            queue.cancel(job.id for job in jobs if not job.is_ending)
+        while queue.jobs() and time.monotonic() < end:
+            queue.cancel_all()
             time.sleep(1)
     except SlurmError as error:
         raise InputError(f"--slurm: {error}") from None

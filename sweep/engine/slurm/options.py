@@ -19,6 +19,8 @@ _OWN = {
     "--nodes": "each job has one node; write --nodes beside --slurm to limit the number of jobs",
     "-N": "each job has one node; write --nodes beside --slurm to limit the number of jobs",
     "--wrap": "the jobs run the sweep's trials",
+    "--clusters": "the jobs have to reach this machine, and are followed in its own cluster",
+    "-M": "the jobs have to reach this machine, and are followed in its own cluster",
     "--wait": "the sweep itself waits for its jobs",
     "-W": "the sweep itself waits for its jobs",
 }
@@ -73,14 +75,30 @@ class SlurmOptions:
             wanted.append(f"--gres=gpu:{math.ceil(gpu)}")
         if not self._has(_CPU_OPTIONS):
             if gpu > 0:
-                per_gpu = cpu / gpu if gpu >= 1 else cpu * int(1 / gpu)
-                wanted.append(f"--cpus-per-gpu={max(1, math.ceil(per_gpu))}")
+                wanted.append(f"--cpus-per-gpu={_cpus_per_gpu(resources)}")
             elif cpu > 1:
                 wanted.append(f"--cpus-per-task={math.ceil(cpu)}")
         return [*wanted, *self.arguments]
 
+    def note_on_sharing(self, resources: Resources) -> str:
+        """A note if a job has not enough CPUs for two trials that share a GPU; empty otherwise."""
+        if not resources.is_auto or self._has(_CPU_OPTIONS):
+            return ""
+        cpus = _cpus_per_gpu(resources)
+        if cpus >= 2 * resources.cpu:
+            return ""
+        return (
+            f"gpu: auto: a job requests --cpus-per-gpu={cpus}, enough for one trial; several can share "
+            f"a GPU with --slurm-args='--cpus-per-gpu={4 * cpus}', for example"
+        )
+
     def _has(self, options: re.Pattern[str]) -> bool:
         return any(options.match(argument) for argument in self.arguments)
+
+
+def _cpus_per_gpu(resources: Resources) -> int:
+    cpu, gpu = resources.cpu, resources.gpus
+    return max(1, math.ceil(cpu / gpu if gpu >= 1 else cpu * int(1 / gpu)))
 
 
 def _read_arguments(text: str) -> tuple[str, ...]:

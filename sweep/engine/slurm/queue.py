@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sweep.errors import SweepError
@@ -14,6 +15,13 @@ from sweep.system.directory import SweepDirectory
 
 _TIMEOUT = 60.0
 """How long a command of Slurm may take, in seconds. A busy controller lets its clients wait."""
+
+
+_FAILED = ("FAILED", "NODE_FAIL", "BOOT_FAIL")
+"""States of jobs that have ended by themselves."""
+_CHANGES_COMMANDS = ("SLURM_", "SQUEUE_", "SCANCEL_")
+_CHANGES_JOBS = ("SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_WAIT")
+"""Variables of sbatch for options that `SlurmOptions` refuses."""
 
 
 class SlurmError(SweepError):
@@ -41,8 +49,8 @@ class Job:
 
     @property
     def is_launch_failed(self) -> bool:
-        """Whether its machine could not start it, for example because the prolog failed: Slurm holds it."""
-        return self.reason == "launch failed requeued held"
+        """Whether its machine could not start it. After an error of the prolog, Slurm holds it."""
+        return self.reason == "launch failed requeued held" or self.state in _FAILED
 
     @property
     def is_ending(self) -> bool:
@@ -96,6 +104,22 @@ class SlurmQueue:
         jobs = [line.strip().split("|", 2) for line in lines]
         return [Job(*job) for job in jobs if len(job) == 3 and job[0].isdigit()]
 
+    def end_of(self, number: str) -> Job | None:
+        """How a job has ended; None if Slurm does not know it any more."""
+        with suppress(SlurmError):
+            printed = _run(["squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T|%r"])
+            if found := re.match(r"([A-Z_]+)\|(.*)", printed.strip()):
+                return Job(number, found[1], found[2])
+        return None
+
+    def cancel_all(self) -> None:
+        """Cancel all jobs of the sweep, also those that squeue does not list yet.
+
+        Raises:
+            SlurmError: scancel has failed.
+        """
+        _run(["scancel", "--quiet", f"--user={os.getuid()}", f"--name={self._name}"])
+
     def cancel(self, numbers: Iterable[str]) -> None:
         """Cancel jobs. It is not an error that some have ended already.
 
@@ -136,12 +160,13 @@ def _run(command: list[str], script: str = "") -> str:
 def _environment() -> dict[str, str]:
     """The environment of Slurm's commands, which a job inherits.
 
-    Without the variables of a job in which the sweep itself runs: they would describe it to the new job. And
-    without the address and the token of a Ray.
+    Without the variables of a job in which the sweep itself runs: they would describe it to the new job.
+    Without those that hide jobs from squeue or scancel. And without the address and the token of a Ray.
     """
     return {
         name: value
         for name, value in os.environ.items()
-        if (not name.startswith("SLURM_") or name in ("SLURM_CONF", "SLURM_CONF_SERVER"))
+        if (not name.startswith(_CHANGES_COMMANDS) or name in ("SLURM_CONF", "SLURM_CONF_SERVER"))
+        and name not in _CHANGES_JOBS
         and name not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")
     }

@@ -11,7 +11,9 @@ from typing import Any
 from sweep.engine.transfer.messages import CHUNK, Entry, Status
 
 _HEAD = 1 << 20
-"""Bytes at the beginning of a file that has grown. If they have changed, the file has not only grown."""
+_TAIL = 1 << 16
+"""Bytes at the edges of what was sent of a file that has grown. If they have changed, the file has not only
+grown: tarfile and zipfile overwrite the end of an archive to which they append."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class SentFile:
         size: how many bytes were sent.
         status: its status.
         digest: a hash object that has read these bytes.
-        head: the digest of the first of them.
+        edges: the digest of the first and the last of them.
     """
 
     inode: int
     size: int
     status: Status
     digest: Any
-    head: bytes
+    edges: bytes
 
     def is_current(self, entry: Entry) -> bool:
         """Whether the file has not changed since, as far as its status tells."""
@@ -39,7 +41,7 @@ class SentFile:
     @classmethod
     def of(cls, file: int, status: os.stat_result, size: int, digest: Any) -> SentFile:
         """A file of which `size` bytes were sent."""
-        return cls(status.st_ino, size, Status.of(status), digest, _head(file, size))
+        return cls(status.st_ino, size, Status.of(status), digest, _edges(file, size))
 
     @classmethod
     def whole(cls, file: int) -> SentFile:
@@ -48,11 +50,11 @@ class SentFile:
         return cls.of(file, status, status.st_size, _digest(file, status.st_size))
 
     def is_continued(self, file: int) -> bool:
-        """Whether an open file consists of what was sent and perhaps more, as far as its beginning tells."""
+        """Whether an open file consists of what was sent and perhaps more, as far as its edges tell."""
         status = os.fstat(file)
         if status.st_ino != self.inode or not 0 <= self.size <= status.st_size:
             return False
-        return _head(file, self.size) == self.head if status.st_size > self.size else self.is_same(file)
+        return _edges(file, self.size) == self.edges if status.st_size > self.size else self.is_same(file)
 
     def is_same(self, file: int) -> bool:
         """Whether the contents of an open file are what was sent."""
@@ -77,5 +79,6 @@ def _digest(file: int, size: int) -> Any:
     return digest
 
 
-def _head(file: int, size: int) -> bytes:
-    return hashlib.blake2b(os.pread(file, min(size, _HEAD), 0)).digest()
+def _edges(file: int, size: int) -> bytes:
+    tail = os.pread(file, min(size, _TAIL), max(0, size - _TAIL))
+    return hashlib.blake2b(os.pread(file, min(size, _HEAD), 0) + tail).digest()

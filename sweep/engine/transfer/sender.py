@@ -163,7 +163,7 @@ class Sender:
                 if file is None or not sent.is_same(file):
                     changed.append(path)
         for path in changed:
-            self._files[path] = replace(self._files[path], size=-1, head=b"")  # to be sent completely
+            self._files[path] = replace(self._files[path], size=-1, edges=b"")  # to be sent completely
         return changed
 
     def _look(self) -> tuple[dict[str, Entry], list[str]]:

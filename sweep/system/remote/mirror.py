@@ -187,7 +187,7 @@ class Mirror:
         while self._has_lock:
             try:
                 return self._copy(is_last=True)
-            except SweepError as error:
+            except (SweepError, OSError) as error:
                 if time.monotonic() >= end:
                     raise SweepError(
                         f"{error}\nthe copy is not complete; everything is in {self._root}, and the same "
@@ -198,17 +198,18 @@ class Mirror:
     def release(self) -> None:
         self._is_released.set()
         self._keeper.join()
-        runner = self._remote.read_json(self._root.name, RUNNER)
-        if runner is not None and runner["id"] == self._id:
-            self._remote.remove(self._root.name, RUNNER)
+        with suppress(SweepError):  # another error may be on its way, and a lock that is not renewed expires
+            runner = self._remote.read_json(self._root.name, RUNNER)
+            if runner is not None and runner["id"] == self._id:
+                self._remote.remove(self._root.name, RUNNER)
 
     def _run(self) -> None:
         while not self._is_over.wait(_INTERVAL):
             try:
                 self._copy()
-            except SweepError as error:
+            except (SweepError, OSError) as error:  # OSError: the disk here is full, for example
                 if not self._is_failing:
-                    self._notify(f"{error}; the sweep continues, and is copied when the store answers")
+                    self._notify(f"{error}; the sweep continues, and is copied as soon as that is possible")
                 self._is_failing = True
             else:
                 self._is_failing = False

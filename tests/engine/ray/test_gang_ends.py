@@ -8,10 +8,10 @@ from unittest.mock import Mock
 
 import pytest
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from sweep.engine.ray.gang import Gang, _cause, _End, _of_rank
-from sweep.engine.ray.worker import FinishedAttempt
+from sweep.engine.ray.worker import CONNECTION_LOST, FinishedAttempt
 from sweep.messages import Outcome, OutcomeKind
 
 
@@ -48,5 +48,33 @@ def test_a_reason_names_the_rank_and_a_rank_without_one_adds_none() -> None:
 def test_a_full_disk_outside_the_objective_is_no_crash_of_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     error = RayTaskError("run_rank", "traceback", OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr(ray, "get", Mock(side_effect=error))
-    end = Gang._end_of(Mock(), Mock(), 1)
+    end = Gang._end_of(Mock(), Mock(), 1, Mock(), is_last=False)
+    assert end is not None
     assert (end.rank, end.kind, end.finished) == (1, "disk_full", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (FinishedAttempt(Outcome(0, 2, "returned", 0.5), is_worker_spent=False, oom_kills=0), "returned"),
+        (FinishedAttempt(Outcome(0, 1, "returned", 0.5), is_worker_spent=False, oom_kills=0), "crash"),
+        (None, "crash"),
+    ],
+)
+def test_a_rank_whose_answer_was_lost_is_asked_for_it(
+    answer: FinishedAttempt | None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, asked = Mock(), Mock()
+    gang = Mock(_is_script=False, _workers=[Mock(last_attempt=Mock(remote=lambda: asked))])
+    gang._end_of = lambda *arguments, **keywords: Gang._end_of(gang, *arguments, **keywords)
+
+    def get(call: object) -> object:
+        if call is lost:
+            raise ActorUnavailableError("the connection", b"0" * 16)
+        return answer
+
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "wait", lambda calls, timeout: (calls, []))
+    ((end,), left) = Gang._wait(gang, {lost: 0}, Mock(number=0, attempt=2, repeat=0))
+    assert (end.kind, left) == (kind, [])
+    assert (end.reason == CONNECTION_LOST) == (kind == "crash")

@@ -100,6 +100,13 @@ def test_a_job_whose_time_limit_has_been_extended_stays(sweep: Sweep) -> None:
     assert sweep.drained == []
 
 
+def test_the_limit_is_asked_for_again_before_the_notice_begins(sweep: Sweep) -> None:
+    agent = sweep.agent(clock := Clock(3600.0))
+    clock.left, clock.after = 55.0, 20.0  # the notice is 30 s
+    assert agent.check("node") is None
+    assert sweep.drained == [20.0]
+
+
 def test_a_job_that_slurm_ends_lets_trials_move(sweep: Sweep) -> None:
     agent = sweep.agent()
     agent.on_terminated(signal.SIGTERM, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,6 +13,7 @@ import pytest
 from sweep.engine.observer import Observer
 from sweep.engine.ray import slurm_nodes
 from sweep.engine.ray.engine import RayEngine
+from sweep.engine.ray.resources import WorkerResources
 from sweep.engine.ray.slurm_nodes import SlurmNodes
 from sweep.engine.slurm.jobs import JobNode
 from sweep.engine.slurm.options import SlurmOptions
@@ -44,6 +46,7 @@ class Cluster:
         observer = Mock(spec=Observer, on_note=self.notes.append)
         sweep = Mock(directory=directory)
         sweep.spec = make_spec(**keys)
+        self.resources = WorkerResources.of(sweep.spec.resources)
         self.nodes = SlurmNodes(sweep, SlurmOptions(), observer, 30.0)
 
     def join(self, node: str, job: str | None, **resources: float) -> None:
@@ -53,7 +56,8 @@ class Cluster:
     def check(self, progress: Progress | None = None, workers: Any = (), is_stopping: bool = False) -> Jobs:
         slots = [Mock(nodes=(node,), worker=object()) for node in workers]
         self.nodes._next_check = 0.0
-        self.nodes.check(progress, slots, is_stopping)
+        pool = Mock(slots=slots, resources=self.resources)
+        self.nodes.check(progress, pool, is_stopping)
         jobs = self.nodes._jobs
         assert isinstance(jobs, Jobs)
         return jobs
@@ -98,6 +102,16 @@ def test_the_work_is_what_is_left_and_may_run_at_once(
     assert limited.check(Mock(spec=Progress, stopped_by="hours")).attempts == 0
     gangs = Cluster(directory, monkeypatch, resources={"workers": 2}, max_parallel=3)
     assert gangs.check().attempts == 6
+
+
+def test_a_job_has_room_for_as_many_trials_as_share_its_gpus_now(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(directory, monkeypatch, resources={"gpu": "auto"})
+    cluster.join("a", "17", CPU=4.0, GPU=1.0)
+    assert cluster.check().nodes["17"].slots == 1
+    cluster.resources = replace(cluster.resources, gpu=0.25)
+    assert cluster.check().nodes["17"].slots == 4
 
 
 def test_a_job_that_is_too_small_for_a_trial_is_an_error(

@@ -32,6 +32,12 @@ if (folder / "squeue-error").exists():
 if "--format=%L" in sys.argv:
     print((folder / "left").read_text())
     sys.exit()
+asked = next((option[7:] for option in sys.argv if option.startswith("--jobs=")), None)
+if asked is not None and (folder / f"{asked}.end").exists():
+    print((folder / f"{asked}.end").read_text())
+    sys.exit()
+if asked is not None:
+    sys.exit("slurm_load_jobs error: Invalid job id specified")
 for job in sorted(folder.glob("*.job")):
     print(f"{job.stem}|{job.read_text()}")
 print("slurm_load_jobs: a warning")
@@ -39,7 +45,10 @@ print("slurm_load_jobs: a warning")
 _SCANCEL = """
 if (folder / "scancel-error").exists():
     sys.exit((folder / "scancel-error").read_text())
-for number in sys.argv[2:]:
+numbers = [number for number in sys.argv[1:] if number[0] != "-"]
+if any(option.startswith("--name=") for option in sys.argv):
+    numbers = [job.stem for job in folder.glob("*.job")]
+for number in numbers:
     (folder / f"{number}.job").unlink(missing_ok=True)
     with open(folder / "cancelled", "a") as log:
         log.write(f"{number} ")
@@ -56,9 +65,11 @@ class FakeSlurm:
         """Change the state of a job."""
         (self.folder / f"{number}.job").write_text(f"{state}|{reason}")
 
-    def end(self, number: str) -> None:
-        """A job ends: squeue does not list it any more."""
+    def end(self, number: str, how: str = "") -> None:
+        """A job ends: squeue does not list it any more, unless it is asked how the job has ended."""
         (self.folder / f"{number}.job").unlink()
+        if how:
+            (self.folder / f"{number}.end").write_text(how)
 
     def fail(self, text: str, command: str = "sbatch") -> None:
         """From now on a command fails."""

@@ -55,3 +55,19 @@ def test_without_an_answer_nothing_is_known_and_what_is_known_is_kept(fake_slurm
     clock = JobClock({"SLURM_JOB_ID": "7", "SLURM_JOB_END_TIME": str(int(time.time()) + 100)})
     clock.renew()
     assert clock.seconds_left() is not None
+
+
+@pytest.mark.process
+def test_a_limit_that_slurm_did_not_tell_is_asked_for_again(
+    fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_slurm.fail("squeue: error: busy", "squeue")
+    clock = JobClock({"SLURM_JOB_ID": "7"})
+    fake_slurm.mend()
+    (fake_slurm.folder / "left").write_text("5:00")
+    assert clock.seconds_left() is None, "not at once"
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    left = clock.seconds_left()
+    assert left is not None
+    assert 200 < left <= 300

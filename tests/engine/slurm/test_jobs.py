@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import pytest
 
@@ -282,6 +283,55 @@ def test_three_jobs_in_a_row_that_slurm_cannot_start_stop_the_sweep(sweep: Sweep
         sweep.step()
     assert sweep.jobs.close() == ""
     assert sweep.slurm.listed == []
+
+
+def test_three_jobs_in_a_row_that_cannot_write_their_output_stop_the_sweep(sweep: Sweep) -> None:
+    sweep.work = 1
+    sweep.step()
+    for number in "12":
+        sweep.slurm.end(number, "FAILED|JobLaunchFailure")
+        sweep.step()
+    sweep.slurm.end("3", "FAILED|JobLaunchFailure")
+    with pytest.raises(
+        SweepStopped, match=r"job 3: JobLaunchFailure; its machine must be able to write to /"
+    ):
+        sweep.step()
+
+
+def test_jobs_that_are_cancelled_before_they_start_do_not_count(sweep: Sweep) -> None:
+    sweep.work = 1
+    sweep.step()
+    for number in range(1, 6):
+        sweep.slurm.end(str(number), "CANCELLED|None")
+        sweep.step()
+    assert sweep.slurm.listed == ["6"]
+
+
+def test_at_the_end_a_job_that_has_returned_to_the_queue_is_cancelled_too(sweep: Sweep) -> None:
+    sweep.work = 1
+    sweep.step()
+    sweep.join("1")
+    sweep.step()
+    sweep.slurm.set("1", "COMPLETING")
+    sweep.nodes.clear()
+    sweep.work = 0
+    sweep.step()
+    sweep.slurm.set("1", "PENDING", "BeginTime")
+    assert sweep.jobs.close() == ""
+    assert sweep.slurm.listed == []
+
+
+def test_no_job_is_submitted_once_the_sweep_is_stopped(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep.limit("0..3")
+    submit = sweep.jobs._queue.submit
+
+    def stop_while_submitting(*arguments: Any) -> str:
+        sweep.jobs._is_closed.set()
+        return submit(*arguments)
+
+    monkeypatch.setattr(sweep.jobs._queue, "submit", stop_while_submitting)
+    sweep.jobs.step()
+    assert sweep.slurm.submitted == 1
 
 
 def test_the_sweep_learns_of_the_end_of_its_jobs_with_the_command_that_resumes_it(

@@ -26,7 +26,8 @@ def test_another_number_of_jobs_is_an_error_that_says_what_to_write(text: str) -
 
 
 @pytest.mark.parametrize(
-    "option", ["--array=1-3", "-a 1-3", "-N2", "--nodes=2", "--nodes 2", "--wrap=x", "-W"]
+    "option",
+    ["--array=1-3", "-a 1-3", "-N2", "--nodes=2", "--nodes 2", "--wrap=x", "-W", "-M a", "--clusters=a"],
 )
 def test_options_that_do_not_fit_a_worker_are_refused(option: str) -> None:
     name = option[:2] if option[1] != "-" else option.split("=")[0].split()[0]
@@ -64,3 +65,14 @@ def test_a_job_requests_what_one_trial_needs_unless_the_arguments_say_something_
 ) -> None:
     options = SlurmOptions.read(arguments)
     assert options.request(Resources(**resources)) == [*added, *options.arguments]
+
+
+def test_a_job_with_one_cpu_is_too_small_for_trials_that_could_share_a_gpu() -> None:
+    auto = Resources(gpu="auto")
+    note = SlurmOptions().note_on_sharing(auto)
+    assert "a job requests --cpus-per-gpu=1, enough for one trial" in note
+    assert "--slurm-args='--cpus-per-gpu=4'" in note
+    assert SlurmOptions.read("--cpus-per-gpu=4").note_on_sharing(auto) == ""
+    assert SlurmOptions().note_on_sharing(Resources(gpu="auto", cpu=0.25)) == ""
+    assert SlurmOptions().note_on_sharing(Resources(gpu=1)) == ""
+    assert SlurmOptions().note_on_sharing(Resources()) == ""

@@ -91,9 +91,13 @@ def test_a_job_inherits_neither_a_token_nor_the_variables_of_the_job_that_submit
     program = fake_slurm.folder.parent / "bin" / "sbatch"
     program.write_text("#!/bin/sh\nenv > env.txt\necho 1\n")
     monkeypatch.chdir(fake_slurm.folder)
-    for name in ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "SLURM_CPUS_ON_NODE", "SLURM_CONF", "SBATCH_PARTITION"):
+    left_out = {
+        *("RAY_AUTH_TOKEN", "RAY_ADDRESS", "SLURM_CPUS_ON_NODE", "SQUEUE_STATES", "SCANCEL_STATE"),
+        *("SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_WAIT"),
+    }
+    for name in (*left_out, "SLURM_CONF", "SBATCH_PARTITION"):
         monkeypatch.setenv(name, "x")
     SlurmQueue(directory).submit("#!/bin/sh\n", [])
     given = {line.partition("=")[0] for line in (fake_slurm.folder / "env.txt").read_text().splitlines()}
     assert {"SLURM_CONF", "SBATCH_PARTITION", "PATH"} <= given
-    assert not given & {"RAY_AUTH_TOKEN", "RAY_ADDRESS", "SLURM_CPUS_ON_NODE"}
+    assert not given & left_out

@@ -19,6 +19,8 @@ from sweep.trial.checkpoints import Checkpoints
 class Curves:
     """The curves of a trial that logs nothing."""
 
+    def check_process(self) -> None: ...
+
     def state(self) -> dict[str, Any]:
         return {"last": {}, "best": None}
 

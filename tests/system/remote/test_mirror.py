@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,9 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -322,6 +324,50 @@ def test_the_lock_is_renewed_while_a_large_file_is_copied(
     copy.mirror.release()
     assert len(set(renewed)) > 1
     assert not (copy.there / ".runner").exists()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_error_of_a_store_that_stays_away_says_where_everything_is(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirroring, "_LAST_TRIES", 0.0)
+    copy = Store(store, machines)
+
+    def fail(*_: Any) -> None:
+        raise SweepError("the store is away")
+
+    def run() -> None:
+        with mirrored(runs_path(copy.url), "demo", fresh=False, notify=lambda note: None):
+            for name in ("read_json", "write_json", "remove"):
+                monkeypatch.setattr(type(copy.mirror._remote), name, fail)
+
+    copy.mirror._copy()
+    (copy.there / ".runner").unlink()
+    with pytest.raises(SweepError, match="the copy is not complete; everything is in "):
+        run()
+
+
+def test_a_full_disk_here_does_not_end_the_copying(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Store(store, machines)
+    (copy.there / ".runner").unlink()
+    notes: list[str] = []
+    with mirrored(runs_path(copy.url), "demo", fresh=False, notify=notes.append):
+        with monkeypatch.context() as patch:
+            patch.setattr(Record, "write", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+            copy.write("trial-0000/output.log", "more")
+            wait_until(lambda: bool(notes))
+        copy.write("trial-0000/output.log", "and more")
+        wait_until(lambda: (copy.there / "trial-0000/output.log").read_text() == "and more")
+    assert len(notes) == 1
+    assert "No space left on device; the sweep continues, and is copied as soon as" in notes[0]
 
 
 def test_only_files_and_links_to_files_of_the_sweep_are_copied(
