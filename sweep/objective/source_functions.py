@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sweep.errors import InputError
 from sweep.objective.callables import Bindings, bindings_of, required_arguments
 from sweep.objective.source_study import StudyCalls, is_main_guard
+from sweep.sweepfile.types import short_repr
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -44,7 +45,7 @@ def find_objective(tree: ast.Module, place: str, studies: list[StudyCalls]) -> F
         imported = [node for node in tree.body if not is_main_guard(node)]
         top_level = bindings_of(ast.Module(imported, type_ignores=[]))
         found = [_passed_to_study(study, tree, top_level, place) for study in studies]
-        _check_single([each.name for each in found], place)
+        _check_single_study(found, place)
         return found[0]
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and takes_trial(node.args)]
     used = {
@@ -85,6 +86,17 @@ def takes_trial(args: ast.arguments) -> bool:
 def _check_single(names: list[str], place: str) -> None:
     if len(names) > 1:
         raise InputError(f"{place}: {' and '.join(names)} take a trial; write {place}:{names[0]}")
+
+
+def _check_single_study(found: list[FoundObjective], place: str) -> None:
+    if all(not each.to_do for each in found):
+        _check_single(list(dict.fromkeys(each.name for each in found)), place)
+    elif len(found) > 1:
+        passed = [ast.unparse(each.study.objective) for each in found if each.study is not None]
+        raise InputError(
+            f"{place}: {' and '.join(map(short_repr, passed))} are optimized; give one of them a name at the "
+            f"top level, and write {place}:NAME"
+        )
 
 
 def _passed_to_study(study: StudyCalls, tree: ast.Module, bindings: Bindings, place: str) -> FoundObjective:

@@ -11,6 +11,7 @@ import yaml
 
 from sweep.objective.source_info import Source, arguments_of, dotted_name, imports_of, in_order
 from sweep.objective.source_options import add_option, defaults_of, read_options
+from sweep.sweepfile.yaml import SweepLoader
 
 _LIBRARIES = {
     "tyro.cli": "args_tyro",
@@ -116,8 +117,9 @@ def _read_declared(name: str, definitions: dict[str, Any], prefix: str, source: 
         for argument, type_, default in defaults_of(node.args):
             add_option(source, f"{prefix}{argument}", type_, source.literal(default))
     elif isinstance(node, ast.ClassDef) and prefix.count(".") < 5:
-        for base in node.bases:
-            _read_declared(dotted_name(base, {}), definitions, prefix, source)
+        others = {key: value for key, value in definitions.items() if key != name}
+        for base in node.bases:  # which can be an imported class of the same name
+            _read_declared(dotted_name(base, {}), others, prefix, source)
         for item in node.body:
             match item:
                 case ast.FunctionDef(name="__init__"):
@@ -170,7 +172,7 @@ def _read_hydra(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), SweepLoader)  # 1e-3 is a number, as for Hydra
     except (OSError, UnicodeError, yaml.YAMLError):
         return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -64,6 +64,13 @@ def test_the_fields_of_a_dataclass_are_examples_and_the_command_line_is_right(
     ]
 
 
+@pytest.mark.parametrize("base", ["Args", "transformers.Args"])
+def test_a_dataclass_can_have_the_name_of_its_imported_base(project: Path, base: str) -> None:
+    code = f"import transformers, tyro\nfrom transformers import Args\nclass Args({base}):\n  lr: float = 0.1\n"
+    (project / "train.py").write_text(f"{code}tyro.cli(Args)\n")
+    assert read_source("train.py").examples == {"lr": LR}
+
+
 FUNCTIONS: dict[str, list[str]] = {
     "import fire\nfire.Fire(main)": [],
     "from jsonargparse import CLI\nCLI(main)": ["${interpreter}", "${program}", "${args_jsonargparse}"],
@@ -119,7 +126,7 @@ main()
 def test_hydras_groups_and_numbers_are_examples(project: Path) -> None:
     for file, text in {
         "train.yaml": "defaults: [_self_, {model: small}, {override hydra/launcher: x}]\nseed: 4\nname: x\n",
-        "model/small.yaml": "optimizer: {lr: 0.1, fused: true}\n",
+        "model/small.yaml": "optimizer: {lr: 1e-1, fused: true}\n",
         "model/large.yaml": "",
     }.items():
         (project / "conf" / file).parent.mkdir(parents=True, exist_ok=True)

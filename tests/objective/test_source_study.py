@@ -289,6 +289,31 @@ def test_a_study_that_an_import_would_run_gets_a_note(read: Any, code: str) -> N
     assert len(notes) == IMPORTS[code]
 
 
+def test_studies_of_unnamed_objectives_are_told_apart_by_what_they_optimize(read: Any) -> None:
+    code = (
+        "import optuna\n"
+        "def a(trial, k): return trial.suggest_float('x', 0, k)\n"
+        "optuna.create_study().optimize(lambda trial: a(trial, 2), n_trials=3)\n"
+        "optuna.create_study().optimize(lambda trial: a(trial, 3), n_trials=3)\n"
+    )
+    with pytest.raises(
+        InputError,
+        match=r"'lambda trial: a\(trial, 2\)' and 'lambda trial: a\(trial, 3\)' are optimized; give one of "
+        r"them a name at the top level, and write train\.py:NAME",
+    ):
+        read(code)
+
+
+def test_two_studies_can_optimize_one_objective(read: Any) -> None:
+    code = (
+        "import optuna\n"
+        "def a(trial): return trial.suggest_float('x', 0, 1)\n"
+        "optuna.create_study().optimize(a, n_trials=3)\n"
+        "optuna.create_study().optimize(a, n_trials=5)\n"
+    )
+    assert read(code).target == "train.py:a"
+
+
 def test_of_several_studies_the_one_of_the_named_objective_is_read(read: Any) -> None:
     code = (
         "import optuna\n"
