@@ -39,7 +39,8 @@ class Preview:
 
     Args:
         parameters: the parameters by dotted name.
-        grid: the number of configurations; None if it is infinite.
+        grid: the number of configurations; None if it is infinite. If there are too many to check each
+            against the constraints, it includes those that violate one.
         samples: some configurations drawn by the sampler.
         command: the command line of the first of them; None for a function.
         notes: notes about the sweep file for its author.
@@ -84,10 +85,10 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     if spec.storage is not None:
         connection_url(spec.storage, SweepDirectory.of(RUNS, spec.name).password)
     study = optuna.create_study(sampler=sampler, directions=[goal.goal for goal in spec.goals])
-    size = space.grid_size if spec.sampler.type in EXHAUSTIVE else None
-    count = min(_SAMPLES, size or _SAMPLES)
+    size, size_note = _grid_size(space)
+    count = min(_SAMPLES, size or _SAMPLES) if spec.sampler.type in EXHAUSTIVE else _SAMPLES
     samples = [] if space.is_define_by_run else _sample(study, space, count)
-    notes += stop_notes(spec)
+    notes += [*stop_notes(spec), *size_note]
     if space.is_define_by_run:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
     notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
@@ -98,7 +99,15 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     if isinstance(objective, ScriptReference):
         command, problem = _first_command(spec, objective, samples)
         notes += problem
-    return Preview(space.parameters, space.grid_size, samples, command, notes)
+    return Preview(space.parameters, size, samples, command, notes)
+
+
+def _grid_size(space: SearchSpace) -> tuple[int | None, list[str]]:
+    """The number of configurations, None if it is infinite, and a note if it ignores the constraints."""
+    if space.grid is None or space.grid.can_be_checked:
+        return space.grid_size, []
+    total = space.grid.total
+    return total, [f"grid: {total} configurations are too many to count those that violate a constraint"]
 
 
 def _sample(study: optuna.Study, space: SearchSpace, count: int) -> list[dict[str, Any]]:

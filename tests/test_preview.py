@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sweep.errors import EntryError
 from sweep.preview import preview
 from sweep.sweepfile import SweepSpec
 
@@ -125,3 +126,26 @@ def test_a_note_says_what_a_trial_of_several_workers_requires(project: Path) -> 
     shown = preview(spec, project)
     assert shown.command == ["torchrun", "--nnodes", "2", "--nproc-per-node", "8", "train.py"]
     assert "each trial runs in 2 workers with cpu: 4, gpu: 8 each; in all cpu: 8, gpu: 16" in shown.notes
+
+
+def constrained(sampler: str) -> SweepSpec:
+    return SweepSpec.model_validate(
+        {
+            "name": "demo",
+            "command": ["true"],
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"a": {"min": 0, "max": 1000}, "b": {"min": 0, "max": 1000}},
+            "constraints": ["a < b"],
+            "sampler": sampler,
+            "stop": {"trials": 3},
+        }
+    )
+
+
+def test_only_a_grid_needs_all_configurations_checked_against_the_constraints(project: Path) -> None:
+    shown = preview(constrained("random"), project)
+    assert shown.grid == 1001**2
+    assert all(params["a"] < params["b"] for params in shown.samples)
+    assert any(note.startswith("grid: 1002001 configurations are too many") for note in shown.notes)
+    with pytest.raises(EntryError, match="constraints: the grid has 1002001 configurations, too many"):
+        preview(constrained("grid"), project)

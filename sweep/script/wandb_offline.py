@@ -71,9 +71,8 @@ def wandb_variables(
 
 def write_parameters(directory: Path, params: Mapping[str, Any]) -> None:
     """Write the file from which `wandb.config` is read."""
-    text = yaml.safe_dump(
-        {name: {"value": value} for name, value in params.items()}, sort_keys=False, allow_unicode=True
-    )
+    # Not allow_unicode: PyYAML would write some line separators (U+0085) verbatim, and read them as blanks.
+    text = yaml.safe_dump({name: {"value": value} for name, value in params.items()}, sort_keys=False)
     (directory / _PARAMETERS).write_text(f"wandb_version: 1\n\n{text}", encoding="utf-8")
 
 

@@ -50,7 +50,8 @@ def range_quantile(parameter: Range, axis: Sequence[Any] | None) -> Quantile:
     low, high = float(parameter.min), float(parameter.max)
     if axis is None:
         return _exponential(_uniform(math.log(low), math.log(high))) if parameter.log else _uniform(low, high)
-    if parameter.log:  # as in Optuna: an integer has the share of the log scale that rounds to it
+    if parameter.log and parameter.is_int:
+        # As in Optuna: an integer has the share of the log scale that rounds to it.
         smooth = _exponential(_uniform(math.log(low - 0.5), math.log(high + 0.5)))
         return Quantile(
             lambda u: min(max(round(smooth.value(u)), parameter.min), parameter.max),

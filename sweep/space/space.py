@@ -237,7 +237,11 @@ class SearchSpace:
 
     @property
     def grid_size(self) -> int | None:
-        """The number of configurations; None if they are unbounded."""
+        """The number of configurations; None if they are unbounded.
+
+        Raises:
+            EntryError: there are constraints, and too many configurations to check each.
+        """
         return None if self.grid is None else self.grid.size
 
     def check_grid(self) -> Grid:

@@ -84,6 +84,14 @@ class Variable(ABC):
             ValueError: the parameter cannot have this value.
         """
 
+    def position(self, value: Any) -> int:
+        """The index of a value in `axis`.
+
+        Raises:
+            ValueError: it is not one of them.
+        """
+        return _index(self.axis or (), value)
+
 
 class _Range(Variable):
     """A range of numbers."""
@@ -124,6 +132,9 @@ class _Range(Variable):
             return int(value) if parameter.is_int else float(value)
         index = round((value - parameter.min) / parameter.step)
         return _after_steps(self._sampled_low, self._sampled_step, index)
+
+    def position(self, value: Any) -> int:
+        return _position(self.axis or (), self._parameter.min, self._parameter.step or 1, value)
 
     def _nth(self, index: int) -> float:
         return _after_steps(self._parameter.min, self._parameter.step, index)
@@ -221,8 +232,8 @@ class _RangeOrValues(_Transformed):
             return self._values[index]
         rest = min(max(sampled / self._share - len(self._values), 0.0), 1.0)
         number = self._quantile.value(rest)
-        if self._parameter.is_int:
-            return int(number)
+        if self._range.axis is not None:
+            return number
         return min(max(_rounded(number), float(self._parameter.min)), float(self._parameter.max))
 
     def encode(self, value: Any) -> Any:
@@ -231,6 +242,12 @@ class _RangeOrValues(_Transformed):
         except ValueError:
             share = self._quantile.share(self._range.encode(value))
             return (len(self._values) + share) * self._share
+
+    def position(self, value: Any) -> int:
+        try:
+            return _index(self._values, value)
+        except ValueError:
+            return len(self._values) + self._range.position(value)
 
 
 class _Named(_Transformed):
@@ -252,12 +269,22 @@ class _Named(_Transformed):
         return int(rounded) if self._parameter.is_int else _rounded(rounded)
 
     def encode(self, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not self._parameter.allows(value):
             raise ValueError
         sampled = min(max(self._quantile.share(float(value)), 0.0), 1.0)
-        if abs(self.decode(sampled) - value) > 1e-6 * max(1.0, abs(value)):
+        # The last digits of a large value are rounded off, whatever the scale.
+        if abs(self.decode(sampled) - value) > 1e-6 * self._scale(value) + 1e-10 * abs(value):
             raise ValueError
         return sampled
+
+    def position(self, value: Any) -> int:
+        return _position(self.axis or (), self._parameter.min, self._parameter.q, value)
+
+    def _scale(self, value: Any) -> float:
+        """How far apart values are that differ: a small value of a log-normal distribution is not 0."""
+        if self._parameter.distribution.startswith("q_"):
+            return self._parameter.q
+        return self._parameter.sigma if self._parameter.distribution == "normal" else abs(value)
 
     def _grid(self) -> Sequence[Any] | None:
         """As in W&B's sweeps: q_uniform has the values from min in steps of q, below max."""
@@ -313,6 +340,16 @@ def _index(values: Sequence[Any], value: Any) -> int:
     """The index of a value, where true and 1 are different; raises ValueError if it is missing."""
     for index, candidate in enumerate(values):
         if same_value(candidate, value):
+            return index
+    raise ValueError
+
+
+def _position(axis: Sequence[Any], low: Any, step: Any, value: Any) -> int:
+    """The index of a value among billions in equal steps; raises ValueError if it is missing."""
+    if isinstance(value, (int, float)):
+        # Compared as decimals, which are exact.
+        index = round((Fraction(str(value)) - Fraction(str(low))) / Fraction(str(step)))
+        if 0 <= index < len(axis) and same_value(axis[index], value):
             return index
     raise ValueError
 

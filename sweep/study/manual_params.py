@@ -37,7 +37,10 @@ def complete(
     notes = [f"note: {note}" for _, note in read.values() if note]
     values = {name: value for name, value in (others or {}).items() if name in space.parameters}
     values |= {name: value for name, (value, _) in read.items()}
-    defaults = space.with_constants(values).defaults()
+    defaults = {
+        name: _as_in_a_trial(space, name, value)
+        for name, value in space.with_constants(values).defaults().items()
+    }
     space = space.with_constants({**defaults, **values})
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler, study, trial = RandomSampler(seed), optuna.create_study(), create_trial(state=TrialState.RUNNING)
@@ -57,6 +60,14 @@ def complete(
         if present := [name for name in params if name in names]:
             notes.append(f"{how}: {', '.join(present)}")
     return params, notes + ([f"note: it violates the constraint {violated.text}"] if violated else [])
+
+
+def _as_in_a_trial(space: SearchSpace, name: str, default: Any) -> Any:
+    """A default as a trial receives it: 1e1 becomes 10 for an integer."""
+    try:
+        return space.variables[name].decode(space.encode_one(name, default, name))
+    except EntryError:  # its distribution never has this value
+        return default
 
 
 def _read(space: SearchSpace, name: str, value: Any) -> tuple[Any, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import operator
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -68,6 +70,8 @@ _DECISIVE: dict[type[ast.boolop], bool] = {ast.And: False, ast.Or: True}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "log": math.log}
 _MAX_ARGUMENTS = {"abs": 1, "log": 2}
 _PARAMS = {"params": ""}
+_KEYWORDS = ("and", "or", "not", "in", "is", "if", "else", "for", "None", "True", "False")
+"""Python's keywords that are not meant as the names of parameters."""
 _Evaluator = Callable[[Mapping[str, Any]], Any]
 _ALLOWED = "numbers, strings in quotes, + - * / // % **, comparisons, in, and, or, not, min, max, abs, log"
 
@@ -100,18 +104,12 @@ class Expression:
                 warnings.simplefilter("ignore")  # Python's warnings about escapes
                 tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            if re.fullmatch(r"[^=<>!]+=[^=]+", text):
-                hint = "compare with =="
-            elif re.search(r"&&|\|\||!(?!=)", text):
-                hint = "write and, or, not for &&, ||, !"
-            else:
-                hint = "write for example batch_size * accum <= 1024"
-            raise ExpressionError(f"{short_repr(text)} is not an expression; {hint}") from None
+            raise ExpressionError(f"{short_repr(text)} is not an expression; {_hint(text, groups)}") from None
         names: list[str] = []
         try:
             if _depth(tree) > _MAX_DEPTH:
                 raise RecursionError
-            self._evaluate = _compile(tree, names, groups)
+            self._evaluate = _compile(_with_names_as_written(tree, text.strip()), names, groups)
         except RecursionError:
             raise ExpressionError("is nested too deeply; write several constraints") from None
         self.names: Sequence[str] = tuple(dict.fromkeys(names))
@@ -153,6 +151,33 @@ class Expression:
         if not isinstance(value, bool):
             raise ExpressionError(f"is {short_repr(value)}, neither true nor false; add a comparison")
         return value
+
+
+def _hint(text: str, groups: Mapping[str, str]) -> str:
+    """What to write instead of a text that is not an expression."""
+    if re.fullmatch(r"[^=<>!]+=[^=]+", text):
+        return "compare with =="
+    if re.search(r"&&|\|\||!(?!=)", text):
+        return "write and, or, not for &&, ||, !"
+    for name in re.findall(r"[^\W\d]\w*(?:\.\w+)*", re.sub(r"'[^']*'|\"[^\"]*\"", "", text)):
+        parts = name.split(".")
+        if any(map(keyword.iskeyword, parts)) and name not in _KEYWORDS:
+            group = parts.pop(0) if len(parts) > 1 and parts[0] in groups else next(iter(groups))
+            return f'write {group}["{".".join(parts)}"], because Python has a keyword in this name'
+    return "write for example batch_size * accum <= 1024"
+
+
+def _with_names_as_written(tree: ast.expr, text: str) -> ast.expr:
+    """The tree of a text, with names as in the text: Python replaces some letters, such as the micro sign."""
+    if text.isascii():
+        return tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            written = (ast.get_source_segment(text, node) or "").rpartition(".")[2].strip()
+            name = "id" if isinstance(node, ast.Name) else "attr"
+            if unicodedata.normalize("NFKC", written) == getattr(node, name):
+                setattr(node, name, written)
+    return tree
 
 
 def _depth(node: ast.AST) -> int:

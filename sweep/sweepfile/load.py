@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,8 @@ def parse_sweep_file(text: str, path: Path, overrides: Sequence[Override] = ()) 
     except ValidationError as error:
         if not is_wandb and (misplaced := misplaced_key(data, wandb.DISTINCTIVE_KEY, wandb.METHODS)):
             raise _located(*misplaced, document, file, origins) from None
-        rename = wandb.name_in_file if is_wandb else lambda path: path
-        raise spec_error(error, document, file, origins, rename) from None
+        rename = partial(wandb.name_in_file, lines=document.lines, options=origins)
+        raise spec_error(error, document, file, origins, *([rename] if is_wandb else [])) from None
     notes += (*_name_notes(spec), *split_notes(spec))
     if name != path.stem and spec.name == name and not has_name:
         notes += (f"name: {name}, from the name of the file",)

@@ -105,6 +105,10 @@ class _Sampled(Conditional):
             )
 
 
+_LEAST_SHARE = 1e-12
+"""Values share the floats from 0 to 1: no sampler hits a smaller share, which can even have no width."""
+
+
 class Choice(_Sampled):
     """A parameter that has one of `values`, which are not ordered.
 
@@ -121,6 +125,12 @@ class Choice(_Sampled):
         if self.probabilities is not None and len(self.probabilities) != len(self.values):
             raise invalid(
                 f"has {len(self.probabilities)} numbers for {len(self.values)} values; give one for each",
+                key="probabilities",
+            )
+        least = min(self.probabilities or [1])
+        if least < _LEAST_SHARE * sum(self.probabilities or [1]):
+            raise invalid(
+                f"{least} is so small a share of their sum that its value is never sampled; leave both out",
                 key="probabilities",
             )
         self._check_default()
@@ -174,6 +184,8 @@ class Range(_Sampled):
                 + (", and add or: [0]" if self.min == 0 else ", or leave log out"),
                 key="min",
             )
+        if self.is_int and isinstance(self.step, float) and self.step.is_integer():
+            self.__dict__["step"] = int(self.step)
         if self.step is not None:
             self._check_step(self.step)
         if self.alternatives is not None:
@@ -210,8 +222,10 @@ class Range(_Sampled):
             return True
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        if not self.min <= value <= self.max or (self.is_int and value != int(value)):
+        if not self.min <= value <= self.max:
             return False
+        if self.is_int:
+            return value == int(value) and (int(value) - self.min) % (self.step or 1) == 0
         steps = (value - self.min) / (self.step or 1)
         return self.step is None or abs(steps - round(steps)) < 1e-6
 
@@ -275,6 +289,10 @@ def check_distribution_name(value: Any, key: str | None = None) -> Any:
     return value
 
 
+LEAST_Q = 1e-100
+"""With a smaller `q`, the number of steps exceeds the range of floats."""
+
+
 class Distribution(_Sampled):
     """Numbers from a named distribution.
 
@@ -294,7 +312,7 @@ class Distribution(_Sampled):
     sigma: PositiveNumber = 1
     a: _Shape | None = None
     b: _Shape | None = None
-    q: Annotated[PositiveNumber, Field(ge=1e-100)] = 1
+    q: Annotated[PositiveNumber, Field(ge=LEAST_Q)] = 1
 
     @property
     def is_int(self) -> bool:

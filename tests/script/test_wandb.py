@@ -17,6 +17,7 @@ import yaml
 import sweep
 from sweep.analysis.view import TrialRow
 from sweep.script.run import STARTUP
+from sweep.script.wandb_offline import write_parameters
 
 pytestmark = pytest.mark.process
 
@@ -532,3 +533,11 @@ def test_the_mode_is_that_of_the_sweep_file(variables: dict[str, str], mode: str
     environment = {"PYTHONPATH": str(STARTUP), "HOME": str(tmp_path), **variables}
     command = [sys.executable, "-c", code]
     assert subprocess.check_output(command, env=environment, text=True).splitlines()[-1] == mode
+
+
+def test_every_character_of_a_parameter_arrives_in_wandbs_config(tmp_path: Path) -> None:
+    params = {"text": "a\x85b\u2028c", "\u00b5": "\u00fc \U0001f600"}
+    write_parameters(tmp_path, params)
+    (file,) = tmp_path.iterdir()
+    read = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert {name: read[name]["value"] for name in params} == params

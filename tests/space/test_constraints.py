@@ -189,3 +189,32 @@ def test_an_invalid_operation_on_numbers_is_an_error(text: str) -> None:
 def test_a_long_sum_is_not_a_deep_expression() -> None:
     text = " + ".join(["x"] * 190) + " < 200"
     assert Expression(text).holds({"x": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("lambda < 3", 'write params["lambda"], because'),
+        ("n > 1 and sgd.lambda < 3", 'write params["sgd.lambda"], because'),
+        ("params.lambda < 3", 'write params["lambda"], because'),
+        ("n > 1 and", "write for example"),
+        ("kind == 'lambda' or", "write for example"),
+    ],
+)
+def test_a_name_that_is_a_keyword_of_python_is_written_in_quotes(text: str, hint: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        Expression(text)
+    assert f"is not an expression; {hint}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["{} < 3", "sgd.{} < 3", "1 < sgd . {}\t", 'params["{}"] < 3', "({} + {}) < 6"]
+)
+def test_a_name_has_the_letters_of_the_file(text: str) -> None:
+    for name in ("\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}", "\N{LATIN SMALL LIGATURE FI}t", "e\u0301"):
+        expression = Expression(text.replace("{}", name))
+        (found,) = expression.names
+        assert found == (f"sgd.{name}" if "sgd" in text else name)
+        assert expression.holds({found: 2})
+    spec = make_spec({"\N{MICRO SIGN}": {"min": 0.0, "max": 5.0}}, ["\N{MICRO SIGN} < 3"])
+    assert all(params["\N{MICRO SIGN}"] < 3 for params in sampled(spec, 10)[0])

@@ -207,3 +207,48 @@ def test_a_grid_of_q_uniform_goes_from_min_by_q_and_stays_below_max() -> None:
     assert [space.check_grid().values(index)["x"] for index in range(space.check_grid().size)] == [1, 5, 9]
     _, space = space_of({"distribution": "q_uniform", "min": 2, "max": 2, "q": 4}, "grid")
     assert space.check_grid().size == 1
+
+
+@pytest.mark.parametrize(
+    ("parameter", "values"),
+    [
+        ({"min": 1e-5, "max": 1e-5, "log": True, "or": [0]}, [0, 1e-5]),
+        (
+            {"min": 0.3333333333333333, "max": 1.0, "step": 0.3333333333333333, "or": [0]},
+            [0, 0.3333333333333333, 0.6666666666666666, 0.9999999999999999],
+        ),
+    ],
+    ids=["one value on a log scale", "steps of sixteen digits"],
+)
+def test_a_range_with_alternatives_has_exactly_its_values(parameter: Any, values: list[float]) -> None:
+    variable = space_of(parameter)[1].variables["x"]
+    assert list(variable.axis or ()) == values
+    assert [variable.decode(variable.encode(value)) for value in values] == values
+    assert set(samples(parameter)) == set(values)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "possible", "impossible"),
+    [
+        ({"distribution": "log_normal", "mu": -20, "sigma": 1}, [2e-9, 1.5e-8], [-5e-7, 0, 5e-6]),
+        (
+            {"distribution": "q_log_uniform_values", "min": 1e-8, "max": 1e-5, "q": 5e-7},
+            [0, 5e-7, 1e-6, 9.5e-6],
+            [9e-7, 1.1e-6, 6e-7],
+        ),
+        ({"distribution": "normal", "mu": 1, "sigma": 1}, [0, 1, 1e-9, 6.9], [-6, 8.0]),
+        ({"distribution": "normal", "mu": 1e6, "sigma": 1e-2}, [1e6, 1000000.02], [1000000.5]),
+        ({"distribution": "beta", "a": 0.5, "b": 0.5}, [0, 1e-12, 0.5, 1], [-5e-7, 1.001]),
+        ({"distribution": "q_normal", "mu": 0, "sigma": 9, "q": 2}, [0, 2, -4, 2.0], [1, 2.1, 10**400]),
+    ],
+)
+def test_a_distribution_has_a_value_only_if_it_can_be_sampled(
+    parameter: Any, possible: list[float], impossible: list[float]
+) -> None:
+    variable = space_of(parameter)[1].variables["x"]
+    for value in possible:
+        scale = parameter.get("sigma", 0.0) if parameter["distribution"] == "normal" else 0.0
+        assert variable.decode(variable.encode(value)) == pytest.approx(value, rel=1e-6, abs=1e-6 * scale)
+    for value in impossible:
+        with pytest.raises(ValueError, match=r"^$"):
+            variable.encode(value)

@@ -175,3 +175,61 @@ def test_every_value_of_a_stepped_range_can_be_sampled_whatever_digits_it_has(
     assert round((read.high - read.low) / (read.step or 1)) == len(axis) - 1 == steps
     assert all(read._contains(variable.encode(value)) for value in axis)
     assert [variable.decode(variable.encode(value)) for value in axis] == axis
+
+
+def configurations(space: SearchSpace) -> list[dict[str, object]]:
+    grid = space.check_grid()
+    return [grid.values(index) for index in range(grid.size)]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "named"),
+    [
+        (Range(min=0, max=2**32), 7),
+        (Range(min=-(2**53), max=2**53), 1 - 2**53),
+        (Range(min=0.0, max=1e6, step=0.1), 0.3),
+        (Range.model_validate({"min": 1, "max": 10**12, "or": [0]}), 10**12 - 1),
+        (Distribution(distribution="q_uniform", min=0.5, max=10**9, q=0.25), 2.75),
+    ],
+)
+def test_a_condition_on_one_of_billions_of_values_is_counted_at_once(
+    parameter: Parameter, named: float
+) -> None:
+    dependent = Choice(values=[1, 2, 3], when={"x": (named,)})  # type: ignore[arg-type]
+    space = SearchSpace({"x": parameter, "y": dependent})
+    axis = space.variables["x"].axis
+    assert axis is not None
+    assert space.grid_size == len(axis) + 2
+    index = space.variables["x"].position(named)
+    following = [space.check_grid().values(number) for number in range(index - 1, index + 4)]
+    assert [params.get("y") for params in following] == [None, 1, 2, 3, None]
+    assert [params["x"] for params in following] == [axis[index - 1], named, named, named, axis[index + 1]]
+
+
+def test_a_grid_keeps_its_order_where_conditions_name_values_in_the_middle() -> None:
+    space = SearchSpace(
+        {
+            "x": Range.model_validate({"min": 0.0, "max": 0.4, "step": 0.1, "or": ["off", 1]}),
+            "y": Choice(values=["a", "b"], when={"x": (0.3, "off")}),  # type: ignore[arg-type]
+            "z": Choice(values=[1, 2], when={"y": "b", "x": (0.3, 0.2)}),  # type: ignore[arg-type]
+        }
+    )
+    assert [tuple(params.values()) for params in configurations(space)] == [
+        *(("off", "a"), ("off", "b"), (1,), (0.0,), (0.1,), (0.2,)),
+        *((0.3, "a"), (0.3, "b", 1), (0.3, "b", 2), (0.4,)),
+    ]
+
+
+def test_a_grid_can_have_thousands_of_parameters() -> None:
+    constants: dict[str, Parameter] = {f"c{number}": Constant(value=number) for number in range(1200)}
+    single: dict[str, Parameter] = {f"s{number}": Choice(values=["a"]) for number in range(1200)}
+    space = SearchSpace({**constants, **single, "x": Choice(values=[1, 2])})
+    assert [params["x"] for params in configurations(space)] == [1, 2]
+
+
+def test_many_parameters_with_conditions_are_counted_at_once() -> None:
+    parameters: dict[str, Parameter] = {}
+    for number in range(60):
+        parameters[f"use{number}"] = Choice(values=[True, False])
+        parameters[f"size{number}"] = Choice(values=[1, 2], when={f"use{number}": True})  # type: ignore[arg-type]
+    assert SearchSpace(parameters).grid_size == 3**60

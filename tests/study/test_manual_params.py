@@ -10,7 +10,7 @@ from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.study.manual_params import complete
 from sweep.sweepfile.parameter_forms import Group
-from sweep.sweepfile.parameters import Choice, Constant, Range
+from sweep.sweepfile.parameters import Choice, Constant, Distribution, Range
 
 SPACE = SearchSpace(
     {
@@ -112,3 +112,14 @@ def test_constraints_hold_unless_the_given_values_exclude_it() -> None:
 
 def test_a_space_of_constants_is_complete() -> None:
     assert complete(SearchSpace({"a": Constant(value=1)}), {}, 0) == ({"a": 1}, [])
+
+
+def test_a_default_has_the_type_that_it_has_in_the_sweep() -> None:
+    space = SearchSpace(
+        {
+            "epochs": Range(min=1, max=100, default=1e1),
+            "share": Range(min=0.0, max=1.0, default=1),
+            "noise": Distribution(distribution="log_normal", default=-1),
+        }
+    )
+    assert repr(complete(space, {}, 0)[0]) == "{'epochs': 10, 'share': 1.0, 'noise': -1}"

@@ -356,3 +356,9 @@ def test_null_is_the_default_as_an_option_too(key: str) -> None:
 def test_a_number_that_is_empty_is_an_error_with_its_line() -> None:
     with pytest.raises(InputError, match=r"space.yaml:.*a value does not fit its tag"):
         parse(GOOD + "\nmax_parallel: !!int ''\n")
+
+
+def test_a_whole_step_of_whole_numbers_can_have_a_decimal_point() -> None:
+    layers = parse(GOOD.replace("max: 5", "max: 5, step: 2.0")).parameters["layers"]
+    assert isinstance(layers, Range)
+    assert repr(layers.step) == "2"

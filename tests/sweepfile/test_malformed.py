@@ -347,6 +347,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         "parameters.a.probabilities.1",
         "greater than 0",
     ),
+    "a share without width": (
+        parameter("a: {values: [x, y, z], probabilities: [1, 1e-20, 1]}", "enqueue: [{a: y}]\n"),
+        9,
+        "parameters.a.probabilities",
+        "1e-20 is so small a share of their sum that its value is never sampled; leave both out",
+    ),
     "probabilities of a range": (
         parameter("a: {min: 1, max: 2, probabilities: [1, 2]}"),
         9,
@@ -533,6 +539,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         10,
         "constraints.0",
         "expected a string",
+    ),
+    "a constraint with a keyword of Python": (
+        parameter("g: {parameters: {lambda: 1}}", 'constraints: ["n > 2 and g.lambda < 3"]\n'),
+        10,
+        "constraints.0",
+        'write params["g.lambda"]',
     ),
     "constraints in a mapping": (GOOD + "constraints: {a: 1}\n", 9, "constraints", "expected a list"),
     "a constraint that is not an expression": (
@@ -775,6 +787,24 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
 ENQUEUED: dict[str, tuple[str, int | None, str, str]] = {
     "of an unknown parameter": (GOOD + "enqueue:\n  - {rl: 0.01}\n", 10, "enqueue.0.rl", "possible: lr"),
     "of a value outside": (GOOD + "enqueue:\n  - {lr: 3}\n", 10, "enqueue.0.lr", "from 0.0001 to 0.1"),
+    "of a value between the steps of a wide range": (
+        parameter("a: {min: 0, max: 100000000, step: 10000000}", "enqueue:\n  - {a: 1}\n"),
+        11,
+        "enqueue.0.a",
+        "in steps of 10000000",
+    ),
+    "of a negative value of a log-normal distribution": (
+        parameter("a: {distribution: log_normal, mu: -20, sigma: 1}", "enqueue:\n  - {a: -5e-7}\n"),
+        11,
+        "enqueue.0.a",
+        "a is never -5e-07",
+    ),
+    "of a number of hundreds of digits": (
+        parameter("a: {distribution: normal}", f"enqueue:\n  - {{a: 1{'0' * 400}}}\n"),
+        11,
+        "enqueue.0.a",
+        "a is never 1000",
+    ),
     "of an inactive parameter": (
         parameter("m: {min: 0.0, max: 1.0, when: {act: relu}}", "enqueue:\n  - {act: gelu, m: 0.5}\n"),
         11,

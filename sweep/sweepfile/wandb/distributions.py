@@ -11,7 +11,8 @@ from typing import Any
 
 from sweep.errors import suggestion
 from sweep.sweepfile.misplaced import CHECK_INDENTATION
-from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.parameters import LEAST_Q
+from sweep.sweepfile.types import is_valid_scalar, short_repr
 from sweep.sweepfile.wandb.values import WandbFileError, join_names, number, plain
 from sweep.sweepfile.yaml import Path
 
@@ -68,8 +69,14 @@ def _normal(name: str, constant: Callable[[float], float] = float) -> _Translati
         try:
             value = constant(values["mu"])
         except OverflowError:
-            raise WandbFileError((*path, "mu"), "is the mean of the logarithm; write a smaller one") from None
-        return {"value": plain(value if "q" not in values else round(value / values["q"]) * values["q"])}
+            value = math.inf
+        if not is_valid_scalar(value):
+            raise WandbFileError((*path, "mu"), "is the mean of the logarithm; write a smaller one")
+        if "q" not in values:
+            return {"value": plain(value)}
+        if values["q"] < LEAST_Q:
+            raise WandbFileError((*path, "q"), f"must be at least {LEAST_Q}, got {values['q']}; write 1")
+        return {"value": plain(round(value / values["q"]) * values["q"])}
 
     return translate
 
@@ -185,7 +192,7 @@ def _read_parameter(entry: Mapping[Any, Any], path: Path, for_grid: bool, notes:
         if key not in (*PARAMETER_KEYS, *_OURS):
             raise WandbFileError((*path, key), f"unknown key; {suggestion(key, PARAMETER_KEYS)}{_hint(path)}")
     name = ".".join(str(part) for part in path[1::2])
-    ours = {key: entry[key] for key in _OURS if key in entry}
+    ours = {key: plain(entry[key]) for key in _OURS if key in entry}
     if "parameters" in entry:
         _note_ignored(entry, ("parameters", *ours), name, "a group", notes)
         path, group = (*path, "parameters"), entry["parameters"]

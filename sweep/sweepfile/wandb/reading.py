@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sweep.caller import caller
@@ -40,6 +40,8 @@ _TRANSLATED = ("method", "program", "command", "name", "metric", "parameters", "
 _NOT_FOR_WANDB = ("sampler", "pruner", "metrics", "metrics_from", "arguments")
 _OURS = tuple(key for key in SweepSpec.model_fields if key not in (*_TRANSLATED, *_NOT_FOR_WANDB))
 """Keys of our sweep file that a W&B file can use too."""
+_WITH_NUMBERS = ("enqueue", "repeats", "resources", "max_parallel", "stop", "trial")
+"""Those of them that contain numbers. The others contain text, also where it looks like a number."""
 _WANDB_PATHS: dict[Path, Path] = {
     ("sampler", "type"): ("method",),
     ("sampler",): ("method",),
@@ -51,10 +53,19 @@ _WANDB_PATHS: dict[Path, Path] = {
 METHODS = {"grid": "grid", "random": "random", "bayes": "tpe"}
 
 
-def name_in_file(path: Path) -> Path:
-    """The path in a W&B file for an entry of our sweep file."""
+def name_in_file(path: Path, lines: Collection[Path], options: Collection[Path]) -> Path:
+    """The path in a W&B file for an entry of our sweep file.
+
+    Args:
+        path: the entry.
+        lines: the entries of the file.
+        options: the entries that were set by options, under our names or W&B's.
+    """
+    if any(path[:end] in options for end in range(1, len(path) + 1)):
+        return path
     for ours, theirs in _WANDB_PATHS.items():
-        if path[: len(ours)] == ours:
+        # The file can also have its own `stop`.
+        if path[: len(ours)] == ours and any(entry[: len(theirs)] == theirs for entry in (*lines, *options)):
             return (*theirs, *path[len(ours) :])
     return path
 
@@ -65,7 +76,8 @@ def is_wandb_key(key: str) -> bool:
     if first == "metric":
         return key.rpartition(".")[2] in METRIC_KEYS
     if first == "parameters":
-        return len(below) > 1 and below[-1] in PARAMETER_KEYS
+        is_parameter = len(below) > 2 and below[-2] == "parameters"  # of a group, and named as a key: q
+        return len(below) > 1 and below[-1] in PARAMETER_KEYS and not is_parameter
     return first in ("method", "run_cap", "early_terminate", "program", "command")
 
 
@@ -93,7 +105,7 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     if method == "bayes":
         notes.append("bayes: TPE chooses the configurations, where W&B uses a Gaussian process")
     data: dict[str, Any] = {"sampler": {"type": METHODS[method]}}
-    data.update({key: raw[key] for key in _OURS if raw.get(key) is not None})
+    data.update({key: _read_own(key, raw[key]) for key in _OURS if raw.get(key) is not None})
     if raw.get("name") is not None:
         data["name"] = as_directory_name(str(raw["name"]))
     if "objective" not in data:
@@ -107,6 +119,13 @@ def translate(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     parameters = _find_parameters(raw)
     data["parameters"] = read_parameters(parameters, ("parameters",), method == "grid", notes)
     return data, tuple(dict.fromkeys(notes))
+
+
+def _read_own(key: str, value: Any) -> Any:
+    """The value of a key of our own, in which numbers are read as everywhere in a W&B file."""
+    if key == "resources" and isinstance(value, dict):
+        return {name: item if name == "labels" else plain(item) for name, item in value.items()}
+    return plain(value) if key in _WITH_NUMBERS else value
 
 
 def _key_notes(raw: Mapping[Any, Any]) -> list[str]:

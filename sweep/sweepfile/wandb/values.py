@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from sweep.sweepfile.types import short_repr
+from sweep.sweepfile.types import is_valid_scalar, short_repr
 from sweep.sweepfile.yaml import Path
 
 
@@ -45,12 +45,15 @@ def plain(value: Any) -> Any:
 
 
 def number(value: Any, path: Path) -> int | float:
-    """Convert a value to a finite number.
+    """Convert a value to a finite number, which is not huge.
 
     Raises:
-        WandbFileError: the value is not a finite number.
+        WandbFileError: the value is not such a number.
     """
     result = plain(value)
-    if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
+    if isinstance(result, bool) or not isinstance(result, (int, float)):
         raise WandbFileError(path, f"expected a number, got {short_repr(value)}")
+    if not is_valid_scalar(result):
+        kind = "smaller" if isinstance(result, int) or math.isfinite(result) else "finite"
+        raise WandbFileError(path, f"expected a {kind} number, got {short_repr(value)}")
     return result

@@ -16,6 +16,7 @@ from sweep.sweepfile import SweepFile, parse_sweep_file
 from sweep.sweepfile.command import NO_PROGRAM
 from sweep.sweepfile.load import parse_override
 
+HUGE = "1" + "0" * 400
 HEAD = "program: train.py\nmethod: {method}\nmetric: {{name: val_loss}}\nparameters:\n"
 
 
@@ -205,6 +206,34 @@ def test_probable_mistakes_are_noted(parameters: str, note: str) -> None:
         ),
         ("method: random\nparameters:\n  x: {distribution: nrmal}", "did you mean 'normal'?"),
         (
+            f"method: random\nparameters:\n  x: {{min: 1, max: {HUGE}}}",
+            "wb.yaml:3: parameters.x.max: expected a smaller number, got 1000",
+        ),
+        (
+            f"method: random\nmetric: {{name: a, target: {HUGE}}}\nparameters: {{x: {{value: 1}}}}",
+            "wb.yaml:2: metric.target: expected a smaller number, got 1000",
+        ),
+        (
+            "method: random\nmetric: {name: a, target: .inf}\nparameters: {x: {value: 1}}",
+            "wb.yaml:2: metric.target: expected a finite number, got inf",
+        ),
+        (
+            "method: random\nparameters:\n  x: {distribution: q_normal, mu: 1, sigma: 0, q: 0}",
+            "wb.yaml:3: parameters.x.q: must be at least 1e-100, got 0",
+        ),
+        (
+            "method: random\nparameters:\n  x: {distribution: q_normal, mu: 1, sigma: 0, q: -2}",
+            "wb.yaml:3: parameters.x.q: must be at least 1e-100, got -2",
+        ),
+        (
+            "method: random\nparameters:\n  x: {distribution: q_normal, mu: 1e100, sigma: 0, q: 1e-300}",
+            "wb.yaml:3: parameters.x.q: must be at least 1e-100, got 1e-300",
+        ),
+        (
+            "method: random\nparameters:\n  x: {distribution: q_log_normal, mu: 700, sigma: 0, q: 1e-90}",
+            "wb.yaml:3: parameters.x.mu: is the mean of the logarithm; write a smaller one",
+        ),
+        (
             "method: random\nparameters:\n  x: {min: 5, max: 1}",
             "wb.yaml:3: parameters.x.max: max 1 is below min 5",
         ),
@@ -269,10 +298,66 @@ def test_an_override_of_a_wandb_entry_follows_wandbs_semantics() -> None:
             "early_terminate.eta: must be greater than 1",
         ),
         ("method: random\nparameters: {x: {value: 1}}\nrun_cap: 0\n", 3, "run_cap: "),
+        (
+            "method: random\nparameters: {x: {value: 1}}\nstop: {hours: 1}\nrun_cap: 0\n",
+            4,
+            "run_cap: must be greater than 0",
+        ),
+        (
+            "method: random\nmetric: {name: a}\nparameters: {x: {value: 1}}\nstop:\n  target: abc\n",
+            5,
+            "stop.target: expected a number, got 'abc'",
+        ),
+        (
+            "method: random\nparameters: {x: {value: 1}}\nstop:\n  trials: 0\n",
+            4,
+            "stop.trials: must be greater than 0",
+        ),
     ],
 )
 def test_mistakes_are_named_by_the_keys_of_the_file(text: str, line: int, message: str) -> None:
     with pytest.raises(InputError) as found:
         parse_sweep_file(text, Path("wb.yaml"))
     assert str(found.value).startswith(f"wb.yaml:{line}: ")
+    assert message in str(found.value)
+
+
+def test_numbers_in_the_keys_of_this_tool_are_read_as_in_the_rest_of_the_file() -> None:
+    spec = read(
+        "  lr: {distribution: log_uniform_values, min: 1e-4, max: 1e-1, default: 1e-3}\n"
+        "  k: {values: [1e-3, 2]}\n  m: {value: 1, when: {k: 1e-3}}",
+        more="enqueue: [{lr: 1e-3, k: 1e-3}]\nstop: {target: 1e-3, hours: 1e0}\ntrial: {timeout: 1e3}\n"
+        "env: {A: 1e3}\nresources: {cpu: 5e-1, labels: {host: 1e3}, custom: {disk: 1e0}}\n"
+        "repeats: {seeds: [1e1]}\nmax_parallel: 1e1\n",
+    ).spec
+    lr, m = spec.parameters["lr"], spec.parameters["m"]
+    assert (lr.default, m.when) == (1e-3, {"k": (1e-3,)})  # type: ignore[union-attr]
+    assert spec.enqueue == ({"lr": 1e-3, "k": 1e-3},)
+    assert (spec.stop.target, spec.stop.hours, spec.trial.timeout) == (1e-3, 1, 1000)
+    assert (spec.resources.cpu, spec.resources.custom, spec.max_parallel) == (0.5, {"disk": 1}, 10)
+    assert spec.repeats is not None
+    assert spec.repeats.seeds == (10,)
+    assert (spec.env, spec.resources.labels) == ({"A": "1e3"}, {"host": "1e3"}), "text stays text"
+
+
+def test_an_override_can_change_a_nested_parameter_that_is_named_as_a_key() -> None:
+    parameters = "  s: {parameters: {q: {value: 1}}}\n  parameters: {min: 1, max: 2}"
+    spec = read(parameters, changes=["parameters.s.parameters.q=3", "parameters.parameters.max=9"]).spec
+    found = SearchSpace.of(spec).parameters
+    assert found["s.q"].model_dump(exclude_unset=True) == {"value": 3}
+    assert found["parameters"].model_dump(exclude_unset=True) == {"min": 1, "max": 9}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stop.trials=0", "--set stop.trials=0: stop.trials: must be greater than 0"),
+        ("run_cap=0", "--set run_cap=0: run_cap: must be greater than 0"),
+        ("pruner={type: bands, min_iter: 3, eta: 1}", "eta: 1}: pruner.eta: must be greater than 1"),
+    ],
+)
+def test_a_mistake_in_an_override_is_named_by_the_key_of_the_override(change: str, message: str) -> None:
+    more = "run_cap: 5\nearly_terminate: {type: hyperband, min_iter: 3}"
+    with pytest.raises(InputError) as found:
+        read("  x: {value: 1}", more=more, changes=[change])
     assert message in str(found.value)
