@@ -185,10 +185,12 @@ class Callbacks(Observer):
 
     def _has(self, method: str) -> bool:
         """Whether a callback implements a method, instead of inheriting that of `Callback`."""
+        functions = [getattr(callback, method, None) for callback in self._callbacks]
+        inherited = getattr(Callback, method)
+        # Of the object, not of its class: a method can be set on the object.
         return any(
-            getattr(type(callback), method, None) is not getattr(Callback, method)
-            and callable(getattr(callback, method, None))
-            for callback in self._callbacks
+            callable(function) and getattr(function, "__func__", None) is not inherited
+            for function in functions
         )
 
     def _call(self, method: str, argument: Any) -> None:

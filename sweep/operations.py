@@ -29,6 +29,7 @@ from sweep.study.requested import RequestedTrials
 from sweep.study.resubmission import failed_trials
 from sweep.study.storage import create_or_load_study, open_storage
 from sweep.sweepfile.load import parse_override
+from sweep.sweepfile.yaml import write_yaml
 from sweep.system.lock import SweepLock, current_session, is_locked
 from sweep.system.remote.fetch import check_runs_here
 
@@ -280,8 +281,8 @@ def _read_values(assignments: Sequence[str]) -> dict[str, Any]:
 def _how_to_extend(view: SweepView, assignments: Sequence[str]) -> str:
     """The command that extends a sweep and enqueues a configuration in it."""
     how, rule, trials = stored_caller(view.directory), view.stopped_by or "trials", view.spec.stop.trials
-    entry = ", ".join(text.strip().replace("=", ": ", 1) for text in assignments)
-    value = f"[{{{entry}}}]" if isinstance(how, CommandLine) else [_read_values(assignments)]
+    entries = [_read_values(assignments)]
+    value = write_yaml(entries, flow=True).strip() if isinstance(how, CommandLine) else entries
     limit = PLACEHOLDER if rule != "trials" or trials is None else trials + 1
     command = how.again(**{f"stop.{rule}": limit, "enqueue": value})
     return f"extend it and enqueue this configuration: {command}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape as html_escape
 from typing import Any
 
@@ -13,6 +13,10 @@ _CONTROLS = re.compile(
 )
 """What a terminal would carry out: control characters, and those that change the direction of writing. The
 rest are separators of lines, and halves of characters, which cannot be encoded. Newline is not among them."""
+_MOST_WRITTEN = 9
+"""Significant digits of a float that somebody may have written. A sampled one has at least twelve."""
+_NEAR_1 = 0.01
+"""How much of a float's distance from 1 rounding can change: for a decay rate it matters, not the value."""
 _BREAK = re.compile(r"[ \t]*[\t\n\r\v\f\x85\u2028\u2029][\s]*")
 
 
@@ -61,8 +65,30 @@ def run(number: int, label: str) -> str:
 
 
 def parameter(value: Any) -> str:
-    """A parameter's value; floats with four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+    """A parameter's value. A float that somebody has written is exact, others have four significant digits.
+
+    Near 1 they have more: 0.99996 and 0.99999 are not 1.
+    """
+    if not isinstance(value, float):
+        return printable(str(value))
+    written = f"{value:.{_MOST_WRITTEN}g}"
+    if float(written) == value:
+        return written
+    texts = (f"{value:.{digits}g}" for digits in range(4, 18))
+    return next((text for text in texts if abs(float(text) - value) <= _NEAR_1 * abs(1 - value)), str(value))
+
+
+def distinct(values: Sequence[Any]) -> list[str]:
+    """The values of one parameter. If different ones would look alike, all are shown as in Python."""
+    texts = [parameter(value) for value in values]
+    if len(set(texts)) == len(set(map(_identity, values))):
+        return texts
+    return [printable(repr(value)) for value in values]
+
+
+def _identity(value: Any) -> Any:
+    """What two values have in common if they are equal in a sweep file: 1 and 1.0 are, 1 and true are not."""
+    return repr(value) if isinstance(value, (list, tuple, dict)) else (isinstance(value, bool), value)
 
 
 def parameters(params: Mapping[str, Any]) -> str:

@@ -97,11 +97,11 @@ class MetricModel:
     def why_not_enough(self) -> str:
         """Why it is not `is_enough`, without a final period."""
         complete = self.observations.complete
-        if not self.dimensions:
-            return "no parameter varies"
-        if not self.has_enough_trials:
+        if self.observations.dimensions and not self.has_enough_trials:  # few can all have the same values
             verb = "is" if complete == 1 else "are"
             return f"it takes {self.needed} complete trials with a finite value, and there {verb} {complete}"
+        if not self.dimensions:
+            return "no parameter varies"
         if np.abs(self.observations.losses).max() >= HUGE:
             return f"the values of {self.name} are too large"
         return f"all trials have the same {self.name}"

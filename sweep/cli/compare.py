@@ -114,4 +114,10 @@ def _read(arguments: list[str], runs: Path) -> list[SweepTrials]:
         else:
             name = expand_home(argument)
             chosen.setdefault(name, [])
-    return [SweepTrials(SweepView.open(name, runs), numbers) for name, numbers in chosen.items()]
+    views: dict[Path, SweepView] = {}
+    of_view: dict[Path, list[int]] = {}
+    for name, numbers in chosen.items():  # a sweep can be given by its name and by its directory
+        view = SweepView.open(name, runs)
+        views.setdefault(view.directory.root, view)
+        of_view.setdefault(view.directory.root, []).extend(numbers)
+    return [SweepTrials(view, of_view[root]) for root, view in views.items()]

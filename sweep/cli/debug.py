@@ -93,13 +93,15 @@ def _read_params(text: str) -> dict[str, Any]:
     is_yaml = text.lstrip().startswith("{")
     try:
         if "=" in text and not is_yaml:
-            parts = re.split(r",(?=\s*[\w.\-]+\s*=)", text)  # not at commas in lists
+            parts = re.split(r",(?=\s*[^\s,=\[\]{}]+\s*=)", text)  # not at commas in lists
             return {key: value for _, key, value in (parse_override(part.strip(), "") for part in parts)}
         data = read_value(text if is_yaml else home_path(text).read_text(encoding="utf-8"))
     except InputError as error:
         raise InputError(f"--params {error}") from None
     except FileNotFoundError:
         raise InputError(f"--params {text}: is neither key=value nor a file; write lr=0.1") from None
+    except IsADirectoryError:
+        raise InputError(f"--params {text}: is a folder; write a file in it, or lr=0.1") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--params {text}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

@@ -59,6 +59,8 @@ def export(
     if form is ExportFormat.parquet and output is None:
         raise InputError("--format parquet: is not a text; add a file, for example -o trials.parquet")
 
+    if output is not None and output.is_dir():
+        raise InputError(f"--output: {output}: is a folder; write {output / f'trials.{form.value}'}")
     if output is not None and not output.parent.is_dir():
         raise InputError(f"--output: {output.parent}: no such folder; create it first")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,7 +87,9 @@ def init(
         raise InputError(f"{file}: cannot be written: {error.strerror}; choose another -o FILE") from None
     count = len(source.parameters) + len(source.examples)
     typer.echo(f"{file}: {plural(count, 'parameter')} found for {source.target}")
-    typer.echo(f"\n  sweep check {file}    what it means, or what is missing\n  sweep run {file}      run it")
+    shown = shlex.quote(str(file))
+    typer.echo(f"\n  sweep check {shown}    what it means, or what is missing")
+    typer.echo(f"  sweep run {shown}      run it")
 
 
 def sweep_file(source: Source, file: Path) -> str:
@@ -104,7 +107,7 @@ def sweep_file(source: Source, file: Path) -> str:
         active, examples = "", "parameters:\n" + (examples or "  lr: {min: 1e-4, max: 1e-1, log: true}\n")
     notes = (" ".join(filter(str.isprintable, note.split())) for note in source.notes)
     return _TEMPLATE.format(
-        file=file,
+        file=shlex.quote(str(file)),
         target="\n".join(_target(source, file)),
         metric=_metric(source),
         parameters=(active + indent(examples + "\n".join(notes), "# ")).rstrip(),

@@ -110,7 +110,7 @@ def run(
 def _seconds(grace: str) -> float:
     from sweep.sweepfile.types import read_delay
 
-    return read_delay(float(grace) if grace.replace(".", "", 1).isdigit() else grace, "--grace")
+    return read_delay(float(grace) if grace.replace(".", "", 1).isdecimal() else grace, "--grace")
 
 
 def _slurm_options(

@@ -82,21 +82,33 @@ def _logdir(names: Sequence[str], runs: Path) -> Iterator[Path]:
 
 
 def _start(logdir: Path, host: str, port: int | None) -> str:
-    """Start TensorBoard in threads of this process; returns its address."""
+    """Start TensorBoard in threads of this process; returns its address.
+
+    Raises:
+        InputError: it cannot listen on the host or the port.
+    """
     from tensorboard import program
 
-    from sweep.errors import SweepError
+    from sweep.errors import InputError
 
     server = program.TensorBoard()
     arguments = ["tensorboard", "--logdir", str(logdir), "--host", host]
     if port is not None:
         arguments += ["--port", str(port)]
     server.configure(argv=arguments)
+    printed = io.StringIO()  # a notice about its data server, then why it exits
     try:
-        with redirect_stderr(io.StringIO()):  # a notice about its data server
+        with redirect_stderr(printed):
             return str(server.launch())
-    except (SystemExit, program.TensorBoardServerException) as error:
-        raise SweepError(f"TensorBoard cannot start: {' '.join(str(error).split())}") from None
+    except (SystemExit, OverflowError, program.TensorBoardServerException) as error:
+        why = str(error)
+        if isinstance(error, SystemExit):
+            why = printed.getvalue().strip().rpartition("\n")[2] or f"it exited with {error}"
+        given = f"--host {host}" if port is None else f"--host {host} --port {port}"
+        raise InputError(
+            f"{given}: TensorBoard cannot start: {' '.join(why.split())}; choose an address of this machine "
+            "and a free port, or leave them out"
+        ) from None
 
 
 def announce(url: str, is_local: bool, has_browser: bool) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from sweep.analysis import formatting as text
 from sweep.analysis.comparison import ComparedTrial, Comparison
+from sweep.analysis.query import SweepTrials
 from sweep.console.sparkline import sparkline
 from sweep.console.tables import STATE_STYLES, make_console
 from sweep.system.streams import can_encode
@@ -47,7 +48,7 @@ def print_comparison(comparison: Comparison) -> None:
         for sweep in comparison.sweeps:
             total = len(sweep.view.frozen_trials)
             problem = f"none of its {text.plural(total, 'trial')} fulfils the condition"
-            name = text.printable(sweep.view.spec.name)
+            name = text.printable(_name(comparison, sweep))
             print(f"{name}: {problem if total else 'has no trial yet'}")
         return
     console = make_console()
@@ -83,7 +84,16 @@ def _limit(is_terminal: bool) -> int:
 def _label(comparison: Comparison, trial: ComparedTrial) -> str:
     """A trial's number, with its sweep if there are several."""
     number = str(trial.row.number)
-    return f"{trial.sweep.view.spec.name}:{number}" if len(comparison.sweeps) > 1 else number
+    return f"{_name(comparison, trial.sweep)}:{number}" if len(comparison.sweeps) > 1 else number
+
+
+def _name(comparison: Comparison, sweep: SweepTrials) -> str:
+    """A sweep's name; if several have it, what tells them apart: their folders' names, or their paths."""
+    views, index = [each.view for each in comparison.sweeps], comparison.sweeps.index(sweep)
+    for names in ([view.spec.name for view in views], [view.directory.name for view in views]):
+        if len(set(names)) == len(names):
+            return names[index]
+    return str(sweep.view.directory.root)
 
 
 def _lines(comparison: Comparison) -> list[_Line]:
@@ -158,6 +168,6 @@ def _notes(comparison: Comparison, shown: int) -> list[str]:
     counted = [len([1 for trial in comparison.trials if trial.sweep is sweep]) for sweep in comparison.sweeps]
     for sweep, found, count in zip(comparison.sweeps, comparison.found, counted, strict=True):
         if found > count:
-            name = f"{sweep.view.spec.name}: " if len(comparison.sweeps) > 1 else ""
+            name = f"{_name(comparison, sweep)}: " if len(comparison.sweeps) > 1 else ""
             notes.append(f"{name}{count} of {found} trials; more with -n {min(found, 2 * count)}")
     return notes

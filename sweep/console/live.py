@@ -8,7 +8,7 @@ import termios
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -246,17 +246,27 @@ class _SteadyRender(LiveRender):
 @contextmanager
 def _no_echo() -> Iterator[None]:
     """Turn off the terminal's echo: a typed `^C` would move the display by a line."""
-    if not os.isatty(0):
-        yield
-        return
-    before = termios.tcgetattr(0)
-    silent = [*before]
-    silent[3] &= ~termios.ECHO
-    termios.tcsetattr(0, termios.TCSADRAIN, silent)
+    before: list[Any] | None = None
+    with suppress(termios.error, OSError):
+        before = termios.tcgetattr(0)
+    is_silent = before is not None and _set_terminal([*before[:3], before[3] & ~termios.ECHO, *before[4:]])
     try:
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        if before is not None and is_silent:  # in the background, what it was is the mode of the shell
+            _set_terminal(before)
+
+
+def _set_terminal(mode: list[Any]) -> bool:
+    """Set the terminal's mode; returns whether it could be set.
+
+    The system would stop a process in the background that sets it, and it can have been closed meanwhile.
+    """
+    with suppress(termios.error, OSError):
+        if os.tcgetpgrp(0) == os.getpgrp():
+            termios.tcsetattr(0, termios.TCSADRAIN, mode)
+            return True
+    return False
 
 
 class NotebookDisplay(PictureDisplay):

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from sweep.analysis.formatting import parameter
+from sweep.analysis.formatting import distinct
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.sweepfile.parameters import Choice, Distribution, Range
 from sweep.sweepfile.tree import flatten
@@ -17,6 +17,8 @@ Column = dict[str, Any]
 """Key, title, role, kind and values of a column. The values of kind `choice` are indexes of its `choices`."""
 _EXACT = 2000
 """Up to this number of trials, numbers have all their digits; the table of a larger sweep has eight."""
+_LARGEST = 2**53
+"""A browser would round larger integers."""
 _MAX_TEXT = 500
 """Characters of a text that are shown: an attribute can be of any length."""
 
@@ -70,8 +72,10 @@ def _parameter_column(view: SweepView, name: str, rows: Sequence[TrialRow], digi
     if order is None and all(_is_number(cell) for cell in given):
         found: Column = {**_numbers(cells, digits), "log": is_log}
     else:
-        texts = [parameter(cell) if known else None for cell, known in zip(cells, is_set, strict=True)]
-        found = _choices(texts, [parameter(value) for value in _ordered(order or given)])
+        domain = _ordered(order or given)
+        texts = distinct([*domain, *given])
+        shown = iter(texts[len(domain) :])
+        found = _choices([next(shown) if known else None for known in is_set], texts[: len(domain)])
     return {"key": f"param:{name}", "title": name, "role": "parameter", **found}
 
 
@@ -107,7 +111,7 @@ def _optional(key: str, title: str, role: str, cells: Sequence[Any], digits: int
     given = [cell for cell in cells if cell is not None]
     if not given:
         return []
-    if all(map(_is_number, given)):
+    if all(_is_number(cell) and not (isinstance(cell, int) and abs(cell) > _LARGEST) for cell in given):
         return [{"key": key, "title": title, "role": role, **_numbers(cells, digits)}]
     texts = [None if cell is None else str(cell)[:_MAX_TEXT] for cell in cells]
     return [{"key": key, "title": title, "role": role, **_choices(texts)}]
@@ -150,8 +154,10 @@ def as_json(value: float | None, digits: int | None = None) -> int | float | str
         value: the number.
         digits: to how many significant digits it is rounded.
     """
+    if isinstance(value, int):  # it can be too large for a float
+        return value
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    return value if digits is None or isinstance(value, int) else float(f"{value:.{digits}g}")
+    return value if digits is None else float(f"{value:.{digits}g}")

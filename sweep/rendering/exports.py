@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.analysis.curves import CurvePoint, curve_points
 from sweep.analysis.view import SweepView, TrialRow
@@ -76,7 +76,8 @@ def _record(view: SweepView, trial: FrozenTrial) -> dict[str, Any]:
     row = view.row(trial)
     values = trial.values or [None] * len(view.spec.goals)
     # A waiting trial has no parameters yet in Optuna's table.
-    params = {**trial.params, **(row.params if trial.params else {})}
+    has_params = bool(trial.params) or trial.state != TrialState.WAITING
+    params = {**trial.params, **(row.params if has_params else {})}
     return {
         "number": trial.number,
         **({"value": values[0]} if len(values) == 1 else _named("values", dict(enumerate(values)))),
@@ -142,7 +143,9 @@ def json_record(view: SweepView, has_curves: bool) -> dict[str, Any]:
 
 
 def write_parquet(table: pandas.DataFrame, path: Path) -> None:
-    """Write a table to a Parquet file. A column whose values have several types becomes texts.
+    """Write a table to a Parquet file.
+
+    A column becomes texts if its values have several types, or are integers that do not fit into 64 bits.
 
     Raises:
         SweepError: pyarrow is not installed.
@@ -155,7 +158,8 @@ def _uniform_columns(table: pandas.DataFrame) -> Iterator[tuple[str, Any]]:
     for name in table.select_dtypes(include="object"):
         column = table[name].map(_flat)
         known = column.dropna()
-        if len({type(value) for value in known}) > 1:
+        is_mixed = len({type(value) for value in known}) > 1
+        if is_mixed or any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in known):
             column = column.astype(object)
             column[known.index] = [value if isinstance(value, str) else json.dumps(value) for value in known]
         yield name, column

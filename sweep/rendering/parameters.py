@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep.analysis.ablation import AblationStep, ablation
 from sweep.analysis.dependence import curve
-from sweep.analysis.formatting import parameter
+from sweep.analysis.formatting import distinct
 from sweep.analysis.importance import Importance, importances
 from sweep.analysis.metric_model import MetricModel
 from sweep.analysis.next_space import next_space
@@ -75,9 +75,12 @@ def _curve(model: MetricModel, column: int) -> dict[str, Any] | None:
     found = curve(model, column)
     if found is None:
         return None
-    is_choice = model.choices[column] > 0
+    choices = model.dimensions[column].choices
     return {
-        "x": [parameter(value) if is_choice else as_json(value, _DIGITS) for value in found.values],
+        # The page finds a choice by its text, which depends on the other choices.
+        "x": [as_json(value, _DIGITS) for value in found.values]
+        if choices is None
+        else distinct([*choices, *found.values])[len(choices) :],
         **{
             key: [as_json(float(value), _DIGITS) for value in values]
             for key, values in (("y", found.mean), ("low", found.low), ("high", found.high))
@@ -105,7 +108,9 @@ def _ablation(model: MetricModel) -> dict[str, Any] | None:
 
 
 def _label(step: AblationStep) -> str:
-    before, after = ("not set" if value is None else parameter(value) for value in (step.before, step.after))
+    values = [step.before, step.after]
+    shown = zip(values, distinct(values), strict=True)
+    before, after = ("not set" if value is None else text for value, text in shown)
     return f"{step.name}: {before} → {after}"
 
 

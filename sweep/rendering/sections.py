@@ -11,6 +11,7 @@ from sweep.analysis.explanation import Statement, Topic, explain
 from sweep.analysis.resuming import name_for_commands, stored_caller
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.controller.common_failure import failure_patterns
+from sweep.sweepfile.types import same_value
 from sweep.system.environment import Environment, environments
 
 _TITLES: dict[Topic, str] = {
@@ -80,8 +81,11 @@ def best_side_by_side(views: Sequence[SweepView]) -> list[tuple[str, list[str], 
     best = [view.params(view.best) if view.best is not None else {} for view in views]
     rows = []
     for name in dict.fromkeys(name for params in best for name in params):
-        values = [text.parameter(params[name]) if name in params else "" for params in best]
-        rows.append((name, values, len(set(values)) > 1))
+        given = [params[name] for params in best if name in params]
+        shown = iter(text.distinct(given))
+        texts = [next(shown) if name in params else "" for params in best]
+        differ = len(given) < len(best) or not all(same_value(given[0], value) for value in given)
+        rows.append((name, texts, differ))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from sweep.errors import EntryError, nearest
@@ -45,8 +46,11 @@ def check_executable(name: str, directory: Path, path: str, by_env: bool = False
 def _similar(name: str, directory: Path, path: str) -> str:
     if (directory / name).is_file():
         return f"; did you mean ./{name}?"
-    folders = [Path(folder) for folder in path.split(os.pathsep) if Path(folder).is_dir()]
-    near = nearest(name, [file.name for folder in folders for file in sorted(folder.iterdir())])
+    names: list[str] = []
+    for folder in path.split(os.pathsep):
+        with suppress(OSError):  # it does not exist, or cannot be listed
+            names += sorted(os.listdir(folder or os.curdir))
+    near = nearest(name, names)
     return f"; did you mean {near}?" if near else ""
 
 

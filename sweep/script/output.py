@@ -154,6 +154,8 @@ class ScriptOutput:
         whole = plain(line.decode("utf-8", "replace")).rstrip()
         text = whole.strip()
         if not text:
+            if not is_overwritten:  # a line feed, which can be read later than the carriage return before it
+                self._tail_is_overwritten = False
             return
         if self._tail_is_overwritten:
             self.tail.pop()  # a terminal would show this line in its place

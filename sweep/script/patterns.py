@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import sys
@@ -21,6 +22,7 @@ _LONGEST = 4096
 _TIMEOUT = 5.0
 """CPU seconds per line. Some expressions backtrack forever."""
 _LONGEST_SHOWN = 80
+_NO_STEP = f"is not a step, which is a whole number from 0 to {STEPS - 1}: such lines are counted"
 _OWN_SEPARATOR = re.compile(
     r"""\)[?*+]?(?:\\s\*|[ ])*(?:\\?[,'_](?!$|[ $)|A-Za-z]|\\s)|\\?[ekKMGT]|\\\.|\[(?!\W*$))
       | -(?:\\s\*|[ ])*\( | [,'_.](?:\\s\*)?\(""",
@@ -50,7 +52,7 @@ class Patterns:
         self._patterns = [(name, re.compile(pattern)) for name, pattern in named]
         self._step: int | None = None
         self.unread: dict[str, str] = {}
-        """Why a match is not a number, for the first such match of each group."""
+        """Why a match is not a number, or not a step, for the first such match of each group."""
         self._held: MetricRecord | None = None
         """The last state of a progress bar, while its step does not change."""
 
@@ -100,20 +102,27 @@ class Patterns:
             for name, text in _named_groups(metric, match):
                 number = read_number(text)
                 if number is None:
-                    self._say_unread(name, text, line)
+                    self._say_unread(name, text, line, f"is not read as a number: {READABLE}")
                 elif name != STEP_GROUP:
                     values[name] = number
-                elif 0 <= number < STEPS:
-                    self._step = int(number)
+                else:
+                    self._step = _as_step(number)
+                    if self._step is None:
+                        self._say_unread(name, text, line, _NO_STEP)
         return MetricRecord(self._step, values) if values else None
 
-    def _say_unread(self, name: str, text: str, line: str) -> None:
+    def _say_unread(self, name: str, text: str, line: str, why: str) -> None:
         if name not in self.unread:
             shown = line if len(line) <= _LONGEST_SHOWN else line[:_LONGEST_SHOWN] + "..."
-            self.unread[name] = (
-                f"{text[:_LONGEST_SHOWN]!r} in the line {shown!r} is not read as a number: {READABLE}"
-            )
+            self.unread[name] = f"{text[:_LONGEST_SHOWN]!r} in the line {shown!r} {why}"
             sys.stderr.write(f"sweep: metrics_from.regex, {name}: {self.unread[name]}\n")
+
+
+def _as_step(number: float) -> int | None:
+    """A number as a step; None if it is not one. 1.001k is 1001, although its float is 1000.9999999999999."""
+    if 0 <= number <= STEPS - 1 and math.isclose(number, round(number), rel_tol=1e-12):
+        return round(number)
+    return None
 
 
 def _named_groups(metric: str | None, match: re.Match[str]) -> Iterator[tuple[str, str]]:

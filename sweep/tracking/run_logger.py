@@ -149,8 +149,8 @@ class RunLogger:
     def start_at(self, step: int, tags: Iterable[str]) -> None:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
 
-        Only the first call counts. If the attempt continues earlier curves, a single value at step 0 (the size
-        of the model, for example) does not tell where, unless it is one of the sweep's metric.
+        Only the first call counts. If the attempt continues earlier curves, a single value at step 0 (the
+        size of the model, for example) does not tell where, unless it is one of the sweep's metric.
         """
         if self.has_scalars or (step == 0 and self._is_single(tags)):
             return

@@ -279,3 +279,16 @@ def test_few_complete_trials_among_many_pruned_ones_are_all_looked_at(tmp_path: 
     noises = [statement.data["noise"] for statement in found.of("noisy")]
     assert not any(map(math.isnan, noises))
     assert "R² is -" not in "".join(statement.evidence for statement in found.statements)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [(None, "it takes 20 complete trials with a finite value, and there is 1"), (1, "no parameter varies")],
+    ids=["a space", "constants"],
+)
+def test_one_trial_is_not_enough_but_its_parameters_vary(
+    parameters: int | None, why: str, tmp_path: Path
+) -> None:
+    options = {} if parameters is None else {"parameters": {"x": parameters}}
+    one = trial(0, 0.5) if parameters is None else create_trial(value=0.5)
+    assert why in str(explained([one], tmp_path, **options))

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from sweep.analysis.formatting import escaped, parameters, printable, span
+from sweep.analysis.formatting import distinct, escaped, parameter, parameters, printable, span
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\u202egnp\rover\x00"
 
@@ -52,3 +52,48 @@ def test_the_ends_of_an_interval_have_as_many_digits_as_its_width_deserves(
     low: float, high: float, text: str
 ) -> None:
     assert span(low, high) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.99995, "0.99995"),
+        (12345.5, "12345.5"),
+        (1e-5, "1e-05"),
+        (0.5, "0.5"),
+        (3.0, "3"),
+        (0.12345678901234567, "0.1235"),
+        (0.98765432109876543, "0.9877"),
+        (1 - 0.00004123456789, "0.999959"),
+        (1 + 0.00004123456789, "1.000041"),
+        (1 - 1e-16, "0.9999999999999999"),
+        (12345.678901234567, "1.235e+04"),
+        (1.0, "1"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+        (None, "None"),
+        ([0.99995, True], "[0.99995, True]"),
+    ],
+)
+def test_a_parameter_is_exact_if_it_was_written_and_near_one_it_is_not_rounded_to_it(
+    value: object, text: str
+) -> None:
+    assert parameter(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.9999, 0.99995, 0.99999], ["0.9999", "0.99995", "0.99999"]),
+        (["a", "b", 1], ["a", "b", "1"]),
+        ([None, "None", True], ["None", "'None'", "True"]),
+        ([True, "True"], ["True", "'True'"]),
+        ([1, "1"], ["1", "'1'"]),
+        (["a b", "a\nb"], ["'a b'", "'a\\nb'"]),
+        ([0.12345678901234566, 0.12346678901234567], ["0.12345678901234566", "0.12346678901234567"]),
+        ([1, 1.0], ["1", "1"]),
+        ([[1, 2], [1, 2]], ["[1, 2]", "[1, 2]"]),
+    ],
+)
+def test_different_values_have_different_texts(values: list[object], texts: list[str]) -> None:
+    assert distinct(values) == texts

@@ -362,6 +362,20 @@ def test_enqueue_in_a_finished_sweep_prints_the_command_that_extends_it(finished
 
 
 @pytest.mark.process
+def test_the_command_that_extends_a_sweep_can_be_pasted_whatever_the_values_contain(
+    make_sweep: MakeSweep,
+) -> None:
+    values = ["a, b", "it's [c] d", "-"]
+    file = make_sweep(LOSS_IS_X, parameters={"x": {"min": 0.0, "max": 1.0}, "k": {"values": values}})
+    call("run", file, "--inline", "--quiet")
+    for number, value in enumerate(values[:2], 6):
+        refused = call("enqueue", "demo", "x=0.25", f"k={value}", status=2).stderr
+        call(*shlex.split(refused.partition("sweep ")[2]))
+        last = json.loads(call("trials", "demo", "--format", "json").stdout)[-1]
+        assert (last["number"], last["params"]) == (number, {"x": 0.25, "k": value})
+
+
+@pytest.mark.process
 def test_a_sweep_is_found_by_name_and_by_path(finished: Path) -> None:
     for name in ("demo", "runs/demo", str(Path("runs/demo").resolve())):
         assert json.loads(call("status", name, "--json").stdout)["name"] == "demo"

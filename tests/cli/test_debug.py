@@ -180,6 +180,16 @@ def test_a_comma_in_a_value_does_not_separate_parameters(make_sweep: MakeSweep) 
     assert "{'sizes': [3, 4], 'x': 0.5}" in call("debug", file, "--params", "sizes=[3, 4],x=0.5").stdout
 
 
+def test_a_comma_separates_parameters_whatever_their_names_are(make_sweep: MakeSweep) -> None:
+    file = make_sweep(
+        "def train(trial):\n    print(dict(trial.params))\n    return 0.0\n",
+        parameters={"a/b": 1, "größe %": 2, "x": {"min": 0.0, "max": 1.0}},
+    )
+    said = call("debug", file, "--params", "x=0.5,a/b=3, größe %=4", status=2).stderr
+    assert "größe %" in said
+    assert "{'a/b': 3, 'größe %': 2, 'x': 0.5}" in call("debug", file, "--params", "x=0.5,a/b=3").stdout
+
+
 def test_parameters_that_are_not_given_are_listed(make_sweep: MakeSweep) -> None:
     file = make_sweep(CODE, parameters={**PARAMETERS, "act": {"values": ["relu", "gelu"], "default": "gelu"}})
     said = call("debug", file).stdout
@@ -197,6 +207,7 @@ def test_parameters_that_are_not_given_are_listed(make_sweep: MakeSweep) -> None
         (["--params", "{x"], "error: --params {x: is not YAML"),
         (["--params", "notes.txt"], "notes.txt: expected parameters such as {lr: 0.1}"),
         (["--params", "nowhere.yaml"], "nowhere.yaml: is neither key=value nor a file"),
+        (["--params", "runs"], "error: --params runs: is a folder; write a file in it, or lr=0.1"),
         (["--trial", "3"], "error: --trial 3: demo has no such trial; they are 0 to 2"),
         (["--trial", "-1"], "error: --trial -1: demo has no such trial"),
         (["--repeat", "1"], "error: --repeat 1: demo has no repeats; leave it out"),

@@ -148,9 +148,11 @@ def test_curves_are_exported_in_long_form() -> None:
         ("t.xlsx", r"t\.xlsx: \.xlsx is not a format; write \.csv or"),
         ("none/t.csv", "none: no such folder; create it first"),
         ("none/t.parquet", "none: no such folder; create it first"),
+        ("runs", "runs: is a folder; write runs/trials.csv"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused(output: str, message: str) -> None:
+    Path("runs").mkdir()
     with pytest.raises(InputError, match=f"^--output: {message}"):
         export("-o", output)
     assert not list(Path().glob("**/t.*"))
@@ -180,6 +182,30 @@ def test_parquet_keeps_numbers_and_makes_texts_of_mixed_choices() -> None:
     ]
     app(["export", "demo", "--curves", "-o", "c.parquet"], standalone_mode=False)
     assert len(pandas.read_parquet("c.parquet"))
+
+
+def test_parquet_makes_texts_of_integers_that_do_not_fit_into_64_bits() -> None:
+    pytest.importorskip("pyarrow")
+    values = {"mixed": [-5, 2**64 - 1, 2**60 + 1], "huge": [10**400, 1, 2], "plain": [-(2**63), 0, 2**63 - 1]}
+
+    def objective(trial: sweep.Trial) -> float:
+        for name, given in values.items():
+            trial.set_user_attr(name, given[trial.number])
+        return 1.0
+
+    run(objective, n_trials=3)
+    app(["export", "demo", "-o", "t.parquet"], standalone_mode=False)
+    table = pandas.read_parquet("t.parquet")
+    assert list(table["user_attrs_mixed"]) == ["-5", str(2**64 - 1), str(2**60 + 1)]
+    assert list(table["user_attrs_huge"]) == [str(10**400), "1", "2"]
+    assert list(table["user_attrs_plain"]) == values["plain"]
+
+
+def test_constants_have_columns_even_if_all_parameters_are_constant() -> None:
+    run(lambda trial: 1.0, n_trials=2, space={"epochs": 3, "kind": "a"})
+    table = exported()
+    assert list(table["params_epochs"]) == [3, 3]
+    assert list(table["params_kind"]) == ["a", "a"]
 
 
 def test_a_file_is_replaced_only_by_a_complete_one(monkeypatch: pytest.MonkeyPatch) -> None:

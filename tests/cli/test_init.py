@@ -259,6 +259,12 @@ def test_a_file_whose_name_cannot_name_a_sweep_gets_another_one(project: Path) -
     assert load_spec("my train.yaml").name == "my-train"
 
 
+def test_the_printed_commands_can_be_pasted_whatever_the_name_of_the_file_is(project: Path) -> None:
+    (project / "my train.py").write_text(FUNCTION)
+    assert "\n  sweep check 'my train.yaml'  " in call("init", "my train.py").stdout
+    assert "# `sweep check 'my train.yaml'` shows" in (project / "my train.yaml").read_text()
+
+
 @pytest.mark.parametrize("target", ["missing.py", "train.py:f", "bad.py", "two.py", "train", ""])
 def test_a_bad_target_is_one_clear_error(project: Path, target: str) -> None:
     (project / "train.py").write_text(FUNCTION)

@@ -451,9 +451,7 @@ def test_failed_trials_are_resubmitted_while_the_sweep_runs_and_afterwards(make_
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("soon", "expected a duration"), ("-3", "expected a duration")]
-)
+@pytest.mark.parametrize(("text", "message"), [(text, "expected a duration") for text in ("soon", "-3", "²")])
 def test_an_invalid_grace_time_is_refused(make_sweep: MakeSweep, text: str, message: str) -> None:
     file = make_sweep("def train(trial): ...")
     assert f"--grace: {message}" in call("run", file, f"--grace={text}", status=2).stderr

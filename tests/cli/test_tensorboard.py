@@ -144,3 +144,22 @@ def test_over_ssh_the_command_says_how_to_forward_the_port(project: Path) -> Non
     with serve("demo", env=env) as (board, printed):
         port = board.url.rpartition(":")[2]
     assert f"ssh -N -L {port}:localhost:{port} -p 2222 ann@10.0.0.2\n" in printed
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--host", "192.0.2.1"], "Cannot assign requested address"),
+        (["--port", "99999"], "99999 > 65535"),
+        (["--port", "-5"], "port must be 0-65535"),
+    ],
+)
+def test_a_host_or_a_port_that_cannot_be_used_is_one_error_with_the_cause(
+    project: Path, options: list[str], why: str
+) -> None:
+    run("demo", 1)
+    said = call("tensorboard", "demo", "--no-browser", *options, status=2).stderr
+    (error,) = (line for line in said.splitlines() if line.startswith("error: "))
+    assert " ".join(options) in error
+    assert why in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,6 +70,25 @@ def test_chosen_trials_and_those_of_several_sweeps(compare: Compare) -> None:
     assert [cell.split(":")[0] for cell in both["trial"][1:]] == ["goals", "goals"]
     assert both["cost"][0] == "-"
     assert rows_of(compare("usual:3", "goals:1", "usual:0"))["trial"] == ["usual:3", "usual:0", "goals:1"]
+
+
+def test_a_sweep_that_is_given_by_name_and_by_directory_is_one_sweep(compare: Compare, runs: Path) -> None:
+    assert compare("usual", str(runs / "usual")) == compare("usual")
+    assert rows_of(compare("usual", "4", f"{runs / 'usual'}:2"))["trial"] == ["4", "2"]
+
+
+def test_sweeps_with_one_name_are_told_apart_by_their_directories(
+    compare: Compare, runs: Path, tmp_path: Path
+) -> None:
+    copy, namesake = tmp_path / "copy", tmp_path / "usual"
+    for folder in (copy, namesake):
+        shutil.copytree(runs / "usual", folder)
+    assert rows_of(compare("usual:3", f"{copy}:3"))["trial"] == ["usual:3", "copy:3"]
+    assert rows_of(compare("usual:3", f"{namesake}:3"))["trial"] == [f"{runs / 'usual'}:3", f"{namesake}:3"]
+    assert compare("usual", str(copy), "--where", "x > 1").splitlines() == [
+        f"{name}: none of its 8 trials fulfils the condition" for name in ("usual", "copy")
+    ]
+    assert "copy: 2 of 8 trials" in compare("usual", str(copy))
 
 
 def test_conditions_orders_and_a_choice_of_parameters(compare: Compare) -> None:

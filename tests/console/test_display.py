@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -18,6 +21,8 @@ from sweep.console.sparkline import shape
 from sweep.messages import Assignment, AttemptResult, BestTrial, Progress, Report, RunningTrial
 from sweep.sweepfile import SweepSpec
 from sweep.tracking.hparams import Session
+from tests.commands import PATIENCE
+from tests.terminal import Terminal
 
 SPEC = SweepSpec.model_validate(
     {
@@ -243,3 +248,72 @@ def test_the_terminal_shows_that_the_sweep_is_being_started_from_the_beginning()
     file = io.StringIO()
     with LiveDisplay(SPEC, Console(file=file, width=80, force_terminal=True)):
         assert "starting demo ..." in file.getvalue()
+
+
+_IN_THE_BACKGROUND = """
+import os, signal
+from sweep.console.live import _no_echo
+
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    with _no_echo():
+        pass
+    os._exit(0)
+_, status = os.waitpid(child, os.WUNTRACED)
+if os.WIFSTOPPED(status):
+    os.kill(child, signal.SIGKILL)
+print("stopped" if os.WIFSTOPPED(status) else "ended")
+"""
+
+
+@pytest.mark.process
+def test_a_sweep_in_the_background_is_not_stopped_by_its_terminal() -> None:
+    with Terminal([sys.executable, "-c", _IN_THE_BACKGROUND]) as terminal:
+        assert terminal.wait_for("stopped|ended").endswith("ended")
+
+
+_CLOSED_TERMINAL = """
+import signal, sys
+from contextlib import suppress
+from pathlib import Path
+from sweep.console.live import _no_echo
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+try:
+    with _no_echo():
+        with suppress(OSError):  # of the terminal, which is closed as soon as it has shown the text
+            print("ready", flush=True)
+            sys.stdin.read()
+except BaseException as error:
+    Path(sys.argv[1]).write_text(repr(error))
+    raise
+Path(sys.argv[1]).write_text("ended")
+"""
+
+
+@pytest.mark.process
+def test_a_terminal_that_is_closed_meanwhile_is_no_error(tmp_path: Path) -> None:
+    outcome = tmp_path / "outcome"
+    terminal = Terminal([sys.executable, "-c", _CLOSED_TERMINAL, str(outcome)])
+    terminal.wait_for("ready")
+    os.close(terminal._master)
+    terminal._process.wait(PATIENCE)
+    assert outcome.read_text() == "ended"
+
+
+@pytest.mark.process
+def test_a_typed_character_is_not_shown_while_the_display_is() -> None:
+    code = (
+        "from sweep.console.live import _no_echo\n"
+        "with _no_echo(): print('ready', flush=True); input()\n"
+        "print('over', flush=True); input(); print('end')"
+    )
+    with Terminal([sys.executable, "-c", code]) as terminal:
+        terminal.wait_for("ready")
+        terminal.type("unseen")
+        terminal.wait_for("over")
+        terminal.type("seen")
+        terminal.wait_for("end")
+    assert "unseen" not in terminal.text
+    assert "seen" in terminal.text

@@ -66,7 +66,8 @@ def test_the_fields_of_a_dataclass_are_examples_and_the_command_line_is_right(
 
 @pytest.mark.parametrize("base", ["Args", "transformers.Args"])
 def test_a_dataclass_can_have_the_name_of_its_imported_base(project: Path, base: str) -> None:
-    code = f"import transformers, tyro\nfrom transformers import Args\nclass Args({base}):\n    lr: float = 0.1\n"
+    imports = "import transformers, tyro\nfrom transformers import Args\n"
+    code = f"{imports}class Args({base}):\n    lr: float = 0.1\n"
     (project / "train.py").write_text(f"{code}tyro.cli(Args)\n")
     assert read_source("train.py").examples == {"lr": LR}
 

@@ -17,6 +17,7 @@ from sweep.analysis.metric_model import MetricModel
 from sweep.analysis.view import SweepView
 from sweep.errors import SweepError
 from sweep.rendering.html import embedded_json, write_report
+from sweep.rendering.sections import best_side_by_side
 from sweep.sweepfile import load_spec
 from tests.commands import call
 from tests.conftest import MakeSweep
@@ -115,6 +116,50 @@ def test_infinity_and_nan_are_valid_json(make_sweep: MakeSweep, tmp_path: Path) 
     (data,) = data_of(page)
     assert cells(data, "goal:0") == ["-Infinity", "Infinity"]
     assert data["curves"]["values"] == [[None, "Infinity"]] * 2
+
+
+def test_choices_are_the_same_only_if_their_values_are(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    code = """
+        def train(trial):
+            return len(repr(trial.params.kind)) + trial.params.ema
+    """
+    kinds, emas = [None, "None", True, "True"], [0.9999, 0.99995, 0.99999]
+    space = {"kind": {"values": kinds}, "ema": {"values": emas}}
+    trials = sweep.run(make_sweep(code, parameters=space, stop={"trials": 60}), inline=True).trials
+    (data,) = data_of(report(tmp_path / "r.html", SweepView.open("demo", Path("runs"))))
+    assert cells(data, "param:ema") == [str(trial.params["ema"]) for trial in trials]
+    assert cells(data, "param:kind") == [repr(trial.params["kind"]) for trial in trials]
+    choices = ["None", "'None'", "True", "'True'"]
+    assert next(one for one in data["columns"] if one["key"] == "param:kind")["choices"] == choices
+    assert data["parameters"][0]["curves"]["kind"]["x"] == choices
+
+
+def test_the_best_parameters_of_several_sweeps_differ_if_their_values_do(make_sweep: MakeSweep) -> None:
+    values = {"first": [None, 0.123456789012345, 1], "second": ["None", 0.123412341234123, 1.0]}
+    for name, given in values.items():
+        space = dict(zip("abc", ({"values": [value]} for value in given), strict=True))
+        sweep.run(make_sweep("def train(trial): return 1.0", name, parameters=space), inline=True, n_trials=1)
+    views = [SweepView.open(name, Path("runs")) for name in values]
+    assert best_side_by_side(views) == [
+        ("a", ["None", "'None'"], True),
+        ("b", ["0.1235", "0.1234"], True),
+        ("c", ["1", "1"], False),
+    ]
+
+
+def test_integers_that_a_browser_would_round_are_texts(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    code = """
+        def train(trial):
+            trial.set_user_attr("huge", 10**400 + trial.number)
+            trial.set_user_attr("large", 2**53 + trial.number)
+            trial.set_user_attr("usual", trial.number)
+            return 1.0
+    """
+    sweep.run(make_sweep(code, stop={"trials": 2}), inline=True)
+    (data,) = data_of(report(tmp_path / "r.html", SweepView.open("demo", Path("runs"))))
+    assert cells(data, "attribute:huge") == [str(10**400), str(10**400 + 1)]
+    assert cells(data, "attribute:large") == [str(2**53), str(2**53 + 1)]
+    assert cells(data, "attribute:usual") == [0, 1]
 
 
 def test_it_allows_only_its_own_scripts_and_no_network(view: SweepView, tmp_path: Path) -> None:

@@ -187,3 +187,12 @@ def test_a_script_that_closes_its_output_continues_to_run(make_script: MakeScrip
         """
     )
     assert run(file).trials[0].value == 2
+
+
+def test_a_line_is_kept_whose_carriage_return_and_line_feed_are_read_separately(tmp_path: Path) -> None:
+    printing = "printf '10%%\\r20%%\\r' >&2; printf 'the cause\\r' >&2; sleep 0.5; printf '\\nbye\\n' >&2"
+    script = subprocess.Popen(["sh", "-c", printing], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output = ScriptOutput(script, tmp_path / "output.log", wants_all=True)
+    script.wait()
+    output.close()
+    assert list(output.tail) == ["the cause", "bye"]

@@ -213,3 +213,42 @@ def test_the_last_state_of_a_progress_bar_counts_for_each_step(make_script: Make
     result = run(file)
     assert result.study.trials[0].intermediate_values == {0: 9.01, 1: 8.01}
     assert result.trials[0].metrics["acc"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("2", 2),
+        ("2.0", 2),
+        ("1.001k", 1001),
+        ("2147483647", 2147483647),
+        ("0.25", None),
+        ("1000000000.5", None),
+        ("2147483647.5", None),
+        ("2147483648", None),
+        ("-1", None),
+        ("inf", None),
+        ("nan", None),
+    ],
+)
+def test_a_step_that_is_not_a_whole_number_is_said_once_and_its_line_is_counted(
+    step: str, expected: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patterns = Patterns([r"'epoch': (?P<step>\S+)", r"'loss': (?P<loss>[\d.]+)"])
+    assert patterns.read("'epoch': 7 'loss': 1") == [(7, {"loss": 1.0})]
+    for _ in range(2):
+        assert patterns.read(f"'epoch': {step} 'loss': 0.5") == [(expected, {"loss": 0.5})]
+    said = capsys.readouterr().err
+    assert said.count("is not a step, which is a whole number from 0 to 2147483647") == (expected is None)
+
+
+@pytest.mark.process
+def test_fractional_epochs_are_counted(make_script: MakeScript) -> None:
+    file = make_script(
+        """
+        for epoch in range(1, 6):
+            print({"val_loss": 1 / epoch, "epoch": epoch + 0.5})
+        """,
+        metrics_from={"regex": r"'val_loss': (?P<val_loss>[\d.]+), 'epoch': (?P<step>[\d.]+)"},
+    )
+    assert run(file).study.trials[0].intermediate_values == {0: 1, 1: 0.5, 2: 1 / 3, 3: 0.25, 4: 0.2}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -65,6 +67,23 @@ def test_a_program_can_be_a_module_a_package_or_on_path(
 
 def test_a_program_on_path_needs_no_command(folder: Path) -> None:
     assert find(folder, "my-train", None, OURS) == ["my-train", "--x=1"]
+
+
+def test_a_folder_on_path_that_cannot_be_listed_is_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, listed = folder / "secret", os.listdir
+    secret.mkdir()
+    monkeypatch.setenv("PATH", f"{secret}:{folder / 'missing'}:{folder / 'bin'}")
+
+    def list_folder(path: str | Path) -> list[str]:
+        if Path(path) == secret:  # root can list every folder
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", list_folder)
+    with pytest.raises(EntryError, match="there is no program 'my-tarin' on PATH; did you mean my-train"):
+        find(folder, "my-train", ["my-tarin", "${program}"])
 
 
 @pytest.mark.parametrize(
