@@ -79,11 +79,15 @@ def parameter(value: Any) -> str:
 
 
 def distinct(values: Sequence[Any]) -> list[str]:
-    """The values of one parameter. If different ones would look alike, all are shown as in Python."""
+    """The values of one parameter. Different ones that would look alike are shown as in Python."""
     texts = [parameter(value) for value in values]
-    if len(set(texts)) == len(set(map(_identity, values))):
-        return texts
-    return [printable(repr(value)) for value in values]
+    looks: dict[str, set[Any]] = {}
+    for text, value in zip(texts, values, strict=True):
+        looks.setdefault(text, set()).add(_identity(value))
+    return [
+        text if len(looks[text]) == 1 else printable(repr(value))
+        for text, value in zip(texts, values, strict=True)
+    ]
 
 
 def _identity(value: Any) -> Any:

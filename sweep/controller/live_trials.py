@@ -112,8 +112,8 @@ class LiveTrials:
         if not run.times and run.attempt == 1 and created is not None:
             run.times.append((round(created.timestamp(), 3), None))
         if run.times:
-            started, _ = run.times[-1]
-            run.times[-1] = (started, max(started, self.meter.earlier_end))
+            started, ended = run.times[-1]
+            run.times[-1] = (started, max(started, self.meter.earlier_end) if ended is None else ended)
         self.wait(run)
 
     def undo_start(self, run: LiveRun) -> None:

@@ -22,7 +22,7 @@ _LONGEST = 4096
 _TIMEOUT = 5.0
 """CPU seconds per line. Some expressions backtrack forever."""
 _LONGEST_SHOWN = 80
-_NO_STEP = f"is not a step, which is a whole number from 0 to {STEPS - 1}: such lines are counted"
+_NO_STEP = f"is not a step, which is a whole number from 0 to {STEPS - 1}: from here on, lines are counted"
 _OWN_SEPARATOR = re.compile(
     r"""\)[?*+]?(?:\\s\*|[ ])*(?:\\?[,'_](?!$|[ $)|A-Za-z]|\\s)|\\?[ekKMGT]|\\\.|\[(?!\W*$))
       | -(?:\\s\*|[ ])*\( | [,'_.](?:\\s\*)?\(""",
@@ -51,6 +51,8 @@ class Patterns:
         )
         self._patterns = [(name, re.compile(pattern)) for name, pattern in named]
         self._step: int | None = None
+        self._are_counted = False
+        """Whether lines are counted because a step was not a whole number."""
         self.unread: dict[str, str] = {}
         """Why a match is not a number, or not a step, for the first such match of each group."""
         self._held: MetricRecord | None = None
@@ -106,8 +108,9 @@ class Patterns:
                 elif name != STEP_GROUP:
                     values[name] = number
                 else:
-                    self._step = _as_step(number)
+                    self._step = None if self._are_counted else _as_step(number)
                     if self._step is None:
+                        self._are_counted = True  # epochs 0.5 and 1.0: otherwise 1 would be there twice
                         self._say_unread(name, text, line, _NO_STEP)
         return MetricRecord(self._step, values) if values else None
 

@@ -272,8 +272,8 @@ class _Named(_Transformed):
         if not self._parameter.allows(value):
             raise ValueError
         sampled = min(max(self._quantile.share(float(value)), 0.0), 1.0)
-        # The last digits of a large value are rounded off, whatever the scale.
-        if abs(self.decode(sampled) - value) > 1e-6 * self._scale(value) + 1e-10 * abs(value):
+        # The last digits of a large value are lost, whatever the scale.
+        if abs(self.decode(sampled) - value) > 1e-6 * self._scale(value) + 1e-8 * abs(value):
             raise ValueError
         return sampled
 

@@ -256,10 +256,10 @@ class Journal(JournalReader):
     def _append(self, content: bytes) -> int:
         """Append to the file; returns where it starts in the file, in bytes."""
         size = os.path.getsize(self.path)
-        if size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            _repair(self.path)  # another program has died while it wrote
-            size = os.path.getsize(self.path)
         try:
+            if size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                _repair(self.path)  # another program has died while it wrote
+                size = os.path.getsize(self.path)
             with open(self.path, "ab") as file:
                 file.write(content)
                 file.flush()

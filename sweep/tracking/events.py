@@ -13,7 +13,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -148,10 +148,22 @@ class Span(NamedTuple):
     end: int
 
 
+def write_event_file(directory: Path, purge_step: int, events: Iterable[Any]) -> Path:
+    """Write an event file with a purge step and the events that follow it: the whole file, or none."""
+    path = next_event_file(directory)
+    with _replacement(path) as (_, records):
+        version = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+        session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        start = event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=session)
+        for event in (version, start, *events):
+            records.write(event.SerializeToString())
+    return path
+
+
 class EventFile:
     """Writes a new event file in `directory`, which is created if it is missing.
 
-    Thread-safe. It has the methods that tensorboardX's `FileWriter` expects of an event writer.
+    Thread-safe.
 
     Args:
         directory: the run directory.
@@ -165,22 +177,24 @@ class EventFile:
         self._lock = threading.Lock()
         self._records: RecordFile | None = RecordFile(self.path)
         self._purge_step: int | None = None
-        self._repeated: Callable[[], Iterable[Any]] = tuple
         if path is None:
             self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
-    def set_purge_step(self, step: int | None, repeated: Callable[[], Iterable[Any]] = tuple) -> None:
+    def set_purge_step(self, step: int | None) -> None:
         """Have TensorBoard drop the points of earlier files of the run from `step` on.
 
         It takes effect with the next record; until then another call replaces it, and None cancels it.
         TensorBoard's Python loader respects it only if the first file of a directory has a purge step too,
         so every attempt sets one.
-
-        Args:
-            step: the step.
-            repeated: called at that moment; returns events that are dropped by it and are written again.
         """
-        self._purge_step, self._repeated = step, repeated
+        self._purge_step = step
+
+    def write_purge_step(self) -> None:
+        """Have it take effect now, before another file gets points that it would drop."""
+        with self._lock:
+            self._write_purge_step()
+            if self._records is not None:
+                self._records.push()
 
     def add_summary(self, summary: Any, step: int | None = None) -> None:
         """Write one summary immediately."""
@@ -200,8 +214,6 @@ class EventFile:
             start = event_pb2.Event(wall_time=time.time(), step=self._purge_step, session_log=session)
             self._records.write(start.SerializeToString())
             self._purge_step = None
-            for event in self._repeated():
-                self._records.write(event.SerializeToString())
 
     def sync(self) -> None:
         """Wait until everything written survives a power failure."""
@@ -216,16 +228,3 @@ class EventFile:
             if self._records is not None:
                 self._records.close()
                 self._records = None
-
-    def get_logdir(self) -> str:
-        """The run directory, for tensorboardX."""
-        return str(self.path.parent)
-
-    def flush(self) -> None:
-        """Does nothing: there is no buffer."""
-
-    def close(self) -> None:
-        """Does nothing: an objective may close its writer early; the file stays open until `finish`."""
-
-    def reopen(self) -> None:
-        """Does nothing; see `close`."""

@@ -40,8 +40,7 @@ def read_points(run: Path) -> dict[str, dict[int, Point]]:
     curves: dict[str, dict[int, Point]] = {}
     numbers = ScalarReader()
     for _, _, event in _events(run):
-        if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
-            # A purge step: another attempt has started here.
+        if is_start(event):
             for tag, points in curves.items():
                 curves[tag] = {step: point for step, point in points.items() if step < event.step}
         for value in event.summary.value:
@@ -50,23 +49,23 @@ def read_points(run: Path) -> dict[str, dict[int, Point]]:
     return {tag: points for tag, points in curves.items() if points and tag != HOURS}
 
 
-def read_events(run: Path, first: int, without: Path) -> list[Any]:
-    """The summaries of a run from step `first` on, except large ones and those that a purge step drops.
+def is_start(event: Any) -> bool:
+    """Whether an event is a purge step: another attempt has started here."""
+    return bool(event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START)
+
+
+def read_events(run: Path, without: Path) -> Iterator[Any]:
+    """The summaries and the purge steps of a run, except large ones, in the order written.
 
     Args:
         run: the run directory.
-        first: the lowest step.
         without: an event file that is left out.
     """
-    events: list[Any] = []
-    for path, _, event in _events(run):
-        if path == without:
-            continue
-        if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
-            events = [earlier for earlier in events if earlier.step < event.step]
-        elif event.step >= first and event.HasField("summary"):
-            events.append(event)
-    return events
+    return (
+        event
+        for path, _, event in _events(run)
+        if path != without and (event.HasField("summary") or is_start(event))
+    )
 
 
 def read_values(run: Path) -> Iterator[tuple[Any, int]]:

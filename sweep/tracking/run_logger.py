@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweep.tracking import hparams
-from sweep.tracking.events import EventFile, rename_tags, wait_for_later_names
+from sweep.tracking.events import EventFile, rename_tags, wait_for_later_names, write_event_file
 from sweep.tracking.hparams import Cell, Session
-from sweep.tracking.numbers import HOURS, ScalarReader, as_stored, is_in_curve
-from sweep.tracking.read import read_events, read_scalars
+from sweep.tracking.included import Included
+from sweep.tracking.numbers import HOURS, as_stored, is_in_curve
+from sweep.tracking.read import read_scalars
 from sweep.tracking.row import update_row
-from sweep.tracking.tensorboardx import TrialSummaryWriter, event_pb2, summary_pb2
+from sweep.tracking.tensorboardx import TrialSummaryWriter, summary_pb2
 
 _TIME_INTERVAL = 30.0
 """Seconds between points of the time that a running trial has taken. Without any, TensorBoard's parallel
@@ -67,8 +67,8 @@ class RunLogger:
             self._write_row()
         self._resume_after = resume_after
         self._is_resumed = False
-        self._included: Callable[[int], Iterable[Any]] = lambda first: ()
-        """Returns the events from a step on that belong to the checkpoint from which the attempt resumes."""
+        self._restored: dict[str, int] = {}
+        """The last step of each tag in the checkpoint from which the attempt resumes."""
         self._earlier: dict[str, dict[int, float]] = {}
         """The curves of earlier attempts, if this one may continue them at any step."""
         self.has_scalars = False
@@ -106,12 +106,23 @@ class RunLogger:
         self._is_resumed = True
         self.last = {tag: (at, value) for tag, (at, value) in state["last"].items()}
         self._best = self._earlier_best = state["best"]
-        ends = {tag: at for tag, (at, _) in self.last.items()}
-        # Version 0.1.0 has not stored the time.
-        self._included = partial(self._included_events, ends, state.get("time", -math.inf))
+        self._restored = {tag: at for tag, (at, _) in self.last.items()}
         if self._resume_after is not None:
-            first = self._resume_after + 1
-            self._file.set_purge_step(first, partial(self._included, first))
+            # Version 0.1.0 has not stored the time.
+            saved = state.get("time", -math.inf)
+            self._drop_excluded(Included(self.path, self._file.path, self._restored, saved))
+        self.has_scalars = False
+
+    def _drop_excluded(self, included: Included) -> None:
+        """Drop what the checkpoint does not include, and nothing else."""
+        assert self._resume_after is not None
+        # What was logged before the checkpoint was requested has dropped everything.
+        first = 0 if self.has_scalars else included.first_excluded(self._resume_after + 1)
+        repeated = included.events(first)
+        self._file.set_purge_step(None if repeated else first)
+        if repeated:
+            self._file.finish()
+            self._file = EventFile(self.path, path=write_event_file(self.path, first, repeated))
 
     @property
     def is_start_known(self) -> bool:
@@ -146,38 +157,45 @@ class RunLogger:
         values = [value for value in scalars.get(self._metric, {}).values() if not math.isnan(value)]
         self._best = self._earlier_best = (max if self._maximize else min)(values, default=None)
 
-    def start_at(self, step: int, tags: Iterable[str]) -> None:
+    def start_at(self, step: int, tags: Collection[str]) -> None:
         """Set the first step of this attempt's scalars. Points of earlier attempts from there on are dropped.
 
         Only the first call counts. If the attempt continues earlier curves, a single value at step 0 (the
-        size of the model, for example) does not tell where, unless it is one of the sweep's metric.
+        size of the model, for example) does not tell where, unless it is one of the sweep's metric. Nor does
+        a tag that the checkpoint does not have.
         """
-        if self.has_scalars or (step == 0 and self._is_single(tags)):
+        if self.has_scalars or self._is_undecided(step, tags):
             return
         self.has_scalars = True
         if self._earlier:
             self._file.set_purge_step(step)
             self._load_curves(self._earlier, step)
-        elif self._resume_after is not None:
-            known = [self.last[tag][0] for tag in tags if tag in self.last]
-            if not self._is_resumed:  # it did not load the checkpoint
-                self._file.set_purge_step(0)
-            elif step > self._resume_after:
-                pass  # as `restore` has set it
-            elif known and max(known) < step:  # counted in another way than the steps of checkpoints
-                self._file.set_purge_step(step, partial(self._included, step))
-            else:
-                self._file.set_purge_step(step)
-                exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
-                self._load_curves(read_scalars(self.path), step)  # the best must not come from a dropped step
-                self.last.update(exact)  # values in a file have single precision
+        elif self._resume_after is not None and not self._is_resumed:  # it did not load the checkpoint
+            self._file.set_purge_step(0)
+        elif self._goes_back(step, tags):
+            self._file.set_purge_step(step)
+            exact = {tag: (at, value) for tag, (at, value) in self.last.items() if at < step}
+            self._load_curves(read_scalars(self.path), step)  # the best must not come from a dropped step
+            self.last.update(exact)  # values in a file have single precision
+        self._file.write_purge_step()  # another writer of the run may be ahead
 
-    def _is_single(self, tags: Iterable[str]) -> bool:
-        """Whether these tags have one value each, at step 0, in the curves that this attempt continues."""
+    def _goes_back(self, step: int, tags: Collection[str]) -> bool:
+        """Whether the attempt repeats steps that the checkpoint includes."""
+        is_before = self._resume_after is not None and step <= self._resume_after
+        return is_before and any(self._restored.get(tag, -1) >= step for tag in tags)
+
+    def _is_undecided(self, step: int, tags: Collection[str]) -> bool:
+        """Whether scalars do not tell where the attempt continues earlier curves."""
         if self._earlier:
-            return all(tag != self._metric and len(self._earlier.get(tag, ())) <= 1 for tag in tags)
-        return self._is_resumed and all(
-            tag != self._metric and self.last.get(tag, (0, 0.0))[0] == 0 for tag in tags
+            is_single = all(tag != self._metric and len(self._earlier.get(tag, ())) <= 1 for tag in tags)
+            return step == 0 and is_single
+        return (
+            self._is_resumed
+            and bool(tags)
+            and all(
+                tag not in self._restored or (step == 0 == self._restored[tag] and tag != self._metric)
+                for tag in tags
+            )
         )
 
     def start_after_checkpoint(self) -> None:
@@ -187,36 +205,9 @@ class RunLogger:
         """
         self.start_at(0 if self._resume_after is None else self._resume_after + 1, ())
 
-    def _included_events(self, ends: Mapping[str, int], saved: float, first: int) -> Iterator[Any]:
-        """Events that belong to the checkpoint from which the attempt resumes, from step `first` on.
-
-        Their steps may be counted in another way than its own, such as in batches, and TensorBoard drops
-        everything from a step on.
-
-        Args:
-            ends: the last steps of the tags when it was saved.
-            saved: when it was saved, in seconds since the epoch. Histograms and the like belong to it if they
-                are older.
-            first: the lowest step.
-        """
-        numbers = ScalarReader()
-        for event in read_events(self.path, first, without=self._file.path):
-            values = [
-                value
-                for value in event.summary.value
-                if (
-                    event.wall_time <= saved
-                    if numbers.read(value) is None
-                    else event.step <= ends.get(value.tag, -1)
-                )
-            ]
-            if values:
-                summary = summary_pb2.Summary(value=values)
-                yield event_pb2.Event(wall_time=event.wall_time, step=event.step, summary=summary)
-
     def new_writer(self, log: Callable[[str, Any, int | None], None]) -> TrialSummaryWriter:
         """A tensorboardX `SummaryWriter` that writes into the same file, and passes its scalars to `log`."""
-        return TrialSummaryWriter(self._file, log)
+        return TrialSummaryWriter(self.path, self.add_event, log)
 
     def add_event(self, event: Any) -> None:
         """Write an existing event."""

@@ -80,14 +80,20 @@ class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
     Objectives receive it as `trial.writer`. Closing it has no effect. Scalars are logged as by `trial.log`.
 
     Args:
-        file: an `EventFile`.
+        directory: the run directory.
+        add_event: writes an event.
         log: logs a scalar: its tag, its value and its step, which can be None.
     """
 
-    def __init__(self, file: Any, log: Callable[[str, Any, int | None], None]) -> None:
-        self._file = file
+    def __init__(
+        self,
+        directory: Path,
+        add_event: Callable[[Any], None],
+        log: Callable[[str, Any, int | None], None],
+    ) -> None:
+        self._events = _EventWriter(directory, add_event)
         self._log = log
-        super().__init__(logdir=file.get_logdir())
+        super().__init__(logdir=str(directory))
 
     def add_scalar(
         self, tag: str, scalar_value: Any, global_step: int | None = None, *args: Any, **kwargs: Any
@@ -122,12 +128,29 @@ class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
 
     def _get_file_writer(self) -> FileWriter:
         # Both attributes are None at first and after close().
-        self.file_writer: FileWriter | None = self.file_writer or _FileWriter(self._file)
-        self.all_writers = {self._file.get_logdir(): self.file_writer}
+        self.file_writer: FileWriter | None = self.file_writer or _FileWriter(self._events)
+        self.all_writers = {self._events.get_logdir(): self.file_writer}
         return self.file_writer
 
 
+class _EventWriter:
+    """What tensorboardX's `FileWriter` expects of an event writer. There is nothing to flush or to close."""
+
+    def __init__(self, directory: Path, add_event: Callable[[Any], None]) -> None:
+        self._directory = directory
+        self.add_event = add_event
+
+    def get_logdir(self) -> str:
+        return str(self._directory)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def reopen(self) -> None: ...
+
+
 class _FileWriter(FileWriter):  # type: ignore[misc]
-    def __init__(self, file: Any) -> None:
-        self.event_writer = file
+    def __init__(self, events: _EventWriter) -> None:
+        self.event_writer = events
         self._default_metadata: dict[str, Any] = {}

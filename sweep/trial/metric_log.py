@@ -40,6 +40,8 @@ class MetricLog:
         self._lock = threading.RLock()
         self._names: set[str] = set()
         """The metrics that were logged by `log`."""
+        self._by_writer: set[str] = set()
+        """Those of them that were logged first by `writer`."""
         self._held: list[Report] = []
         self.collect: Callable[[], None] = lambda: None
         """Calls `hold_written` for what the trial's event files contain now."""
@@ -74,9 +76,14 @@ class MetricLog:
         return self.run.new_writer(self._log_scalar)
 
     def _log_scalar(self, tag: str, value: Any, step: int | None) -> None:
-        with self._lock:
-            last = max((at for at, _ in self.run.last.values()), default=0)
-        self.log({tag: value}, last if step is None else step)
+        self.check_process()
+        if step is None:
+            with self._lock:
+                self.run.start_after_checkpoint()
+                step = max((at for at, _ in self.run.last.values()), default=0)
+        before = self._names.copy()
+        self.log({tag: value}, step)
+        self._by_writer |= self._names - before
 
     def _report(self, report: Report, channel: Channel) -> bool:
         """Send a report, unless its step has been reported; returns whether it has not."""
@@ -151,8 +158,11 @@ class MetricLog:
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint stores, so that the next attempt continues the curves."""
         self.collect()
-        self.send_held()
-        return {**self.run.state, "reported": self.last_reported}
+        with self._lock:
+            # What is held is not sent: the function may report other values.
+            reports = [report for report in (self.last_reported, *self._held) if report is not None]
+            last = max(reports, key=lambda report: report.step, default=None)
+            return {**self.run.state, "reported": last}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the `state` that a checkpoint of an earlier attempt has stored."""
@@ -173,7 +183,7 @@ class MetricLog:
         Raises:
             RuntimeError: something has been logged.
         """
-        if self._names:
+        if self._names - self._by_writer:
             raise RuntimeError(
                 "trial.checkpoint.latest() was called after something had been logged; call it first, so "
                 "that the curves continue at the right step"

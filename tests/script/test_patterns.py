@@ -243,11 +243,12 @@ def test_a_step_that_is_not_a_whole_number_is_said_once_and_its_line_is_counted(
 
 
 @pytest.mark.process
-def test_fractional_epochs_are_counted(make_script: MakeScript) -> None:
+@pytest.mark.parametrize("factor", [0.5, 1.1])
+def test_fractional_epochs_are_counted(make_script: MakeScript, factor: float) -> None:
     file = make_script(
-        """
+        f"""
         for epoch in range(1, 6):
-            print({"val_loss": 1 / epoch, "epoch": epoch + 0.5})
+            print({{"val_loss": 1 / epoch, "epoch": epoch * {factor}}})
         """,
         metrics_from={"regex": r"'val_loss': (?P<val_loss>[\d.]+), 'epoch': (?P<step>[\d.]+)"},
     )

@@ -200,6 +200,21 @@ def test_half_a_line_that_another_program_leaves_while_the_study_runs_is_moved_t
     assert (tmp_path / "journal.log.torn").read_text() == '{"op_code":4,"worker\n'
 
 
+def test_half_a_line_that_cannot_be_moved_stops_all_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.log"
+    study = make_study(Journal(path))
+    with path.open("ab") as file:
+        file.write(b'{"op_code":4,"worker')
+    with monkeypatch.context() as patch:
+        patch.setattr("sweep.study.journal._repair", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"):
+            study.set_user_attr("lost", 1)
+    with pytest.raises(OSError, match="an earlier write failed"):
+        study.set_user_attr("kept", 1)
+
+
 def test_a_failed_write_leaves_the_file_unchanged_and_later_writes_fail(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     study = make_study(Journal(path))

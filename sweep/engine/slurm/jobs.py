@@ -29,6 +29,8 @@ _LISTED_WITHIN = 30.0
 _LONGEST_END = 45.0
 """How long cancelled jobs may take to end, in seconds. Slurm kills them after KillWait, 30 seconds."""
 _MAX_FAILURES = 3
+_HELD_BACK = ("BeginTime", "JobHoldMaxRequeue")
+"""Why Slurm itself does not start a job that it has requeued."""
 _PAUSE = 600.0
 """How long no job is submitted after that many failures while other jobs run, in seconds."""
 _LOG_TAIL = 5
@@ -132,7 +134,8 @@ class SlurmJobs:
         if (attempts, nodes.keys()) != (self._attempts, self._nodes.keys()):
             self._changed.set()
         self._attempts, self._nodes = attempts, nodes
-        self._slots = max([self._slots, *(node.slots for node in nodes.values())])
+        if nodes:
+            self._slots = max(1, *(node.slots for node in nodes.values()))
         notes = []
         with suppress(Empty):
             while True:
@@ -216,7 +219,7 @@ class SlurmJobs:
                 job.has_started |= not found.is_pending
                 is_requeued = job.has_started and found.is_pending
                 # Slurm holds it back for two minutes, or until somebody releases it.
-                if (is_requeued and found.reason == "BeginTime") or found.is_launch_failed:
+                if (is_requeued and found.reason in _HELD_BACK) or found.is_launch_failed:
                     strangers.append(number)
                     found = None
             elif number in self._nodes or self._may_be_new(number, job, now):
@@ -254,8 +257,9 @@ class SlurmJobs:
         what = f"{self._failures} Slurm jobs in a row ended before they joined the sweep"
         if not self._nodes:
             raise SweepStopped(f"{what}; {why}")
+        if time.monotonic() >= self._paused_until:
+            self._notes.put(f"{what}; more are submitted in {_PAUSE / 60:.0f} minutes; {why}")
         self._failures, self._paused_until = 0, time.monotonic() + _PAUSE
-        self._notes.put(f"{what}; more are submitted in {_PAUSE / 60:.0f} minutes; {why}")
 
     def _may_be_new(self, number: str, job: _Job, now: float) -> bool:
         """Whether squeue may not know a job yet."""

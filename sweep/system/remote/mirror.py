@@ -104,6 +104,8 @@ class Mirror:
         """When large files that change are copied again, on the monotonic clock."""
         self._listed: set[str] = set()
         """The files in the last complete list."""
+        self._is_unlisted = False
+        """Whether files have been copied since then."""
         self._stored: set[str] = set()
         """The files in the store, whether they are in that list or left by a round that was interrupted."""
         self._is_over = threading.Event()
@@ -234,16 +236,17 @@ class Mirror:
             return
         changed = [each for each in new if is_last or self._is_due(each)]
         gone: set[str] = set()
+        self._is_unlisted |= bool(changed)
         self._upload([each for each in changed if each == JOURNAL], listed, gone)
         self._upload([each for each in changed if each != JOURNAL], listed, gone)
         complete = {each for each in listed if each in self._record.stamps and unit(each) not in gone}
-        if self._has_lock and (changed or complete != self._listed):
+        if self._has_lock and (self._is_unlisted or complete != self._listed):
             self._record.writers, self._record.is_source = [*self._record.writers[:1], self._id], True
             self._record.tags = {}
             self._record.write(self._root)
             self._remote.write_json({"writer": self._id, "files": sorted(complete)}, name, MANIFEST)
             self._record.writers = [self._id]
-            self._listed = complete
+            self._listed, self._is_unlisted = complete, False
             for each in self._stored - complete:
                 self._remote.remove(name, each)
                 self._record.stamps.pop(each, None)

@@ -87,6 +87,15 @@ def test_when_it_is_known_what_a_job_has_room_for_waiting_jobs_that_are_not_need
     assert set(sweep.slurm.cancelled) == {"3", "4", "5", "6"}
 
 
+def test_there_are_more_jobs_again_when_fewer_trials_fit_into_one(sweep: Sweep) -> None:
+    sweep.work = 8
+    sweep.step()
+    for slots, count in ((1, 8), (4, 2), (2, 4), (1, 8)):
+        for number in sweep.slurm.listed[:2]:
+            sweep.join(number, slots)
+        assert len(sweep.step()) == count
+
+
 def test_a_machine_without_work_is_given_back_and_one_with_work_is_not(sweep: Sweep) -> None:
     sweep.work = 3
     sweep.step()
@@ -127,13 +136,14 @@ def test_a_job_that_slurm_is_cleaning_up_is_replaced(sweep: Sweep) -> None:
     assert sweep.step() == ["1", "2"]
 
 
-def test_a_requeued_job_that_slurm_holds_back_is_replaced(sweep: Sweep) -> None:
+@pytest.mark.parametrize("reason", ["BeginTime", "JobHoldMaxRequeue"])
+def test_a_requeued_job_that_slurm_holds_back_is_replaced(sweep: Sweep, reason: str) -> None:
     sweep.work = 1
     sweep.step()
     sweep.join("1")
     sweep.step()
     sweep.nodes.clear()
-    sweep.slurm.set("1", "PENDING", "BeginTime")
+    sweep.slurm.set("1", "PENDING", reason)
     assert sweep.step() == ["2"]
     assert sweep.slurm.cancelled == ["1"]
 
@@ -246,6 +256,7 @@ def test_three_jobs_that_cannot_join_while_others_run_trials_are_a_note_and_a_pa
     assert sweep.notes[-1].endswith("\n  python: not found")
     sweep.step()
     assert sweep.slurm.listed == ["1"]
+    assert sum("in a row" in note for note in sweep.notes) == 1
     monkeypatch.setattr(sweep.jobs, "_paused_until", 0.0)
     assert sweep.step() == ["1", "5"]
 
@@ -260,6 +271,17 @@ def test_a_pause_ends_when_no_job_runs_any_more(sweep: Sweep) -> None:
         sweep.step()
     sweep.leave("1")
     assert sweep.step() == ["5", "6"]
+
+
+def test_many_jobs_that_cannot_start_are_one_note(sweep: Sweep) -> None:
+    sweep.limit("0..12")
+    sweep.step()
+    sweep.join("1")
+    sweep.step()
+    for number in range(2, 13):
+        sweep.slurm.set(str(number), "PENDING", "launch failed requeued held")
+    sweep.step()
+    assert sum("in a row" in note for note in sweep.notes) == 1
 
 
 def test_a_job_that_its_machine_could_not_start_is_replaced(sweep: Sweep) -> None:

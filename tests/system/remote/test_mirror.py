@@ -20,7 +20,7 @@ import pytest
 import sweep
 from sweep.errors import InputError, SweepError
 from sweep.system.remote import mirror as mirroring
-from sweep.system.remote.contents import Record, is_copied, local_files, unit
+from sweep.system.remote.contents import MANIFEST, Record, is_copied, local_files, unit
 from sweep.system.remote.fetch import fetch
 from sweep.system.remote.mirror import Mirror, mirrored
 from sweep.system.remote.store import remote_runs, runs_path
@@ -351,6 +351,26 @@ def test_the_error_of_a_store_that_stays_away_says_where_everything_is(
     (copy.there / ".runner").unlink()
     with pytest.raises(SweepError, match="the copy is not complete; everything is in "):
         run()
+
+
+def test_a_round_whose_list_was_not_written_writes_it_in_the_next_one(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Store(store, machines)
+    copy.mirror._copy()
+    listed = (copy.there / MANIFEST).read_text()
+    copy.mirror._id = "another run"
+    copy.write("trial-0000/output.log", "more")
+    with monkeypatch.context() as patch:
+        patch.setattr(copy.mirror, "_renew", lambda: None)
+        patch.setattr(Record, "write", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            copy.mirror._copy()
+        assert (copy.there / MANIFEST).read_text() == listed
+    with monkeypatch.context() as patch:
+        patch.setattr(copy.mirror, "_renew", lambda: None)
+        copy.mirror._copy()
+    assert json.loads((copy.there / MANIFEST).read_text())["writer"] == "another run"
 
 
 def test_a_full_disk_here_does_not_end_the_copying(
