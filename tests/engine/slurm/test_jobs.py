@@ -91,6 +91,7 @@ def test_there_are_more_jobs_again_when_fewer_trials_fit_into_one(sweep: Sweep) 
     sweep.work = 8
     sweep.step()
     for slots, count in ((1, 8), (4, 2), (2, 4), (1, 8)):
+        sweep.nodes.clear()
         for number in sweep.slurm.listed[:2]:
             sweep.join(number, slots)
         assert len(sweep.step()) == count
