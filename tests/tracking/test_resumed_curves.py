@@ -403,3 +403,26 @@ def test_what_the_objective_reports_itself_counts_even_after_a_checkpoint(tmp_pa
     save(trial, 0)
     trial.report(0.5, 0)
     assert trial._channel.reports == [Report(0, 0.5)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("fast", [True, False], ids=["data server", "python loader"])
+def test_a_tensorboard_that_is_open_shows_all_points_of_a_trial_that_resumes(
+    fast: bool, tmp_path: Path
+) -> None:
+    directory = tmp_path / "trial-0000"
+    first = attempt(directory, 1)
+    train_batches(first, 0, 2)
+    save(first, 2)
+    train_batches(first, 3, 3)  # lost when it is killed here
+    with tensorboard(tmp_path, fast) as board:
+        board.wait_for_rows(1)
+        second = attempt(directory, 2)
+        assert second.checkpoint.latest() is not None
+        train_batches(second, 3, 4)
+        second._run.finish()
+        end = time.monotonic() + 120
+        while len(board.scalars("trial-0000", "batch/loss")) < 25 and time.monotonic() < end:
+            time.sleep(0.5)
+        assert board.scalars("trial-0000", "batch/loss") == [(step, float(step)) for step in range(25)]
+        assert board.scalars("trial-0000", "loss") == [(epoch, 10.0 - epoch) for epoch in range(5)]
