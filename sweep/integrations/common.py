@@ -9,13 +9,13 @@ from weakref import WeakSet
 
 from sweep.errors import suggestion
 from sweep.system.ranks import WORKER_RANK
-from sweep.trial.checkpoints import Checkpoint, Checkpoints
+from sweep.trial.checkpoints import Checkpoints
 from sweep.trial.trial import Trial
 
 Steps = Literal["evaluation", "global_step"]
 """The unit of the steps of reports and curves."""
 _claimed: WeakSet[Checkpoints] = WeakSet()
-"""The checkpoints that are already used by a training."""
+"""The checkpoints of the trials that have a callback already."""
 
 
 def check_steps(steps: str) -> None:
@@ -52,19 +52,18 @@ def check_one_process(processes: int) -> None:
         )
 
 
-def claim_checkpoints(trial: Trial) -> tuple[bool, Checkpoint | None]:
-    """Use the trial's checkpoints for one training.
+def claim(trial: Trial) -> bool:
+    """Claim the trial's curves, reports and checkpoints for one callback.
 
-    If there are several trainings, such as the folds of a cross-validation, only the first one uses them, so
-    that none resumes from a checkpoint of another.
+    If there are several callbacks, such as those of the folds of a cross-validation, only the first one has
+    them, so that none overwrites the curves of another or resumes from its checkpoint.
 
     Returns:
-        whether this training uses them, and the checkpoint from which it resumes.
+        whether this callback is the first one.
     """
-    if trial.checkpoint in _claimed:
-        return False, None
+    is_first = trial.checkpoint not in _claimed
     _claimed.add(trial.checkpoint)
-    return True, trial.checkpoint.latest()
+    return is_first
 
 
 def scalar_values(values: Mapping[str, Any]) -> dict[str, float]:
@@ -83,7 +82,9 @@ def scalar_values(values: Mapping[str, Any]) -> dict[str, float]:
 def monitor_error(monitor: str, names: Iterable[str]) -> ValueError:
     """The error for a monitored metric that the evaluation has not logged."""
     names = list(names)
-    details = f"found {', '.join(names)}; {suggestion(monitor, names)}" if names else "nothing was logged"
+    parts = [name for name in names if name.startswith(f"{monitor}/")]  # one for each of several loaders
+    hint = f"did you mean {parts[0]!r}?" if parts else suggestion(monitor, names)
+    details = f"found {', '.join(names)}; {hint}" if names else "nothing was logged"
     return ValueError(f"monitor: there is no {monitor!r} at the end of an evaluation: {details}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,12 +43,12 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     the trial: `trainer.train` then raises `sweep.TrialPruned`. The trainer's checkpoints (`save_strategy`)
     are saved in the trial's directory too, and the next attempt resumes from the last one:
     `trainer.train(resume_from_checkpoint=callback.checkpoint)`. If a trial has several callbacks, for
-    example one for each fold of a cross-validation, only the first one saves checkpoints, and the other
-    trainings start from scratch. The same applies to a second training with the same callback, whose steps
-    continue those of the first.
+    example one for each fold of a cross-validation, only the first one reports, logs, prunes and saves
+    checkpoints, and the other trainings start from scratch. A second training with the same callback
+    continues the steps of the first, saves no checkpoints, and starts from scratch too.
 
     Evaluations after the training, for example on test data, are not reported. Without a training, they are
-    reported.
+    reported. If a training finishes without an evaluation, nothing has been reported, and the callback warns.
 
     Args:
         trial: the trial.
@@ -74,7 +75,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._start = _StartState()
         self._repeated = 0
         """The number of evaluations of this training that an earlier attempt has reported."""
-        self._saves, checkpoint = common.claim_checkpoints(trial)
+        self._saves = self._is_first = common.claim(trial)
+        checkpoint = trial.checkpoint.latest() if self._is_first else None
         self._step = 0 if checkpoint is None else checkpoint.step
         self.checkpoint: str | None = None if checkpoint is None else str(checkpoint.path)
         """The last checkpoint of an earlier attempt; None if the training starts from scratch."""
@@ -87,9 +89,12 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         if state.global_step > 0 and self._trial.last_reported is not None:
             self._last = self._trial.last_reported.step
         self._repeated = 0
+        self._logged = {}
         self._start = _StartState(len(state.log_history), state.global_step, self._last)
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not self._is_first or self._has_trained_nothing(state):  # then it logs an empty summary
+            return
         values = common.scalar_values(
             {name: value for name, value in (logs or {}).items() if not name.startswith("eval_")}
         )
@@ -103,7 +108,8 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(
         self, args: Any, state: TrainerState, control: Any, metrics: Any = None, **kwargs: Any
     ) -> None:
-        if self._has_ended:  # for example on test data, which the sweep does not optimize
+        # After the training it is on test data, for example, which the sweep does not optimize.
+        if not self._is_first or self._has_ended:
             return
         if self.checkpoint is not None and not self._has_begun:  # an earlier attempt has reported it
             return
@@ -113,7 +119,7 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         if name is None:  # only one of several data sets may have it
             return
         self._has_found = True
-        if state.global_step == self._start.steps > 0:  # `eval_on_start` of a resumed training
+        if self._has_trained_nothing(state):  # `eval_on_start` of a resumed training
             self._repeated += 1
             return
         self._step = self._last = (
@@ -132,6 +138,13 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
         self._has_ended = True
         self._saves = False  # another training must not save checkpoints of this one
         self._check_found()
+        if self._is_first and self._trial.last_value is None:
+            warnings.warn(
+                "the training finished without an evaluation, so nothing was reported to the sweep, and "
+                f"evaluations after it are not: eval_strategy is {args.eval_strategy.value!r}; check that it "
+                "is 'epoch', or 'steps' with eval_steps small enough, or return the metric",
+                stacklevel=2,
+            )
 
     def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         saved = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
@@ -139,6 +152,10 @@ class SweepCallback(TrainerCallback):  # type: ignore[misc]
             step = self._steps_so_far(state) if self._by_global_step else self._step
             with self._trial.checkpoint.save(step) as path:
                 shutil.copytree(saved, path, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+    def _has_trained_nothing(self, state: TrainerState) -> bool:
+        """Whether this is a resumed training before its first step."""
+        return bool(state.global_step == self._start.steps > 0)
 
     def _steps_so_far(self, state: TrainerState) -> int:
         """The number of optimizer steps, including those of earlier trainings."""

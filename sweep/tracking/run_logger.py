@@ -266,6 +266,7 @@ class RunLogger:
 
         NaN is the last value, but is not written: it makes the mean of a row with several sessions NaN.
         """
+        self.start_after_checkpoint()  # if nothing has been logged since then
         step = max((step for step, _ in self.last.values()), default=-1) + 1
         changed = {
             tag: value

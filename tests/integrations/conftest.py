@@ -20,7 +20,7 @@ class Script:
 
     def __init__(self, prunes_at: int | None = None, ends_after: int | None = None) -> None:
         self.reports: list[Report] = []
-        self._prunes_at = prunes_at
+        self.prunes_at = prunes_at
         self._left = ends_after
 
     def report(self, message: TrialMessage) -> None:
@@ -28,7 +28,7 @@ class Script:
         self.reports.append(message)
 
     def should_prune(self) -> bool:
-        return self._prunes_at is not None and self.reports[-1].step >= self._prunes_at
+        return self.prunes_at is not None and self.reports[-1].step >= self.prunes_at
 
     def must_end(self) -> bool:
         if self._left is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import lightning.pytorch as pl
 import optuna
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader, TensorDataset
 
 from sweep.integrations.lightning import SweepCallback
@@ -46,12 +49,16 @@ def loader() -> Any:
 
 
 def make_trainer(
-    callback: SweepCallback, epochs: int = EPOCHS, trainer_class: Any = pl.Trainer, **options: Any
+    callback: SweepCallback,
+    epochs: int = EPOCHS,
+    trainer_class: Any = pl.Trainer,
+    others: Sequence[pl.Callback] = (),
+    **options: Any,
 ) -> Any:
     return trainer_class(
         max_epochs=epochs,
         accelerator="cpu",
-        callbacks=[callback],
+        callbacks=[callback, *others],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -224,3 +231,119 @@ def test_a_second_training_continues_the_steps_and_saves_no_checkpoints(
     assert [report.step for report in channel.reports] == expected
     (saved,) = find_checkpoints(trial.directory / "checkpoint")
     assert saved.step == expected[1]
+
+
+class Counted(Net):
+    """Logs the number of the epoch at its end, and that of the batch at each batch."""
+
+    def training_step(self, batch: Any, index: int) -> Any:
+        self.log("epoch_number", float(self.current_epoch), on_step=False, on_epoch=True)
+        self.log("batch_number", float(index))
+        return super().training_step(batch, index)
+
+
+def interrupt_and_resume(make_trial: MakeTrial, ends_after: int, **options: Any) -> tuple[Trial, Any]:
+    """The second attempt of a trial that is interrupted at its n-th checkpoint, and its trainer."""
+    for is_second in (False, True):
+        trial, _ = make_trial(ends_after=None if is_second else ends_after)
+        callback = SweepCallback(trial)
+        trainer = make_trainer(callback, others=[EarlyStopping("val_loss", patience=1)], **options)
+        with nullcontext() if is_second else pytest.raises(Interrupted):
+            trainer.fit(Counted(), loader(), loader(), ckpt_path=callback.ckpt_path)
+        trial._run.finish()
+    return trial, trainer
+
+
+@pytest.mark.parametrize("ends_after", [1, 3])
+def test_an_interrupted_training_with_early_stopping_resumes_and_has_all_metrics(
+    make_trial: MakeTrial, ends_after: int
+) -> None:
+    trial, _ = interrupt_and_resume(make_trial, ends_after)
+    scalars = read_scalars(trial.directory)
+    assert list(scalars["val_loss"]) == list(scalars["train_loss_epoch"]) == [0, 1, 2, 3]
+    assert scalars["epoch_number"] == {0: 0.0, 1: 1.0, 2: 2.0, 3: 3.0}
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_steps": 4 * EPOCHS}])
+def test_a_training_that_resumes_with_nothing_left_to_do_has_the_metrics_of_its_last_validation(
+    make_trial: MakeTrial, limit: dict[str, int]
+) -> None:
+    trial, trainer = interrupt_and_resume(make_trial, EPOCHS, **limit)
+    scalars = read_scalars(trial.directory)
+    assert float(trainer.callback_metrics["val_loss"]) == pytest.approx(scalars["val_loss"][3])
+    assert list(scalars["train_loss_epoch"]) == [0, 1, 2, 3]
+
+
+def test_the_state_of_an_earlier_version_can_be_loaded(make_trial: MakeTrial) -> None:
+    callback = SweepCallback(make_trial()[0])
+    callback.load_state_dict({"evaluations": 3})
+    assert callback.state_dict()["evaluations"] == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint_every": 0}, {"steps": "global_step"}])
+def test_only_the_first_of_several_callbacks_reports_logs_and_prunes(
+    make_trial: MakeTrial, options: dict[str, Any]
+) -> None:
+    trial, channel = make_trial()
+    fit(trial, **options)
+    reports, before = list(channel.reports), read_scalars(trial.directory)
+    callback = SweepCallback(trial, **options)
+    channel.prunes_at = 0
+    make_trainer(callback, 2 * EPOCHS).fit(Counted(), loader(), loader())
+    assert channel.reports == reports
+    assert read_scalars(trial.directory) == before
+
+
+def test_a_second_training_continues_the_steps_after_an_interruption_too(make_trial: MakeTrial) -> None:
+    for _ in range(2):
+        trial, channel = make_trial()
+        callback = SweepCallback(trial, steps="global_step")
+        net = Net()
+        make_trainer(callback, 2).fit(net, loader(), loader(), ckpt_path=callback.ckpt_path)
+        make_trainer(callback, 1).fit(net, loader(), loader())
+        trial._run.finish()
+    assert [report.step for report in channel.reports] == [12]
+    assert list(read_scalars(trial.directory)["val_loss"]) == [4, 8, 12]
+
+
+def test_an_evaluation_has_the_training_metrics_of_its_epoch(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    make_trainer(SweepCallback(trial), check_val_every_n_epoch=2).fit(Counted(), loader(), loader())
+    assert read_scalars(trial.directory)["epoch_number"] == {0: 1.0, 1: 3.0}
+
+
+def test_with_global_steps_the_metrics_of_an_epoch_are_logged_at_its_end_only(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    trainer = make_trainer(SweepCallback(trial, steps="global_step"), check_val_every_n_epoch=2)
+    trainer.fit(Counted(), loader(), loader())
+    scalars = read_scalars(trial.directory)
+    assert scalars["epoch_number"] == {4: 0.0, 8: 1.0, 12: 2.0, 16: 3.0}
+    assert scalars["batch_number"] == {step: float((step - 1) % 4) for step in range(2, 17, 2)}
+
+
+def test_with_accumulated_gradients_each_optimizer_step_has_the_values_of_its_last_batch(
+    make_trial: MakeTrial,
+) -> None:
+    trial, _ = make_trial()
+    trainer = make_trainer(SweepCallback(trial, steps="global_step"), accumulate_grad_batches=2)
+    trainer.fit(Counted(), loader(), loader())
+    assert read_scalars(trial.directory)["batch_number"] == {2: 3.0, 4: 3.0, 6: 3.0, 8: 3.0}
+
+
+def test_a_curve_of_epoch_averages_has_no_values_of_single_batches(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    fit(trial, val_check_interval=0.5)
+    scalars = read_scalars(trial.directory)
+    assert scalars["train_loss"] == scalars["train_loss_epoch"]
+    assert list(scalars["train_loss"]) == [1, 3, 5, 7]
+
+
+class TwoLoaders(Net):
+    def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> None:
+        super().validation_step(batch, index)
+
+
+def test_the_error_for_a_metric_of_several_loaders_suggests_that_of_the_first(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial()
+    with pytest.raises(ValueError, match=r"did you mean 'val_loss/dataloader_idx_0'\?"):
+        make_trainer(SweepCallback(trial)).fit(TwoLoaders(), loader(), [loader(), loader()])

@@ -10,6 +10,7 @@ import optuna
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 
 from sweep.integrations.transformers import SweepCallback
 from sweep.tracking.read import read_scalars
@@ -244,3 +245,50 @@ def test_a_second_training_saves_no_checkpoints(make_trial: MakeTrial) -> None:
     trainer.train()
     (saved,) = find_checkpoints(trial.directory / "checkpoint")
     assert saved.step == EPOCHS - 1
+
+
+@pytest.mark.parametrize("steps", ["evaluation", "global_step"])
+def test_only_the_first_of_several_callbacks_reports_logs_and_prunes(
+    make_trial: MakeTrial, steps: Any
+) -> None:
+    trial, channel = make_trial(metric="eval_loss")
+    fit(trial, steps=steps)
+    reports, before = list(channel.reports), read_scalars(trial.directory)
+    trainer, _ = make_trainer(trial, steps=steps)
+    trainer.args.num_train_epochs = 2 * EPOCHS
+    channel.prunes_at = 0
+    trainer.train()
+    assert channel.reports == reports
+    assert read_scalars(trial.directory) == before
+
+
+def test_a_resumed_training_with_nothing_left_to_do_keeps_the_curves(make_trial: MakeTrial) -> None:
+    for ends_after in (EPOCHS, None):
+        trial, _ = make_trial(metric="eval_loss", ends_after=ends_after)
+        with nullcontext() if ends_after is None else pytest.raises(Interrupted):
+            fit(trial, steps="global_step")
+        trial._run.finish()
+    scalars = read_scalars(trial.directory)
+    assert list(scalars["loss"]) == list(range(1, 10))
+    assert list(scalars["eval_loss"]) == [3, 6, 9]
+    assert "train_runtime" not in scalars
+
+
+def test_a_training_without_evaluations_warns_that_later_ones_are_not_reported(
+    make_trial: MakeTrial,
+) -> None:
+    trial, channel = make_trial(metric="eval_loss")
+    trainer, _ = make_trainer(trial)
+    trainer.args.eval_strategy = IntervalStrategy.NO
+    with pytest.warns(UserWarning, match="evaluations after it are not: eval_strategy is 'no'"):
+        trainer.train()
+    trainer.evaluate()
+    assert channel.reports == []
+
+
+def test_a_second_training_does_not_log_the_summary_of_the_first(make_trial: MakeTrial) -> None:
+    trial, _ = make_trial(metric="eval_loss")
+    trainer, _ = make_trainer(trial)
+    trainer.train()
+    trainer.train()
+    assert "train_runtime" not in read_scalars(trial.directory)

@@ -396,6 +396,20 @@ def test_an_attempt_that_dies_while_points_are_written_again_loses_none(
     assert list(read_scalars(tmp_path)["batch/loss"]) == list(range(20))
 
 
+def test_another_quantity_that_is_returned_without_a_further_step_replaces_no_curve(tmp_path: Path) -> None:
+    first = attempt(tmp_path, 1)
+    train_batches(first, 0, 2)
+    save(first, 2)
+    second = attempt(tmp_path, 2)
+    assert second.checkpoint.latest() is not None
+    second._run.add_final({"loss": 0.125})
+    second._run.finish()
+    scalars = read_scalars(tmp_path)
+    assert list(scalars["batch/loss"]) == list(range(15))
+    assert scalars["reported/loss"] == {0: 10.0, 1: 9.0, 2: 8.0}
+    assert scalars["loss"] == {0: 0.125}
+
+
 def test_what_the_objective_reports_itself_counts_even_after_a_checkpoint(tmp_path: Path) -> None:
     trial = attempt(tmp_path, 1)
     log = metric_log(trial)
