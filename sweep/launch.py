@@ -19,7 +19,7 @@ from sweep.engine.base import Engine, PreparedSweep
 from sweep.engine.inline import InlineEngine
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
-from sweep.errors import StartInterrupted
+from sweep.errors import InputError, StartInterrupted, SweepError
 from sweep.messages import Progress
 from sweep.objective.boolean_options import boolean_option_notes
 from sweep.objective.digest import differ, digest
@@ -49,6 +49,18 @@ _NO_LOCKS = (
     "this file system has no file locks: do not run the sweep twice at the same time, and wait until all "
     "processes of a killed run have exited"
 )
+
+
+class RunInterrupted(StartInterrupted):
+    """A signal arrived while the sweep was running, and its database cannot be read now.
+
+    Args:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        SweepError.__init__(self, "interrupted; the database does not answer, so no results are shown")
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,7 @@ def launch(
     Raises:
         InputError: the spec cannot be run, or contradicts the sweep on disk.
         StartInterrupted: a signal arrived before any trial was started.
+        RunInterrupted: a signal arrived, and the database cannot be read.
         SweepError: the sweep failed.
     """
     directory = SweepDirectory.of(options.runs, spec.name)
@@ -158,8 +171,17 @@ def _after_run(
     """The sweep after a run, and what it has taught unless it was interrupted.
 
     Its root run in TensorBoard is brought up to date.
+
+    Raises:
+        RunInterrupted: the database cannot be read after an interruption.
     """
-    view = view.again()
+    try:
+        view = view.again()
+        _ = view.frozen_trials  # read now, in case the database is away
+    except InputError:
+        if interruption.signal is None or view.spec.storage is None:
+            raise
+        raise RunInterrupted(interruption.signal) from None
     view.is_running = False  # although this process still holds the lock
     if view.study is None:
         return view, None
@@ -214,7 +236,11 @@ def _lock(directory: SweepDirectory) -> SweepLock:
 
 def _notes(spec: SweepSpec, reference: ObjectiveReference, options: LaunchOptions) -> list[str]:
     space = SearchSpace.of(spec)
-    notes = [*stop_notes(spec), *sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes = [
+        *stop_notes(spec),
+        *sampler_notes(spec, space),
+        *pruner_notes(spec.pruner, spec.repeats is not None),
+    ]
     notes += boolean_option_notes(reference, space.parameters)
     if options.inline and (ignored := _ignored_inline(spec, options)):
         what = ", ".join(ignored)

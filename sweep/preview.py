@@ -91,7 +91,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     notes += [*stop_notes(spec), *size_note]
     if space.is_define_by_run:
         notes.append("the objective suggests its parameters itself, so they cannot be previewed")
-    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner)]
+    notes += [*sampler_notes(spec, space), *pruner_notes(spec.pruner, spec.repeats is not None)]
     notes += [*first_report_note(spec.pruner), *_length_notes(spec, space)]
     notes += boolean_option_notes(objective, space.parameters)
     notes += _worker_notes(spec.resources)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
+from sweep.analysis.resuming import stored_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import caller
 from sweep.controller.requests import has_requests
 from sweep.errors import InputError
 from sweep.study.compatibility import incompatible_changes
-from sweep.study.storage import open_url
+from sweep.study.storage import StudyMissing, check_study, open_url, sqlite_file
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.system.urls import hide_passwords
@@ -63,9 +65,15 @@ def check_start(spec: SweepSpec, directory: SweepDirectory, view: SweepView | No
         raise InputError(
             f"{spec.name}: cannot be resumed: it differs from the sweep in {directory.root}:\n  "
             + "\n  ".join(differences)
-            + f"\n  undo the change to resume it; {another_name()}\n  "
-            f"to move the old one aside and start again: {caller().again(fresh=True)}"
+            + f"\n  undo the change to resume it; {another_name()}"
+            + (
+                f"\n  to move the old one aside and start again: {caller().again(fresh=True)}"
+                if spec.storage is None
+                else ""
+            )
         )
+    if spec.storage is not None and view.study is not None:
+        _check_folder(spec.storage, directory)
     has_work = view.is_running or has_requests(directory.requests)
     is_finished = not has_work and view.as_spec(spec).stopped_by is not None
     return StartMode.FINISHED if is_finished else StartMode.RESUME
@@ -78,15 +86,26 @@ def _check_same_study(spec: SweepSpec, view: SweepView) -> None:
             f"{root}: contains the sweep {view.spec.name!r}, whose study has that name; "
             f"rename the directory back; {another_name()}"
         )
-    if view.study is None and any(root.glob("trial-*")):
+    try:
+        check_study(view.spec, view.directory, view.study)
+    except StudyMissing as error:
         raise InputError(
-            f"{root}: contains trials, but their study is missing from "
-            f"{hide_passwords(spec.storage or str(view.directory.journal))}; restore it; "
+            f"{error}; "
             + (
                 another_name()
                 if spec.storage
                 else f"to move the old sweep aside and start again: {caller().again(fresh=True)}"
             )
+        ) from None
+
+
+def _check_folder(url: str, directory: SweepDirectory) -> None:
+    """Check that the path of a SQLite database names the same file as in the folder of the earlier runs."""
+    file = sqlite_file(url, directory)
+    if file is not None and file != sqlite_file(url, directory, Path.cwd()):
+        raise InputError(
+            f"{directory.root}: the study is in {file}, but here storage: {url} is another file; run it in "
+            f"the folder in which it was started: {stored_caller(directory).again()}"
         )
 
 

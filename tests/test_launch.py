@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from sweep import launch, operations
 from sweep.analysis.view import SweepView
 from sweep.engine.base import Engine
 from sweep.engine.inline import InlineEngine
+from sweep.engine.observer import Observer
+from sweep.launch import LaunchOptions, RunInterrupted
+from sweep.messages import AttemptResult
+from sweep.sweepfile import load_spec
 from sweep.system.directory import SweepDirectory
 from tests.conftest import MakeSweep
 
@@ -85,6 +90,50 @@ def test_fresh_is_refused_for_a_study_in_a_database(make_sweep: MakeSweep, proje
     assert len(sweep.run(file, inline=True).trials) == 6
 
 
+def test_fresh_is_not_advised_for_a_study_in_a_database(make_sweep: MakeSweep, project: Path) -> None:
+    file = make_sweep(CODE, storage=f"sqlite:///{project}/study.db")
+    sweep.run(file, inline=True)
+    with pytest.raises(sweep.InputError, match="it differs from the sweep in") as caught:
+        sweep.run(file, inline=True, overrides={"metric.name": "other"})
+    assert "for another sweep: sweep.run(" in str(caught.value)
+    assert "fresh=True" not in str(caught.value)
+
+
+def test_an_interruption_while_the_database_is_away_says_how_to_resume(
+    make_sweep: MakeSweep, project: Path
+) -> None:
+    class Leave(Observer):
+        def on_attempt_end(self, result: AttemptResult) -> None:
+            Path("study.db").rename("away.db")
+            Path("study.db").mkdir()
+            signal.raise_signal(signal.SIGTERM)
+
+    file = make_sweep(CODE, storage="sqlite:///study.db")
+    options = LaunchOptions(Path("runs"), inline=True)
+    spec = load_spec(file)
+    with pytest.raises(RunInterrupted, match="the database does not answer") as caught:
+        launch.launch(spec, Leave(), options, near=project)
+    assert caught.value.exit_status == 143
+    Path("study.db").rmdir()
+    Path("away.db").rename("study.db")
+    with pytest.raises(KeyboardInterrupt, match=r"resume with: sweep.run\("):
+        sweep.run(file, inline=True, observer=Leave())
+
+
+def test_wilcoxon_is_noted_unless_it_compares_the_seeds_of_repeats(make_sweep: MakeSweep) -> None:
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+
+    file = make_sweep(CODE, pruner="wilcoxon", stop={"trials": 1})
+    sweep.run(file, inline=True, observer=Notes(), repeats=2, name="repeated")
+    assert not notes
+    sweep.run(file, inline=True, observer=Notes())
+    assert "wilcoxon treats steps as instances" in notes[0]
+
+
 def test_an_invalid_spec_is_refused_before_the_old_sweep_is_moved(make_sweep: MakeSweep) -> None:
     file = make_sweep(CODE)
     sweep.run(file, inline=True)
@@ -140,7 +189,10 @@ def test_trials_whose_study_is_missing_are_not_overwritten(make_sweep: MakeSweep
     file = make_sweep(CODE, storage="sqlite:///study.db")
     sweep.run(file, inline=True)
     (project / "study.db").rename(project / "elsewhere.db")
-    with pytest.raises(sweep.InputError, match=r"is missing from sqlite:///study.db; restore it"):
+    with pytest.raises(sweep.InputError, match=r"is missing from sqlite:///.*/study.db; restore it; for"):
         sweep.run(file, n_trials=9, inline=True)
+    with pytest.raises(sweep.InputError, match=r"is missing from sqlite:///.*/study.db; restore it$"):
+        _ = SweepView(SweepDirectory.of(Path("runs"), "demo")).counts
+    assert not (project / "study.db").exists()
     (project / "elsewhere.db").replace(project / "study.db")
     assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7

@@ -19,7 +19,7 @@ from sweep.analysis.view import SweepView
 from sweep.cli.retry import retry
 from sweep.controller.controller import Controller
 from sweep.controller.requests import Request, RequestInbox, write_request
-from sweep.errors import OperationInterrupted, SweepError
+from sweep.errors import InputError, OperationInterrupted, SweepError
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import SweepLock, current_session, renew_run_id
 from tests.conftest import MakeSweep
@@ -154,6 +154,42 @@ def test_a_sender_that_is_interrupted_too_late_says_that_the_request_is_carried_
         operations.enqueue(view(), {"x": 0.25})
     sweep.run(file, n_trials=4, inline=True)
     assert configurations()[3:] == [0.25]
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
+def test_nothing_is_enqueued_in_a_new_study_if_that_of_the_trials_is_missing(
+    make_sweep: MakeSweep, storage: str | None
+) -> None:
+    sweep.run(make_sweep(CODE, storage=storage), n_trials=3, inline=True)
+    before, study = view(), Path("study.db") if storage else directory().journal
+    assert len(before.frozen_trials) == 3
+    study.rename("elsewhere")
+    directory().snapshot.unlink(missing_ok=True)
+    senders: list[Callable[[], object]] = [
+        lambda: operations.enqueue(view(), {"x": 0.25}),
+        lambda: operations.resubmit(view(), [0]),
+    ]
+    for send in senders:
+        with pytest.raises(InputError, match="contains trials, but their study is missing from"):
+            send()
+    assert not study.exists()
+    assert not files()
+    Path("elsewhere").rename(study)
+    operations.enqueue(view(), {"x": 0.25})
+    assert len(view().frozen_trials) == 4
+
+
+def test_a_configuration_is_enqueued_in_the_database_of_the_sweep_from_any_folder(
+    make_sweep: MakeSweep, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.run(make_sweep(CODE, storage="sqlite:///study.db"), n_trials=3, inline=True)
+    monkeypatch.chdir(project.parent)
+    place = SweepDirectory.of(project / "runs", "demo")
+    number, _ = operations.enqueue(SweepView(place), {"x": 0.25})
+    assert number == 3
+    assert not Path("study.db").exists()
+    monkeypatch.chdir(project)
+    assert len(view().frozen_trials) == 4
 
 
 def test_a_sweep_is_not_stopped_while_another_run_of_it_follows_in_the_same_process(file: Path) -> None:

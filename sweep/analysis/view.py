@@ -27,7 +27,7 @@ from sweep.study import attributes
 from sweep.study.private import storage_of
 from sweep.study.ranking import Ranking
 from sweep.study.resubmission import failed_trials
-from sweep.study.storage import IndexedJournalStorage, load_study, reading
+from sweep.study.storage import IndexedJournalStorage, check_study, load_study, reading
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.lock import is_locked
@@ -146,8 +146,16 @@ class SweepView:
 
     @cached_property
     def study(self) -> optuna.Study | None:
-        """The Optuna study; None if the sweep was killed before it was created."""
-        return load_study(self.spec, self.directory)
+        """The Optuna study; None if the sweep was killed before it was created.
+
+        Raises:
+            InputError: the journal is damaged, or the database cannot be read, or contains no study although
+                the sweep has trials.
+        """
+        study = load_study(self.spec, self.directory)
+        if self.spec.storage is not None:
+            check_study(self.spec, self.directory, study)
+        return study
 
     @property
     def storage(self) -> IndexedJournalStorage | None:

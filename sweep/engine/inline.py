@@ -27,10 +27,13 @@ from sweep.engine.threads import late_variables
 from sweep.errors import InputError, SweepError
 from sweep.messages import STOPPED_BY_USER, Assignment, Progress, Suggestion, TrialMessage
 from sweep.script.reference import ScriptReference
+from sweep.study.database import PATIENCE, while_waiting
 from sweep.sweepfile import SweepSpec
 from sweep.system.lock import current_session, join_run
+from sweep.system.urls import hide_passwords
 
 _POLL_INTERVAL = 0.25  # seconds
+_NOTE_AFTER = 5.0  # seconds
 _process_lock = threading.RLock()
 """Held by the thread whose trials use the output, the working directory and the environment of this process.
 Reentrant, because an objective can run another sweep."""
@@ -80,12 +83,14 @@ class InlineEngine(Engine):
         interruption: Interruption,
         exits: ExitStack,
     ) -> Progress:
+        exits.enter_context(while_waiting(_StorageWait(sweep.spec.storage, observer, interruption)))
         controller = ControllerGuard(partial(_open_controller, sweep, observer))
         if note := late_variables(sweep.attempt_settings.env):
             observer.on_note(note)
         exits.enter_context(controller.call(Controller.saving_usage))
         inbox = RequestInbox(sweep.directory.requests, current_session(sweep.directory.lock) or "")
-        observer.on_ready(1, controller.call(Controller.progress))
+        progress = controller.call(Controller.progress)
+        observer.on_ready(1, progress)
         has_warned = False
         try:
             while interruption.signal is None:
@@ -123,7 +128,48 @@ class InlineEngine(Engine):
         except KeyboardInterrupt:
             if interruption.signal is None:  # raised by the objective, not by a signal
                 raise
-        return controller.call(Controller.close)
+        try:
+            return controller.call(Controller.close)
+        except KeyboardInterrupt:
+            if sweep.spec.storage is None:
+                raise
+            return progress  # the database is away, so it is not known more exactly
+
+
+class _StorageWait:
+    """What is done while the sweep waits for its database: the user is told, and can interrupt it.
+
+    Args:
+        url: the URL of the database.
+        observer: receives the notes.
+        interruption: ends the waiting.
+    """
+
+    def __init__(self, url: str | None, observer: Observer, interruption: Interruption) -> None:
+        self._url, self._observer, self._interruption = url, observer, interruption
+        self._since: float | None = None
+        self._is_noted = False
+
+    def __call__(self, is_waiting: bool) -> None:
+        """Look at the interruption and the time, before each repetition of a call and after the last one.
+
+        Raises:
+            KeyboardInterrupt: the sweep has been asked to stop.
+        """
+        if is_waiting and self._interruption.signal is not None:
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        self._since = self._since or now
+        if is_waiting and not self._is_noted and now - self._since > _NOTE_AFTER:
+            self._is_noted = True
+            self._observer.on_note(
+                f"storage: {hide_passwords(str(self._url))} does not answer; the sweep waits for it for "
+                f"{PATIENCE / 60:g} min"
+            )
+        elif not is_waiting:
+            if self._is_noted:
+                self._observer.on_note(f"storage: answers again, after {now - self._since:.0f} s")
+            self._since, self._is_noted = None, False
 
 
 def _open_controller(sweep: PreparedSweep, observer: Observer) -> Controller:

@@ -7,7 +7,9 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +26,8 @@ from sweep.system.urls import hide_passwords
 PATIENCE = 600.0
 """How long a running sweep waits for its database, in seconds. Then it stops, and can be resumed."""
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.1, 2.0  # seconds
+
+_on_wait: ContextVar[Callable[[bool], None] | None] = ContextVar("on_wait", default=None)
 
 _T = TypeVar("_T")
 
@@ -56,7 +60,7 @@ class Database(_CachedStorage):
 
     def __init__(self, url: str, patience: float = 0.0) -> None:
         super().__init__(_connect(url, patience))
-        self._shown = hide_passwords(url)
+        self._url = url
         self._patience = patience
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -98,32 +102,55 @@ class Database(_CachedStorage):
         Raises:
             SweepError: it has not answered for too long.
         """
-        return repeat_until_answered(call, self._patience, self._shown)
+        return repeat_until_answered(call, self._patience, self._url)
 
 
-def repeat_until_answered(call: Callable[[], _T], patience: float, shown_url: str) -> _T:
+@contextmanager
+def while_waiting(act: Callable[[bool], None]) -> Iterator[None]:
+    """Inside the block, do something while this thread waits for a database.
+
+    Args:
+        act: called with True before each repetition of a call, and with False once the database answers. What
+            it raises ends the waiting.
+    """
+    token = _on_wait.set(act)
+    try:
+        yield
+    finally:
+        _on_wait.reset(token)
+
+
+def repeat_until_answered(call: Callable[[], _T], patience: float, url: str) -> _T:
     """Make a call of a database until the database answers.
 
     Args:
         call: the call; it can be repeated.
         patience: how long to repeat it, in seconds.
-        shown_url: the URL of the database, for the error.
+        url: the URL of the database, for the error.
 
     Raises:
         SweepError: the database has not answered for too long.
     """
     end, interval = time.monotonic() + patience, _FIRST_INTERVAL
+    act, has_waited = _on_wait.get(), False
     while True:
         try:
-            return call()
+            result = call()
         except Exception as error:
             if not patience or not is_unreachable(error):
                 raise
             if time.monotonic() >= end:
                 raise SweepError(
-                    f"storage: {shown_url} has not answered for {patience / 60:g} min: {describe(error)}; "
-                    "nothing was recorded after that"
+                    f"storage: {hide_passwords(url)} has not answered for {patience / 60:g} min: "
+                    f"{describe(error, url)}; nothing was recorded after that"
                 ) from None
+        else:
+            if act is not None and has_waited:
+                act(False)
+            return result
+        if act is not None:
+            has_waited = True
+            act(True)
         time.sleep(min(interval, max(0.0, end - time.monotonic())))
         interval = min(2 * interval, _LONGEST_INTERVAL)
 
@@ -195,11 +222,11 @@ def is_unreachable(error: BaseException) -> bool:
     return "locked" in str(cause.orig) if isinstance(cause.orig, sqlite3.Error) else True
 
 
-def describe(error: BaseException) -> str:
-    """One line about the error of a database, without passwords."""
+def describe(error: BaseException, url: str) -> str:
+    """One line about the error of the database with a URL, without passwords."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     cause = getattr(cause, "orig", None) or cause  # without the SQL statement
-    return f"{type(cause).__name__}: {hide_passwords(' '.join(str(cause).split()))[:300]}"
+    return f"{type(cause).__name__}: {' '.join(hide_passwords(str(cause), url).split())[:300]}"
 
 
 def _connect(url: str, patience: float) -> _Backend:
@@ -214,7 +241,7 @@ def _connect(url: str, patience: float) -> _Backend:
     if parsed.drivername == "mysql+pymysql":
         arguments["local_infile"] = False  # with it, a server can read any file of this user
     options = {"connect_args": arguments} if arguments else {}
-    backend = repeat_until_answered(partial(_Backend, url, options), patience, hide_passwords(url))
+    backend = repeat_until_answered(partial(_Backend, url, options), patience, url)
     if backend.engine.name == "postgresql":
         event.listen(backend.engine, "connect", _commit_to_disk)
         backend.engine.dispose()  # the connections that were opened before

@@ -81,10 +81,15 @@ def first_report_note(pruner: spec.Pruner) -> list[str]:
     return []
 
 
-def pruner_notes(pruner: spec.Pruner) -> list[str]:
-    """Warnings about the pruner for the author of a sweep file."""
+def pruner_notes(pruner: spec.Pruner, has_repeats: bool = False) -> list[str]:
+    """Warnings about the pruner for the author of a sweep file.
+
+    Args:
+        pruner: the pruner.
+        has_repeats: whether each trial is repeated with several seeds.
+    """
     if isinstance(pruner, spec.PatientPruner):
-        return [] if pruner.wrapped is None else pruner_notes(pruner.wrapped)
+        return [] if pruner.wrapped is None else pruner_notes(pruner.wrapped, has_repeats)
     if isinstance(pruner, spec.AshaPruner) and pruner.min_resource == "auto":
         return [
             "asha with min_resource: auto prunes nothing until a trial is complete, and then starts at a "
@@ -101,7 +106,7 @@ def pruner_notes(pruner: spec.Pruner) -> list[str]:
                 "hyperband has only one bracket, like asha: max_resource is less than "
                 "min_resource * reduction_factor"
             ]
-    if isinstance(pruner, spec.WilcoxonPruner):
+    if isinstance(pruner, spec.WilcoxonPruner) and not has_repeats:  # with repeats it compares seeds
         return [
             "wilcoxon treats steps as instances (folds, problems) on which all trials are evaluated, not as "
             "epochs; the result must be the mean of the reported values"

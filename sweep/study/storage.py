@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ContextDecorator, contextmanager, suppress
@@ -21,6 +23,13 @@ from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.system.durable import write_atomically
 from sweep.system.urls import connection_url, hide_passwords, store_password
+
+_SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)")
+"""The URL of a SQLite database up to the path of its file."""
+
+
+class StudyMissing(InputError):
+    """A sweep has trials, but there is no study of them."""
 
 
 class _Quiet(ContextDecorator):
@@ -180,7 +189,7 @@ def load_study(spec: SweepSpec, directory: SweepDirectory) -> optuna.Study | Non
     """Load the study of a sweep for reading; returns None if it has none yet. Writes nothing.
 
     Raises:
-        InputError: its journal is damaged.
+        InputError: its journal is damaged, or its database cannot be read.
     """
     if not _has_study(spec, directory):
         return None
@@ -199,9 +208,56 @@ def _has_study(spec: SweepSpec, directory: SweepDirectory) -> bool:
     """Whether the file with the study exists: SQLite would create it. A server has to be asked."""
     if spec.storage is None:
         return directory.journal.exists()
-    driver, _, rest = spec.storage.partition(":///")
-    file = rest.partition("?")[0]
-    return not driver.startswith("sqlite") or not file or file.startswith("file:") or Path(file).exists()
+    file = sqlite_file(spec.storage, directory)
+    return file is None or file.exists()
+
+
+def check_study(spec: SweepSpec, directory: SweepDirectory, study: optuna.Study | None) -> None:
+    """Check that a sweep has a study if it has trials.
+
+    Raises:
+        StudyMissing: it has none.
+    """
+    if study is None and any(directory.root.glob("trial-*")):
+        place = str(directory.journal)
+        if spec.storage is not None:
+            place = hide_passwords(_located(spec.storage, directory))
+        raise StudyMissing(
+            f"{directory.root}: contains trials, but their study is missing from {place}; restore it"
+        )
+
+
+def sqlite_file(url: str, directory: SweepDirectory, folder: Path | None = None) -> Path | None:
+    """The file of a sweep's SQLite database; None if the study is in another database.
+
+    Args:
+        url: the URL in the sweep file.
+        directory: the sweep's directory.
+        folder: the folder to which the path in the URL is relative, instead of that in which the sweep was
+            started.
+    """
+    found = _SQLITE.match(connection_url(url, directory.password))
+    if found is None:
+        return None
+    return (folder or _folder(found[2], directory)) / found[2]
+
+
+def _folder(file: str, directory: SweepDirectory) -> Path:
+    """The folder to which the path of a database is relative: that in which the sweep was last started."""
+    here = started_in = Path.cwd()
+    with suppress(OSError, ValueError, LookupError, TypeError):  # it has not been started yet
+        started_in = Path(json.loads(directory.command.read_text("utf-8"))["folder"])
+    if directory.root.is_relative_to(started_in):
+        return started_in
+    # The folder may have been moved or copied since then.
+    is_moved = directory.root.is_relative_to(here) or not (started_in / file).exists()
+    return here if is_moved else started_in
+
+
+def _located(url: str, directory: SweepDirectory) -> str:
+    """The URL with which a database is opened. It names the file of SQLite by its absolute path."""
+    full, file = connection_url(url, directory.password), sqlite_file(url, directory)
+    return full if file is None else _SQLITE.sub(lambda found: f"{found[1]}{file}", full, count=1)
 
 
 @contextmanager
@@ -215,8 +271,8 @@ def reading(spec: SweepSpec, directory: SweepDirectory) -> Iterator[None]:
         yield
     except StorageInternalError as error:
         assert spec.storage is not None
-        shown = hide_passwords(spec.storage)
-        raise InputError(f"storage: {shown} cannot be read: {describe(error)}") from None
+        url = _located(spec.storage, directory)
+        raise InputError(f"storage: {hide_passwords(url)} cannot be read: {describe(error, url)}") from None
     except (ValueError, TypeError, OSError) as error:
         number = damaged_line(directory.journal)
         why = error if number is None else f"line {number} is damaged; restore the file from a copy"
@@ -235,9 +291,12 @@ def open_url(url: str, directory: SweepDirectory, patience: float = 0.0) -> Base
         EntryError: it cannot be opened.
         SweepError: it could not be reached for too long.
     """
+    full = _located(url, directory)
     try:
-        return Database(connection_url(url, directory.password), patience)
+        return Database(full, patience)
     except SweepError:
         raise
     except Exception as error:  # noqa: BLE001 - every database driver raises its own
-        raise EntryError("storage", f"{hide_passwords(url)} cannot be opened: {describe(error)}") from None
+        raise EntryError(
+            "storage", f"{hide_passwords(url)} cannot be opened: {describe(error, full)}"
+        ) from None

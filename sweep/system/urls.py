@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sweep.errors import EntryError
 
@@ -15,6 +16,16 @@ HIDDEN = "***"
 
 _PASSWORD = re.compile(r"(?<=://)([^\s:/@'\"]*):([^\s@'\"]+)@")
 _PASSWORD_OPTION = re.compile(r"(?<=[?&])(password|sslpassword)=[^&\s'\"]+")
+"""The passwords of URLs inside any text. Where a URL ends is not known there, so they contain no quotes."""
+
+_VALUE = re.compile(r"(?:--set=)?storage\s*=\s*['\"]?|\s*(?=[\w+.\-]+:/)")
+"""The start of a text that is a URL as a whole, or that sets `storage` to one."""
+_SCHEME = re.compile(r"[\w+.\-]+:/+")
+_FILE = re.compile(r"sqlite[+\w]*:///")
+_USER = re.compile(r"[^:]*:((?:\*{3}|\$\{\w+\})(?=@)|.*)@", re.DOTALL)
+"""A user, and a password up to the last @, since users forget to write special characters as %40."""
+_QUERY = re.compile(r"\?(?=[\w.\-]+=)")
+_OPTION = re.compile(r"(?<=[?&])(?:password|sslpassword)=([^&]+)")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _PREFIX = "SWEEP_"
 _CLIENT_VARIABLE = re.compile(r"PG[A-Z]+|MYSQL_\w+")
@@ -30,8 +41,18 @@ _given: dict[str, str] = {}
 a sweep has stored."""
 
 
-def hide_passwords(text: str) -> str:
-    """A text with `***` in place of the passwords in its URLs. Environment variables are kept."""
+def hide_passwords(text: str, url: str | None = None) -> str:
+    """A text with `***` in place of the passwords in its URLs. Environment variables are kept.
+
+    Args:
+        text: a URL, or any text.
+        url: the URL of the database that the text is about: its password is hidden wherever it is.
+    """
+    secrets = [] if url is None else [password for password in _passwords(url) if password != HIDDEN]
+    for secret in sorted({*secrets, *map(unquote, secrets)}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    if (value := _VALUE.match(text)) is not None:
+        return text[: value.end()] + _hide(text[value.end() :])
     text = _PASSWORD.sub(lambda found: f"{found[1]}:{_hidden(found[2])}@", text)
     return _PASSWORD_OPTION.sub(rf"\1={HIDDEN}", text)
 
@@ -40,17 +61,58 @@ def _hidden(password: str) -> str:
     return password if _VARIABLE.fullmatch(password) else HIDDEN
 
 
+def _hide(url: str) -> str:
+    for start, end in reversed(_password_spans(url)):
+        url = url[:start] + HIDDEN + url[end:]
+    return url
+
+
+def _passwords(url: str) -> list[str]:
+    return [url[start:end] for start, end in _password_spans(url)]
+
+
+def _password_spans(url: str) -> list[tuple[int, int]]:
+    """Where the passwords of a URL are that are not environment variables: that of the user, and options."""
+    if _FILE.match(url):
+        return []
+    scheme, query = _SCHEME.match(url), _QUERY.search(url)
+    start = scheme.end() if scheme is not None else 0
+    options = [found.span(1) for found in _OPTION.finditer(url)]
+    user = _USER.match(url, start, query.start() if query is not None else len(url))
+    if user is None and not options:
+        user = _USER.match(url, start)  # what looks like options belongs to the password
+    spans = options if user is None else [user.span(1), *options]
+    return [(start, end) for start, end in spans if not _VARIABLE.fullmatch(url[start:end])]
+
+
 def store_password(url: str, file: Path) -> None:
-    """Store the password that is written in a URL in a file that only this user can read, if there is one."""
-    found = _PASSWORD.search(url)
-    if found is None or _hidden(found[2]) != HIDDEN:
-        file.unlink(missing_ok=True)
-    elif found[2] != HIDDEN:
-        file.unlink(missing_ok=True)
+    """Store the passwords that are written in a URL in a file that only this user can read, one a line."""
+    passwords = _passwords(url)
+    if passwords and all(password == HIDDEN for password in passwords):
+        return  # they are in the file
+    passwords = _passwords(_with_stored(url, file))
+    file.unlink(missing_ok=True)
+    if passwords:
         with open(
             os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as secret:
-            secret.write(found[2])
+            secret.write("\n".join(passwords))
+
+
+def _with_stored(url: str, file: Path) -> str:
+    """A URL with the stored passwords in place of hidden ones, or without those that are not stored."""
+    spans = _password_spans(url)
+    if not any(url[start:end] == HIDDEN for start, end in spans):
+        return url
+    try:
+        stored = file.read_text("utf-8").split("\n")
+    except OSError:
+        stored = []
+    for (start, end), password in reversed(list(zip_longest(spans, stored[: len(spans)]))):
+        if url[start:end] == HIDDEN:
+            is_of_user = password is None and url[start - 1] == ":"  # without the colon it has none
+            url = url[: start - is_of_user] + (password or "") + url[end:]
+    return url
 
 
 def connection_url(url: str, stored_password: Path) -> str:
@@ -59,23 +121,16 @@ def connection_url(url: str, stored_password: Path) -> str:
     Args:
         url: the URL of the sweep file. `${SWEEP_NAME}` is an environment variable. If its password is hidden,
             it is the stored one, or without it what the client finds in PGPASSWORD or `~/.pgpass`.
-        stored_password: the file with the password.
+        stored_password: the file with the passwords.
 
     Raises:
-        EntryError: an environment variable or the driver of the database is missing, or SQLAlchemy does not
-            know the kind of database.
+        EntryError: an environment variable or the driver of the database is missing, SQLAlchemy does not
+            know the kind of database, or a password contains an @.
     """
     hidden = hide_passwords(url)
     if url != hidden:
         _given[hidden] = url
-    url = _given.get(url, url)
-    found = _PASSWORD.search(url)
-    if found is not None and found[2] == HIDDEN:
-        try:
-            password = ":" + stored_password.read_text("utf-8")
-        except OSError:
-            password = ""
-        url = f"{url[: found.start()]}{found[1]}{password}@{url[found.end() :]}"
+    url = _with_stored(_given.get(url, url), stored_password)
     return _with_driver(_VARIABLE.sub(lambda variable: _value(variable[1], url), url))
 
 
@@ -120,10 +175,13 @@ def _check_database(url: str) -> None:
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     try:
-        make_url(url).get_dialect()
+        parsed = make_url(url)
+        parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise EntryError(
             "storage",
-            f"{hide_passwords(url)} is not the URL of a database that SQLAlchemy knows; write for example "
+            f"{_hide(url)} is not the URL of a database that SQLAlchemy knows; write for example "
             "sqlite:///sweep.db or postgresql://user@host/database",
         ) from None
+    if "@" in (parsed.host or ""):
+        raise EntryError("storage", f"{_hide(url)} has an @ in its password; write it as %40")

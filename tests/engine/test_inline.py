@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import sweep
+from sweep.engine.inline import _StorageWait
+from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
 from tests.conftest import MakeSweep
 from tests.tensorboard_client import logged_metrics, status, tensorboard
@@ -218,8 +221,8 @@ def test_table_and_tensorboard_agree_on_retried_and_oddly_reported_trials(
         ("FAIL", 2),
         ("COMPLETE", 1),
     ]
-    assert result.trials[0].metrics == {"loss": 3.0, "best/loss": 3.0}
-    assert result.trials[1].metrics == {"loss": 4.0, "best/loss": 4.0}
+    assert result.trials[0].metrics == {"loss": 3.0, "best/loss": 3.0, "late": 2.0}
+    assert result.trials[1].metrics == {"loss": 4.0, "best/loss": 4.0, "late": 2.0}
     with tensorboard(result.directory, fast) as board:
         rows = board.wait_for_rows(4)
     assert len(rows) == 4
@@ -279,6 +282,51 @@ def test_a_note_says_what_a_trial_has_left_in_this_process_and_which_variables_c
     assert left.startswith(
         "trial 0 changed this process for the later ones: RuntimeError: the thread mine is"
     )
+
+
+def test_waiting_for_the_database_is_noted_and_ends_at_the_first_interruption(
+    make_sweep: MakeSweep, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.engine.inline._NOTE_AFTER", 0.2)
+    monkeypatch.setattr("sweep.study.database._CONNECT_ARGUMENTS", {"sqlite": {"timeout": 0.1}})
+    code = """
+        import sqlite3
+
+        def train(trial):
+            if trial.number == 1:
+                busy = sqlite3.connect("study.db")
+                busy.execute("BEGIN EXCLUSIVE")
+                trial.report(1.0, 0)
+            return 1.0
+    """
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+            signal.raise_signal(signal.SIGINT)
+
+    file = make_sweep(code, storage="sqlite:///study.db", stop={"trials": 3})
+    with pytest.raises(KeyboardInterrupt, match=r"resume with: sweep.run\("):
+        sweep.run(file, inline=True, observer=Notes())
+    assert notes == ["storage: sqlite:///study.db does not answer; the sweep waits for it for 10 min"]
+
+
+def test_an_answer_of_the_database_after_a_note_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.engine.inline._NOTE_AFTER", 0.0)
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+
+    wait = _StorageWait("postgresql://me:secret@host/db", Notes(), Interruption())
+    for is_waiting in (True, True, True, False, True, False):
+        wait(is_waiting)
+    assert notes == [
+        "storage: postgresql://me:***@host/db does not answer; the sweep waits for it for 10 min",
+        "storage: answers again, after 0 s",
+    ]
 
 
 def test_a_trial_that_waits_for_its_next_attempt_can_be_stopped(make_sweep: MakeSweep) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +20,9 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 import sweep
+from sweep.analysis.view import SweepView
 from sweep.errors import EntryError, SweepError
-from sweep.study.database import Database
+from sweep.study.database import Database, describe, repeat_until_answered, while_waiting
 from sweep.study.storage import load_study, open_url
 from sweep.sweepfile import load_spec
 from sweep.system.directory import SweepDirectory
@@ -171,6 +174,17 @@ def test_errors_that_are_not_temporary_are_raised_at_once(tmp_path: Path) -> Non
         ("postgresql://me:${SWEEP_PASSWORD}@host/db", "postgresql://me:${SWEEP_PASSWORD}@host/db"),
         ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
         ("sqlite:////data/a:b.db", "sqlite:////data/a:b.db"),
+        ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
+        ("postgresql://me:to'p\"se@host:1/db", "postgresql://me:***@host:1/db"),
+        ("postgresql://me:to p@host/db?x=1@2", "postgresql://me:***@host/db?x=1@2"),
+        ("postgresql://me:to@p@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:to?x=p@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me/too:secret@host/db", "postgresql://me/too:***@host/db"),
+        ("postgresql:/me:secret@host/db", "postgresql:/me:***@host/db"),
+        ("postgresql://me:***@host/d@b", "postgresql://me:***@host/d@b"),
+        ("postgresql://host/db?password=to'p s&x=1", "postgresql://host/db?password=***&x=1"),
+        ("storage=postgresql://me:to'p@host/db", "storage=postgresql://me:***@host/db"),
+        ("--set=storage=me:to'p@host/db", "--set=storage=me:***@host/db"),
         (
             "--set 'storage=postgresql://me:secret@host/db' -n 3",
             "--set 'storage=postgresql://me:***@host/db' -n 3",
@@ -195,6 +209,81 @@ def test_a_hidden_password_is_the_one_that_the_sweep_has_stored(tmp_path: Path) 
     assert connection_url(hidden, file).endswith("me:new@other/db")  # as this process was given it
     store_password("postgresql+psycopg://me@other/db", file)
     assert not file.exists()
+
+
+def test_passwords_in_the_options_of_a_url_are_stored_too(tmp_path: Path) -> None:
+    file = tmp_path / ".password"
+    url = (
+        "postgresql+psycopg://me:a%2Fb@host{}/db?x=1&password=c%3Dd&sslpassword=${{SWEEP_X}}&sslmode=require"
+    )
+    store_password(url.format(1), file)
+    hidden = hide_passwords(url.format(2))  # another host: this process was not given its passwords
+    assert hidden.count("***") == 2
+    restored = connection_url(hidden.replace("${SWEEP_X}", "e"), file)
+    assert restored == url.format(2).replace("${{SWEEP_X}}", "e").replace("${SWEEP_X}", "e")
+    store_password(hidden.replace("me:***", "me:new"), file)
+    assert file.read_text().splitlines() == ["new", "c%3Dd"]
+    lost = connection_url("postgresql+psycopg://host3/db?password=***", tmp_path / "missing")
+    assert lost == "postgresql+psycopg://host3/db?password="  # SQLAlchemy ignores an empty option
+
+
+def test_an_error_of_a_database_does_not_contain_its_password() -> None:
+    url = "postgresql://me:to'p%3As@host/db?password=se cret"
+    error = describe(RuntimeError("no user me with to'p:s, to'p%3As\nor se cret"), url)
+    assert error == "RuntimeError: no user me with ***, *** or ***"
+
+
+def test_an_at_sign_in_a_password_has_to_be_escaped() -> None:
+    with pytest.raises(EntryError, match=r"me:\*\*\*@host/db has an @ in its password; write it as %40"):
+        connection_url("postgresql+psycopg://me:to@p@host/db", NOWHERE)
+    url = "postgresql+psycopg://me:pass@host/d@b"
+    assert connection_url(url, NOWHERE) == url
+
+
+def test_something_is_done_while_the_database_does_not_answer() -> None:
+    seen: list[bool] = []
+    answers: list[Exception | str] = [OperationalError("", {}, Exception())] * 2 + ["done"]
+
+    def ask() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with while_waiting(seen.append):
+        assert repeat_until_answered(ask, 60, "postgresql://host/db") == "done"
+        assert repeat_until_answered(lambda: 1, 60, "postgresql://host/db") == 1
+    assert seen == [True, True, False]
+
+
+def test_a_relative_path_of_a_database_is_in_the_folder_in_which_the_sweep_was_started(
+    make_sweep: MakeSweep, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_sweep("def train(trial):\n    return 1.0", storage="sqlite:///study.db", stop={"trials": 2})
+    sweep.run(file, inline=True)
+    (project / "other").mkdir()
+    monkeypatch.chdir(project / "other")
+    assert len(SweepView.open("demo", project / "runs").frozen_trials) == 2
+    assert not Path("study.db").exists()
+    message = f"the study is in {project}/study.db, but here storage: sqlite:///study.db is another file"
+    with pytest.raises(sweep.InputError, match=re.escape(message)):
+        sweep.run(file, runs=project / "runs", n_trials=3, inline=True)
+    assert not Path("study.db").exists()
+
+
+def test_a_folder_with_a_sweep_and_its_database_can_be_moved(
+    make_sweep: MakeSweep, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = project / "before", project / "after"
+    before.mkdir()
+    monkeypatch.chdir(before)
+    file = make_sweep("def train(trial):\n    return 1.0", storage="sqlite:///study.db", stop={"trials": 2})
+    sweep.run(file, inline=True)
+    shutil.copytree(before, after)
+    monkeypatch.chdir(after)
+    assert len(sweep.run(file, n_trials=3, inline=True).trials) == 3
+    monkeypatch.chdir(before)
+    assert len(sweep.run(file, inline=True).trials) == 2
 
 
 def test_environment_variables_can_be_parts_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,6 +274,12 @@ def test_surprising_behaviour_of_a_pruner_is_noted(pruner: Any, said: str | None
     assert all(note.startswith(str(said)) for note in notes)
 
 
+@pytest.mark.parametrize("pruner", ["wilcoxon", {"type": "patient", "patience": 1, "wrapped": "wilcoxon"}])
+def test_wilcoxon_is_not_noted_with_repeats_where_it_compares_seeds(pruner: Any) -> None:
+    assert len(pruner_notes(read(pruner))) == 1
+    assert pruner_notes(read(pruner), has_repeats=True) == []
+
+
 @pytest.mark.parametrize(
     ("pruner", "is_noted"),
     [
