@@ -121,8 +121,7 @@ def launch(
 
     Raises:
         InputError: the spec cannot be run, or contradicts the sweep on disk.
-        StartInterrupted: a signal arrived before any trial was started.
-        RunInterrupted: a signal arrived, and the database cannot be read.
+        StartInterrupted: a signal arrived before any trial was started, or while the database was away.
         SweepError: the sweep failed.
     """
     directory = SweepDirectory.of(options.runs, spec.name)
