@@ -166,7 +166,8 @@ class MetricLog:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the `state` that a checkpoint of an earlier attempt has stored."""
-        self.run.restore(state)
+        with self._lock:  # the thread that reads event files writes to the run, too
+            self.run.restore(state)
         self._restored = Report(*state["reported"]) if state["reported"] is not None else None
 
     def check_process(self) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from sweep.messages import Assignment, Report
-from sweep.tracking.events import EventFile
+from sweep.tracking.events import EventFile, write_event_file
 from sweep.tracking.hparams import Session
-from sweep.tracking.read import is_start, read_events, read_scalars
+from sweep.tracking.read import is_start, read_events, read_scalars, read_values
 from sweep.tracking.run_logger import RunLogger
 from sweep.tracking.tensorboardx import event_pb2, summary_pb2
 from sweep.trial.checkpoints import find_checkpoints
@@ -37,6 +38,18 @@ class Silent:
         return False
 
 
+_runs: list[RunLogger] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_files() -> Iterator[None]:
+    """Close the files of attempts that are killed in the test: a later test may make errors of warnings."""
+    yield
+    for run in _runs:
+        run.finish()
+    _runs.clear()
+
+
 def attempt(directory: Path, number: int, is_define_by_run: bool = False) -> Trial:
     saved = find_checkpoints(directory / "checkpoint")
     run = RunLogger(
@@ -47,6 +60,7 @@ def attempt(directory: Path, number: int, is_define_by_run: bool = False) -> Tri
         resume_after=saved[-1].step if saved else None,
         is_define_by_run=is_define_by_run,
     )
+    _runs.append(run)
     return Trial(Assignment(0, number, {"lr": 0.1}, SESSION, 7), directory, "loss", run, Silent(), "cpu")
 
 
@@ -376,6 +390,27 @@ def test_a_writer_that_was_used_before_the_checkpoint_was_requested_loses_nothin
     assert list(scalars["loss"]) == [0, 1, 2, 3]
     assert scalars["parameters"] == {0: 1e6}
     assert histograms(tmp_path) == list(range(20))
+
+
+def test_what_another_thread_collects_while_points_are_written_again_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = attempt(tmp_path, 1)
+    train_batches(first, 0, 2)
+    save(first, 2)
+    second = attempt(tmp_path, 2)
+    collector = Thread(target=metric_log(second).hold_written, args=({}, 0, text_event()))
+
+    def write_slowly(*arguments: Any) -> Path:
+        collector.start()
+        collector.join(0.2)
+        return write_event_file(*arguments)
+
+    monkeypatch.setattr("sweep.tracking.run_logger.write_event_file", write_slowly)
+    assert second.checkpoint.latest() is not None
+    collector.join()
+    second._run.finish()
+    assert "note" in [value.tag for value, _ in read_values(tmp_path)]
 
 
 def test_an_attempt_that_dies_while_points_are_written_again_loses_none(
