@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import Any
 
 import psutil
@@ -139,7 +139,9 @@ class RayCluster:
                 self._address = resolve(self._address)  # of several that run, it stays this one
                 self.has_token = private_authentication.match_authentication(self._address)
                 self._join_if_outside()
-            with private.only_needed_daemons():
+            # On a cluster `uv run` may be what gives other machines the packages.
+            uv = nullcontext() if self._address else private.without_uv()
+            with private.only_needed_daemons(), uv:
                 ray.init(
                     address=self._address or "local",
                     log_to_driver=False,

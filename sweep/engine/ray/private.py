@@ -9,6 +9,7 @@ Those about the token are in `private_authentication`, those that send folders i
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
 * Becoming a node of a cluster (`ray._private.node`, `ray._private.parameter`).
 * The daemons that a Ray for sweeps does not need (`ray._private.node`).
+* What Ray does below `uv run` (`ray._private.ray_constants`).
 * Whether this machine has GPUs (`ray._private.accelerators`).
 * Facts that Ray reports only in the text or the type of an exception.
 """
@@ -28,6 +29,7 @@ from typing import Any, TextIO
 
 import psutil
 import ray
+from ray._private import ray_constants
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._private.node import Node
 from ray._private.services import canonicalize_bootstrap_address_or_die, find_node_ids
@@ -273,6 +275,23 @@ def only_needed_daemons() -> Iterator[None]:
     finally:
         for name, method in replaced.items():
             setattr(Node, name, method)
+
+
+@contextmanager
+def without_uv() -> Iterator[None]:
+    """Inside the block, `ray.init` below `uv run` starts no workers by `uv run`, unless the user wants it.
+
+    It would copy the current folder for them, and refuses one of more than 512 MiB. On this machine, workers
+    have the environment of this process without that.
+    """
+    name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+    before = getattr(ray_constants, name, None)
+    if before and name not in os.environ:
+        setattr(ray_constants, name, False)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, name, before)
 
 
 def _start_nothing(*arguments: object, **options: object) -> None:

@@ -10,6 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 import ray
+from ray._private.runtime_env import uv_runtime_env_hook
+from ray._private.worker import _maybe_modify_runtime_env
 from ray.exceptions import RayActorError
 
 from sweep.engine.interruption import Interruption
@@ -159,6 +161,19 @@ def test_a_later_ray_that_starts_its_daemons_in_another_way_starts_those_daemons
         assert node.start_other() == "started"
         assert not hasattr(node, "start_log_monitor")
     assert node.start_monitor("a", "b") == "started"
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_below_uv_run_ray_copies_the_folder_for_workers_only_if_the_user_asks_for_it(
+    wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uv_runtime_env_hook, "_get_uv_run_cmdline", lambda: ["uv", "run", "sweep"])
+    if wanted:
+        monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "1")
+    with private.without_uv():
+        runtime_env = _maybe_modify_runtime_env({}, _skip_env_hook=False)
+    assert ("working_dir" in runtime_env) == wanted
+    assert "working_dir" in _maybe_modify_runtime_env({}, _skip_env_hook=False)
 
 
 def test_ray_is_started_again_after_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
