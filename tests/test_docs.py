@@ -32,7 +32,8 @@ from sweep.sweepfile.yaml import read_document
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "sweep-file.md"
-PAGES = [PAGE, REPOSITORY / "docs" / "scripts.md", REPOSITORY / "README.md"]
+WANDB_PAGE = REPOSITORY / "docs" / "wandb.md"
+PAGES = [PAGE, WANDB_PAGE, REPOSITORY / "docs" / "scripts.md", REPOSITORY / "README.md"]
 ALL_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 WRONG = "# wrong:"
 SAME = "# the same"
@@ -262,8 +263,9 @@ def test_every_distribution_is_in_its_table_with_its_keys(name: str, keys: tuple
 
 
 def test_every_value_of_an_enumeration_is_on_the_page() -> None:
-    values = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS, *wandb.METHODS]
+    values = [*CAUSES, *REDUCTIONS, *CROSSOVERS, *MUTATIONS]
     assert [value for value in values if value not in _code_spans()] == []
+    assert [value for value in wandb.METHODS if value not in _code_spans(WANDB_PAGE)] == []
 
 
 def test_every_macro_is_on_the_page() -> None:

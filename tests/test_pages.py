@@ -59,6 +59,7 @@ PAGES = [
             "hydra",
             "ray-tune",
             "recipes",
+            "distributed",
         )
     ),
 ]

@@ -63,7 +63,7 @@ def best(
     \b
     Examples:
       sweep best digits-cnn > best.yaml
-      eval python train.py "$(sweep best digits-cnn --format args)"
+      args=$(sweep best digits-cnn --format args) && eval "python train.py $args"
       sweep best digits-cnn --artifact model.pt
       sweep best digits-cnn --artifact model.pt -o models/digits.pt --force
     """
