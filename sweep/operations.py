@@ -260,7 +260,7 @@ def _sending(view: SweepView, request: Request) -> Iterator[SentRequest]:
 def _carry_out_requests(view: SweepView) -> None:
     """Carry out the requests to a sweep that no process runs, unless one has just started to run it."""
     try:
-        with SweepLock(view.directory.lock, view.spec.name):
+        with SweepLock(view.directory.lock, view.spec.name, is_request=True):
             InlineEngine().clean_up_previous_run(view.directory, Observer())
             now = view.again()
             check_study(now.spec, now.directory, now.study)  # a new study would have none of the trials

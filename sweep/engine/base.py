@@ -21,11 +21,9 @@ from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.tree import domains
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
-from sweep.system.lock import wait_for_fence
+from sweep.system.lock import DEAD_MACHINE_TIMEOUT, wait_for_fence
 from sweep.system.trees import remove_tree
 from sweep.trial.optuna_trial import StudyInfo
-
-_FENCE_TIMEOUT = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Engine(AbstractContextManager["Engine"]):
             observer.on_note("waiting for processes of the previous run to terminate")
         self.kill_leftover_processes(directory)  # also those that have closed the fence
         remove_tree(directory.arriving)
-        if not wait_for_fence(directory.fence, _FENCE_TIMEOUT):
+        if not wait_for_fence(directory.fence, DEAD_MACHINE_TIMEOUT):
             raise SweepError(
                 f"{directory.name}: processes of its previous run are alive, on this machine or another, "
                 f"and do not terminate; `fuser {directory.fence}` lists them"

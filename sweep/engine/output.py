@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sweep.system import processes
-from sweep.system.lock import lock_file
-
-_LOCK_TIMEOUT = 60.0  # seconds
+from sweep.system.lock import DEAD_MACHINE_TIMEOUT, lock_file
 
 
 @contextmanager
@@ -61,7 +59,7 @@ def _open_locked(path: Path) -> int:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     if not lock_file(file, patience=0):
         processes.terminate_trial(path.parent, path)
-        if not lock_file(file, _LOCK_TIMEOUT):
+        if not lock_file(file, DEAD_MACHINE_TIMEOUT):
             os.close(file)
             raise OSError(f"{path.parent.name}: a process of an earlier attempt does not terminate")
     return file

@@ -33,6 +33,11 @@ from sweep.errors import InputError
 _POLL_INTERVAL = 0.02  # seconds
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 """The errors of a file system without locks, such as NFS without lockd or Lustre without `-o flock`."""
+DEAD_MACHINE_TIMEOUT = 150.0
+"""How long to wait, in seconds, for a lock whose holder may be on a machine that has died. NFS servers
+keep it until the machine's lease is over, by default 90 s after it was last renewed."""
+_REQUEST_TIMEOUT = 60.0
+"""How long a command may take that changes the study of a sweep that no process runs, in seconds."""
 _FILE_SIZE = 512
 """Bytes of a sweep lock's file, padded with spaces."""
 
@@ -47,12 +52,14 @@ class Holder:
         run_id: identifies the run; unique among the runs of the sweep.
         session: identifies the session: the id of its first run. If Ray dies, another run follows in the same
             process.
+        is_request: whether it does not run the sweep, but changes its study, as `sweep retry` does.
     """
 
     pid: int
     host: str
     run_id: str
     session: str = ""
+    is_request: bool = False
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -65,28 +72,32 @@ class SweepLock:
         path: the lock file; created if it is missing.
         name: the sweep's name, for the message.
         advice: the end of the message: what to do instead.
+        is_request: see `Holder`.
 
     Raises:
         InputError: on entering, if another process runs the sweep.
     """
 
-    def __init__(self, path: Path, name: str, advice: str = "") -> None:
+    def __init__(self, path: Path, name: str, advice: str = "", is_request: bool = False) -> None:
         self._path = path
         self._name = name
         self._advice = advice
+        self._is_request = is_request
         self._file: int | None = None
 
     def __enter__(self) -> str:
         # Another process may hold it for a moment to test it (`is_locked`).
         file = _open_locked(self._path, patience=0.5)
+        other = holder(self._path)
+        if file is None and other is not None and other.is_request:
+            file = _open_locked(self._path, _REQUEST_TIMEOUT)
         if file is None:
             raise InputError(
-                f"{self._name}: is already being run by {holder(self._path) or 'another process'}"
-                f"{self._advice}"
+                f"{self._name}: is already being run by {other or 'another process'}{self._advice}"
             )
         _held.add(file)
         self._file = file
-        return _write_holder(self._path, session=None)
+        return _write_holder(self._path, session=None, is_request=self._is_request)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -120,9 +131,11 @@ def renew_run_id(path: Path) -> str:
     return _write_holder(path, before.session if before is not None else None)
 
 
-def _write_holder(path: Path, session: str | None) -> str:
+def _write_holder(path: Path, session: str | None, is_request: bool = False) -> str:
     run_id = secrets.token_hex(8)
-    current = Holder(os.getpid(), socket.gethostname(), run_id, run_id if session is None else session)
+    current = Holder(
+        os.getpid(), socket.gethostname(), run_id, run_id if session is None else session, is_request
+    )
     file = _open(path)
     try:  # one write over the old contents: other processes may be reading
         os.pwrite(file, json.dumps(asdict(current)).ljust(_FILE_SIZE).encode(), 0)

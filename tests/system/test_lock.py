@@ -32,6 +32,17 @@ def test_a_locked_sweep_is_an_error_that_names_the_holder(tmp_path: Path) -> Non
     assert not is_locked(path)
 
 
+def test_a_command_that_changes_a_sweep_which_does_not_run_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    lock = SweepLock(path, "demo", is_request=True)
+    lock.__enter__()
+    timer = threading.Timer(1.0, lock.__exit__, (None, None, None))  # longer than for a process that runs it
+    timer.start()
+    with SweepLock(path, "demo"):
+        pass
+    timer.join()
+
+
 def test_is_locked_does_not_prevent_locking(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.touch()

@@ -108,6 +108,8 @@ class Mirror:
         """Whether files have been copied since then."""
         self._stored: set[str] = set()
         """The files in the store, whether they are in that list or left by a round that was interrupted."""
+        self._unreadable: set[str] = set()
+        """What the user has been told cannot be copied."""
         self._is_over = threading.Event()
         self._has_lock = True
         self._renewing = threading.Lock()
@@ -263,6 +265,15 @@ class Mirror:
                 self._remote.files.put_file(str(path), self._remote.path(self._root.name, each))
             except FileNotFoundError:
                 gone.add(unit(each))
+                return
+            except PermissionError:
+                if os.access(path, os.R_OK):
+                    raise  # it is the store that refuses
+                # It belongs to another user, for example to root in a container.
+                gone.add(unit(each))
+                if unit(each) not in self._unreadable:
+                    self._unreadable.add(unit(each))
+                    self._notify(f"{path} cannot be read, and is not copied to {self._remote.url}")
                 return
             self._record.stamps[each] = found
             self._stored.add(each)

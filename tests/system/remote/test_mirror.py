@@ -390,6 +390,46 @@ def test_a_full_disk_here_does_not_end_the_copying(
     assert "No space left on device; the sweep continues, and is copied as soon as" in notes[0]
 
 
+def test_what_belongs_to_another_user_is_left_out_of_the_copy_with_one_note(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = runs_path(f"file://{store}") / "demo"
+    (root / "trial-0000").mkdir(parents=True)
+    (root / "sweep.yaml").write_text("name: demo")
+    (root / "journal.log").write_text("{}")
+    secret = root / "trial-0000/cache.bin"
+    secret.write_text("of root in a container")
+    notes: list[str] = []
+    mirror = Mirror(remote_runs(root.parent), root, notes.append)
+    put = mirror._remote.files.put_file
+
+    def put_file(source: str, *arguments: Any) -> None:
+        if source == str(secret):
+            raise PermissionError(errno.EACCES, "Permission denied", source)
+        put(source, *arguments)
+
+    monkeypatch.setattr(mirror._remote.files, "put_file", put_file)
+    monkeypatch.setattr(mirroring.os, "access", lambda path, mode: str(path) != str(secret))
+    mirror._copy()
+    mirror._copy(is_last=True)
+    assert json.loads((store / "demo" / MANIFEST).read_text())["files"] == ["journal.log", "sweep.yaml"]
+    assert notes == [f"{secret} cannot be read, and is not copied to file://{store}"]
+
+
+def test_a_store_that_refuses_files_is_an_error(
+    store: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = runs_path(f"file://{store}") / "demo"
+    root.mkdir(parents=True)
+    (root / "sweep.yaml").write_text("name: demo")
+    mirror = Mirror(remote_runs(root.parent), root, print)
+    monkeypatch.setattr(
+        mirror._remote.files, "put_file", Mock(side_effect=PermissionError(errno.EACCES, "Access Denied"))
+    )
+    with pytest.raises(SweepError, match="Access Denied"):
+        mirror._copy()
+
+
 def test_only_files_and_links_to_files_of_the_sweep_are_copied(
     store: Path, machines: Machines, tmp_path: Path
 ) -> None:
