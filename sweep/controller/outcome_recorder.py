@@ -20,6 +20,7 @@ from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.messages import AttemptResult, Outcome, TrialStateName
 from sweep.study import attributes
+from sweep.study.private import store_system_attribute
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.types import short_repr
@@ -169,9 +170,7 @@ class OutcomeRecorder:
     ) -> AttemptResult:
         state, reason, duration = decision.state, decision.reason, live.duration_s
         self._store_attributes(live, outcome, reason)
-        if state != "FAIL":
-            for name, excess in self.study.ranking.excesses(metrics).items():
-                live.trial.set_constraint(name, excess)
+        self._store_constraints(live, {} if state == "FAIL" else self.study.ranking.excesses(metrics))
         values = self.study.ranking.values(metrics) if state == "COMPLETE" else None
         finished = self.study.optuna_study.tell(live.trial, values, TrialState[state])
         live.finished = finished
@@ -203,6 +202,16 @@ class OutcomeRecorder:
             for name, value in given.items()
             if name not in trial.params
         )
+
+    def _store_constraints(self, live: LiveTrial, excesses: Mapping[str, float]) -> None:
+        """Store the constraints of the objective, and the limits on metrics, where Optuna looks for them."""
+        constraints = live.constraints(self.spec.repeats.reduce if self.spec.repeats is not None else "max")
+        for name, excess in excesses.items():
+            # If the objective has set a constraint of the same name, both must hold.
+            constraints[name] = max(excess, constraints.get(name, excess))
+        for name, value in constraints.items():
+            # Optuna's `set_constraint` would keep a value from before a controller died at this place.
+            store_system_attribute(live.trial, attributes.OPTUNA_CONSTRAINT + name, value)
 
     def _store_attributes(self, live: LiveTrial, outcome: Outcome, reason: str) -> None:
         """Store the attributes of the trial that Optuna does not record itself."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sweep.controller.live_trials import LiveTrials
 from sweep.controller.runs import LiveRun
 from sweep.messages import Report, ReportEvent, TrialMessage
+from sweep.study import attributes
 from sweep.study.private import store_system_attribute
 from sweep.study.pruning import Pruning
 from sweep.sweepfile import SweepSpec
@@ -45,15 +46,18 @@ class Reports:
     def store(self, run: LiveRun, messages: Iterable[TrialMessage]) -> None:
         """Store the messages of a run. A step that was reported before keeps its first value."""
         trial = self.live.of(run).trial
+        constraints = run.constraints
         for message in messages:
             if isinstance(message, Report):
                 self._store_report(run, message)
             elif message.kind == "constraint":
-                trial.set_constraint(message.key, message.value)
+                run.constraints = {**run.constraints, message.key: message.value}
             elif message.kind == "system":
                 store_system_attribute(trial, message.key, message.value)
             else:
                 trial.set_user_attr(message.key, message.value)
+        if run.constraints is not constraints:
+            self.live.of(run).store(run, attributes.CONSTRAINTS, run.constraints)
 
     def _store_report(self, run: LiveRun, report: Report) -> None:
         run.last_report = report

@@ -65,6 +65,8 @@ class LiveRun:
         must_move: whether the current attempt has to stop at its next checkpoint (`Controller.move`).
         value: the result, once it has finished and has one.
         metrics: the last value of every logged metric, once it has finished; None for NaN.
+        constraints: the last value of every constraint that the objective has set, in any attempt: one that
+            continues from a checkpoint may not set it again.
         duration_s: the duration of its last attempt, in seconds.
         times: the start and the end of each attempt, in seconds since the epoch; the end is None while it
             runs and if it is unknown.
@@ -87,6 +89,7 @@ class LiveRun:
     must_move: bool = False
     value: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
     duration_s: float = 0.0
     times: list[tuple[float, float | None]] = field(default_factory=list)
 
@@ -223,15 +226,26 @@ class LiveTrial:
 
     def metrics(self, reduce: str) -> dict[str, float]:
         """Every metric that its repeats logged, reduced to one value, unless it is NaN in a repeat."""
-        values_by_tag: dict[str, list[float | None]] = {}
-        for run in self.runs:
-            for tag, last in run.metrics.items():
-                values_by_tag.setdefault(tag, []).append(last)
-        return {
-            tag: _REDUCTIONS[reduce]([value for value in values if value is not None])
-            for tag, values in values_by_tag.items()
-            if None not in values
-        }
+        return _reduce(reduce, [run.metrics for run in self.runs])
+
+    def constraints(self, reduce: str) -> dict[str, float]:
+        """Every constraint that its runs have set, reduced to one value."""
+        reduced = _reduce(reduce, [run.constraints for run in self.runs])
+        # The mean of +inf and -inf: Optuna has no NaN here, and a repeat violates the constraint.
+        return {name: math.inf if math.isnan(value) else value for name, value in reduced.items()}
+
+
+def _reduce(reduce: str, runs: Iterable[Mapping[str, float | None]]) -> dict[str, float]:
+    """The values of each name in any of the runs, reduced to one, unless one of them is None."""
+    values_by_name: dict[str, list[float | None]] = {}
+    for run in runs:
+        for name, value in run.items():
+            values_by_name.setdefault(name, []).append(value)
+    return {
+        name: _REDUCTIONS[reduce]([value for value in values if value is not None])
+        for name, values in values_by_name.items()
+        if None not in values
+    }
 
 
 def make_runs(
@@ -257,6 +271,7 @@ def make_runs(
             run.attempt = attempts(user_attrs, label)
             run.failures = user_attrs.get(run.attribute(attributes.FAILURES), 0)
             run.gpu = larger_share(user_attrs, label)
+            run.constraints = user_attrs.get(run.attribute(attributes.CONSTRAINTS), {})
             run.times = [tuple(times) for times in user_attrs.get(run.attribute(attributes.TIMES), [])]
         if user_attrs is not None and label:
             run.value = repeat_values(user_attrs, spec.repeats)[repeat]

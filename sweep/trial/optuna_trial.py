@@ -262,10 +262,14 @@ class OptunaTrial:
         self._channel.report(TrialAttribute(str(key), plain, kind))
 
     def set_constraint(self, key: str, value: float) -> None:
-        """Set the value of a constraint, which is violated above 0. The first call for a key counts.
+        """Set the value of a constraint, which is violated above 0.
 
         Samplers that support constraints (TPE, GP, NSGA-II) prefer trials that satisfy all of them. Only such
         a trial can be the best one.
+
+        The first call for a key counts in each attempt; the value of a later attempt replaces that of an
+        earlier one. With `repeats`, the values are reduced to one as the metrics are. If the key is the name
+        of a metric with a limit, both must hold.
 
         Raises:
             ValueError: `value` is not a number.
