@@ -263,7 +263,8 @@ class RunningTrial:
         last: its last report.
         repeat: the index of the repeat.
         label: the name of the repeat; empty without repeats.
-        is_cancelled: whether another repeat has failed the trial, so that this one must be stopped.
+        is_cancelled: whether it must be killed, because another repeat has failed the trial, or the user has
+            stopped it.
     """
 
     number: int

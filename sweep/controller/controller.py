@@ -270,7 +270,10 @@ class Controller:
         self._meter.set_slots(slots)
 
     def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
-        """Prune a trial on the user's request. The engine must stop the repeats that are running.
+        """Prune a trial on the user's request, also if one of its attempts has just ended or been assigned.
+
+        An attempt that is running is told to stop. If it is still in `progress` later, the engine must kill
+        it (`RunningTrial.is_cancelled`).
 
         Returns:
             None if the trial has no final state yet because it is running, or already had one.
@@ -316,7 +319,7 @@ class Controller:
                 run.last_report,
                 run.repeat,
                 run.label,
-                is_cancelled=trial.decision is not None and trial.decision.state == "FAIL",
+                is_cancelled=trial.decision is not None and trial.decision.kills_attempts,
             )
             for number, trial in live
             for run in trial.runs

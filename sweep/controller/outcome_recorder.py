@@ -14,6 +14,7 @@ from sweep.controller.hparams_writer import HParamsWriter
 from sweep.controller.live_trials import LiveTrials
 from sweep.controller.outcomes import final_metrics, resolve_state
 from sweep.controller.reports import Reports
+from sweep.controller.retries import FREE_LOSSES
 from sweep.controller.runs import Decision, LiveRun, LiveTrial
 from sweep.controller.scheduler import Scheduler
 from sweep.controller.statistics import TrialStats
@@ -61,15 +62,20 @@ class OutcomeRecorder:
         self.reports.store(run, outcome.reports)
         duration = self.live.end_attempt(run)
         state, reason = resolve_state(outcome, self.study.ranking, self.spec.metric.name)
+        run.losses = run.losses + 1 if outcome.kind == "lost_node" else 0
+        if run.losses > FREE_LOSSES:
+            reason += f" {run.losses} times in a row; perhaps it needs more memory than the machine has"
         if state == "FAIL":
             self.files.write_error(run, outcome.traceback or reason + "\n")
         share, shared = run.gpu, self.gpus.record(run, outcome)
         delay = None
         if live.decision is None:
             delay = self.scheduler.schedule_retry(run, state, outcome.kind, is_free=shared)
-        if delay is None and state != "FAIL":
-            self.files.set_error_aside(run)
         if delay is None:
+            if state == "COMPLETE" and not live.has_repeats:
+                live.decision = None  # the user has stopped it too late; its result is kept
+            if state != "FAIL" or (live.decision is not None and live.decision.state != "FAIL"):
+                self.files.set_error_aside(run)
             return self._finish_run(run, outcome, state, reason, duration)
         self.live.wait(run)
         if run.gpu != share:
@@ -98,13 +104,16 @@ class OutcomeRecorder:
         return self.settle(run, outcome)
 
     def stop_trial(self, number: int, reason: str) -> AttemptResult | None:
-        """Prune a trial on the user's request. The engine must stop those of its runs that are running.
+        """Prune a trial on the user's request: at once, or when its running attempts have ended.
+
+        Such an attempt may not have begun, or may have ended, without the controller knowing it. So the
+        request is remembered.
 
         Returns:
             None if the trial has no final state yet because a run is still running, or already had one.
         """
         live = self.live.trials.get(number)
-        if live is None or live.decision is not None or (live.is_running and not live.has_repeats):
+        if live is None or live.decision is not None:
             return None
         last = max(live.runs, key=lambda run: run.attempt)
         outcome = self.files.complete(last, self._stopped(last, reason, was_killed=True))
@@ -118,7 +127,7 @@ class OutcomeRecorder:
         self.live.undo_start(run)
         if live.decision is not None:
             self.cancel_waiting(live)
-            self.settle(run, self._stopped(run))
+            self.settle(run)
 
     def decide(self, live: LiveTrial, decision: Decision) -> None:
         """Decide the final state of a trial, whatever the outcome of its other repeats."""
@@ -145,9 +154,9 @@ class OutcomeRecorder:
 
         Args:
             run: the run that finished last.
-            outcome: the outcome of its last attempt; None if the run was stopped in an earlier session.
+            outcome: the outcome of its last attempt; None if it was lost, or has been recorded before.
         """
-        outcome = outcome or self._stopped(run)
+        outcome = outcome or self.files.complete(run, self._stopped(run))
         live = self.live.of(run)
         if not live.is_finished:
             return live.repeat_result(run, outcome)

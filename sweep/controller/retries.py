@@ -5,36 +5,37 @@ from __future__ import annotations
 from sweep.messages import OutcomeKind
 from sweep.sweepfile.model import TrialRules
 
+FREE_LOSSES = 10
+"""So many times in a row a run can lose its machine, without a new step, and it is not the run's own failure."""
 _MAX_DELAY = 600.0  # seconds
 
 
-class RetryRules:
-    """The sweep file's `trial.retries`, `retry_on` and `backoff`.
+def counts(kind: OutcomeKind, losses: int) -> bool:
+    """Whether a failed attempt counts against the retries.
+
+    A lost machine does not. But a trial can be the cause, for example if it needs more memory than machines
+    have. Then each attempt would take down another machine, and the other trials on it.
 
     Args:
-        rules: the sweep file's `trial`.
+        kind: how it ended.
+        losses: how many attempts in a row, this one included, lost their machine and reported no new step.
     """
+    return kind != "lost_node" or losses > FREE_LOSSES
 
-    def __init__(self, rules: TrialRules) -> None:
-        self._rules = rules
 
-    def counts(self, kind: OutcomeKind) -> bool:
-        """Whether an attempt with this outcome counts against the retries. A lost machine does not."""
-        return kind != "lost_node"
+def allows_retry(rules: TrialRules, kind: OutcomeKind, failures: int, losses: int) -> bool:
+    """Whether another attempt follows a failed one.
 
-    def allow(self, kind: OutcomeKind, failures: int) -> bool:
-        """Whether a failed attempt is retried.
+    Args:
+        rules: the sweep file's `trial`, with `retries` and `retry_on`.
+        kind: how it ended. A return value that is not a number counts as an error of the objective.
+        failures: the number of attempts that count against the retries, this one included.
+        losses: as for `counts`.
+    """
+    cause = "error" if kind == "returned" else kind
+    return cause in rules.retry_on and (not counts(kind, losses) or failures <= rules.retries)
 
-        Args:
-            kind: how it ended. A return value that is not a number counts as an error of the objective.
-            failures: the number of attempts that count against the retries, this one included.
-        """
-        cause = "error" if kind == "returned" else kind
-        return cause in self._rules.retry_on and (not self.counts(kind) or failures <= self._rules.retries)
 
-    def delay(self, failures: int) -> float:
-        """Seconds until the next attempt: `backoff`, doubled after each further failure."""
-        return min(
-            self._rules.backoff * 2.0 ** min(max(0, failures - 1), 30),
-            max(_MAX_DELAY, self._rules.backoff),
-        )
+def retry_delay(rules: TrialRules, failures: int) -> float:
+    """Seconds until the next attempt: `trial.backoff`, doubled after each further failure."""
+    return min(rules.backoff * 2.0 ** min(max(0, failures - 1), 30), max(_MAX_DELAY, rules.backoff))

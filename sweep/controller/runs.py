@@ -29,7 +29,7 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """A trial's final state, decided before all of its repeats have finished.
+    """A trial's final state, decided before all of its runs have finished.
 
     Args:
         state: the trial's state.
@@ -40,6 +40,14 @@ class Decision:
     state: TrialStateName
     reason: str
     repeat: int = 0
+
+    @property
+    def kills_attempts(self) -> bool:
+        """Whether attempts that are running are killed: the trial has failed, or the user has stopped it.
+
+        A pruner gives no reason, and the attempts that it prunes can end by themselves.
+        """
+        return self.state == "FAIL" or self.reason != ""
 
 
 @dataclass(eq=False)
@@ -56,6 +64,8 @@ class LiveRun:
             `LiveTrial`, and restored by `Recovery`.
         attempt: the number of attempts so far.
         failures: the number of attempts that count against the trial's retries.
+        losses: how many attempts in a row lost their machine and reported no new step. It is not stored,
+            because the next session can have other machines.
         gpu: its share of a GPU, if that is larger than other runs' because it ran out of memory.
         ready_at: when the next attempt can start, on the monotonic clock.
         steps: all steps reported so far, by any attempt.
@@ -80,6 +90,7 @@ class LiveRun:
     state: Literal["waiting", "running", "finished"] = "waiting"
     attempt: int = 0
     failures: int = 0
+    losses: int = 0
     gpu: float | None = None
     ready_at: float = 0.0
     steps: set[int] = field(default_factory=set)
@@ -115,7 +126,8 @@ class LiveRun:
         """Remember that these steps have been reported."""
         for step in steps:
             self.steps.add(step)
-            self.highest_step = max(self.highest_step, step)
+            if step > self.highest_step:
+                self.highest_step, self.losses = step, 0
 
     def attribute(self, name: str) -> str:
         """The name under which the trial stores this attribute of the run."""
@@ -191,9 +203,9 @@ class LiveTrial:
         self.trial.set_user_attr(run.attribute(name), value)
 
     def decide(self, decision: Decision) -> None:
-        """Set the final state, and store it if other repeats of the trial can still be running."""
+        """Set the final state, and store it if the trial cannot get it at once, or if a repeat decided it."""
         self.decision = decision
-        if self.has_repeats:
+        if self.has_repeats or not self.is_finished:
             self.trial.set_user_attr(attributes.DECISION, asdict(decision))
 
     def finish_run(

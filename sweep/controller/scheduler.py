@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import optuna
 
 from sweep.controller.live_trials import LiveTrials
-from sweep.controller.retries import RetryRules
+from sweep.controller.retries import allows_retry, counts, retry_delay
 from sweep.controller.runs import LiveRun
 from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import UsageMeter
@@ -107,13 +107,13 @@ class Scheduler:
         if is_free and self.stopped_by(run) is None:
             run.ready_at = time.monotonic()
             return 0.0
-        retries = RetryRules(self.spec.trial)
-        if retries.counts(kind):
+        rules = self.spec.trial
+        if counts(kind, run.losses):
             run.failures += 1
-        if not retries.allow(kind, run.failures) or self.stopped_by(run) is not None:
+        if not allows_retry(rules, kind, run.failures, run.losses) or self.stopped_by(run) is not None:
             return None
         self.live.of(run).store(run, attributes.FAILURES, run.failures)
-        delay = retries.delay(run.failures)
+        delay = retry_delay(rules, run.failures)
         run.ready_at = time.monotonic() + delay
         return delay
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from sweep.engine.classify import classify_exception
+from sweep.engine.classify import classify_exception, is_gpu_error
 from sweep.engine.follower import FollowerChannel
 from sweep.engine.isolation import isolated, seed_generators
 from sweep.engine.process_state import ProcessState
@@ -230,6 +230,8 @@ class AttemptRunner:
             self._on_error(error)
             if isinstance(error, (KeyboardInterrupt, BdbQuit)) and self._in_user_process:
                 raise
+            if is_gpu_error(error) and not self._is_script:
+                self.left.append(f"a GPU that may be unusable now ({one_line(error)})")
             kind, gpu = classify_exception(error, directory.root), self.watch.gpu_use(error)
             if kind == "pruned":
                 return outcome(kind, gpu=gpu)

@@ -25,6 +25,13 @@ _OUT_OF_GPU_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "RESOURCE_EXHAUSTED",  # JAX
 )
+_GPU_ERRORS = (
+    "CUDA error",  # torch
+    "CUDA_ERROR_",  # JAX, Numba
+    "cudaError",  # CuPy
+    "CUBLAS_STATUS_",
+    "CUDNN_STATUS_",
+)
 _OUT_OF_MEMORY = (
     *_OUT_OF_GPU_MEMORY,
     "DefaultCPUAllocator: can't allocate memory",  # torch on the CPU
@@ -84,6 +91,15 @@ def is_gpu_memory_error(error: BaseException) -> bool:
             isinstance(link, RuntimeError)
             and any(text in _text(link) for text in (*_OUT_OF_GPU_MEMORY, "OutOfMemoryError"))
         )
+        for link in _chain(error)
+    )
+
+
+def is_gpu_error(error: BaseException) -> bool:
+    """Whether an exception says that a GPU has failed, or code on it. Often nothing can use the GPU in this
+    process afterwards."""
+    return not is_gpu_memory_error(error) and any(
+        type(link).__name__ == "AcceleratorError" or any(text in _text(link) for text in _GPU_ERRORS)
         for link in _chain(error)
     )
 

@@ -126,6 +126,8 @@ class TrialDirectory:
 
     error = _Entry("error.txt")
     """The error of the last failed attempt, unless a later attempt has not failed."""
+    out_of_memory = _Entry(".out-of-memory")
+    """Exists after an attempt was killed because its machine's memory ran out, until that is reported."""
     earlier_error = _Entry("earlier-error.txt")
     """The error of the last failed attempt of a run that has not failed: another attempt followed."""
 

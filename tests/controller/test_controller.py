@@ -490,13 +490,89 @@ def test_a_waiting_trial_can_be_stopped(directory: SweepDirectory) -> None:
     spec = make_spec(trial={"backoff": "1h"}, stop={"trials": 1})
     controller = Controller(spec, directory, slots=1)
     assigned(controller)
-    assert controller.stop_trial(0, "stopped by hand") is None, "it is running"
     controller.finish(Outcome(0, 1, "crash", reports=(Report(0, 0.5),), reason="killed"))
     result = controller.stop_trial(0, "stopped by hand")
     assert result is not None
     assert (result.state, result.value) == ("PRUNED", 0.5)
     assert controller.progress().stopped_by == "trials"
     assert has_ended(directory.trial(0).root)
+
+
+def stopped(controller: Controller) -> Assignment:
+    """The attempt of a trial that is stopped before its worker has begun, or after it has ended."""
+    run = assigned(controller)
+    controller.report(run.number, run.attempt, [Report(0, 0.5)])
+    assert controller.stop_trial(run.number, "stopped by hand") is None, "it is running"
+    assert controller.stop_trial(run.number, "stopped by hand") is None
+    return run
+
+
+@pytest.mark.parametrize("kind", ["stopped", "pruned", "interrupted", "crash", "lost_node", "error"])
+def test_a_running_trial_that_is_stopped_ends_as_pruned_and_never_runs_again(
+    directory: SweepDirectory, kind: Any
+) -> None:
+    spec = make_spec()
+    controller = Controller(spec, directory, slots=1)
+    run = stopped(controller)
+    assert controller.must_end(0, 1, [])
+    assert controller.should_prune(0, 1, [])
+    assert [running.is_cancelled for running in controller.progress().running] == [True]
+    result = controller.finish(Outcome(0, run.attempt, kind, reason="why it ended", was_killed=True))
+    assert result is not None
+    assert (result.state, result.value, result.reason) == ("PRUNED", 0.5, "stopped by hand")
+    assert assigned(controller).number == 1
+    assert view(spec, directory).rows()[0].reason == "stopped by hand"
+    assert not directory.trial(0).error.exists(), "it has not failed"
+
+
+def test_a_trial_that_is_stopped_after_its_objective_has_returned_keeps_its_result(
+    directory: SweepDirectory,
+) -> None:
+    controller = Controller(make_spec(), directory, slots=1)
+    result = controller.finish(returned(stopped(controller), 0.25))
+    assert result is not None
+    assert (result.state, result.value, result.reason) == ("COMPLETE", 0.25, "")
+
+
+def test_a_trial_that_is_stopped_before_its_attempt_begins_has_no_attempt(directory: SweepDirectory) -> None:
+    controller = Controller(make_spec(), directory, slots=1)
+    run = stopped(controller)
+    controller.return_assignment(run.number, run.attempt)
+    assert assigned(controller).number == 1
+    assert controller.progress().counts["pruned"] == 1
+
+
+@pytest.mark.parametrize("run_id", ["", "r"])
+def test_a_request_to_stop_a_running_trial_outlives_the_controller(
+    directory: SweepDirectory, run_id: str
+) -> None:
+    spec = make_spec()
+    run = stopped(Controller(spec, directory, slots=1, run_id=run_id))
+    logger = RunLogger(directory.trial(0).root, run.session, "loss", maximize=False)
+    logger.add_scalars({"size": 3.0}, 0)
+    logger.finish()
+    replacement = Controller(spec, directory, slots=1, run_id=run_id)
+    if run_id:
+        replacement.adopt([RunningAttempt(run.number, run.attempt, time.time())])
+        assert [running.is_cancelled for running in replacement.progress().running] == [True]
+        replacement.finish(Outcome(run.number, run.attempt, "stopped", was_killed=True))
+    row = view(spec, directory).rows()[0]
+    assert (row.state, row.value, row.reason) == ("PRUNED", 0.5, "stopped by hand")
+    assert row.metrics["size"] == 3.0
+    assert assigned(replacement).number == 1
+
+
+def test_a_repeat_of_a_pruned_trial_is_not_killed_but_one_of_a_stopped_trial_is(
+    directory: SweepDirectory,
+) -> None:
+    controller = Controller(make_spec(repeats=2), directory, slots=2)
+    first, second = assigned(controller), assigned(controller)
+    controller.finish(Outcome(0, first.attempt, "pruned", repeat=first.repeat))
+    assert [running.is_cancelled for running in controller.progress().running] == [False]
+    controller.finish(Outcome(0, second.attempt, "pruned", repeat=second.repeat))
+    assigned(controller)
+    controller.stop_trial(1, "stopped by hand")
+    assert [running.is_cancelled for running in controller.progress().running] == [True]
 
 
 def test_a_replacement_controller_counts_no_time_twice(directory: SweepDirectory) -> None:

@@ -13,7 +13,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from sweep.engine import classify as module
-from sweep.engine.classify import classify_exception, classify_worker_error
+from sweep.engine.classify import classify_exception, classify_worker_error, is_gpu_error
 from sweep.script.errors import ScriptError
 from sweep.trial.channel import Interrupted
 
@@ -55,6 +55,23 @@ def caused_by(cause: BaseException) -> RuntimeError:
 )
 def test_exceptions_are_classified(error: BaseException, kind: str, tmp_path: Path) -> None:
     assert classify_exception(error, tmp_path) == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_gpu"),
+    [
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"), True),
+        (RuntimeError("INTERNAL: stream is unusable: CUDA_ERROR_ILLEGAL_ADDRESS"), True),
+        (caused_by(RuntimeError("cudaErrorIllegalAddress: an illegal memory access")), True),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), False),
+        (ValueError("no"), False),
+    ],
+)
+def test_errors_of_a_gpu_are_told_from_those_of_its_memory(error: BaseException, is_of_gpu: bool) -> None:
+    assert is_gpu_error(error) == is_of_gpu
 
 
 def test_an_out_of_memory_error_that_torch_raises_is_recognized(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -281,6 +282,23 @@ def test_a_note_says_what_a_trial_has_left_in_this_process_and_which_variables_c
     assert variables.startswith("env: OMP_NUM_THREADS: numpy is imported already")
     assert left.startswith(
         "trial 0 changed this process for the later ones: RuntimeError: the thread mine is"
+    )
+
+
+def test_a_process_in_which_a_gpu_has_failed_counts_as_changed(make_sweep: MakeSweep) -> None:
+    """Its worker is replaced: with JAX or CuPy nothing else shows that the process cannot use the GPU."""
+    observer = Mock(spec=Observer)
+    code = """
+        def train(trial):
+            if trial.number == 0:
+                raise RuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access")
+            return 1.0
+    """
+    sweep.run(make_sweep(code, stop={"trials": 2}), inline=True, observer=observer)
+    ((note,),) = (call.args for call in observer.on_note.call_args_list)
+    assert note == (
+        "trial 0 changed this process for the later ones: a GPU that may be unusable now (RuntimeError: "
+        "INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access); on Ray its worker would be replaced"
     )
 
 

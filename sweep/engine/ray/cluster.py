@@ -20,7 +20,7 @@ from sweep.caller import caller
 from sweep.engine.ray import private, private_authentication
 from sweep.engine.ray.address import START_ONE, resolve, source_of
 from sweep.engine.ray.mps import remove_files as remove_mps_files
-from sweep.engine.ray.resources import WorkerResources, gpu_for_ray
+from sweep.engine.ray.resources import NODE_ID_LABEL, WorkerResources, gpu_for_ray
 from sweep.engine.ray.temporary import object_store_folder, temporary_folder
 from sweep.engine.transfer.local import clean_up_machine
 from sweep.errors import InputError, SweepError, SweepStopped
@@ -70,6 +70,7 @@ class RayCluster:
 
     Attributes:
         has_token: whether the cluster is known to require a token, or this process was already connected.
+        left_out: Ray's IDs of the machines on which no more workers start.
 
     Raises:
         SweepError: on entering, if there is no cluster at that address, or Ray does not start.
@@ -82,6 +83,7 @@ class RayCluster:
         self._daemons: list[psutil.Process] = []
         """Ray's daemons on this machine; empty if this process was already connected."""
         self.has_token = True
+        self.left_out: set[str] = set()
         self._temporary_folder: str | None = None
         """Where Ray keeps its sockets; None for its default, or for another machine's cluster."""
 
@@ -134,6 +136,8 @@ class RayCluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Otherwise Ray warns that a later version will show all GPUs to workers that requested none.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+        if self._address is None:
+            private.switch_memory_monitor_off()  # `MemoryWatch` is in its place
         try:
             if self._address is not None:
                 self._address = resolve(self._address)  # of several that run, it stays this one
@@ -230,7 +234,7 @@ class RayCluster:
         """The resources of each machine of the cluster that is alive.
 
         Args:
-            selectors: leave out machines without these labels, and machines that are about to leave.
+            selectors: leave out machines without these labels, and machines on which no more workers start.
         """
         return list(self.machines_by_node(selectors).values())
 
@@ -240,13 +244,13 @@ class RayCluster:
         """The resources of each machine of the cluster that is alive, by its Ray node ID.
 
         Args:
-            selectors: leave out machines without these labels, and machines that are about to leave.
+            selectors: leave out machines without these labels, and machines on which no more workers start.
         """
         alive = [node for node in ray.nodes() if node["Alive"]]
         if selectors is not None:
-            leaving = self.leaving_nodes()
+            unused = {*self.leaving_nodes(), *self.left_out}
             alive = [
-                node for node in alive if node["NodeID"] not in leaving and matches(node["Labels"], selectors)
+                node for node in alive if node["NodeID"] not in unused and matches(node["Labels"], selectors)
             ]
         return {node["NodeID"]: node["Resources"] for node in alive}
 
@@ -267,6 +271,19 @@ class RayCluster:
         """The machines that are about to leave the cluster, by their Ray node ID, and when each leaves, in
         seconds since the epoch."""
         return private.draining_nodes()
+
+    def leave_out(self, node_id: str) -> str:
+        """Start no more workers on a machine; returns its name."""
+        self.left_out.add(node_id)
+        return next(
+            (node["NodeManagerHostname"] for node in ray.nodes() if node["NodeID"] == node_id), node_id
+        )
+
+    def selectors(self, resources: WorkerResources) -> dict[str, str]:
+        """The label selectors of the machines on which a worker can start, for Ray."""
+        if not self.left_out:
+            return dict(resources.labels)
+        return {**resources.labels, NODE_ID_LABEL: f"!in({', '.join(sorted(self.left_out))})"}
 
     def labels(self) -> Sequence[Mapping[str, str]]:
         """The labels of each machine of the cluster that is alive."""

@@ -15,10 +15,13 @@ from sweep.engine.base import PreparedSweep
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.controller_actor import RESTART_TIMEOUT, NotRecovered, RayController
 from sweep.engine.ray.pending import PendingCalls
-from sweep.messages import Progress, RunningAttempt
+from sweep.errors import SweepStopped
+from sweep.messages import NextStep, Progress, RunningAttempt
 from sweep.system.urls import client_environment
 
 _RETRY_INTERVAL = 0.1  # seconds
+_MAX_DEATHS = 5
+"""After so many deaths while no attempt starts or ends, it is not restarted again."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -53,6 +56,7 @@ class ControllerClient:
         running: Callable[[], Sequence[RunningAttempt]],
         on_restarted: Callable[[], None],
     ) -> None:
+        self._sampler = sweep.spec.sampler.type
         self._cluster = cluster
         self._calls = calls
         self._running = running
@@ -63,6 +67,8 @@ class ControllerClient:
         """Calls to be made when the controller has recovered."""
         self._lost_since: float | None = None
         """When the controller was found dead, on the monotonic clock; None while it is alive."""
+        self._deaths = 0
+        """How often it has died since an attempt has started or ended."""
         # Task events: Ray would keep 3 KB in memory about each call, and spend a tenth of its time on that.
         self.actor = cluster.on_node(
             RayController, cluster.current_node(), max_restarts=-1, enable_task_events=False
@@ -93,6 +99,7 @@ class ControllerClient:
 
         Raises (when the result is handled):
             RayError: the method has failed, or the controller cannot be restarted.
+            SweepStopped: the controller dies again and again.
         """
         repeat = partial(self.call, method, then, *args, **kwargs)
         if self._lost_since is not None:
@@ -133,11 +140,24 @@ class ControllerClient:
             self._postponed.append(repeat)
             if self._lost_since is None:
                 self._lost_since = time.monotonic()
+                self._count_death()
         else:
+            # Not any answer: a controller that dies when it samples gives some before that, in each life.
+            if isinstance(result, NextStep) and (result.assignment or result.result):
+                self._deaths = 0
             then(result)
         if self._lost_since is not None and not self._unanswered:
             # Not earlier: the result of an unanswered call may contain an assignment, which then runs.
             self._recover()
+
+    def _count_death(self) -> None:
+        self._deaths += 1
+        if self._deaths >= _MAX_DEATHS:
+            raise SweepStopped(
+                f"the controller died {self._deaths} times while no trial started or ended. It runs the "
+                f"sampler ({self._sampler}), which may crash, or need more memory than this machine has "
+                "free: free memory, or choose another `sampler`"
+            )
 
     def _recover(self) -> None:
         self._calls.add(self.actor.recover.remote(self._running()), self._on_recovered)

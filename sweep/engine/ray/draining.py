@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import ray
 
@@ -49,8 +49,8 @@ class Evacuation:
         self._next_check = time.monotonic() + _CHECK_EVERY
 
     def is_leaving(self, slot: Slot) -> bool:
-        """Whether the machine of a slot's worker is about to leave."""
-        return slot.worker is not None and any(node in self._leaving for node in slot.nodes)
+        """Whether no further attempt may start on the machine of a slot's worker."""
+        return _is_on(slot, self._leaving) or _is_on(slot, self._pool.left_out)
 
     def check(self) -> None:
         """Look for machines that are about to leave. Called regularly."""
@@ -61,7 +61,7 @@ class Evacuation:
         if not self._leaving:
             return
         moved = 0
-        for slot in [slot for slot in self._pool.slots if self.is_leaving(slot)]:
+        for slot in [slot for slot in self._pool.slots if _is_on(slot, self._leaving)]:
             if slot.assignment is None:
                 if not slot.waits_for_controller:
                     self._pool.replace_worker(slot)
@@ -78,6 +78,11 @@ class Evacuation:
                 f"{machines} about to leave the cluster; running trials there ({moved}) move at their next "
                 "checkpoint"
             )
+
+
+def _is_on(slot: Slot, nodes: Container[str | None]) -> bool:
+    """Whether a worker of a slot is on one of these machines."""
+    return slot.worker is not None and any(node in nodes for node in slot.nodes)
 
 
 def drain_node(node_id: str, seconds: float, address: str | None = None) -> None:

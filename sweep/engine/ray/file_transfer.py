@@ -12,6 +12,7 @@ import ray
 from sweep.engine.base import PreparedSweep
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.location import RemoteStore, SweepLocation, sent_run
+from sweep.engine.ray.memory_watch import was_ended
 from sweep.system import processes
 from sweep.system.directory import SweepDirectory
 from sweep.system.trees import remove_tree
@@ -145,12 +146,13 @@ def clean_up_attempt(
         workers: how many workers run each trial together.
 
     Returns:
-        `processes.count_kernel_kills`.
+        `processes.count_kernel_kills`, and one more if it was killed by its own `MemoryWatch`.
     """
     trial = directory.trial(run.number, run.label)
     processes.terminate_trial(trial.root, *map(trial.output_of, range(workers)))
+    own_kills = int(was_ended(trial))
     if store is not None:
         from sweep.engine.transfer.attempt import send_rest
 
         send_rest(directory, run, store)
-    return processes.count_kernel_kills()
+    return processes.count_kernel_kills() + own_kills

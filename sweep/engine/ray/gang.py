@@ -21,7 +21,6 @@ from sweep.engine.classify import classify_worker_error
 from sweep.engine.ray.location import RemoteStore
 from sweep.engine.ray.private import cause_of_death, constructor_error, runtime_env_error
 from sweep.engine.ray.rank_worker import FinishedRank, RankWorker, WorkerPlace, end_rank
-from sweep.engine.ray.resources import WorkerResources
 from sweep.engine.ray.worker import CONNECTION_LOST, FinishedAttempt, LoadedWorker
 from sweep.errors import SweepError
 from sweep.messages import Assignment, OutcomeKind
@@ -81,18 +80,21 @@ class _End:
         return order, self.at
 
 
-def new_placement_group(held: Mapping[str, float], resources: WorkerResources) -> PlacementGroup:
+def new_placement_group(
+    held: Mapping[str, float], workers: int, selectors: Mapping[str, str]
+) -> PlacementGroup:
     """Reserve what the workers of a gang hold: all or nothing, on as few machines as possible.
 
     The pool does so, and removes it: Ray does not remove the group of an actor that is killed.
 
     Args:
         held: what each worker holds, by Ray's names.
-        resources: the same as in the sweep file.
+        workers: how many there are.
+        selectors: the label selectors of their machines.
     """
     bundle = {name: amount for name, amount in held.items() if amount > 0}
-    selectors = [dict(resources.labels)] * resources.workers if resources.labels else None
-    return placement_group([bundle] * resources.workers, strategy="PACK", bundle_label_selector=selectors)
+    labels = [dict(selectors)] * workers if selectors else None
+    return placement_group([bundle] * workers, strategy="PACK", bundle_label_selector=labels)
 
 
 class Gang:

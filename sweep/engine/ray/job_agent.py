@@ -87,6 +87,7 @@ class JobAgent:
         cpus, gpus = usable_cpus(), _gpus()
         for variable in _TASK_VARIABLES:
             os.environ.pop(variable, None)
+        private.switch_memory_monitor_off()  # a job may not inherit the environment of `sweep run`
         with temporary_folder() as folder:
             node = self._join(folder, cpus, gpus)
             signal.signal(signal.SIGTERM, self.on_terminated)  # in place of Ray's handler

@@ -128,9 +128,7 @@ class PostMortem:
 
     def _finish(self, slot: Slot, outcome: Outcome, oom_kills: int) -> None:
         if outcome.kind == "crash" and oom_kills > slot.oom_kills:
-            outcome = replace(
-                outcome, kind="oom", reason="the kernel killed its process because memory ran out"
-            )
+            outcome = replace(outcome, kind="oom", reason="its process was killed because memory ran out")
         if self.transfer.is_needed(slot) and slot.assignment is not None:
             # The machine may be alive although Ray has lost it: what it still sends must not arrive any more.
             call = self.transfer.store.receiver.close.remote(sent_run(slot.assignment))

@@ -5,11 +5,12 @@ Those about the token are in `private_authentication`, those that send folders i
 * Finding the cluster to which `address="auto"` refers (`ray._private.services`).
 * The folders that Ray puts first on the `sys.path` of workers.
 * What tasks wait for (`ray.autoscaler.v2`).
-* Which machines are about to leave the cluster (`ray._private.state`, `ray._raylet`).
+* Which machines are about to leave the cluster, and that of an actor (`ray._private.state`, `ray._raylet`).
 * The thread that prints messages about dead workers, and the names of Ray's daemons.
 * Becoming a node of a cluster (`ray._private.node`, `ray._private.parameter`).
 * The daemons that a Ray for sweeps does not need (`ray._private.node`).
 * What Ray does below `uv run` (`ray._private.ray_constants`).
+* Its memory monitor and what it knows of the memory of containers (`ray._private.utils`).
 * Whether this machine has GPUs (`ray._private.accelerators`).
 * Facts that Ray reports only in the text or the type of an exception.
 """
@@ -33,6 +34,7 @@ from ray._private import ray_constants
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._private.node import Node
 from ray._private.services import canonicalize_bootstrap_address_or_die, find_node_ids
+from ray._private.utils import get_cgroup_mem_stats
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import (
     OutOfMemoryError,
@@ -298,8 +300,38 @@ def _start_nothing(*arguments: object, **options: object) -> None:
     """In place of a method of Ray's node that starts a daemon."""
 
 
+def node_of(actor: Any) -> str | None:
+    """The Ray node ID of the machine on which an actor has started, or could not start; None if unknown.
+
+    Ray's state API needs the dashboard, and the exceptions of a failed actor do not name its machine.
+    """
+    found = ray._private.state.actors(actor._actor_id.hex())
+    return found.get("Address", {}).get("NodeID") or None
+
+
 LOST_NODE = "its machine was lost"
 """The reason of an outcome `lost_node`."""
+
+
+def switch_memory_monitor_off() -> None:
+    """Let a Ray that is started next not kill workers because memory runs out, unless the user wants it."""
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+
+
+_MEMORY_LIMIT = "RAY_memory_usage_threshold"
+
+
+def memory_limit() -> float:
+    """The share of a machine's memory above which processes are killed, as for Ray's own monitor."""
+    return float(os.environ.get(_MEMORY_LIMIT, "0.95"))
+
+
+def memory_use() -> float:
+    """The share of the memory of this machine, or of this container, that is in use."""
+    machine = psutil.virtual_memory()
+    use = 1 - machine.available / machine.total
+    container = get_cgroup_mem_stats()
+    return use if container is None else max(use, container[0] / container[1])
 
 
 def is_start_timeout(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from sweep.sweepfile.resources import Resources
 UNITS = 10_000
 """Ray counts resources in units of 1/10,000. With floats 0.1 + 0.2 would be more than 0.3."""
 
-_NODE_ID_LABEL = "ray.io/node-id"
+NODE_ID_LABEL = "ray.io/node-id"
 """A label that Ray gives each machine, different ones."""
 
 
@@ -111,7 +111,7 @@ def check_labels(machines: Sequence[Mapping[str, str]], selectors: Mapping[str, 
         return
     needed = ", ".join(f"{key}: {selector}" for key, selector in selectors.items())
     own = [
-        ", ".join(f"{key}: {value}" for key, value in sorted(labels.items()) if key != _NODE_ID_LABEL)
+        ", ".join(f"{key}: {value}" for key, value in sorted(labels.items()) if key != NODE_ID_LABEL)
         for labels in machines
     ]
     found = "; ".join(sorted(set(filter(None, own)))) or (

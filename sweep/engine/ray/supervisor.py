@@ -13,7 +13,6 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from sweep.controller.controller import Controller
 from sweep.engine.base import PreparedSweep
-from sweep.engine.classify import disk_full_error
 from sweep.engine.controller_guard import ControllerFailed
 from sweep.engine.interruption import Interruption
 from sweep.engine.observer import Observer
@@ -239,12 +238,12 @@ class Supervisor:
         self._observer.on_progress(progress)
 
     def _kill_repeat(self, running: RunningTrial) -> None:
-        """Kill a repeat whose trial has failed: its result would not count."""
+        """Kill an attempt whose trial has failed or was stopped, unless it is already being ended."""
         key = running.number, running.repeat, running.attempt
         for slot in self._pool.slots:
             run = slot.assignment
-            if run is not None and (run.number, run.repeat, run.attempt) == key:
-                self._kill_attempt(slot, "stopped", "another repeat of the trial has failed")
+            if run is not None and slot.worker is not None and (run.number, run.repeat, run.attempt) == key:
+                self._kill_attempt(slot, "stopped", "its trial has failed, or was stopped")
 
     def _drain(self, grace: float) -> None:
         """Start no more attempts. Running trials have `grace` seconds to reach a checkpoint or to finish."""
@@ -374,7 +373,7 @@ class Supervisor:
         """Report an outcome to the controller, and ask it for the next step."""
         slot.call, slot.deadline, slot.waits_for_controller = None, None, True
         if outcome.kind == "disk_full":
-            raise disk_full_error(outcome)
+            self._pool.bad_machines.on_disk_full(slot, outcome, self._transfer.is_needed(slot))
         if self._evacuation.is_leaving(slot):
             self._pool.kill_worker(slot)
         # Without a worker the slot takes no assignment: a new worker may take long to start.
@@ -390,6 +389,7 @@ class Supervisor:
         ]
 
     def _on_restarted(self) -> None:
+        self._observer.on_note("the controller died and has been restarted; no result is lost")
         self._on_slots_changed(self._pool.capacity)
         if self._draining_until is not None:
             self._controller.call(Controller.drain, _ignore)

@@ -20,6 +20,7 @@ from sweep.engine.attempt import AttemptRunner, AttemptSettings, ObjectiveImport
 from sweep.engine.output import redirect_output
 from sweep.engine.ray.channel import RayChannel, new_sender
 from sweep.engine.ray.location import RemoteStore, SweepLocation, sent_run
+from sweep.engine.ray.memory_watch import MemoryWatch
 from sweep.engine.ray.mps import use_mps
 from sweep.engine.ray.private import remove_driver_path
 from sweep.engine.ray.termination import JobTermination
@@ -51,6 +52,19 @@ class LoadedWorker:
     directory: SweepDirectory
     gpus: tuple[str, ...] = ()
     others: tuple[LoadedWorker, ...] = ()
+
+
+class WorkerError(SweepError):
+    """A worker cannot import the objective.
+
+    Args:
+        message: why.
+        node_id: Ray's ID of its machine. Has a default because exceptions are unpickled without it.
+    """
+
+    def __init__(self, message: str, node_id: str | None = None) -> None:
+        super().__init__(message)
+        self.node_id = node_id
 
 
 CONNECTION_LOST = "the connection to its worker was lost before it could begin"
@@ -128,6 +142,7 @@ class RayWorker:
         # What a trial prints goes to a file, which has every character whatever the locale is.
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+        self._memory = MemoryWatch()
         self._termination = JobTermination(isinstance(settings.objective, ScriptReference))
         self._settings = replace(settings, directory=directory)
         self._location = location
@@ -149,17 +164,17 @@ class RayWorker:
         """Import the objective.
 
         Raises:
-            SweepError: the objective cannot be imported.
+            WorkerError: the objective cannot be imported.
             CodeMissing: this machine does not have the user's folder.
         """
+        context = ray.get_runtime_context()
         is_shared = self._settings.directory == self._location.directory
         self._settings = locate_code(self._settings, is_shared, self._sent_folder)
         try:
             self._runner = AttemptRunner(self._settings, redirect_output, gpu=self._gpu)
         except ObjectiveImportError as error:
-            raise SweepError(str(error)) from None
+            raise WorkerError(str(error), context.get_node_id()) from None
         gc.freeze()  # a collection in a trial need not visit what was imported: 0.1 s with torch
-        context = ray.get_runtime_context()
         gpus = tuple(context.get_accelerator_ids().get("GPU", ()))
         kills = processes.count_kernel_kills()
         return LoadedWorker(context.get_node_id(), kills, self._settings.directory, gpus)
@@ -192,7 +207,9 @@ class RayWorker:
         # Ray's hook would open a port and wait forever.
         sys.breakpointhook = partial(_refuse_breakpoint, self._how_to_debug(assignment))
         channel = RayChannel(self._controller, assignment, self._sender)
-        outcome = self._runner.run(assignment, channel, self._rank)
+        trial = self._settings.directory.trial(assignment.number, assignment.label)
+        with self._memory.watching(trial):
+            outcome = self._runner.run(assignment, channel, self._rank)
         outcome = replace(self._termination.excuse(outcome), reports=channel.close())
         outcome = replace(outcome, notes=(*outcome.notes, *self._notes))
         self._attempts += 1

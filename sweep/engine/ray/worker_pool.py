@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError, RuntimeEnvSetupError
+from ray.exceptions import ActorUnavailableError, RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from sweep.engine.base import PreparedSweep
 from sweep.engine.observer import Observer
+from sweep.engine.ray.bad_machines import BadMachines
 from sweep.engine.ray.capacity import CapacityMonitor, TaskMonitor
 from sweep.engine.ray.cluster import RayCluster
 from sweep.engine.ray.file_transfer import FileTransfer
 from sweep.engine.ray.gang import Gang, new_placement_group
 from sweep.engine.ray.gpu_room import must_close, places_lost
 from sweep.engine.ray.pending import PendingCalls
-from sweep.engine.ray.private import cause_of_death, constructor_error, runtime_env_error
-from sweep.engine.ray.resources import WorkerResources
-from sweep.engine.ray.user_code import CodeMissing, UserCode
+from sweep.engine.ray.resources import WorkerResources, count_fitting
+from sweep.engine.ray.user_code import UserCode
 from sweep.engine.ray.worker import LoadedWorker, RayWorker
 from sweep.engine.threads import chosen_threads
-from sweep.errors import SweepError
 from sweep.messages import Assignment
 from sweep.script.reference import ScriptReference
 from sweep.system.directory import SweepDirectory
-
-_MAX_FAILED_STARTS = 6
 
 
 @dataclass(eq=False)
@@ -112,6 +109,7 @@ class WorkerPool:
         capacity: the number of slots for which there is room.
         spare: how many further workers wait for machines that an autoscaler adds, which sees that they wait.
         resources: what a worker holds, unless its attempt requires something else.
+        bad_machines: leaves out machines on which trials cannot run.
         slots: the slots that have been opened and not closed.
         monitor: notifies the user if no worker can start.
         task_monitor: notifies the user if tasks of the objective cannot start.
@@ -143,6 +141,7 @@ class WorkerPool:
             "uses_mps": sweep.spec.resources.mps,
         }
         self._code = UserCode(sweep, observer)
+        self.bad_machines = BadMachines(cluster, self._code, resources, observer)
         self.capacity = capacity
         self.spare = 0
         self._cluster = cluster
@@ -151,7 +150,6 @@ class WorkerPool:
         self.monitor = CapacityMonitor(resources, cluster, observer)
         self._unopened = 0
         """The number of slots that will be opened later."""
-        self._failed_starts = 0
         self.slots: set[Slot] = set()
 
     def open_slots(self, count: int | None) -> None:
@@ -259,8 +257,9 @@ class WorkerPool:
     def _create_worker(self, slot: Slot) -> Any:
         resources = slot.resources
         held = self._cluster.ray_resources(resources)
+        selectors = self._cluster.selectors(resources)
         if resources.workers > 1:
-            slot.group = new_placement_group(held, resources)
+            slot.group = new_placement_group(held, resources.workers, selectors)
         cpu, gpu = held.pop("CPU"), held.pop("GPU")
         slot.held_gpu = gpu
         others = {name: amount for name, amount in held.items() if amount > 0}
@@ -271,9 +270,14 @@ class WorkerPool:
             gang = self._cluster.on_node(Gang, self._cluster.current_node(), enable_task_events=False)
             shares_gpus = resources.gpu == 1 and not self._starts_ranks
             return gang.remote(slot.group, options, shares_gpus, self._directory, self._arguments, keywords)
-        if resources.labels:
-            options["label_selector"] = dict(resources.labels)
+        if selectors:
+            options["label_selector"] = selectors
         return ray.remote(RayWorker).options(**options).remote(*self._arguments, **keywords)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        """Ray's IDs of the machines on which no more workers start because trials cannot run there."""
+        return self._cluster.left_out
 
     @property
     def starting(self) -> list[Any]:
@@ -333,7 +337,13 @@ class WorkerPool:
         if any(slot.waits_for_room for slot in self.slots):
             return False
         ordinary = self._cluster.ray_resources(self.resources)["GPU"]
-        return len(self.slots) + places_lost(self.slots, ordinary) < self.capacity + self.spare
+        opened, lost = len(self.slots), places_lost(self.slots, ordinary)
+        if lost == 0 or opened >= self.capacity + self.spare:
+            return opened < self.capacity + self.spare
+        # CPUs or `max_parallel` can limit the slots to fewer than the GPUs have room for.
+        machines = self._cluster.machines(self.resources.labels)
+        places = count_fitting(machines, replace(self.resources, cpu=0.0, custom={}), None)
+        return opened + lost < max(places, self.capacity) + self.spare
 
     def _on_loaded(self, slot: Slot, call: Any) -> None:
         try:
@@ -350,29 +360,12 @@ class WorkerPool:
         if any(self._transfer.is_local(found.directory) for found in (loaded, *loaded.others)):
             slot.worker.connect.remote(self._transfer.store)
         slot.place = (loaded.node_id, loaded.gpus[0]) if len(loaded.gpus) == 1 else None
-        self._failed_starts = 0
+        self.bad_machines.on_loaded(slot.nodes)
         self._open_next()
         self._on_ready(slot)
 
     def _on_failed_start(self, slot: Slot, error: RayError) -> None:
-        if isinstance(error, RayTaskError) and isinstance(error.cause, SweepError):
-            raise error.cause from None
-        if isinstance(error, RuntimeEnvSetupError):
-            raise SweepError(f"runtime_env: {runtime_env_error(error)}") from None
-        if isinstance(error, RayTaskError) and isinstance(error.cause, CodeMissing):
-            self._code.send()
-            self.kill_worker(slot)
-            self.start_worker(slot)
-            return
-        kind, reason = cause_of_death(error)
-        if isinstance(error, RayActorError) and error.actor_init_failed:
-            raise SweepError(f"a worker cannot start: {constructor_error(error)}") from None
-        self._failed_starts += kind != "lost_node"
-        if self._failed_starts >= _MAX_FAILED_STARTS:
-            self._cluster.check_alive()
-            raise SweepError(
-                f"{self._failed_starts} workers in a row died while importing the objective: {reason}"
-            ) from None
+        self.bad_machines.on_failed_start(slot, error)
         self.kill_worker(slot)
         self.start_worker(slot)
 

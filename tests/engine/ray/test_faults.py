@@ -401,7 +401,7 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_recognized(
     )
     result = sweep.run(file)
     assert [(trial.state, trial.attempts) for trial in result.trials] == [("COMPLETE", 1), ("FAIL", 2)]
-    assert result.trials[1].reason == "oom: the kernel killed its process because memory ran out"
+    assert result.trials[1].reason == "oom: its process was killed because memory ran out"
 
 
 def test_processes_that_a_finished_trial_left_behind_are_killed_before_the_next_one(

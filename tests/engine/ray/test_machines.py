@@ -159,6 +159,37 @@ def test_trials_run_where_the_custom_resources_and_labels_are(
         machine.wait(PATIENCE)
 
 
+IMPORTS = """
+if ray.is_initialized():
+    here = ray.get_runtime_context().get_node_id()
+    (machine,) = [node for node in ray.nodes() if node["NodeID"] == here]
+    if "bad" in machine["Resources"]:
+        import there_is_no_such_module
+"""
+
+
+def test_a_machine_that_joins_and_lacks_a_package_is_left_out_and_the_trials_run_on(
+    make_sweep: MakeSweep, project: Path, machines: Machines
+) -> None:
+    file = make_sweep(OBJECTIVE + IMPORTS, stop={"trials": 4}, trial={"retries": 0})
+    first = machines.add(1)
+    with start_sweep(file, machines) as running:
+        wait_until(lambda: len(steps(project)) > 5, running)
+        bad = machines.add(2, custom={"bad": 1})
+        assert running.stdout is not None
+        note = next(line for line in running.stdout if "no more trials start on" in line)
+        (project / "left").touch()
+        running.stdout.read()
+    assert "there_is_no_such_module" in note
+    assert running.returncode == 0
+    rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert [(row["state"], row["attempts"]) for row in rows] == [("COMPLETE", 1)] * 4
+    assert len({node for _, _, node in steps(project)}) == 1
+    for machine in (first, bad):
+        machine.send_signal(signal.SIGTERM)
+        machine.wait(PATIENCE)
+
+
 OUTSIDE = ["unshare", "--pid", "--fork", "--mount", "--mount-proc"]
 """Runs a command that sees no other process, and so no node of the cluster, as on another machine."""
 

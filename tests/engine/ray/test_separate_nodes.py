@@ -166,3 +166,45 @@ def test_the_output_of_a_rank_that_was_killed_arrives_and_that_of_earlier_attemp
     for rank in (0, 1):
         lines = [f"rank {rank}, attempt 1", "--- attempt 2 ---", f"rank {rank}, attempt 2"]
         assert trial.output_of(rank).read_text().splitlines() == lines
+
+
+FULL = """
+    import errno, time
+    from pathlib import Path
+
+    import ray
+
+    HERE = Path(__file__).parent
+
+    def wait_for(name):
+        while not (HERE / name).exists():
+            time.sleep(0.05)
+
+    def train(trial):
+        here = ray.get_runtime_context().get_node_id()
+        (machine,) = [node for node in ray.nodes() if node["NodeID"] == here]
+        if machine["NodeManagerAddress"] == "127.0.0.2":
+            wait_for("started")
+            (HERE / f"full-{trial.number}").touch()
+            (HERE / "full").touch()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        (HERE / "started").touch()
+        wait_for("full")
+        return trial.params.x
+    """
+
+
+def test_a_machine_whose_own_disk_is_full_gets_no_more_trials_and_loses_none(
+    make_sweep: MakeSweep, project: Path
+) -> None:
+    runs = project / "runs"
+    runs.mkdir()
+    file = make_sweep(FULL, stop={"trials": 6}, trial={"retries": 0})
+    with SeparateNodes([runs]) as nodes:
+        nodes.add(1)
+        done = call("run", file, "--address", nodes.address, env=nodes.env)
+        rows = json.loads(call("trials", "demo", "--format", "json").stdout)
+    assert "No space left on device. Free some disk space first; the others run on" in done.stdout
+    assert [row["state"] for row in rows] == ["COMPLETE"] * 6
+    (moved,) = (int(path.name.removeprefix("full-")) for path in project.glob("full-*"))
+    assert [row["number"] for row in rows if row["attempts"] > 1] == [moved]

@@ -157,8 +157,27 @@ def test_workers_that_share_a_gpu_wait_for_machines_of_an_autoscaler_too() -> No
     cluster = growing(2)
     cluster.pool.resources = WorkerResources(1.0, 0.5)
     cluster.pool._cluster.ray_resources = lambda resources: {"CPU": 1, "GPU": resources.gpu}
+    cluster.pool._cluster.machines = lambda labels: [{"CPU": 2.0, "GPU": 1.0}]
     cluster.check()
     assert len(cluster.waiting()) == 2
+
+
+@pytest.mark.parametrize(
+    ("machine", "room", "opened"),
+    [({"CPU": 64.0, "GPU": 8.0}, 16, 16), ({"CPU": 128.0, "GPU": 8.0}, 32, 29), ({}, 1, 1)],
+)
+def test_a_larger_share_of_a_gpu_keeps_slots_closed_only_if_gpus_are_what_limits_them(
+    machine: dict[str, float], room: int, opened: int
+) -> None:
+    cluster = Cluster(room, attempts=0)
+    pool = cluster.pool
+    pool.resources = WorkerResources(4.0, 0.25)
+    pool._cluster.ray_resources = lambda resources: {"CPU": resources.cpu, "GPU": resources.gpu}
+    pool._cluster.machines = lambda labels: [machine] if machine else []
+    if machine:
+        pool.slots.add(Slot(WorkerResources(4.0, 1.0), worker=Mock(), node_id="node", held_gpu=1.0))
+    pool.extend(room)
+    assert len(pool.slots) == opened
 
 
 @pytest.mark.parametrize(
