@@ -13,6 +13,7 @@ import psutil
 from sweep.script.event_files import EventFiles
 from sweep.script.metric_sources import explain_invalid_step
 from sweep.script.run import STARTUP
+from sweep.script.startup import sweep_event_files
 from sweep.script.startup.sweep_event_files import finish_writers
 from sweep.system import processes
 from sweep.system.repeating import RepeatedCall
@@ -54,6 +55,7 @@ class OwnEventFiles:
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
+        sweep_event_files.outside = ""
         self._log.collect = self._collect_now
         self._collector.start(self._collect_meanwhile)
 
@@ -68,11 +70,17 @@ class OwnEventFiles:
 
     @property
     def problem(self) -> str:
-        """Why the last value that the function has written does not count; empty if it does."""
+        """Why what the function has written does not count; empty if it does."""
         step = self._files.invalid_steps.get(self._metric)
-        if step is None or self._log.has_logged(self._metric):
-            return ""
-        return explain_invalid_step(self._metric, step)
+        if step is not None and not self._log.has_logged(self._metric):
+            return explain_invalid_step(self._metric, step)
+        if self._log.last_value is None and sweep_event_files.outside:
+            return (
+                f"the objective did not return or report {self._metric!r}; the writer of "
+                f"{sweep_event_files.outside} was created before the trial, so what it logs belongs to none: "
+                "create it within the objective"
+            )
+        return ""
 
     def _collect_meanwhile(self) -> None:
         if self._log.run.is_start_known:

@@ -55,7 +55,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
     bound_once: dict[str, ast.expr] = field(default_factory=dict)
 
-    def add(self, name: str, values: Any) -> None:
+    def add(self, name: str, values: Any, example: Any = None) -> None:
         """Add a parameter that the objective declares, or an example if its values are not certain."""
         others = self.parameters.get(name, values)
         if others != values:
@@ -63,7 +63,7 @@ class Source:
             self.notes.append(f"{name} has several ranges or choices")
             self.examples[name] = others
         elif name in self.examples or values is None or not _is_valid(name, values):
-            self.add_example(name, None)
+            self.add_example(name, example)
         else:
             self.parameters[name] = values
 

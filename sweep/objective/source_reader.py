@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sweep.errors import EntryError, InputError
 from sweep.objective.callables import Bindings, bindings_of
@@ -220,4 +221,12 @@ def _read_suggestion(method: str, call: ast.Call, source: Source) -> None:
         values = {key: number(value) for key, value in given.items()}
         source.add(name, {**values, "log": True} if is_log else values)
     else:
-        source.add(name, None)
+        source.add(name, None, _integers(given) if number is int else None)
+
+
+def _integers(given: Mapping[str | None, Any]) -> dict[str, int]:
+    """An example of a range of integers, with the bounds that are certain."""
+    low, high = (value if type(value := given.get(key)) is int else None for key in ("min", "max"))
+    if low is None:
+        low = 1 if high is None or high > 1 else high - 9
+    return {"min": low, "max": max(10, 2 * low) if high is None else high}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from sweep.script.process import written_files
-from sweep.script.startup.sweep_event_files import is_in_sweep
+from sweep.script.startup.sweep_event_files import SPLITS, is_in_sweep, newest_addition
 from sweep.system.directory import TrialDirectory
 from sweep.tracking.events import Span, is_from_sweep
 from sweep.tracking.foreign import (
@@ -32,13 +33,11 @@ from sweep.tracking.tensorboardx import event_pb2
 from sweep.trial.scalars import STEPS
 
 ANNOUNCED = ".event-files"
-"""The file in the trial's directory to which `sweep_event_files.py` appends the paths of event files."""
+"""The file in the trial's directory to which `sweep_event_files.py` appends what it knows of event files."""
 _ANNOUNCED_BY_OTHERS = ".other-event-files"
 """The same for the files of other ranks than 0 of a distributed training."""
 
 _SKIPPED_DIRECTORIES = ("checkpoint", "artifacts", "wandb", ".wandb")
-_SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
-"""Names that frameworks give to directories of curves, not of runs."""
 _ADD_HPARAMS_DIRECTORY = re.compile(r"\d{9,}\.\d+")
 """The subdirectory that torch's `add_hparams` creates in the writer's directory."""
 
@@ -49,6 +48,14 @@ class WrittenScalars(NamedTuple):
     step: int
     values: dict[str, float]
     event: Any | None
+
+
+class _Event(NamedTuple):
+    """An event of an event file, with its scalars."""
+
+    step: int
+    scalars: dict[str, float]
+    event: Any
 
 
 class EventFiles:
@@ -78,6 +85,8 @@ class EventFiles:
         earlier = [*self._files_in_directory(), *written_files(family, "tfevents")]
         self._known: dict[Path, EventStream | None] = dict.fromkeys(earlier)
         self._names = _TagNames()
+        self._began = time.time_ns()
+        self._is_over = False
         self.written_tags: set[str] = set()
         self.invalid_steps: dict[str, int] = {}
 
@@ -95,8 +104,7 @@ class EventFiles:
             is_delayed: whether to read only what was written before the last call.
         """
         for stream in streams:
-            for event in stream.read(is_delayed):
-                step, scalars = stream.scalars(event)
+            for step, scalars, event in stream.read(is_delayed, self._is_over):
                 if not 0 <= step < STEPS:  # TensorBoard's HParams tab answers HTTP 500 to such a step
                     self.invalid_steps.update(dict.fromkeys(scalars, step))
                     continue
@@ -134,18 +142,21 @@ class EventFiles:
                 repeat the last value of each metric, which can be on disk before its curve. The files of
                 other ranks than 0 count then, if rank 0 has none.
         """
+        self._is_over = is_over
         opened = written_files(family, "tfevents")
-        others = set(_paths_in(self._announced_by_others))
-        found = [*_paths_in(self._announced), *self._files_in_directory(), *opened]
+        others = dict(_announcements(self._announced_by_others))
+        announced = dict(_announcements(self._announced))
+        found = [*announced, *self._files_in_directory(), *opened]
         found = [path for path in found if path not in others]
         if is_over and not found and not any(self._known.values()):
-            found = sorted(others)
+            announced, found = others, sorted(others)
         for path in found:
             if path not in self._known and not self._is_of_sweep(path):
                 is_in_run = path.parent == self._trial and is_shown(path.name)
                 is_run = is_shown(path.name) and self._is_in_sweep(path)
                 self._known[path] = EventStream(path, is_in_run, is_run, self._names)
-                self._names.add(path.parent)
+                newest = announced[path] if path in announced else newest_addition(str(path.parent))
+                self._names.add(path.parent, newest > self._began)
         streams = [stream for stream in self._known.values() if stream is not None]
         return [stream for stream in streams if not stream.is_of_add_hparams] + [
             stream for stream in streams if stream.is_of_add_hparams and is_over
@@ -166,11 +177,12 @@ class EventFiles:
                     yield Path(os.path.realpath(os.path.join(folder, name)))
 
 
-def _paths_in(announced: Path) -> Iterator[Path]:
-    """The paths in a file to which the trial's processes append them."""
+def _announcements(file: Path) -> Iterator[tuple[Path, int]]:
+    """The event files that the trial's processes have announced, and what `newest_addition` found then."""
     with suppress(OSError):
-        for line in announced.read_bytes().splitlines():
-            yield Path(os.path.realpath(os.fsdecode(line)))
+        for line in file.read_bytes().splitlines():
+            newest, _, path = line.partition(b" ")
+            yield Path(os.path.realpath(os.fsdecode(path))), int(newest)
 
 
 def without_scalars(event: Any, names: Collection[str]) -> Any | None:
@@ -195,11 +207,18 @@ class _TagNames:
         self._seen: set[Path] = set()
         self._owners: dict[str, Path] = {}
 
-    def add(self, directory: Path) -> None:
-        """Register a directory in which a file was created."""
+    def add(self, directory: Path, has_additions: bool = False) -> None:
+        """Register a directory in which a file was created.
+
+        Args:
+            directory: the directory.
+            has_additions: whether the attempt had put other files there before: then a directory named
+                `train` contains a run, and not one of several curves.
+        """
         self._seen.add(directory)
         if self._main is None:
-            self._main = directory.parent if _is_of_split(directory) else directory
+            is_of_split = directory.name in SPLITS and not has_additions
+            self._main = directory.parent if is_of_split else directory
 
     def is_of_add_hparams(self, directory: Path) -> bool:
         """Whether `add_hparams` has created a directory. Scripts can also name directories after the time."""
@@ -219,13 +238,45 @@ class _TagNames:
         return f"{directory.name}/{tag}"
 
 
-def _is_of_split(directory: Path) -> bool:
-    """Whether a directory contains one of several curves. A run named `train` contains other files too."""
-    if directory.name not in _SPLITS:
-        return False
-    with suppress(OSError):
-        return all(is_event_file(name) or name == "plugins" for name in os.listdir(directory))
-    return True
+class _Steps:
+    """Counts the scalars that a script logs without a step: in a file they all have step 0.
+
+    Steps are given if the tag gets another one. So its second event at step 0 is held until its third event.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        """How many events at step 0 each tag without steps has."""
+        self._given: set[str] = set()
+        """The tags with steps."""
+        self._held: dict[str, _Event] = {}
+
+    def add(self, found: _Event) -> Iterator[_Event]:
+        """Add an event; returns those whose steps are known now."""
+        if found.step != 0:
+            self._given.update(found.scalars)
+        for tag in found.scalars:
+            if tag in self._held:
+                yield self._counted(self._held.pop(tag))
+        second = [tag for tag in found.scalars if self._counts.get(tag) == 1 and tag not in self._given]
+        if found.step == 0 and second:
+            self._held[second[0]] = found
+        else:
+            yield self._counted(found)
+
+    def rest(self) -> Iterator[_Event]:
+        """What is held. Nothing follows."""
+        yield from map(self._counted, self._held.values())
+        self._held.clear()
+
+    def _counted(self, found: _Event) -> _Event:
+        step = found.step
+        if step == 0:
+            for tag in found.scalars.keys() - self._given:
+                before = self._counts.get(tag, 0)
+                step = max(step, before)
+                self._counts[tag] = before + 1
+        return found._replace(step=step)
 
 
 class EventStream:
@@ -248,22 +299,31 @@ class EventStream:
         """The size of the file when it was last read."""
         self._is_broken = False
         self._numbers = ScalarReader()
-        self._stepless: dict[str, int] = {}
+        self._steps = _Steps()
 
     @property
     def is_of_add_hparams(self) -> bool:
         """Whether torch's `add_hparams` has written the file."""
         return self._names.is_of_add_hparams(self.path.parent)
 
-    def read(self, is_delayed: bool = False) -> Iterator[Any]:
-        """The events since the last call, with metric names as tags.
+    def read(self, is_delayed: bool, is_over: bool) -> Iterator[_Event]:
+        """The events since the last call, with metric names as tags, and counted steps if none were given.
 
         Records of the HParams plugin are left out, because the sweep writes its own. If TensorBoard reads the
         file, they are disabled in it.
 
         Args:
             is_delayed: whether to read only what was written before the last call.
+            is_over: whether the attempt is over.
         """
+        for event in self._events(is_delayed):
+            numbers = [(value.tag, self._numbers.read(value)) for value in event.summary.value]
+            scalars = {tag: number for tag, number in numbers if number is not None}
+            yield from self._steps.add(_Event(event.step, scalars, event))
+        if is_over:
+            yield from self._steps.rest()
+
+    def _events(self, is_delayed: bool) -> Iterator[Any]:
         for record, span in self._records(is_delayed):
             event = event_pb2.Event()
             try:
@@ -278,23 +338,6 @@ class EventStream:
                 if not event.summary.value:
                     continue
             yield event
-
-    def scalars(self, event: Any) -> tuple[int, dict[str, float]]:
-        """The step and the scalars of an event.
-
-        Scalars that a script logs without a step all have step 0; they are numbered here.
-        """
-        step = event.step
-        scalars: dict[str, float] = {}
-        for value in event.summary.value:
-            number = self._numbers.read(value)
-            if number is not None:
-                scalars[value.tag] = number
-                before = self._stepless.get(value.tag, 0)
-                if event.step == 0:
-                    step = max(step, before)
-                    self._stepless[value.tag] = before + 1
-        return step, scalars
 
     def _adapt(self, event: Any, span: Span) -> None:
         values = event.summary.value

@@ -11,6 +11,9 @@ from sweep.script.errors import ScriptCrash, ScriptError
 from sweep.script.hints import hint_for
 
 _TRACEBACK = "Traceback (most recent call last):"
+_GROUP_TRACEBACK = f"Exception Group {_TRACEBACK}"
+_GROUP_MARGIN = re.compile(r"^ +(?:\+-.*|[+|] ?)")
+"""What Python prints before each line of the traceback of an exception group, and between its exceptions."""
 _CRASH_SIGNALS = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGKILL, signal.SIGSEGV)
 _RANK = re.compile(r"^\[rank\d+\]: ?")
 """The prefix that torch gives to each line of a traceback in a process group."""
@@ -23,6 +26,8 @@ _CRASH_MESSAGE = re.compile(
     r"|Assertion `.*' failed|Check failed:|\b(?:Killed|Aborted|Segmentation fault|Bus error)\b"
 )
 """What Python, C++, glibc and shells print about a process that a signal killed."""
+_ERROR = re.compile(r"(?:fatal |\S+\.py: )?error: ", re.IGNORECASE)
+"""How programs begin their last words: an exception whose traceback they have printed before was handled."""
 _WARNING = "Warning: "
 _AFTER_THE_REASON = ("Pass --helpshort or", "Set the environment variable HYDRA_FULL_ERROR")
 """Lines that absl and Hydra print after an error's message."""
@@ -71,19 +76,11 @@ def _crash_message(tail: Sequence[str]) -> str:
 
 
 def _reason(tail: Sequence[str]) -> str:
-    """The first line of the last exception's message, or the last line of the output.
-
-    Exceptions of torchrun and accelerate are skipped: they say only that one of their processes has failed.
-    """
+    """The first line of the last exception's message, or the last line of the output."""
     lines = [_RANK.sub("", line) for line in tail]
-    traces = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
-    candidates = [
-        next((line for line in lines[at + 1 :] if line and not line[0].isspace()), None) for at in traces
-    ]
-    messages = [line for line in candidates if line is not None]
-    causes = [line for line in messages if not any(name in line for name in _LAUNCHER_ERRORS)]
-    if messages:
-        return (causes or messages)[-1]
+    message = _last_exception(lines)
+    if message:
+        return message
     lines = [line for line in lines if not line.startswith(_AFTER_THE_REASON)]
     if lines and lines[-1].startswith("╰"):  # the error is the first line in a box of rich (typer, tyro)
         top = max((index for index, line in enumerate(lines) if line.startswith("╭")), default=-1)
@@ -94,6 +91,31 @@ def _reason(tail: Sequence[str]) -> str:
         if not _is_unrelated(line) and not (line[:1].isspace() and _WARNING in before)
     ]
     return others[-1] if others else ""
+
+
+def _last_exception(lines: list[str]) -> str:
+    """The first line of the last exception's message that says something; empty if there is no traceback.
+
+    Exceptions of torchrun and accelerate are skipped: they say only that one of their processes has failed.
+    """
+    if f"  + {_GROUP_TRACEBACK}" in lines:
+        lines = [_GROUP_MARGIN.sub("", line) for line in lines]
+    traces = [index for index, line in enumerate(lines) if line.strip() in (_TRACEBACK, _GROUP_TRACEBACK)]
+    ends = [
+        next((at for at in range(trace + 1, len(lines)) if lines[at][:1].strip()), None) for trace in traces
+    ]
+    messages = [at for at in ends if at is not None]
+    causes = [at for at in messages if not any(name in lines[at] for name in _LAUNCHER_ERRORS)]
+    if not messages:
+        return ""
+    end = (causes or messages)[-1]
+    later = [line for line in lines[end + 1 :] if line.strip()]
+    errors = [line for line in later if _ERROR.match(line)]
+    if errors:
+        return errors[-1]
+    if lines[end].rstrip().endswith(":") and later:
+        return f"{lines[end].rstrip()} {later[0].strip()}"
+    return lines[end]
 
 
 def _is_unrelated(line: str) -> bool:

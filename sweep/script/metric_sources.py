@@ -96,7 +96,8 @@ class MetricSources:
         """The source that takes precedence among those that have given a metric so far."""
         self._curves: dict[str, MetricSource] = {}
         """The source of each curve that has begun."""
-        self._next_steps = dict.fromkeys(MetricSource, 0)
+        self._next_steps: dict[MetricSource, dict[str, int]] = {source: {} for source in MetricSource}
+        """The step after the highest one of each metric."""
         self._held: dict[MetricSource, deque[tuple[float, MetricRecord, Any]]]
         self._held = {source: deque() for source in MetricSource}
 
@@ -145,10 +146,27 @@ class MetricSources:
         """Whether a trial's value of a metric would come from a source, given the sources so far."""
         return source <= self._sources.get(name, source)
 
-    def select(self, source: MetricSource, record: MetricRecord) -> Selected | None:
-        """The part of a record for which its source counts. Without a step it is numbered."""
-        step = self._next_steps[source] if record.step is None else int(record.step)
-        for name in record.values:
+    def select(self, source: MetricSource, record: MetricRecord) -> list[Selected]:
+        """The parts of a record for which its source counts.
+
+        Without a step, the values of each metric are numbered: those of a metric that is reported for each
+        batch do not change the steps of one that is reported for each epoch.
+        """
+        parts: dict[int, dict[str, float]] = {}
+        for name, value in record.values.items():
+            step = self._next_step(source, name) if record.step is None else int(record.step)
+            parts.setdefault(step, {})[name] = value
+        selected = [self._select(source, step, values) for step, values in parts.items()]
+        return [part for part in selected if part is not None]
+
+    def _next_step(self, source: MetricSource, name: str) -> int:
+        steps = self._next_steps[source]
+        if source is MetricSource.WANDB:  # a value of the summary, which describes the whole run
+            return max(steps.values(), default=0)
+        return steps.get(name, 0)
+
+    def _select(self, source: MetricSource, step: int, values: dict[str, float]) -> Selected | None:
+        for name in values:
             if not self.counts(source, name):
                 continue
             if 0 <= step < STEPS:
@@ -157,15 +175,16 @@ class MetricSources:
                 self.invalid_steps[name] = step
         if not 0 <= step < STEPS:
             return None
-        self._next_steps[source] = max(self._next_steps[source], step + 1)
-        names = [name for name in record.values if name not in self._reserved]
+        next_steps = self._next_steps[source]
+        next_steps.update({name: max(next_steps.get(name, 0), step + 1) for name in values})
+        values = {name: value for name, value in values.items() if name not in self._reserved}
         curve = {
-            name: record.values[name]
-            for name in names
+            name: value
+            for name, value in values.items()
             if self._curves.setdefault(name, self._sources[name]) == source
         }
-        values = {name: record.values[name] for name in names if self._sources[name] == source}
-        return Selected(step, curve, values) if curve or values else None
+        last = {name: value for name, value in values.items() if self._sources[name] == source}
+        return Selected(step, curve, last) if curve or last else None
 
 
 def explain_invalid_step(metric: str, step: int) -> str:

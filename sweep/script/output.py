@@ -40,7 +40,7 @@ class Line(NamedTuple):
     """A line of output.
 
     Args:
-        text: the line as a terminal shows it, without surrounding white space.
+        text: the line as a terminal shows it.
         is_stdout: whether it was printed to stdout.
         is_overwritten: whether it ends with a carriage return, like the states of a progress bar.
     """
@@ -117,8 +117,8 @@ class ScriptOutput:
                 selector.register(pipe, selectors.EVENT_READ, index)
             while selector.get_map():
                 is_over = self._is_over
-                # stdout first: the reason of a failure is usually printed last, to stderr.
-                for key, _ in sorted(selector.select(_POLL_INTERVAL), key=lambda event: event[0].data):
+                # In Linux the pipe to which the script has printed first comes first.
+                for key, _ in selector.select(_POLL_INTERVAL):
                     data = os.read(key.fd, 1 << 16)
                     if data:
                         self._take(key.data, data)
@@ -133,7 +133,10 @@ class ScriptOutput:
                     time.sleep(0.01)
 
     def _drain(self) -> None:
-        """Read what is in the pipes now, and no more: another process may print to them forever."""
+        """Read what is in the pipes now, and no more: another process may print to them forever.
+
+        stdout comes first: the reason of a failure is usually printed last, to stderr.
+        """
         for index, pipe in enumerate(self._pipes):
             with suppress(BlockingIOError):
                 self._take(index, os.read(pipe.fileno(), _PIPE_SIZE))
@@ -151,7 +154,7 @@ class ScriptOutput:
             self.error = self.error or error
 
     def _add_line(self, line: bytes, is_overwritten: bool, is_stdout: bool) -> None:
-        whole = plain(line.decode("utf-8", "replace")).rstrip()
+        whole = plain(line.decode("utf-8", "replace"))
         text = whole.strip()
         if not text:
             if not is_overwritten:  # a line feed, which can be read later than the carriage return before it
@@ -159,10 +162,10 @@ class ScriptOutput:
             return
         if self._tail_is_overwritten:
             self.tail.pop()  # a terminal would show this line in its place
-        self.tail.append(whole[:_LONGEST_IN_TAIL])
+        self.tail.append(whole.rstrip()[:_LONGEST_IN_TAIL])
         self._tail_is_overwritten = is_overwritten
         if self._wants_all or text.startswith("{") or text.endswith("}"):
-            self._queue.put(Line(text, is_stdout, is_overwritten))
+            self._queue.put(Line(whole, is_stdout, is_overwritten))
 
 
 class _LineWriter:

@@ -9,11 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import FrameType
 
 from sweep.script.errors import ScriptError
 from sweep.script.metric_sources import MetricRecord
-from sweep.script.printed_number import READABLE, read_number, whole_number
+from sweep.script.printed_number import READABLE, SEPARATORS, read_number, whole_number
 from sweep.sweepfile.patterns import STEP_GROUP, VALUE_GROUP, group_of_value
 from sweep.trial.scalars import STEPS
 
@@ -23,15 +24,30 @@ _TIMEOUT = 5.0
 """CPU seconds per line. Some expressions backtrack forever."""
 _LONGEST_SHOWN = 80
 _NO_STEP = f"is not a step, which is a whole number from 0 to {STEPS - 1}: from here on, lines are counted"
-_OWN_SEPARATOR = re.compile(
-    r"""\)[?*+]?(?:\\s\*|[ ])*(?:\\?[,'_](?!$|[ $)|A-Za-z]|\\s)|\\?[ekKMGT]|\\\.|\[(?!\W*$))
-      | -(?:\\s\*|[ ])*\( | [,'_.](?:\\s\*)?\(""",
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|\((?:\?(?:P<\w+>)?)?|\)|.", re.DOTALL)
+"""A part of an expression: an escaped character, a class of characters, a parenthesis, or a character."""
+_CLASS = r"(?<!\\)\[(?!\^)\]?(?:\\.|[^\\\]])+\]"
+_ANY = r"(?:\.|\\[DW]|\[\^(?:\\.|[^\\\]])+\])"
+"""What matches a separator without naming it."""
+_SPACE = r"(?:(?:\\s|[ ])[*?])*"
+_REPEATED = r"(?:[?*+]|\{[\d,]+\})*"
+_OPENED = r"(?:\((?:\?(?::|P<\w+>))?)*"
+_CLOSED = rf"(?:\){_REPEATED})*"
+_AFTER = re.compile(
+    rf"""{_REPEATED}{_CLOSED}{_SPACE}{_OPENED}
+    (?P<own> [eEkKMGT] | \\\. | \[\w+\]
+           | (?: \\?[{SEPARATORS}] | {_CLASS} ) (?! \+?{_SPACE}{_CLOSED}(?:[|$]|\Z) )
+           | {_ANY}(?=\+?\() )
+    (?![?*])""",
     re.VERBOSE,
 )
-"""A part of a number outside the groups of an expression, which ends or begins numbers there itself.
-
-A comma that ends the expression, or that a space or a letter follows, is not in a number.
-"""
+"""What can end a number after a group. A separator that ends the expression, or can be missing, does not."""
+_BEFORE = re.compile(
+    rf"""(?P<own> \\?[-{SEPARATORS}] | {_CLASS} | (?<=\)){_ANY} )
+    \+?{_CLOSED}{_SPACE}{_OPENED}\Z""",
+    re.VERBOSE,
+)
+"""What can begin a number before a group."""
 
 
 class Patterns:
@@ -65,22 +81,24 @@ class Patterns:
         """The metrics that have become final with this line.
 
         Args:
-            line: the line.
+            line: the line, with its white space.
             is_overwritten: whether it ends with a carriage return, like the states of a progress bar.
 
         Raises:
             ScriptError: an expression took too long.
         """
         record = self._read(line)
+        ready = [] if self._held is None or self._held.step == self._step else self.rest()
         if record is None:
-            return []
-        ready = []
-        if self._held is not None and self._held.step == record.step:
-            record = MetricRecord(record.step, {**self._held.values, **record.values})
-        else:
-            ready += self.rest()
-        self._held = record if is_overwritten and record.step is not None else None
-        return ready if self._held is not None else [*ready, record]
+            return ready
+        held = {} if self._held is None else self._held.values
+        if is_overwritten and record.step is not None:
+            self._held = MetricRecord(record.step, {**held, **record.values})
+            return ready
+        # A line that was printed while the bar runs: the bar's other metrics still change.
+        held = {name: value for name, value in held.items() if name not in record.values}
+        self._held = MetricRecord(record.step, held) if held else None
+        return [*ready, record]
 
     def rest(self) -> list[MetricRecord]:
         """The remaining metrics after the last line."""
@@ -90,10 +108,11 @@ class Patterns:
     def _read(self, line: str) -> MetricRecord | None:
         values: dict[str, float] = {}
         line = line[:_LONGEST]
+        bare = line.strip()  # so that ^ and $ match lines that are indented or padded, too
         for metric, pattern in self._patterns:
             try:
                 with _time_limit(_TIMEOUT):
-                    match = pattern.search(line)
+                    match = pattern.search(line) or (None if bare == line else pattern.search(bare))
             except _TimeLimitExceeded:
                 raise ScriptError(
                     f"metrics_from.regex: {pattern.pattern!r} takes more than {_TIMEOUT:g} s for the line "
@@ -136,9 +155,50 @@ def _named_groups(metric: str | None, match: re.Match[str]) -> Iterator[tuple[st
         groups = {name: group for name, group in groups.items() if name == STEP_GROUP} | {metric: value}
     for name, group in groups.items():
         if match[group] is not None:
-            start, end = match.span(group)
-            has_own_separator = _OWN_SEPARATOR.search(match.re.pattern)
-            yield name, match[group] if has_own_separator else whole_number(match.string, start, end)
+            yield name, _number_of(match, group)
+
+
+def _number_of(match: re.Match[str], group: int) -> str:
+    """The text of the number of which a group has matched a part.
+
+    It does not go beyond what the expression itself requires directly before or after the group.
+    """
+    line, (start, end) = match.string, match.span(group)
+    before, after = _neighbours(match.re, group)
+    last = line[max(0, start - 1) : start]
+    is_begun = before is not None and before.fullmatch(last) is not None
+    if last == "-" and before is not None and not before.pattern.endswith("-"):
+        is_begun = False  # a sign, unless the expression names exactly it
+    is_column = is_begun and last == "," == line[end : end + 1]
+    is_ended = is_column or (after is not None and after.match(line, end) is not None)
+    return whole_number(line, start, end, is_begun, is_ended)
+
+
+@lru_cache(maxsize=1000)
+def _neighbours(
+    pattern: re.Pattern[str], group: int
+) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+    """The parts of an expression directly before and after a group, if they can begin and end a number."""
+    start, end = _span(pattern.pattern, group)
+    found = _BEFORE.search(pattern.pattern[:start]), _AFTER.match(pattern.pattern, end)
+    before, after = (match and re.compile(match["own"], pattern.flags & re.IGNORECASE) for match in found)
+    return before, after
+
+
+def _span(pattern: str, group: int) -> tuple[int, int]:
+    """Where a group of an expression begins and ends."""
+    groups = 0
+    opened: list[tuple[bool, int]] = []
+    for part in _PART.finditer(pattern):
+        if part[0].startswith("("):
+            is_group = part[0] != "(?"
+            groups += is_group
+            opened.append((is_group and groups == group, part.start()))
+        elif part[0] == ")" and opened:
+            is_found, start = opened.pop()
+            if is_found:
+                return start, part.end()
+    return 0, len(pattern)
 
 
 class _TimeLimitExceeded(Exception):

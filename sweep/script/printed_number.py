@@ -34,9 +34,11 @@ _AFTER_ANY = re.compile(
     re.VERBOSE,
 )
 _EUROPEAN = re.compile(r"[-+\u2212\u2013]?[1-9]\d{0,2}(?:\.\d{3})+,\d")
-_SEPARATORS = ",'\u2019_\u00a0\u2009\u202f"
-_REST = re.compile(rf"[{_SEPARATORS}.]\d|[eE][-+\u2212]?\d|[kKMGT](?![^\W_])")
-_BEGINNING = re.compile(rf"\d[{_SEPARATORS}]\Z")
+SEPARATORS = ",'\u2019_\u00a0\u2009\u202f"
+_REST = re.compile(rf"[{SEPARATORS}.]\d|[eE][-+\u2212]?\d|[kKMGT](?![^\W_])")
+_CUT_EXPONENT = re.compile(r"[\d.][eE][-+\u2212]?\Z")
+_EXPONENT = re.compile(r"[-+\u2212]?\d")
+_BEGINNING = re.compile(rf"\d[{SEPARATORS}]\Z")
 _SIGN_BEFORE = re.compile(r"(?:\A|[\s=:(\[|])[-\u2212]\Z")
 _TAIL = re.compile(r"\d{3}(?!\d)")
 READABLE = "numbers are printed as 1234.5, 1,234.5, 1e-3, 12.3k or nan, with a decimal point"
@@ -66,20 +68,25 @@ def read_number(text: str) -> float | None:
     return -number if _is_minus(match["sign"]) else number
 
 
-def whole_number(line: str, start: int, end: int) -> str:
+def whole_number(line: str, start: int, end: int, is_begun: bool = False, is_ended: bool = False) -> str:
     """The text of a number in a line, of which a regular expression has matched a part.
 
     Args:
         line: the line.
         start: where the match starts.
         end: where it ends. An expression such as `[0-9.]+` matches a part of `1,234.5`, `-1.5` and `1e-05`.
+        is_begun: whether the number begins there, whatever is before.
+        is_ended: whether the number ends there, whatever follows.
     """
     text = line[start:end]
     before = line[:start]
-    is_cut = text[-1:].isdigit() and _REST.match(line, end) is not None
-    if _TAIL.match(text) and _BEGINNING.search(before):
-        start = len(before.rstrip("0123456789" + _SEPARATORS))
-    elif text[:1].isdigit() and _SIGN_BEFORE.search(before):
+    is_cut = not is_ended and (
+        (text[-1:].isdigit() and _REST.match(line, end) is not None)
+        or (_CUT_EXPONENT.search(text) is not None and _EXPONENT.match(line, end) is not None)
+    )
+    if not is_begun and _TAIL.match(text) and _BEGINNING.search(before):
+        start = len(before.rstrip("0123456789" + SEPARATORS))
+    elif not is_begun and text[:1].isdigit() and _SIGN_BEFORE.search(before):
         start -= 1
     return line[start:] if is_cut else line[start:end]
 

@@ -149,10 +149,11 @@ class ScriptRun:
     def _add_line(self, line: Line, now: float) -> None:
         if self._patterns:
             self._add(MetricSource.REGEX, self._patterns.read(line.text, line.is_overwritten), now)
-        if line.is_stdout and (records := read_line(line.text)):
+        text = line.text.strip()
+        if line.is_stdout and (records := read_line(text)):
             self._add(MetricSource.JSON, records, now)
         else:
-            self._unread = self._unread or explain_unread(line.text, line.is_stdout)
+            self._unread = self._unread or explain_unread(text, line.is_stdout)
 
     def _add_from_files(self, is_over: bool, now: float) -> None:
         """Read W&B's runs before the event files, which they may repeat."""
@@ -187,18 +188,16 @@ class ScriptRun:
                         self._log_record(source, record)
 
     def _log_record(self, source: MetricSource, record: MetricRecord) -> None:
-        selected = self._sources.select(source, record)
-        if selected is None:
-            return
-        for is_written in (True, False):
-            values = {
-                name: value
-                for name, value in selected.curve.items()
-                if (name in self._events.written_tags) == is_written
-            }
-            if values:
-                self._log_values(values, selected.step, is_written)
-        self._values.update(selected.values)
+        for selected in self._sources.select(source, record):
+            for is_written in (True, False):
+                values = {
+                    name: value
+                    for name, value in selected.curve.items()
+                    if (name in self._events.written_tags) == is_written
+                }
+                if values:
+                    self._log_values(values, selected.step, is_written)
+            self._values.update(selected.values)
 
     def _log_event(self, record: MetricRecord, event: Any) -> None:
         """Log an event of the script's event files.
@@ -209,12 +208,12 @@ class ScriptRun:
         """
         assert record.step is not None
         selected = self._sources.select(MetricSource.EVENTS, record)
-        curve = {} if selected is None else selected.curve
+        curve = selected[0].curve if selected else {}
         if event is not None:
             event = without_scalars(event, record.values.keys() - curve.keys())
         self._log_values(curve, record.step, True, event)
-        if selected is not None:
-            self._values.update(selected.values)
+        if selected:
+            self._values.update(selected[0].values)
 
     def _log_values(
         self, values: Mapping[str, float], step: int, is_written: bool, event: Any = None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,10 @@ class _Row(NamedTuple):
     numbers: dict[str, float]
 
 
+def _is_equal(value: float, other: float) -> bool:
+    return value == other or (math.isnan(value) and math.isnan(other))
+
+
 @dataclass(eq=False)
 class RunFile:
     """The file of one run, which is read while it grows.
@@ -77,7 +81,7 @@ class RunFile:
         return {
             name: value
             for name, value in self._summary.items()
-            if name not in self.logged or (value != self.logged[name] and not math.isnan(value))
+            if name not in self.logged or not _is_equal(value, self.logged[name])
         }
 
     def read(self) -> Iterator[tuple[float, MetricRecord]]:
@@ -102,7 +106,7 @@ class RunFile:
                 self._time = max(self._time, row.numbers.get("_timestamp", 0.0))
                 yield from ((self._time, record) for record in self._steps.records(row))
         elif number == _SUMMARY:
-            values, removed = _summary(message)
+            values, removed = _summary(message, self.logged)
             nested = tuple(f"{name}." for name in removed)
             for name in list(self._summary):
                 if name in removed or name.startswith(nested):
@@ -200,14 +204,21 @@ def _history(message: bytes) -> _Row:
     return _Row(int(numbers.get("_step", step)), _metrics(items), numbers)
 
 
-def _summary(message: bytes) -> tuple[dict[str, float], tuple[str, ...]]:
-    """The numbers that a SummaryRecord sets, and the names that it removes."""
+def _summary(message: bytes, logged: Container[str]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The numbers that a SummaryRecord sets, and the names that it removes.
+
+    W&B writes null for NaN, and for None, which can be anything unless it replaces a logged number.
+    """
     entries = [
         (number, _item(value))
         for number, value in _fields(message)
         if isinstance(value, bytes) and number in (_ITEM, _REMOVE)
     ]
-    items = {name: item for number, (name, item) in entries if number == _ITEM}
+    items = {
+        name: math.nan if item is None and name in logged else item
+        for number, (name, item) in entries
+        if number == _ITEM
+    }
     return _metrics(items), tuple(name for number, (name, _) in entries if number == _REMOVE)
 
 

@@ -205,7 +205,7 @@ class RunLogger:
         """
         self.start_at(0 if self._resume_after is None else self._resume_after + 1, ())
 
-    def new_writer(self, log: Callable[[str, Any, int | None], None]) -> TrialSummaryWriter:
+    def new_writer(self, log: Callable[[str, Any, int | None, bool], None]) -> TrialSummaryWriter:
         """A tensorboardX `SummaryWriter` that writes into the same file, and passes its scalars to `log`."""
         return TrialSummaryWriter(self.path, self.add_event, log)
 

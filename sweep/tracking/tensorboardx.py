@@ -82,14 +82,15 @@ class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
     Args:
         directory: the run directory.
         add_event: writes an event.
-        log: logs a scalar: its tag, its value and its step, which can be None.
+        log: logs a scalar: its tag, its value, its step, which can be None, and whether it is a summary of
+            the run.
     """
 
     def __init__(
         self,
         directory: Path,
         add_event: Callable[[Any], None],
-        log: Callable[[str, Any, int | None], None],
+        log: Callable[[str, Any, int | None, bool], None],
     ) -> None:
         self._events = _EventWriter(directory, add_event)
         self._log = log
@@ -98,22 +99,24 @@ class TrialSummaryWriter(SummaryWriter):  # type: ignore[misc]
     def add_scalar(
         self, tag: str, scalar_value: Any, global_step: int | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Log a scalar as `trial.log` does; without a step, at the last one that was logged.
+        """Log a scalar as `trial.log` does; without a step, at the one after the tag's last, from 0.
 
         tensorboardX's other arguments have no effect.
         """
-        self._log(tag, scalar_value, global_step)
+        self._log(tag, scalar_value, global_step, False)
 
     def add_hparams(
         self, hparam_dict: Any, metric_dict: Any, name: str | None = None, global_step: int | None = None
     ) -> None:
-        """Write the metrics as scalars. The sweep itself writes the trial's row with the parameters.
+        """Write the metrics as scalars; without a step, at the last one that was logged.
+
+        The sweep itself writes the trial's row with the parameters.
 
         tensorboardX would open another run and declare the columns again. TensorBoard shows either these or
         the sweep's.
         """
         for tag, value in metric_dict.items():
-            self.add_scalar(tag, value, global_step)
+            self._log(tag, value, global_step, True)
 
     def add_scalars(
         self,

@@ -75,12 +75,21 @@ class MetricLog:
         """A tensorboardX `SummaryWriter` whose scalars are logged by `log`."""
         return self.run.new_writer(self._log_scalar)
 
-    def _log_scalar(self, tag: str, value: Any, step: int | None) -> None:
+    def _log_scalar(self, tag: str, value: Any, step: int | None, is_summary: bool = False) -> None:
+        """Log a scalar of `writer`. Without a step it is counted, as in event files.
+
+        Args:
+            tag: its tag.
+            value: its value.
+            step: its step.
+            is_summary: whether it describes the run so far: without a step it has the last one of all tags.
+        """
         self.check_process()
         if step is None:
             with self._lock:
                 self.run.start_after_checkpoint()
-                step = max((at for at, _ in self.run.last.values()), default=0)
+                last = {name: at for name, (at, _) in self.run.last.items()}
+                step = max(last.values(), default=0) if is_summary else last.get(tag, -1) + 1
         before = self._names.copy()
         self.log({tag: value}, step)
         self._by_writer |= self._names - before

@@ -22,7 +22,8 @@ def report(value: float | Mapping[str, float], step: int | None = None) -> None:
 
     Args:
         value: the sweep's metric, or several metrics by name.
-        step: a non-negative whole number, such as the epoch. By default calls are counted.
+        step: a non-negative whole number, such as the epoch. By default the values of each metric are
+            counted.
 
     Raises:
         ValueError: a value is not a number, or the step is invalid.

@@ -64,6 +64,26 @@ def test_a_last_value_at_an_invalid_step_is_an_error_unless_the_function_gives_a
     assert trial.reason == (None if value else invalid)
 
 
+@pytest.mark.parametrize(
+    ("end", "value"), [("pass", None), ("return {'other': 1.0}", None), ("trial.report(3.0, 0)", 3.0)]
+)
+def test_a_writer_from_before_the_trial_is_named_if_the_metric_is_missing(
+    make_sweep: MakeSweep, end: str, value: float | None
+) -> None:
+    code = f"""
+    WRITER = SummaryWriter("logs")
+    def train(trial):
+        WRITER.add_scalar("loss", 1.0, 0)
+        {end}
+    """
+    (trial,) = run(make_sweep, code).trials
+    missing = (
+        "BadResultError: the objective did not return or report 'loss'; the writer of logs was created "
+        "before the trial, so what it logs belongs to none: create it within the objective"
+    )
+    assert (trial.value, trial.reason) == (value, None if value else missing)
+
+
 def test_a_trial_is_pruned_by_what_it_has_just_written(make_sweep: MakeSweep) -> None:
     code = """
     def train(trial):

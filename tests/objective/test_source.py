@@ -106,10 +106,34 @@ def test_suggestions_with_literal_bounds_become_parameters(read: Any) -> None:
         "oldest": {"min": 0.0, "max": 1.0, "step": 0.5},
     }
     assert all(isinstance(source.parameters[name]["min"], float) for name in ("q", "old", "oldest"))
-    assert source.examples == dict.fromkeys(["open", "is_log", "made", "bad"], UNKNOWN)
+    assert source.examples == {
+        "open": {"min": 1, "max": 10},
+        **dict.fromkeys(["is_log", "made", "bad"], UNKNOWN),
+    }
     assert source.has_suggestions
     assert source.metrics == []
     assert source.notes == ["line 17: the name of a parameter is not a literal"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "example"),
+    [
+        ("1, n", (1, 10)),
+        ("16, high=n, step=2", (16, 32)),
+        ("-20, n", (-20, 10)),
+        ("n, 64", (1, 64)),
+        ("n, -3", (-12, -3)),
+        ("n, m", (1, 10)),
+        ("2, 6, step=n", (2, 6)),
+    ],
+)
+def test_an_integer_that_is_suggested_with_unknown_bounds_is_an_example_with_those_that_are_known(
+    read: Any, bounds: str, example: tuple[int, int]
+) -> None:
+    source = read(f"def objective(trial, n=3, m=4):\n    return trial.suggest_int('x', {bounds})\n")
+    assert source.parameters == {}
+    assert source.examples == {"x": dict(zip(("min", "max"), example, strict=True))}
+    assert all(type(bound) is int for bound in source.examples["x"].values())
 
 
 def test_reported_and_returned_metrics_are_found_and_steps_are_not_among_them(read: Any) -> None:

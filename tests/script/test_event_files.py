@@ -198,6 +198,34 @@ def test_values_without_steps_are_numbered(make_script: MakeScript) -> None:
     assert scalars == pytest.approx(trial.intermediate_values)
 
 
+@pytest.mark.parametrize(
+    ("steps", "nap", "curve"),
+    [
+        ("0, 0, 1, 2", 0, {0: 0.0, 1: 2.0, 2: 3.0}),  # evaluated before the first epoch
+        ("0, 0, 1, 2", 1.2, {0: 0.0, 1: 2.0, 2: 3.0}),
+        ("0, 1, 2, 0, 1, 2", 0, {0: 0.0, 1: 1.0, 2: 2.0}),  # two folds
+        ("0, 0", 0, {0: 0.0, 1: 1.0}),
+        ("None, None, None, 7", 0, {0: 0.0, 1: 1.0, 2: 2.0, 7: 3.0}),
+    ],
+)
+def test_a_repeated_step_0_is_counted_only_if_no_steps_are_given(
+    make_script: MakeScript, steps: str, nap: float, curve: dict[int, float]
+) -> None:
+    code = (
+        QUICK
+        + f"""
+    writer = SummaryWriter("logs")
+    for value, step in enumerate([{steps}]):
+        writer.add_scalar("val/loss", value, step)
+        writer.add_scalar("other", value, value)
+        time.sleep({nap} if value < 2 else 0)
+    """
+    )
+    result = run(make_script(code, TENSORBOARDX))
+    assert result.study.trials[0].intermediate_values == curve
+    assert result.best_value == steps.count(",")
+
+
 def test_a_directory_named_after_the_time_is_found(make_script: MakeScript) -> None:
     """Directories of `add_hparams` have such names too."""
     code = (
@@ -378,6 +406,24 @@ def test_a_run_named_train_is_recognized_by_its_other_files(make_script: MakeScr
     """
     )
     result = run(make_script(code, TENSORBOARDX, stop={"trials": 2}))
+    assert [trial.value for trial in result.trials] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("nap", [0, 2.5])
+def test_the_tags_of_a_folder_named_train_do_not_depend_on_what_the_script_saves_there_later(
+    make_script: MakeScript, nap: float
+) -> None:
+    """Nor on what an earlier trial has left there."""
+    code = (
+        QUICK
+        + f"""
+    SummaryWriter("out/train").add_scalar("loss", 1.0, 0)
+    time.sleep({nap})
+    open("out/train/model.pt", "w").close()
+    """
+    )
+    metric = {"name": "train/loss", "goal": "minimize"}
+    result = run(make_script(code, TENSORBOARDX, metric=metric, stop={"trials": 2}))
     assert [trial.value for trial in result.trials] == [1.0, 1.0]
 
 

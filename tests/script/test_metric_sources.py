@@ -31,7 +31,7 @@ def test_json_lines_are_metrics_and_parameters_are_arguments(make_script: MakeSc
 
 
 @pytest.mark.process
-def test_json_lines_without_a_step_are_numbered(make_script: MakeScript) -> None:
+def test_the_values_of_each_metric_are_numbered_if_json_lines_have_no_step(make_script: MakeScript) -> None:
     file = make_script(
         """
         import sys
@@ -41,7 +41,7 @@ def test_json_lines_without_a_step_are_numbered(make_script: MakeScript) -> None
         sys.stdout.write('{"_step": 9, "val_loss": 0.5}')
         """
     )
-    assert run(file).study.trials[0].intermediate_values == {1: 3, 3: 2, 5: 1, 9: 0.5}
+    assert run(file).study.trials[0].intermediate_values == {0: 3, 1: 2, 2: 1, 9: 0.5}
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,13 @@ def test_sweep_report_outside_a_sweep_only_validates(monkeypatch: pytest.MonkeyP
         sweep.report(1.0)
 
 
-def logged(sources: MetricSources, now: float) -> list[tuple[MetricSource, Selected | None]]:
+def logged(sources: MetricSources, now: float) -> list[tuple[MetricSource, Selected]]:
     """What is logged at this time, in the order of the sources."""
     return [
-        (source, sources.select(source, record))
+        (source, selected)
         for source in MetricSource
         for record, _ in sources.due(source, now)
+        for selected in sources.select(source, record)
     ]
 
 
@@ -219,6 +220,39 @@ def test_a_curve_has_one_source_for_the_whole_trial(capsys: pytest.CaptureFixtur
         "sweep: 'loss' came from event files, and now W&B's run gives it: its curve is that of event files, "
         "its last value that of W&B's run\n"
     )
+
+
+@pytest.mark.parametrize("source", [MetricSource.REPORT, MetricSource.REGEX, MetricSource.JSON])
+@pytest.mark.parametrize("batches", [1, 5])
+def test_the_steps_of_a_metric_do_not_depend_on_how_often_another_one_is_reported(
+    source: MetricSource, batches: int
+) -> None:
+    sources = MetricSources()
+    for _ in range(3):
+        for _ in range(batches):
+            sources.add(source, MetricRecord(None, {"train_loss": 1.0}), now=0)
+        sources.add(source, MetricRecord(None, {"train_loss": 1.0, "val_loss": 2.0}), now=0)
+    found = [selected for _, selected in logged(sources, now=3)]
+    assert [part.step for part in found if "val_loss" in part.curve] == [0, 1, 2]
+    assert [part.step for part in found if "train_loss" in part.curve] == list(range(3 * batches + 3))
+
+
+def test_a_metric_without_a_step_is_counted_from_its_last_step() -> None:
+    sources = MetricSources()
+    for step, name in (7, "loss"), (None, "loss"), (None, "acc"):
+        sources.add(MetricSource.REPORT, MetricRecord(step, {name: 1.0}), now=0)
+    steps = [(*selected.curve, selected.step) for _, selected in logged(sources, now=0)]
+    assert steps == [("loss", 7), ("loss", 8), ("acc", 0)]
+
+
+def test_the_summary_of_a_wandb_run_has_the_step_after_the_last_one() -> None:
+    sources = MetricSources()
+    sources.add(MetricSource.WANDB, MetricRecord(7, {"loss": 1.0}), now=0)
+    sources.add(MetricSource.WANDB, MetricRecord(None, {"test_acc": 0.5, "loss": 0.25}), now=0)
+    assert [selected for _, selected in logged(sources, now=3)] == [
+        Selected(7, {"loss": 1.0}, {"loss": 1.0}),
+        Selected(8, {"test_acc": 0.5, "loss": 0.25}, {"test_acc": 0.5, "loss": 0.25}),
+    ]
 
 
 @pytest.mark.process

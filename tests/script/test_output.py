@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -63,6 +65,39 @@ def test_lines_of_stdout_and_stderr_do_not_mix(
     assert [line for line in lines if line.startswith("{")] == [
         f'{{"step": {n}, "val_loss": 1}}' for n in range(20)
     ]
+
+
+def test_lines_of_both_streams_are_read_in_the_order_in_which_they_were_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_reading, is_printed = threading.Event(), threading.Event()
+
+    class Terminal(io.BytesIO):
+        def flush(self) -> None:
+            is_reading.set()
+            assert is_printed.wait(60)
+
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(Terminal()))
+    printing = "echo begins >&2; read line; echo epoch 1 >&2; echo loss 0.5"
+    script = subprocess.Popen(
+        ["sh", "-c", printing], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    output = ScriptOutput(script, tmp_path / "output.log", wants_all=True)
+    assert is_reading.wait(60)
+    assert script.stdin is not None
+    script.stdin.close()
+    script.wait()
+    is_printed.set()
+    output.close()
+    assert [line.text for line in output.read_lines(0)] == ["begins", "epoch 1", "loss 0.5"]
+
+
+def test_a_line_is_as_a_terminal_shows_it(tmp_path: Path) -> None:
+    script = subprocess.Popen(["printf", "  a  \n"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output = ScriptOutput(script, tmp_path / "output.log", wants_all=True)
+    script.wait()
+    output.close()
+    assert [line.text for line in output.read_lines(0)] == ["  a  "]
 
 
 def test_a_prompt_without_a_newline_is_printed(make_script: MakeScript) -> None:

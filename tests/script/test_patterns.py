@@ -7,6 +7,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import sweep
 from sweep.script.patterns import Patterns
@@ -154,6 +156,26 @@ def test_a_number_is_read_as_it_is_printed_and_an_ambiguous_one_is_not(
         (r"loss=(?P<loss>[^,\]]+)[,\]]", "[acc=3, loss=1,234.5]", (None, 1234.5)),
         (r"(?P<step>\d+), (?P<loss>[\d.]+)", "1,500, 2,500.25", (1500, 2500.25)),
         (r"(?P<step>\d+),(?P<loss>\d+)", "3,12,500", (3, 12)),
+        (r"^(?P<step>\d+),(?P<loss>[\d.]+)", "2,9.5e-05", (2, 9.5e-05)),
+        (r"step_(?P<step>\d+) loss (?P<loss>[\d.]+)", "step_3 loss 1e-05", (3, 1e-05)),
+        (r"(?P<step>\d+)epochs? loss=(?P<loss>[\d.]+)", "12epochs loss=1e-05", (12, 1e-05)),
+        (r"(?P<step>\d+)k? steps, loss (?P<loss>[\d.]+)", "12k steps, loss 1e-05", (12000, 1e-05)),
+        (r"(?P<step>\d+)k steps, loss (?P<loss>[\d.]+)", "12k steps, loss 1.5k", (12, 1500)),
+        (r"loss.(?P<loss>[\d.]+)", "loss=1,234.5", (None, 1234.5)),
+        (r"loss[=,](?P<loss>[\d.]+)", "loss=1,234.5", (None, 1234.5)),
+        (r"val_(?P<loss>[\d.]+)", "val_1_000", (None, 1000)),
+        (r"(?P<step>\d+)_(?P<loss>\d+)", "3_500", (3, 500)),
+        (r"(?P<step>\d+)\s*,\s*(?P<loss>\d+)", "5,100", (5, 100)),
+        (r"(?P<step>\d+)\s*,\s*(?P<loss>\d+)", "5, 12,500", (5, 12500)),
+        (r"(?P<step>\d+)[,;](?P<loss>\d+)", "5,100", (5, 100)),
+        (r"((?P<step>\d+)(,)((?P<loss>\d+)))", "5,100", (5, 100)),
+        (r"(?P<step>\d+)[^\d](?P<loss>\d+)", "5,100", (5, 100)),
+        (r"(?P<step>\d+)\D+(?P<loss>[\d.]+)", "5 -0.5", (5, -0.5)),
+        (r"(?:(?P<step>\d+),)?(?P<loss>\d+)", "5,100", (5, 100)),
+        (r"(?:[^,]*,){3}(?P<loss>[\d.]+)", "1,200,0.5,300", (None, 300)),
+        (r"loss=(?P<loss>.+?)(?:,|$)", "loss=1,234.5, acc=3", (None, 1234.5)),
+        (r"loss=(?P<loss>.+?), *", "loss=1,234.5, acc=3", (None, 1234.5)),
+        (r"\(\[[)](?P<step>[(\]\d]+)\)-(?P<loss>(\d)+)\.\d", "([)5)-90.5", (5, 90)),
     ],
 )
 def test_an_expression_that_matches_a_part_of_a_number_gets_all_of_it(
@@ -161,6 +183,44 @@ def test_an_expression_that_matches_a_part_of_a_number_gets_all_of_it(
 ) -> None:
     records = Patterns([regex]).read(line)
     assert records == ([] if expected is None else [(expected[0], {"loss": expected[1]})])
+
+
+@given(
+    step=st.integers(0, 9999),
+    loss=st.floats(0, 1e7),
+    form=st.sampled_from(["{}", "{:.0f}", "{:.4f}", "{:.3e}", "{:.3g}", "{:,.2f}", "{:_.1f}"]),
+    before=st.sampled_from(
+        [
+            ("epoch {} ", r"epoch (?P<step>\d+) "),
+            ("step_{}-", r"step_(?P<step>\d+)-"),
+            ("{}epochs ", r"(?P<step>\d+)epochs? "),
+            ("[{}/9_999] ", r"\[(?P<step>\d+)/.*"),
+            ("{},", r"^(?P<step>\d+),"),
+        ]
+    ),
+    name=st.sampled_from(
+        [("loss=", "loss="), ("val_", "val_"), ("loss ", "loss."), ("a1: ", r"a1\D+"), ("", "")]
+    ),
+    group=st.sampled_from([r"\d+", r"[\d.]+", r"[\d.e-]+", r"\d[^ ,]*"]),
+    after=st.sampled_from([("", ""), (" acc=5", ".*acc"), (", acc=5", ""), (",5", "")]),
+)
+def test_the_number_that_is_read_is_the_one_that_was_printed(
+    step: int,
+    loss: float,
+    form: str,
+    before: tuple[str, str],
+    name: tuple[str, str],
+    group: str,
+    after: tuple[str, str],
+) -> None:
+    printed = form.format(loss)
+    if before[0] == "{}," or after[0] == ",5":
+        assume("," not in printed)
+        assume("." in printed or before[0] + name[0] == "{},")  # otherwise 0,5 is ambiguous
+    assume(name[0] or "/" not in before[0])  # .* would match the beginning of the number
+    line = before[0].format(step) + name[0] + printed + after[0]
+    regex = f"{before[1]}{name[1]}(?P<loss>{group}){after[1]}"
+    assert Patterns([regex]).read(line) == [(step, {"loss": float(printed.replace(",", ""))})], (line, regex)
 
 
 @pytest.mark.process
@@ -194,6 +254,45 @@ def test_coloured_output_and_progress_bars_are_read_as_a_terminal_shows_them(
         metrics_from={"regex": r"epoch (?P<step>\d+): val_loss=(?P<val_loss>\S+)"},
     )
     assert run(file).study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.3, 4: 0.2, 5: 0.1}
+
+
+def test_a_line_that_is_printed_while_a_progress_bar_runs_does_not_end_it() -> None:
+    patterns = Patterns([r"Epoch (?P<step>\d+)", r"loss=(?P<loss>\S+)", r"lr (?P<lr>\S+)"])
+    found = []
+    for epoch in range(2):
+        for batch in range(4):
+            found += patterns.read(f"Epoch {epoch}: loss={10 * epoch + batch}", is_overwritten=True)
+            if batch == 1:
+                found += patterns.read("lr 0.1")
+    assert found == [(0, {"lr": 0.1}), (0, {"loss": 3}), (1, {"lr": 0.1})]
+    assert patterns.rest() == [(1, {"loss": 13})]
+
+
+def test_a_line_with_the_metric_of_a_progress_bar_counts_instead_of_the_states_before_it() -> None:
+    patterns = Patterns([r"Epoch (?P<step>\d+)", r"loss=(?P<loss>\S+)"])
+    assert patterns.read("Epoch 0: loss=3", is_overwritten=True) == []
+    assert patterns.read("Epoch 0: loss=2") == [(0, {"loss": 2})]
+    assert patterns.rest() == []
+
+
+def test_a_progress_bar_is_over_when_a_line_has_the_next_step() -> None:
+    patterns = Patterns([r"Epoch (?P<step>\d+)", r"loss=(?P<loss>\S+)"])
+    assert patterns.read("Epoch 0: loss=3", is_overwritten=True) == []
+    assert patterns.read("Epoch 1 begins") == [(0, {"loss": 3})]
+
+
+@pytest.mark.parametrize(
+    ("regex", "line"),
+    [
+        (r"^  loss: (?P<loss>\S+)", "  loss: 0.5"),
+        (r"^loss: (?P<loss>\S+)", "  loss: 0.5"),
+        (r"\s+all\s+\d+\s+(?P<loss>\S+)$", "                   all        128        0.5"),
+        (r"loss: (?P<loss>\S+)$", "loss: 0.5    "),
+        (r"loss: (?P<loss>\S+)  $", "loss: 0.5  "),
+    ],
+)
+def test_an_expression_sees_a_line_with_and_without_the_white_space_around_it(regex: str, line: str) -> None:
+    assert Patterns([regex]).read(line) == [(None, {"loss": 0.5})]
 
 
 @pytest.mark.process

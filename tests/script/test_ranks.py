@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,11 +13,13 @@ import pytest
 
 from sweep.script.ranks import rank_macros, rank_variables, starts_ranks
 from sweep.script.report_file import ReportFile
+from sweep.script.run import STARTUP
 from sweep.sweepfile.command import Command
 from sweep.system.ports import reserved_port
 from sweep.system.ranks import Rank
 from sweep.tracking.read import read_scalars
 from sweep.trial.reporting import REPORTS, other_rank, report
+from tests.commands import PATIENCE
 from tests.script.conftest import MakeScript, output, run
 
 SECOND = Rank(1, 2, 0, 1, 1, "10.0.0.1", 4321)
@@ -158,3 +163,41 @@ def test_what_every_rank_reports_prints_and_writes_counts_once(make_script: Make
     curves = read_scalars(result.trials[0].directory)
     assert [curves[name] for name in ("loss", "printed", "written")] == [{0: 0.0, 1: 1.0}] * 3
     assert all(f"rank {rank}".encode() in output(result) for rank in range(3))
+
+
+OF_RANK = """
+import subprocess, sys
+found = subprocess.check_output([sys.executable, "-c", "print(42)"])
+print("rank has read", found, flush=True)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("rank", "is_stdout"),
+    [
+        ({"RANK": "0", "WORLD_SIZE": "2"}, True),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, False),
+        (
+            {"RANK": "1", "WORLD_SIZE": "2", "SWEEP_RANK": "0"},
+            False,
+        ),  # torchrun started it, on one of several machines
+        (
+            {"RANK": "1", "WORLD_SIZE": "2", "SWEEP_RANK": "1"},
+            True,
+        ),  # nothing that this worker prints is read
+    ],
+)
+def test_a_rank_can_read_what_its_child_processes_print(
+    tmp_path: Path, rank: dict[str, str], is_stdout: bool
+) -> None:
+    variables = {**os.environ, "PYTHONPATH": str(STARTUP), "SWEEP_TRIAL_DIR": str(tmp_path), **rank}
+    ended = subprocess.run(
+        [sys.executable, "-c", OF_RANK],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert (ended.stdout if is_stdout else ended.stderr) == "rank has read b'42\\n'\n"

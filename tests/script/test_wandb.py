@@ -200,6 +200,27 @@ def test_an_agent_calls_its_function_once_and_sends_nothing(project: Path, reque
 
 
 @pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("logged", "end", "outcome"),
+    [
+        ("0.5", "float('nan')", (None, "the metric is NaN")),
+        ("float('nan')", "0.5", (0.5, None)),
+    ],
+)
+def test_a_value_that_is_set_in_the_summary_counts_also_if_it_or_the_logged_one_is_nan(
+    project: Path, logged: str, end: str, outcome: tuple[float | None, str | None]
+) -> None:
+    code = f"""
+        with wandb.init() as run:
+            run.log({{"val_loss": {logged}}})
+            run.summary["val_loss"] = {end}
+            run.summary["note"] = None
+    """
+    trial = run_one(project, code)
+    assert (trial.value, trial.reason) == outcome
+    assert "note" not in trial.metrics
+
+
 def test_mappings_in_the_summary_have_dotted_names_and_media_are_left_out(project: Path) -> None:
     code = """
         with wandb.init() as run:

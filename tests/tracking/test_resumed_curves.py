@@ -354,6 +354,20 @@ def test_a_scalar_that_tells_no_new_step_drops_nothing(
     assert list(read_scalars(tmp_path)["loss"]) == list(read_scalars(tmp_path)["speed"]) == [0, 1, 2, 3, 4, 5]
 
 
+def test_scalars_without_a_step_are_counted_from_those_that_the_checkpoint_includes(tmp_path: Path) -> None:
+    first = attempt(tmp_path, 1)
+    for value in (9.0, 8.0, 7.0, 6.0):
+        if value == 7.0:
+            save(first, 1)
+        first.writer.add_scalar("loss", value)
+    second = attempt(tmp_path, 2)
+    assert second.checkpoint.latest() is not None
+    second.writer.add_scalar("loss", 5.0)
+    second._run.finish()
+    assert read_scalars(tmp_path)["loss"] == {0: 9.0, 1: 8.0, 2: 5.0}
+    assert second._channel.reports == [Report(2, 5.0)]  # type: ignore[attr-defined]
+
+
 def test_points_after_the_checkpoint_are_dropped_in_whatever_their_steps_are_counted(tmp_path: Path) -> None:
     first = attempt(tmp_path, 1)
     train_batches(first, 0, 2)

@@ -153,6 +153,20 @@ def test_scalars_of_the_writer_are_those_of_the_trial(trial: Trial, channel: Rec
     assert read_scalars(trial.directory)["acc"] == {2: 0.75}
 
 
+def test_scalars_of_the_writer_without_a_step_are_counted(trial: Trial, channel: Recorder) -> None:
+    trial.writer.add_scalar("train/loss", 9.0, 7)
+    for value in (3.0, 2.0, 1.0):
+        trial.writer.add_scalar("loss", value)
+        trial.writer.add_scalar("train/loss", value)
+    trial.writer.add_scalar("loss", 0.5, 20)
+    trial.writer.add_scalar("loss", 0.25)
+    curve = {0: 3.0, 1: 2.0, 2: 1.0, 20: 0.5, 21: 0.25}
+    assert channel.reports == [Report(step, value) for step, value in curve.items()]
+    assert trial.last_value == 0.25
+    assert read_scalars(trial.directory)["loss"] == curve
+    assert read_scalars(trial.directory)["train/loss"] == {7: 9.0, 8: 3.0, 9: 2.0, 10: 1.0}
+
+
 def test_the_writer_opens_no_other_run(trial: Trial) -> None:
     trial.writer.add_scalars("both", {"train": 1.0, "val": 2.0}, 3)
     trial.writer.add_hparams({"lr": 0.1}, {"size": 4.0})

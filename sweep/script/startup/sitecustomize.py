@@ -23,6 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would slow down every Python process of a script
     from typing import Any
 
+_SEPARATED = "SWEEP_SEPARATED_RANK"
+"""Environment variable that a rank whose stdout was separated passes to its child processes."""
+
 
 def _run_own() -> None:
     """Run the `sitecustomize` that Python would have loaded: it loads only one."""
@@ -48,12 +51,16 @@ def _write_whole_lines() -> None:
 def _separate_other_ranks() -> None:
     """Keep apart what this process prints and logs if it is not rank 0 of a distributed training.
 
-    It prints to stderr, from which no JSON lines are read, and its W&B run is not the trial's.
+    It prints to stderr, from which no JSON lines are read, and its W&B run is not the trial's. Its child
+    processes inherit both, and their own stdout is left alone: the rank may read it. Nothing that a worker of
+    another rank than 0 prints is read.
     """
     rank = sweep_event_files.other_rank()
     run = os.environ.get("WANDB_RUN_ID", "rank")
     if rank:
-        os.dup2(2, 1)
+        if os.environ.get("SWEEP_RANK", "0") == "0" and os.environ.get(_SEPARATED) != str(rank):
+            os.dup2(2, 1)
+            os.environ[_SEPARATED] = str(rank)
         if not run.startswith("rank"):  # as in a child process
             os.environ["WANDB_RUN_ID"] = ("rank%d-%s" % (rank, run))[:64]  # noqa: UP031
 

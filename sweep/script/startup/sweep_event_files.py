@@ -32,6 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would slow down every Python process of a script
     from typing import Any
 
+SPLITS = ("train", "training", "validation", "valid", "val", "eval", "test")
+"""Names that frameworks give to directories of curves, not of runs."""
 _FLUSH_SECONDS = 1
 _TRIAL = "SWEEP_TRIAL_DIR"
 trial_of_script = ""
@@ -41,6 +43,10 @@ _pid = 0
 """The process that has created `_writers`."""
 _writers: list[Any] = []
 """The writers that this process has created for its trial, also those that were discarded unclosed."""
+
+
+outside = ""
+"""The directory of a writer from before the trial that has logged something in it, if there is one."""
 
 
 class Finder:
@@ -143,6 +149,7 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
         _remember(self)
 
     def add_event(self: Any, event: Any) -> None:
+        global outside
         if self._sweep_pid is not None:
             plugins = [value.metadata.plugin_data.plugin_name for value in event.summary.value]
             if self._sweep_is_hidden and "hparams" in plugins:
@@ -152,6 +159,8 @@ def _adapt(cls: Any, is_tensorboardx: bool) -> None:
                 self._ev_writer.write_event(event)
                 self._ev_writer._py_recordio_writer._writer.flush()  # its own flush waits for the disk
                 return
+        elif _TRIAL in os.environ and "://" not in str(self.get_logdir()):
+            outside = str(self.get_logdir())
         put_event(self, event)
 
     cls.__init__, cls.add_event = __init__, add_event
@@ -197,11 +206,30 @@ def _hide(owner: Any, file: Any) -> None:
 def _announce(trial: str, path: str) -> None:
     """Tell the sweep the path of an event file. One write, so that lines of several processes do not mix."""
     name = ".other-event-files" if other_rank() else ".event-files"
+    newest = newest_addition(os.path.dirname(path))
     try:
         with open(os.path.join(trial, name), "ab", buffering=0) as file:
-            file.write(os.fsencode(path) + b"\n")
+            file.write(b"%d %s\n" % (newest, os.fsencode(path)))
     except OSError:
         return
+
+
+def newest_addition(folder: str) -> int:
+    """When a folder named after a split got what it contains besides event files, in ns since the epoch.
+
+    Returns:
+        the time of the newest; 0 if there are none, or if the folder has another name.
+    """
+    newest = 0
+    if os.path.basename(folder) in SPLITS:
+        try:
+            for entry in os.scandir(folder):
+                is_of_events = "tfevents" in entry.name or "events.out.collected." in entry.name
+                if not is_of_events and entry.name != "plugins":
+                    newest = max(newest, entry.stat(follow_symlinks=False).st_mtime_ns)
+        except OSError:  # removed meanwhile
+            pass
+    return newest
 
 
 MODULES: dict[str, Any] = {
