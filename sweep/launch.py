@@ -29,6 +29,7 @@ from sweep.rendering.root_run import write_root_run
 from sweep.rendering.root_run_updates import RootRunUpdates
 from sweep.space import SearchSpace
 from sweep.start_mode import StartMode, another_name, check_start
+from sweep.study.constrained_sampler import check_constraints
 from sweep.study.enqueue import enqueued_configurations
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import check_sampler, sampler_notes
@@ -130,7 +131,7 @@ def launch(
     _check_search(spec, directory)
     code = digest(reference)
     view = _open(directory)
-    mode = check_start(spec, directory, view, options.fresh)
+    mode = _start_mode(spec, directory, view, options.fresh)
     if mode in (StartMode.FINISHED, StartMode.RESUME) and _has_changed(directory.code, code):
         observer.on_note("the objective's code has changed since the sweep started; earlier trials are kept")
     if view is not None and mode is StartMode.FINISHED:
@@ -217,6 +218,14 @@ def _check_search(spec: SweepSpec, directory: SweepDirectory) -> None:
     if spec.storage is not None:
         connection_url(spec.storage, directory.password)
     spec.to_yaml()  # raises for what cannot be written, before anything is changed
+
+
+def _start_mode(spec: SweepSpec, directory: SweepDirectory, view: SweepView | None, fresh: bool) -> StartMode:
+    """How the sweep is started. The constraints of a new one are checked, while they can still be changed."""
+    mode = check_start(spec, directory, view, fresh)
+    if mode in (StartMode.NEW, StartMode.REPLACE):
+        check_constraints(SearchSpace.of(spec))
+    return mode
 
 
 def _check_directory(directory: SweepDirectory) -> None:

@@ -17,6 +17,7 @@ from sweep.objective.find import find_objective, working_directory
 from sweep.script.reference import ScriptReference
 from sweep.space import SearchSpace
 from sweep.space.space import EXHAUSTIVE
+from sweep.study.constrained_sampler import check_constraints
 from sweep.study.enqueue import enqueued_configurations
 from sweep.study.pruners import first_decision, first_report_note, make_pruner, pruner_notes
 from sweep.study.samplers import make_sampler, sampler_notes
@@ -80,6 +81,7 @@ def preview(spec: SweepSpec, near: Path, allows_missing_program: bool = False) -
     sampler = make_sampler(
         spec.sampler, space, seed=spec.sampler.seed or 0, sampled_so_far=0, objectives=len(spec.goals)
     )
+    check_constraints(space)
     make_pruner(spec.pruner)
     enqueued_configurations(spec, space)
     if spec.storage is not None:

@@ -196,3 +196,18 @@ def test_trials_whose_study_is_missing_are_not_overwritten(make_sweep: MakeSweep
     assert not (project / "study.db").exists()
     (project / "elsewhere.db").replace(project / "study.db")
     assert len(sweep.run(file, n_trials=7, inline=True).trials) == 7
+
+
+def test_a_sweep_that_has_started_is_resumed_with_a_constraint_that_a_new_one_would_be_refused_for(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {"h": {"values": [*range(20), None]}, "x": {"min": 0, "max": 1}}
+    file = make_sweep(CODE, parameters=parameters, constraints=["h <= 1000"])
+    with pytest.raises(sweep.InputError, match=r"constraints\.0: h <= 1000: does arithmetic with None"):
+        sweep.run(file, inline=True)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(launch, "check_constraints", lambda space: None)
+        assert len(sweep.run(file, inline=True).trials) == 6
+    resumed = sweep.run(file, overrides={"stop.trials": 8}, inline=True)
+    assert len(resumed.trials) == 8
+    assert None not in {trial.params["h"] for trial in resumed.trials}

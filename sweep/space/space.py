@@ -149,26 +149,30 @@ class SearchSpace:
         """Whether a configuration satisfies all constraints."""
         return next(self.violated(params), None) is None
 
-    def encode(self, values: Mapping[str, Any], entry: str) -> dict[str, Any]:
+    def encode(self, values: Mapping[str, Any], entry: str, *, completes: bool = True) -> dict[str, Any]:
         """The values that Optuna would have sampled for some of the parameters.
 
         Args:
             values: the values of parameters; constants can be among them.
             entry: the entry that gives them, for messages.
+            completes: whether all of these parameters are to be active: the values of others on which that
+                depends are added. Otherwise the value of a parameter counts if it turns out to be active.
 
         Raises:
             EntryError: there is no such parameter, it cannot have this value, it is inactive with the others,
-                or they violate a constraint.
+                another parameter decides whether it is active, or they violate a constraint.
         """
         if self.is_define_by_run:
             return dict(values)
-        sampled = {}
-        for name, value in values.items():
-            encoded = self.encode_one(name, value, f"{entry}.{name}")
-            if name in self.variables:
-                sampled[self.variables[name].key] = encoded
-        self._check_together(values, entry)
-        return sampled
+        encoded = {name: self.encode_one(name, value, f"{entry}.{name}") for name, value in values.items()}
+        if completes:
+            required = self._required(values, entry)
+            values = {**values, **required}
+            encoded |= {
+                name: self.encode_one(name, value, f"{entry}.{name}") for name, value in required.items()
+            }
+        self._check_constraints(values, entry)
+        return {self.variables[name].key: one for name, one in encoded.items() if name in self.variables}
 
     def encode_one(self, name: str, value: Any, entry: str) -> Any:
         """The value that Optuna would have sampled for one parameter, or the value of a constant.
@@ -194,33 +198,72 @@ class SearchSpace:
         except (ValueError, TypeError):
             raise EntryError(entry, f"{name} is never {short_repr(value)}; {parameter.values_text}") from None
 
-    def _check_together(self, values: Mapping[str, Any], entry: str) -> None:
-        params = {
+    def _required(self, values: Mapping[str, Any], entry: str) -> dict[str, Any]:
+        """The values that parameters without one must have for those with one to be active."""
+        known = {
             name: parameter.value
             for name, parameter in self.parameters.items()
             if isinstance(parameter, Constant)
         } | dict(values)
-        for name in values:
-            for condition in self._nodes[name].conditions:
-                if condition.name in params and not condition.holds(params):
-                    required = " or ".join(map(short_repr, condition.values))
+        needed_by = {name: name for name in values}
+        """For each parameter that must be active, one with a value because of which it must."""
+        fitting: dict[str, list[Any]] = {}
+        """For those without a value, the values that satisfy all conditions."""
+        required = {}
+        for name in reversed(self._nodes):  # those that depend on a parameter come first
+            if name not in needed_by:
+                continue
+            given = needed_by[name]
+            if name in fitting:
+                if len(fitting[name]) != 1:
+                    possible = " or ".join(map(short_repr, fitting[name]))
+                    problem = f"is active only if {name} is {possible}; give {name} too"
+                    if not possible:
+                        problem = f"and another one need different values of {name}; leave one of them out"
+                    raise EntryError(f"{entry}.{given}", f"{given} {problem}")
+                required[name] = fitting[name][0]
+            for condition in self.conditions(name):
+                needed_by.setdefault(condition.name, given)
+                if condition.name not in known:
+                    values_so_far = fitting.get(condition.name, condition.values)
+                    fitting[condition.name] = [
+                        value for value in values_so_far if condition.holds({condition.name: value})
+                    ]
+                elif not condition.holds(known):
                     raise EntryError(
-                        f"{entry}.{name}",
-                        f"{name} is active only if {condition.name} is {required}, and it is "
-                        f"{short_repr(params[condition.name])}; leave it out",
+                        f"{entry}.{given}",
+                        f"{name} is active only if {condition.name} is "
+                        f"{' or '.join(map(short_repr, condition.values))}, and it is "
+                        f"{short_repr(known[condition.name])}; leave {given} out",
                     )
+        return required
+
+    def _check_constraints(self, values: Mapping[str, Any], entry: str) -> None:
+        """Check the constraints whose parameters are all certain to be active with these values."""
+        params: dict[str, Any] = {}
+        for name, node in self._nodes.items():
+            if node.is_active(params):
+                if isinstance(node.parameter, Constant):
+                    params[name] = node.parameter.value
+                elif name in values:
+                    params[name] = values[name]
         for constraint in self.constraints:
             if all(name in params for name in constraint.names) and constraint in self.violated(params):
                 raise EntryError(entry, f"violates the constraint {constraint.text}")
 
     def defaults(self) -> dict[str, Any]:
-        """The configuration of all defaults: the active parameters that have one."""
+        """The defaults of all parameters, except those that are inactive with the other defaults."""
         values: dict[str, Any] = {}
+        inactive = set()
         for name, node in self._nodes.items():
-            if isinstance(node.parameter, Constant):
-                if node.is_active(values):
-                    values[name] = node.parameter.value
-            elif node.parameter.has_default and node.is_active(values):
+            if any(
+                condition.name in inactive or (condition.name in values and not condition.holds(values))
+                for condition in node.conditions
+            ):
+                inactive.add(name)
+            elif isinstance(node.parameter, Constant):
+                values[name] = node.parameter.value
+            elif node.parameter.has_default:
                 values[name] = node.parameter.default
         return {name: values[name] for name in self.variables if name in values}
 

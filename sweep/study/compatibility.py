@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,11 +22,18 @@ _FIXED_KEYS = (
     "storage",
 )
 
+_ABSENT = object()
+"""In place of an entry that a sweep file does not have; null can be the value of a parameter."""
+
 
 def incompatible_changes(old: SweepSpec, new: SweepSpec) -> list[str]:
     """The changes that prevent resuming `old` as `new`, one line per key; empty if it can be resumed."""
     before, now = _identity(old), _identity(new)
     lines = [line for key in _FIXED_KEYS for line in _differences(key, before[key], now[key])]
+    if not lines:  # the study has the reports of one metric, without its name
+        lines = _differences("pruner.metric", old.pruning_metric.name, new.pruning_metric.name)
+        if _stores_results(old) != _stores_results(new):
+            lines += _differences("pruner.type", old.pruner.type, new.pruner.type)
     types = old.sampler.type, new.sampler.type
     if types[0] != types[1] and any(kind in EXHAUSTIVE for kind in types):
         # A grid assigns configurations by trial numbers, from the first trial on.
@@ -37,6 +43,11 @@ def incompatible_changes(old: SweepSpec, new: SweepSpec) -> list[str]:
     if types == ("brute_force", "brute_force"):  # the seed determines the order
         lines += _differences("sampler.seed", old.sampler.seed, new.sampler.seed)
     return lines
+
+
+def _stores_results(spec: SweepSpec) -> bool:
+    """Whether the study has the results of repeats in place of the reports of trials."""
+    return spec.repeats is not None and spec.pruner.type == "wilcoxon"
 
 
 def _identity(spec: SweepSpec) -> dict[str, Any]:
@@ -72,14 +83,17 @@ def _without_defaults(parameters: Any) -> Any:
 
 def _differences(key: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        names = dict.fromkeys([*old, *new])
         return [
-            line for name in names for line in _differences(f"{key}.{name}", old.get(name), new.get(name))
+            line
+            for name in dict.fromkeys([*old, *new])
+            for line in _differences(f"{key}.{name}", old.get(name, _ABSENT), new.get(name, _ABSENT))
         ]
-    if json.dumps(old) == json.dumps(new):  # not ==: true, 1 and 1.0 are different choices and ranges
-        return []
-    return [f"{key}: {_shown(old)} -> {_shown(new)}"]
+    before, now = _shown(key, old), _shown(key, new)
+    return [] if before == now else [f"{key}: {before} -> {now}"]
 
 
-def _shown(value: Any) -> str:
-    return "(absent)" if value is None else str(value)
+def _shown(key: str, value: Any) -> str:
+    """A value for a message. It tells true, 1, 1.0 and '1' apart, which are different choices and ranges."""
+    if key.startswith("parameters."):
+        return "(absent)" if value is _ABSENT else repr(value)
+    return "(absent)" if value is _ABSENT or value is None else str(value)

@@ -8,7 +8,12 @@ from copy import copy
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -16,6 +21,7 @@ from sweep.errors import EntryError
 from sweep.space import SearchSpace
 from sweep.space.variables import Variable
 from sweep.study.distinct import TriedConfigurations, is_continuous
+from sweep.sweepfile.expressions import ExpressionError
 
 _TRIES = 20
 """How often the sampler itself is asked. If it learns from trials, it soon proposes feasible ones."""
@@ -27,6 +33,8 @@ _REPETITIONS = 2 * _TRIES
 narrow that it has no others."""
 _CHECKED = 10_000
 """How many random configurations are checked before a sweep starts."""
+_EVALUATED = 1000
+"""For how many of them all constraints are evaluated, to find values that they cannot be applied to."""
 
 
 class ConstrainedSampler(BaseSampler):
@@ -72,7 +80,7 @@ class ConstrainedSampler(BaseSampler):
             sampler = self._sampler if attempt < _TRIES else self._random
             joint = sampler.sample_relative(study, trial, self._joint)
             sampled, params = _draw(self._space, sampler, study, trial, {**joint, **given})
-            violated = [constraint.text for constraint in self._space.violated(params)]
+            violated = _violated(self._space, params)
             violations.update(violated)
             if not violated:
                 if repetitions == _REPETITIONS or not self._is_repetition(study, trial, sampled, given):
@@ -119,18 +127,65 @@ def check_feasible(
     """
     if not space.constraints:
         return
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    random = RandomSampler(0)
-    study = optuna.create_study(storage=None, sampler=random)
-    frozen = optuna.trial.create_trial(state=TrialState.RUNNING)
+    random, study, frozen = _random_trial()
     violations: Counter[str] = Counter()
     for _ in range(_CHECKED):
         _, params = _draw(space, random, study, frozen, given or {})
-        violated = [constraint.text for constraint in space.violated(params)]
+        violated = _violated(space, params)
         if not violated:
             return
         violations.update(violated)
+    check_constraints(space)
     raise _infeasible(violations, _CHECKED, entry)
+
+
+def check_constraints(space: SearchSpace) -> None:
+    """Check that the constraints of a new sweep can be evaluated for the values of their parameters.
+
+    A sweep that has started is not checked: its constraints can no longer be changed, and a configuration
+    for which one of them cannot be evaluated counts as infeasible.
+
+    Raises:
+        EntryError: a constraint does arithmetic with null, for example.
+    """
+    if not space.constraints:
+        return
+    needed: set[str] = set()
+    pending = [name for constraint in space.constraints for name in constraint.names]
+    while pending:
+        if (name := pending.pop()) not in needed:
+            needed.add(name)
+            pending += [condition.name for condition in space.conditions(name)]
+    random, study, frozen = _random_trial()
+
+    def sample(variable: Variable) -> Any:
+        if variable.name not in needed:  # a search space can have hundreds of others
+            raise KeyError(variable.name)
+        return random.sample_independent(study, frozen, variable.key, variable.distribution)
+
+    for _ in range(_EVALUATED):
+        list(space.violated(space.walk(sample)))
+
+
+def _random_trial() -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
+    """A sampler, with a study and a trial that it can sample for."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    random = RandomSampler(0)
+    study = optuna.create_study(storage=None, sampler=random)
+    return random, study, optuna.trial.create_trial(state=TrialState.RUNNING)
+
+
+def _violated(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
+    """The constraints that a configuration violates, and those that cannot be evaluated for it."""
+    violated = []
+    for constraint in space.constraints:
+        try:
+            is_satisfied = constraint.holds(params)
+        except ExpressionError:
+            is_satisfied = False
+        if not is_satisfied:
+            violated.append(constraint.text)
+    return violated
 
 
 def _draw(
@@ -148,6 +203,8 @@ def _draw(
         key = variable.key
         if key in given:
             sampled[key] = given[key]
+        elif variable.distribution.single():  # as in Optuna; a density of one point has no width
+            sampled[key] = _only_value(variable.distribution)
         else:
             sampled[key] = sampler.sample_independent(study, so_far, key, variable.distribution)
         so_far.params = {**so_far.params, key: sampled[key]}
@@ -156,6 +213,15 @@ def _draw(
 
     params = space.walk(sample)
     return sampled, params
+
+
+def _only_value(distribution: BaseDistribution) -> Any:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return choices[0]
+        case FloatDistribution(low=low) | IntDistribution(low=low):
+            return low
+    raise AssertionError(distribution)
 
 
 def _infeasible(violations: Mapping[str, int], total: int, entry: str = "constraints") -> EntryError:

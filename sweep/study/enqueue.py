@@ -25,14 +25,15 @@ def enqueued_configurations(spec: SweepSpec, space: SearchSpace) -> list[dict[st
         raise EntryError("enqueue", f"{spec.sampler.type} tries every configuration anyway; remove it")
     points = []
     for index, entry in enumerate(spec.enqueue):
-        if entry == DEFAULTS:
+        is_default = entry == DEFAULTS
+        if is_default:
             values = space.defaults()
             if not values:
                 hint = "give values" if space.is_define_by_run else "add default: to one of them"
                 raise EntryError(f"enqueue.{index}", f"no parameter has a default; {hint}")
         else:
             values = entry
-        points.append(space.encode(values, f"enqueue.{index}"))
+        points.append(space.encode(values, f"enqueue.{index}", completes=not is_default))
         check_feasible(space, points[-1], f"enqueue.{index}")
     return points
 

@@ -89,14 +89,6 @@ def rung_key(rung: int) -> str:
     return f"completed_rung_{rung}"
 
 
-def rung_of(trial: FrozenTrial) -> int:
-    """The first rung at which successive halving has not stored a value of the trial."""
-    rung = 0
-    while rung_key(rung) in trial.system_attrs:
-        rung += 1
-    return rung
-
-
 def store_rung(study: optuna.Study, trial: FrozenTrial, rung: int, value: float) -> None:
     """Store the value of a trial at a rung of successive halving."""
     study._storage.set_trial_system_attr(trial._trial_id, rung_key(rung), value)

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.finished_trials import FinishedTrials
-from sweep.study.private import rung_key, rung_of, store_rung
+from sweep.study.private import rung_key, store_rung
 
 
 class RungsPruner(SuccessiveHalvingPruner):
@@ -22,6 +22,10 @@ class RungsPruner(SuccessiveHalvingPruner):
 
     Optuna collects the values of a rung from all trials, for each verdict. Here the values of finished trials
     are kept sorted, and only trials that have not finished are looked at.
+
+    The value of a trial at a rung is its first report at or after the rung's step. Optuna compares the stored
+    attributes instead, which are values at other steps if the options have changed since they were stored, or
+    if `min_resource` was derived from other trials. Here an attribute says only that a trial has been judged.
 
     Args:
         belongs: whether a trial is compared at all; every trial is by default.
@@ -32,8 +36,12 @@ class RungsPruner(SuccessiveHalvingPruner):
         super().__init__(**options)
         self._belongs = belongs
         self._finished = FinishedTrials()
-        self._rungs: defaultdict[str, list[float]] = defaultdict(list)
-        """The sorted values of finished trials, by the attribute of the rung."""
+        self._uncounted: list[FrozenTrial] = []
+        """Finished trials whose values are not yet in `_rungs`, because the steps of rungs are not known."""
+        self._rungs: defaultdict[int, list[float]] = defaultdict(list)
+        """The sorted values of finished trials, by rung."""
+        self._unfinished: defaultdict[int, list[float]] = defaultdict(list)
+        """The values of each other trial at its rungs, by its number."""
         self._last_steps = _LastStep()
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -42,34 +50,52 @@ class RungsPruner(SuccessiveHalvingPruner):
             return False
         self._collect(study)
         if self._min_resource is None:
-            if self._last_steps.highest is None:
-                return False
-            self._min_resource = max(self._last_steps.highest // 100, 1)
-        value, rung = trial.intermediate_values[step], rung_of(trial)
-        while step >= self._min_resource * self._reduction_factor ** (self._min_early_stopping_rate + rung):
-            if math.isnan(value):
-                return True
-            store_rung(study, trial, rung, value)
-            if not self._is_promoted(study.direction, trial, rung_key(rung), value):
-                return True
-            rung += 1
-        return False
+            return False
+        values = self._values_at_rungs(trial)
+        for rung, value in enumerate(values):
+            if trial.system_attrs.get(rung_key(rung)) != value:
+                store_rung(study, trial, rung, value)
+                if not self._is_promoted(study.direction, trial, rung, value):
+                    return True
+        return step >= self._step_of(len(values))  # it has reported only NaN since that rung
 
     def _collect(self, study: Study) -> None:
         for trial in self._finished.new(study):
             if self._belongs(trial):
                 self._last_steps.add(trial)
-                rung = 0
-                while (key := rung_key(rung)) in trial.system_attrs:
-                    insort(self._rungs[key], trial.system_attrs[key])
-                    rung += 1
+                self._uncounted.append(trial)
+        if self._min_resource is None and self._last_steps.highest is not None:
+            self._min_resource = max(self._last_steps.highest // 100, 1)
+        if self._min_resource is None:
+            return
+        for trial in self._uncounted:
+            for rung, value in enumerate(self._values_at_rungs(trial)):
+                insort(self._rungs[rung], value)
+            del self._unfinished[trial.number]
+        self._uncounted.clear()
 
-    def _is_promoted(self, direction: StudyDirection, trial: FrozenTrial, key: str, value: float) -> bool:
-        finished = self._rungs[key]
+    def _step_of(self, rung: int) -> int:
+        assert self._min_resource is not None
+        return self._min_resource * int(self._reduction_factor ** (self._min_early_stopping_rate + rung))
+
+    def _values_at_rungs(self, trial: FrozenTrial) -> list[float]:
+        """The values of a trial at the rungs that it has reached. Reports are searched only at a new rung."""
+        values, last = self._unfinished[trial.number], trial.last_step
+        while last is not None and (start := self._step_of(len(values))) <= last:
+            reports = trial.intermediate_values
+            at_rung = min((s for s in reports if s >= start and not math.isnan(reports[s])), default=None)
+            if at_rung is None:
+                break
+            values.append(reports[at_rung])
+        return values
+
+    def _is_promoted(self, direction: StudyDirection, trial: FrozenTrial, rung: int, value: float) -> bool:
+        finished = self._rungs[rung]
         others = [
-            other.system_attrs[key]
+            values[rung]
             for other in self._finished.unfinished
-            if other.number != trial.number and key in other.system_attrs and self._belongs(other)
+            if other.number != trial.number and self._belongs(other)
+            if len(values := self._values_at_rungs(other)) > rung
         ]
         count = len(finished) + len(others) + 1
         if count <= self._bootstrap_count:

@@ -155,6 +155,8 @@ class Expression:
 
 def _hint(text: str, groups: Mapping[str, str]) -> str:
     """What to write instead of a text that is not an expression."""
+    if reversed_sign := re.search(r"=([<>])", text):
+        return f"write {reversed_sign[1]}= for {reversed_sign[0]}"
     if re.fullmatch(r"[^=<>!]+=[^=]+", text):
         return "compare with =="
     if re.search(r"&&|\|\||!(?!=)", text):

@@ -220,7 +220,7 @@ def _from_wandb(
     data, duplicates = dict(document.data), document.duplicates
     remaining = []
     for origin, key, value in overrides:
-        if wandb.is_wandb_key(key):
+        if wandb.is_wandb_key(key, value):
             origins[_set(data, key, value, origin)] = origin
         else:
             remaining.append((origin, key, value))

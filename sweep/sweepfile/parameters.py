@@ -218,8 +218,10 @@ class Range(_Sampled):
             )
 
     def allows(self, value: Any) -> bool:
-        if any(same_value(value, other) for other in self.alternatives or ()):
-            return True
+        return any(same_value(value, other) for other in self.alternatives or ()) or self._contains(value)
+
+    def _contains(self, value: Any) -> bool:
+        """Whether the range itself has a value."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
         if not self.min <= value <= self.max:
@@ -239,7 +241,7 @@ class Range(_Sampled):
     def _check_alternatives(self, values: list[Any]) -> None:
         check_unique(values, "or")
         for value in values:
-            if not isinstance(value, (bool, str)) and value is not None and self.min <= value <= self.max:
+            if self._contains(value):
                 raise invalid(f"{short_repr(value)} is already in the range; leave it out", key="or")
 
 

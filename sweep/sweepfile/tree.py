@@ -9,7 +9,7 @@ from typing import Any
 from sweep.errors import nearest, suggestion
 from sweep.sweepfile.parameter_forms import Group, Parameter
 from sweep.sweepfile.parameters import Choice, Constant, Leaf, Range
-from sweep.sweepfile.types import invalid, same_value, short_repr
+from sweep.sweepfile.types import Scalar, invalid, same_value, short_repr
 from sweep.sweepfile.yaml import YAML_BOOLEANS
 
 
@@ -141,8 +141,15 @@ def _resolve(name: str, prefix: str, names: Collection[str], path: _Path) -> str
 def _check_values(name: str, parameter: Leaf, values: tuple[Any, ...], path: _Path) -> None:
     for value in values:
         if not parameter.allows(value):
-            near = nearest(value, map(str, parameter.values)) if isinstance(parameter, Choice) else None
-            hint = parameter.values_text if near in (None, str(value)) else f"did you mean {near!r}?"
+            choices = parameter.values if isinstance(parameter, Choice) else []
+            scalars = [choice for choice in choices if isinstance(choice, Scalar)]
+            near = nearest(value, map(str, scalars))
+            if near not in (None, str(value)):
+                hint = f"did you mean {near!r}?"
+            else:
+                hint = parameter.values_text
+                if len(scalars) < len(choices):
+                    hint += "; a condition cannot name a list or a mapping"
             if isinstance(value, bool) and isinstance(parameter, Choice):
                 hint += "".join(
                     f"; put {text} in quotes"

@@ -125,7 +125,7 @@ def connection_url(url: str, stored_password: Path) -> str:
 
     Raises:
         EntryError: an environment variable or the driver of the database is missing, SQLAlchemy does not
-            know the kind of database, or a password contains an @.
+            know the kind of database, it is in memory, or a password contains an @.
     """
     hidden = hide_passwords(url)
     if url != hidden:
@@ -183,5 +183,13 @@ def _check_database(url: str) -> None:
             f"{_hide(url)} is not the URL of a database that SQLAlchemy knows; write for example "
             "sqlite:///sweep.db or postgresql://user@host/database",
         ) from None
+    if parsed.get_backend_name() == "sqlite" and (
+        parsed.database in (None, "", ":memory:", "file::memory:") or parsed.query.get("mode") == "memory"
+    ):
+        raise EntryError(
+            "storage",
+            f"{url} is a database in memory, which is lost when the process ends; write for example "
+            "sqlite:///sweep.db",
+        )
     if "@" in (parsed.host or ""):
         raise EntryError("storage", f"{_hide(url)} has an @ in its password; write it as %40")

@@ -13,6 +13,7 @@ from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Outcome
 from sweep.space import SearchSpace
+from sweep.study.constrained_sampler import check_constraints
 from sweep.study.samplers import make_sampler
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.expressions import Expression, ExpressionError
@@ -186,6 +187,34 @@ def test_an_invalid_operation_on_numbers_is_an_error(text: str) -> None:
         Expression(text).holds({"x": 3})
 
 
+WITH_NULL = {
+    "hidden": {"values": [4, 8, 16, 32, 64, 128, None], "when": {"kind": "deep"}},
+    "kind": {"values": ["deep", "flat"]},
+    "lr": {"min": 0.0, "max": 1.0},
+}
+
+
+def test_a_constraint_that_cannot_be_applied_to_one_value_is_an_error_of_a_new_sweep() -> None:
+    for text in ("hidden <= 1000", "lr < 0 or hidden <= 1000"):
+        space = SearchSpace.of(make_spec(WITH_NULL, ["lr <= 1", text]))
+        with pytest.raises(EntryError) as caught:
+            check_constraints(space)
+        assert str(caught.value) == f"constraints.1: {text}: does arithmetic with None, which is not a number"
+    check_constraints(SearchSpace.of(make_spec(WITH_NULL, ["hidden == None or hidden <= 1000"])))
+    check_constraints(SearchSpace.of(make_spec(WITH_NULL, [])))
+
+
+def test_a_sweep_whose_constraint_cannot_be_applied_to_one_value_goes_on_without_that_value() -> None:
+    found, _ = sampled(make_spec(WITH_NULL, ["hidden <= 1000"]), 60)
+    assert {params["hidden"] for params in found if "hidden" in params} == {4, 8, 16, 32, 64, 128}
+    assert any(params["kind"] == "flat" for params in found)
+
+
+def test_a_constraint_that_can_be_applied_to_no_value_is_an_error_that_says_why(tmp_path: Path) -> None:
+    with pytest.raises(EntryError, match=r"^constraints\.0: a \+ 1: is .*, neither true nor false"):
+        Controller(make_spec(PLAIN, ["a + 1"]), SweepDirectory(tmp_path), slots=1)
+
+
 def test_a_long_sum_is_not_a_deep_expression() -> None:
     text = " + ".join(["x"] * 190) + " < 200"
     assert Expression(text).holds({"x": 1})
@@ -197,11 +226,14 @@ def test_a_long_sum_is_not_a_deep_expression() -> None:
         ("lambda < 3", 'write params["lambda"], because'),
         ("n > 1 and sgd.lambda < 3", 'write params["sgd.lambda"], because'),
         ("params.lambda < 3", 'write params["lambda"], because'),
+        ("n => 1", "write >= for =>"),
+        ("n =< 1", "write <= for =<"),
+        ("n = 1", "compare with =="),
         ("n > 1 and", "write for example"),
         ("kind == 'lambda' or", "write for example"),
     ],
 )
-def test_a_name_that_is_a_keyword_of_python_is_written_in_quotes(text: str, hint: str) -> None:
+def test_what_is_not_an_expression_is_an_error_that_says_what_to_write(text: str, hint: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         Expression(text)
     assert f"is not an expression; {hint}" in str(caught.value)

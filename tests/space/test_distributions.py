@@ -217,8 +217,10 @@ def test_a_grid_of_q_uniform_goes_from_min_by_q_and_stays_below_max() -> None:
             {"min": 0.3333333333333333, "max": 1.0, "step": 0.3333333333333333, "or": [0]},
             [0, 0.3333333333333333, 0.6666666666666666, 0.9999999999999999],
         ),
+        ({"min": 1, "max": 3, "or": [2.5]}, [2.5, 1, 2, 3]),
+        ({"min": 0.0, "max": 1.0, "step": 0.5, "or": [0.25]}, [0.25, 0.0, 0.5, 1.0]),
     ],
-    ids=["one value on a log scale", "steps of sixteen digits"],
+    ids=["one value on a log scale", "steps of sixteen digits", "between whole numbers", "between steps"],
 )
 def test_a_range_with_alternatives_has_exactly_its_values(parameter: Any, values: list[float]) -> None:
     variable = space_of(parameter)[1].variables["x"]

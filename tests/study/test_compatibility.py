@@ -101,3 +101,41 @@ def test_an_exhaustive_sweep_cannot_be_resumed_in_another_order() -> None:
     for sampler, found in (("grid", ["parameters: their order: x, y -> y, x"]), ("tpe", [])):
         specs = [make_spec(sampler=sampler, parameters=parameters) for parameters in (forth, back)]
         assert incompatible_changes(*specs) == found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ({"value": 1}, {"value": "1"}, "parameters.e.value: 1 -> '1'"),
+        ({"value": True}, {"value": "True"}, "parameters.e.value: True -> 'True'"),
+        ({"value": None}, {"value": "(absent)"}, "parameters.e.value: None -> '(absent)'"),
+        ({"value": {"k": None}}, {"value": {}}, "parameters.e.value.k: None -> (absent)"),
+    ],
+    ids=str,
+)
+def test_a_change_of_a_values_type_is_shown(old: Any, new: Any, line: str) -> None:
+    specs = [make_spec(parameters={"e": each, "x": {"min": 0, "max": 9}}) for each in (old, new)]
+    assert incompatible_changes(*specs) == [line]
+
+
+def test_a_sweep_cannot_be_resumed_with_reports_of_another_metric() -> None:
+    metrics = [{"name": "loss", "goal": "minimize"}, {"name": "speed", "goal": "maximize"}]
+    by_loss, by_speed, without = (
+        make_spec(metrics=metrics, pruner=pruner)
+        for pruner in (
+            {"type": "median", "metric": "loss"},
+            {"type": "median", "metric": "speed"},
+            {"type": "none"},
+        )
+    )
+    assert incompatible_changes(by_loss, by_speed) == ["pruner.metric: loss -> speed"]
+    assert incompatible_changes(without, by_speed) == ["pruner.metric: loss -> speed"]
+    assert incompatible_changes(without, by_loss) == []
+
+
+def test_a_sweep_of_repeats_cannot_be_resumed_with_results_of_repeats_in_place_of_reports() -> None:
+    median, wilcoxon = (make_spec(repeats=3, pruner=pruner) for pruner in ("median", "wilcoxon"))
+    assert incompatible_changes(median, wilcoxon) == ["pruner.type: median -> wilcoxon"]
+    assert incompatible_changes(wilcoxon, median) == ["pruner.type: wilcoxon -> median"]
+    single = [make_spec(pruner=pruner) for pruner in ("median", "wilcoxon")]
+    assert incompatible_changes(*single) == []

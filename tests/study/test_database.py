@@ -366,6 +366,16 @@ def test_a_url_that_sqlalchemy_does_not_know_is_an_error_before_anything_is_open
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"],
+)
+def test_a_database_in_memory_is_an_error(url: str) -> None:
+    with pytest.raises(EntryError, match="is a database in memory, which is lost when the process ends"):
+        connection_url(url, NOWHERE)
+    assert connection_url("sqlite:///file:x?mode=rwc&uri=true", NOWHERE)
+
+
 def test_sweep_check_checks_the_url(make_sweep: MakeSweep) -> None:
     file = make_sweep("def train(trial):\n    return 1.0", storage="foo://host/db")
     message = call_here("check", file, status=2).stderr

@@ -150,3 +150,90 @@ def test_a_controller_killed_while_enqueueing_enqueues_nothing_twice(
     found = [controller.next_step(None).assignment for _ in range(4)]
     assert [one.params["layers"] for one in found[:3] if one is not None] == [2, 3, 4]
     assert controller.progress().counts["waiting"] == 0
+
+
+CONDITIONAL = {
+    "optimizer": {"values": ["sgd", "adam", "rms", "lion"]},
+    "sgd": {
+        "when": {"optimizer": "sgd"},
+        "parameters": {
+            "nesterov": {"values": [True, False]},
+            "momentum": {"min": 0.0, "max": 0.9, "default": 0.5},
+            "damping": {"min": 0.0, "max": 0.9, "when": {"nesterov": False}},
+        },
+    },
+    "adam": {"when": {"optimizer": "adam"}, "parameters": {"beta": {"min": 0.0, "max": 1.0, "default": 0.9}}},
+    "decay": {"min": 0.0, "max": 1.0, "when": {"optimizer": ["adam", "lion"]}},
+}
+
+
+def encoded(*entries: Any, parameters: Any = CONDITIONAL, constraints: list[str] | None = None) -> Any:
+    spec = make_spec(parameters=parameters, constraints=constraints or [], enqueue=entries)
+    return enqueued_configurations(spec, SearchSpace.of(spec))
+
+
+def test_a_conditional_value_brings_the_values_on_which_it_depends() -> None:
+    assert encoded({"sgd.momentum": 0.9}, {"sgd.damping": 0.1}, {"adam.beta": 0.5, "decay": 0.1}) == [
+        {"sgd.momentum": 0.9, "optimizer": "sgd"},
+        {"sgd.damping": 0.1, "sgd.nesterov": False, "optimizer": "sgd"},
+        {"adam.beta": 0.5, "decay": 0.1, "optimizer": "adam"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"decay": 0.1}, "enqueue.0.decay: decay is active only if optimizer is 'adam' or 'lion'; give"),
+        ({"sgd.momentum": 0.1, "adam.beta": 0.1}, "enqueue.0.adam.beta: adam.beta and another one need diff"),
+        (
+            {"sgd.nesterov": True, "sgd.damping": 0.1},
+            "enqueue.0.sgd.damping: sgd.damping is active only if sgd.nesterov is False, and it is True",
+        ),
+        (
+            {"optimizer": "adam", "sgd.damping": 0.1},
+            "enqueue.0.sgd.damping: sgd.damping is active only if optimizer is 'sgd', and it is 'adam'",
+        ),
+    ],
+)
+def test_a_conditional_value_that_may_not_count_is_an_error(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(EntryError) as caught:
+        encoded(entry)
+    assert message in str(caught.value)
+
+
+def test_a_value_that_contradicts_another_one_through_a_third_parameter_is_an_error() -> None:
+    chain = {
+        "a": {"values": [0, 1]},
+        "b": {"values": [2, 3], "when": {"a": 1}},
+        "c": {"values": [5, 6], "when": {"b": 2}},
+    }
+    with pytest.raises(EntryError, match=r"enqueue\.0\.c: b is active only if a is 1, and it is 0; leave c"):
+        encoded({"a": 0, "c": 5}, parameters=chain)
+
+
+def test_a_default_applies_wherever_its_parameter_is_active(directory: SweepDirectory) -> None:
+    groups = {name: CONDITIONAL[name] for name in ("sgd", "adam")}
+    undecided = {**groups, "optimizer": {"values": ["sgd", "adam"]}}
+    assert encoded("defaults", parameters=undecided) == [{"sgd.momentum": 0.5, "adam.beta": 0.9}]
+    spec = make_spec(parameters=undecided, constraints=[], enqueue=["defaults"])
+    first = Controller(spec, directory, 1).next_step(None).assignment
+    assert first is not None
+    expected = ("sgd.momentum", 0.5) if first.params["optimizer"] == "sgd" else ("adam.beta", 0.9)
+    assert expected in first.params.items()
+    decided = {**undecided, "optimizer": {"values": ["sgd", "adam"], "default": "adam"}}
+    assert encoded("defaults", parameters=decided) == [{"optimizer": "adam", "adam.beta": 0.9}]
+
+
+def test_a_conditional_constant_counts_only_if_it_is_active() -> None:
+    space = {
+        "k": {"value": 5, "when": {"optimizer": "sgd"}},
+        "x": {"min": 0, "max": 10},
+        "y": {"min": 0, "max": 10, "when": {"k": 5}},
+        "optimizer": {"values": ["sgd", "adam"]},
+    }
+    found = encoded({"optimizer": "adam", "x": 10}, {"y": 1}, parameters=space, constraints=["x <= k"])
+    assert found == [{"optimizer": "adam", "x": 10}, {"y": 1, "optimizer": "sgd"}]
+    with pytest.raises(EntryError, match=r"enqueue\.0: violates the constraint x <= k"):
+        encoded({"optimizer": "sgd", "x": 10}, parameters=space, constraints=["x <= k"])
+    with pytest.raises(EntryError, match=r"enqueue\.0\.y: k is active only if optimizer is 'sgd', and it is"):
+        encoded({"optimizer": "adam", "y": 1}, parameters=space)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,44 @@ def test_an_interruption_does_not_change_what_is_pruned(tmp_path: Path, index: i
         sweep.finish(trial, curve[-1], state)
         found.append(ending)
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        (RungsPruner(min_resource=4, reduction_factor=2), RungsPruner(min_resource=1, reduction_factor=2)),
+        (RungsPruner(min_resource=1, reduction_factor=4), RungsPruner(min_resource=1, reduction_factor=2)),
+        (RungsPruner(min_resource=1, reduction_factor=2), BracketsPruner(max_resource=9, reduction_factor=2)),
+        (BracketsPruner(max_resource=9), RungsPruner(min_resource=2, reduction_factor=2)),
+        (pruners.NopPruner(), RungsPruner(min_resource=1, reduction_factor=2)),
+    ],
+    ids=["first rung", "factor", "to hyperband", "to asha", "from none"],
+)
+def test_rungs_that_change_in_a_new_session_are_compared_at_their_own_steps(
+    tmp_path: Path, earlier: BasePruner, now: BasePruner
+) -> None:
+    changed = Sweep(earlier, tmp_path / "changed")
+    for curve in CURVES[:6]:
+        changed.run(*curve)
+    reported = [trial.intermediate_values for trial in changed.study.trials]
+    endings = [Sweep(deepcopy(now), tmp_path / "changed").run(*curve) for curve in CURVES[6:]]
+    # The same reports, without anything that another pruner has stored.
+    clean = Sweep(pruners.NopPruner(), tmp_path / "clean")
+    for reports in reported:
+        clean.run(*reports.values())
+    assert endings == [Sweep(deepcopy(now), tmp_path / "clean").run(*curve) for curve in CURVES[6:]]
+    assert len({"c", *endings}) > 1
+
+
+def test_a_trial_that_continues_in_a_new_session_is_judged_at_the_new_rungs(tmp_path: Path) -> None:
+    sweep = Sweep(RungsPruner(min_resource=1, reduction_factor=2), tmp_path / "journal")
+    sweep.finish(sweep.start(*[5.0] * 9), 5.0)
+    trial = sweep.start()
+    for step, value in enumerate([9.0, 9.0, 9.0, 1.0]):
+        sweep.report(trial, value, first=step)
+        assert not sweep.pruning.should_prune(trial), "it is the best one at steps 1 and 2"
+    later = Sweep(RungsPruner(min_resource=3, reduction_factor=2), tmp_path / "journal")
+    assert later.pruning.should_prune(later.restore(trial.number)), "it is worse at step 3"
 
 
 def test_reports_are_stored_in_the_study() -> None:

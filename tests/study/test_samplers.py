@@ -584,6 +584,19 @@ def test_tpe_ranks_pruned_trials_by_the_reported_objective() -> None:
     assert found[0] < 0.5 < found[1]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_tpe_does_not_model_a_range_of_one_number() -> None:
+    pinned = {"min": 0.5, "max": 0.5, "when": {"a": "b"}}
+    spec = make_spec({"type": "tpe", "startup_trials": 3}, {**MIXED, "pinned": pinned})
+    space = SearchSpace.of(spec)
+    study = optuna.create_study(sampler=make_sampler(spec.sampler, space, 1, 0))
+    for _ in range(25):
+        trial = study.ask()
+        params = space.suggest(trial)
+        assert params.get("pinned") == (0.5 if params["a"] == "b" else None)
+        study.tell(trial, params["x"])
+
+
 def test_tpe_avoids_violated_constraints() -> None:
     spec = make_spec({"type": "tpe", "startup_trials": 5}, {"x": {"min": 0.0, "max": 1.0}})
     space = SearchSpace(spec.parameters)

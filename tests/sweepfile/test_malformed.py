@@ -319,7 +319,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
     ),
     "groups a hundred deep": (nested(300), 9, "", "nested too deeply"),
     # or
-    "or in the range": (parameter("a: {min: 1, max: 2, or: [1.5]}"), 9, "parameters.a.or", "leave it out"),
+    "or in the range": (
+        parameter("a: {min: 1, max: 9, step: 2, or: [2, 3]}"),
+        9,
+        "parameters.a.or",
+        "3 is already in the range; leave it out",
+    ),
     "or nothing": (
         parameter("a: {min: 1, max: 2, or: []}"),
         9,
@@ -478,6 +483,12 @@ MALFORMED: dict[str, tuple[str, int | None, str, str]] = {
         9,
         "parameters.a.when.act",
         "act is never 'relo'; did you mean 'relu'?",
+    ),
+    "a condition on one item of a list": (
+        parameter("z: {values: [[64], [64, 64]]}\n  a: {value: 1, when: {z: [64]}}"),
+        10,
+        "parameters.a.when.z",
+        "z is never 64; it is one of [64], [64, 64]; a condition cannot name a list or a mapping",
     ),
     "a condition without a value": (
         parameter("a: {value: 1, when: {act: []}}"),
@@ -809,7 +820,7 @@ ENQUEUED: dict[str, tuple[str, int | None, str, str]] = {
         parameter("m: {min: 0.0, max: 1.0, when: {act: relu}}", "enqueue:\n  - {act: gelu, m: 0.5}\n"),
         11,
         "enqueue.0.m",
-        "leave it out",
+        "m is active only if act is 'relu', and it is 'gelu'; leave m out",
     ),
     "against a constraint": (
         GOOD + "constraints: [n * epochs <= 30]\nenqueue:\n  - {n: 9}\n",

@@ -157,6 +157,14 @@ _OURS = ("when", "default")
 """Keys of our sweep file that a W&B file can use too."""
 
 
+def has_parameter_keys(entry: Any) -> bool:
+    """Whether an entry for a parameter or a group has the keys of W&B's files only."""
+    if not isinstance(entry, Mapping) or not {*entry} <= {*PARAMETER_KEYS, *_OURS}:
+        return False
+    members = entry.get("parameters", {})
+    return isinstance(members, Mapping) and all(map(has_parameter_keys, members.values()))
+
+
 def read_parameters(
     parameters: Mapping[Any, Any], path: Path, for_grid: bool, notes: list[str]
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sweep.sweepfile.misplaced import misplaced_key
 from sweep.sweepfile.model import SweepSpec
 from sweep.sweepfile.types import as_directory_name, short_repr
 from sweep.sweepfile.wandb.command import command_notes
-from sweep.sweepfile.wandb.distributions import PARAMETER_KEYS, read_parameters
+from sweep.sweepfile.wandb.distributions import PARAMETER_KEYS, has_parameter_keys, read_parameters
 from sweep.sweepfile.wandb.metric import METRIC_KEYS, read_early_terminate, read_metric
 from sweep.sweepfile.wandb.values import WandbFileError, join_names, plain
 from sweep.sweepfile.yaml import Path
@@ -70,14 +70,21 @@ def name_in_file(path: Path, lines: Collection[Path], options: Collection[Path])
     return path
 
 
-def is_wandb_key(key: str) -> bool:
-    """Whether an override changes an entry of the W&B file, rather than of its translation."""
+def is_wandb_key(key: str, value: Any) -> bool:
+    """Whether an override changes an entry of the W&B file, rather than of its translation.
+
+    Args:
+        key: the dotted key.
+        value: the value. An entry that is set as a whole can have the keys of either file.
+    """
     first, *below = key.split(".")
     if first == "metric":
-        return key.rpartition(".")[2] in METRIC_KEYS
+        is_whole = not below and isinstance(value, Mapping) and {*value} <= {*METRIC_KEYS}
+        return is_whole or key.rpartition(".")[2] in METRIC_KEYS
     if first == "parameters":
         is_parameter = len(below) > 2 and below[-2] == "parameters"  # of a group, and named as a key: q
-        return len(below) > 1 and below[-1] in PARAMETER_KEYS and not is_parameter
+        is_part = len(below) > 1 and below[-1] in PARAMETER_KEYS and not is_parameter
+        return is_part or has_parameter_keys(value if below else {"parameters": value})
     return first in ("method", "run_cap", "early_terminate", "program", "command")
 
 

@@ -340,6 +340,25 @@ def test_numbers_in_the_keys_of_this_tool_are_read_as_in_the_rest_of_the_file() 
     assert (spec.env, spec.resources.labels) == ({"A": "1e3"}, {"host": "1e3"}), "text stays text"
 
 
+def test_an_override_of_a_whole_entry_can_have_the_keys_of_either_format() -> None:
+    parameters = "  x: {min: 1, max: 2}\n  s: {parameters: {m: {min: 0.5, max: 1.5}}}"
+    theirs = [
+        "metric={name: q, goal: maximize, target: 3}",
+        "parameters.x={distribution: uniform, min: 0, max: 1}",
+        "parameters.s={parameters: {m: {distribution: log_uniform, min: -10, max: 0}}}",
+    ]
+    spec = read(parameters, changes=theirs).spec
+    assert (spec.metric.name, spec.metric.goal, spec.stop.target) == ("q", "maximize", 3)
+    assert spec.parameters["x"].model_dump(exclude_unset=True) == {"min": 0.0, "max": 1.0}
+    assert SearchSpace.of(spec).parameters["s.m"].model_dump()["min"] == math.exp(-10)
+    whole = read(parameters, changes=["parameters={y: {distribution: int_uniform, min: 0, max: 3}}"]).spec
+    assert list(whole.parameters) == ["y"]
+    ours = ["parameters.x={min: 1, max: 9, log: true}", "parameters.s={parameters: {m: 3}}"]
+    changed = read(parameters, changes=ours).spec
+    assert changed.parameters["x"].model_dump(exclude_unset=True) == {"min": 1, "max": 9, "log": True}
+    assert SearchSpace.of(changed).parameters["s.m"].model_dump(exclude_unset=True) == {"value": 3}
+
+
 def test_an_override_can_change_a_nested_parameter_that_is_named_as_a_key() -> None:
     parameters = "  s: {parameters: {q: {value: 1}}}\n  parameters: {min: 1, max: 2}"
     spec = read(parameters, changes=["parameters.s.parameters.q=3", "parameters.parameters.max=9"]).spec
