@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from sweep.sweepfile import SweepSpec
 from sweep.system import processes
 from sweep.system.cpus import usable_cpus
 from sweep.system.gpus import Gpu, visible_gpus
+from sweep.system.libraries import own_process
 
 _LIMIT = 60.0  # seconds
 _INTERVAL = 0.5
@@ -36,13 +36,6 @@ _SHORT = 5.0
 """Seconds up to which the import of libraries is most of what is measured."""
 _BUSY = 80.0
 """Percent of the time from which on trials that share a GPU slow each other down."""
-_PARENT = str(Path(__file__).parents[1])
-_CODE = f"""
-import sys
-sys.path[:] = [*filter(None, sys.path), {_PARENT!r}]  # without the working directory
-from sweep.cli import main
-main()
-"""
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,7 @@ def probe(file: Path, spec: SweepSpec, changes: Sequence[str], limit: float | No
         arguments = ["debug", str(file), *options, f"--keep={folder}/trial"]
         with open(Path(folder, "output"), "w") as output:
             trial = subprocess.Popen(
-                [sys.executable, "-c", _CODE, *arguments],
+                [*own_process("sweep.cli"), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

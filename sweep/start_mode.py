@@ -19,7 +19,7 @@ from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from sweep.system.urls import hide_passwords
 
-_LEFTOVERS = (".lock", ".fence", ".requests", ".password", "sweep.tmp")
+_LEFTOVERS = (".lock", ".fence", ".requests", ".password", ".password.tmp", "sweep.tmp")
 """Files of a run that was killed before it wrote the sweep file."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +18,7 @@ from sweep.launch import LaunchOptions, RunInterrupted
 from sweep.messages import AttemptResult
 from sweep.sweepfile import load_spec
 from sweep.system.directory import SweepDirectory
+from sweep.system.durable import write_private
 from tests.conftest import MakeSweep
 
 CODE = "def train(trial):\n    return 1.0\n"
@@ -80,6 +82,18 @@ def test_a_folder_that_is_not_a_sweep_is_left_alone(make_sweep: MakeSweep, proje
         with pytest.raises(sweep.InputError, match="already exists and is not a sweep"):
             sweep.run(make_sweep(CODE), inline=True, fresh=fresh)
     assert (project / "runs" / "demo" / "precious").exists()
+
+
+def test_a_sweep_that_was_killed_while_it_stored_its_password_starts(
+    make_sweep: MakeSweep, project: Path
+) -> None:
+    file = SweepDirectory.of(project / "runs", "demo").password
+    file.parent.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            write_private(file, "secret")
+    assert len(sweep.run(make_sweep(CODE), inline=True).trials) == 6
 
 
 def test_fresh_is_refused_for_a_study_in_a_database(make_sweep: MakeSweep, project: Path) -> None:

@@ -14,6 +14,7 @@ import optuna
 from sweep.study.attributes import USAGE
 from sweep.system.directory import SweepDirectory
 from sweep.system.durable import write_atomically
+from sweep.system.repeating import RepeatedCall
 
 _SAVE_EVERY = 2.0  # seconds
 
@@ -139,16 +140,9 @@ class UsageMeter:
     @contextmanager
     def saving(self) -> Iterator[None]:
         """Store the usage every two seconds in a thread, also while a sampler or an inline trial runs."""
-        is_over = threading.Event()
-
-        def save_regularly() -> None:
-            while not is_over.wait(_SAVE_EVERY):
-                self.save()
-
-        thread = threading.Thread(target=save_regularly, name="sweep-usage", daemon=True)
-        thread.start()
+        repeated = RepeatedCall(_SAVE_EVERY, "sweep-usage")
+        repeated.start(self.save)
         try:
             yield
         finally:
-            is_over.set()
-            thread.join()
+            repeated.stop()

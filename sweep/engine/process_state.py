@@ -67,12 +67,12 @@ def _function_pair(
     )
 
 
-def _flag(module: str, path: str, initial: bool) -> _State:
-    """An attribute of an object in a module, for example `backends.cudnn.benchmark` in torch."""
+def _torch_flag(path: str, initial: bool) -> _State:
+    """An attribute of an object in torch, for example `backends.cudnn.benchmark`."""
     parent, _, name = path.rpartition(".")
     find = attrgetter(parent)
     return _State(
-        module,
+        "torch",
         attrgetter(path),
         lambda owner, value: setattr(find(owner), name, value),
         lambda owner: initial,
@@ -269,9 +269,9 @@ _TABLE = (
     ),
     _function_pair("torch", "is_anomaly_enabled", "set_anomaly_enabled", False),
     _function_pair("torch", "get_float32_matmul_precision", "set_float32_matmul_precision", "highest"),
-    _flag("torch", "backends.cudnn.benchmark", False),
-    _flag("torch", "backends.cudnn.deterministic", False),
-    _flag("torch", "backends.cudnn.enabled", True),
+    _torch_flag("backends.cudnn.benchmark", False),
+    _torch_flag("backends.cudnn.deterministic", False),
+    _torch_flag("backends.cudnn.enabled", True),
     _function_pair(
         "torch.multiprocessing", "get_sharing_strategy", "set_sharing_strategy", "file_descriptor"
     ),

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import sysconfig
 import traceback
 from types import TracebackType
 
 from sweep.objective.result import BadResultError
 from sweep.script.errors import ScriptError
+from sweep.system.libraries import is_library
 from sweep.trial.scalars import BadNumberError
 
 _OWN_CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _IMPORTLIB = os.path.dirname(os.path.abspath(importlib.__file__)) + os.sep
 _NOT_USER_CODE = (_OWN_CODE, _IMPORTLIB, "<frozen importlib")
-_LIBRARIES = tuple(
-    {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
 _SELF_EXPLANATORY = (SyntaxError, BadNumberError, BadResultError, KeyboardInterrupt)
 """Exceptions for which it does not help the user where in this package they were raised.
 
@@ -43,15 +40,11 @@ def project_traceback(error: BaseException) -> str:
     Empty if there is no such code.
     """
     formatted = traceback.TracebackException.from_exception(error)
-    is_user = [not _is_library(frame.filename) for frame in formatted.stack]
+    is_user = [not is_library(frame.filename) for frame in formatted.stack]
     if not any(is_user):
         return ""
     del formatted.stack[: is_user.index(True)]
     return _encodable("".join(formatted.format()))
-
-
-def _is_library(filename: str) -> bool:
-    return filename.startswith((*_NOT_USER_CODE, *_LIBRARIES)) or "site-packages" in filename.split(os.sep)
 
 
 def user_frames(error: BaseException) -> TracebackType | None:

@@ -28,16 +28,6 @@ def check_steps(steps: str) -> None:
         raise ValueError(f"steps is {steps!r}; {suggestion(steps, get_args(Steps))}")
 
 
-def check_count(count: Any, name: str) -> None:
-    """Check that an argument is a non-negative whole number.
-
-    Raises:
-        ValueError: `count` is not.
-    """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise ValueError(f"{name} is {count!r}; it must be a whole number from 0")
-
-
 def check_one_process(processes: int) -> None:
     """Check that the training runs in this process only, or in workers that Ray has started for the trial.
 

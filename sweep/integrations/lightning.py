@@ -56,7 +56,8 @@ class SweepCallback(pl.Callback):  # type: ignore[misc]
         checkpoint_every: int = 1,
     ) -> None:
         common.check_steps(steps)
-        common.check_count(checkpoint_every, "checkpoint_every")
+        if type(checkpoint_every) is not int or checkpoint_every < 0:
+            raise ValueError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number from 0")
         self._trial = trial
         self._monitor = monitor or trial.metric
         self._by_global_step = steps == "global_step"

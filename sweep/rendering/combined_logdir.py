@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from sweep.system.repeating import RepeatedCall
 from sweep.tracking.events import event_files
 from sweep.tracking.hparams import EXPERIMENT_TAG
 from sweep.tracking.records import CorruptFileError, read_records
@@ -34,25 +34,19 @@ class CombinedLogdir:
         self._sweeps = sweeps
         self._read: dict[Path, int] = {}
         """How far each event file of a root run has been copied, in bytes."""
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweep-logdir", daemon=True)
+        self._updates = RepeatedCall(_INTERVAL, "sweep-logdir")
 
     def __enter__(self) -> Path:
         self._folder = TemporaryDirectory(prefix="sweep-tensorboard-", ignore_cleanup_errors=True)
         self._update()
-        self._thread.start()
+        self._updates.start(self._update)
         return Path(self._folder.name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_over.set()
-        self._thread.join()
+        self._updates.stop()
         self._folder.cleanup()
-
-    def _run(self) -> None:
-        while not self._is_over.wait(_INTERVAL):
-            self._update()
 
     def _update(self) -> None:
         for name, root in self._sweeps.items():

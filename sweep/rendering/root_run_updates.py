@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sweep.system.directory import SweepDirectory
+from sweep.system.libraries import own_process
 from sweep.system.lock import holder
 
 _FIRST = 10.0
@@ -29,12 +30,6 @@ _SHARE = 0.1
 _GROWTH = 0.05
 """The interval as a share of the time that the sweep has run: the number of records grows logarithmically."""
 _POLL_INTERVAL = 0.1
-_CODE = """
-import sys
-sys.path[:] = [*filter(None, sys.path), {parent!r}]  # without the working directory
-from sweep.rendering.root_run_updates import main
-main()
-"""
 
 
 class RootRunUpdates:
@@ -83,10 +78,9 @@ class RootRunUpdates:
         run = holder(self._directory.lock)  # it is renewed if Ray dies
         if run is None:
             return
-        code = _CODE.format(parent=str(Path(__file__).parents[2]))
         # The kernel kills it when this thread ends, which waits for it.
         with subprocess.Popen(
-            [sys.executable, "-c", code, str(self._directory.root), run.run_id],
+            [*own_process(__name__), str(self._directory.root), run.run_id],
             cwd=self._folder,
             env=self._env,
             stdin=subprocess.DEVNULL,

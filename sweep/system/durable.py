@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sweep.system.trees import copy_tree, remove_tree
@@ -58,6 +59,16 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     sync_path(temporary)  # otherwise a power failure can leave it empty
+    temporary.replace(path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, like `write_atomically`."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.unlink(missing_ok=True)  # the mode counts only when it is created
+    with open(temporary, "x", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
+        file.write(text)
+    sync_path(temporary)
     temporary.replace(path)
 
 

@@ -57,6 +57,15 @@ class LibrariesFirst:
         return find_library(name)
 
 
+def own_process(module: str) -> list[str]:
+    """The command of a Python process that calls the function `main` of a module of this package.
+
+    Arguments can follow. A file in the working directory does not replace a library there.
+    """
+    path = f"[*filter(None, sys.path), {os.path.dirname(_THIS_PACKAGE)!r}]"
+    return [sys.executable, "-c", f"import sys; sys.path[:] = {path}; from {module} import main; main()"]
+
+
 def import_own(name: str) -> ModuleType:
     """Import a module of this package, with libraries in the place of files that the caller has imported.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from sweep.errors import EntryError
+from sweep.system.durable import write_private
 
 HIDDEN = "***"
 """What is shown in place of a password. In a URL it stands for the password that the sweep has stored."""
@@ -91,12 +92,10 @@ def store_password(url: str, file: Path) -> None:
     if passwords and all(password == HIDDEN for password in passwords):
         return  # they are in the file
     passwords = _passwords(_with_stored(url, file))
-    file.unlink(missing_ok=True)
     if passwords:
-        with open(
-            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as secret:
-            secret.write("\n".join(passwords))
+        write_private(file, "\n".join(passwords))
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _with_stored(url: str, file: Path) -> str:

@@ -175,8 +175,10 @@ from sweep.engine.observer import Observer
 from sweep.rendering import root_run_updates
 
 root_run_updates._FIRST = 0.1
-slow = "import sweep.analysis.view, time; sweep.analysis.view.SweepView = lambda _: time.sleep(1000)\\nmain()"
-root_run_updates._CODE = root_run_updates._CODE.replace("main()", slow)
+slow = "import sweep.analysis.view, time; sweep.analysis.view.SweepView = lambda _: time.sleep(1000); main()"
+command = root_run_updates.own_process("sweep.rendering.root_run_updates")
+command[-1] = command[-1].replace("main()", slow)
+root_run_updates.own_process = lambda _: command
 
 def train(trial):
     while trial.number == 2:

@@ -15,6 +15,8 @@ from pathlib import Path
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
+from sweep.system.durable import write_private
+
 
 def match_authentication(address: str) -> bool:
     """From now on, send the user's token to a cluster only if the cluster requires one.
@@ -85,8 +87,7 @@ def _create_token(path: Path) -> None:
     """Write a new token to Ray's file, unless another process is faster."""
     path.parent.mkdir(exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
+    write_private(new, secrets.token_hex(32))
     try:
         with suppress(FileExistsError):
             os.link(new, path)

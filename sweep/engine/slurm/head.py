@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from sweep.system.durable import write_private
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,7 @@ class Head:
 
     def write(self, path: Path) -> None:
         """Write the file."""
-        path.unlink(missing_ok=True)  # its mode counts only when it is created
-        new = path.with_name(f"{path.name}.tmp")
-        new.unlink(missing_ok=True)
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w") as stream:
-            json.dump(asdict(self), stream)
-        new.rename(path)
+        write_private(path, json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> Head | None:

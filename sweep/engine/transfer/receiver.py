@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from sweep.engine.transfer.inside import Inside, check_link, split
+from sweep.engine.transfer import inside
+from sweep.engine.transfer.inside import check_link, split
 from sweep.engine.transfer.messages import (
     CHUNK,
     Change,
@@ -26,17 +27,18 @@ from sweep.engine.transfer.messages import (
     scan,
 )
 from sweep.system.directory import SweepDirectory
+from sweep.system.durable import sync, sync_path
 from sweep.system.trees import remove_tree
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL)
-"""The errors of `Inside.open_file` if the path has no regular file."""
+"""The errors of `inside.open_file` if the path has no regular file."""
 
 
 class Receiver:
     """A `Store` in the sweep's directory. Thread-safe.
 
-    Other machines run the user's code, so what they send is not trusted: it never leaves the directory of the
-    trial. A change that is repeated because it was not answered has no second effect.
+    What other machines send never leaves the directory of its trial. A change that is repeated because it was
+    not answered has no second effect.
 
     Args:
         directory: the sweep's directory.
@@ -46,7 +48,7 @@ class Receiver:
     def __init__(self, directory: SweepDirectory, labels: Collection[str]) -> None:
         self._directory = directory
         self._labels = frozenset(labels)
-        self._inside = Inside(directory.root)
+        self._root = directory.root
         self._lock = threading.Lock()
         self._locks: dict[tuple[int, str], threading.Lock] = defaultdict(threading.Lock)
         self._current: dict[tuple[int, str], int] = {}
@@ -69,7 +71,7 @@ class Receiver:
     def read(self, run: SentRun, path: str, offset: int) -> bytes:
         """Read at most `CHUNK` bytes of a file."""
         with self._attempt(run):
-            file = self._inside.open_file(self._path(run, path), os.O_RDONLY)
+            file = inside.open_file(self._root, self._path(run, path), os.O_RDONLY)
             try:
                 return os.pread(file, CHUNK, offset)
             finally:
@@ -84,7 +86,7 @@ class Receiver:
         """End an attempt: nothing that it sends is accepted any more."""
         with suppress(StaleAttemptError), self._attempt(run):
             self._closed[run.number, run.label] = run.attempt
-            self._inside.remove(self._staging_area(run))
+            inside.remove(self._root, self._staging_area(run))
 
     @contextmanager
     def _attempt(self, run: SentRun) -> Iterator[None]:
@@ -106,31 +108,27 @@ class Receiver:
             self._current[key] = run.attempt
             yield
 
-    def _path(self, run: SentRun, path: str) -> str:
-        trial = self._directory.trial(run.number, run.label).root.relative_to(self._directory.root)
-        return "/".join([*trial.parts, *split(path)])
+    def _path(self, run: SentRun, path: str, is_staged: bool = False) -> str:
+        trial = self._directory.trial(run.number, run.label).root.relative_to(self._root).as_posix()
+        return "/".join([self._staging_area(run) if is_staged else trial, *split(path)])
 
     def _staging_area(self, run: SentRun) -> str:
         return f"{self._directory.arriving.name}/{run.number}.{run.attempt}.{run.label}"
-
-    def _staged(self, run: SentRun, path: str) -> str:
-        return "/".join([self._staging_area(run), *split(path)])
 
     def _apply(self, run: SentRun, change: Change) -> bool:
         """Apply a change; returns whether that was possible."""
         match change:
             case Write(path, offset, data, status):
-                place = self._staged(run, path) if status is None else self._path(run, path)
-                return self._write(place, offset, data, status)
+                return self._write(self._path(run, path, is_staged=status is None), offset, data, status)
             case Place():
                 return self._place(run, change)
             case MakeDirectory(path, is_staged):
-                self._inside.make_directory(self._staged(run, path) if is_staged else self._path(run, path))
+                inside.make_directory(self._root, self._path(run, path, is_staged))
             case MakeLink(path, target, is_staged):
                 check_link(path.partition("/")[2] if is_staged else path, target)
-                self._inside.link(self._staged(run, path) if is_staged else self._path(run, path), target)
+                inside.link(self._root, self._path(run, path, is_staged), target)
             case Remove(path):
-                self._inside.remove(self._path(run, path))
+                inside.remove(self._root, self._path(run, path))
         return True
 
     def _write(self, path: str, offset: int, data: bytes, status: Status | None) -> bool:
@@ -146,25 +144,25 @@ class Receiver:
         return True
 
     def _place(self, run: SentRun, change: Place) -> bool:
-        source, target = self._staged(run, change.source), self._path(run, change.path)
+        source, target = self._path(run, change.source, is_staged=True), self._path(run, change.path)
         for name, size, status in change.files:
             with self._existing(f"{source}/{name}" if name else source, os.O_WRONLY) as file:
                 if file is None or os.fstat(file).st_size != size:
-                    self._inside.remove(source)
+                    inside.remove(self._root, source)
                     # If it is at its place already, the first answer was lost.
                     return change.is_durable and self._has(target, change.files)
                 _set_status(file, status)
         if change.keeps_file and self._overwrite(source, target, change.files[0][2]):
-            self._inside.remove(source)
+            inside.remove(self._root, source)
             return True
         if change.is_durable:
-            self._inside.sync(source)
+            sync(inside.place(self._root, source))
         try:
-            self._inside.move(source, target)
+            inside.move(self._root, source, target)
         except FileNotFoundError:  # a directory without files that was not staged
             return False
         if change.is_durable:
-            self._inside.sync_parent(target)
+            sync_path((self._root / target).parent)
         return True
 
     def _has(self, path: str, files: Iterable[tuple[str, int, Status]]) -> bool:
@@ -193,7 +191,7 @@ class Receiver:
     def _existing(self, path: str, flags: int) -> Iterator[int | None]:
         """The descriptor of a regular file; None if something else is there, or nothing."""
         try:
-            file = self._inside.open_file(path, flags)
+            file = inside.open_file(self._root, path, flags)
         except OSError as error:
             if error.errno not in _NO_FILE:
                 raise

@@ -143,6 +143,25 @@ def test_a_checkpoint_of_which_a_part_is_missing_does_not_appear(
     assert receiver.apply(RUN, [placed]) == frozenset(), "the answer to the first call was lost"
 
 
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_an_empty_directory_that_is_placed_twice_is_sent_again_and_stays_meanwhile(
+    receiver: Receiver, directory: SweepDirectory, is_durable: bool
+) -> None:
+    changes = [MakeDirectory("1", is_staged=True), Place("1", "empty", (), is_durable=is_durable)]
+    assert receiver.apply(RUN, changes) == frozenset()
+    assert receiver.apply(RUN, changes[1:]) == {"empty"}
+    assert os.listdir(directory.trial(3).root) == ["empty"]
+
+
+def test_a_file_whose_name_is_as_long_as_possible_arrives(
+    receiver: Receiver, directory: SweepDirectory
+) -> None:
+    name = "x" * 255
+    for data in (b"1", b"new"):
+        assert receiver.apply(RUN, place(name, data)) == frozenset()
+        assert (directory.trial(3).root / name).read_bytes() == data
+
+
 def test_what_is_staged_is_gone_when_the_attempt_is_over(
     receiver: Receiver, directory: SweepDirectory
 ) -> None:
