@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 PLACEHOLDER = "..."
@@ -59,12 +59,17 @@ class CommandLine(Caller):
         return shlex.join(["--set", f"{key}={value}"])
 
     def again(self, **changes: Any) -> str:
-        arguments = [argument for argument in self.arguments if argument != "--fresh"]
+        kept = [argument for argument in self.arguments if argument != "--fresh"]
+        command = shlex.join(["sweep", *replace(self, arguments=kept).changed(**changes).arguments])
+        return f"cd {shlex.quote(self.folder)} && {command}" if self.folder else command
+
+    def changed(self, **changes: Any) -> CommandLine:
+        """The command with other options, or without those that are None."""
+        arguments = self.arguments
         for name, value in changes.items():
             new = _options(name, value)
-            arguments = [*_without(arguments, new), *new]
-        command = shlex.join(["sweep", *arguments])
-        return f"cd {shlex.quote(self.folder)} && {command}" if self.folder else command
+            arguments = [*_without(arguments, new), *(new if value is not None else [])]
+        return replace(self, arguments=arguments)
 
 
 def _options(name: str, value: Any) -> list[str]:
@@ -100,11 +105,13 @@ class PythonCall(Caller):
         what: its first argument, as Python code.
         name: the sweep's name.
         is_fresh: whether it was called with `fresh=True`.
+        runs: the folder that contains the sweep; None if that is the default or was not recorded.
     """
 
     what: str = PLACEHOLDER
     name: str = PLACEHOLDER
     is_fresh: bool = False
+    runs: str | None = None
     start: ClassVar[str] = "sweep.run(...)"
 
     def option(self, name: str, value: Any) -> str:
@@ -118,7 +125,8 @@ class PythonCall(Caller):
         return f"overrides={{{key!r}: {value!r}}}"
 
     def again(self, **changes: Any) -> str:
-        options = [self.option(name, value) for name, value in ({"name": self.name} | changes).items()]
+        changes = {"name": self.name, **({"runs": self.runs} if self.runs else {}), **changes}
+        options = [self.option(name, value) for name, value in changes.items()]
         others = [] if self.what == PLACEHOLDER else [PLACEHOLDER]
         call = f"sweep.run({', '.join([self.what, *others, *options])})"
         return f"{call} without fresh=True" if self.is_fresh and "fresh" not in changes else call

@@ -83,9 +83,8 @@ def compare_best(model: MetricModel) -> tuple[Estimate, float, list[int]]:
     """The best trial's mean, the probability that no other trial has a better one, and those that could."""
     best = model.index_of_best
     seen = model.observations
-    can_win = np.array([model.view.is_feasible(trial) for trial in seen.trials]) & ~seen.is_pruned
-    order = np.argsort(np.where(can_win, seen.losses, np.inf), kind="stable")[:_CANDIDATES]
-    candidates = [best, *(int(index) for index in order if index != best and can_win[index])]
+    order = np.argsort(np.where(model.can_win, seen.losses, np.inf), kind="stable")[:_CANDIDATES]
+    candidates = [best, *(int(index) for index in order if index != best and model.can_win[index])]
     mean, covariance = model.surrogate.posterior(model.rows[candidates])
     deviation = float(np.sqrt(covariance[0, 0]))
     estimate = _estimate(model, float(mean[0]), _DEVIATIONS * deviation)
@@ -125,10 +124,10 @@ def _gain(model: MetricModel) -> list[Statement]:
             np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0))
         )
     else:
-        complete = model.observations.losses[~model.observations.is_pruned]
         mean, covariance = model.surrogate.posterior(best[None])
         than, evidence = "the median trial", f"not all parameters have a default; {_source(model)}"
-        loss, half = float(np.median(complete) - mean[0]), _DEVIATIONS * float(np.sqrt(covariance[0, 0]))
+        middle = float(np.median(model.observations.losses[model.can_win]))
+        loss, half = middle - float(mean[0]), _DEVIATIONS * float(np.sqrt(covariance[0, 0]))
     low, high = loss - half, loss + half
     if low <= 0:
         text = f"Whether it is better than {than} cannot be told yet."

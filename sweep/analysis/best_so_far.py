@@ -33,22 +33,24 @@ class Improvement:
 
 def best_so_far(view: SweepView) -> dict[str, list[Improvement]]:
     """The improvements of each metric with a goal, in order. Only complete trials within the limits count."""
-    finished = [trial for trial in view.frozen_trials if trial.datetime_complete is not None]
-    finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    finished = [
+        (view.aware(trial.datetime_complete).timestamp(), trial.number, trial)
+        for trial in view.frozen_trials
+        if trial.datetime_complete is not None
+    ]
+    finished.sort(key=lambda entry: entry[:2])
     counted = [
-        (count, trial)
-        for count, trial in enumerate(finished, start=1)
+        (count, moment, trial)
+        for count, (moment, _, trial) in enumerate(finished, start=1)
         if trial.state == TrialState.COMPLETE and Ranking.is_feasible(trial)
     ]
     found: dict[str, list[Improvement]] = {}
     for index, goal in enumerate(view.spec.goals):
         sign = -1.0 if goal.goal == "maximize" else 1.0
         best, steps = math.inf, []
-        for count, trial in counted:
+        for count, moment, trial in counted:
             if sign * trial.values[index] < best:
                 best = sign * trial.values[index]
-                assert trial.datetime_complete is not None
-                moment = trial.datetime_complete.timestamp()
                 steps.append(Improvement(trial.number, moment, count, trial.values[index]))
         found[goal.name] = steps
     return found

@@ -58,7 +58,10 @@ def curve(model: MetricModel, column: int, configurations: np.ndarray | None = N
         return None
     count = model.choices[column]
     space = model.surrogate.space
-    positions = space.grid(column, model.rows, _GRID) if count else np.linspace(0, 1, _GRID)
+    positions = np.linspace(0, 1, _GRID)
+    if count:  # of very many choices, the frequent ones and those of the best trials
+        best = model.rows[model.best_tenth[:_CONFIGURATIONS], column]
+        positions = np.union1d(space.grid(column, model.rows, _GRID), best[~np.isnan(best)])
     repeated = np.repeat(rows, len(positions), axis=0)
     repeated[:, column] = np.tile(positions, len(rows))
     if count:
@@ -85,8 +88,7 @@ def _activate(model: MetricModel, column: int, rows: np.ndarray) -> None:
 
     One that becomes active gets its value in the best trial that has the choice.
     """
-    seen = model.observations
-    order = np.argsort(np.where(seen.is_pruned, np.inf, seen.losses), kind="stable")
+    order = np.argsort(np.where(model.can_win, model.observations.losses, np.inf), kind="stable")
     for other in range(rows.shape[1]):
         if other == column or not decides(model.rows[:, column], np.isnan(model.rows[:, other])):
             continue

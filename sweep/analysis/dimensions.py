@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from sweep.analysis.view import SweepView
 from sweep.space import SearchSpace
 from sweep.space.variables import Variable
+from sweep.sweepfile.parameters import Choice, Leaf, Range
 
 _MOST_CHOICES = 1000
 """Numbers with other values among them are a choice if there are at most so many values."""
@@ -34,6 +35,8 @@ class Dimension:
         decode: the parameter's value at a position; for a choice at an index.
         choices: the values of a choice; None for numbers.
         is_log: whether positions are on a logarithmic scale.
+        is_unordered: whether the values at neighbouring positions can have nothing in common: a range with
+            other values in front of it.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Dimension:
     decode: Callable[[float], Any]
     choices: Sequence[Any] | None = None
     is_log: bool = False
+    is_unordered: bool = False
 
     @property
     def is_choice(self) -> bool:
@@ -55,8 +59,8 @@ def dimensions(view: SweepView, trials: Iterable[FrozenTrial]) -> list[Dimension
     covers all of them, and a name with numbers and choices counts as the kind that it has first.
     """
     if not view.spec.is_define_by_run:
-        variables = SearchSpace.of(view.spec).variables
-        found = [_of_variable(variable) for variable in variables.values()]
+        space = SearchSpace.of(view.spec)
+        found = [_of_variable(each, space.parameters[name]) for name, each in space.variables.items()]
         return [dimension for dimension in found if dimension is not None]
     seen: dict[str, list[BaseDistribution]] = {}
     for trial in trials:
@@ -68,7 +72,7 @@ def dimensions(view: SweepView, trials: Iterable[FrozenTrial]) -> list[Dimension
     return [_of_distribution(name, name, one) for name, one in merged if not one.single()]
 
 
-def _of_variable(variable: Variable) -> Dimension | None:
+def _of_variable(variable: Variable, parameter: Leaf) -> Dimension | None:
     distribution = variable.distribution
     if isinstance(distribution, CategoricalDistribution):
         values = list(variable.axis or ())
@@ -93,8 +97,8 @@ def _of_variable(variable: Variable) -> Dimension | None:
             lambda position: variable.decode(plain.decode(position)),
             is_log=plain.is_log,
         )
-    axis = variable.axis
-    if axis is not None and len(axis) <= _MOST_CHOICES and not all(map(_is_number, axis)):
+    axis, is_unordered = variable.axis, not _ascends(parameter)
+    if axis is not None and len(axis) <= _MOST_CHOICES and is_unordered:
         values = list(axis)
         positions = {repr(value): float(index) for index, value in enumerate(values)}
         return Dimension(
@@ -104,7 +108,18 @@ def _of_variable(variable: Variable) -> Dimension | None:
             lambda index: values[int(index)],
             values,
         )
-    return Dimension(variable.name, variable.key, float, variable.decode)
+    return Dimension(variable.name, variable.key, float, variable.decode, is_unordered=is_unordered)
+
+
+def _ascends(parameter: Leaf) -> bool:
+    """Whether a parameter that is sampled as a number from 0 to 1 has larger values for larger numbers."""
+    if isinstance(parameter, Choice):
+        values = parameter.values
+    elif isinstance(parameter, Range):
+        values = [*(parameter.alternatives or ()), parameter.min]
+    else:
+        return True
+    return all(map(_is_number, values)) and values == sorted(values)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,15 +7,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from optuna.trial import TrialState
 
 from sweep.analysis.dependence import Curve, curve
+from sweep.analysis.failure_health import failing_ends
+from sweep.analysis.failure_regions import LEAST
 from sweep.analysis.metric_model import MetricModel
+from sweep.sweepfile.expressions import Expression
 
 _CLOSE = 0.1
 """A value is good if the metric is within this share of the curve's whole rise of the best."""
 _SURE = 0.9
 _STEP = 3
 """How many points of the curve before a bound are compared with the bound itself."""
+_BY_CHANCE = 0.05
+"""Values at an end of a range are bad if all trials there being bad is less likely than that."""
+_NEXT = 1 / 32
+"""A trial is next to a range within half the distance of the curve's points."""
+_AT = 0.1
+"""A trial lies at a bound if it is within this part of the range."""
+
+Side = Literal["lower", "upper"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,9 @@ class Direction:
             `choice`.
         low: the lower end of the good range; None for a choice.
         high: its upper end.
+        ends: the ends, `lower` and `upper`, beyond which values are bad or forbidden.
         good: the choices that could be the best; empty for numbers.
+        worse: the choices that are surely worse; those that could not be compared are in neither.
         at_bound: the bound, `lower` or `upper`, towards which the metric still improves; None if neither.
     """
 
@@ -36,49 +50,184 @@ class Direction:
     trend: Literal["lower", "higher", "inside", "flat", "choice"]
     low: Any = None
     high: Any = None
+    ends: Sequence[Side] = ()
     good: Sequence[Any] = ()
-    at_bound: Literal["lower", "upper"] | None = None
+    worse: Sequence[Any] = ()
+    at_bound: Side | None = None
 
 
 def direction(model: MetricModel, column: int) -> Direction | None:
-    """Which values of a parameter are good; None if no good trial has it."""
+    """Which values of a parameter are good.
+
+    Returns:
+        None if that cannot be told: no good trial has the parameter, its values are in no order, or few of
+        the best trials are where it seems best, because limits or constraints forbid that.
+    """
+    if model.dimensions[column].is_unordered:
+        return None
     found = curve(model, column, model.best_tenth)
     if found is None:
         return None
     if model.choices[column]:
-        wins = np.bincount(found.draws.argmin(axis=1), minlength=len(found.positions)) / len(found.draws)
-        order = np.argsort(-wins, kind="stable")
-        needed = int(np.searchsorted(np.cumsum(wins[order]), _SURE)) + 1
-        return Direction(found.name, "choice", good=[found.values[place] for place in order[:needed]])
-    first, last = _good_range(found, _tried(model, column, found))
-    top = len(found.positions) - 1
-    if first == 0 and last == top:
+        return _choice(model, column, found)
+    tried = _tried(model, column, found)
+    first, last = _good_range(found, tried)
+    low, high = (float(found.positions[place]) for place in (first, last))
+    ends: list[Side] = []
+    if tried.low is not None and first == tried.points.start:
+        ends, low = ["lower"], tried.low
+    if tried.high is not None and last == tried.points.stop - 1:
+        ends, high = [*ends, "upper"], tried.high
+    low, high = sorted((low, high))  # a part of the range can be narrower than the distance of two points
+    if _is_restricted(model, found.name) and not _has_best(model, column, low, high):
+        return None
+    if (low, high) == (0, 1):
         trend: Literal["lower", "higher", "inside", "flat"] = "flat"
-    elif first == 0:
+    elif low == 0:
         trend = "lower"
-    elif last == top:
+    elif high == 1:
         trend = "higher"
     else:
         trend = "inside"
-    return Direction(found.name, trend, found.values[first], found.values[last], at_bound=_bound(found))
+    bound = _bound(found)
+    if bound is not None and not _can_widen(model, column, bound, low if bound == "lower" else high):
+        bound = None
+    decode = model.dimensions[column].decode
+    return Direction(found.name, trend, decode(low), decode(high), ends, at_bound=bound)
 
 
-def _tried(model: MetricModel, column: int, found: Curve) -> slice:
-    """The points of the curve between the lowest and the highest value that a trial has had."""
-    tried = model.rows[:, column]
-    first, last = (
-        int(np.abs(found.positions - end).argmin()) for end in (np.nanmin(tried), np.nanmax(tried))
+def _choice(model: MetricModel, column: int, found: Curve) -> Direction:
+    """Which choices are good, of those that trials have had that ended well."""
+    well, badly = _positions(model, column)
+    compared = np.isin(found.positions, well)
+    draws, values = (
+        found.draws[:, compared],
+        [found.values[place] for place in np.flatnonzero(compared).tolist()],
     )
-    return slice(first, last + 1)
+    wins = np.bincount(draws.argmin(axis=1), minlength=len(values)) / len(draws)
+    order = np.argsort(-wins, kind="stable").tolist()
+    needed = int(np.searchsorted(np.cumsum(wins[order]), _SURE)) + 1
+    never, counts = np.unique(badly[~np.isin(badly, well)], return_counts=True)
+    decode = model.dimensions[column].decode
+    worse = [values[place] for place in order[needed:]]
+    worse += [decode(float(never[place])) for place in np.flatnonzero(_is_bad(counts, well, badly))]
+    return Direction(found.name, "choice", good=[values[place] for place in order[:needed]], worse=worse)
 
 
-def _good_range(found: Curve, tried: slice) -> tuple[int, int]:
+def _positions(model: MetricModel, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the trials that ended well, and of those that failed, diverged or were forbidden."""
+    ended_well = model.is_allowed & ~model.observations.is_limited
+    ended_well[model.best_tenth] = True
+    positions = model.rows[:, column]
+    well, badly = positions[ended_well], [*positions[~ended_well], *_without_value(model, column)]
+    return well[~np.isnan(well)], np.array([position for position in badly if not np.isnan(position)])
+
+
+def _without_value(model: MetricModel, column: int) -> list[float]:
+    """The positions of the trials that failed, or whose value is infinitely bad."""
+    dimension = model.dimensions[column]
+    return [
+        dimension.encode(trial.params[dimension.key])
+        for trial in model.view.frozen_trials
+        if dimension.key in trial.params
+        and (
+            trial.state == TrialState.FAIL
+            or (trial.state == TrialState.COMPLETE and model.sign * trial.values[model.goal] == np.inf)
+        )
+    ]
+
+
+def _is_bad(counts: np.ndarray | int, well: np.ndarray, badly: np.ndarray) -> np.ndarray:
+    """Whether so many trials, all of which ended badly, did so because of their position."""
+    share, count = len(badly) / (len(well) + len(badly)), np.asarray(counts)
+    return np.asarray((count >= LEAST) & (share**count <= _BY_CHANCE))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """The part of a curve in which trials ended well.
+
+    Args:
+        points: its points.
+        low: the position of its lower end if lower values are bad or forbidden; None if they can be good.
+        high: the same of its upper end.
+    """
+
+    points: slice
+    low: float | None
+    high: float | None
+
+
+def _tried(model: MetricModel, column: int, found: Curve) -> _Tried:
+    well, badly = _positions(model, column)
+    low, high = float(well.min()), float(well.max())
+    first, last = (int(np.abs(found.positions - end).argmin()) for end in (low, high))
+    is_constrained = _is_constrained(model, found.name)
+    ends_below, ends_above = (
+        has_beyond and (is_constrained or bool(_is_bad(count, well, badly)))
+        for has_beyond, count in (
+            (first > 0, int((badly < low).sum())),
+            (last < len(found.positions) - 1, int((badly > high).sum())),
+        )
+    )
+    if ends_below and found.positions[first] < low:
+        first += 1
+    if ends_above and found.positions[last] > high:
+        last -= 1
+    points = slice(min(first, last), max(first, last) + 1)
+    return _Tried(points, low if ends_below else None, high if ends_above else None)
+
+
+def _is_constrained(model: MetricModel, name: str) -> bool:
+    """Whether a constraint of the sweep file is about a parameter."""
+    return any(name in Expression(text).names for text in model.view.spec.constraints)
+
+
+def _is_restricted(model: MetricModel, name: str) -> bool:
+    """Whether some values of a parameter can be forbidden, by a constraint or by limits on metrics."""
+    return _is_constrained(model, name) or not model.is_allowed.all()
+
+
+def _has_best(model: MetricModel, column: int, low: float, high: float) -> bool:
+    """Whether at least half of the best trials are in a range, or next to it."""
+    positions = model.rows[model.best_tenth, column]
+    positions = positions[~np.isnan(positions)]
+    return bool(((positions >= low - _NEXT) & (positions <= high + _NEXT)).mean() >= 0.5)
+
+
+def near_bound(model: MetricModel, column: int, side: Side) -> np.ndarray:
+    """Which of the best trials that have a parameter are near a bound of it."""
+    edge, decode = (0.0 if side == "lower" else 1.0), model.dimensions[column].decode
+    positions = model.rows[model.best_tenth, column]
+    positions = positions[~np.isnan(positions)]
+    # A whole number has a part of the scale, and its position is the middle of that.
+    is_bound = np.array([decode(float(position)) == decode(edge) for position in positions], dtype=bool)
+    return np.asarray(is_bound | (np.abs(positions - edge) <= _AT))
+
+
+def _can_widen(model: MetricModel, column: int, side: Side, end: float) -> bool:
+    """Whether no trial that failed, diverged or was forbidden speaks against values beyond a bound.
+
+    Args:
+        model: the metric.
+        column: the parameter's column.
+        side: the bound.
+        end: the position of the good range's end on that side.
+    """
+    name = model.dimensions[column].name
+    if end != (0 if side == "lower" else 1) or (name, side) in failing_ends(model.view):
+        return False
+    is_simple = not len(_positions(model, column)[1]) and not _is_restricted(model, name)
+    return is_simple or bool(near_bound(model, column, side).any())
+
+
+def _good_range(found: Curve, tried: _Tried) -> tuple[int, int]:
     """The first and last point of the good range.
 
     A sampler that learns leaves out bad values, where the draws can have any value: points that no trial has
     come near do not count, unless the good range reaches them.
     """
-    draws = found.draws[:, tried]
+    draws = found.draws[:, tried.points]
     lowest = draws.min(axis=1, keepdims=True)
     rise = draws.max(axis=1, keepdims=True) - lowest
     is_good = (draws <= lowest + _CLOSE * rise).mean(axis=0) >= 0.5
@@ -92,11 +241,14 @@ def _good_range(found: Curve, tried: slice) -> tuple[int, int]:
     while last + 1 in good:
         last += 1
     first, last = min(first, int(best[0])), max(last, int(np.ceil(best[1])))
-    is_end = last == draws.shape[1] - 1
-    return (first + tried.start if first else 0), (len(found.positions) - 1 if is_end else last + tried.start)
+    start, top = tried.points.start, draws.shape[1] - 1
+    return (
+        0 if first == 0 and tried.low is None else first + start,
+        len(found.positions) - 1 if last == top and tried.high is None else last + start,
+    )
 
 
-def _bound(found: Curve) -> Literal["lower", "upper"] | None:
+def _bound(found: Curve) -> Side | None:
     rise = np.ptp(found.draws.mean(axis=0))
     best = found.draws.argmin(axis=1)
     last = len(found.positions) - 1

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,16 @@ def failure_statements(view: SweepView) -> list[Statement]:
     if len(failures) < len(trials):
         statements += _region_statements(view, trials, reasons)
     return statements
+
+
+@lru_cache(maxsize=2)
+def failing_ends(view: SweepView) -> frozenset[tuple[str, str]]:
+    """The ends of ranges in which trials fail: each parameter and `lower` or `upper`."""
+    return frozenset(
+        (said.data["name"], "upper" if said.data["relation"] in (">", ">=") else "lower")
+        for said in failure_statements(view)
+        if said.key == "failing_range"
+    )
 
 
 def _reasons(failures: Sequence[FrozenTrial]) -> list[_Reason]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from sweep.controller.statistics import TrialStats
 from sweep.controller.usage import stored_usage
 from sweep.messages import (
     AttemptResult,
+    BestTrial,
     OutcomeKind,
     Progress,
     Report,
@@ -116,7 +118,7 @@ class Follower:
                 "waiting": len(live) - busy,
             },
             total=self._stats.total,
-            best=self._stats.best_trial,
+            best=self._best(),
             running=running,
             elapsed=elapsed,
             seconds_left=self._stats.seconds_left(elapsed),
@@ -140,6 +142,13 @@ class Follower:
             self._start([])
         return trials
 
+    def _best(self) -> BestTrial | None:
+        """The best trial so far. The sweep can run in another time zone."""
+        best, trial = self._stats.best_trial, self._stats.best
+        if best is None or trial is None or trial.datetime_complete is None:
+            return best
+        return replace(best, finished=self._view.aware(trial.datetime_complete).timestamp())
+
     def _runs(self, trial: FrozenTrial) -> Iterator[RunningTrial]:
         """The runs of a trial that are running, and not waiting for another attempt."""
         if trial.state != TrialState.RUNNING or trial.datetime_start is None:
@@ -152,7 +161,7 @@ class Follower:
                     trial.number,
                     attempt,
                     self._view.params(trial),
-                    times[-1][0] if times else trial.datetime_start.timestamp(),
+                    times[-1][0] if times else self._view.aware(trial.datetime_start).timestamp(),
                     _last(trial) if repeat == 0 else None,
                     repeat,
                     label,

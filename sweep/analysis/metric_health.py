@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sweep.analysis import formatting
-from sweep.analysis.directions import direction
+from sweep.analysis.directions import direction, near_bound
 from sweep.analysis.importance import Importance
 from sweep.analysis.metric_model import MetricModel
 from sweep.analysis.parameter_statements import is_predictable, percent
@@ -20,8 +20,6 @@ ratio with it are below one of these pairs: a small share needs less proof."""
 _NOISY = 0.1
 """The share of noise from which on a metric is called noisy."""
 _UNPREDICTABLE = 0.25
-_AT = 0.1
-"""A trial lies at a bound if it is within this part of the range."""
 
 
 def metric_health_statements(model: MetricModel, ranked: Sequence[Importance]) -> list[Statement]:
@@ -49,14 +47,8 @@ def _bounds(model: MetricModel, ranked: Sequence[Importance]) -> list[Statement]
         found = direction(model, column)
         if found is None or found.at_bound is None:
             continue
-        edge = 0.0 if found.at_bound == "lower" else 1.0
-        decode = model.dimensions[column].decode
-        bound = decode(edge)
-        positions = model.rows[model.best_tenth, column]
-        positions = positions[~np.isnan(positions)]
-        # A whole number has a part of the scale, and its position is the middle of that.
-        is_bound = np.array([decode(float(position)) == bound for position in positions], dtype=bool)
-        near = is_bound | (np.abs(positions - edge) <= _AT)
+        bound = model.dimensions[column].decode(0.0 if found.at_bound == "lower" else 1.0)
+        near = near_bound(model, column, found.at_bound)
         subject = (
             f"{one.name}'s best tenth lies at"
             if near.mean() >= 0.5

@@ -31,6 +31,7 @@ _MISLED, _BY = 0.75, 4.0
 complete ones is so many times as large as without them: twice the error. Where early steps rank the trials,
 it was less than 2.5 times as large."""
 _MOST_PARAMETERS = 15
+_FEWEST_BEST = 5
 
 
 class MetricModel:
@@ -182,10 +183,25 @@ class MetricModel:
         return shares(self.surrogate)
 
     @cached_property
+    def is_allowed(self) -> np.ndarray:
+        """Which trials are within the limits on other metrics."""
+        return np.array([self.view.is_feasible(trial) for trial in self.observations.trials], dtype=bool)
+
+    @property
+    def can_win(self) -> np.ndarray:
+        """Which trials could be the best: the complete ones that are allowed."""
+        return np.asarray(self.is_allowed & ~self.observations.is_pruned)
+
+    @cached_property
     def best_tenth(self) -> np.ndarray:
-        """The indices of the best tenth of the complete trials, at least five, the best first."""
-        losses = np.where(self.observations.is_pruned, np.inf, self.observations.losses)
-        return np.argsort(losses, kind="stable")[: max(5, round(self.observations.complete / 10))]
+        """The indices of the best tenth of the trials that can win, at least five, the best first.
+
+        Empty if fewer than five can.
+        """
+        possible = np.flatnonzero(self.can_win)
+        ranked = possible[np.argsort(self.observations.losses[possible], kind="stable")]
+        count = max(_FEWEST_BEST, round(len(ranked) / 10))
+        return ranked[:count] if len(ranked) >= _FEWEST_BEST else ranked[:0]
 
     @cached_property
     def defaults(self) -> Mapping[str, Any] | None:

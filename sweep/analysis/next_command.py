@@ -7,17 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import TrialState
-from pydantic import ValidationError
 
 from sweep.analysis.formatting import printable
+from sweep.analysis.next_space import can_run
 from sweep.analysis.range_scale import widened_bound
 from sweep.analysis.resuming import name_for_commands, stored_caller
 from sweep.analysis.statement import Statement
 from sweep.analysis.view import SweepView
 from sweep.caller import CommandLine
-from sweep.errors import EntryError
-from sweep.space import SearchSpace
-from sweep.study.enqueue import enqueued_configurations
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Choice, Range
@@ -130,11 +127,5 @@ def _is_valid(spec: SweepSpec, parameter: str, key: str, value: Any) -> bool:
     """Whether a sweep with this change of a parameter can be run."""
     parameters = dump_parameters(spec.parameters.items())
     parameters[parameter] = {**parameters[parameter], key: value}
-    try:
-        changed = SweepSpec.model_validate(
-            {**spec.model_dump(exclude={"parameters"}, exclude_unset=True), "parameters": parameters}
-        )
-        enqueued_configurations(changed, SearchSpace.of(changed))
-    except (ValidationError, EntryError):
-        return False
-    return True
+    entries = spec.model_dump(exclude={"parameters"}, exclude_unset=True)
+    return can_run({**entries, "parameters": parameters})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import ValidationError
 
 from sweep.analysis import formatting
 from sweep.analysis.directions import Direction, direction
@@ -13,9 +15,16 @@ from sweep.analysis.metric_health import is_without_effect
 from sweep.analysis.metric_model import MetricModel
 from sweep.analysis.parameter_statements import is_predictable
 from sweep.analysis.range_scale import RangeScale, widened_bound
+from sweep.errors import EntryError
+from sweep.space import SearchSpace
+from sweep.space.space import EXHAUSTIVE
+from sweep.study.constrained_sampler import check_feasible
+from sweep.study.enqueue import enqueued_configurations
+from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.parameter_forms import dump_parameters
 from sweep.sweepfile.parameters import Choice, Range
 from sweep.sweepfile.tree import FlatParameter, flatten
+from sweep.sweepfile.types import same_value
 
 _MARGIN = 0.5
 """A narrowed range has so much of the good range's width on each side of it."""
@@ -58,6 +67,21 @@ def next_space(model: MetricModel) -> NextSpace:
     return NextSpace(parameters, changes)
 
 
+def can_run(entries: Mapping[str, Any]) -> bool:
+    """Whether a sweep with these entries of a sweep file is valid and has a configuration that can be run."""
+    try:
+        spec = SweepSpec.model_validate(entries)
+        space = SearchSpace.of(spec)
+        enqueued_configurations(spec, space)
+        if spec.sampler.type in EXHAUSTIVE:
+            space.check_grid()
+        else:
+            check_feasible(space)
+    except (ValidationError, EntryError):
+        return False
+    return True
+
+
 def _changed(
     model: MetricModel, one: Importance, node: FlatParameter, column: int
 ) -> tuple[dict[str, Any], str] | None:
@@ -70,9 +94,17 @@ def _changed(
     found = direction(model, column) if one.matters else None
     if found is None:
         return None
-    if isinstance(node.parameter, Choice) and len(found.good) < len(node.parameter.values):
+    if isinstance(node.parameter, Choice):
         weights = node.parameter.probabilities
-        kept = [index for index, value in enumerate(node.parameter.values) if _is_in(value, found.good)]
+        best = model.view.params(model.trial(model.index_of_best)).get(one.name)
+        worse = [value for value in found.worse if not same_value(value, best)]
+        kept = [
+            index
+            for index, value in enumerate(node.parameter.values)
+            if not any(same_value(value, other) for other in worse)
+        ]
+        if len(kept) == len(node.parameter.values):
+            return None
         entry: dict[str, Any] = {"values": [node.parameter.values[index] for index in kept]}
         if weights is not None:
             entry["probabilities"] = [weights[index] for index in kept]
@@ -83,17 +115,14 @@ def _changed(
     return None
 
 
-def _is_in(value: Any, others: Sequence[Any]) -> bool:
-    return any(type(value) is type(other) and value == other for other in others)
-
-
 def _range(parameter: Range, found: Direction) -> tuple[dict[str, Any], str] | None:
     scale = RangeScale(parameter)
     low, high = scale.position(found.low), scale.position(found.high)
     margin = _MARGIN * (high - low)
-    first, last = max(0.0, low - margin), min(1.0, high + margin)
+    first = low if "lower" in found.ends else max(0.0, low - margin)
+    last = high if "upper" in found.ends else min(1.0, high + margin)
     if last - first > _WORTHWHILE:
-        first, last = 0.0, 1.0
+        first, last = first if "lower" in found.ends else 0.0, last if "upper" in found.ends else 1.0
     why = "narrowed to where it is good"
     new_low, new_high = scale.value(first), scale.value(last)
     wider = None if found.at_bound is None else widened_bound(parameter, found.at_bound == "upper")

@@ -23,6 +23,8 @@ _FIELDS: Mapping[str, Callable[[TrialRow], Any]] = {
 }
 _Key = Callable[[TrialRow], Any]
 """Returns what a row has under a key, None for nothing; raises KeyError if the row has no such key."""
+_STATES = ("COMPLETE", "PRUNED", "RUNNING", "WAITING", "FAIL")
+"""The order of the states if trials are not sorted."""
 _UNORDERED = 2
 """The kind of values that have no order, such as NaN and lists."""
 
@@ -224,9 +226,10 @@ def _sort_key(value: _Key, row: TrialRow) -> tuple[int, Any]:
 
 def _rank(sweep: SweepTrials, row: TrialRow) -> tuple[Any, ...]:
     """A key that sorts the best trials of a sweep first: with several goals, the Pareto front."""
-    is_complete, goal = row.state == "COMPLETE", sweep.view.spec.goals[0]
+    goal = sweep.view.spec.goals[0]
     value = row.value if row.value is not None else row.metrics.get(goal.name)
     has_value = value is not None and not math.isnan(value)
     loss = 0.0 if value is None or not has_value else value if goal.goal == "minimize" else -value
     is_feasible = row.feasible is not False
-    return (row.number not in sweep.best, not is_complete, not is_feasible, not has_value, loss, row.number)
+    state = _STATES.index(row.state)
+    return (row.number not in sweep.best, state, not is_feasible, not has_value, loss, row.number)

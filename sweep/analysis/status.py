@@ -60,6 +60,11 @@ def status_record(view: SweepView) -> dict[str, Any]:
     }
 
 
+def unreadable_record(name: str, error: InputError) -> dict[str, Any]:
+    """What `sweep status --json` and `sweep ls --json` print in place of a sweep that cannot be read."""
+    return {"name": name, "state": "unreadable", "error": str(error)}
+
+
 def front_records(view: SweepView) -> list[dict[str, Any]]:
     """The trials of the Pareto front, as `sweep best --format json` prints them."""
     return [
@@ -71,7 +76,7 @@ def front_records(view: SweepView) -> list[dict[str, Any]]:
 def started_at(view: SweepView) -> float:
     """When a sweep was started, in seconds since the epoch: when its first trial did, if there is one."""
     starts = [trial.datetime_start for trial in view.frozen_trials[:1] if trial.datetime_start is not None]
-    return starts[0].timestamp() if starts else view.directory.spec.stat().st_mtime
+    return view.aware(starts[0]).timestamp() if starts else view.directory.spec.stat().st_mtime
 
 
 def listing_record(view: SweepView) -> dict[str, Any]:

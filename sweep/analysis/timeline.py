@@ -62,8 +62,8 @@ def _spans(view: SweepView, trial: FrozenTrial, now: float) -> Iterator[Span]:
     if trial.datetime_start is None:
         return
     has_repeats, attrs, state = view.spec.repeats is not None, trial.user_attrs, view.state_of(trial)
-    created = trial.datetime_start.timestamp()
-    end = now if trial.datetime_complete is None else trial.datetime_complete.timestamp()
+    created = view.aware(trial.datetime_start).timestamp()
+    end = now if trial.datetime_complete is None else view.aware(trial.datetime_complete).timestamp()
     if any(attribute(label, attributes.TIMES) in attrs for label in view.spec.run_labels):
         for label in view.spec.run_labels:
             yield from _recorded(trial, label, state, now)

@@ -30,6 +30,7 @@ from sweep.study.resubmission import failed_trials
 from sweep.study.storage import IndexedJournalStorage, check_study, load_study, reading
 from sweep.sweepfile import SweepSpec, load_spec
 from sweep.system.directory import SweepDirectory
+from sweep.system.environment import environments
 from sweep.system.lock import is_locked
 from sweep.system.remote.fetch import keep_refreshed, refresh, runner_elsewhere
 from sweep.tracking.numbers import is_in_curve
@@ -261,6 +262,36 @@ class SweepView:
     def _stats(self) -> TrialStats:
         return TrialStats(self.spec, self._space, self.frozen_trials)
 
+    def aware(self, moment: datetime.datetime) -> datetime.datetime:
+        """One of Optuna's times with a time zone, that of this process.
+
+        Optuna stores the local time of the process that runs the sweep, without its zone, and it can be read
+        in another zone. If that of the run is unknown, as in sweeps of version 0.1.0, it is taken as ours.
+        """
+        for start, end, zone in self._runs:
+            found = moment.replace(tzinfo=zone).astimezone()
+            if start <= found < end:
+                return found
+        return moment.astimezone()
+
+    @cached_property
+    def _runs(self) -> list[tuple[datetime.datetime, datetime.datetime, datetime.tzinfo | None]]:
+        """Between which times each run of the sweep was, and in which zone; None for that of this process.
+
+        Only the zone's offset from UTC is stored. If ours was the same, it is taken as our zone, which knows
+        daylight saving time.
+        """
+        starts = [run.moment for run in environments(self.directory)]
+        ends = [*starts[1:], datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)]
+        return [
+            (
+                start.replace(microsecond=0),  # MySQL rounds times to seconds
+                end,
+                None if start.astimezone().utcoffset() == start.utcoffset() else start.tzinfo,
+            )
+            for start, end in zip(starts, ends, strict=False)
+        ]
+
     def params(self, trial: FrozenTrial) -> dict[str, Any]:
         """All parameters of a trial, constants included; for a waiting trial, those enqueued with it."""
         return self._space.complete(trial.params or trial.system_attrs.get("fixed_params", {}))
@@ -288,8 +319,8 @@ class SweepView:
             metrics=self._metrics(trial),
             attempts=0 if trial.state == TrialState.WAITING else self._attempts(trial),
             reason=trial.user_attrs.get(attributes.REASON),
-            started=_iso(trial.datetime_start),
-            finished=_iso(trial.datetime_complete),
+            started=self._iso(trial.datetime_start),
+            finished=self._iso(trial.datetime_complete),
             duration_s=round(duration, 3) if duration is not None else None,
             directory=root,
             retry_of=trial.user_attrs.get(attributes.RESUBMISSION_OF),
@@ -308,6 +339,9 @@ class SweepView:
                 default=None,
             ),
         )
+
+    def _iso(self, moment: datetime.datetime | None) -> str | None:
+        return self.aware(moment).isoformat(timespec="milliseconds") if moment is not None else None
 
     def _artifacts(self, number: int, root: Path) -> list[str]:
         folders = [self.directory.trial(number, label).artifacts for label in self.spec.run_labels]
@@ -349,8 +383,3 @@ class SweepView:
             best = max(numbers) if self.spec.metric.goal == "maximize" else min(numbers)
             metrics[best_tag(self.spec.metric.name)] = best
         return {**metrics, **trial.user_attrs.get(attributes.METRICS, {})}
-
-
-def _iso(moment: datetime.datetime | None) -> str | None:
-    """One of Optuna's times, which are local and naive, as ISO 8601 with a time zone."""
-    return moment.astimezone().isoformat(timespec="milliseconds") if moment is not None else None

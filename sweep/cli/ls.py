@@ -46,26 +46,25 @@ def ls(
       sweep ls --sort cost
       sweep ls --runs ~/sweeps --json | jq -r '.sweeps[].best.value'
     """
-    from sweep.analysis.status import find_sweeps, listing_record
+    from sweep.analysis.status import find_sweeps, listing_record, unreadable_record
 
     sweeps = find_sweeps(runs)  # sorted by name
     readable = {name: view for name, view in sweeps.items() if not isinstance(view, InputError)}
     names = sorted(readable, key=lambda name: _key(readable[name], sort))
-    names += [name for name in sweeps if name not in readable]
+    unreadable = {name: error for name, error in sweeps.items() if isinstance(error, InputError)}
+    names += unreadable
     if as_json:
         records = [
             {**listing_record(readable[name]), "name": name}
             if name in readable
-            else {"name": name, "state": "unreadable", "error": str(sweeps[name])}
+            else unreadable_record(name, unreadable[name])
             for name in names
         ]
         print_json({"version": 1, "sweeps": records})
-    elif not names:
-        print(f"{runs}: contains no sweep; start one with: sweep run FILE")
     else:
-        from sweep.console.listing import print_listing
+        from sweep.console.tables import print_listing
 
-        print_listing({name: sweeps[name] for name in names})
+        print_listing({name: sweeps[name] for name in names}, runs)
 
 
 def _key(view: SweepView, order: Order) -> float:

@@ -26,7 +26,7 @@ def status(
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Print the status of a sweep, or of all sweeps in the folder. `sweep ls` sorts them, with cost and age.
+    """Print the status of a sweep, or list all sweeps in the folder by name, as `sweep ls --sort name` does.
 
     \b
     Examples:
@@ -34,7 +34,7 @@ def status(
       sweep status digits-cnn
       sweep status digits-cnn --json
     """
-    from sweep.analysis.status import find_sweeps, status_record
+    from sweep.analysis.status import find_sweeps, status_record, unreadable_record
     from sweep.analysis.view import SweepView
 
     if name is not None:
@@ -50,15 +50,11 @@ def status(
     if as_json:
         print_json(
             [
-                {"name": key, "state": "unreadable", "error": str(view)}
-                if isinstance(view, InputError)
-                else status_record(view)
+                unreadable_record(key, view) if isinstance(view, InputError) else status_record(view)
                 for key, view in sweeps.items()
             ]
         )
-    elif not sweeps:
-        raise InputError(f"{runs}: contains no sweep; start one with `sweep run FILE`")
     else:
-        from sweep.console.tables import print_sweeps
+        from sweep.console.tables import print_listing
 
-        print_sweeps(sweeps)
+        print_listing(sweeps, runs)

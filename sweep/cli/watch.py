@@ -55,14 +55,15 @@ def watch(
 
 
 def _follow(follower: Follower, display: Display) -> None:
-    """Display the sweep until no process runs it."""
+    """Display the sweep until no process runs it, or nobody reads what is printed."""
     from sweep.analysis.time_left import recent
+    from sweep.system.streams import lost_output
 
     look = follower.look()
     display.on_history(follower.latest(recent(look.progress.slots)))
     display.on_reports(look.reports)
     display.on_ready(look.progress.slots, look.progress)
-    while follower.is_running:
+    while follower.is_running and lost_output() is None:
         time.sleep(_INTERVAL)
         look = follower.look()
         display.on_reports(look.reports)

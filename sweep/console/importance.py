@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sweep.analysis.formatting import plural, printable
 from sweep.analysis.importance import Importance
 from sweep.analysis.metric_importances import MetricImportances
-from sweep.console.tables import make_console
+from sweep.console.tables import UNLIMITED, make_console
 from sweep.system.streams import can_encode
 
 _WIDTH = 24
@@ -33,6 +34,8 @@ def print_importances(metric: MetricImportances, *, is_ped: bool) -> None:
         return
     kind, covered = ("PED-ANOVA", "90 %") if is_ped else ("fANOVA", "95 %")
     table = Table("parameter", kind, f"{covered} range", "", box=None, header_style="bold", pad_edge=False)
+    for column in table.columns[:3]:
+        column.no_wrap = True
     for column in table.columns[1:3]:
         column.justify = "right"
     for one in sorted(metric.parameters, key=lambda one: -(_numbers(one, is_ped)[0] or 0.0)):
@@ -43,7 +46,15 @@ def print_importances(metric: MetricImportances, *, is_ped: bool) -> None:
             cells = (f"{value:.3f}", f"{low:.3f} to {high:.3f}", _bar(value, low, high))
             table.add_row(printable(one.name), *cells)
     print(f"{name}: the importance of each parameter, from {trials}")
-    make_console().print(table)
+    console = make_console()
+    if console.width < _needed_width(console, table):
+        table.columns.pop()  # the bars, which only show what the numbers say
+        console.width = max(console.width, _needed_width(console, table))  # a number is never cut off
+    console.print(table)
+
+
+def _needed_width(console: Console, table: Table) -> int:
+    return console.measure(table, options=console.options.update(width=UNLIMITED)).maximum
 
 
 def _numbers(one: Importance, is_ped: bool) -> tuple[float | None, float | None, float | None]:

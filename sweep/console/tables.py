@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -22,31 +24,43 @@ if TYPE_CHECKING:
     from sweep.analysis.view import SweepView
     from sweep.preview import Preview
 
-_UNLIMITED = 100_000
+UNLIMITED = 100_000
 """The width of output that is not a terminal: nothing is cut off."""
 _GAP = "  "
-"""What separates the columns of the trials."""
-_LEFT = ("state", "why")
-"""The columns of the trials that are aligned to the left."""
-_LEAST_WIDTH = 10
+"""What separates the columns of trials and sweeps."""
+_LEAST_WIDTH = 20
 """The least width of a column that is cut off."""
-STATE_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"}
+STATE_STYLES = {
+    **{"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red", "RUNNING": "cyan", "WAITING": "dim"},
+    **{"running": "cyan", "finished": "green", "interrupted": "yellow", "unreadable": "red"},
+}
+"""The colours of the states of trials and sweeps."""
 
 
-def print_sweeps(sweeps: Mapping[str, SweepView | InputError]) -> None:
-    """Print one line per sweep, or the error of a sweep that cannot be read."""
-    table = _table()
-    for title in ("sweep", "state", "trials"):
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
-    table.add_column("best")  # see cut_off
+def print_listing(sweeps: Mapping[str, SweepView | InputError], runs: Path) -> None:
+    """Print one line per sweep, in this order. On a terminal the best trials are cut off, numbers never.
+
+    Args:
+        sweeps: the sweeps by name, with the error in place of a sweep that cannot be read.
+        runs: the folder that contains them.
+    """
+    from sweep.analysis.cost import Cost
+    from sweep.analysis.status import started_at
+
+    if not sweeps:
+        print(f"{runs}: contains no sweep; start one with: sweep run FILE")
+        return
+    rows = []
     for name, view in sweeps.items():
         if isinstance(view, InputError):
-            table.add_row(text.printable(name), "unreadable", "", cut_off(text.printable(str(view))))
-        else:
-            table.add_row(
-                text.printable(name), view.state, text.counts(view.counts), cut_off(best_text(view))
-            )
-    make_console().print(table)
+            rows.append([name, "unreadable", "", "", "", str(view)])
+            continue
+        of = "" if view.total is None else f"/{view.total}"
+        cost = Cost.of(view).slot_hours
+        trials, hours = f"{view.finished_trials}{of}", f"{cost:.2f}" if cost else "-"
+        age = text.duration(max(0.0, time.time() - started_at(view)))
+        rows.append([name, view.state, trials, hours, age, _best_text(view)])
+    _print_rows(["sweep", "state", "trials", "slot hours", "age", "best"], rows, left=[0, 1], has_text=True)
 
 
 def print_trials(view: SweepView) -> None:
@@ -56,7 +70,8 @@ def print_trials(view: SweepView) -> None:
     goals = [goal.name for goal in view.spec.goals]
     limits = [name for name in view.spec.limits if name not in goals]
     titles = ["trial", "state", *goals, *limits, "time", *varied]
-    if any(row.reason for row in rows):
+    has_reasons = any(row.reason for row in rows)
+    if has_reasons:
         titles.append("why")
     table: list[list[str]] = []
     for row in rows:
@@ -74,20 +89,29 @@ def print_trials(view: SweepView) -> None:
             row.reason or "",
         ]
         table.append(cells[: len(titles)])
-    _print_trials(titles, table)
+    _print_rows(titles, table, left=[1], has_text=has_reasons)
 
 
-def _print_trials(titles: list[str], rows: list[list[str]]) -> None:
-    """Print a table with a row for each trial. `rich` takes a second for a thousand rows."""
+def _print_rows(titles: list[str], rows: list[list[str]], left: Collection[int], has_text: bool) -> None:
+    """Print a table, whose second column is a state. `rich` takes a second for a thousand rows.
+
+    On a terminal that is too narrow for the other columns, the lines are longer than it is wide.
+
+    Args:
+        titles: the titles of the columns.
+        rows: the cells of each row.
+        left: the columns that are aligned to the left, by their indices.
+        has_text: whether the last column is aligned to the left, too, and cut off on a terminal.
+    """
     console = make_console()
     columns = [list(map(text.printable, column)) for column in zip(titles, *rows, strict=True)]
     widths = [max(map(cell_len, column)) for column in columns]
-    if titles[-1] == "why":
+    if has_text:
         rest = max(console.width - sum(widths[:-1]) - len(_GAP) * len(widths[:-1]), _LEAST_WIDTH)
         columns[-1] = [_cut(cell, rest) for cell in columns[-1]]
-    for index, (title, width) in enumerate(zip(titles, widths, strict=True)):
+    for index, width in enumerate(widths):
         spaces = [" " * (width - cell_len(cell)) for cell in columns[index]]
-        if title in _LEFT:
+        if index in left or (has_text and index == len(titles) - 1):
             columns[index] = list(map(str.__add__, columns[index], spaces))
         else:
             columns[index] = list(map(str.__add__, spaces, columns[index]))
@@ -146,7 +170,7 @@ def print_preview(spec: SweepSpec, preview: Preview, notes: Sequence[str]) -> No
 
 def make_console() -> Console:
     """A console that prints texts as they are, and cuts off nothing if the output is not a terminal."""
-    width = None if sys.stdout.isatty() else _UNLIMITED
+    width = None if sys.stdout.isatty() else UNLIMITED
     return Console(markup=False, emoji=False, highlight=False, width=width)
 
 
@@ -154,14 +178,7 @@ def _table(*headers: str, expand: bool = False) -> Table:
     return Table(*headers, box=None, header_style="bold", pad_edge=False, expand=expand)
 
 
-def cut_off(content: str) -> Text:
-    """The content of the column that is narrowed first if a table is wider than the terminal: rich narrows
-    columns that can be wrapped before others, and this text is cut off instead of wrapped.
-    """
-    return Text(content, no_wrap=True, overflow="ellipsis")
-
-
-def best_text(view: SweepView) -> str:
+def _best_text(view: SweepView) -> str:
     """The best value of a sweep and its trial, on one line."""
     if view.best is None:
         return "-"

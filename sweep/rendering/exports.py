@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,21 @@ def trials_frame(view: SweepView) -> pandas.DataFrame:
     for name in ("datetime_start", "datetime_complete"):
         if name in table:
             table[name] = pandas.to_datetime(table[name])
-    return table
+    return table.assign(**dict(_integer_columns(records, table)))
+
+
+def _integer_columns(
+    records: Sequence[Mapping[str, Any]], table: pandas.DataFrame
+) -> Iterator[tuple[str, pandas.Series]]:
+    """The columns that contain integers and gaps. pandas has made floats of them, which have fewer digits."""
+    import pandas
+
+    for name in table:
+        values = [record.get(name) for record in records]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values) and known and all(type(value) is int for value in known):
+            is_small = all(-(2**63) <= value < 2**63 for value in known)
+            yield name, pandas.Series(values, dtype="Int64" if is_small else "object")
 
 
 _ORDER = (

@@ -13,7 +13,7 @@ from sweep.analysis.dependence import curve
 from sweep.analysis.formatting import distinct
 from sweep.analysis.importance import Importance, importances
 from sweep.analysis.metric_model import MetricModel
-from sweep.analysis.next_space import next_space
+from sweep.analysis.next_space import can_run, next_space
 from sweep.rendering.columns import as_json
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.yaml import read_value, write_yaml
@@ -72,10 +72,11 @@ def _importance(one: Importance) -> dict[str, Any]:
 
 
 def _curve(model: MetricModel, column: int) -> dict[str, Any] | None:
-    found = curve(model, column)
+    dimension = model.dimensions[column]
+    found = None if dimension.is_unordered else curve(model, column)
     if found is None:
         return None
-    choices = model.dimensions[column].choices
+    choices = dimension.choices
     return {
         # The page finds a choice by its text, which depends on the other choices.
         "x": [as_json(value, _DIGITS) for value in found.values]
@@ -115,7 +116,10 @@ def _label(step: AblationStep) -> str:
 
 
 def next_search(model: MetricModel) -> NextSearch | None:
-    """The sweep file for the next search; None if nothing speaks for another space."""
+    """The sweep file for the next search; None if nothing speaks for another space, or it could not be run.
+
+    What is good of each parameter alone can violate a constraint on several.
+    """
     found = next_space(model)
     if not found.changes:
         return None
@@ -126,4 +130,4 @@ def next_search(model: MetricModel) -> NextSearch | None:
     for key, field in SweepSpec.model_fields.items():
         if key in data and getattr(spec, key) == field.get_default(call_default_factory=False):
             del data[key]
-    return NextSearch(name, write_yaml(data), found.changes)
+    return NextSearch(name, write_yaml(data), found.changes) if can_run(data) else None

@@ -75,6 +75,11 @@ class Environment:
     machine: Mapping[str, str] = field(default_factory=dict)
     git: GitState | None = None
 
+    @property
+    def moment(self) -> datetime.datetime:
+        """`started`, with the UTC offset of the process that runs the sweep. Optuna's times are local."""
+        return datetime.datetime.fromisoformat(self.started)
+
 
 def environments(directory: SweepDirectory) -> list[Environment]:
     """What each run of a sweep ran on, in order; empty if that was not recorded."""
@@ -87,7 +92,10 @@ def _environment(record: dict[str, Any]) -> Environment:
     git = record.pop("git")
     if git is not None:
         git["untracked"] = None if git["untracked"] is None else tuple(git["untracked"])
-    return Environment(**record, git=None if git is None else GitState(**git))
+    environment = Environment(**record, git=None if git is None else GitState(**git))
+    if environment.moment.tzinfo is None:
+        raise ValueError
+    return environment
 
 
 def record_environment(directory: SweepDirectory) -> None:
@@ -120,6 +128,7 @@ def _record_changes(
 
 def _write(directory: SweepDirectory, earlier: list[Environment], now: Environment) -> None:
     is_same = bool(earlier) and replace(earlier[-1], started=now.started) == now
+    is_same = is_same and earlier[-1].moment.utcoffset() == now.moment.utcoffset()
     write_atomically(directory.environment, _as_text(earlier if is_same else [*earlier, now]))
 
 

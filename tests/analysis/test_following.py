@@ -40,9 +40,15 @@ def assigned(controller: Controller) -> Assignment:
 
 
 def comparable(progress: Progress) -> Progress:
-    """A progress without times, and without reports that the study does not have, or has of any attempt."""
+    """A progress without times, what the engine must kill, and reports that the study does not have, or has of
+    any attempt."""
     running = tuple(
-        replace(trial, started=0.0, last=trial.last if (trial.attempt, trial.repeat) == (1, 0) else None)
+        replace(
+            trial,
+            started=0.0,
+            last=trial.last if (trial.attempt, trial.repeat) == (1, 0) else None,
+            is_cancelled=False,
+        )
         for trial in progress.running
     )
     best = progress.best and replace(progress.best, finished=None)

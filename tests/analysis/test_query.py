@@ -14,6 +14,7 @@ import sweep
 from sweep.analysis.query import Order, SweepTrials, select
 from sweep.analysis.view import SweepView
 from sweep.errors import InputError
+from sweep.operations import enqueue
 from sweep.sweepfile.expressions import Expression
 
 ROWS = [
@@ -103,6 +104,24 @@ def test_an_invalid_condition_is_one_error(view: SweepView, where: str, message:
 
 def test_without_an_order_the_best_are_first_and_failed_ones_last(view: SweepView) -> None:
     assert numbers(view) == [1, 0, 2, 3]
+
+
+def test_without_an_order_complete_trials_come_before_pruned_ones_and_those_before_failed_ones(
+    tmp_path: Path,
+) -> None:
+    def train(trial: Any) -> float:
+        trial.report(trial.number, 0)  # the best values are those of trials that are not complete
+        if trial.number == 0:
+            raise ValueError("no luck")
+        if trial.number == 1:
+            raise sweep.TrialPruned
+        return float(trial.number)
+
+    sweep.run(train, name="demo", goal="minimize", n_trials=4, inline=True, progress=False, runs=tmp_path)
+    directory = SweepView.open("demo", tmp_path).directory
+    directory.spec.write_text(directory.spec.read_text().replace("trials: 4", "trials: 5"))
+    enqueue(SweepView(directory), {"x": 1.0})
+    assert numbers(SweepView(directory)) == [2, 3, 1, 4, 0]
 
 
 def test_an_order_is_ascending_and_what_a_trial_does_not_have_is_last_in_both_directions(

@@ -201,6 +201,31 @@ def test_parquet_makes_texts_of_integers_that_do_not_fit_into_64_bits() -> None:
     assert list(table["user_attrs_plain"]) == values["plain"]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_integers_keep_all_digits_in_columns_with_gaps(suffix: str) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    large, huge = 2**60 + 1, 10**30 + 1
+
+    def objective(trial: sweep.Trial) -> float:
+        if trial.number == 0:
+            trial.set_user_attr("huge", huge)
+        return 1.0
+
+    extra = {"values": [large, 3], "when": {"kind": "a"}}
+    points = [{"kind": "a", "extra": large}, {"kind": "b"}, {"kind": "a", "extra": 3}]
+    run(objective, n_trials=3, space={"kind": {"values": ["a", "b"]}, "extra": extra}, enqueue=points)
+    app(["export", "demo", "-o", f"t.{suffix}"], standalone_mode=False)
+    if suffix == "csv":
+        table = pandas.read_csv("t.csv", dtype=str, keep_default_na=False)
+        assert list(table["params_extra"]) == [str(large), "", "3"]
+        assert list(table["user_attrs_huge"]) == [str(huge), "", ""]
+    else:
+        table = pandas.read_parquet("t.parquet")
+        assert list(table["params_extra"].dropna()) == [large, 3]
+        assert list(table["user_attrs_huge"].dropna()) == [str(huge)]
+
+
 def test_constants_have_columns_even_if_all_parameters_are_constant() -> None:
     run(lambda trial: 1.0, n_trials=2, space={"epochs": 3, "kind": "a"})
     table = exported()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -77,6 +78,15 @@ def test_without_a_terminal_there_is_a_line_for_each_new_ending(
     assert watching.wait() == 0
     assert [line.split(" after")[0] for line in lines[:3]] == [f"trial {n} COMPLETE" for n in (3, 4, 5)]
     assert lines[3].startswith("demo: finished, 6 of 6 trials")
+
+
+def test_it_ends_when_nobody_reads_its_output(running: subprocess.Popen[bytes]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # as after `| head -1`
+    watching = subprocess.Popen(sweep_command("watch", "demo"), stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert watching.communicate(timeout=PATIENCE)[1] == b""
+    assert running.poll() is None
 
 
 def test_of_a_sweep_that_is_not_running_the_status_is_printed(make_sweep: MakeSweep) -> None:

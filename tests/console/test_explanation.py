@@ -116,6 +116,18 @@ def test_parameters_are_ordered_by_the_chosen_importance(capsys: pytest.CaptureF
     assert "lr" in capsys.readouterr().out
 
 
+def test_on_a_narrow_terminal_bars_are_left_out_and_numbers_never_cut_off(
+    terminal: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for columns, has_bars in ((80, True), (50, False), (20, False)):
+        terminal(columns, 24)
+        print_importances(importances(), is_ped=False)
+        out = capsys.readouterr().out
+        assert ("█" in out) == has_bars
+        assert "0.600  0.500 to 0.700" in out
+        assert "…" not in out
+
+
 def test_importance_is_not_told_from_too_few_or_equal_trials(capsys: pytest.CaptureFixture[str]) -> None:
     print_importances(importances(is_enough=False, complete=8), is_ped=True)
     assert (

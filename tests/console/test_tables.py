@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from sweep.analysis.view import SweepView
-from sweep.console.tables import print_trials
+from sweep.console.tables import print_listing, print_trials
 from sweep.controller.controller import Controller
+from sweep.errors import InputError
 from sweep.messages import Outcome
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
@@ -59,25 +62,42 @@ def test_each_trial_has_a_line_and_the_columns_are_aligned(
     assert sum(" a b " in line for line in lines) == 4
 
 
+@pytest.fixture
+def resize(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes stdout a terminal with so many columns."""
+
+    def resize_to(columns: int) -> None:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return resize_to
+
+
 def test_on_a_terminal_reasons_are_cut_off_and_numbers_never(
-    view: SweepView, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    view: SweepView, capsys: pytest.CaptureFixture[str], resize: Callable[[int], None]
 ) -> None:
-    class Terminal:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(stream, name)
-
-        def isatty(self) -> bool:
-            return True
-
-    stream = sys.stdout
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setenv("TERM", "xterm")
     widths = {}
     for columns in (80, 30):
-        monkeypatch.setenv("COLUMNS", str(columns))
+        resize(columns)
         _, *lines = shown(view, capsys)
         assert "\x1b[31mFAIL" in lines[0]
         assert lines[0].endswith("…")
         assert "13.3457 *" in lines[1]
         widths[columns] = len(lines[0])
     assert widths[30] < widths[80]
+
+
+def test_the_list_of_sweeps_has_all_columns_on_every_terminal(
+    view: SweepView, capsys: pytest.CaptureFixture[str], resize: Callable[[int], None]
+) -> None:
+    sweeps = {"demo": view, "broken": InputError("sweep.yaml: invalid YAML " + "and so on " * 20)}
+    for columns in (80, 40, 20):
+        resize(columns)
+        print_listing(sweeps, Path("runs"))
+        header, demo, broken = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
+        assert header.split() == ["sweep", "state", "trials", "slot", "hours", "age", "best"]
+        assert demo.split()[:4] == ["demo", "finished", "12/12", "-"]
+        assert "loss=13.35 (trial " in demo
+        assert broken.index("sweep.yaml") == demo.index("loss=")
+        assert broken.endswith("…")

@@ -34,7 +34,7 @@ _ALIVE = 60.0
 """Seconds after which a sweep that another machine runs counts as killed, unless it has renewed its lock."""
 THREADS = 8
 """How many files are copied at the same time."""
-_OVERVIEW = (SPEC, JOURNAL, ".usage", ".command")
+_OVERVIEW = (SPEC, JOURNAL, ".usage", ".command", ".environment")
 
 
 def fetch(remote: RemoteRuns, root: Path, is_wanted: Callable[[str], bool] = lambda name: True) -> None:
