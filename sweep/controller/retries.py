@@ -6,7 +6,7 @@ from sweep.messages import OutcomeKind
 from sweep.sweepfile.model import TrialRules
 
 FREE_LOSSES = 10
-"""So many times in a row a run can lose its machine, without a new step, and it is not the run's own failure."""
+"""So many times in a row, without a new step, a run can lose its machine before it is taken for the cause."""
 _MAX_DELAY = 600.0  # seconds
 
 

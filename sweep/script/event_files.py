@@ -255,8 +255,8 @@ class _Steps:
         """Add an event; returns those whose steps are known now."""
         if found.step != 0:
             self._given.update(found.scalars)
-        for tag in found.scalars:
-            if tag in self._held:
+        for tag, held in [*self._held.items()]:
+            if held.scalars.keys() & found.scalars.keys():
                 yield self._counted(self._held.pop(tag))
         second = [tag for tag in found.scalars if self._counts.get(tag) == 1 and tag not in self._given]
         if found.step == 0 and second:

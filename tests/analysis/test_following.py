@@ -40,8 +40,7 @@ def assigned(controller: Controller) -> Assignment:
 
 
 def comparable(progress: Progress) -> Progress:
-    """A progress without times, what the engine must kill, and reports that the study does not have, or has of
-    any attempt."""
+    """A progress without what the study does not have: times, some reports, and what the engine must kill."""
     running = tuple(
         replace(
             trial,

@@ -67,7 +67,8 @@ def test_a_trial_that_takes_down_each_of_its_machines_fails(directory: SweepDire
     assert [result.will_retry for result in results] == [True] * (FREE_LOSSES + 2) + [False]
     assert results[-1].state == "FAIL"
     assert results[-1].reason == (
-        "its machine was lost 8 times in a row; perhaps it needs more memory than the machine has"
+        f"its machine was lost {FREE_LOSSES + 3} times in a row; "
+        "perhaps it needs more memory than the machine has"
     )
     assert assigned(controller).number == 1
 

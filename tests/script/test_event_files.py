@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import sweep
-from sweep.script.event_files import _TagNames
+from sweep.script.event_files import _Event, _Steps, _TagNames
 from sweep.tracking.events import EventFile
 from sweep.tracking.read import read_scalars
 from sweep.tracking.tensorboardx import summary_pb2
@@ -224,6 +224,14 @@ def test_a_repeated_step_0_is_counted_only_if_no_steps_are_given(
     result = run(make_script(code, TENSORBOARDX))
     assert result.study.trials[0].intermediate_values == curve
     assert result.best_value == steps.count(",")
+
+
+def test_values_without_steps_keep_their_order_if_events_have_several() -> None:
+    steps = _Steps()
+    events = [{"a": 1.0, "b": 1.0}, {"a": 2.0, "b": 2.0}, {"b": 3.0}, {"b": 4.0}]
+    found = [each for scalars in events for each in steps.add(_Event(0, scalars, None))]
+    found += steps.rest()
+    assert [(each.step, each.scalars["b"]) for each in found] == [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)]
 
 
 def test_a_directory_named_after_the_time_is_found(make_script: MakeScript) -> None:

@@ -84,7 +84,8 @@ class BadMachines:
         Raises:
             SweepStopped: it is the disk of all machines.
         """
-        is_of_one = is_local and len({*slot.nodes}) == 1
+        # Outside the objective the worker can have failed to send a file: the sweep's own disk is full.
+        is_of_one = is_local and not outcome.was_killed and len({*slot.nodes}) == 1
         if not (is_of_one and self._leave_out(slot.node_id, f"{outcome.reason}. {FREE_SPACE}")):
             raise disk_full_error(outcome)
 

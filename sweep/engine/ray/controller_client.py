@@ -22,6 +22,8 @@ from sweep.system.urls import client_environment
 _RETRY_INTERVAL = 0.1  # seconds
 _MAX_DEATHS = 5
 """After so many deaths while no attempt starts or ends, it is not restarted again."""
+_STABLE = 600.0
+"""If it has lived so long, in seconds, earlier deaths do not count."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -69,6 +71,7 @@ class ControllerClient:
         """When the controller was found dead, on the monotonic clock; None while it is alive."""
         self._deaths = 0
         """How often it has died since an attempt has started or ended."""
+        self._alive_since = time.monotonic()
         # Task events: Ray would keep 3 KB in memory about each call, and spend a tenth of its time on that.
         self.actor = cluster.on_node(
             RayController, cluster.current_node(), max_restarts=-1, enable_task_events=False
@@ -151,7 +154,7 @@ class ControllerClient:
             self._recover()
 
     def _count_death(self) -> None:
-        self._deaths += 1
+        self._deaths = self._deaths + 1 if time.monotonic() - self._alive_since < _STABLE else 1
         if self._deaths >= _MAX_DEATHS:
             raise SweepStopped(
                 f"the controller died {self._deaths} times while no trial started or ended. It runs the "
@@ -172,7 +175,7 @@ class ControllerClient:
             time.sleep(_RETRY_INTERVAL)
             self._recover()
             return
-        self._lost_since = None
+        self._lost_since, self._alive_since = None, time.monotonic()
         self._on_restarted()
         postponed, self._postponed = self._postponed, []
         for call_again in postponed:

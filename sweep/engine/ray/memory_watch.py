@@ -18,6 +18,8 @@ from sweep.system.repeating import RepeatedCall
 
 _INTERVAL = 0.25
 """Time between two checks, in seconds."""
+_METHOD = "Worker.run"
+"""How the methods are called with which workers run attempts: `RayWorker.run`, `RankWorker.run_rank`."""
 _CHECKS = 3
 """How many checks in a row must agree, because what another worker has killed is not freed at once."""
 
@@ -38,7 +40,7 @@ class MemoryWatch:
     @contextmanager
     def watching(self, trial: TrialDirectory) -> Iterator[None]:
         """Watch the attempt in the block."""
-        trial.out_of_memory.unlink(missing_ok=True)
+        was_ended(trial)  # an earlier attempt, of which it has not been asked
         self._found = 0
         self._calls.start(partial(self._check, trial))
         try:
@@ -55,7 +57,7 @@ class MemoryWatch:
             _end(trial, f"the machine's memory ran out, and this trial used most of it, {this / 1e9:.1f} GB")
 
     def _memory_of_workers(self) -> dict[int, int]:
-        """The memory of each worker of this machine and its child processes, in bytes, by process ID."""
+        """The memory in bytes of each worker here that runs an attempt, with its child processes."""
         memory: dict[int, int] = {}
         if self._raylet is None:
             return memory
@@ -64,16 +66,22 @@ class MemoryWatch:
             """The worker to which each process belongs; parents come before their children."""
             for each in self._raylet.children(recursive=True):
                 with suppress(psutil.Error):
-                    worker = workers[each.pid] = workers.get(each.ppid(), each.pid)
+                    worker = workers.get(each.ppid())
+                    if worker is None:
+                        if each.pid != os.getpid() and not private.runs_method(each, _METHOD):
+                            continue
+                        worker = each.pid
+                    workers[each.pid] = worker
                     use = each.memory_info()
-                    memory[worker] = memory.get(worker, 0) + use.rss - use.shared
+                    memory[worker] = memory.get(worker, 0) + use.rss - getattr(use, "shared", 0)
         return memory
 
 
 def _end(trial: TrialDirectory, reason: str) -> None:
     with suppress(OSError):
-        print(f"killed: {reason}", file=sys.stderr, flush=True)
         trial.out_of_memory.touch()
+    with suppress(Exception):  # the objective can have put anything in the place of sys.stderr
+        print(f"killed: {reason}", file=sys.stderr, flush=True)
     # No wait in between: the attempt must not go on and report that its script has been killed.
     for pid in [*(child.pid for child in processes.descendants()), os.getpid()]:
         with suppress(ProcessLookupError):
@@ -82,7 +90,7 @@ def _end(trial: TrialDirectory, reason: str) -> None:
 
 def was_ended(trial: TrialDirectory) -> bool:
     """Whether a watch has killed the last attempt of a trial on this machine; asked once."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         trial.out_of_memory.unlink()
         return True
     return False

@@ -10,7 +10,7 @@ Those about the token are in `private_authentication`, those that send folders i
 * Becoming a node of a cluster (`ray._private.node`, `ray._private.parameter`).
 * The daemons that a Ray for sweeps does not need (`ray._private.node`).
 * What Ray does below `uv run` (`ray._private.ray_constants`).
-* Its memory monitor and what it knows of the memory of containers (`ray._private.utils`).
+* Its memory monitor, the memory of containers (`ray._private.utils`), and the titles of workers.
 * Whether this machine has GPUs (`ray._private.accelerators`).
 * Facts that Ray reports only in the text or the type of an exception.
 """
@@ -324,6 +324,11 @@ _MEMORY_LIMIT = "RAY_memory_usage_threshold"
 def memory_limit() -> float:
     """The share of a machine's memory above which processes are killed, as for Ray's own monitor."""
     return float(os.environ.get(_MEMORY_LIMIT, "0.95"))
+
+
+def runs_method(worker: psutil.Process, name: str) -> bool:
+    """Whether a worker is executing a method, by the title that Ray gives it: `ray::Class.method`."""
+    return name in worker.name()
 
 
 def memory_use() -> float:

@@ -241,7 +241,8 @@ class WorkerPool:
     def open_more(self) -> None:
         """Open slots for which there is room again."""
         for _ in range(self._cluster.cores()):
-            self._open_next()
+            if not self._open_next():
+                break
 
     def _surplus(self) -> int:
         """The number of slots for which there is no room."""
@@ -323,12 +324,15 @@ class WorkerPool:
         for slot in self.slots:
             self.kill_worker(slot)
 
-    def _open_next(self) -> None:
-        if self._unopened > 0 and self._has_room():
-            self._unopened -= 1
-            slot = Slot(self.resources)
-            self.slots.add(slot)
-            self.start_worker(slot)
+    def _open_next(self) -> bool:
+        """Open a slot if there is one to open, and room for it; returns whether it is open."""
+        if self._unopened == 0 or not self._has_room():
+            return False
+        self._unopened -= 1
+        slot = Slot(self.resources)
+        self.slots.add(slot)
+        self.start_worker(slot)
+        return True
 
     def _has_room(self) -> bool:
         """Whether no slot keeps another one from opening because of a larger share of a GPU."""

@@ -108,8 +108,8 @@ class Mirror:
         """Whether files have been copied since then."""
         self._stored: set[str] = set()
         """The files in the store, whether they are in that list or left by a round that was interrupted."""
-        self._unreadable: set[str] = set()
-        """What the user has been told cannot be copied."""
+        self._unreadable: dict[str, Stamp] = {}
+        """The files that cannot be read, of which the user has been told."""
         self._is_over = threading.Event()
         self._has_lock = True
         self._renewing = threading.Lock()
@@ -233,11 +233,15 @@ class Mirror:
             return  # it has not started
         if JOURNAL in listed:  # as it is after the last file was found
             listed[JOURNAL] = stamp(self._root / JOURNAL)
-        new = [each for each, found in listed.items() if self._record.stamps.get(each) != found]
+        new = [
+            each
+            for each, found in listed.items()
+            if found not in (self._record.stamps.get(each), self._unreadable.get(each))
+        ]
         if JOURNAL in new and not (is_last or self._is_due(JOURNAL)):
             return
         changed = [each for each in new if is_last or self._is_due(each)]
-        gone: set[str] = set()
+        gone = {unit(each) for each in self._unreadable}
         self._is_unlisted |= bool(changed)
         self._upload([each for each in changed if each == JOURNAL], listed, gone)
         self._upload([each for each in changed if each != JOURNAL], listed, gone)
@@ -271,9 +275,11 @@ class Mirror:
                     raise  # it is the store that refuses
                 # It belongs to another user, for example to root in a container.
                 gone.add(unit(each))
-                if unit(each) not in self._unreadable:
-                    self._unreadable.add(unit(each))
-                    self._notify(f"{path} cannot be read, and is not copied to {self._remote.url}")
+                if each not in self._unreadable:
+                    self._notify(
+                        f"{path} cannot be read, so that {unit(each)} is not copied to {self._remote.url}"
+                    )
+                self._unreadable[each] = found
                 return
             self._record.stamps[each] = found
             self._stored.add(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -217,11 +218,16 @@ def test_a_machine_whose_own_disk_is_full_is_left_out(monkeypatch: pytest.Monkey
     assert "host-b: OSError: [Errno 28] No space left on device. Free some disk space" in machines.notes[-1]
 
 
-@pytest.mark.parametrize(("names", "is_local"), [(("a",), True), (("a", "b"), False)])
-def test_a_full_disk_of_all_machines_stops_the_sweep(
-    names: tuple[str, ...], is_local: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("names", "is_local", "was_killed"),
+    [(("a",), True, False), (("a", "b"), False, False), (("a", "b"), True, True)],
+)
+def test_a_full_disk_of_the_sweep_stops_it(
+    names: tuple[str, ...], is_local: bool, was_killed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A worker that fails while it sends files is killed: the disk that they are sent to is full."""
     machines = Machines(monkeypatch, *names)
     slot, *_ = machines.pool.slots
+    outcome = replace(full(slot), was_killed=was_killed)
     with pytest.raises(SweepStopped, match="trial 7 is not marked as failed"):
-        machines.pool.bad_machines.on_disk_full(slot, full(slot), is_local)
+        machines.pool.bad_machines.on_disk_full(slot, outcome, is_local)

@@ -81,3 +81,12 @@ def test_a_controller_can_die_often_if_attempts_start_or_end_in_between(
     ray = Ray(monkeypatch, [*[DEATH, NOTHING_YET, DEATH, DEATH, DEATH, step] * 9, ENDED])
     ray.run()
     assert ray.restarts == 9 * 4
+
+
+def test_deaths_with_long_lives_in_between_do_not_stop_a_sweep_of_long_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(controller_client, "_STABLE", 0.0)
+    ray = Ray(monkeypatch, [STARTED, *[DEATH, NOTHING_YET] * 9, ENDED])
+    ray.run()
+    assert ray.restarts == 9

@@ -413,7 +413,10 @@ def test_what_belongs_to_another_user_is_left_out_of_the_copy_with_one_note(
     mirror._copy()
     mirror._copy(is_last=True)
     assert json.loads((store / "demo" / MANIFEST).read_text())["files"] == ["journal.log", "sweep.yaml"]
-    assert notes == [f"{secret} cannot be read, and is not copied to file://{store}"]
+    assert notes == [f"{secret} cannot be read, so that trial-0000/cache.bin is not copied to file://{store}"]
+    before = (store / "demo" / MANIFEST).stat().st_mtime_ns
+    mirror._copy()
+    assert (store / "demo" / MANIFEST).stat().st_mtime_ns == before, "nothing has changed"
 
 
 def test_a_store_that_refuses_files_is_an_error(
