@@ -81,8 +81,9 @@ class _Tee(io.TextIOBase):
         return _BinaryTee(self._terminal, self._file)
 
     def flush(self) -> None:
-        self._file.flush()
-        self._terminal.flush()
+        for stream in (self._file, self._terminal):
+            if not stream.closed:  # Python flushes this object once more when nothing refers to it any longer
+                stream.flush()
 
     def isatty(self) -> bool:
         return self._terminal.isatty()
