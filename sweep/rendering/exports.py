@@ -50,7 +50,10 @@ def trials_frame(view: SweepView) -> pandas.DataFrame:
 
     records = [_record(view, trial) for trial in view.frozen_trials]
     columns = dict.fromkeys(["number", "state", *(name for record in records for name in record)])
-    table = pandas.DataFrame(records, columns=sorted(columns, key=_place))
+    small = [
+        {name: None if _is_huge(value) else value for name, value in record.items()} for record in records
+    ]
+    table = pandas.DataFrame(small, columns=sorted(columns, key=_place))
     for name in ("datetime_start", "datetime_complete"):
         if name in table:
             table[name] = pandas.to_datetime(table[name])
@@ -60,15 +63,24 @@ def trials_frame(view: SweepView) -> pandas.DataFrame:
 def _integer_columns(
     records: Sequence[Mapping[str, Any]], table: pandas.DataFrame
 ) -> Iterator[tuple[str, pandas.Series]]:
-    """The columns that contain integers and gaps. pandas has made floats of them, which have fewer digits."""
+    """The columns that contain integers of more than 64 bits, or integers and gaps.
+
+    pandas 2 refuses the first, and pandas makes floats of the others, which have fewer digits.
+    """
     import pandas
 
     for name in table:
         values = [record.get(name) for record in records]
         known = [value for value in values if value is not None]
-        if len(known) < len(values) and known and all(type(value) is int for value in known):
-            is_small = all(-(2**63) <= value < 2**63 for value in known)
-            yield name, pandas.Series(values, dtype="Int64" if is_small else "object")
+        if any(map(_is_huge, known)):
+            yield name, pandas.Series(values, dtype="object")
+        elif 0 < len(known) < len(values) and all(type(value) is int for value in known):
+            yield name, pandas.Series(values, dtype="Int64")
+
+
+def _is_huge(value: Any) -> bool:
+    """Whether it is an integer of more than 64 bits."""
+    return type(value) is int and not -(2**63) <= value < 2**63
 
 
 _ORDER = (
@@ -169,11 +181,12 @@ def write_parquet(table: pandas.DataFrame, path: Path) -> None:
 
 
 def _uniform_columns(table: pandas.DataFrame) -> Iterator[tuple[str, Any]]:
+    import pandas
+
     for name in table.select_dtypes(include="object"):
-        column = table[name].map(_flat)
+        column = pandas.Series(list(map(_flat, table[name])), dtype="object")
         known = column.dropna()
         is_mixed = len({type(value) for value in known}) > 1
-        if is_mixed or any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in known):
-            column = column.astype(object)
+        if is_mixed or any(map(_is_huge, known)):
             column[known.index] = [value if isinstance(value, str) else json.dumps(value) for value in known]
         yield name, column

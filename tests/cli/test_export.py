@@ -62,12 +62,12 @@ def export(*arguments: str) -> str:
 
 
 def exported(*arguments: str) -> pandas.DataFrame:
-    return pandas.read_csv(io.StringIO(export("-o", "out", *arguments)))
+    return pandas.read_csv(io.StringIO(export("-o", "out", *arguments)), float_precision="round_trip")
 
 
 def read_back(table: pandas.DataFrame) -> pandas.DataFrame:
     """A table as pandas reads it from its own CSV."""
-    return pandas.read_csv(io.StringIO(table.to_csv(index=False)))
+    return pandas.read_csv(io.StringIO(table.to_csv(index=False)), float_precision="round_trip")
 
 
 @pytest.mark.parametrize(
