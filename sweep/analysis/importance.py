@@ -19,7 +19,9 @@ from sweep.study.private import ped_anova_evaluator
 SMALLEST_SHARE = 0.03
 """The smallest share of the variation with which a parameter is said to matter."""
 _EVIDENCE = 4.0
-"""The smallest log likelihood ratio with which it is: noise alone exceeds it in about 1 % of parameters."""
+"""The smallest log likelihood ratio with which it is: noise alone exceeds it in about 1 % of parameters.
+Of more than ten, it is larger by the logarithm of their number divided by ten."""
+_FEW = 10
 _OBVIOUS = 0.3
 """The share of a numeric parameter needs no test if its lower end is above this."""
 _RESAMPLES = 12
@@ -82,10 +84,13 @@ def _share(model: MetricModel, column: int) -> dict[str, Any]:
     total = model.shares.total(column, model.surrogate.space.pairs)
     low, high = np.quantile(own, [0.025, 0.975])
     total_low, total_high = np.quantile(total, [0.025, 0.975])
+    if model.surrogate.space.has_many:  # what is not predicted can be its interactions
+        total_high = min(1.0, total_high + max(0.0, 1 - model.surrogate.predictability))
     # Shares are without noise: an only parameter has all of it. A choice that was seen once explains its
     # value, as noise does.
     is_obvious = total_low >= _OBVIOUS and not model.choices[column] and model.surrogate.predictability >= 0.5
     evidence = math.inf if is_obvious else model.surrogate.evidence_of_parameters[column]
+    proof = _EVIDENCE + math.log(max(1.0, len(model.dimensions) / _FEW))
     return {
         "share": float(own.mean()),
         "low": float(low),
@@ -94,7 +99,7 @@ def _share(model: MetricModel, column: int) -> dict[str, Any]:
         "total_low": float(total_low),
         "total_high": float(total_high),
         "evidence": evidence,
-        "matters": bool(total.mean() >= SMALLEST_SHARE and evidence >= _EVIDENCE),
+        "matters": bool(total.mean() >= SMALLEST_SHARE and evidence >= proof),
     }
 
 

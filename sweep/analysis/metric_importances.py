@@ -22,18 +22,20 @@ class MetricImportances:
         complete: the number of complete trials.
         needed: how many are needed.
         is_enough: whether these suffice to tell.
-        parameters: the importances, the largest first; not to be trusted unless `is_enough`.
+        why_not_enough: why not, without a final period; empty if they do.
+        parameters: the importances, the largest first; empty unless `is_enough`.
     """
 
     metric: str
     complete: int
     needed: int
     is_enough: bool
+    why_not_enough: str
     parameters: Sequence[Importance]
 
     def to_dict(self) -> dict[str, Any]:
-        """As `sweep importance --json` prints it: without parameters if the trials are too few."""
-        return {**vars(self), "parameters": [vars(one) for one in self.parameters if self.is_enough]}
+        """As `sweep importance --json` prints it."""
+        return {**vars(self), "parameters": [vars(one) for one in self.parameters]}
 
 
 def metric_importances(view: SweepView) -> list[MetricImportances]:
@@ -42,7 +44,12 @@ def metric_importances(view: SweepView) -> list[MetricImportances]:
         models = [metric_model(view, goal) for goal in range(len(view.spec.goals))]
         return [
             MetricImportances(
-                model.name, model.observations.complete, model.needed, model.is_enough, importances(model)
+                model.name,
+                model.observations.complete,
+                model.needed,
+                model.is_enough,
+                model.why_not_enough,
+                importances(model) if model.is_enough else [],
             )
             for model in models
         ]

@@ -30,7 +30,11 @@ _MISLED, _BY = 0.75, 4.0
 """Pruned trials do not count if the R² with them is below the first, and the mean squared error for the
 complete ones is so many times as large as without them: twice the error. Where early steps rank the trials,
 it was less than 2.5 times as large."""
-_MOST_PARAMETERS = 15
+_MOST_PARAMETERS = 50
+"""With more, nothing is said about any: the surrogate would take long, and those selected by the values would
+seem to matter."""
+_SMALLEST_SPREAD = 1 / HUGE
+"""Smaller differences would be 0 when they are squared."""
 _FEWEST_BEST = 5
 
 
@@ -59,17 +63,13 @@ class MetricModel:
 
     @property
     def dimensions(self) -> list[Dimension]:
-        """The parameters in the columns of the rows. Of very many, those that the values correlate with."""
+        """The parameters in the columns of the rows: those that vary."""
         return [self.observations.dimensions[column] for column in self._columns]
 
     @cached_property
     def _columns(self) -> list[int]:
-        rows, losses = self.observations.rows, self.observations.losses
-        columns = [column for column in range(rows.shape[1]) if _varies(rows[:, column])]
-        if len(columns) <= _MOST_PARAMETERS:
-            return columns
-        scores = {column: _correlation(rows[:, column], losses) for column in columns}
-        return sorted(sorted(columns, key=scores.__getitem__)[-_MOST_PARAMETERS:])
+        rows = self.observations.rows
+        return [column for column in range(rows.shape[1]) if _varies(rows[:, column])]
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -84,28 +84,35 @@ class MetricModel:
     @cached_property
     def is_enough(self) -> bool:
         """Whether there are enough trials with different values to say anything about parameters."""
-        complete = self.observations.losses[~self.observations.is_pruned]
-        return bool(self.dimensions) and self.has_enough_trials and bool(np.ptp(complete) > 0)
+        return not self.why_not_enough
 
     @property
-    def has_enough_trials(self) -> bool:
-        """Whether there are as many trials as are `needed`."""
+    def lacks_trials(self) -> bool:
+        """Whether there are fewer trials than are `needed`, and more could tell which parameters matter."""
+        if not self.observations.dimensions or len(self.dimensions) > _MOST_PARAMETERS:
+            return False
         complete = self.observations.complete
         pruned = len(self.observations.losses) - complete if complete >= _FEWEST_COMPLETE else 0
-        return complete + _WORTH_OF_PRUNED * pruned >= self.needed
+        return complete + _WORTH_OF_PRUNED * pruned < self.needed
 
     @property
     def why_not_enough(self) -> str:
-        """Why it is not `is_enough`, without a final period."""
+        """Why it is not `is_enough`, without a final period; empty if it is."""
         complete = self.observations.complete
-        if self.observations.dimensions and not self.has_enough_trials:  # few can all have the same values
+        if self.lacks_trials:  # few can all have the same values
             verb = "is" if complete == 1 else "are"
             return f"it takes {self.needed} complete trials with a finite value, and there {verb} {complete}"
         if not self.dimensions:
             return "no parameter varies"
-        if np.abs(self.observations.losses).max() >= HUGE:
+        if len(self.dimensions) > _MOST_PARAMETERS:
+            return f"{len(self.dimensions)} parameters vary, more than {_MOST_PARAMETERS}"
+        losses = self.observations.losses[~self.observations.is_pruned]
+        spread = np.ptp(losses)
+        if spread == 0 and np.abs(losses).max() >= HUGE:
             return f"the values of {self.name} are too large"
-        return f"all trials have the same {self.name}"
+        if spread == 0:
+            return f"all trials have the same {self.name}"
+        return f"the values of {self.name} differ by too little" if spread < _SMALLEST_SPREAD else ""
 
     @cached_property
     def index_of_best(self) -> int:
@@ -292,16 +299,6 @@ def _evenly(indices: np.ndarray, count: int) -> np.ndarray:
 def _varies(column: np.ndarray) -> bool:
     active = column[~np.isnan(column)]
     return len(active) > 1 and bool(np.ptp(active) > 0)
-
-
-def _correlation(column: np.ndarray, losses: np.ndarray) -> float:
-    active = ~np.isnan(column)
-    if active.sum() < 3 or np.ptp(losses[active]) == 0 or np.ptp(column[active]) == 0:
-        return 0.0
-    ranks = np.argsort(np.argsort(losses[active]))
-    centred = (column[active] - column[active].mean()) ** 2
-    linear = abs(float(np.corrcoef(column[active], ranks)[0, 1]))
-    return max(linear, abs(float(np.corrcoef(centred, ranks)[0, 1])) if np.ptp(centred) > 0 else 0.0)
 
 
 def _distances(choices: tuple[int, ...], row: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Observations:
         losses: the value of each trial, with a minus if the metric is maximized. What a pruned trial would
             have reached is unknown: it counts as a complete trial that was as good at its last step.
         is_pruned: which trials were pruned.
-        noise: with repeats, the variance of each trial's mean over them; None without.
+        noise: with repeats whose mean is the trial's value, the variance of each mean; None without.
         is_limited: which losses are far beyond the others and were limited.
         repeats: the number of repeats that have values, on average; 0 without.
     """
@@ -150,17 +150,17 @@ def _noise(
     """The variance of each trial's mean over its repeats, and the mean number of repeats.
 
     The variance within trials is pooled over the better half: of three seeds alone it is too uncertain, and
-    bad configurations vary more.
+    bad configurations vary more. How much a median or an extreme of the repeats varies is not known from it.
     """
-    if view.spec.repeats is None:
+    repeats = view.spec.repeats
+    if repeats is None or repeats.reduce != "mean":
         return None, 0.0
     numbers = [
-        [value for value in repeat_values(trial.user_attrs, view.spec.repeats) if value is not None]
-        for trial in trials
+        [value for value in repeat_values(trial.user_attrs, repeats) if value is not None] for trial in trials
     ]
     better = losses <= np.median(losses) if len(losses) else losses
     pooled = [
-        (np.var(values, ddof=1), len(values) - 1)
+        (np.var(np.clip(values, -HUGE, HUGE), ddof=1), len(values) - 1)
         for values, is_better in zip(numbers, better, strict=True)
         if is_better and len(values) > 1 and np.isfinite(values).all()
     ]

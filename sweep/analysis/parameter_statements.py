@@ -57,7 +57,7 @@ def is_predictable(model: MetricModel) -> bool:
 
 def _cannot_tell(model: MetricModel, suffix: str) -> Statement:
     complete = model.observations.complete
-    yet = "" if model.has_enough_trials else " yet"
+    yet = " yet" if model.lacks_trials else ""
     text = f"Which parameters matter cannot be told{yet}{suffix}: {model.why_not_enough}."
     data = {"needed": model.needed, "complete": complete, "metric": model.name}
     evidence = formatting.plural(complete, "complete trial")

@@ -27,9 +27,12 @@ _CONSTANT = 25.0
 """The prior variance of the constant, where the values have variance 1."""
 _SMALLEST, _LARGEST = 1e-6, 1e3
 """The limits of each variance on the same scale."""
-_PRIOR = {"main": 0.1, "pair": 1e-4, "rough": 1e-6, "noise": 0.1}
+_PRIOR = {"main": 0.1, "main_of_many": 1e-5, "pair": 1e-4, "rough": 1e-6, "noise": 0.1}
 """The centres of the priors of the variances, which are log-normal and wide. Those of pairs and of the rough
 rest are small, so that noise is not taken for an effect."""
+_MOST_WITH_PAIRS = 15
+"""With more parameters, pairs have no effects of their own, and the prior of the parameters' effects is
+small: together, so many would fit noise."""
 _PRIOR_WIDTH = 3.0
 _SHARES = (0.6, 0.3, 0.1)
 """How much of the effect of a pair is linear, quadratic and smooth in each of the two."""
@@ -48,8 +51,13 @@ class KernelSpace:
 
     @cached_property
     def pairs(self) -> list[tuple[int, int]]:
-        """All pairs of parameters, in the order of their kernels."""
-        return list(combinations(range(len(self.choices)), 2))
+        """All pairs of parameters, in the order of their kernels; none of many parameters."""
+        return [] if self.has_many else list(combinations(range(len(self.choices)), 2))
+
+    @property
+    def has_many(self) -> bool:
+        """Whether there are so many parameters that pairs are left out."""
+        return len(self.choices) > _MOST_WITH_PAIRS
 
     def grid(self, index: int, rows: np.ndarray, size: int) -> np.ndarray:
         """Positions over the range of a parameter; for a choice, its most frequent values."""
@@ -120,8 +128,13 @@ class KernelSpace:
     @property
     def centres(self) -> np.ndarray:
         """The centre of the prior of each kernel's variance."""
-        pairs = len(self.pairs)
-        return np.array([_PRIOR["main"]] * self.mains + [_PRIOR["pair"]] * pairs + [_PRIOR["rough"]])
+        main = _PRIOR["main_of_many" if self.has_many else "main"]
+        return np.array([main] * self.mains + [_PRIOR["pair"]] * len(self.pairs) + [_PRIOR["rough"]])
+
+    @property
+    def first(self) -> np.ndarray:
+        """Where the search for the kernels' variances begins: each parameter's own effect is tried."""
+        return np.array([_PRIOR["main"]] * self.mains + list(self.centres[self.mains :]))
 
 
 def _b2(x: np.ndarray) -> np.ndarray:
@@ -183,7 +196,7 @@ class Surrogate:
         self._values = (values - self._mean) / self.scale
         self._known = np.zeros(len(rows))
         if noise is not None:
-            self._known = np.maximum(noise / self.scale**2, _SMALLEST)
+            self._known = np.clip(noise / self.scale**2, _SMALLEST, _LARGEST)
         free = [group for group in ((1,) if noise is not None else (0, 1)) if (self._groups == group).any()]
         self._masks = np.array([self._groups >= group for group in free], dtype=float).reshape(-1, len(rows))
         self._lower = np.tril_indices(len(rows))
@@ -191,7 +204,8 @@ class Surrogate:
         kernels = self.space.all(rows, rows)
         self._kernels = kernels[:, self._lower[0], self._lower[1]]  # all are symmetric
         self._centres = np.log([*self.space.centres, *[_PRIOR["noise"]] * len(free)])
-        self._variances = self._fitted(np.exp(self._centres), _ITERATIONS)
+        first = np.array([*self.space.first, *np.exp(self._centres[len(kernels) :])])
+        self._variances = self._fitted(first, _ITERATIONS)
         self.state = self._solve(self._variances)
         self.states = [self._solve(variances) for variances in self._drawn(kernels)]
 

@@ -24,13 +24,8 @@ def print_importances(metric: MetricImportances, *, is_ped: bool) -> None:
         is_ped: print those of PED-ANOVA.
     """
     name = printable(metric.metric)
-    trials = plural(metric.complete, "complete trial")
-    if not metric.is_enough and metric.complete < metric.needed:
-        print(f"{name}: cannot tell yet which parameters matter: {trials}, and it takes {metric.needed}")
-        return
     if not metric.is_enough:
-        what = f"{name} is the same" if metric.parameters else "all parameters are the same"
-        print(f"{name}: cannot tell which parameters matter: {what} in {trials}")
+        print(f"{name}: cannot tell which parameters matter: {printable(metric.why_not_enough)}")
         return
     kind, covered = ("PED-ANOVA", "90 %") if is_ped else ("fANOVA", "95 %")
     table = Table("parameter", kind, f"{covered} range", "", box=None, header_style="bold", pad_edge=False)
@@ -45,6 +40,7 @@ def print_importances(metric: MetricImportances, *, is_ped: bool) -> None:
         else:
             cells = (f"{value:.3f}", f"{low:.3f} to {high:.3f}", _bar(value, low, high))
             table.add_row(printable(one.name), *cells)
+    trials = plural(metric.complete, "complete trial")
     print(f"{name}: the importance of each parameter, from {trials}")
     console = make_console()
     if console.width < _needed_width(console, table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 import sweep
 from sweep.analysis.explanation import Explanation, explain
+from sweep.analysis.metric_importances import metric_importances
+from sweep.analysis.metric_model import metric_model
 from sweep.analysis.view import SweepView
+from sweep.rendering.parameters import parameter_data
+from sweep.study import attributes
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 from tests.conftest import MakeSweep
@@ -36,6 +41,10 @@ def trial(number: int, value: Any, state: str = "COMPLETE", **options: Any) -> F
 
 
 def explained(trials: list[FrozenTrial], folder: Path, **entries: Any) -> Explanation:
+    return explain(view_of(trials, folder, **entries))
+
+
+def view_of(trials: list[FrozenTrial], folder: Path, **entries: Any) -> SweepView:
     raw = {
         "objective": "objective.py:train",
         "parameters": SPACE,
@@ -49,7 +58,7 @@ def explained(trials: list[FrozenTrial], folder: Path, **entries: Any) -> Explan
     study.add_trials(trials)
     view = SweepView(SweepDirectory(folder), spec)
     view.__dict__["study"] = study
-    return explain(view)
+    return view
 
 
 def effect(number: int) -> float:
@@ -292,3 +301,44 @@ def test_one_trial_is_not_enough_but_its_parameters_vary(
     options = {} if parameters is None else {"parameters": {"x": parameters}}
     one = trial(0, 0.5) if parameters is None else create_trial(value=0.5)
     assert why in str(explained([one], tmp_path, **options))
+
+
+@pytest.mark.parametrize("reduce", ["max", "min", "median"])
+def test_repeats_of_which_an_extreme_counts_do_not_make_noise_an_effect(reduce: str, tmp_path: Path) -> None:
+    combine = {"max": max, "min": min, "median": np.median}[reduce]
+    for seed in range(4):
+        generator = np.random.default_rng(seed)
+        trials = []
+        for number in range(60):
+            values = [float(value) for value in generator.normal(size=10)]
+            trials.append(trial(number, float(combine(values)), user_attrs={attributes.REPEATS: values}))
+        found = explained(trials, tmp_path, repeats={"seeds": 10, "reduce": reduce})
+        assert not found.of("importance", "interaction", "at_bound")
+        assert "repeats" not in str(found)  # what they say of a mean
+
+
+def test_repeats_with_huge_values_can_be_explained(tmp_path: Path) -> None:
+    generator, trials = random.Random(3), []
+    for number in range(40):
+        values = [10.0 ** generator.uniform(50, 160) for _ in range(3)]
+        trials.append(trial(number, sum(values) / 3, user_attrs={attributes.REPEATS: values}))
+    view = view_of(trials, tmp_path, repeats={"seeds": 3})
+    assert "the spread over 3 repeats" in str(explain(view))
+    curves = parameter_data(metric_model(view))["curves"]
+    assert set(curves) == {"x", "n", "kind"}
+
+
+@pytest.mark.parametrize(
+    ("scale", "why"),
+    [(1e300, "the values of loss are too large"), (1e-170, "the values of loss differ by too little")],
+    ids=["huge", "tiny"],
+)
+def test_values_that_cannot_be_squared_are_the_reason_why_nothing_is_said(
+    scale: float, why: str, tmp_path: Path
+) -> None:
+    view = view_of([trial(number, (1 + effect(number)) * scale) for number in range(40)], tmp_path)
+    found = explain(view)
+    assert not found.of("importance", "no_effect", "noisy", "sureness")
+    assert f"Which parameters matter cannot be told: {why}." in str(found)
+    [metric] = metric_importances(view)
+    assert metric.why_not_enough == why

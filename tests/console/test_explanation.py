@@ -91,7 +91,7 @@ def test_a_sweep_without_statements_has_a_title(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "demo: finished, 8 complete\n"
 
 
-def importances(is_enough: bool = True, complete: int = 50) -> MetricImportances:
+def importances(complete: int = 50, why_not: str = "") -> MetricImportances:
     found = [
         Importance("lr", share=0.6, low=0.5, high=0.7, ped_anova=0.3, ped_low=0.2, ped_high=0.4),
         Importance(
@@ -99,7 +99,7 @@ def importances(is_enough: bool = True, complete: int = 50) -> MetricImportances
         ),
         Importance("layers"),
     ]
-    return MetricImportances("loss", complete, 20, is_enough, found)
+    return MetricImportances("loss", complete, 20, not why_not, why_not, [] if why_not else found)
 
 
 def test_parameters_are_ordered_by_the_chosen_importance(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,12 +128,9 @@ def test_on_a_narrow_terminal_bars_are_left_out_and_numbers_never_cut_off(
         assert "…" not in out
 
 
-def test_importance_is_not_told_from_too_few_or_equal_trials(capsys: pytest.CaptureFixture[str]) -> None:
-    print_importances(importances(is_enough=False, complete=8), is_ped=True)
+def test_if_no_importance_is_told_the_reason_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_importances(importances(why_not="all trials have the same loss"), is_ped=True)
     assert (
-        "cannot tell yet which parameters matter: 8 complete trials, and it takes 20"
-        in capsys.readouterr().out
+        capsys.readouterr().out
+        == "loss: cannot tell which parameters matter: all trials have the same loss\n"
     )
-    print_importances(importances(is_enough=False), is_ped=True)
-    assert "loss is the same in 50 complete trials" in capsys.readouterr().out
-    assert importances(is_enough=False).to_dict()["parameters"] == []
