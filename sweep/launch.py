@@ -94,7 +94,7 @@ class Launch:
         view: the sweep on disk, afterwards.
         progress: the final progress; None if the sweep was already finished and nothing was run.
         signal: the signal that interrupted the sweep, if any.
-        explanation: what the sweep has taught; None if it was interrupted, or nothing was run.
+        explanation: the results of the sweep; None if it was interrupted, or nothing was run.
     """
 
     view: SweepView
@@ -168,7 +168,7 @@ def launch(
 def _after_run(
     view: SweepView, observer: Observer, interruption: Interruption
 ) -> tuple[SweepView, Explanation | None]:
-    """The sweep after a run, and what it has taught unless it was interrupted.
+    """The sweep after a run, and its results unless it was interrupted.
 
     Its root run in TensorBoard is brought up to date.
 

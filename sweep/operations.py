@@ -27,7 +27,7 @@ from sweep.study.attributes import RESUBMISSION_OF, TOKEN
 from sweep.study.constrained_sampler import check_feasible
 from sweep.study.requested import RequestedTrials
 from sweep.study.resubmission import failed_trials
-from sweep.study.storage import check_study, create_or_load_study, open_storage
+from sweep.study.storage import check_study, open_study
 from sweep.sweepfile.load import parse_override
 from sweep.sweepfile.yaml import write_yaml
 from sweep.system.lock import SweepLock, current_session, is_locked
@@ -264,7 +264,7 @@ def _carry_out_requests(view: SweepView) -> None:
             InlineEngine().clean_up_previous_run(view.directory, Observer())
             now = view.again()
             check_study(now.spec, now.directory, now.study)  # a new study would have none of the trials
-            study = create_or_load_study(now.spec, open_storage(now.spec, now.directory, now.storage))
+            study = open_study(now.spec, now.directory, now.storage)
             requested = RequestedTrials(study)
             for sent in RequestInbox(view.directory.requests, session="").take():
                 requested.resubmit(sent.request.resubmit)

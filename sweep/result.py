@@ -118,7 +118,7 @@ class SweepResult:
         return curves_frame(self._view)
 
     def explain(self) -> Explanation:
-        """What the sweep has taught so far, as `sweep explain` prints it: its `statements`, or `print` it."""
+        """The results of the sweep so far, as `sweep explain` prints it: its `statements`, or `print` it."""
         from sweep.analysis.explanation import explain
 
         return explain(self._view)

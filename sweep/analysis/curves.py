@@ -64,16 +64,12 @@ def _learning_curve(view: SweepView, trial: FrozenTrial) -> list[tuple[int, floa
     ]
 
 
-def curve_points(view: SweepView, trials: Iterable[FrozenTrial] | None = None) -> Iterator[CurvePoint]:
+def curve_points(view: SweepView) -> Iterator[CurvePoint]:
     """All logged values, ordered by trial, repeat, metric and step. Reads the event files of each run.
 
     What the sweep adds to these files is left out: the best value so far, the trial's hours, its spread.
-
-    Args:
-        view: the sweep.
-        trials: some of its trials; all by default.
     """
-    for trial in view.frozen_trials if trials is None else trials:
+    for trial in view.frozen_trials:
         for repeat in range(len(view.spec.run_labels)):
             yield from _points(view, trial, repeat)
 

@@ -1,4 +1,4 @@
-"""`Explanation`: what a sweep has taught, as sentences with their evidence and the numbers behind them."""
+"""`Explanation`: the results of a sweep, as sentences with their evidence and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sweep.analysis.view import SweepView
 
 __all__ = ["Explanation", "Statement", "Topic", "explain"]
 
-_TOPICS = get_args(Topic)
+_TOPICS: tuple[Topic, ...] = get_args(Topic)
 _URGENT = ("failures", "failing_choice", "failing_range", "pruner_eager", "at_bound", "pruner_idle", "idle")
 """The statements with which the topic `health` begins."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a sweep has taught so far.
+    """The results of a sweep so far.
 
     Args:
         name: the sweep's name.
@@ -58,6 +58,11 @@ class Explanation:
         """The statements with one of these keys."""
         return [statement for statement in self.statements if statement.key in keys]
 
+    def by_topic(self) -> list[tuple[Topic, list[Statement]]]:
+        """The topics that have statements, with these."""
+        found = ((topic, [said for said in self.statements if said.topic == topic]) for topic in _TOPICS)
+        return [(topic, statements) for topic, statements in found if statements]
+
     def to_dict(self) -> dict[str, Any]:
         """The explanation as `sweep explain --json` prints it."""
         return {
@@ -75,7 +80,7 @@ def _place(statement: Statement) -> tuple[int, int]:
 
 
 def explain(view: SweepView) -> Explanation:
-    """What a sweep has taught so far. Works on every sweep; an empty one gets a sentence that says so."""
+    """The results of a sweep so far. Works on every sweep; an empty one gets a sentence that says so."""
     with threadpool_limits(1):  # the matrices are small: threads would mostly wait for each other
         statements = [
             *objective_statements(view),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.analysis import formatting as text_of
 from sweep.analysis.failure_regions import LEAST, Region, columns_of, find_regions
+from sweep.analysis.failures import FailureGroup, failure_groups
 from sweep.analysis.statement import Statement
 from sweep.analysis.view import SweepView
-from sweep.controller.common_failure import failure_patterns
 from sweep.study import attributes
 
 CHANCE = 0.05
@@ -29,24 +28,6 @@ _NOT_ADAPTIVE = ("random", "grid", "brute_force", "qmc")
 """Samplers whose configurations do not depend on results."""
 
 
-@dataclass(frozen=True)
-class _Reason:
-    """Failures with the same cause.
-
-    Args:
-        text: the reason of the first.
-        numbers: the numbers of the trials.
-        first: the number of the first.
-    """
-
-    text: str
-    numbers: frozenset[int]
-    first: int
-
-    def record(self) -> dict[str, Any]:
-        return {"reason": self.text, "count": len(self.numbers), "trial": self.first}
-
-
 def failure_statements(view: SweepView) -> list[Statement]:
     """How many trials failed and why, and in which regions of the search space they fail."""
     resubmitted = {trial.user_attrs.get(attributes.RESUBMISSION_OF) for trial in view.frozen_trials}
@@ -56,7 +37,11 @@ def failure_statements(view: SweepView) -> list[Statement]:
     failures = [trial for trial in trials if trial.state == TrialState.FAIL]
     if not failures:
         return []
-    reasons = _reasons(failures)
+    found = [(one.number, one.user_attrs.get(attributes.REASON, ""), view.params(one)) for one in failures]
+    reasons = [
+        replace(group, reason=" ".join(group.reason.split()) or "no reason is recorded")
+        for group in failure_groups(found)
+    ]
     statements = [_summary(failures, len(trials), reasons)]
     if len(failures) < len(trials):
         statements += _region_statements(view, trials, reasons)
@@ -73,30 +58,7 @@ def failing_ends(view: SweepView) -> frozenset[tuple[str, str]]:
     )
 
 
-def _reasons(failures: Sequence[FrozenTrial]) -> list[_Reason]:
-    """The reasons of failures, the most frequent first."""
-    groups: dict[str, list[FrozenTrial]] = {}
-    for trial in failures:  # most differ in numbers only, and the patterns take 0.1 s for a thousand
-        reason = trial.user_attrs.get(attributes.REASON, "")
-        groups.setdefault(re.sub(r"\d+", "0", reason), []).append(trial)
-    texts = {value for trial in failures for value in trial.params.values() if isinstance(value, str)}
-    values = {str(index): text for index, text in enumerate(texts)}
-    first_reasons = [
-        (group[0].user_attrs.get(attributes.REASON, ""), values if index == 0 else {})
-        for index, group in enumerate(groups.values())
-    ]
-    merged: dict[str, list[FrozenTrial]] = {}
-    for pattern, group in zip(failure_patterns(first_reasons), groups.values(), strict=True):
-        merged.setdefault(pattern, []).extend(group)
-    found = []
-    for group in merged.values():
-        first = min(group, key=lambda trial: trial.number)
-        text = " ".join(first.user_attrs.get(attributes.REASON, "").split()) or "no reason is recorded"
-        found.append(_Reason(text, frozenset(trial.number for trial in group), first.number))
-    return sorted(found, key=lambda reason: (-len(reason.numbers), reason.first))
-
-
-def _summary(failures: Sequence[FrozenTrial], finished: int, reasons: Sequence[_Reason]) -> Statement:
+def _summary(failures: Sequence[FrozenTrial], finished: int, reasons: Sequence[FailureGroup]) -> Statement:
     """How many trials failed, and the most frequent reasons."""
     count, top = len(failures), reasons[0]
     subject = (
@@ -104,47 +66,54 @@ def _summary(failures: Sequence[FrozenTrial], finished: int, reasons: Sequence[_
     )
     if count == finished == 1:
         subject = "The only trial"
-    text = f"{subject} failed: {_short(top.text)}"
+    text = f"{subject} failed: {_short(top.reason)}"
     if len(reasons) > 1:
-        parts = [f"{len(reason.numbers)} with {_short(reason.text)}" for reason in reasons[:2]]
-        rest = count - sum(len(reason.numbers) for reason in reasons[:2])
+        parts = [f"{len(group.trials)} with {_short(group.reason)}" for group in reasons[:2]]
+        rest = count - sum(len(group.trials) for group in reasons[:2])
         text = f"{subject} failed: {'; '.join(parts)}" + (f"; {rest} for other reasons" if rest else "")
     return Statement(
         "health",
         "failures",
         text.rstrip(".") + ".",
-        f"trial {top.first} is the first with the most frequent reason",
-        {"failed": count, "finished": finished, "reasons": [reason.record() for reason in reasons[:20]]},
+        f"trial {top.trials[0]} is the first with the most frequent reason",
+        {
+            "failed": count,
+            "finished": finished,
+            "reasons": [
+                {"reason": group.reason, "count": len(group.trials), "trial": group.trials[0]}
+                for group in reasons[:20]
+            ],
+        },
     )
 
 
 def _region_statements(
-    view: SweepView, trials: Sequence[FrozenTrial], reasons: Sequence[_Reason]
+    view: SweepView, trials: Sequence[FrozenTrial], reasons: Sequence[FailureGroup]
 ) -> Iterator[Statement]:
     """The regions in which trials fail for any reason, then those in which they fail for one reason."""
     columns = columns_of([view.params(trial) for trial in trials])
     is_adaptive = view.spec.sampler.type not in _NOT_ADAPTIVE
     numbers = np.array([trial.number for trial in trials])
     failed = np.array([trial.state == TrialState.FAIL for trial in trials])
-    frequent = [reason for reason in reasons[:_REASONS] if LEAST <= len(reason.numbers) < failed.sum()]
+    frequent = [group for group in reasons[:_REASONS] if LEAST <= len(group.trials) < failed.sum()]
     chance = CHANCE / (1 + len(frequent))
     known = set()
     for region in find_regions(columns, failed, np.ones_like(failed), chance, is_adaptive):
         known.add(region.name)
         members = set(numbers[region.members & failed].tolist())
-        cause = max(reasons, key=lambda reason: len(reason.numbers & members))
-        yield _region_statement(region, cause, is_only=cause.numbers >= members)
-    for reason in frequent:
-        has_reason = np.isin(numbers, list(reason.numbers))
+        cause = max(reasons, key=lambda group: len(members.intersection(group.trials)))
+        yield _region_statement(region, cause, is_only=members.issubset(cause.trials))
+    for group in frequent:
+        has_reason = np.isin(numbers, group.trials)
         for region in find_regions(columns, has_reason, has_reason | ~failed, chance, is_adaptive):
             if region.name not in known:
                 known.add(region.name)
-                yield _region_statement(region, reason, is_only=True)
+                yield _region_statement(region, group, is_only=True)
     if not known:
         yield _no_region(len(failed), int(failed.sum()), len(columns))
 
 
-def _region_statement(region: Region, reason: _Reason, is_only: bool) -> Statement:
+def _region_statement(region: Region, group: FailureGroup, is_only: bool) -> Statement:
     where = condition(region.name, region.relation, region.value)
     others = f"{region.failed_elsewhere} of the {region.trials_elsewhere} others"
     is_choice = region.relation == "="
@@ -162,7 +131,7 @@ def _region_statement(region: Region, reason: _Reason, is_only: bool) -> Stateme
         "failing_choice" if is_choice else "failing_range",
         text + ".",
         "Fisher's exact test, corrected for all choices and thresholds that were compared: "
-        f"p {'< 1e-99' if region.p < 1e-99 else f'= {region.p:.1g}'}; {share} {_short(reason.text)}",
+        f"p {'< 1e-99' if region.p < 1e-99 else f'= {region.p:.1g}'}; {share} {_short(group.reason)}",
         {
             "name": region.name,
             "relation": region.relation,
@@ -173,8 +142,8 @@ def _region_statement(region: Region, reason: _Reason, is_only: bool) -> Stateme
             "failed_elsewhere": region.failed_elsewhere,
             "trials_elsewhere": region.trials_elsewhere,
             "p": region.p,
-            "reason": reason.text,
-            "trial": reason.first,
+            "reason": group.reason,
+            "trial": group.trials[0],
         },
     )
 

@@ -110,13 +110,7 @@ class Follower:
         running = tuple(run for trial in live for run in self._runs(trial))
         busy = len({run.number for run in running})
         progress = Progress(
-            counts={
-                "complete": self._stats.count(TrialState.COMPLETE),
-                "pruned": self._stats.count(TrialState.PRUNED),
-                "failed": self._stats.count(TrialState.FAIL),
-                "running": busy,
-                "waiting": len(live) - busy,
-            },
+            counts=self._stats.counts(busy, len(live) - busy),
             total=self._stats.total,
             best=self._best(),
             running=running,

@@ -33,7 +33,7 @@ def next_statement(view: SweepView, statements: Sequence[Statement]) -> Statemen
 
     Args:
         view: the sweep.
-        statements: what else it has taught.
+        statements: its other results.
     """
     why, command = next(_options(view, statements))
     return Statement("next", "next", f"{why}: {command}", "", {"command": command, "why": why})

@@ -1,4 +1,4 @@
-"""What a sweep has taught about its objective: the best configuration and the effect of the parameters."""
+"""The results of a sweep about its objective: the best configuration and the effect of the parameters."""
 
 from __future__ import annotations
 

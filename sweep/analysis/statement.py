@@ -1,4 +1,4 @@
-"""`Statement`: one thing that a sweep has taught."""
+"""`Statement`: one result of a sweep, in a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Topic = Literal["best", "parameters", "health", "cost", "next"]
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing that a sweep has taught.
+    """One result of a sweep, in a sentence.
 
     Args:
         topic: the section to which it belongs.

@@ -94,7 +94,7 @@ def _options(
       sweep watch NAME            the live display of a sweep that runs elsewhere
       sweep trials NAME           all trials as a table, JSON or CSV
       sweep best NAME             the best parameters: YAML, JSON or arguments
-      sweep explain NAME          what it has taught, in sentences
+      sweep explain NAME          the results, with the evidence
       sweep logs NAME 7 -f        what a trial has printed; -f follows it
       sweep importance NAME       how much each parameter matters
       sweep compare NAME          the best trials side by side

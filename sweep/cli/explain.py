@@ -1,4 +1,4 @@
-"""`sweep explain`: what a sweep has taught, in sentences."""
+"""`sweep explain`: the results of a sweep, in sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def explain(
     has_all: Annotated[bool, Option("--all", help="Print all sentences, also if they do not fit.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a sweep has taught: the best trial, the parameters, health, cost, and what to do next.
+    """Explain the results of a sweep: the best trial, the parameters, health, cost, and what to do next.
 
     Each sentence has its evidence below it. On a terminal they fit on the screen; --all prints the rest.
 

@@ -30,7 +30,7 @@ _Output = Annotated[
 
 
 def report(names: _Names, output: _Output = None, runs: Runs = RUNS) -> None:
-    """Write an HTML report: what a sweep has taught, its trials, plots, cost, and how to reproduce it.
+    """Write an HTML report: the results of a sweep, its trials, plots, cost, and how to reproduce it.
 
     The file is complete: a browser opens it without a network. Several sweeps are shown side by side. A sweep
     that is running is shown as of now.

@@ -1,4 +1,4 @@
-"""What a sweep has taught, as sentences on a terminal."""
+"""The results of a sweep, as sentences on a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def print_explanation(explanation: Explanation, counts: str, more: str, *, has_a
     On a terminal they fit on the screen: if there are too many, the most useful are printed.
 
     Args:
-        explanation: what the sweep has taught.
+        explanation: the results of the sweep.
         counts: its trials by state.
         more: the command that prints all sentences.
         has_all: print all of them.

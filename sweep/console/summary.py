@@ -57,7 +57,7 @@ def summarise(launched: Launch, metric_place: str | None = None) -> None:
     if launched.explanation is not None:
         _print_lessons(launched.explanation)
     _print()
-    _print(f"  sweep explain {name}       what the sweep has taught, with the evidence")
+    _print(f"  sweep explain {name}       the results of the sweep, with the evidence")
     _print(f"  sweep report {name}        the same with plots, as one HTML page")
     _print(f"  sweep tensorboard {name}   compare the runs in the HParams tab")
     _print(f"  sweep trials {name}        all trials as a table")

@@ -21,11 +21,11 @@ _VARIABLE_PARTS = (
     (re.compile(r"0x[0-9a-f]+|\b(?=[a-f]*\d)[0-9a-f]{6,}\b", re.IGNORECASE), "#"),
     (
         re.compile(
-            r"(?<!exit status )[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?(?: ?[kmgt]i?b\b)?"
+            r"(exit status \d+)|[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?(?: ?[kmgt]i?b\b)?"
             r"|\b(?:nan|inf|true|false|none)\b",
             re.IGNORECASE,
         ),
-        "#",
+        r"\1#",
     ),
     (re.compile(r"#(?:[\s,x:/=*-]*#)+"), "#"),  # shapes and lists of any length
 )

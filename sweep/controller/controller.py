@@ -20,7 +20,6 @@ from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState
 
 from sweep.controller.gpu_shares import GpuShares
 from sweep.controller.hparams_writer import HParamsWriter
@@ -326,13 +325,7 @@ class Controller:
             if run.state == "running"
         )
         return Progress(
-            counts={
-                "complete": self._stats.count(TrialState.COMPLETE),
-                "pruned": self._stats.count(TrialState.PRUNED),
-                "failed": self._stats.count(TrialState.FAIL),
-                "running": busy,
-                "waiting": len(live) - busy + self._stats.enqueued,
-            },
+            counts=self._stats.counts(busy, len(live) - busy + self._stats.enqueued),
             total=self._stats.total,
             best=self._stats.best_trial,
             running=running,

@@ -21,7 +21,7 @@ from sweep.controller.statistics import TrialStats
 from sweep.controller.trial_files import TrialFiles
 from sweep.messages import AttemptResult, Outcome, TrialStateName
 from sweep.study import attributes
-from sweep.study.private import store_system_attribute
+from sweep.study.private import store_constraint
 from sweep.study.study import SweepStudy
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.types import short_repr
@@ -219,8 +219,8 @@ class OutcomeRecorder:
             # If the objective has set a constraint of the same name, both must hold.
             constraints[name] = max(excess, constraints.get(name, excess))
         for name, value in constraints.items():
-            # Optuna's `set_constraint` would keep a value from before a controller died at this place.
-            store_system_attribute(live.trial, attributes.OPTUNA_CONSTRAINT + name, value)
+            # There is a value already if a controller has died at this place.
+            store_constraint(live.trial, name, value)
 
     def _store_attributes(self, live: LiveTrial, outcome: Outcome, reason: str) -> None:
         """Store the attributes of the trial that Optuna does not record itself."""

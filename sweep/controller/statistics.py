@@ -77,6 +77,16 @@ class TrialStats:
         """The number of trials with this final state."""
         return self._state.counts[state]
 
+    def counts(self, running: int, waiting: int) -> dict[str, int]:
+        """The number of trials by state, as the progress shows them."""
+        return {
+            "complete": self.count(TrialState.COMPLETE),
+            "pruned": self.count(TrialState.PRUNED),
+            "failed": self.count(TrialState.FAIL),
+            "running": running,
+            "waiting": waiting,
+        }
+
     @property
     def has_results(self) -> bool:
         """Whether any trial is complete or pruned."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweep.analysis.best_so_far import best_so_far, slot_seconds_at
@@ -10,7 +10,10 @@ from sweep.analysis.curves import learning_curves
 from sweep.analysis.timeline import Span, timeline
 from sweep.analysis.view import SweepView, TrialRow
 from sweep.rendering.columns import as_json, trial_columns
-from sweep.rendering.curves import curve_data
+from sweep.rendering.plot_data import fewer_points
+
+_MAX_POINTS = 120_000
+"""Points of all curves together: about 1 MB, and as much as a page can draw quickly."""
 
 
 def sweep_data(view: SweepView, rows: Sequence[TrialRow]) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def sweep_data(view: SweepView, rows: Sequence[TrialRow]) -> dict[str, Any]:
         "goals": [{"name": goal.name, "goal": goal.goal} for goal in view.spec.goals],
         "best": [trial.number for trial in view.front],
         "columns": trial_columns(view, rows),
-        "curves": {"metric": view.spec.pruning_metric.name, **curve_data(learning_curves(view))},
+        "curves": {"metric": view.spec.pruning_metric.name, **_curves(learning_curves(view))},
         "progress": _progress(view, spans),
         "timeline": _timeline(spans),
         "repeats": {
@@ -30,6 +33,37 @@ def sweep_data(view: SweepView, rows: Sequence[TrialRow]) -> dict[str, Any]:
                 [row.number, [as_json(value) for value in row.repeats]] for row in rows if row.repeats
             ],
         },
+    }
+
+
+def _curves(curves: Mapping[int, Sequence[tuple[int, float]]]) -> dict[str, Any]:
+    """The learning curves by columns: the trials, the index of each one's list of steps, and their values.
+
+    Most trials report at the same steps. A curve whose steps are the first of a list uses that list.
+    """
+    total = sum(map(len, curves.values()))
+    most = max(2, _MAX_POINTS // len(curves)) if total > _MAX_POINTS else total
+    lists: list[list[int]] = []
+    known: dict[int, int] = {}
+    indexes, values = {}, {}
+    for number, curve in sorted(curves.items(), key=lambda item: -len(item[1])):
+        points = fewer_points(curve, most)
+        steps = [step for step, _ in points]
+        index = known.setdefault(steps[0] if steps else 0, len(lists))
+        if index == len(lists):
+            lists.append(steps)
+        elif lists[index][: len(steps)] != steps:
+            index = len(lists)
+            lists.append(steps)
+        indexes[number] = index
+        values[number] = [as_json(value, 6) for _, value in points]
+    numbers = sorted(curves)
+    return {
+        "trials": numbers,
+        "steps": lists,
+        "list": [indexes[number] for number in numbers],
+        "values": [values[number] for number in numbers],
+        "thinned": total > _MAX_POINTS,
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.analysis import formatting as text
+from sweep.analysis.failures import failures_by_reason
 from sweep.analysis.metric_model import metric_model
 from sweep.analysis.view import SweepView
 from sweep.errors import InputError
@@ -75,7 +76,7 @@ def _sweep(view: SweepView) -> dict[str, Any]:
         "counts_text": text.counts(view.counts),
         "tiles": sections.tiles(view),
         "findings": sections.findings(view),
-        "failures": sections.failures(rows),
+        "failures": failures_by_reason(rows),
         "reproduction": sections.reproduction(view),
         "has_parameters": any(row.state == "COMPLETE" for row in rows) and bool(view.varied),
         "next": next_search(models[0]) if len(models) == 1 and view.best is not None else None,

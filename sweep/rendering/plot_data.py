@@ -90,12 +90,11 @@ def reported_trials(plot: Plot, numbers: Collection[int]) -> list[FrozenTrial]:
     return plot.limited([trial for trial in trials if trial.number in numbers], MAX_LINES)
 
 
-def fewer_points(curve: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """A curve with fewer points, the first and the last among them."""
-    if len(curve) <= MAX_POINTS:
+def fewer_points(curve: Sequence[tuple[int, float]], most: int = MAX_POINTS) -> Sequence[tuple[int, float]]:
+    """At most `most` points of a curve, evenly spaced, with the first and the last."""
+    if len(curve) <= most:
         return curve
-    last = len(curve) - 1
-    return [curve[round(index * last / (MAX_POINTS - 1))] for index in range(MAX_POINTS)]
+    return [curve[round(index * (len(curve) - 1) / (most - 1))] for index in range(most)]
 
 
 def chosen_params(plot: Plot, trials: PlotTrials, least: int, most: int) -> list[str]:

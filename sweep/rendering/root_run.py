@@ -20,21 +20,14 @@ if TYPE_CHECKING:
     from sweep.analysis.explanation import Explanation
 
 _ROWS = 20
-_TITLES = {
-    "best": "Best configuration",
-    "parameters": "Parameters",
-    "health": "Health",
-    "cost": "Cost",
-    "next": "Next",
-}
 
 
-def write_root_run(view: SweepView, explanation: Explanation | None = None) -> None:
+def write_root_run(view: SweepView, explanation: Explanation | None) -> None:
     """Bring the root run up to date. The caller is its only writer; a disk that cannot be written is ignored.
 
     Args:
         view: the sweep.
-        explanation: what it has taught; None leaves that text as it is.
+        explanation: its results; None leaves that text as it is.
     """
     if not view.spec.is_define_by_run and not event_files(view.directory.root):
         return  # the controller has not declared the columns, which the first file has to contain
@@ -101,15 +94,12 @@ def _parameter(value: Any) -> str:
 def explanation_text(view: SweepView, explanation: Explanation) -> str:
     """The sentences of an explanation with their evidence in Markdown."""
     finished = f"after {text.plural(view.finished_trials, 'finished trial')}"
-    parts = [f"### What {escape(view.spec.name)} has taught, {finished}"]
-    for topic, title in _TITLES.items():
-        statements = [statement for statement in explanation.statements if statement.topic == topic]
-        if statements:
-            parts.append(f"#### {title}")
-            lines = [
-                f"* {paragraph(statement.text)}"
-                + (f" *({escape(statement.evidence)})*" if statement.evidence else "")
-                for statement in statements
-            ]
-            parts.append("\n".join(lines))
+    parts = [f"### Results of {escape(view.spec.name)}, {finished}"]
+    for topic, statements in explanation.by_topic():
+        lines = [
+            f"* {paragraph(statement.text)}"
+            + (f" *({escape(statement.evidence)})*" if statement.evidence else "")
+            for statement in statements
+        ]
+        parts += [f"#### {topic.capitalize()}", "\n".join(lines)]
     return "\n\n".join(parts)

@@ -1,44 +1,19 @@
-"""The parts of a report that are text: what has been found, failures, and how to reproduce the sweep."""
+"""The parts of a report that are text: what has been found, and how to reproduce the sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 from sweep.analysis import formatting as text
 from sweep.analysis.explanation import Statement, Topic, explain
 from sweep.analysis.resuming import name_for_commands, stored_caller
-from sweep.analysis.view import SweepView, TrialRow
-from sweep.controller.common_failure import failure_patterns
+from sweep.analysis.view import SweepView
 from sweep.sweepfile.types import same_value
 from sweep.system.environment import Environment, environments
 
-_TITLES: dict[Topic, str] = {
-    "best": "The best",
-    "parameters": "What matters",
-    "health": "Health",
-    "cost": "Cost",
-    "next": "What to do next",
-}
 _SHOWN_TRIALS = 12
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A reason for which trials failed.
-
-    Args:
-        reason: the message of the first of them.
-        is_exact: whether all have this message; otherwise theirs differ in values.
-        trials: their numbers.
-        share: their share of the trials that failed.
-    """
-
-    reason: str
-    is_exact: bool
-    trials: tuple[int, ...]
-    share: float
 
 
 def tiles(view: SweepView) -> list[tuple[str, str, str]]:
@@ -61,19 +36,16 @@ def tiles(view: SweepView) -> list[tuple[str, str, str]]:
     return found
 
 
-def findings(view: SweepView) -> list[tuple[str, str, list[Statement]]]:
-    """The statements of `explain`, by topic and its title."""
+def findings(view: SweepView) -> list[tuple[Topic, list[Statement]]]:
+    """The statements of `explain`, by topic."""
+    explanation = explain(view)
     # The advice to write a report is for other places.
     statements = [
         statement
-        for statement in explain(view).statements
+        for statement in explanation.statements
         if not str(statement.data.get("command", "")).startswith("sweep report")
     ]
-    by_topic = [
-        (topic, _TITLES[topic], [statement for statement in statements if statement.topic == topic])
-        for topic in get_args(Topic)
-    ]
-    return [found for found in by_topic if found[2]]
+    return replace(explanation, statements=tuple(statements)).by_topic()
 
 
 def best_side_by_side(views: Sequence[SweepView]) -> list[tuple[str, list[str], bool]]:
@@ -87,25 +59,6 @@ def best_side_by_side(views: Sequence[SweepView]) -> list[tuple[str, list[str], 
         differ = len(given) < len(best) or not all(same_value(given[0], value) for value in given)
         rows.append((name, texts, differ))
     return rows
-
-
-def failures(rows: Sequence[TrialRow]) -> list[Failure]:
-    """The reasons for which trials failed, the most frequent first."""
-    failed = [row for row in rows if row.state == "FAIL"]
-    groups: dict[str, list[TrialRow]] = {}
-    for pattern, row in zip(
-        failure_patterns([(row.reason or "", row.params) for row in failed]), failed, strict=True
-    ):
-        groups.setdefault(pattern, []).append(row)
-    return [
-        Failure(
-            reason=similar[0].reason or "no reason is recorded",
-            is_exact=len({row.reason for row in similar}) == 1,
-            trials=tuple(row.number for row in similar),
-            share=len(similar) / len(failed),
-        )
-        for similar in sorted(groups.values(), key=len, reverse=True)
-    ]
 
 
 def reproduction(view: SweepView) -> dict[str, Any]:

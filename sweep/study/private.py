@@ -3,7 +3,7 @@
 * The storage behind a study and a trial, and their ids: Optuna's trials do not accept reports in a study with
   several objectives (optuna#3450), and Optuna has no public way to continue a trial that another process has
   started.
-* The attributes in which successive halving stores its rungs.
+* The attributes in which successive halving stores its rungs, and a trial its constraints.
 * The random sampler of TPE and NSGA, which has the same seed as the sampler itself.
 * The module of PED-ANOVA without the package around it, which imports scikit-learn.
 * How TPE ranks trials and splits them into good ones and others, and the part of a study that Hyperband shows
@@ -27,6 +27,7 @@ import optuna
 from optuna.samplers import NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers._tpe import sampler as tpe
 from optuna.study import StudyDirection
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study.storage import IndexedJournalStorage
@@ -68,6 +69,11 @@ def read_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
 def store_system_attribute(trial: optuna.Trial, key: str, value: Any) -> None:
     """Store a system attribute of a trial. Optuna has removed the public method for that."""
     trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def store_constraint(trial: optuna.Trial, name: str, value: float) -> None:
+    """Store the value of a constraint, also if it has one: Optuna's `set_constraint` would keep that."""
+    store_system_attribute(trial, f"{_CONSTRAINTS_KEY}:{name}", value)
 
 
 def store_report(study: optuna.Study, trial: optuna.Trial, step: int, value: float) -> None:

@@ -71,21 +71,18 @@ class IndexedJournalStorage(JournalStorage):
         journal: the journal.
         snapshot: the path of the snapshot, which need not exist.
         known: a storage of this process that has read the same journal: only what is new is read again.
-        snapshot_after: the size of the journal, in bytes, at which the first snapshot is due.
+
+    Attributes:
+        journal: the journal.
     """
 
     def __init__(
-        self,
-        journal: JournalReader,
-        snapshot: Path,
-        known: IndexedJournalStorage | None = None,
-        snapshot_after: int = _SNAPSHOT_AFTER,
+        self, journal: JournalReader, snapshot: Path, known: IndexedJournalStorage | None = None
     ) -> None:
         # Optuna's own constructor replays the journal into a result without indices.
         super().__setstate__({"_backend": journal})
-        self._journal = journal
+        self.journal = journal
         self._snapshot = snapshot
-        self._snapshot_after = snapshot_after
         self._covered = 0
         """How many bytes of the journal the last snapshot covers, or what it started from."""
         self._writer: threading.Thread | None = None
@@ -95,17 +92,17 @@ class IndexedJournalStorage(JournalStorage):
             found = found or read_snapshot(snapshot, journal.path)
             if found is not None:
                 self._indexed.restore(found.studies, found.trials)
-                self._journal.skip_to(found.lines, found.position)
+                self.journal.skip_to(found.lines, found.position)
                 self._covered = found.position
             self._sync_with_backend()
 
     @property
     def is_replaced(self) -> bool:
         """Whether the journal that it has read was moved away."""
-        return self._journal.is_replaced
+        return self.journal.is_replaced
 
     def _sync_with_backend(self) -> None:
-        with self._journal.mutex:
+        with self.journal.mutex:
             super()._sync_with_backend()
 
     def look_at_trials(self, study_id: int) -> Sequence[FrozenTrial]:
@@ -116,7 +113,7 @@ class IndexedJournalStorage(JournalStorage):
 
     def write_snapshot_if_due(self) -> None:
         """Write a snapshot in a thread if the journal has grown by a share since the last one."""
-        if self._journal.end < max(self._snapshot_after, _GROWTH * self._covered):
+        if self.journal.end < max(_SNAPSHOT_AFTER, _GROWTH * self._covered):
             return
         is_writing = self._writer is not None and self._writer.is_alive()
         if not is_writing and (snapshot := self._take_snapshot()) is not None:
@@ -137,7 +134,7 @@ class IndexedJournalStorage(JournalStorage):
         """A snapshot; None if a batch is open, or a line before what was read is not yet complete."""
         with self._thread_lock:
             self._sync_with_backend()
-            place = self._journal.place
+            place = self.journal.place
             if place is None:
                 return None
             return Snapshot(*place, self._indexed.studies(), self._indexed.every_trial())
@@ -145,7 +142,7 @@ class IndexedJournalStorage(JournalStorage):
     def _write(self, snapshot: Snapshot) -> None:
         self._covered = snapshot.position
         with suppress(OSError):  # it is only a cache
-            snapshot.write(self._snapshot, self._journal.path)
+            snapshot.write(self._snapshot, self.journal.path)
 
 
 def write_spec(spec: SweepSpec, directory: SweepDirectory) -> None:
@@ -158,20 +155,12 @@ def write_spec(spec: SweepSpec, directory: SweepDirectory) -> None:
     write_atomically(directory.spec, spec.to_yaml())
 
 
-def create_or_load_study(spec: SweepSpec, storage: BaseStorage) -> optuna.Study:
-    """Create or load the study of a sweep for writing. Its sampler and pruner are not set."""
-    return optuna.create_study(
-        study_name=spec.name,
-        storage=storage,
-        directions=[metric.goal for metric in spec.goals],
-        load_if_exists=True,
-    )
-
-
-def open_storage(
+def open_study(
     spec: SweepSpec, directory: SweepDirectory, known: IndexedJournalStorage | None = None
-) -> BaseStorage:
-    """Open the storage of a sweep's study for writing. From now on Optuna only logs errors here.
+) -> optuna.Study:
+    """Create or load the study of a sweep for writing. Its sampler and pruner are not set.
+
+    From now on Optuna only logs errors in this process.
 
     Args:
         spec: the sweep.
@@ -179,9 +168,17 @@ def open_storage(
         known: a storage of this process that has read the journal.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if spec.storage is not None:
-        return open_url(spec.storage, directory, PATIENCE)
-    return IndexedJournalStorage(Journal(directory.journal), directory.snapshot, known)
+    storage = (
+        IndexedJournalStorage(Journal(directory.journal), directory.snapshot, known)
+        if spec.storage is None
+        else open_url(spec.storage, directory, PATIENCE)
+    )
+    return optuna.create_study(
+        study_name=spec.name,
+        storage=storage,
+        directions=[metric.goal for metric in spec.goals],
+        load_if_exists=True,
+    )
 
 
 @quiet_optuna

@@ -9,16 +9,16 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.space import SearchSpace
-from sweep.study.database import PATIENCE
 from sweep.study.enqueue import enqueue_spec_configurations
 from sweep.study.journal import Journal
+from sweep.study.private import storage_of
 from sweep.study.pruners import make_pruner
 from sweep.study.pruning import Pruning
 from sweep.study.ranking import Ranking
 from sweep.study.requested import RequestedTrials
 from sweep.study.samplers import make_sampler
 from sweep.study.seeds import sweep_seed
-from sweep.study.storage import IndexedJournalStorage, create_or_load_study, open_url
+from sweep.study.storage import IndexedJournalStorage, open_study
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
@@ -49,15 +49,10 @@ class SweepStudy:
         samples_ahead: bool = False,
         known: IndexedJournalStorage | None = None,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # this process belongs to the sweep
-        self._journal = Journal(directory.journal) if spec.storage is None else None
-        self._storage = (
-            IndexedJournalStorage(self._journal, directory.snapshot, known)
-            if self._journal is not None
-            else None
-        )
-        storage = self._storage or open_url(str(spec.storage), directory, PATIENCE)
-        self.optuna_study: optuna.Study = create_or_load_study(spec, storage)
+        self.optuna_study: optuna.Study = open_study(spec, directory, known)
+        storage = storage_of(self.optuna_study)
+        self._storage = storage if isinstance(storage, IndexedJournalStorage) else None
+        self._journal: Journal | None = storage.journal if self._storage is not None else None
         self.ranking = Ranking(spec)
         self.seed = sweep_seed(spec, self.optuna_study)
         self.requested = RequestedTrials(self.optuna_study)

@@ -133,6 +133,11 @@ def test_failures_are_counted_by_their_reason(directory: SweepDirectory) -> None
     assert second.key == "failures_unclear", "four failures say nothing about regions"
 
 
+def test_exit_statuses_are_different_reasons(directory: SweepDirectory) -> None:
+    first, _ = failure_statements(run(directory, ["exit status 1", "exit status 2", "exit status 1", ""]))
+    assert first.text == "3 of 4 trials failed: 2 with exit status 1; 1 with exit status 2."
+
+
 def test_that_all_trials_failed_is_no_region(directory: SweepDirectory) -> None:
     (statement,) = failure_statements(run(directory, ["it broke"] * 8))
     assert statement.text == "All 8 trials failed: it broke."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.analysis.failures import most_frequent_failure
+from sweep.analysis.failures import FailureGroup, failures_by_reason, most_frequent_failure
 from sweep.analysis.view import TrialRow
 
 
@@ -41,3 +41,16 @@ def test_only_failed_trials_are_counted() -> None:
     assert found is not None
     assert found.trial == 1
     assert found.summary == "1 failed, all with: it broke"
+
+
+def test_failures_are_grouped_by_their_reason_the_most_frequent_first() -> None:
+    reasons = ["exit status 2", "loss is 7", "exit status 11", "exit status 12", "loss is 9", "no file", None]
+    rows = [row(number, reason) for number, reason in enumerate(reasons)]
+    assert failures_by_reason([row(7, "pruned", "PRUNED"), *reversed(rows)]) == [
+        FailureGroup("loss is 7", False, (1, 4)),
+        FailureGroup("exit status 2", True, (0,)),
+        FailureGroup("exit status 11", True, (2,)),
+        FailureGroup("exit status 12", True, (3,)),
+        FailureGroup("no file", True, (5,)),
+        FailureGroup("", True, (6,)),
+    ]

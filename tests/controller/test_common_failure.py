@@ -182,6 +182,7 @@ def test_messages_of_the_same_failure_are_equal(one: str, other: str) -> None:
         ("ValueError: no data", "KeyError: no data"),
         ("ValueError: no data", "ValueError: no model"),
         ("exit status 1", "exit status 2"),
+        ("exit status 12", "exit status 13"),
         ("killed by SIGKILL", "killed by SIGSEGV"),
         (
             "t.py: error: unrecognized arguments: --lr=0.1",

@@ -41,14 +41,14 @@ def covered(directory: SweepDirectory) -> int:
 
 
 def test_a_running_sweep_writes_a_snapshot_each_time_its_journal_has_grown_by_a_share(
-    directory: SweepDirectory,
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller = Controller(make_spec(stop={"trials": 200}), directory, slots=1)
     finish_trials(controller, 3)
     assert covered(directory) == 0
     storage = controller._sweep_study._storage
     assert storage is not None
-    storage._snapshot_after = directory.journal.stat().st_size
+    monkeypatch.setattr("sweep.study.storage._SNAPSHOT_AFTER", directory.journal.stat().st_size)
     sizes = []
     for _ in range(60):
         finish_trials(controller, 1)
@@ -81,7 +81,8 @@ def test_while_a_snapshot_is_written_the_sweep_goes_on_and_readers_use_the_earli
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, path = tmp_path / "journal.log", tmp_path / ".snapshot"
-    storage = IndexedJournalStorage(Journal(journal), path, snapshot_after=1)
+    monkeypatch.setattr("sweep.study.storage._SNAPSHOT_AFTER", 1)
+    storage = IndexedJournalStorage(Journal(journal), path)
     study = optuna.create_study(study_name="s", storage=storage)
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     storage.write_snapshot()
