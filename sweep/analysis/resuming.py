@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def stored_caller(directory: SweepDirectory) -> Caller:
         before = content.get("place", place)
         changes: dict[str, str | None] = {}
         if before != place:
-            folder = _folder_after_move(directory.root, Path(before), folder)
+            folder = _folder_after_move(directory.root, Path(before), folder, content.get("arguments", ()))
             runs = _shown(place.rpartition("/")[0], folder)
             changes["runs"] = None if runs == str(RUNS) else runs
             if directory.name != Path(before).name:
@@ -63,18 +64,20 @@ def stored_caller(directory: SweepDirectory) -> Caller:
     return CommandLine(("run", "FILE"))
 
 
-def _folder_after_move(root: Path, before: Path, folder: Path) -> Path:
+def _folder_after_move(root: Path, before: Path, folder: Path, arguments: Iterable[str]) -> Path:
     """Where to give the command that has run a sweep.
 
     Args:
         root: the directory of the sweep now.
         before: its directory when it ran.
         folder: where the command was given. It can have been moved as well, or be on another machine.
+        arguments: those of the command; the sweep file is among them.
     """
     if before.is_relative_to(folder):
         place = before.relative_to(folder).parts
         moved = Path(*root.parts[: -len(place)])
-        if root.parts[-len(place) :] == place and (moved == Path.cwd() or not folder.is_dir()):
+        is_here = moved == Path.cwd() and any(Path(argument).is_file() for argument in arguments)
+        if root.parts[-len(place) :] == place and (is_here or not folder.is_dir()):
             return moved
     return folder if folder.is_dir() else Path.cwd()
 

@@ -276,20 +276,21 @@ class SweepView:
 
     @cached_property
     def _runs(self) -> list[tuple[datetime.datetime, datetime.datetime, datetime.tzinfo | None]]:
-        """Between which times each run of the sweep was, and in which zone; None for that of this process.
+        """Between which times the sweep was run in which zone; None for that of this process.
 
         Only the zone's offset from UTC is stored. If ours was the same, it is taken as our zone, which knows
         daylight saving time.
         """
-        starts = [run.moment for run in environments(self.directory)]
-        ends = [*starts[1:], datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)]
+        starts: list[tuple[datetime.datetime, datetime.tzinfo | None]] = []
+        for start in (run.moment for run in environments(self.directory)):
+            zone = None if start.astimezone().utcoffset() == start.utcoffset() else start.tzinfo
+            if not starts or zone != starts[-1][1]:
+                starts.append((start, zone))
+        ends = [start for start, _ in starts[1:]]
+        ends.append(datetime.datetime.max.replace(tzinfo=datetime.timezone.utc))
         return [
-            (
-                start.replace(microsecond=0),  # MySQL rounds times to seconds
-                end,
-                None if start.astimezone().utcoffset() == start.utcoffset() else start.tzinfo,
-            )
-            for start, end in zip(starts, ends, strict=False)
+            (start.replace(microsecond=0), end, zone)  # MySQL rounds times to seconds
+            for (start, zone), end in zip(starts, ends, strict=False)
         ]
 
     def params(self, trial: FrozenTrial) -> dict[str, Any]:

@@ -76,10 +76,13 @@ def test_a_sweep_that_was_moved_with_its_folder_is_resumed_there(
     usual: SweepDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: Path
 ) -> None:
     place = usual.root.relative_to(project)
+    (project / "usual.yaml").touch()
     shutil.copytree(project, tmp_path / "other")
     there = SweepDirectory(tmp_path / "other" / place)
     monkeypatch.chdir(tmp_path / "other")
     assert resume(there) == "sweep run usual.yaml -p 2"
+    (tmp_path / "other/usual.yaml").rename(tmp_path / "other/else.yaml")
+    assert resume(there) == f"cd {project} && sweep run usual.yaml -p 2 --runs {there.root.parent}"
     shutil.rmtree(project)
     monkeypatch.chdir(tmp_path)
     assert resume(there) == f"cd {tmp_path}/other && sweep run usual.yaml -p 2"

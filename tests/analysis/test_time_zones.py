@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -84,6 +85,17 @@ def test_each_trial_has_the_zone_of_the_run_in_which_it_ran(move_to: Callable[[s
     assert began <= times[0] <= times[-1] <= time.time()
     assert [step.number for step in best_so_far(view)["objective"]] == [0, 1, 2]
     assert len(environments(view.directory)) == 3
+
+
+def test_many_runs_in_one_zone_cost_no_more_than_one(move_to: Callable[[str], None]) -> None:
+    move_to("UTC")
+    view = run(1)
+    record = json.loads(view.directory.environment.read_text())
+    many = [{**record[0], "python": str(number)} for number in range(100)]
+    view.directory.environment.write_text(json.dumps(many))
+    move_to("Asia/Tokyo")
+    assert len(view.again()._runs) == 1
+    assert len(environments(view.directory)) == 100
 
 
 def test_in_the_same_zone_daylight_saving_time_counts(move_to: Callable[[str], None]) -> None:

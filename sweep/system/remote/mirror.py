@@ -229,6 +229,9 @@ class Mirror:
         if not self._has_lock:
             return
         listed = local_files(self._root)
+        for each in list(self._unreadable):
+            if each not in listed or os.access(self._root / each, os.R_OK):
+                del self._unreadable[each]
         if SPEC not in listed:
             return  # it has not started
         if JOURNAL in listed:  # as it is after the last file was found

@@ -417,6 +417,11 @@ def test_what_belongs_to_another_user_is_left_out_of_the_copy_with_one_note(
     before = (store / "demo" / MANIFEST).stat().st_mtime_ns
     mirror._copy()
     assert (store / "demo" / MANIFEST).stat().st_mtime_ns == before, "nothing has changed"
+    monkeypatch.setattr(mirror._remote.files, "put_file", put)
+    monkeypatch.setattr(mirroring.os, "access", lambda path, mode: True)
+    mirror._copy(is_last=True)
+    assert (store / "demo/trial-0000/cache.bin").read_text() == "of root in a container"
+    assert "trial-0000/cache.bin" in json.loads((store / "demo" / MANIFEST).read_text())["files"]
 
 
 def test_a_store_that_refuses_files_is_an_error(
