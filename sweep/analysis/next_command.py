@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import TrialState
 
+from sweep.analysis.failures import failures_by_reason
 from sweep.analysis.formatting import printable
 from sweep.analysis.next_space import can_run
 from sweep.analysis.range_scale import widened_bound
@@ -22,6 +24,11 @@ from sweep.sweepfile.tree import flatten
 
 _MANY = 0.1
 """The share of failed trials from which on running them again is worth it."""
+_MISTAKE = re.compile(
+    r"^(?:exit status \d+: )?(?:\w+\.)*(?:Attribute|Import|Indentation|ModuleNotFound|Name|Syntax|Type"
+    r"|UnboundLocal|BadResult)Error\b|^the script never reported"
+)
+"""The reasons of failures that another attempt does not change."""
 _LATE = 0.75
 """The best trial came late if so many of the trials were before it."""
 _FEW = 20
@@ -57,7 +64,13 @@ def _options(view: SweepView, statements: Sequence[Statement]) -> Iterator[tuple
         yield ("Resume the sweep" if view.frozen_trials else "Start the sweep"), again()
     found = {statement.key: statement.data for statement in reversed(statements)}
     is_scattered = not found.keys() & {"failing_choice", "failing_range"}
-    if is_scattered and view.is_worth_resubmitting and len(failed) >= _MANY * view.finished_trials:
+    groups = failures_by_reason(view.rows(TrialState.FAIL))
+    if groups and _MISTAKE.search(groups[0].reason):
+        yield (
+            "Another attempt does not change why most trials fail, so run one here",
+            f"sweep debug {name} --trial {groups[0].trials[0]}",
+        )
+    elif is_scattered and view.is_worth_resubmitting and len(failed) >= _MANY * view.finished_trials:
         yield "Run the failed trials again, which may have failed by chance", f"sweep retry {name} --failed"
     yield from _other_spaces(view, found)
     if view.stopped_by == "trials" and view.best is not None and len(view.spec.goals) == 1:

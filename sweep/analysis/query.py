@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from sweep.analysis.view import SweepView, TrialRow
-from sweep.errors import InputError, suggestion
+from sweep.errors import InputError, nearest, suggestion
 from sweep.sweepfile.expressions import Expression, ExpressionError
 from sweep.sweepfile.tree import flatten
 
 _GROUPS = {"params": "params.", "metrics": "metrics."}
 """How a condition names what is not a valid name in Python, `metrics["val/loss"]`, and the prefix in keys."""
+_PARTS = re.compile(r"[^\w.]+")
+"""What separates the parts of a name that a condition cannot contain as it is."""
 _FIELDS: Mapping[str, Callable[[TrialRow], Any]] = {
     "number": lambda row: row.number,
     "state": lambda row: row.state,
@@ -195,9 +199,14 @@ def _check_keys(sweeps: Sequence[SweepTrials], keys: Iterable[str], option: str)
         if all(sweep.find(key) is None for sweep in sweeps):
             known = list(dict.fromkeys(name for sweep in sweeps for name in sweep.keys))
             name = key.removeprefix(_GROUPS["params"]).removeprefix(_GROUPS["metrics"])
+            hint = suggestion(name, known)
+            # In a condition `val/loss` is a division.
+            near = next((each for each in known if name in _PARTS.split(each)), None) or nearest(name, known)
+            if option == "--where" and key == name and near is not None and _PARTS.search(near):
+                group = "metrics" if any(near in sweep.metrics for sweep in sweeps) else "params"
+                hint = f"did you mean {group}[{json.dumps(near)}]?"
             raise InputError(
-                f"{option}: {key}: is not a parameter, a metric, or one of {', '.join(_FIELDS)}; "
-                f"{suggestion(name, known)}"
+                f"{option}: {key}: is not a parameter, a metric, or one of {', '.join(_FIELDS)}; {hint}"
             )
 
 

@@ -73,10 +73,9 @@ def plot(
       sweep plot slice digits-cnn --metric accuracy
     """
     from sweep.rendering.figure_files import check_path, write_figure
-    from sweep.rendering.plots import find_kind
     from sweep.system.browser import open_page
 
-    kind = find_kind(kind)
+    kind = _find_kind(kind, name)
     if output is not None:
         check_path(output)
     view, drawn = _draw(kind, name, runs, params, metric)
@@ -90,6 +89,20 @@ def plot(
         print(f"wrote {page}; there is no browser here: open it in one, or write it elsewhere with -o FILE")
     else:
         print(f"wrote {page}")
+
+
+def _find_kind(kind: str, name: str) -> str:
+    """The kind of plot. The error says if it was given in the place of the sweep's name."""
+    from sweep.rendering.plots import find_kind
+
+    try:
+        return find_kind(kind)
+    except InputError as error:
+        try:
+            swapped = find_kind(name)
+        except InputError:
+            raise error from None
+        raise InputError(f"{kind}: is not a kind of plot; write sweep plot {swapped} {kind}") from None
 
 
 def _draw(

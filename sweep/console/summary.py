@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from sweep.analysis import formatting as text
-from sweep.analysis.failures import most_frequent_failure
+from sweep.analysis.failures import failures_by_reason, most_frequent_failure
 from sweep.analysis.resuming import how_to_continue, name_for_commands, stored_caller
 from sweep.analysis.view import SweepView
 from sweep.caller import CommandLine, caller
@@ -20,6 +20,9 @@ from sweep.sweepfile.types import UNLIMITED
 
 if TYPE_CHECKING:
     from sweep.analysis.explanation import Explanation
+
+_MOST_REASONS = 3
+"""How many reasons of failures are printed besides the most frequent one."""
 
 
 def exit_status(launched: Launch) -> int:
@@ -167,10 +170,17 @@ def _print_common_failure(view: SweepView, failure: CommonFailure, retry: str) -
 
 
 def _print_failures(view: SweepView, advice: str) -> None:
-    reason = most_frequent_failure(view.rows(TrialState.FAIL))
-    if reason is not None:
-        _print(reason.summary)
-        _print(f"  {_relative(view.error_file(reason.trial))}{advice}")
+    failed = view.rows(TrialState.FAIL)
+    reason = most_frequent_failure(failed)
+    if reason is None:
+        return
+    _print(reason.summary)
+    _print(f"  {_relative(view.error_file(reason.trial))}{advice}")
+    _, *others = failures_by_reason(failed)
+    for group in others[:_MOST_REASONS]:
+        _print(f"  {len(group.trials)} with: {group.reason}")
+    if rest := sum(len(group.trials) for group in others[_MOST_REASONS:]):
+        _print(f"  {rest} with other reasons: sweep trials {name_for_commands(view.directory)}")
 
 
 def _print(line: str = "") -> None:

@@ -64,7 +64,7 @@ def print_listing(sweeps: Mapping[str, SweepView | InputError], runs: Path) -> N
 
 
 def print_trials(view: SweepView) -> None:
-    """Print one line per trial. On a terminal, long reasons are cut off, numbers never."""
+    """Print one line per trial. On a terminal, long reasons are cut off, and the last parameters left out."""
     rows, varied = view.rows(), view.varied
     best = {trial.number for trial in view.front}
     goals = [goal.name for goal in view.spec.goals]
@@ -89,29 +89,47 @@ def print_trials(view: SweepView) -> None:
             row.reason or "",
         ]
         table.append(cells[: len(titles)])
-    _print_rows(titles, table, left=[1], has_text=has_reasons)
+    left_out = _print_rows(titles, table, left=[1], has_text=has_reasons, optional=len(varied))
+    if left_out:
+        print(f"left out, as the terminal is too narrow: {', '.join(map(text.printable, left_out))}")
 
 
-def _print_rows(titles: list[str], rows: list[list[str]], left: Collection[int], has_text: bool) -> None:
+def _print_rows(
+    titles: list[str], rows: list[list[str]], left: Collection[int], has_text: bool, optional: int = 0
+) -> list[str]:
     """Print a table, whose second column is a state. `rich` takes a second for a thousand rows.
 
-    On a terminal that is too narrow for the other columns, the lines are longer than it is wide.
+    On a terminal that is too narrow for the other columns, the lines are longer than it is wide. A number is
+    never cut off.
 
     Args:
         titles: the titles of the columns.
         rows: the cells of each row.
         left: the columns that are aligned to the left, by their indices.
         has_text: whether the last column is aligned to the left, too, and cut off on a terminal.
+        optional: how many of the last columns (before the text) are left out if there is no room for them.
+
+    Returns:
+        the titles of the columns that are left out.
     """
     console = make_console()
     columns = [list(map(text.printable, column)) for column in zip(titles, *rows, strict=True)]
     widths = [max(map(cell_len, column)) for column in columns]
+    left_out: list[str] = []
+    last = len(columns) - 1 - has_text
+    needed = (
+        sum(widths[: last + 1]) + has_text * min(widths[-1], _LEAST_WIDTH) + len(_GAP) * (len(widths) - 1)
+    )
+    while needed > console.width and len(left_out) < optional:
+        index = last - len(left_out)
+        needed -= widths.pop(index) + len(_GAP)
+        left_out.insert(0, columns.pop(index)[0])
     if has_text:
         rest = max(console.width - sum(widths[:-1]) - len(_GAP) * len(widths[:-1]), _LEAST_WIDTH)
         columns[-1] = [_cut(cell, rest) for cell in columns[-1]]
     for index, width in enumerate(widths):
         spaces = [" " * (width - cell_len(cell)) for cell in columns[index]]
-        if index in left or (has_text and index == len(titles) - 1):
+        if index in left or (has_text and index == len(columns) - 1):
             columns[index] = list(map(str.__add__, columns[index], spaces))
         else:
             columns[index] = list(map(str.__add__, spaces, columns[index]))
@@ -119,6 +137,7 @@ def _print_rows(titles: list[str], rows: list[list[str]], left: Collection[int],
     columns[1][1:] = [styled[cell] for cell in columns[1][1:]]
     header, *lines = (_GAP.join(cells).rstrip() for cells in zip(*columns, strict=True))
     print("\n".join([_styled(console, header, "bold"), *lines]))
+    return left_out
 
 
 def _cut(cell: str, width: int) -> str:

@@ -236,7 +236,7 @@ def explain_missing_metric(
         problem = f"{unread}; " if unread else ""
         return text + (
             f'it reported nothing: {problem}have it print lines such as {{"step": 1, "{metric}": 0.5}}, '
-            "or read what it prints with metrics_from"
+            f"or read what it prints with metrics_from{_example(metric)}"
         )
     near = nearest(metric, names)
     if near is not None:
@@ -248,3 +248,8 @@ def explain_missing_metric(
 def _quoted(name: str) -> str:
     """A name, in quotes if it is empty or has white space at an end."""
     return name if name == name.strip() and name else repr(name)
+
+
+def _example(metric: str) -> str:
+    """How an expression for a metric looks, if its name can be that of a group."""
+    return f": {{regex: '{metric}=(?P<{metric}>\\S+)'}}" if metric.isidentifier() else ""

@@ -77,6 +77,12 @@ def test_failures_by_chance_are_run_again(run: Any) -> None:
     assert command(run(SOMETIMES)) == "sweep retry demo --failed"
 
 
+@pytest.mark.parametrize("mistake", ["None + 1", "no_such_name", "trial.params.x.y", "__import__('nope')"])
+def test_mistakes_in_the_code_are_not_run_again(run: Any, mistake: str) -> None:
+    code = f"def train(trial):\n    return 1.0 if trial.number % 3 else {mistake}\n"
+    assert command(run(code)) == "sweep debug demo --trial 0"
+
+
 def test_failures_that_have_been_run_again_in_vain_are_not_chance(run: Any) -> None:
     fails = "def train(trial):\n    assert trial.params.x > 0.5\n    return 1.0\n"
     view = run(fails, sampler={"type": "random", "seed": 1}, stop={"trials": 8})

@@ -90,6 +90,8 @@ def test_a_condition_can_use_what_a_trial_has(view: SweepView, where: str, expec
     [
         ("lrr < 1", r"--where: lrr: .*; did you mean 'lr'\?"),
         ("metrics['val/ac'] < 1", r"--where: metrics.val/ac: .*; did you mean 'val/acc'\?"),
+        ("val_acc < 1", r"--where: val_acc: .*; did you mean metrics\[\"val/acc\"\]\?"),
+        ("val/acc < 1", r"--where: val: .*; did you mean metrics\[\"val/acc\"\]\?"),
         ("opt < 1", "--where: opt < 1: compares '(adam|sgd)' with 1"),
         ("lr", "--where: lr: is [0-9.]+, neither true nor false; add a comparison"),
         ("lr <", "--where: 'lr <' is not an expression; write for example"),

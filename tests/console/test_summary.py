@@ -92,3 +92,20 @@ def test_a_sweep_whose_trials_were_all_pruned_has_done_its_work(make_sweep: Make
     assert "no trial is complete: all were pruned" in done.stdout
     call("run", file, "--inline")
     assert "no trial is complete: all were pruned" in call("best", "demo").stdout
+
+
+@pytest.mark.process
+def test_failures_for_several_reasons_are_told_apart(make_sweep: MakeSweep) -> None:
+    code = """
+    ERRORS = ["no data", "no data", "no GPU", "no disk", "no token", "no time"]
+
+    def train(trial):
+        raise OSError(ERRORS[trial.number])
+    """
+    shown = call(
+        "run", make_sweep(code, stop={"trials": 6, "failures": "unlimited"}), "--inline", status=1
+    ).stdout
+    assert "6 failed, 2 of them with: OSError: no data\n" in shown
+    for reason in ("no GPU", "no disk", "no token"):
+        assert f"\n  1 with: OSError: {reason}\n" in shown
+    assert "\n  1 with other reasons: sweep trials demo\n" in shown

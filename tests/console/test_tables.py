@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+import sweep
 from sweep.analysis.view import SweepView
 from sweep.console.tables import print_listing, print_trials
 from sweep.controller.controller import Controller
@@ -86,6 +87,24 @@ def test_on_a_terminal_reasons_are_cut_off_and_numbers_never(
         assert "13.3457 *" in lines[1]
         widths[columns] = len(lines[0])
     assert widths[30] < widths[80]
+
+
+def test_on_a_narrow_terminal_the_last_parameters_are_left_out(
+    capsys: pytest.CaptureFixture[str], resize: Callable[[int], None], project: Path
+) -> None:
+    space = {f"parameter{index}": {"min": 0.0, "max": 1.0} for index in range(9)}
+    sweep.run(lambda trial: 1.0, space=space, name="demo", n_trials=2, inline=True, progress=False)
+    view = SweepView(SweepDirectory.of(Path("runs"), "demo"))
+    capsys.readouterr()
+    resize(60)
+    header, *lines, note = shown(view, capsys)
+    left_out = note.removeprefix("left out, as the terminal is too narrow: ").split(", ")
+    assert 0 < len(left_out) < 9
+    assert left_out == list(space)[-len(left_out) :]
+    assert [name in header for name in space] == [name not in left_out for name in space]
+    assert max(len(re.sub(r"\x1b\[\d*m", "", line)) for line in lines) <= 60
+    resize(200)
+    assert all(name in shown(view, capsys)[0] for name in space)
 
 
 def test_the_list_of_sweeps_has_all_columns_on_every_terminal(
