@@ -30,7 +30,7 @@ from sweep.rendering.root_run_updates import RootRunUpdates
 from sweep.space import SearchSpace
 from sweep.start_mode import StartMode, another_name, check_start
 from sweep.study.constrained_sampler import check_constraints
-from sweep.study.enqueue import enqueued_configurations
+from sweep.study.enqueue import enqueued_before, enqueued_configurations
 from sweep.study.pruners import make_pruner, pruner_notes
 from sweep.study.samplers import check_sampler, sampler_notes
 from sweep.study.storage import write_spec
@@ -210,21 +210,27 @@ def _open(directory: SweepDirectory, earlier: SweepView | None = None) -> SweepV
 
 
 def _check_search(spec: SweepSpec, directory: SweepDirectory) -> None:
-    """Check that sampler, pruner and enqueued configurations fit the search space, and the database URL."""
+    """Check that sampler and pruner fit the search space, and the database URL."""
     space = SearchSpace.of(spec)
     check_sampler(spec.sampler, space, len(spec.goals))
     make_pruner(spec.pruner)
-    enqueued_configurations(spec, space)
     if spec.storage is not None:
         connection_url(spec.storage, directory.password)
     spec.to_yaml()  # raises for what cannot be written, before anything is changed
 
 
 def _start_mode(spec: SweepSpec, directory: SweepDirectory, view: SweepView | None, fresh: bool) -> StartMode:
-    """How the sweep is started. The constraints of a new one are checked, while they can still be changed."""
+    """How the sweep is started. Checks what it will enqueue, which is not what it enqueued in earlier runs.
+
+    The constraints of a new one are checked, while they can still be changed.
+    """
     mode = check_start(spec, directory, view, fresh)
-    if mode in (StartMode.NEW, StartMode.REPLACE):
-        check_constraints(SearchSpace.of(spec))
+    space = SearchSpace.of(spec)
+    is_new = mode in (StartMode.NEW, StartMode.REPLACE)
+    study = None if is_new or view is None else view.study
+    enqueued_configurations(spec, space, enqueued_before(study) if study is not None else ())
+    if is_new:
+        check_constraints(space)
     return mode
 
 

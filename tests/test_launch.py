@@ -16,6 +16,7 @@ from sweep.engine.inline import InlineEngine
 from sweep.engine.observer import Observer
 from sweep.launch import LaunchOptions, RunInterrupted
 from sweep.messages import AttemptResult
+from sweep.space import SearchSpace
 from sweep.sweepfile import load_spec
 from sweep.system.directory import SweepDirectory
 from sweep.system.durable import write_private
@@ -225,3 +226,30 @@ def test_a_sweep_that_has_started_is_resumed_with_a_constraint_that_a_new_one_wo
     resumed = sweep.run(file, overrides={"stop.trials": 8}, inline=True)
     assert len(resumed.trials) == 8
     assert None not in {trial.params["h"] for trial in resumed.trials}
+
+
+def test_a_sweep_that_has_started_is_resumed_with_an_enqueued_entry_that_a_new_one_would_be_refused_for(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {
+        "x": {"min": 0, "max": 1},
+        "kind": {"values": ["a", "b", "c"]},
+        "y": {"min": 0, "max": 9, "when": {"kind": ["a", "b"]}},
+    }
+    file = make_sweep(CODE, parameters=parameters, enqueue=[{"y": 3}])
+    with pytest.raises(
+        sweep.InputError, match=r"enqueue\.0\.y: y is active only if kind is 'a' or 'b'; give"
+    ):
+        sweep.run(file, inline=True)
+    with monkeypatch.context() as earlier:  # a version that enqueued it as it stands
+        earlier.setattr(SearchSpace, "_required", lambda space, values, entry: {})
+        assert len(sweep.run(file, inline=True).trials) == 6
+    assert len(sweep.run(file, inline=True).trials) == 6
+    assert len(sweep.run(file, overrides={"stop.trials": 8}, inline=True).trials) == 8
+    more = {"enqueue": [{"y": 3}, {"y": 4}], "stop.trials": 9}
+    with pytest.raises(
+        sweep.InputError, match=r"enqueue\.1\.y: y is active only if kind is 'a' or 'b'; give"
+    ):
+        sweep.run(file, overrides=more, inline=True)
+    with pytest.raises(sweep.InputError, match=r"enqueue\.0\.y: y is active only if"):
+        sweep.run(file, inline=True, fresh=True)

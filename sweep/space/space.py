@@ -136,17 +136,25 @@ class SearchSpace:
         """The constraints that a configuration violates.
 
         Raises:
-            EntryError: a constraint cannot be evaluated for its parameters.
+            EntryError: it violates none, and one cannot be evaluated for its parameters.
         """
+        problem, is_violated = None, False
         for index, constraint in enumerate(self.constraints):
             try:
                 if not constraint.holds(params):
+                    is_violated = True
                     yield constraint
             except ExpressionError as error:
-                raise EntryError(f"constraints.{index}", f"{constraint.text}: {error}") from None
+                problem = problem or EntryError(f"constraints.{index}", f"{constraint.text}: {error}")
+        if problem is not None and not is_violated:  # one that excludes the values can come after it
+            raise problem
 
     def is_feasible(self, params: Mapping[str, Any]) -> bool:
-        """Whether a configuration satisfies all constraints."""
+        """Whether a configuration satisfies all constraints.
+
+        Raises:
+            EntryError: as `violated`.
+        """
         return next(self.violated(params), None) is None
 
     def encode(self, values: Mapping[str, Any], entry: str, *, completes: bool = True) -> dict[str, Any]:
@@ -247,9 +255,8 @@ class SearchSpace:
                     params[name] = node.parameter.value
                 elif name in values:
                     params[name] = values[name]
-        for constraint in self.constraints:
-            if all(name in params for name in constraint.names) and constraint in self.violated(params):
-                raise EntryError(entry, f"violates the constraint {constraint.text}")
+        for constraint in self.violated(params):
+            raise EntryError(entry, f"violates the constraint {constraint.text}")
 
     def defaults(self) -> dict[str, Any]:
         """The defaults of all parameters, except those that are inactive with the other defaults."""

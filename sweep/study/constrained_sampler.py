@@ -33,8 +33,10 @@ _REPETITIONS = 2 * _TRIES
 narrow that it has no others."""
 _CHECKED = 10_000
 """How many random configurations are checked before a sweep starts."""
-_EVALUATED = 1000
-"""For how many of them all constraints are evaluated, to find values that they cannot be applied to."""
+_QUICKLY_CHECKED = 1000
+"""How many are checked where an answer must be quick, or where each can show a fault."""
+_QUICKLY_DRAWN = 50_000
+"""How many values of parameters are drawn for them, at most: there can be hundreds of parameters."""
 
 
 class ConstrainedSampler(BaseSampler):
@@ -113,7 +115,11 @@ class ConstrainedSampler(BaseSampler):
 
 
 def check_feasible(
-    space: SearchSpace, given: Mapping[str, Any] | None = None, entry: str = "constraints"
+    space: SearchSpace,
+    given: Mapping[str, Any] | None = None,
+    entry: str = "constraints",
+    *,
+    is_quick: bool = False,
 ) -> None:
     """Check that some configuration satisfies the constraints.
 
@@ -121,6 +127,7 @@ def check_feasible(
         space: the search space.
         given: fixed values of parameters, as Optuna would have sampled them.
         entry: the entry that gives them, for messages.
+        is_quick: whether fewer configurations are drawn, so that the answer takes less than a second.
 
     Raises:
         EntryError: none of many random configurations satisfies them.
@@ -129,24 +136,27 @@ def check_feasible(
         return
     random, study, frozen = _random_trial()
     violations: Counter[str] = Counter()
-    for _ in range(_CHECKED):
+    tries = _quick_tries(len(space.variables)) if is_quick else _CHECKED
+    for _ in range(tries):
         _, params = _draw(space, random, study, frozen, given or {})
         violated = _violated(space, params)
         if not violated:
             return
         violations.update(violated)
     check_constraints(space)
-    raise _infeasible(violations, _CHECKED, entry)
+    raise _infeasible(violations, tries, entry)
 
 
 def check_constraints(space: SearchSpace) -> None:
     """Check that the constraints of a new sweep can be evaluated for the values of their parameters.
 
+    Values that another constraint excludes do not matter: null in `a + b <= 3` beside `a != None`.
+
     A sweep that has started is not checked: its constraints can no longer be changed, and a configuration
     for which one of them cannot be evaluated counts as infeasible.
 
     Raises:
-        EntryError: a constraint does arithmetic with null, for example.
+        EntryError: a constraint does arithmetic with null, for example, and no other one excludes the null.
     """
     if not space.constraints:
         return
@@ -163,8 +173,13 @@ def check_constraints(space: SearchSpace) -> None:
             raise KeyError(variable.name)
         return random.sample_independent(study, frozen, variable.key, variable.distribution)
 
-    for _ in range(_EVALUATED):
-        list(space.violated(space.walk(sample)))
+    for _ in range(_quick_tries(len(needed))):
+        space.is_feasible(space.walk(sample))
+
+
+def _quick_tries(parameters: int) -> int:
+    """How many configurations with so many parameters are checked in less than a second."""
+    return min(_QUICKLY_CHECKED, max(1, _QUICKLY_DRAWN // max(1, parameters)))
 
 
 def _random_trial() -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
@@ -198,6 +213,7 @@ def _draw(
     """Draw a configuration with the given values: as Optuna samples it, and as the trial's parameters."""
     sampled: dict[str, Any] = {}
     so_far = copy(trial)  # a custom sampler can depend on the parameters that were sampled before
+    so_far.params, so_far.distributions = dict(trial.params), dict(trial.distributions)
 
     def sample(variable: Variable) -> Any:
         key = variable.key
@@ -207,8 +223,7 @@ def _draw(
             sampled[key] = _only_value(variable.distribution)
         else:
             sampled[key] = sampler.sample_independent(study, so_far, key, variable.distribution)
-        so_far.params = {**so_far.params, key: sampled[key]}
-        so_far.distributions = {**so_far.distributions, key: variable.distribution}
+        so_far.params[key], so_far.distributions[key] = sampled[key], variable.distribution
         return sampled[key]
 
     params = space.walk(sample)

@@ -26,6 +26,7 @@ class RungsPruner(SuccessiveHalvingPruner):
     The value of a trial at a rung is its first report at or after the rung's step. Optuna compares the stored
     attributes instead, which are values at other steps if the options have changed since they were stored, or
     if `min_resource` was derived from other trials. Here an attribute says only that a trial has been judged.
+    So the verdicts differ on purpose with `min_resource: auto`, and for trials that ask only at some steps.
 
     Args:
         belongs: whether a trial is compared at all; every trial is by default.

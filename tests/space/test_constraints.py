@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -13,7 +14,7 @@ from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Outcome
 from sweep.space import SearchSpace
-from sweep.study.constrained_sampler import check_constraints
+from sweep.study.constrained_sampler import check_constraints, check_feasible
 from sweep.study.samplers import make_sampler
 from sweep.sweepfile import SweepSpec
 from sweep.sweepfile.expressions import Expression, ExpressionError
@@ -202,6 +203,34 @@ def test_a_constraint_that_cannot_be_applied_to_one_value_is_an_error_of_a_new_s
         assert str(caught.value) == f"constraints.1: {text}: does arithmetic with None, which is not a number"
     check_constraints(SearchSpace.of(make_spec(WITH_NULL, ["hidden == None or hidden <= 1000"])))
     check_constraints(SearchSpace.of(make_spec(WITH_NULL, [])))
+
+
+@pytest.mark.parametrize(
+    "constraints", [["a != None", "a + b <= 3"], ["a + b <= 3", "a != None"]], ids=["before", "after"]
+)
+def test_a_constraint_need_not_apply_to_values_that_another_one_excludes(constraints: list[str]) -> None:
+    parameters = {"a": {"values": [None, 1, 2]}, "b": {"values": [0, 1, 2]}}
+    check_constraints(SearchSpace.of(make_spec(parameters, constraints)))
+    found, _ = sampled(make_spec(parameters, constraints), 20)
+    assert {params["a"] for params in found} == {1, 2}
+    assert SearchSpace.of(make_spec(parameters, constraints, "grid")).grid_size == 5
+    others = [text.replace("a != None", "b != 0") for text in constraints]
+    with pytest.raises(EntryError, match=r"a \+ b <= 3: does arithmetic with None"):
+        check_constraints(SearchSpace.of(make_spec(parameters, others)))
+
+
+def test_a_quick_check_draws_fewer_configurations_of_more_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {f"p{index}": {"min": 0.0, "max": 1.0} for index in range(500)}
+    drawn = Mock(return_value=0.5)
+    monkeypatch.setattr(optuna.samplers.RandomSampler, "sample_independent", drawn)
+    check_constraints(SearchSpace.of(make_spec(parameters, [f"p{n} + p{n + 1} < 2" for n in range(499)])))
+    assert 0 < drawn.call_count <= 50_000
+    drawn.reset_mock()
+    with pytest.raises(
+        EntryError, match=r"^constraints: none of 100 configurations fits: p0 \+ p1 > 2 rejec"
+    ):
+        check_feasible(SearchSpace.of(make_spec(parameters, ["p0 + p1 > 2"])), is_quick=True)
+    assert 0 < drawn.call_count <= 100_000, "for the configurations, and for those that say why"
 
 
 def test_a_sweep_whose_constraint_cannot_be_applied_to_one_value_goes_on_without_that_value() -> None:

@@ -11,7 +11,8 @@ from sweep.controller.controller import Controller
 from sweep.errors import EntryError
 from sweep.messages import Outcome
 from sweep.space import SearchSpace
-from sweep.study.enqueue import enqueued_configurations
+from sweep.study import attributes
+from sweep.study.enqueue import enqueue_spec_configurations, enqueued_configurations
 from sweep.sweepfile import SweepSpec
 from sweep.system.directory import SweepDirectory
 
@@ -222,6 +223,47 @@ def test_a_default_applies_wherever_its_parameter_is_active(directory: SweepDire
     assert expected in first.params.items()
     decided = {**undecided, "optimizer": {"values": ["sgd", "adam"], "default": "adam"}}
     assert encoded("defaults", parameters=decided) == [{"optimizer": "adam", "adam.beta": 0.9}]
+
+
+UNDECIDED = {
+    "lr": {"min": 0.0, "max": 1.0, "default": 0.5},
+    "optimizer": {"values": ["sgd", "adam", "lion"]},
+    "momentum": {"min": 0.0, "max": 0.9, "default": 0.3, "when": {"optimizer": "sgd"}},
+    "decay": {"min": 0.0, "max": 1.0, "when": {"optimizer": ["adam", "lion"]}},
+}
+
+
+@pytest.mark.parametrize("was_killed", [False, True], ids=["stored", "killed before they were stored"])
+def test_what_an_earlier_version_enqueued_without_what_it_depends_on_is_not_enqueued_again(
+    was_killed: bool,
+) -> None:
+    study = optuna.create_study()
+    earlier = [{"decay": 0.1}, {"momentum": 0.9}, {"lr": 0.5}]
+    for point in earlier:
+        study.enqueue_trial(point)
+    if not was_killed:
+        study.set_user_attr(attributes.ENQUEUED, earlier)
+    entries: list[Any] = [{"decay": 0.1}, {"momentum": 0.9}, "defaults", {"momentum": 0.8}]
+    for _ in range(2):
+        spec = make_spec(parameters=UNDECIDED, constraints=[], enqueue=entries)
+        enqueue_spec_configurations(study, spec, SearchSpace.of(spec))
+        found = [trial.system_attrs["fixed_params"] for trial in study.trials]
+        assert found == [*earlier, {"momentum": 0.8, "optimizer": "sgd"}]
+    spec = make_spec(parameters=UNDECIDED, constraints=[], enqueue=[*entries, {"decay": 0.2}])
+    with pytest.raises(
+        EntryError, match=r"enqueue\.4\.decay: decay is active only if optimizer is 'adam' or"
+    ):
+        enqueue_spec_configurations(study, spec, SearchSpace.of(spec))
+
+
+def test_changed_defaults_are_enqueued_on_resume() -> None:
+    study = optuna.create_study()
+    for lr in (0.5, 0.6, 0.6):
+        parameters = {**UNDECIDED, "lr": {"min": 0.0, "max": 1.0, "default": lr}}
+        spec = make_spec(parameters=parameters, constraints=[], enqueue=["defaults"])
+        enqueue_spec_configurations(study, spec, SearchSpace.of(spec))
+    found = [trial.system_attrs["fixed_params"] for trial in study.trials]
+    assert found == [{"lr": 0.5, "momentum": 0.3}, {"lr": 0.6, "momentum": 0.3}]
 
 
 def test_a_conditional_constant_counts_only_if_it_is_active() -> None:
