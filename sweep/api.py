@@ -213,7 +213,7 @@ def _run_named(
 
             observer = exits.enter_context(make_display(spec, is_plain=options.inline))
         directory = SweepDirectory.of(options.runs, spec.name)
-        events = Callbacks(callbacks, directory, observer or Observer())
+        events = Callbacks(callbacks, directory, observer)
         if objective is not None and not options.inline:
             objective.check_can_be_sent()
         for note in call.notes:

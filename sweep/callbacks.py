@@ -114,13 +114,15 @@ class Callbacks(Observer):
     Args:
         callbacks: objects with some of the methods of `Callback`.
         directory: the sweep's directory.
-        observer: the other observer, which is called first.
+        observer: the other observer, which is called first; None if nothing is shown. Then notes are logged.
 
     Raises:
         InputError: the callbacks are not a list, or one of them is a class or has none of the methods.
     """
 
-    def __init__(self, callbacks: Sequence[Any], directory: SweepDirectory, observer: Observer) -> None:
+    def __init__(
+        self, callbacks: Sequence[Any], directory: SweepDirectory, observer: Observer | None
+    ) -> None:
         if not isinstance(callbacks, (list, tuple)):
             raise InputError(f"sweep.run: callbacks: expected a list, got {callbacks!r}; put it in [ ]")
         for callback in callbacks:
@@ -134,16 +136,19 @@ class Callbacks(Observer):
                 )
         self._callbacks = callbacks
         self._directory = directory
-        self._observer = observer
+        self._observer = observer or Observer()
+        self._logs_notes = observer is None
         self._logged: set[tuple[int, str, type[Exception]]] = set()
-        self.wants_reports = self._has("on_report") or observer.wants_reports
-        self.wants_frequent_progress = self._has("on_report") or observer.wants_frequent_progress
+        self.wants_reports = self._has("on_report") or self._observer.wants_reports
+        self.wants_frequent_progress = self._has("on_report") or self._observer.wants_frequent_progress
 
     def on_startup(self, activity: str) -> None:
         self._observer.on_startup(activity)
 
     def on_note(self, text: str) -> None:
         self._observer.on_note(text)
+        if self._logs_notes:
+            _log.warning("%s", text)
 
     def on_ready(self, slots: int, progress: Progress) -> None:
         self._observer.on_ready(slots, progress)

@@ -45,9 +45,11 @@ class SweepResult:
         self._counts = text.counts(view.counts)  # read now: another process can resume the sweep
 
     def __repr__(self) -> str:
-        best = self._view.best
+        best, front = self._view.best, self._view.front
         best_text = ""
-        if best is not None:
+        if len(front) > 1:
+            best_text = f"; {len(front)} trials on the Pareto front"
+        elif best is not None:
             best_text = f"; best: trial {best.number}, {text.parameters(self._view.values(best))}"
         return f"SweepResult({str(self.directory)!r}, {self._counts}{best_text})"
 
@@ -159,7 +161,7 @@ class SweepResult:
     def _repr_html_(self) -> str:
         """What a notebook shows: the counts, the best trial, and the first sentences of `explain`."""
         rows = {"trials": self._counts, "directory": str(self.directory)}
-        best = self._view.best
+        best = self._view.best if len(self._view.front) == 1 else None  # `explain` has the Pareto front
         if best is not None:
             values, params = self._view.values(best), self._view.params(best)
             rows[f"best: trial {best.number}"] = f"{text.parameters(values)} with {text.parameters(params)}"

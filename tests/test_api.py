@@ -596,6 +596,14 @@ def test_an_exception_in_a_callback_is_logged_and_does_not_stop_the_sweep(
     assert record.exc_info is not None
 
 
+def test_notes_are_logged_if_nothing_is_shown(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def objective(trial: Any) -> float:
+        return float(trial.suggest_float("x", 0, 1))
+
+    sweep.run(objective, n_trials=1, enqueue=[{"y": 1}], inline=True)
+    assert "the enqueued y=1 was not used" in caplog.text
+
+
 class Offset:
     def __init__(self, by: float) -> None:
         self.by = by

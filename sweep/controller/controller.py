@@ -177,7 +177,13 @@ class Controller:
             # Choices that differ from earlier ones or cannot be stored in the journal, or an infinite range.
             if raised_by_custom_sampler(self._spec.sampler, error):
                 raise
-            return Suggestion(problem=f"{name}: {error}")
+            problem = str(error)
+            if "dynamic value space" in problem:
+                problem = (
+                    "its choices differ from those in earlier trials of the sweep, which Optuna does not "
+                    "allow; run it under another name, or again from the beginning (fresh)"
+                )
+            return Suggestion(problem=f"{name}: {problem}")
         live.params = {**live.params, name: value}
         self._hparams.update_cells(live)
         return Suggestion(value)

@@ -80,7 +80,10 @@ class JournalReader(BaseJournalBackend):
             yield from self._read(file.fileno())
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        raise NotImplementedError("the journal is opened for reading")
+        raise NotImplementedError(
+            "this study can only be read; run more trials with `sweep run` or `sweep.run`, or open the journal "
+            "with Optuna's own JournalStorage"
+        )
 
     def _start_again(self, log_number_from: int) -> None:
         if log_number_from == 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # importing typing would slow down `import sweep`
 
 _THIS_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STANDARD_LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
+_IMPORTING = threading.RLock()
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -71,20 +73,21 @@ def import_own(name: str) -> ModuleType:
 
     A script next to a `statistics.py` that imports it keeps its module; so does this package.
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    aside = {
-        key: module
-        for key, module in list(sys.modules.items())
-        if not is_library(getattr(module, "__file__", None) or _STANDARD_LIBRARY)
-        and find_library(key.partition(".")[0]) is not None
-    }
-    for key in aside:
-        del sys.modules[key]
-    try:
-        return import_module(name)
-    finally:
-        sys.modules.update(aside)
+    with _IMPORTING:  # a module that another thread is importing is in `sys.modules`, too
+        if name in sys.modules:
+            return sys.modules[name]
+        aside = {
+            key: module
+            for key, module in list(sys.modules.items())
+            if not is_library(getattr(module, "__file__", None) or _STANDARD_LIBRARY)
+            and find_library(key.partition(".")[0]) is not None
+        }
+        for key in aside:
+            del sys.modules[key]
+        try:
+            return import_module(name)
+        finally:
+            sys.modules.update(aside)
 
 
 def import_as_user(name: str) -> ModuleType:
