@@ -81,8 +81,8 @@ class JournalReader(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         raise NotImplementedError(
-            "this study can only be read; run more trials with `sweep run` or `sweep.run`, or open the journal "
-            "with Optuna's own JournalStorage"
+            "this study can only be read; run more trials with `sweep run` or `sweep.run`, or open its "
+            "journal with Optuna's own JournalStorage"
         )
 
     def _start_again(self, log_number_from: int) -> None:
