@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,9 @@ from sweep.analysis.dependence import Curve, curve
 from sweep.analysis.failure_health import failing_ends
 from sweep.analysis.failure_regions import LEAST
 from sweep.analysis.metric_model import MetricModel
-from sweep.sweepfile.expressions import Expression
+from sweep.analysis.rank_correlation import Z, spearman
+from sweep.errors import EntryError
+from sweep.space import SearchSpace
 
 _CLOSE = 0.1
 """A value is good if the metric is within this share of the curve's whole rise of the best."""
@@ -24,10 +27,14 @@ _BY_CHANCE = 0.05
 """Values at an end of a range are bad if all trials there being bad is less likely than that."""
 _NEXT = 1 / 32
 """A trial is next to a range within half the distance of the curve's points."""
+_VALUES = 17
+"""So many values of a range are compared with the constraints."""
 _AT = 0.1
 """A trial lies at a bound if it is within this part of the range."""
 
 Side = Literal["lower", "upper"]
+_ENDS: Mapping[str, tuple[float, float]] = {"lower": (0, _NEXT), "upper": (1 - _NEXT, 1)}
+"""The positions next to each bound: of many whole numbers, a constraint can exclude the bound alone."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,8 @@ def direction(model: MetricModel, column: int) -> Direction | None:
     """Which values of a parameter are good.
 
     Returns:
-        None if that cannot be told: no good trial has the parameter, its values are in no order, or few of
-        the best trials are where it seems best, because limits or constraints forbid that.
+        None if that cannot be told: no good trial has the parameter, its values are in no order, or the
+        constraints or limits do not let most of the best trials be where it seems best.
     """
     if model.dimensions[column].is_unordered:
         return None
@@ -79,7 +86,7 @@ def direction(model: MetricModel, column: int) -> Direction | None:
     if tried.high is not None and last == tried.points.stop - 1:
         ends, high = [*ends, "upper"], tried.high
     low, high = sorted((low, high))  # a part of the range can be narrower than the distance of two points
-    if _is_restricted(model, found.name) and not _has_best(model, column, low, high):
+    if _is_restricted(model, column, low, high):
         return None
     if (low, high) == (0, 1):
         trend: Literal["lower", "higher", "inside", "flat"] = "flat"
@@ -90,7 +97,7 @@ def direction(model: MetricModel, column: int) -> Direction | None:
     else:
         trend = "inside"
     bound = _bound(found)
-    if bound is not None and not _can_widen(model, column, bound, low if bound == "lower" else high):
+    if bound is not None and not _can_widen(model, column, bound, low, high):
         bound = None
     decode = model.dimensions[column].decode
     return Direction(found.name, trend, decode(low), decode(high), ends, at_bound=bound)
@@ -162,12 +169,11 @@ def _tried(model: MetricModel, column: int, found: Curve) -> _Tried:
     well, badly = _positions(model, column)
     low, high = float(well.min()), float(well.max())
     first, last = (int(np.abs(found.positions - end).argmin()) for end in (low, high))
-    is_constrained = _is_constrained(model, found.name)
     ends_below, ends_above = (
-        has_beyond and (is_constrained or bool(_is_bad(count, well, badly)))
-        for has_beyond, count in (
-            (first > 0, int((badly < low).sum())),
-            (last < len(found.positions) - 1, int((badly > high).sum())),
+        has_beyond and (bool(_is_bad(beyond.sum(), well, badly)) or not _satisfy(model, column, *_ENDS[side]))
+        for side, has_beyond, beyond in (
+            ("lower", first > 0, badly < low),
+            ("upper", last < len(found.positions) - 1, badly > high),
         )
     )
     if ends_below and found.positions[first] < low:
@@ -178,21 +184,50 @@ def _tried(model: MetricModel, column: int, found: Curve) -> _Tried:
     return _Tried(points, low if ends_below else None, high if ends_above else None)
 
 
-def _is_constrained(model: MetricModel, name: str) -> bool:
-    """Whether a constraint of the sweep file is about a parameter."""
-    return any(name in Expression(text).names for text in model.view.spec.constraints)
-
-
-def _is_restricted(model: MetricModel, name: str) -> bool:
-    """Whether some values of a parameter can be forbidden, by a constraint or by limits on metrics."""
-    return _is_constrained(model, name) or not model.is_allowed.all()
-
-
-def _has_best(model: MetricModel, column: int, low: float, high: float) -> bool:
-    """Whether at least half of the best trials are in a range, or next to it."""
+def _is_restricted(model: MetricModel, column: int, low: float, high: float) -> bool:
+    """Whether constraints, or limits on metrics, keep most of the best trials out of a range."""
     positions = model.rows[model.best_tenth, column]
-    positions = positions[~np.isnan(positions)]
-    return bool(((positions >= low - _NEXT) & (positions <= high + _NEXT)).mean() >= 0.5)
+    is_inside = (positions >= low - _NEXT) & (positions <= high + _NEXT)
+    if is_inside[~np.isnan(positions)].mean() >= 0.5:
+        return False
+    allowed, forbidden = model.rows[model.can_win, column], model.rows[~model.is_allowed, column]
+    is_risky = _is_risky(allowed[~np.isnan(allowed)], forbidden[~np.isnan(forbidden)], low, high)
+    return is_risky or not _satisfy(model, column, low, high)
+
+
+def _satisfy(model: MetricModel, column: int, low: float, high: float) -> bool:
+    """Whether at least half of the best trials satisfy the constraints with some value of a range."""
+    space, dimension = SearchSpace.of(model.view.spec), model.dimensions[column]
+    best = model.best_tenth[~np.isnan(model.rows[model.best_tenth, column])]
+    if not any(dimension.name in constraint.names for constraint in space.constraints):
+        return True
+    values = dict.fromkeys(map(dimension.decode, np.linspace(low, high, _VALUES).tolist()))
+    satisfied = [
+        any(_is_feasible(space, {**params, dimension.name: value}) for value in values)
+        for params in (model.view.params(model.trial(index)) for index in best)
+    ]
+    return sum(satisfied) >= len(satisfied) / 2
+
+
+def _is_feasible(space: SearchSpace, params: Mapping[str, Any]) -> bool:
+    try:
+        return space.is_feasible(params)
+    except EntryError:  # as when they are sampled: what cannot be evaluated is infeasible
+        return False
+
+
+def _is_risky(well: np.ndarray, badly: np.ndarray, low: float, high: float) -> bool:
+    """Whether more trials end badly the nearer they are to a range from below, or from above.
+
+    What is beyond the range counts as in it: if all trials end badly there, those in the range can end well.
+    It is the test of Mann, Whitney and Wilcoxon: a rank correlation with what has two values. Its chance of
+    an error is 2.5 % on each side.
+    """
+    positions, is_bad = np.concatenate([well, badly]), np.repeat([0.0, 1.0], [len(well), len(badly)])
+    return len(badly) >= LEAST and any(
+        (spearman(-np.maximum(distance, 0), is_bad) or 0) * math.sqrt(len(positions) - 1) > Z
+        for distance in (low - positions, positions - high)
+    )
 
 
 def near_bound(model: MetricModel, column: int, side: Side) -> np.ndarray:
@@ -205,20 +240,22 @@ def near_bound(model: MetricModel, column: int, side: Side) -> np.ndarray:
     return np.asarray(is_bound | (np.abs(positions - edge) <= _AT))
 
 
-def _can_widen(model: MetricModel, column: int, side: Side, end: float) -> bool:
+def _can_widen(model: MetricModel, column: int, side: Side, low: float, high: float) -> bool:
     """Whether no trial that failed, diverged or was forbidden speaks against values beyond a bound.
 
     Args:
         model: the metric.
         column: the parameter's column.
         side: the bound.
-        end: the position of the good range's end on that side.
+        low: the position of the lower end of the good range.
+        high: that of its upper end.
     """
-    name = model.dimensions[column].name
-    if end != (0 if side == "lower" else 1) or (name, side) in failing_ends(model.view):
+    is_at_end = high == 1 if side == "upper" else low == 0
+    if not is_at_end or (model.dimensions[column].name, side) in failing_ends(model.view):
         return False
-    is_simple = not len(_positions(model, column)[1]) and not _is_restricted(model, name)
-    return is_simple or bool(near_bound(model, column, side).any())
+    if not _satisfy(model, column, *_ENDS[side]):
+        return False
+    return not _is_risky(*_positions(model, column), low, high) or bool(near_bound(model, column, side).any())
 
 
 def _good_range(found: Curve, tried: _Tried) -> tuple[int, int]:

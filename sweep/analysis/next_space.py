@@ -72,11 +72,11 @@ def can_run(entries: Mapping[str, Any]) -> bool:
     try:
         spec = SweepSpec.model_validate(entries)
         space = SearchSpace.of(spec)
-        enqueued_configurations(spec, space)
         if spec.sampler.type in EXHAUSTIVE:
             space.check_grid()
         else:
-            check_feasible(space)
+            check_feasible(space, is_quick=True)
+        enqueued_configurations(spec, space)  # slower if nothing is feasible, so not before
     except (ValidationError, EntryError):
         return False
     return True

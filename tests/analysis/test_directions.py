@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.measured_sweep import measured
 UNIT = {"min": 0.0, "max": 1.0}
 LIMIT = [{"name": "loss", "goal": "minimize"}, {"name": "size", "constraint": "<= 0.5"}]
 RATE = {"lr": {"min": 1e-5, "max": 1.0, "log": True}, "x": UNIT}
+WIDTH_AND_DROP = {"width": {"min": 16, "max": 512, "log": True}, "drop": {"min": 0.1, "max": 0.9}, "x": UNIT}
 
 
 def found(view: SweepView, name: str) -> Direction | None:
@@ -64,7 +66,14 @@ def test_the_gain_is_measured_from_the_median_trial_within_the_limits(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "entries", [{"metrics": LIMIT}, {"constraints": ["a + b <= 0.5"]}], ids=["limit", "constraint"]
+    "entries",
+    [
+        {"metrics": LIMIT},
+        {"metrics": [LIMIT[0], {"name": "size", "constraint": "<= 1.2"}], "trials": 50},
+        {"constraints": ["a + b <= 0.5"]},
+        {"constraints": ["a + b <= 1.2"]},
+    ],
+    ids=["limit", "wide limit", "constraint", "wide constraint"],
 )
 def test_nothing_is_said_where_the_best_values_of_several_parameters_exclude_each_other(
     entries: dict[str, Any], tmp_path: Path
@@ -73,9 +82,7 @@ def test_nothing_is_said_where_the_best_values_of_several_parameters_exclude_eac
         tmp_path,
         {"a": UNIT, "b": UNIT},
         lambda params: {"loss": -params["a"] - params["b"], "size": params["a"] + params["b"]},
-        trials=100,
-        seed=2,
-        **entries,
+        **{"trials": 100, "seed": 2, **entries},
     )
     said = explain(view)
     assert {one.data["name"] for one in said.of("importance")} == {"a", "b"}
@@ -104,6 +111,84 @@ def test_a_constraint_that_leaves_the_best_values_alone_hides_no_bound(tmp_path:
     a = found(view, "a")
     assert a is not None
     assert (a.trend, a.high, a.at_bound) == ("higher", 64, "upper")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_constraint_that_holds_for_the_best_values_hides_no_bound_that_no_trial_has_reached(
+    seed: int, tmp_path: Path
+) -> None:
+    view = measured(
+        tmp_path,
+        {"a": UNIT, "b": UNIT},
+        lambda params: {"loss": params["a"] + 0.3 * params["b"]},
+        seed=seed,
+        constraints=["a + b <= 1.9"],
+    )
+    for name in ("a", "b"):
+        good = found(view, name)
+        assert good is not None
+        assert (good.trend, good.low, good.ends, good.at_bound) == ("lower", 0, [], "lower")
+
+
+@pytest.mark.parametrize(("seed", "widest"), [(1, 512), (2, 500)])
+def test_a_constraint_can_exclude_a_bound_and_allow_the_values_next_to_it(
+    seed: int, widest: int, tmp_path: Path
+) -> None:
+    view = measured(
+        tmp_path,
+        {"width": {"min": 16, "max": widest, "log": True}, "heads": {"values": [8, 16]}, "drop": UNIT},
+        lambda params: {"loss": 0.5 * params["drop"] - 0.3 * math.log2(params["width"])},
+        seed=seed,
+        constraints=["width % heads == 0"],
+    )
+    width = found(view, "width")
+    assert width is not None
+    assert (width.trend, width.high, width.at_bound) == ("higher", widest, "upper")
+
+
+def test_a_bound_that_a_constraint_leaves_to_few_of_the_best_is_not_to_be_widened(tmp_path: Path) -> None:
+    view = measured(
+        tmp_path,
+        {"a": UNIT, "b": UNIT},
+        lambda params: {"loss": -params["a"]},
+        constraints=["a <= 0.96 or b < 0.3"],
+        seed=9,
+    )
+    a = found(view, "a")
+    assert a is not None
+    assert (a.trend, a.high, a.at_bound) == ("higher", 1, None)
+
+
+def test_a_constraint_that_cannot_be_evaluated_for_the_best_values_forbids_them(tmp_path: Path) -> None:
+    view = measured(
+        tmp_path,
+        {"a": UNIT, "b": {"values": [None, 1, 2]}},
+        lambda params: {"loss": params["a"] + 2 * (params["b"] is not None)},
+        constraints=["a > 0.5 or b > 1"],
+    )
+    assert found(view, "a") is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["rare", "frequent", "unrelated", "failed"])
+def test_trials_that_end_badly_whatever_the_value_of_a_parameter_hide_nothing_of_it(
+    kind: str, seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+
+    def measure(params: Mapping[str, Any]) -> dict[str, float] | None:
+        loss = 0.8 * params["drop"] - 0.3 * math.log2(params["width"])
+        size = 0.6 * params["x"]
+        if kind != "unrelated":
+            size = 1.0 * (chance.random() < (0.2 if kind == "frequent" else 0.05))
+        return None if kind == "failed" and size else {"loss": loss, "size": size}
+
+    view = measured(tmp_path, WIDTH_AND_DROP, measure, trials=100, seed=seed, metrics=LIMIT)
+    width, drop = found(view, "width"), found(view, "drop")
+    assert width is not None
+    assert (width.trend, width.at_bound) == ("higher", "upper")
+    assert drop is not None
+    assert (drop.trend, drop.at_bound) == ("lower", "lower")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +236,21 @@ def test_a_bound_near_which_many_trials_fail_is_not_to_be_widened(tmp_path: Path
     said = explain(view)
     assert ("x", ">") in {(one.data["name"], one.data["relation"]) for one in said.of("failing_range")}
     assert not any(one.data["name"] == "x" for one in said.of("at_bound"))
+
+
+def test_a_bound_near_which_many_trials_diverge_and_none_is_good_is_not_to_be_widened(tmp_path: Path) -> None:
+    view = measured(
+        tmp_path,
+        {"x": UNIT, "y": UNIT},
+        lambda params: {
+            "loss": 1e12 if params["x"] > 0.6 and params["y"] > 0.4 else -0.5 * params["x"] - params["y"]
+        },
+        trials=80,
+        seed=0,
+    )
+    x = found(view, "x")
+    assert x is not None
+    assert (x.trend, x.at_bound) == ("higher", None)
 
 
 def test_a_choice_with_which_no_trial_is_within_the_limits_is_not_the_best(tmp_path: Path) -> None:
