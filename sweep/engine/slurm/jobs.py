@@ -152,11 +152,14 @@ class SlurmJobs:
             try:
                 # Not only those that are known: one can be back in the queue, or sbatch has not answered.
                 self._queue.cancel_all()
+                left = [job for job in self._queue.jobs() if not job.is_ending]
             except SlurmError as error:
                 failure = str(error)
-                time.sleep(1)
             else:
-                return ""
+                if not left:
+                    return ""
+                failure = f"{_count(len(left))} could not be cancelled"
+            time.sleep(1)
         return f"{failure}; the jobs end by themselves within a minute, or with: scancel {' '.join(numbers)}"
 
     # In the thread of the jobs.

@@ -12,7 +12,7 @@ from sweep.caller import CommandLine, called_by
 from sweep.engine.slurm import jobs as jobs_module
 from sweep.engine.slurm.jobs import JobNode, SlurmJobs, cancel_earlier_jobs
 from sweep.engine.slurm.options import SlurmOptions
-from sweep.engine.slurm.queue import SlurmError
+from sweep.engine.slurm.queue import SlurmError, SlurmQueue
 from sweep.errors import InputError, SweepStopped
 from sweep.sweepfile.resources import Resources
 from sweep.system.directory import SweepDirectory
@@ -399,6 +399,31 @@ def test_at_the_end_all_jobs_are_cancelled_and_none_follows(sweep: Sweep) -> Non
     assert sweep.slurm.listed == []
     sweep.jobs.step()
     assert sweep.slurm.submitted == 2
+
+
+def test_a_job_that_comes_to_the_queue_at_the_end_is_cancelled_too(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel_all, late = SlurmQueue.cancel_all, ["8", "9"]
+
+    def cancel(queue: SlurmQueue) -> None:
+        cancel_all(queue)
+        if late:  # sbatch has been answered only now
+            sweep.slurm.set(late.pop(), "PENDING")
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(SlurmQueue, "cancel_all", cancel)
+    sweep.step()
+    assert sweep.jobs.close() == ""
+    assert sweep.slurm.listed == []
+
+
+def test_jobs_that_are_not_cancelled_are_named(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(SlurmQueue, "cancel_all", lambda queue: None)
+    sweep.work = 2
+    sweep.step()
+    assert sweep.jobs.close().startswith("2 jobs could not be cancelled; ")
 
 
 def test_jobs_that_cannot_be_cancelled_are_named(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
