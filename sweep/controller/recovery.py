@@ -72,6 +72,7 @@ class Recovery:
         if attributes.DECISION in frozen.user_attrs:
             live.decision = Decision(**frozen.user_attrs[attributes.DECISION])
         for run in live.runs:
+            run.constraints = frozen.system_attrs.get(run.attribute(attributes.CONSTRAINTS), {})
             has_ended = frozen.user_attrs.get(run.attribute(attributes.ENDED), 0) == run.attempt
             self._restore_run(live, run, has_ended)
         if live.decision is not None:

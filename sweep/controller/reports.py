@@ -57,7 +57,8 @@ class Reports:
             else:
                 trial.set_user_attr(message.key, message.value)
         if run.constraints is not constraints:
-            self.live.of(run).store(run, attributes.CONSTRAINTS, run.constraints)
+            # Not where the objective's own attributes are, so that plain Optuna shows no others.
+            store_system_attribute(trial, run.attribute(attributes.CONSTRAINTS), run.constraints)
 
     def _store_report(self, run: LiveRun, report: Report) -> None:
         run.last_report = report

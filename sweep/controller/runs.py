@@ -283,7 +283,6 @@ def make_runs(
             run.attempt = attempts(user_attrs, label)
             run.failures = user_attrs.get(run.attribute(attributes.FAILURES), 0)
             run.gpu = larger_share(user_attrs, label)
-            run.constraints = user_attrs.get(run.attribute(attributes.CONSTRAINTS), {})
             run.times = [tuple(times) for times in user_attrs.get(run.attribute(attributes.TIMES), [])]
         if user_attrs is not None and label:
             run.value = repeat_values(user_attrs, spec.repeats)[repeat]

@@ -36,20 +36,20 @@ from tests.script.conftest import MakeScript, run
             "pass",
             "the script never reported 'val_loss'; it reported nothing: have it print lines such as "
             '{"step": 1, "val_loss": 0.5}, '
-            "or read what it prints with metrics_from",
+            "or read what it prints with metrics_from: {regex: 'val_loss=(?P<val_loss>\\S+)'}",
         ),
         (
             "print('so far'); print({'val_loss': 1}); print({'val_loss': 2})",
             "the script never reported 'val_loss'; it reported nothing: {'val_loss': 1} is not JSON on one "
             "line; "
             'print(json.dumps(...)) writes it; have it print lines such as {"step": 1, "val_loss": 0.5}, '
-            "or read what it prints with metrics_from",
+            "or read what it prints with metrics_from: {regex: 'val_loss=(?P<val_loss>\\S+)'}",
         ),
         (
             'print(\'{"val_loss": "1"}\')',
             'the script never reported \'val_loss\'; it reported nothing: {"val_loss": "1"} has no metric '
             'that is a number; have it print lines such as {"step": 1, "val_loss": 0.5}, '
-            "or read what it prints with metrics_from",
+            "or read what it prints with metrics_from: {regex: 'val_loss=(?P<val_loss>\\S+)'}",
         ),
     ],
 )
